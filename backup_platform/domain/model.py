@@ -1,0 +1,184 @@
+"""The values that everything else speaks of. Standard library only, immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+BLOB_ID_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One interval `[start, end)` of a source's schedule; `key` is the Dagster partition key."""
+
+    key: str
+    start: datetime
+    end: datetime
+
+    def contains(self, instant: datetime) -> bool:
+        return self.start <= instant < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Where the bytes of a stream are: the ids of its blobs, concatenated (32 bytes each).
+
+    At `depth` 0 the blobs are the content. At depth n they hold the concatenated ids of depth n - 1, so that a
+    stream of any size is named by a short list.
+    """
+
+    blobs: bytes = b""
+    depth: int = 0
+
+    def ids(self) -> list[bytes]:
+        blobs = self.blobs
+        return [blobs[i : i + BLOB_ID_BYTES] for i in range(0, len(blobs), BLOB_ID_BYTES)]
+
+
+EMPTY = Content()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRef:
+    """A named sequence of bytes in a recovery point."""
+
+    size: int
+    content: Content
+
+
+class EntryKind(StrEnum):
+    FILE = "file"
+    DIRECTORY = "dir"
+    SYMLINK = "symlink"
+    FIFO = "fifo"
+    CHAR_DEVICE = "chardev"
+    BLOCK_DEVICE = "blockdev"
+    SOCKET = "socket"
+
+
+class Status(StrEnum):
+    """How an entry was captured. Only OK and CHANGED have their content stored."""
+
+    OK = "ok"
+    CHANGED = "changed"  # it changed while it was read, twice: what was read is stored, and may mix two states
+    VANISHED = "vanished"
+    UNREADABLE = "unreadable"
+
+
+class Stat(NamedTuple):
+    """What one lstat says of a path, in the order that a sorted walk finds it.
+
+    `path` is relative to the source's root, b"." for the root itself. Times in ns since the epoch.
+    """
+
+    path: bytes
+    kind: EntryKind
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    nlink: int
+    rdev: int
+
+
+class Entry(NamedTuple):
+    """One row of an inventory: a path with all that is needed to restore it.
+
+    `extents` are the data ranges (offset, length) of a sparse file, whose stored content is these ranges joined;
+    None for a file that is stored whole. `hardlink` names the path that holds the content.
+    """
+
+    stat: Stat
+    status: Status = Status.OK
+    problem: str = ""
+    user: str = ""
+    group: str = ""
+    link_target: bytes | None = None
+    hardlink: bytes | None = None
+    xattrs: tuple[tuple[bytes, bytes], ...] = ()
+    extents: tuple[tuple[int, int], ...] | None = None
+    content: Content = EMPTY
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that the source holds and the recovery point does not hold as it should."""
+
+    path: str
+    status: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """What a source says after its last entry. `facts` were read inside the snapshot, from the source itself.
+
+    `captured_at` is the instant that the data shows; `incomplete` means that something is vanished or unreadable.
+    """
+
+    captured_at: datetime
+    facts: Mapping[str, Json]
+    problems: tuple[Problem, ...] = ()
+    incomplete: bool = False
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Sizes in bytes, times in seconds. Names are those of the UI's plots and never change."""
+
+    files: int = 0
+    source_bytes: int = 0
+    new_bytes: int = 0  # plain bytes of blobs that the repository did not have
+    stored_bytes: int = 0  # what the store received for them
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryPoint:
+    """The immutable result of backing up one source for one window."""
+
+    id: str  # hex digest of the manifest
+    sequence: int  # position in the chain of its source, from 1
+    predecessor: str  # id of the point before, "" for the first
+    source: str
+    kind: str
+    window: Window
+    timezone: str
+    captured_at: datetime
+    committed_at: datetime
+    lateness_s: float
+    incomplete: bool
+    problem_count: int
+    problems: tuple[Problem, ...]  # the first hundred
+    facts: Mapping[str, Json]
+    stats: Stats
+    inventory: StreamRef
+    versions: Mapping[str, str]
+
+
+class ProofMethod(StrEnum):
+    VERIFY = "verify"
+    DRILL = "drill"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The recorded verdict of a verify or a drill of one recovery point."""
+
+    point: str
+    method: ProofMethod
+    passed: bool
+    at: datetime
+    duration_s: float
+    detail: Mapping[str, Json] = field(default_factory=dict)

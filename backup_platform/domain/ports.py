@@ -1,0 +1,168 @@
+"""What the core asks of the world, as small Protocols. Adapters implement them; one contract suite each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from backup_platform.domain.model import Capture, Content, Entry, Json, RecoveryPoint, Stat, StreamRef
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now(self) -> datetime:
+        """The current instant, time-zone aware."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start, for durations."""
+        ...
+
+
+class Progress(Protocol):
+    """Told while work goes on; never blocks it. Amounts are added to what was said before."""
+
+    def expect(self, *, files: int = 0, size: int = 0) -> None: ...
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object in a store. `modified` is the store's clock."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Store(Protocol):
+    """Named immutable objects. Keys are ASCII words joined by `/`. Every method may raise `StoreError`."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people; never holds a secret."""
+        ...
+
+    def create(self, key: str, data: Buffer) -> None:
+        """Write a new object durably, atomically. Raises `ConflictError` when the key exists."""
+        ...
+
+    def replace(self, key: str, data: Buffer) -> None:
+        """Write an object whether or not the key exists. Only repair of a content-addressed object may use it."""
+        ...
+
+    def get(self, key: str) -> Buffer:
+        """The whole object. Raises `NotFoundError`."""
+        ...
+
+    def get_range(self, key: str, start: int, length: int) -> Buffer:
+        """A part of an object; exactly `length` bytes or `DamageError`. Raises `NotFoundError`."""
+        ...
+
+    def get_tail(self, key: str, length: int) -> Buffer:
+        """The last bytes of an object, all of it when it is shorter. Raises `NotFoundError`."""
+        ...
+
+    def head(self, key: str) -> StoredObject:
+        """Raises `NotFoundError`."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Every object below a prefix that ends in `/`, in no promised order."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Succeeds when the key is absent already."""
+        ...
+
+
+class Chunking(Protocol):
+    """How a stream is cut into blobs."""
+
+    def cut(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]: ...
+
+
+class Recorder(Protocol):
+    """What a source writes its capture to. Calls come from one thread; memory stays bounded whatever is written."""
+
+    def reuse(self, stats: Sequence[Stat]) -> Sequence[bool]:
+        """Per stat: does the previous recovery point hold this path unchanged, with all its blobs present?
+
+        Unchanged means: same path, kind, size, mtime, ctime and inode, captured as OK, and not modified so shortly
+        before the previous capture that the file system's clock could not tell.
+        """
+        ...
+
+    def record(self, batch: Sequence[Entry | Stat]) -> None:
+        """Append rows to the inventory, in the order of the walk.
+
+        A bare `Stat` stands for the row of the previous recovery point, and only for a path that the immediately
+        preceding `reuse` call said yes to.
+        """
+        ...
+
+    def blob(self, data: Buffer) -> bytes:
+        """Store one blob, at most 4 MiB; its id (32 bytes)."""
+        ...
+
+    def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
+        """Store a stream of any size, content-defined chunks unless another chunking is given."""
+        ...
+
+
+class Source(Protocol):
+    """One thing to protect. Constructed from its part of the plan; construction touches nothing."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    def capture(self, recorder: Recorder, progress: Progress) -> Capture:
+        """Read consistently into the recorder. Raises `SourceError`; lets `RepositoryError` pass through."""
+        ...
+
+    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
+        """Compare what was restored below the directory `restored` with the recovery point's facts and inventory."""
+        ...
+
+
+class PointReader(Protocol):
+    """Reads one recovery point."""
+
+    def entries(self) -> Iterator[Entry]:
+        """The inventory's rows in order."""
+        ...
+
+    def read(self, content: Content) -> Iterator[Buffer]:
+        """The plain bytes of a stream, blob by blob, each checked against its id. Raises `DamageError`."""
+        ...
+
+    def blob_ids(self, content: Content) -> Iterator[bytes]:
+        """The ids of a stream's depth 0 blobs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DrillReport:
+    """What a drill compared and found. It passed when `differences` is empty."""
+
+    compared: dict[str, Json]  # what was compared, with counts
+    differences: tuple[str, ...]
+
+
+class Notifier(Protocol):
+    """Sends one message to people."""
+
+    def send(self, title: str, body: str) -> None:
+        """Raises `BackupError` when any channel refused it."""
+        ...

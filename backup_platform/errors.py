@@ -1,0 +1,124 @@
+"""One tree of errors. A class answers one question: what will the handler do?
+
+BackupError
+├── PlanError            the user's plan is wrong; nothing ran                          exit 2
+├── UsageError           the command or its arguments are wrong; nothing ran            exit 2
+├── NotFoundError        no such source, recovery point or path                         exit 11
+├── RepositoryError      the repository's side failed
+│   ├── RepositoryMissingError   there is no repository there                           exit 10
+│   ├── KeyMissingError          the key is absent or wrong                             exit 12
+│   ├── DamageError              stored data is missing, altered or not decodable
+│   ├── ConflictError            an object that must not exist yet does
+│   └── StoreError               the store refused or failed (retryable when transient)
+├── SourceError          the source's side failed
+│   ├── SourceMissingError       the source is not there
+│   ├── SourceBusyError          locked for longer than the timeout (retryable)
+│   └── SourceFormatError        it is not what the plan says it is
+├── WindowError          the window cannot be captured (any more)
+├── IncompleteError      a recovery point was stored, but something is missing in it    exit 3
+├── ProofError           a drill or a verify found a difference
+└── TargetError          the target of a restore is occupied or unusable
+
+A repository's failure is never reported as a source's, nor the other way round.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BackupError(Exception):
+    """What failed, why, and what to do next.
+
+    `code` is stable and only ever added to; `retryable` says that the same call may succeed later without a
+    change by a person; `exit_code` is the command line's.
+    """
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class PlanError(BackupError):
+    code = "plan-invalid"
+    exit_code = 2
+
+
+class UsageError(BackupError):
+    code = "usage"
+    exit_code = 2
+
+
+class NotFoundError(BackupError):
+    code = "not-found"
+    exit_code = 11
+
+
+class RepositoryError(BackupError):
+    code = "repository-failed"
+
+
+class RepositoryMissingError(RepositoryError):
+    code = "repository-missing"
+    exit_code = 10
+
+
+class KeyMissingError(RepositoryError):
+    code = "key-missing"
+    exit_code = 12
+
+
+class DamageError(RepositoryError):
+    code = "repository-damaged"
+
+
+class ConflictError(RepositoryError):
+    code = "object-exists"
+
+
+class StoreError(RepositoryError):
+    code = "store-failed"
+
+
+class SourceError(BackupError):
+    code = "source-failed"
+
+
+class SourceMissingError(SourceError):
+    code = "source-missing"
+
+
+class SourceBusyError(SourceError):
+    code = "source-busy"
+
+    def __init__(self, message: str, *, hint: str = "", retryable: bool = True) -> None:
+        super().__init__(message, hint=hint, retryable=retryable)
+
+
+class SourceFormatError(SourceError):
+    code = "source-format"
+
+
+class WindowError(BackupError):
+    code = "window-closed"
+
+
+class IncompleteError(BackupError):
+    code = "incomplete"
+    exit_code = 3
+
+
+class ProofError(BackupError):
+    code = "proof-failed"
+
+
+class TargetError(BackupError):
+    code = "target-unusable"
