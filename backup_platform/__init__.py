@@ -1,3 +1,28 @@
 """Backups as Dagster assets: proven recovery points, restorable without Dagster."""
 
 __version__ = "0.1.0"
+
+_COMPONENTS = {"BackupPlan": "backup_platform.orchestration.component"}
+
+
+def __dir__() -> list[str]:
+    """With the Dagster component, where Dagster is installed: `dg` finds it by dir() and getattr()."""
+    from importlib.util import find_spec
+
+    return sorted([*globals(), *(_COMPONENTS if find_spec("dagster") else ())])
+
+
+def __getattr__(name: str) -> object:
+    """Import a component when it is asked for, so that the command line never pays for Dagster."""
+    if name not in _COMPONENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # By name, so that the import contracts see that the core does not depend on Dagster.
+    from importlib import import_module
+
+    try:
+        return getattr(import_module(_COMPONENTS[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "dagster":
+            raise
+        message = f"{__name__}.{name} needs Dagster: pip install 'backup-platform[dagster]'"
+        raise ImportError(message) from error

@@ -1,0 +1,51 @@
+# Every target builds its own .venv from requirements.lock. Needed: Python 3.11 (or PYTHON=...), make, pip, network.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+DEMO := $(CURDIR)/.demo
+DEMO_ENV := DAGSTER_HOME=$(DEMO)/dagster BACKUP_PLATFORM_PLAN=$(DEMO)/backup.yaml DAGSTER_DISABLE_TELEMETRY=yes
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo dev test lint format unit soak bench lock clean
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: ## build .venv from requirements.lock, when either changed
+	@$(PYTHON) scripts/make_venv.py
+
+demo: venv ## back up, prove, damage and restore an example, in .demo/
+	@$(BIN)/python demo/run.py $(ARGS)
+
+dev: venv ## the Dagster UI on the demo's state (ARGS="-p 3001" for another port)
+	@test -f $(DEMO)/backup.yaml || $(BIN)/python demo/run.py
+	@$(DEMO_ENV) $(BIN)/dagster dev -w workspace.yaml $(ARGS)
+
+test: lint unit ## everything that CI runs
+
+lint: venv ## ruff, mypy, import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: venv ## let ruff repair what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+unit: venv ## the tests alone (ARGS="-k name -x")
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+soak: venv ## the long tests
+	$(BIN)/python -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(ARGS)
+
+bench: venv ## compare with restic and borg (benchmarks/README.md)
+	@$(BIN)/python -m benchmarks.files $(ARGS)
+
+lock: venv ## write requirements.lock anew (ARGS=--upgrade for newer releases)
+	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --all-extras \
+		--group dev --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
+
+clean: ## remove what the other targets made
+	rm -rf .venv .venv.lock .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

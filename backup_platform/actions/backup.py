@@ -1,0 +1,108 @@
+"""Back up one source for one window: capture, store, compare, commit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from backup_platform import __version__
+from backup_platform.actions.structure import structure_findings
+from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
+from backup_platform.domain.ports import Clock, Progress, Source
+from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.errors import ConflictError, RepositoryError
+from backup_platform.repository.manifests import MAX_PROBLEMS, effective_points
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.session import Session
+
+COMMIT_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """`created` is False when the window had a complete recovery point, which was verified and kept."""
+
+    point: RecoveryPoint
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BackupJob:
+    """What a backup needs. `run` may be called again for the same window at any time."""
+
+    source: Source
+    schedule: WindowSchedule
+    repository: Repository
+    clock: Clock
+
+    def run(self, window_key: str | None, *, force: bool, progress: Progress) -> BackupResult:
+        """Raises WindowError for a window that is over, SourceError, RepositoryError."""
+        now = self.clock.now()
+        window = self.schedule.window(window_key) if window_key else self.schedule.window_of(now)
+        points = self.repository.manifests(self.source.name)
+        existing = self._existing(points, window)
+        if existing and not existing.incomplete and not force and self._intact(existing):
+            return BackupResult(existing, created=False)
+        lateness = self.schedule.capturable(window, now)
+        return BackupResult(self._capture(points, window, lateness, progress), created=True)
+
+    def _existing(self, points: list[RecoveryPoint], window: Window) -> RecoveryPoint | None:
+        return next((p for p in effective_points(points) if p.window.key == window.key), None)
+
+    def _intact(self, point: RecoveryPoint) -> bool:
+        """Damage is a reason to capture the window anew; a store that does not answer is not."""
+        return not structure_findings(self.repository, [point])
+
+    def _capture(
+        self, points: list[RecoveryPoint], window: Window, lateness: timedelta, progress: Progress
+    ) -> RecoveryPoint:
+        started = self.clock.monotonic()
+        previous = points[-1] if points else None
+        with Session(self.repository, previous) as session:
+            capture = self.source.capture(session.recorder, progress)
+            inventory = session.finish()
+            stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
+        return self._commit(previous, self._point(window, lateness, capture, inventory, stats))
+
+    def _point(
+        self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats
+    ) -> RecoveryPoint:
+        return RecoveryPoint(
+            id="",
+            sequence=0,
+            predecessor="",
+            source=self.source.name,
+            kind=self.source.kind,
+            window=window,
+            timezone=self.schedule.timezone,
+            captured_at=capture.captured_at,
+            committed_at=self.clock.now(),
+            lateness_s=lateness.total_seconds(),
+            incomplete=capture.incomplete,
+            problem_count=_problem_count(capture),
+            problems=capture.problems[:MAX_PROBLEMS],
+            facts=capture.facts,
+            stats=stats,
+            inventory=inventory,
+            versions={"backup_platform": __version__, **capture.versions},
+        )
+
+    def _commit(self, previous: RecoveryPoint | None, point: RecoveryPoint) -> RecoveryPoint:
+        """Behind the newest point; when another writer was quicker, behind that one's."""
+        for _ in range(COMMIT_ATTEMPTS):
+            sequence, predecessor = (previous.sequence + 1, previous.id) if previous else (1, "")
+            try:
+                return self.repository.commit(replace(point, sequence=sequence, predecessor=predecessor))
+            except ConflictError:
+                previous = self.repository.manifests(self.source.name)[-1]
+        raise RepositoryError(
+            f"Other writers of {self.source.name} took the next place {COMMIT_ATTEMPTS} times.",
+            hint="Let one writer at a time back up a source.",
+            retryable=True,
+        )
+
+
+def _problem_count(capture: Capture) -> int:
+    """As the source counted them, because it lists only the first ones."""
+    counted = capture.facts.get("problems")
+    return counted if isinstance(counted, int) else len(capture.problems)

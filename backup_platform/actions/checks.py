@@ -1,0 +1,155 @@
+"""The checks of a recovery point: what must be true of it, each with a verdict and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from backup_platform.actions.drill import DrillResult
+from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.domain.model import Json, Proof, RecoveryPoint
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.errors import DamageError
+from backup_platform.repository.manifests import chain_breaks, effective_points
+from backup_platform.repository.repository import Repository
+
+Severity = Literal["error", "warn"]
+HISTORY = 60
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """A verdict. `ran` is False where policy says that it was not due: then it is never `passed`."""
+
+    name: str
+    passed: bool
+    severity: Severity
+    summary: str
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+    ran: bool = True
+
+
+def check_names(kind: str) -> list[str]:
+    """The checks of a kind of source, in the order they are made."""
+    schema = ["schema_unchanged"] if kind == "sqlite" else []
+    return ["stored", "complete", "authentic", "plausible_size", *schema, "drill"]
+
+
+def stored(
+    repository: Repository, point: RecoveryPoint, share: ReadShare, clock: Clock, progress: Progress
+) -> CheckResult:
+    """Every object that the point needs is there; those of this window's share are read and decoded."""
+    result = verify(repository, [point], share, clock, progress)
+    texts = [text for findings in result.findings.values() for text in findings]
+    metadata: dict[str, Json] = {
+        "packs_needed": result.packs_needed,
+        "packs_read": result.packs_read,
+        "bytes_read": result.bytes_read,
+        "verify_s": result.duration_s,
+    }
+    good = f"{result.packs_needed} packs present, {result.packs_read} read back and decoded"
+    return CheckResult("stored", result.passed, "error", _first(texts) or good, metadata)
+
+
+def complete(point: RecoveryPoint) -> CheckResult:
+    """Nothing skipped or unreadable, and what is held equals what the source counted.
+
+    Files that changed while they were read are there, but may mix two states: a warning.
+    """
+    texts = [f"{p.status.value}: {p.path} {p.detail}".rstrip() for p in point.problems] or _miscounts(point)
+    metadata: dict[str, Json] = {"problems": point.problem_count, "files": point.stats.files}
+    if texts:
+        metadata["listed"] = list[Json](texts[:20])
+    only_changed = point.problem_count > 0 and not point.incomplete
+    severity: Severity = "warn" if only_changed else "error"
+    summary = f"{point.problem_count or len(texts)} problems: {texts[0]}" if texts else "nothing is missing"
+    return CheckResult("complete", not texts and not point.incomplete, severity, summary, metadata)
+
+
+def _miscounts(point: RecoveryPoint) -> list[str]:
+    held = {"files": point.stats.files, "bytes": point.stats.source_bytes}
+    return [
+        f"{count} {name} are stored, but the source counted {point.facts[name]}."
+        for name, count in held.items()
+        if name in point.facts and point.facts[name] != count
+    ]
+
+
+def authentic(repository: Repository, point: RecoveryPoint) -> CheckResult:
+    """The manifest has the hash, place and predecessor that it must have, back to the first point of the source."""
+    try:
+        points = repository.manifests(point.source)
+    except DamageError as error:
+        return CheckResult("authentic", False, "error", error.message)
+    texts = chain_breaks(points)
+    if point.id not in {p.id for p in points}:
+        texts.append(f"The manifest of {point.id[:12]} is not in the store any more.")
+    metadata: dict[str, Json] = {"chain_length": len(points), "point": point.id}
+    good = f"manifest and a chain of {len(points)} points hold"
+    return CheckResult("authentic", not texts, "error", _first(texts) or good, metadata)
+
+
+def plausible_size(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
+    """The size against the source's own history."""
+    from backup_platform.actions.plausibility import assess
+
+    sizes = [p.stats.source_bytes for p in _before(history, point)]
+    verdict = assess(sizes, point.stats.source_bytes)
+    return CheckResult("plausible_size", verdict.ok, "warn", verdict.summary, verdict.metadata)
+
+
+def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
+    """The schema against the point before."""
+    before = _before(history, point)
+    if not before:
+        return CheckResult("schema_unchanged", True, "warn", "first recovery point: nothing to compare with")
+    old, new = before[-1].facts, point.facts
+    same = old.get("schema_fingerprint") == new.get("schema_fingerprint")
+    difference = _schema_difference(old.get("schema"), new.get("schema")) if not same else []
+    metadata: dict[str, Json] = {"difference": list(difference)} if difference else {}
+    compared = f"compared with {before[-1].window.key}"
+    summary = f"as before, {compared}" if same else f"{len(difference)} objects differ, {compared}"
+    return CheckResult("schema_unchanged", same, "warn", summary, metadata)
+
+
+def drilled(result: DrillResult) -> CheckResult:
+    """The verdict of a drill."""
+    differences = result.report.differences
+    metadata: dict[str, Json] = {**result.report.compared, "drill_s": result.proof.duration_s}
+    if differences:
+        metadata["differences"] = list[Json](differences[:20])
+    good = f"restored and compared in {result.proof.duration_s:.1f} s"
+    return CheckResult("drill", result.proof.passed, "error", _first(differences) or good, metadata)
+
+
+def drill_skipped(policy: str, proofs: Sequence[Proof]) -> CheckResult:
+    """The verdict where no drill was due: not proven, and so not passed."""
+    last = max((proof.at for proof in proofs if proof.passed), default=None)
+    when = f"the last that passed was {last:%Y-%m-%d %H:%M} UTC" if last else "none has passed yet"
+    summary = f"not drilled: policy {policy}; {when}"
+    return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
+
+
+def _before(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> list[RecoveryPoint]:
+    complete_points = [p for p in effective_points(history) if not p.incomplete]
+    return [p for p in complete_points if p.captured_at < point.captured_at][-HISTORY:]
+
+
+def _schema_difference(old: Json | None, new: Json | None) -> Iterator[str] | list[str]:
+    before, after = _objects(old), _objects(new)
+    lines = [f"removed {name}" for name in sorted(before.keys() - after.keys())]
+    lines += [f"added {name}" for name in sorted(after.keys() - before.keys())]
+    lines += [f"changed {n}" for n in sorted(before.keys() & after.keys()) if before[n] != after[n]]
+    return lines
+
+
+def _objects(schema: Json | None) -> dict[str, Json]:
+    if not isinstance(schema, list):
+        return {}
+    return {f"{o.get('type')} {o.get('name')}": o.get("sql") for o in schema if isinstance(o, dict)}
+
+
+def _first(texts: Sequence[str]) -> str:
+    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+    return f"{texts[0]}{more}" if texts else ""

@@ -1,0 +1,113 @@
+"""Is everything in order that backups and restores need? Every probe is made, whatever the others find."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.errors import BackupError, SourceError, SourceMissingError, StoreError
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorFinding:
+    """One probe's verdict; `hint` says what to do where it is not `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What is examined. `channels` tells how many alert channels there are, or raises why they cannot be used."""
+
+    plan_path: str
+    secrets: Callable[[], Sequence[str]]
+    locations: Mapping[str, str]
+    repository: Callable[[], Repository]
+    points: Callable[[], Sequence[RecoveryPoint]]
+    channels: Callable[[], int]
+
+    def run(self) -> list[DoctorFinding]:
+        findings = [
+            DoctorFinding("plan", True, f"{self.plan_path}: {len(self.locations)} sources"),
+            self._probe("secrets", self._secrets),
+            self._probe("repository", self._repository),
+        ]
+        findings += [
+            self._probe(f"source {name}", lambda location=location: _readable(location))  # type: ignore[misc]
+            for name, location in self.locations.items()
+        ]
+        if findings[2].ok:
+            findings += [self._probe("scratch space", self._scratch), *self._proofs()]
+        return [*findings, self._probe("alerts", self._alerts)]
+
+    def _probe(self, name: str, probe: Callable[[], str]) -> DoctorFinding:
+        try:
+            return DoctorFinding(name, True, probe())
+        except BackupError as error:
+            return DoctorFinding(name, False, error.message, error.hint)
+
+    def _secrets(self) -> str:
+        return f"{len(self.secrets())} references resolve"
+
+    def _repository(self) -> str:
+        repository = self.repository()
+        location = repository.info.location
+        if "://" not in location and not os.access(location, os.W_OK):
+            raise StoreError(f"{location} cannot be written.", hint="Give this user the permission to write there.")
+        return f"{location}, format 1, encryption {repository.info.encryption}, {len(self.points())} recovery points"
+
+    def _scratch(self) -> str:
+        """A drill restores a whole recovery point into the temporary directory."""
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        needed = max((p.stats.source_bytes for p in self.points()), default=0)
+        if free < needed:
+            raise StoreError(
+                f"{directory} has {free / 1e9:.1f} GB free, the largest drill needs {needed / 1e9:.1f} GB.",
+                hint="Point TMPDIR at a larger disk.",
+            )
+        return f"{directory} has {free / 1e9:.1f} GB free, drills need up to {needed / 1e9:.1f} GB"
+
+    def _proofs(self) -> Iterator[DoctorFinding]:
+        recorded = self.repository().proofs()
+        for source in self.locations:
+            mine = [p for p in self.points() if p.source == source]
+            yield _proof(source, mine, recorded)
+
+    def _alerts(self) -> str:
+        count = self.channels()
+        if not count:
+            raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
+        return f"{count} channels"
+
+
+def _readable(location: str) -> str:
+    if not os.path.exists(location):
+        raise SourceMissingError(f"{location} is not there.", hint="Correct the path, or mount what holds it.")
+    if not os.access(location, os.R_OK):
+        raise SourceError(f"{location} cannot be read.", hint="Give this user the permission to read it.")
+    return location
+
+
+def _proof(source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]) -> DoctorFinding:
+    name = f"proof of {source}"
+    if not points:
+        return DoctorFinding(name, False, "no recovery point", f"Run `backup-platform backup {source}`.")
+    proven = [
+        (p.window.key, proof.at)
+        for p in points
+        for proof in recorded.get(p.id, ())
+        if proof.passed and proof.method is ProofMethod.DRILL
+    ]
+    if not proven:
+        return DoctorFinding(name, False, "never drilled", f"Run `backup-platform drill {source}@latest`.")
+    window, at = max(proven, key=lambda pair: pair[1])
+    return DoctorFinding(name, True, f"{source}@{window} was restored and compared at {at:%Y-%m-%d %H:%M} UTC")

@@ -1,0 +1,54 @@
+"""Drill: restore a recovery point into a sandbox and compare it with what was captured."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
+from backup_platform.errors import DamageError
+from backup_platform.repository.repository import Repository
+
+RestoreInto = Callable[[RecoveryPoint, str, Progress], tuple[str, ...]]
+MAX_RECORDED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DrillResult:
+    """The verdict of a drill. It is in the ledger, too."""
+
+    point: RecoveryPoint
+    proof: Proof
+    report: DrillReport
+
+
+def drill(
+    repository: Repository,
+    source: Source,
+    point: RecoveryPoint,
+    restore: RestoreInto,
+    clock: Clock,
+    progress: Progress,
+) -> DrillResult:
+    """Restore, compare, record the verdict. `restore` returns what it could not apply.
+
+    Damage is a verdict; a store that does not answer, a full disk or a missing privilege is an error, and no proof.
+    """
+    started = clock.monotonic()
+    with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as sandbox:
+        try:
+            warnings = restore(point, sandbox, progress)
+            report = source.drill(point, sandbox, repository.reader(point))
+        except DamageError as error:
+            warnings, report = (), DrillReport({}, (error.message,))
+    duration = round(clock.monotonic() - started, 3)
+    detail: dict[str, Json] = {
+        "compared": report.compared,
+        "differences": list(report.differences[:MAX_RECORDED]),
+        "warnings": list(warnings[:MAX_RECORDED]),
+    }
+    proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)
+    repository.record_proof(proof)
+    return DrillResult(point, proof, report)

@@ -1,0 +1,61 @@
+"""Naming recovery points: SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import NotFoundError, UsageError
+from backup_platform.repository.manifests import effective_points
+from backup_platform.repository.repository import Repository
+
+MIN_PREFIX = 4
+
+
+def find_point(repository: Repository, spec: str) -> RecoveryPoint:
+    """Raises NotFoundError, or UsageError when the name fits several points."""
+    source, at, moment = spec.partition("@")
+    if at:
+        return _of_source(repository, source, moment)
+    if not re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},64}}", spec):
+        raise UsageError(
+            f"{spec!r} does not name a recovery point.",
+            hint=f"Write SOURCE@latest, SOURCE@2026-11-21, or the first {MIN_PREFIX} digits or more of an id.",
+        )
+    return _single([p for p in repository.manifests() if p.id.startswith(spec)], spec)
+
+
+def _of_source(repository: Repository, source: str, moment: str) -> RecoveryPoint:
+    points = effective_points(repository.manifests(source))
+    if not points:
+        raise NotFoundError(f"There is no recovery point of {source!r}.{_nearest(repository, source)}")
+    if moment in ("", "latest"):
+        return _latest(points)
+    exact = [p for p in points if p.window.key == moment]
+    starting = exact or [p for p in points if p.window.key.startswith(moment)]
+    return _single(starting, f"{source}@{moment}", hint=f"The newest is {source}@{points[-1].window.key}.")
+
+
+def _latest(points: Sequence[RecoveryPoint]) -> RecoveryPoint:
+    """The newest complete point; when all are incomplete, the newest."""
+    complete = [p for p in points if not p.incomplete]
+    return max(complete or points, key=lambda p: (p.captured_at, p.sequence))
+
+
+def _single(points: Sequence[RecoveryPoint], spec: str, hint: str = "") -> RecoveryPoint:
+    if not points:
+        raise NotFoundError(
+            f"There is no recovery point {spec}.", hint=hint or "`backup-platform points` lists them."
+        )
+    if len(points) > 1:
+        names = ", ".join(f"{p.source}@{p.window.key} ({p.id[:12]})" for p in points[:5])
+        raise UsageError(f"{spec} fits {len(points)} recovery points: {names}.", hint="Write more of it.")
+    return points[0]
+
+
+def _nearest(repository: Repository, source: str) -> str:
+    names: Iterable[str] = {p.source for p in repository.manifests()}
+    close = difflib.get_close_matches(source, names, 1)
+    return f" Did you mean {close[0]!r}?" if close else ""

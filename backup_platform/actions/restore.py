@@ -1,0 +1,128 @@
+"""Restore: bring a recovery point, or a part of it, back into a directory. Plan, then run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from backup_platform.actions.restoring.files import Maker
+from backup_platform.actions.restoring.marker import Marker, remove_marker
+from backup_platform.actions.restoring.metadata import Metadata, probe
+from backup_platform.actions.restoring.plan import RestorePlan, make_plan, open_target
+from backup_platform.actions.restoring.run import Restorer
+from backup_platform.actions.restoring.selection import Selection, selected
+from backup_platform.actions.restoring.survey import Survey
+from backup_platform.actions.restoring.target import Target
+from backup_platform.actions.restoring.warnings import Warnings
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.ports import Clock, PointReader, Progress
+from backup_platform.errors import TargetError
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+__all__ = ["RestorePlan", "RestoreSummary", "plan_restore", "run_restore"]
+
+NAMED_CONFLICTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreSummary:
+    """What a restore did. `files` were made with `bytes` of content; `skipped` were there already, and equal.
+
+    `warnings` are the first hundred of `warning_count` things that could not be applied or were not stored.
+    """
+
+    files: int
+    bytes: int
+    skipped: int
+    warnings: tuple[str, ...]
+    warning_count: int
+    duration_s: float
+
+
+def plan_restore(
+    reader: PointReader, point: RecoveryPoint, *, to: str, paths: Sequence[str] = (), overwrite: bool = False
+) -> RestorePlan:
+    """What a restore into the directory `to` will do; writes nothing.
+
+    `paths` are relative to the source's root, each with all that is below it; none means everything. What is in
+    the way is listed in the plan. Raises NotFoundError for a path that is not in the point, and TargetError when
+    `to` is no directory or has no room.
+    """
+    return make_plan(reader, point, to, paths, overwrite)
+
+
+def run_restore(
+    plan: RestorePlan, repository: Repository, clock: Clock, progress: Progress
+) -> RestoreSummary:
+    """Carry out a plan. A name in the target only ever shows a complete file; what is written is read back.
+
+    An interrupted restore continues when it is run again. Raises TargetError, before anything is written if the
+    plan has conflicts; DamageError for content that cannot be read.
+    """
+    refuse_conflicts(plan)
+    started = clock.monotonic()
+    target = make_target(plan.to)
+    try:
+        maker = _maker(plan, target, progress)
+        skipped = _restore(plan, repository, maker)
+    except OSError as error:
+        raise TargetError(f"{plan.to} cannot be restored into: {error.strerror}.") from error
+    finally:
+        target.close()
+    warnings, duration = maker.metadata.warnings, clock.monotonic() - started
+    return RestoreSummary(maker.files, maker.size, skipped, tuple(warnings.listed), warnings.count, duration)
+
+
+def refuse_conflicts(plan: RestorePlan) -> None:
+    if not plan.conflict_count:
+        return
+    listed = ", ".join(plan.conflicts[:NAMED_CONFLICTS])
+    more = (
+        f" and {plan.conflict_count - NAMED_CONFLICTS} more" if plan.conflict_count > NAMED_CONFLICTS else ""
+    )
+    raise TargetError(
+        f"{plan.to} already holds {listed}{more}. Nothing was restored.",
+        hint="Restore to an empty directory" + ("." if plan.overwrite else ", or with --overwrite."),
+    )
+
+
+def make_target(to: str) -> Target:
+    try:
+        os.makedirs(to, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise TargetError(f"The directory {to} cannot be made: {error.strerror}.") from error
+    target = open_target(to)
+    assert target is not None
+    return target
+
+
+def _maker(plan: RestorePlan, target: Target, progress: Progress) -> Maker:
+    found = probe(target.fd)
+    # Directories that were there before may give what they like to new files.
+    metadata = Metadata(replace(found, plain=found.plain and plan.fresh), os.geteuid() == 0, Warnings())
+    return Maker(target, metadata, progress)
+
+
+def _restore(plan: RestorePlan, repository: Repository, maker: Maker) -> int:
+    """Number of files that were skipped."""
+    target, reader = maker.target, repository.reader(plan.point)
+    untouched = plan.fresh and not plan.resumes
+    restorer = Restorer(
+        contents=reader,
+        sizes=lambda ids: [place.length for place in repository.indexes().contents.locate_all(ids)],
+        target=target,
+        maker=maker,
+        survey=None if untouched else Survey(target, plan.resumes, plan.overwrite),
+        own_root=plan.fresh or plan.overwrite,
+    )
+    maker.progress.expect(files=plan.files, size=plan.bytes)
+    if not plan.resumes:
+        Marker(plan.point.id, plan.fresh).save(target.fd)
+    restorer.run(selected(reader.entries(), Selection(plan.wanted)))
+    remove_marker(target.fd, plan.point)
+    restorer.finish_root()
+    return restorer.skipped

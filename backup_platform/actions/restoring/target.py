@@ -1,0 +1,117 @@
+"""The directory that is restored into. No path in it is followed through a symbolic link."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backup_platform.errors import DamageError, TargetError
+from backup_platform.sources.files.paths import ROOT, STEP_FLAGS, printable, split
+
+KEPT_OPEN = 64  # directories of each thread
+
+
+class Directories:
+    """Opened directories below the target, the last used ones kept. For one thread at a time."""
+
+    def __init__(self, root_fd: int) -> None:
+        self._root_fd = root_fd
+        self._open: OrderedDict[bytes, int] = OrderedDict()
+
+    def get(self, directory: bytes) -> int:
+        """An O_PATH descriptor, valid until the next call. Raises OSError where something else is in the way."""
+        if not directory:
+            return self._root_fd
+        fd = self._open.get(directory)
+        if fd is None:
+            return self._descend(directory)
+        self._open.move_to_end(directory)
+        return fd
+
+    def _descend(self, directory: bytes) -> int:
+        names, start = directory.split(b"/"), 0
+        fd = self._root_fd
+        for depth in range(len(names) - 1, 0, -1):
+            known = self._open.get(b"/".join(names[:depth]))
+            if known is not None:
+                fd, start = known, depth
+                break
+        for depth in range(start, len(names)):
+            fd = os.open(names[depth], STEP_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
+            self._keep(b"/".join(names[: depth + 1]), fd)
+        return fd
+
+    def _keep(self, directory: bytes, fd: int) -> None:
+        self._open[directory] = fd
+        if len(self._open) > KEPT_OPEN:
+            os.close(self._open.popitem(last=False)[1])
+
+    def forget(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+
+class Target:
+    """An open target directory. Safe to use from several threads."""
+
+    def __init__(self, to: str) -> None:
+        self.to = to
+        self.fd = os.open(to, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._idle: list[Directories] = []
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().forget()
+        os.close(self.fd)
+
+    @contextmanager
+    def place(self, path: bytes) -> Iterator[tuple[int, bytes]]:
+        """The directory's descriptor and the name in it. Errors of the file system become TargetError."""
+        directory, name = split(path)
+        # Appending to and popping from a list are atomic.
+        directories = self._idle.pop() if self._idle else Directories(self.fd)
+        try:
+            yield directories.get(directory), name
+        except OSError as error:
+            raise refused(path, error) from error
+        finally:
+            self._idle.append(directories)
+
+    def lstat(self, path: bytes) -> os.stat_result | None:
+        """None when there is nothing, also when a parent is no directory."""
+        if path == ROOT:
+            return os.fstat(self.fd)
+        try:
+            with self.place(path) as (fd, name):
+                return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except TargetError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise
+
+
+def refused(path: bytes, error: OSError) -> TargetError:
+    name = printable(path)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TargetError(
+            f"{name} cannot be written: {error.strerror}.", hint="Free some space and restore again."
+        )
+    if error.errno == errno.EEXIST:
+        return TargetError(f"{name} has appeared in the target meanwhile, and is not replaced.")
+    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+        return TargetError(
+            f"{name} cannot be written: something on its path in the target is not a directory."
+        )
+    return TargetError(f"{name} cannot be written: {error.strerror}.")
+
+
+def check_path(path: bytes) -> None:
+    """Raises DamageError for a path that would lead out of the target."""
+    if path == ROOT:
+        return
+    if b"\0" in path or any(name in (b"", b".", b"..") for name in path.split(b"/")):
+        raise DamageError(f"The inventory holds the path {printable(path)!r}, which leads outside.")

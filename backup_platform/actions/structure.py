@@ -1,0 +1,62 @@
+"""Is everything there that recovery points need? Listings, indexes and inventories only, no content is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import DamageError
+from backup_platform.repository.format import META, PACKS, object_key
+from backup_platform.repository.index import ABSENT, BlobIndex
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Keys of the packs that a recovery point needs, and what is wrong with it."""
+
+    packs: frozenset[str]
+    findings: tuple[str, ...]
+
+
+def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) -> list[str]:
+    """One sentence for each thing that is missing, or known to be damaged."""
+    repository.indexes(fresh=True)
+    damaged = repository.damaged()
+    findings = []
+    for point in points:
+        needs = needs_of(repository, point)
+        findings += needs.findings
+        findings += [f"{_name(point)} needs {key}, which is damaged." for key in sorted(needs.packs & damaged)]
+    return findings
+
+
+def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
+    """What a point needs, by the repository's current indexes."""
+    indexes, reader = repository.indexes(), repository.reader(point)
+    packs: set[str] = set()
+    try:
+        missing = _collect(indexes.meta, reader.meta_blobs(), META, packs)
+        missing = missing or _collect(indexes.contents, reader.content_blobs(), PACKS, packs)
+    except DamageError as error:
+        return Needs(frozenset(packs), (f"{_name(point)} cannot be read: {error.message}",))
+    text = f"{_name(point)} needs {missing} blobs that no stored pack holds."
+    return Needs(frozenset(packs), (text,) if missing else ())
+
+
+def _name(point: RecoveryPoint) -> str:
+    return f"{point.source}@{point.window.key} ({point.id[:12]})"
+
+
+def _collect(index: BlobIndex, batches: Iterator[bytes], prefix: str, packs: set[str]) -> int:
+    """Add the packs that hold these blobs; the number of blobs that are nowhere."""
+    missing, numbers = 0, set[int]()
+    for ids in batches:
+        rows = index.find_all(ids)
+        missing += int(np.count_nonzero(rows == ABSENT))
+        numbers |= index.pack_numbers(rows[rows != ABSENT])
+    packs.update(object_key(prefix, index.packs[number]) for number in numbers)
+    return missing

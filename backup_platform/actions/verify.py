@@ -1,0 +1,139 @@
+"""Verify: present, authentic, decodable. What is re-read is decoded and compared blob by blob."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date
+
+from backup_platform.actions.structure import Needs, needs_of
+from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Window
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.errors import DamageError, UsageError
+from backup_platform.repository.blobs import worker_count
+from backup_platform.repository.manifests import chain_breaks
+from backup_platform.repository.packs import check_pack
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class ReadShare:
+    """Which of the packs are re-read: one of `cycle` parts, chosen by pack id and `slot`; all when `cycle` is 1.
+
+    Consecutive slots read every pack once per cycle: a rotation, not a lottery.
+    """
+
+    cycle: int = 1
+    slot: int = 0
+
+    def __contains__(self, key: str) -> bool:
+        return self.cycle > 0 and int(key[-8:], 16) % self.cycle == self.slot % self.cycle
+
+
+def read_share(text: str, day: date) -> ReadShare:
+    """`all`, `none`, or `N%`, which reads another part each day. Raises UsageError."""
+    if text in ("all", "none"):
+        return ReadShare(cycle=1 if text == "all" else 0)
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
+    if not match or not 0 < float(match[1]) <= 100:
+        raise UsageError(f"{text!r} is no share of the packs.", hint="Say all, none, or a percentage such as 10%.")
+    return ReadShare(cycle=max(1, round(100 / float(match[1]))), slot=day.toordinal())
+
+
+def window_share(text: str, window: Window) -> ReadShare:
+    """The share of a window: as long as the windows follow each other, each reads the part after the last one's."""
+    length = max((window.end - window.start).total_seconds(), 1)
+    share = read_share(text, window.start.date())
+    return ReadShare(share.cycle, round(window.start.timestamp() / length))
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository)."""
+
+    points: tuple[RecoveryPoint, ...]
+    packs_needed: int
+    packs_read: int
+    bytes_read: int
+    duration_s: float
+    findings: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return not self.findings
+
+
+def verify(
+    repository: Repository,
+    points: Sequence[RecoveryPoint],
+    share: ReadShare,
+    clock: Clock,
+    progress: Progress,
+    *,
+    record: bool = True,
+) -> VerifyResult:
+    """Verify recovery points, and record a proof for each where every needed pack was re-read."""
+    started = clock.monotonic()
+    repository.indexes(fresh=True)
+    needs = {point.id: needs_of(repository, point) for point in points}
+    packs = sorted({key for need in needs.values() for key in need.packs if key in share})
+    sizes = repository.indexes().listed
+    progress.expect(size=sum(sizes.get(key, 0) for key in packs))
+    damaged = _read(repository, packs, progress)
+    findings = _findings(needs, damaged)
+    for text in chain_breaks(points):
+        findings.setdefault("", []).append(text)
+    result = VerifyResult(
+        points=tuple(points),
+        packs_needed=len({key for need in needs.values() for key in need.packs}),
+        packs_read=len(packs),
+        bytes_read=sum(sizes.get(key, 0) for key in packs),
+        duration_s=round(clock.monotonic() - started, 3),
+        findings=findings,
+    )
+    if record:
+        _record(repository, result, clock, whole=share.cycle == 1)
+    return result
+
+
+def _read(repository: Repository, packs: Sequence[str], progress: Progress) -> dict[str, str]:
+    """What is wrong with which pack."""
+
+    known = repository.damaged()
+
+    def read(key: str) -> tuple[str, str]:
+        try:
+            data = repository.verified(key)
+            check_pack(data)
+        except DamageError as error:
+            repository.mark_damaged(key, error.message)
+            return key, error.message
+        progress.advance(size=len(data))
+        if key in known:
+            repository.unmark_damaged(key)
+        return key, ""
+
+    with ThreadPoolExecutor(worker_count()) as pool:
+        return {key: text for key, text in pool.map(read, packs) if text}
+
+
+def _findings(needs: dict[str, Needs], damaged: dict[str, str]) -> dict[str, list[str]]:
+    found = {}
+    for point, need in needs.items():
+        texts = [*need.findings, *(damaged[key] for key in sorted(need.packs & damaged.keys()))]
+        if texts:
+            found[point] = texts
+    return found
+
+
+def _record(repository: Repository, result: VerifyResult, clock: Clock, *, whole: bool) -> None:
+    """A verdict that saw damage is always worth recording; a good one only when nothing was left out."""
+    for point in result.points:
+        findings = result.findings.get(point.id, [])
+        if whole or findings:
+            detail = {"findings": list[object](findings[:20]), "packs_read": result.packs_read}
+            repository.record_proof(
+                Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail)  # type: ignore[arg-type]
+            )

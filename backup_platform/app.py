@@ -1,0 +1,255 @@
+"""The composition root: from a plan to wired objects. What the command line and Dagster call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.ports import Clock, Notifier, Progress, Source
+from backup_platform.errors import ConflictError, NotFoundError, UsageError
+from backup_platform.plan import Plan
+
+if TYPE_CHECKING:
+    from backup_platform.actions.backup import BackupResult
+    from backup_platform.actions.checks import CheckResult
+    from backup_platform.actions.diff import Difference
+    from backup_platform.actions.doctor import DoctorFinding
+    from backup_platform.actions.drill import DrillResult
+    from backup_platform.actions.restore import RestorePlan, RestoreSummary
+    from backup_platform.actions.verify import VerifyResult
+    from backup_platform.domain.health import MissedWindows
+    from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.repository.format import RepositoryInfo
+    from backup_platform.repository.repository import Repository
+
+PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
+DEFAULT_PLAN = "backup.yaml"
+
+
+class App:
+    """One plan, wired. Construction reads the plan and nothing else."""
+
+    def __init__(self, plan: Plan, plan_path: str, clock: Clock) -> None:
+        self.plan, self.plan_path, self.clock = plan, plan_path, clock
+
+    @classmethod
+    def load(cls, plan_path: str | None = None, *, clock: Clock | None = None) -> App:
+        """The plan at a path, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml. Raises PlanError."""
+        path = os.path.abspath(plan_path or os.environ.get(PLAN_VARIABLE) or DEFAULT_PLAN)
+        return cls(Plan.load(path), path, clock or SystemClock())
+
+    # The repository
+
+    @cached_property
+    def repository(self) -> Repository:
+        """Raises RepositoryMissingError, KeyMissingError, StoreError."""
+        from backup_platform.repository.repository import Repository
+        from backup_platform.stores.object_store import open_store
+
+        settings = self.plan.repository
+        return Repository(open_store(self._location), self.clock, level=settings.compression)
+
+    @property
+    def _location(self) -> str:
+        return self.plan.secret(self.plan.repository.path)
+
+    def init(self) -> RepositoryInfo:
+        """Create the plan's repository. Raises ConflictError when there is one."""
+        from backup_platform.repository.repository import init_repository
+        from backup_platform.stores.object_store import open_store
+
+        return init_repository(open_store(self._location, create=True), self.clock)
+
+    def ensure_repository(self) -> RepositoryInfo:
+        """Create the repository unless there is one."""
+        try:
+            return self.init()
+        except ConflictError:
+            return self.info()
+
+    def info(self) -> RepositoryInfo:
+        return self.repository.info
+
+    # Sources and their windows
+
+    def source(self, name: str) -> Source:
+        """Raises NotFoundError for a name that the plan does not have."""
+        from backup_platform.wiring import make_source
+
+        return make_source(name, self._source_plan(name), self.clock)
+
+    def _source_plan(self, name: str):  # type: ignore[no-untyped-def]
+        if name not in self.plan.sources:
+            known = ", ".join(sorted(self.plan.sources))
+            raise NotFoundError(f"The plan has no source {name!r}.", hint=f"Its sources are: {known}.")
+        return self.plan.sources[name]
+
+    def schedule(self, source: str) -> WindowSchedule:
+        """The windows of a source. Works while a remote repository is away."""
+        from backup_platform.wiring import make_schedule
+
+        return make_schedule(self._source_plan(source), self.first_day)
+
+    @cached_property
+    def first_day(self) -> datetime:
+        """When windows start for sources without a `since`: when the repository was created."""
+        from backup_platform.wiring import remembered_creation
+
+        return remembered_creation(self.plan_path, self._location, self.clock)
+
+    # Recovery points
+
+    def backup(
+        self, source: str, *, window: str | None = None, force: bool = False, progress: Progress = SILENT
+    ) -> BackupResult:
+        """Raises WindowError, SourceError, RepositoryError. An incomplete point is returned, and says so."""
+        from backup_platform.actions.backup import BackupJob
+
+        job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock)
+        return job.run(window, force=force, progress=progress)
+
+    def points(self, source: str | None = None) -> list[RecoveryPoint]:
+        """The recovery point of every window that has one, by source, oldest first."""
+        from backup_platform.repository.manifests import effective_points
+
+        if source is not None:
+            self._source_plan(source)
+        return effective_points(self.repository.manifests(source))
+
+    def point(self, spec: str) -> RecoveryPoint:
+        """SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id. Raises NotFoundError, UsageError."""
+        from backup_platform.actions.find import find_point
+
+        return find_point(self.repository, spec)
+
+    def manifest_path(self, point: RecoveryPoint) -> str:
+        return self.repository.manifest_location(point)
+
+    def proofs(self) -> dict[str, list[Proof]]:
+        """Verdicts by point id, oldest first, without their details."""
+        return self.repository.proofs()
+
+    def proof_details(self, point: RecoveryPoint) -> list[Proof]:
+        return self.repository.proof_details(point.id)
+
+    def missing(self, source: str, now: datetime) -> MissedWindows:
+        """Which windows have no complete point, from the schedule and the repository."""
+        from backup_platform.domain.health import missed_windows
+
+        captured = {p.window.key for p in self.points(source) if not p.incomplete}
+        return missed_windows(self.schedule(source), captured, now)
+
+    # Proof
+
+    def check_names(self, source: str) -> list[str]:
+        from backup_platform.actions.checks import check_names
+
+        return check_names(self._source_plan(source).kind)
+
+    def checks(self, point: RecoveryPoint, *, progress: Progress = SILENT) -> Iterator[CheckResult]:
+        """The verdict of every check of `check_names`, in that order. Drills only when they are due."""
+        from backup_platform.actions import checks
+        from backup_platform.actions.verify import window_share
+
+        plan, repository = self._source_plan(point.source), self.repository
+        history = repository.manifests(point.source)
+        yield checks.stored(
+            repository, point, window_share(plan.verify, point.window), self.clock, progress
+        )
+        yield checks.complete(point)
+        yield checks.authentic(repository, point)
+        yield checks.plausible_size(history, point)
+        if "schema_unchanged" in checks.check_names(point.kind):
+            yield checks.schema_unchanged(history, point)
+        yield self._drill_check(point, history, progress)
+
+    def _drill_check(
+        self, point: RecoveryPoint, history: Sequence[RecoveryPoint], progress: Progress
+    ) -> CheckResult:
+        from backup_platform.actions import checks
+        from backup_platform.domain.health import drill_due
+
+        policy, schedule = self._source_plan(point.source).drill, self.schedule(point.source)
+        recorded = self.proofs()
+        drills = [p for each in history for p in recorded.get(each.id, []) if p.method is ProofMethod.DRILL]
+        if not drill_due(policy, schedule, point.window, [p.at for p in drills if p.passed]):
+            return checks.drill_skipped(policy, drills)
+        return checks.drilled(self._drill(point, progress))
+
+    def verify(
+        self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
+    ) -> VerifyResult:
+        """Verify one point, or every point of the repository."""
+        from backup_platform.actions.verify import read_share, verify
+
+        share = read_share(read, self.clock.now().date())
+        points = [self.point(spec)] if spec else self.repository.manifests()
+        return verify(self.repository, points, share, self.clock, progress)
+
+    def drill(self, spec: str, *, progress: Progress = SILENT) -> DrillResult:
+        """Restore a point into a sandbox and compare. The verdict is recorded. Raises NotFoundError."""
+        return self._drill(self.point(spec), progress)
+
+    def _drill(self, point: RecoveryPoint, progress: Progress) -> DrillResult:
+        from backup_platform.actions.drill import drill
+
+        self.repository.indexes(fresh=True)
+        return drill(self.repository, self._source_of(point), point, self.clock, progress)
+
+    def _source_of(self, point: RecoveryPoint) -> Source:
+        """The point's source for comparing: what it is stored as matters, not where the original is now."""
+        plan = self._source_plan(point.source)
+        if plan.kind != point.kind:
+            raise UsageError(
+                f"{point.source} was captured as {point.kind}, and the plan now says {plan.kind}.",
+                hint="Give the new source another name.",
+            )
+        return self.source(point.source)
+
+    # Restore
+
+    def restore_plan(
+        self, spec: str, *, to: str, paths: Sequence[str] = (), overwrite: bool = False
+    ) -> RestorePlan:
+        """What a restore would do. Raises NotFoundError, TargetError."""
+        from backup_platform.actions.restore import plan_restore
+
+        point = self.point(spec)
+        return plan_restore(point, self.repository.reader(point), to=to, paths=paths, overwrite=overwrite)
+
+    def restore(self, plan: RestorePlan, *, progress: Progress = SILENT) -> RestoreSummary:
+        from backup_platform.actions.restore import run_restore
+
+        return run_restore(plan, self.repository.reader(plan.point), self.clock, progress)
+
+    def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
+        """The inventory of a point, or the part at and below a path. Raises NotFoundError."""
+        from backup_platform.actions.listing import list_entries
+
+        return list_entries(self.repository.reader(self.point(spec)).entries(), path)
+
+    def diff(self, a: str, b: str) -> Iterator[Difference]:
+        """What differs from point `a` to point `b`."""
+        from backup_platform.actions.diff import diff_entries
+
+        before, after = (self.repository.reader(self.point(spec)).entries() for spec in (a, b))
+        return diff_entries(before, after)
+
+    # Operation
+
+    def doctor(self) -> list[DoctorFinding]:
+        """Whether everything that backups need is in order."""
+        from backup_platform.actions.doctor import examine
+
+        return examine(self)
+
+    def notifier(self) -> Notifier:
+        """The plan's alert channels. Raises PlanError for a secret that cannot be read."""
+        from backup_platform.alerting.channels import AppriseNotifier
+
+        return AppriseNotifier([self.plan.secret(url) for url in self.plan.alerts])

@@ -1,0 +1,184 @@
+"""`backup`: capture sources into recovery points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.failure import InterruptError, report, unexpected
+from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.output import Output, error_object
+from backup_platform.domain.model import Json, RecoveryPoint, Stats
+from backup_platform.errors import (
+    BackupError,
+    IncompleteError,
+    KeyMissingError,
+    PlanError,
+    RepositoryMissingError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from backup_platform.actions.backup import BackupResult
+
+ID_SHOWN = 12
+PROBLEMS_SHOWN = 10
+_CONCERNS_ALL = (PlanError, RepositoryMissingError, KeyMissingError)
+_RESUME = "What was stored so far is kept: the next backup of the same source reuses it."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one source: a result, or the error that stopped it."""
+
+    source: str
+    result: BackupResult | None = None
+    error: BackupError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        if self.result is None:
+            return self.error.exit_code if self.error else 1
+        return IncompleteError.exit_code if self.result.point.incomplete else 0
+
+
+def backup(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="One source; else all of the plan.")
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option("--window", metavar="W", help="Fail unless the snapshot belongs to this window."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Capture again although the window has its recovery point.")
+    ] = False,
+) -> int:
+    """Back up one source, or all sources of the plan in turn.
+
+    A snapshot belongs to the window that it is taken in, so only the current window can be captured (or a
+    late one, within the source's late_limit). Of several sources, one that fails does not stop the others;
+    the exit code is the worst: failed, then incomplete, then done.
+
+    \b
+    Examples:
+      backup-platform backup
+      backup-platform backup shop --window 2026-11-22
+    """
+    session = session_of(ctx)
+    session.resume = _RESUME
+    if window is not None and source is None:
+        raise UsageError("--window needs a SOURCE", hint="Windows differ between the sources of a plan.")
+    if source is not None:
+        return _one(session, source, window, force)
+    return _all(session, list(session.app.plan.sources), force)
+
+
+def _one(session: Session, source: str, window: str | None, force: bool) -> int:
+    with session.progress(f"backup {source}") as progress:
+        result = session.app.backup(source, window=window, force=force, progress=progress)
+    outcome = Outcome(source, result)
+    _describe(session, outcome)
+    session.out.document({"results": [_shape(outcome)]})
+    return outcome.exit_code
+
+
+def _all(session: Session, sources: Sequence[str], force: bool) -> int:
+    outcomes: list[Outcome] = []
+    try:
+        for source in sources:
+            outcomes.append(_attempt(session, source, force))
+            _describe(session, outcomes[-1])
+    except (*_CONCERNS_ALL, KeyboardInterrupt) as error:
+        known = error if isinstance(error, BackupError) else InterruptError("interrupted", hint=_RESUME)
+        session.out.document({"results": [_shape(each) for each in outcomes], "error": error_object(known)})
+        raise
+    session.out.document({"results": [_shape(each) for each in outcomes]})
+    return _worst([each.exit_code for each in outcomes])
+
+
+def _attempt(session: Session, source: str, force: bool) -> Outcome:
+    """Back up one of several sources: its failure is its outcome, what fails for all alike is raised."""
+    try:
+        with session.progress(f"backup {source}") as progress:
+            return Outcome(source, session.app.backup(source, force=force, progress=progress))
+    except _CONCERNS_ALL:
+        raise
+    except BackupError as error:
+        outcome = Outcome(source, error=error)
+    except Exception as error:
+        outcome = Outcome(source, error=unexpected(session, error))
+    if outcome.error is not None:
+        report(outcome.error, about=source)
+    return outcome
+
+
+def _worst(codes: Sequence[int]) -> int:
+    """1 over 3 over 0: of several sources, any failure is exit code 1."""
+    if any(code not in (0, IncompleteError.exit_code) for code in codes):
+        return 1
+    return max(codes, default=0)
+
+
+def _describe(session: Session, outcome: Outcome) -> None:
+    out = session.out
+    if outcome.result is None:
+        out.line(f"{outcome.source}: {out.paint('FAILED', 'bad')}")
+        return
+    point = outcome.result.point
+    verdict = _verdict(out, outcome.result)
+    out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[:ID_SHOWN]}")
+    if outcome.result.created:
+        _print_stats(out, point.stats)
+    if point.lateness_s > 0:
+        out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
+    print_problems(out, point, PROBLEMS_SHOWN)
+    if outcome.result.created and not point.incomplete:
+        out.line(f"  unproven until a drill: {session.command('drill', point.id[:ID_SHOWN])}")
+
+
+def _verdict(out: Output, result: BackupResult) -> str:
+    if result.point.incomplete:
+        return out.paint("INCOMPLETE", "warn")
+    return "stored" if result.created else "kept what the window has already"
+
+
+def _print_stats(out: Output, stats: Stats) -> None:
+    amounts = {"source": stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
+    sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
+    out.line(
+        f"  {formats.plural(stats.files, 'file')}, {sizes}, dedup {formats.share(shapes.dedup_ratio(stats))}"
+    )
+    out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")
+
+
+def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
+    """List the first problems, and say how many there are."""
+    for problem in point.problems[:limit]:
+        detail = f" ({one_line(problem.detail)})" if problem.detail else ""
+        out.line(f"  {out.paint(problem.status.value, 'warn')}: {printable(problem.path)}{detail}")
+    more = point.problem_count - min(limit, len(point.problems))
+    if more > 0:
+        out.line(f"  and {formats.plural(more, 'more problem')}")
+
+
+def _shape(outcome: Outcome) -> dict[str, Json]:
+    if outcome.result is None:
+        error = None if outcome.error is None else error_object(outcome.error)
+        return {"source": outcome.source, "outcome": "failed", "point": None, "error": error}
+    point = outcome.result.point
+    word = "stored" if outcome.result.created else "kept"
+    problems: list[Json] = [shapes.problem(each) for each in point.problems]
+    return {
+        "source": outcome.source,
+        "outcome": "incomplete" if point.incomplete else word,
+        "created": outcome.result.created,
+        "point": {**shapes.point(point), "problems": problems},
+        "error": None,
+    }

@@ -1,0 +1,70 @@
+"""What one call of the command line shares: its options, its output, and the wired application."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from backup_platform.cli.output import Output
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
+    from backup_platform.domain.ports import Progress
+
+
+def _load(plan: str | None) -> App:
+    from backup_platform.app import App
+
+    return App.load(plan)
+
+
+app_factory: Callable[[str | None], App] = _load  # tests put theirs here
+
+
+class Session:
+    """Options that every verb has. `resume` is the advice for whoever interrupts the verb."""
+
+    def __init__(self) -> None:
+        self.plan: str | None = None
+        self.json = False
+        self.debug = False
+        self.resume = ""
+        self._app: App | None = None
+        self._out: Output | None = None
+
+    @property
+    def app(self) -> App:
+        """The application of the plan. Raises `PlanError`."""
+        if self._app is None:
+            self._app = app_factory(self.plan)
+        return self._app
+
+    @property
+    def out(self) -> Output:
+        if self._out is None or self._out.json != self.json:
+            self._out = Output(sys.stdout, json=self.json)
+        return self._out
+
+    def command(self, *words: str) -> str:
+        """A command that can be pasted into a shell and uses the same plan."""
+        import shlex
+
+        plan = ["--plan", self.plan] if self.plan else []
+        return shlex.join(["backup-platform", *plan, *words])
+
+    @contextmanager
+    def progress(self, title: str) -> Iterator[Progress]:
+        """Shown on standard error while the block runs: a bar on a terminal, else a line now and then."""
+        from backup_platform.cli.progress import reporting
+
+        with reporting(title, sys.stderr, quiet=self.json) as progress:
+            yield progress
+
+
+def session_of(ctx: Any) -> Session:
+    """The session of a typer context."""
+    session = ctx.find_object(Session)
+    assert isinstance(session, Session)
+    return session

@@ -1,0 +1,31 @@
+"""`doctor`: whether everything that backups need is in order."""
+
+from __future__ import annotations
+
+import typer
+
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line
+from backup_platform.domain.model import Json
+
+
+def doctor(ctx: typer.Context) -> int:
+    """Check what backups need: the plan, its secrets, the repository, every source, the alert channels.
+
+    \b
+    Example:
+      backup-platform doctor
+    """
+    session = session_of(ctx)
+    findings, out = session.app.doctor(), session.out
+    listed: list[Json] = [
+        {"name": each.name, "ok": each.ok, "detail": each.detail, "hint": each.hint} for each in findings
+    ]
+    passed = all(each.ok for each in findings)
+    out.document({"passed": passed, "findings": listed})
+    for each in findings:
+        mark = out.paint("ok  ", "good") if each.ok else out.paint("FAIL", "bad")
+        out.line(f"{mark}  {one_line(each.name)}: {one_line(each.detail)}")
+        if each.hint and not each.ok:
+            out.line(f"      {one_line(each.hint)}")
+    return 0 if passed else 1

@@ -1,0 +1,98 @@
+"""From what went wrong to a message on standard error, a JSON object where asked for, and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import ClassVar
+
+from backup_platform.cli.context import Session
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import OutputClosedError, colours, error_object
+from backup_platform.errors import BackupError
+
+INTERRUPTED = 130
+READER_GONE = 141
+
+
+class InterruptError(BackupError):
+    code: ClassVar[str] = "interrupted"
+    exit_code: ClassVar[int] = INTERRUPTED
+
+
+class UnexpectedError(BackupError):
+    """A defect of this program, or a failure that nobody foresaw."""
+
+    code: ClassVar[str] = "unexpected"
+
+
+def guarded(session: Session, call: Callable[[], int]) -> int:
+    """Run the call; every failure becomes a message and an exit code. Lets typer's own pass."""
+    try:
+        code = call()
+        session.out.flush()
+    except BackupError as error:
+        return fail(session, error)
+    except KeyboardInterrupt:
+        return fail(session, InterruptError("interrupted", hint=session.resume))
+    except OutputClosedError:
+        return _reader_gone()
+    except Exception as error:
+        if _is_typers(error):
+            raise
+        return fail(session, unexpected(session, error))
+    return code
+
+
+def fail(session: Session, error: BackupError) -> int:
+    """Report the error, also as the JSON document unless one was begun already; its exit code."""
+    report(error)
+    out = session.out
+    if not out.written:
+        out.document({"error": error_object(error)})
+    try:
+        out.flush()
+    except OutputClosedError:
+        _reader_gone()
+    return error.exit_code
+
+
+def report(error: BackupError, *, about: str = "") -> None:
+    """`error [code]: message` and `hint: …` on standard error; `about` names one of several things tried."""
+    stream = sys.stderr
+    label, end = ("\x1b[1;31m", "\x1b[0m") if colours(stream) else ("", "")
+    subject = f"{about}: " if about else ""
+    stream.write(f"{label}error [{error.code}]:{end} {subject}{_safe(error.message)}\n")
+    if error.hint:
+        stream.write(f"hint: {_safe(error.hint)}\n")
+    stream.flush()
+
+
+def unexpected(session: Session, error: Exception) -> UnexpectedError:
+    """The error as one of ours; prints the traceback when `--debug` was given."""
+    if session.debug:
+        import traceback
+
+        traceback.print_exception(error)
+    text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    hint = "" if session.debug else "This is a defect in backup-platform; --debug shows where it happened."
+    return UnexpectedError(text, hint=hint)
+
+
+def _safe(text: str) -> str:
+    return "\n".join(one_line(line) for line in text.split("\n"))
+
+
+def _is_typers(error: Exception) -> bool:
+    import typer
+
+    return isinstance(error, typer.TyperException | typer.Exit | typer.Abort)
+
+
+def _reader_gone() -> int:
+    """Point standard output at nothing, so that the interpreter's own last flush does not fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    return READER_GONE

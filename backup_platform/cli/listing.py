@@ -1,0 +1,127 @@
+"""`ls` and `diff`: what a recovery point holds, and what changed between two."""
+
+from __future__ import annotations
+
+import stat as stat_bits
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.points import POINT_HELP
+from backup_platform.domain.model import Entry, EntryKind, Status
+
+if TYPE_CHECKING:
+    from backup_platform.actions.diff import Difference
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TYPES = {
+    EntryKind.FILE: stat_bits.S_IFREG,
+    EntryKind.DIRECTORY: stat_bits.S_IFDIR,
+    EntryKind.SYMLINK: stat_bits.S_IFLNK,
+    EntryKind.FIFO: stat_bits.S_IFIFO,
+    EntryKind.CHAR_DEVICE: stat_bits.S_IFCHR,
+    EntryKind.BLOCK_DEVICE: stat_bits.S_IFBLK,
+    EntryKind.SOCKET: stat_bits.S_IFSOCK,
+}
+_MARKS = {"added": ("+", "good"), "removed": ("-", "bad"), "changed": ("M", "warn"), "metadata": ("m", "")}
+_COUNTED = {
+    "added": "added",
+    "removed": "removed",
+    "changed": "changed",
+    "metadata": "with only metadata changed",
+}
+
+
+def ls(
+    ctx: typer.Context,
+    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    path: Annotated[
+        str | None, typer.Argument(metavar="PATH", help="Only this path and what is below it.")
+    ] = None,
+) -> int:
+    """List what a recovery point holds, as `ls -l` does.
+
+    Times are in the source's zone. What was not captured well is marked: changed, vanished or unreadable. A
+    name that does not print as it is appears as $'...', which a shell reads back.
+
+    \b
+    Examples:
+      backup-platform ls uploads@latest
+      backup-platform ls uploads@latest photos/2026
+    """
+    session = session_of(ctx)
+    found, out = session.app.point(point), session.out
+    entries = session.app.ls(found.id, path)
+    if session.json:
+        out.rows({"point": found.id}, "entries", map(shapes.entry, entries))
+        return 0
+    zone = formats.zone(found.timezone)
+    for entry in entries:
+        status = "" if entry.status is Status.OK else "  " + out.paint(f"[{_status(entry)}]", "warn")
+        out.line(_line(entry, zone) + status)
+    return 0
+
+
+def _status(entry: Entry) -> str:
+    return f"{entry.status.value}: {one_line(entry.problem)}" if entry.problem else entry.status.value
+
+
+def _line(entry: Entry, zone: tzinfo) -> str:
+    stat = entry.stat
+    mode = stat_bits.filemode(_TYPES[stat.kind] | stat_bits.S_IMODE(stat.mode))
+    owner, group = entry.user or str(stat.uid), entry.group or str(stat.gid)
+    when = (_EPOCH + timedelta(microseconds=stat.mtime_ns // 1000)).astimezone(zone)
+    return f"{mode} {owner:<8} {group:<8} {stat.size:>12} {when:%Y-%m-%d %H:%M} {_name(entry)}"
+
+
+def _name(entry: Entry) -> str:
+    name = printable(entry.stat.path)
+    if entry.link_target is not None:
+        return f"{name} -> {printable(entry.link_target)}"
+    return name if entry.hardlink is None else f"{name} (same file as {printable(entry.hardlink)})"
+
+
+def diff(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(metavar="A", help=POINT_HELP)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The recovery point to compare with it.")],
+) -> int:
+    """List what differs from recovery point A to recovery point B.
+
+    \b
+    +  only in B
+    -  only in A
+    M  the content differs
+    m  only metadata differs (mode, owner, times, attributes)
+
+    The exit code is 0 whether or not they differ.
+
+    \b
+    Example:
+      backup-platform diff uploads@2026-11-21 uploads@latest
+    """
+    session = session_of(ctx)
+    before, after, out = session.app.point(a), session.app.point(b), session.out
+    differences = session.app.diff(before.id, after.id)
+    if session.json:
+        out.rows({"a": before.id, "b": after.id}, "differences", map(shapes.difference, differences))
+        return 0
+    counts: Counter[str] = Counter()
+    for difference in _counted(differences, counts):
+        mark, style = _MARKS[difference.change]
+        out.line(out.paint(f"{mark} {printable(difference.path)}", style))
+    parts = [f"{counts[change]:,} {words}" for change, words in _COUNTED.items() if counts[change]]
+    out.line(", ".join(parts) if parts else "No differences.")
+    return 0
+
+
+def _counted(differences: Iterator[Difference], counts: Counter[str]) -> Iterator[Difference]:
+    for difference in differences:
+        counts[difference.change] += 1
+        yield difference

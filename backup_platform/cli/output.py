@@ -1,0 +1,94 @@
+"""Standard output: text for people, or one JSON document. Errors and progress never come here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import TextIO
+
+from backup_platform.domain.model import Json
+from backup_platform.errors import BackupError
+
+_STYLES = {"good": "32", "warn": "33", "bad": "1;31", "dim": "2", "bold": "1", "": ""}
+
+
+class OutputClosedError(Exception):
+    """Whoever read standard output has gone away (`| head`)."""
+
+
+def colours(stream: TextIO) -> bool:
+    """Whether the stream is a terminal that shows colours, and the user did not refuse them (NO_COLOR)."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        return False
+    return stream.isatty()
+
+
+def error_object(error: BackupError) -> dict[str, Json]:
+    """The documented shape of an error."""
+    return {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+        "retryable": error.retryable,
+    }
+
+
+class Output:
+    """Writes to one stream. With `json` only the one document is written, and text is not."""
+
+    def __init__(self, stream: TextIO, *, json: bool) -> None:
+        self.json = json
+        self.written = False  # a document was begun: no second one may follow
+        self._stream = stream
+        self.terminal = stream.isatty()
+        self.colour = not json and colours(stream)
+
+    def line(self, text: str = "") -> None:
+        if not self.json:
+            self._write(text + "\n")
+
+    def paint(self, text: str, style: str) -> str:
+        """The text in a style (good, warn, bad, dim, bold), plain where colours are not shown."""
+        code = _STYLES[style]
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
+
+    def document(self, value: Mapping[str, Json]) -> None:
+        if self.json:
+            self.written = True
+            self._write(json.dumps(value, indent=2) + "\n")
+
+    def rows(self, head: Mapping[str, Json], name: str, rows: Iterable[Mapping[str, Json]]) -> None:
+        """One document `{**head, name: [rows]}` in constant memory, a row a line.
+
+        When the rows fail half-way the array is closed and `error` added, so that what was printed still
+        parses and says that it is not all; the error is raised again.
+        """
+        self.written = True
+        opening = json.dumps(head, indent=2)[:-1].rstrip()
+        self._write(f"{opening}{',' if head else ''}\n  {json.dumps(name)}: [")
+        try:
+            self._row_lines(rows)
+        except BackupError as error:
+            self._write(f'\n  ],\n  "error": {json.dumps(error_object(error))}\n}}\n')
+            raise
+        self._write("\n  ]\n}\n")
+
+    def _row_lines(self, rows: Iterable[Mapping[str, Json]]) -> None:
+        separator = "\n    "
+        for row in rows:
+            self._write(separator + json.dumps(row))
+            separator = ",\n    "
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
+
+    def _write(self, text: str) -> None:
+        try:
+            self._stream.write(text)
+        except BrokenPipeError as error:
+            raise OutputClosedError from error

@@ -1,0 +1,209 @@
+"""The typer application: the verbs, the options that all share, and how one command line is run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.failure import guarded
+from backup_platform.errors import UsageError
+
+PROGRAM = "backup-platform"
+
+# verb -> (module below backup_platform.cli, function); imported when the verb is asked for
+VERBS = {
+    "init": ("init", "init"),
+    "backup": ("backup", "backup"),
+    "points": ("points", "points"),
+    "show": ("points", "show"),
+    "ls": ("listing", "ls"),
+    "verify": ("proving", "verify"),
+    "drill": ("proving", "drill"),
+    "restore": ("restore", "restore"),
+    "diff": ("listing", "diff"),
+    "doctor": ("doctor", "doctor"),
+}
+
+HELP = """Back up databases and file trees, prove the recovery points, restore them.
+
+Works without Dagster running or installed. A POINT is SOURCE@latest, SOURCE@2026-11-21, SOURCE@WINDOW, or the
+beginning of a point's id.
+"""
+
+EXIT_CODES = """\b
+Exit codes:
+    0  done
+    1  failed, or a proof found a difference
+    2  wrong usage, or an invalid plan
+    3  incomplete: something of the source is not in the recovery point
+   10  there is no repository
+   11  no such source, recovery point or path
+   12  the key is missing or wrong
+  130  interrupted
+"""
+
+_PLAN_HELP = "The plan's file; else $BACKUP_PLATFORM_PLAN, else ./backup.yaml."
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse and carry out one command line; its exit code."""
+    session = Session()
+    session.json = "--json" in _options(arguments)  # known before parsing: errors of usage are JSON too
+    return guarded(session, lambda: _dispatch(session, list(arguments)))
+
+
+def _dispatch(session: Session, arguments: list[str]) -> int:
+    command: Any = typer.main.get_command(_application())
+    try:
+        code = command.main(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)
+    except typer.TyperException as error:
+        raise _usage_error(error) from error
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    if not arguments:
+        return UsageError.exit_code
+    return int(code or 0)
+
+
+def _usage_error(error: typer.TyperException) -> UsageError:
+    path = getattr(getattr(error, "ctx", None), "command_path", PROGRAM)
+    return UsageError(error.format_message(), hint=f"`{path} --help` shows how it is used.")
+
+
+def _options(arguments: Sequence[str]) -> list[str]:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return list(arguments[:end])
+
+
+def _set_plan(ctx: typer.Context, value: str | None) -> None:
+    if value is not None:
+        session_of(ctx).plan = value
+
+
+def _set_debug(ctx: typer.Context, value: bool) -> None:
+    if value:
+        session_of(ctx).debug = True
+
+
+def _version(value: bool) -> None:
+    if value:
+        from backup_platform import __version__
+
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+def _shared(
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", metavar="FILE", help=_PLAN_HELP, callback=_set_plan, expose_value=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on standard output.", expose_value=False)
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug",
+            help="Show where an unexpected error happened.",
+            callback=_set_debug,
+            expose_value=False,
+        ),
+    ] = False,
+) -> None:
+    """The options that may stand before or after a verb; `run` looks for `--json` itself."""
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_version, is_eager=True, expose_value=False
+        ),
+    ] = False,
+) -> None:
+    """The options that stand before the verb only."""
+
+
+class _Verb(TyperCommand):
+    """A verb: it has the shared options, and every failure in it is reported by our rules, not by typer's."""
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        super().__init__(name, **_with_shared(settings))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_typed(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> int:
+        carry_out = super().invoke
+        return guarded(session_of(ctx), lambda: int(carry_out(ctx) or 0))
+
+
+class _Verbs(TyperGroup):
+    """Imports a verb's module when the verb is asked for."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**_with_shared(settings))
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _as_typed(super().get_params(ctx))
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:  # the suggestions for a misspelt verb need all their names
+            self.commands.update((name, _load(name)) for name in VERBS)
+        elif cmd_name not in self.commands:
+            self.commands[cmd_name] = _load(cmd_name)
+        return super().get_command(ctx, cmd_name)
+
+
+def _application() -> typer.Typer:
+    application = _typer(add_completion=True)
+    application.callback(cls=_Verbs, help=HELP, epilog=EXIT_CODES, context_settings=_CONTEXT)(_root)
+    return application
+
+
+def _load(verb: str) -> Any:
+    module, name = VERBS[verb]
+    function = getattr(import_module(f"backup_platform.cli.{module}"), name)
+    text = inspect.cleandoc(function.__doc__)
+    return _command(function, name=verb, cls=_Verb, help=text, epilog=EXIT_CODES, context_settings=_CONTEXT)
+
+
+class _AsTyped:
+    """Takes a word of the command line as it is. typer's own way to a string imports pydantic's, 0.3 s."""
+
+    def coerce(self, value: Any, **_: Any) -> Any:
+        return value
+
+
+def _as_typed(params: list[Any]) -> list[Any]:
+    """The parameters (all are flags, strings or lists of strings), to be taken as they are."""
+    for param in params:
+        param.get_runtime_param = _AsTyped
+    return params
+
+
+def _with_shared(settings: dict[str, Any]) -> dict[str, Any]:
+    shared = _command(_shared, add_help_option=False).params
+    return {**settings, "params": [*settings.get("params", ()), *shared]}
+
+
+def _command(function: Callable[..., Any], **settings: Any) -> Any:
+    application = _typer(add_completion=False)
+    application.command(**settings)(function)
+    return typer.main.get_command(application)
+
+
+def _typer(*, add_completion: bool) -> typer.Typer:
+    """Plain help: formatting it with rich would import rich, and pages and logs read better without boxes."""
+    return typer.Typer(add_completion=add_completion, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -1,0 +1,125 @@
+"""`verify` and `drill`: prove that what is stored is right, and that it restores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import Output
+from backup_platform.cli.points import POINT_HELP
+from backup_platform.domain.model import Json
+from backup_platform.errors import ProofError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backup_platform.actions.verify import VerifyResult
+
+FINDINGS_SHOWN = 50
+
+
+def verify(
+    ctx: typer.Context,
+    point: Annotated[
+        str | None, typer.Argument(metavar="POINT", help=f"{POINT_HELP} Without it: the whole repository.")
+    ] = None,
+    read: Annotated[
+        str,
+        typer.Option("--read", metavar="all|N%|none", help="How much of the stored data to read and decode."),
+    ] = "all",
+) -> int:
+    """Check stored data: present, authentic, decodable.
+
+    With less than --read all, the rest is only checked to be there with the right size. A share is chosen in
+    turn, so that repeated runs cover everything.
+
+    \b
+    Examples:
+      backup-platform verify
+      backup-platform verify shop@latest --read 10%
+    """
+    session = session_of(ctx)
+    with session.progress(f"verify {point or 'repository'}") as progress:
+        result = session.app.verify(point, read=read, progress=progress)
+    session.out.document(_verify_shape(result, read))
+    _print_verified(session.out, result)
+    return 0 if result.passed else ProofError.exit_code
+
+
+def _verify_shape(result: VerifyResult, read: str) -> dict[str, Json]:
+    findings: list[Json] = [
+        {"point": point or None, "text": text} for point, texts in result.findings.items() for text in texts
+    ]
+    return {
+        "passed": result.passed,
+        "read": read,
+        "points": len(result.points),
+        "incomplete_points": sum(point.incomplete for point in result.points),
+        "packs": result.packs_needed,
+        "packs_read": result.packs_read,
+        "bytes_read": result.bytes_read,
+        "duration_s": result.duration_s,
+        "findings": findings,
+    }
+
+
+def _print_verified(out: Output, result: VerifyResult) -> None:
+    names = {point.id: f"{point.source}@{point.window.key} {point.id[:ID_SHOWN]}" for point in result.points}
+    for point, texts in result.findings.items():
+        out.line(f"{names.get(point, 'repository')}:")
+        _print_findings(out, texts)
+    points, packs = len(result.points), result.packs_needed
+    checked = f"{formats.plural(points, 'recovery point')}, {formats.plural(packs, 'pack')}"
+    read = f"{formats.count(result.packs_read)} of them read ({formats.size(result.bytes_read)})"
+    out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
+    if result.packs_read < result.packs_needed:
+        out.line("Of what was not read, only presence and size are known.")
+
+
+def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
+    """Prove a recovery point: restore it into a sandbox and compare it with what was captured.
+
+    The verdict is recorded, and `points` shows it.
+
+    \b
+    Example:
+      backup-platform drill shop@latest
+    """
+    session = session_of(ctx)
+    with session.progress(f"drill {point}") as progress:
+        result = session.app.drill(point, progress=progress)
+    out, proof, report = session.out, result.proof, result.report
+    differences: list[Json] = list(report.differences)
+    out.document(
+        {
+            "passed": proof.passed,
+            "point": shapes.point(result.point),
+            "proof": shapes.proof(proof),
+            "compared": dict(report.compared),
+            "differences": differences,
+        }
+    )
+    _print_findings(out, report.differences)
+    name = f"{result.point.source}, window {result.point.window.key}, point {result.point.id[:ID_SHOWN]}"
+    out.line(f"{verdict(out, proof.passed)}: {name}, in {formats.duration(proof.duration_s)}")
+    for what, amount in report.compared.items():
+        out.line(f"  compared {one_line(what)}: {one_line(str(amount))}")
+    if result.point.incomplete:
+        out.line("  It is incomplete: the drill proves what it holds, not what is missing from it.")
+    return 0 if proof.passed else ProofError.exit_code
+
+
+def verdict(out: Output, passed: bool) -> str:
+    return out.paint("PASSED", "good") if passed else out.paint("FAILED", "bad")
+
+
+def _print_findings(out: Output, findings: Sequence[str]) -> None:
+    for finding in findings[:FINDINGS_SHOWN]:
+        out.line(f"  {out.paint('x', 'bad')} {one_line(finding)}")
+    if len(findings) > FINDINGS_SHOWN:
+        out.line(f"  and {formats.count(len(findings) - FINDINGS_SHOWN)} more; --json lists all")

@@ -1,0 +1,135 @@
+"""The JSON shapes of docs/command-line.md. Names and meanings only ever get added to."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from backup_platform.cli.names import name_fields
+from backup_platform.cli.standing import Standing
+from backup_platform.domain.model import Entry, Json, Problem, Proof, RecoveryPoint, Stat, Stats
+
+if TYPE_CHECKING:
+    from backup_platform.actions.diff import Difference
+
+
+def moment(value: datetime) -> str:
+    """An instant as RFC 3339 in UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def dedup_ratio(stats: Stats) -> float:
+    """The share of the source's bytes that the repository held already, 0 to 1."""
+    return 1 - stats.new_bytes / stats.source_bytes if stats.source_bytes else 0.0
+
+
+def throughput(stats: Stats) -> float:
+    """MB/s of source bytes."""
+    return stats.source_bytes / 1e6 / stats.duration_s if stats.duration_s > 0 else 0.0
+
+
+def point(value: RecoveryPoint, judged: Standing | None = None) -> dict[str, Json]:
+    """A recovery point without its facts and problems; with its state where it was judged."""
+    shape: dict[str, Json] = {
+        "id": value.id,
+        "source": value.source,
+        "kind": value.kind,
+        "window": _window(value),
+        "captured_at": moment(value.captured_at),
+        "committed_at": moment(value.committed_at),
+        "lateness_s": value.lateness_s,
+        "incomplete": value.incomplete,
+        "problem_count": value.problem_count,
+        "stats": _stats(value.stats),
+    }
+    if judged is not None:
+        shape["state"] = judged.state.value
+        shape["proof"] = None if judged.proof is None else proof(judged.proof)
+    return shape
+
+
+def point_in_full(value: RecoveryPoint, judged: Standing, proofs: list[Proof]) -> dict[str, Json]:
+    return {
+        **point(value, judged),
+        "sequence": value.sequence,
+        "predecessor": value.predecessor,
+        "versions": dict(value.versions),
+        "facts": dict(value.facts),
+        "problems": [problem(each) for each in value.problems],
+        "proofs": [proof(each) for each in proofs],
+    }
+
+
+def _window(value: RecoveryPoint) -> dict[str, Json]:
+    window = value.window
+    return {
+        "key": window.key,
+        "start": moment(window.start),
+        "end": moment(window.end),
+        "timezone": value.timezone,
+    }
+
+
+def _stats(stats: Stats) -> dict[str, Json]:
+    return {
+        "files": stats.files,
+        "source_bytes": stats.source_bytes,
+        "new_bytes": stats.new_bytes,
+        "stored_bytes": stats.stored_bytes,
+        "duration_s": stats.duration_s,
+        "throughput_mb_s": throughput(stats),
+        "dedup_ratio": dedup_ratio(stats),
+    }
+
+
+def problem(value: Problem) -> dict[str, Json]:
+    path = value.path.encode("utf-8", "surrogateescape")
+    return {**name_fields("path", path), "status": value.status.value, "detail": value.detail}
+
+
+def proof(value: Proof) -> dict[str, Json]:
+    return {
+        "method": value.method.value,
+        "passed": value.passed,
+        "at": moment(value.at),
+        "duration_s": value.duration_s,
+        "detail": dict(value.detail),
+    }
+
+
+def stat(value: Stat) -> dict[str, Json]:
+    """All of a stat but its path."""
+    return {
+        "kind": value.kind.value,
+        "mode": value.mode,
+        "uid": value.uid,
+        "gid": value.gid,
+        "size": value.size,
+        "mtime_ns": value.mtime_ns,
+    }
+
+
+def entry(value: Entry) -> dict[str, Json]:
+    shape: dict[str, Json] = {
+        **name_fields("path", value.stat.path),
+        **stat(value.stat),
+        "user": value.user,
+        "group": value.group,
+        "status": value.status.value,
+    }
+    if value.problem:
+        shape["problem"] = value.problem
+    if value.link_target is not None:
+        shape |= name_fields("link_target", value.link_target)
+    if value.hardlink is not None:
+        shape |= name_fields("hardlink", value.hardlink)
+    return shape
+
+
+def difference(value: Difference) -> dict[str, Json]:
+    return {
+        **name_fields("path", value.path),
+        "change": value.change,
+        "before": None if value.before is None else stat(value.before),
+        "after": None if value.after is None else stat(value.after),
+    }

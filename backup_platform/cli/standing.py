@@ -1,0 +1,62 @@
+"""How far a recovery point can be trusted, from what is recorded. Only a drill makes it proven."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+
+
+class State(StrEnum):
+    """Values are stable: they appear in JSON."""
+
+    FAILED = "failed"  # the last drill, or a verify since the last good drill, found a difference
+    INCOMPLETE = "incomplete"  # something of the source is not in it; no proof changes that
+    PROVEN = "proven"  # the last drill passed
+    VERIFIED = "verified"  # the last verify passed; never drilled
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`proof` is the one that decided, None for a point without proofs that count."""
+
+    state: State
+    proof: Proof | None = None
+
+
+def standing(point: RecoveryPoint, proofs: Iterable[Proof]) -> Standing:
+    """The state of a point, judged in this order: failed, incomplete, proven, verified, unproven.
+
+    A failure stands until a later proof of the same strength or more passes: a drill clears both, a verify
+    only a verify (one that read less than everything is not recorded as passed).
+    """
+    ordered = sorted(proofs, key=lambda proof: proof.at)
+    failed = _standing_failure(ordered)
+    if failed is not None:
+        return Standing(State.FAILED, failed)
+    drill = _last_passed(ordered, ProofMethod.DRILL)
+    verify = _last_passed(ordered, ProofMethod.VERIFY)
+    if point.incomplete:
+        return Standing(State.INCOMPLETE, drill or verify)
+    if drill is not None:
+        return Standing(State.PROVEN, drill)
+    return Standing(State.VERIFIED, verify) if verify is not None else Standing(State.UNPROVEN)
+
+
+def _standing_failure(ordered: list[Proof]) -> Proof | None:
+    failed: dict[ProofMethod, Proof] = {}
+    for proof in ordered:
+        if not proof.passed:
+            failed[proof.method] = proof
+        elif proof.method is ProofMethod.DRILL:
+            failed.clear()
+        else:
+            failed.pop(proof.method, None)
+    return max(failed.values(), key=lambda proof: proof.at, default=None)
+
+
+def _last_passed(ordered: list[Proof], method: ProofMethod) -> Proof | None:
+    return next((proof for proof in reversed(ordered) if proof.method is method and proof.passed), None)

@@ -1,0 +1,32 @@
+"""The clock of the machine."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+
+class SystemClock:
+    """`ports.Clock` of the operating system."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Silent:
+    """`ports.Progress` that nobody watches."""
+
+    def expect(self, *, files: int = 0, size: int = 0) -> None:
+        """Nothing to show."""
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        """Nothing to show."""
+
+    def note(self, text: str) -> None:
+        """Nothing to show."""
+
+
+SILENT = Silent()

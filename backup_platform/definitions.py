@@ -1,0 +1,18 @@
+"""What Dagster loads: workspace.yaml names this module.
+
+The plan is `$BACKUP_PLATFORM_PLAN`, else `./backup.yaml`. A plan that is missing or wrong is an error of the
+code location, never an empty one: nobody would see that nothing is backed up.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from backup_platform.app import App
+from backup_platform.orchestration.build import build_definitions
+from backup_platform.orchestration.translator import BackupTranslator
+
+defs = dg.Definitions.merge(
+    build_definitions(BackupTranslator(App.load())),
+    dg.Definitions(executor=dg.in_process_executor),  # for runs that are launched from an asset's page too
+)

@@ -1,0 +1,157 @@
+"""What went wrong: runs that failed and checks that failed, one incident per source and kind of trouble.
+
+Run status changes are polled from a cursor, each run's check evaluations with it: Dagster's run-failure
+sensors do not see failed checks and handle five runs a tick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from backup_platform.orchestration.outbox import Desk
+from backup_platform.orchestration.runs import SourceRuns
+from backup_platform.orchestration.translator import PARTITION_TAG, BackupTranslator
+
+BUDGET_S = 20.0  # Dagster ends a sensor after 60
+PAGE = 200
+
+_T = dg.DagsterEventType
+_ENDS = (_T.RUN_SUCCESS, _T.RUN_FAILURE, _T.RUN_CANCELED)
+_DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.STEP_FAILURE}
+
+
+@dataclass
+class Memory:
+    """What the sensor keeps between evaluations: its cursor. `positions` are storage ids by event type."""
+
+    desk: Desk
+    positions: dict[str, int]
+
+    @classmethod
+    def load(cls, cursor: str | None, sources: Collection[str], instance: dg.DagsterInstance) -> Memory:
+        """The first evaluation starts at now: what happened before is history, not news."""
+        if not cursor:
+            return cls(Desk(None, sources), {end.value: _latest(instance, end) for end in _ENDS})
+        state: dict[str, Any] = json.loads(cursor)
+        return cls(Desk(state["desk"], sources), state["positions"])
+
+    def dump(self) -> str:
+        return json.dumps({"desk": self.desk.state(), "positions": self.positions})
+
+
+def alerts(
+    translator: BackupTranslator, job_of: Mapping[str, str]
+) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
+    """The evaluation of the sensor; `job_of` names the job of each source."""
+    runs = SourceRuns(translator, job_of)
+
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        app = translator.app
+        memory = Memory.load(context.cursor, job_of, context.instance)
+        watch = Watch(translator, runs, context.instance, memory)
+        deadline = app.clock.monotonic() + BUDGET_S
+        seen = 0
+        for record in _ended(context.instance, memory.positions):
+            watch.run_ended(record)
+            seen += 1
+            if app.clock.monotonic() >= deadline:
+                break
+        problem = memory.desk.deliver(app.notifier, app.clock.now())
+        if problem:
+            context.log.error(problem)
+        return dg.SensorResult(skip_reason=problem or f"{seen} runs ended", cursor=memory.dump())
+
+    return evaluate
+
+
+class Watch:
+    """Turns the end of runs into observations of incidents."""
+
+    def __init__(
+        self,
+        translator: BackupTranslator,
+        runs: SourceRuns,
+        instance: dg.DagsterInstance,
+        memory: Memory,
+    ) -> None:
+        self._translator = translator
+        self._runs = runs
+        self._instance = instance
+        self._memory = memory
+        self._now = translator.app.clock.now()
+
+    def run_ended(self, record: dg.EventLogRecord) -> None:
+        """One run, and the evaluations of its checks. The position moves with it."""
+        event = record.event_log_entry.get_dagster_event()
+        self._memory.positions[event.event_type_value] = record.storage_id
+        run = self._instance.get_run_by_id(record.run_id)
+        sources = self._runs.checked(run) if run else []
+        if not run or not sources:
+            return
+        details = self._instance.get_records_for_run(run.run_id, of_type=_DETAILS).records
+        for source in sources:
+            self._judge(source, run, event, [detail.event_log_entry for detail in details])
+
+    def _judge(
+        self, source: str, run: dg.DagsterRun, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]
+    ) -> None:
+        key = self._translator.asset_key(source)
+        found = [entry.get_dagster_event().event_specific_data for entry in entries]
+        evaluations = [e for e in found if isinstance(e, dg.AssetCheckEvaluation) and e.asset_key == key]
+        where = f"Window {run.tags.get(PARTITION_TAG, 'unknown')}, run {run.run_id}."
+        failure = self._failure(key, end, entries)
+        if source in self._runs.captured(run):
+            problem = (f"{source}: backup failed", f"{failure} {where}") if failure else None
+            self._memory.desk.observe(source, "run", problem, self._now)
+        for evaluation in evaluations:
+            self._judge_check(source, evaluation, where)
+
+    def _failure(self, key: dg.AssetKey, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
+        """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""
+        if end.event_type == _T.RUN_SUCCESS:
+            return ""
+        if end.event_type == _T.RUN_CANCELED:
+            return "The run was cancelled."
+        steps = {entry.step_key: entry.get_dagster_event() for entry in entries if _is_failure(entry)}
+        if not steps:
+            return end.message or "The run failed."
+        step = steps.get(key.to_python_identifier())
+        if step is None:
+            return ""
+        data = step.step_failure_data
+        error = data.error.cls_name if data.error else ""
+        if error == "DagsterAssetCheckFailedError":
+            return ""
+        if error == "DagsterExecutionInterruptedError":
+            return end.message or "The run was interrupted."
+        described = data.user_failure_data.description if data.user_failure_data else None
+        return described or (data.error.message.strip() if data.error else "The step failed.")
+
+    def _judge_check(self, source: str, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
+        name, warns = evaluation.check_name, evaluation.severity == dg.AssetCheckSeverity.WARN
+        title = f"{source}: check {name} {'warns' if warns else 'failed'}"
+        problem = None if evaluation.passed else (title, f"{evaluation.description or ''} {where}".strip())
+        self._memory.desk.observe(source, f"check {name}", problem, self._now)
+
+
+def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterator[dg.EventLogRecord]:
+    """Ends of runs after the positions, in the order in which they happened."""
+    found: list[dg.EventLogRecord] = []
+    for end in _ENDS:
+        after = dg.RunStatusChangeRecordsFilter(event_type=end, after_storage_id=positions[end.value])
+        found += instance.fetch_run_status_changes(after, limit=PAGE, ascending=True).records
+    return iter(sorted(found, key=lambda record: (record.timestamp, record.storage_id)))
+
+
+def _latest(instance: dg.DagsterInstance, end: dg.DagsterEventType) -> int:
+    newest = instance.fetch_run_status_changes(dg.RunStatusChangeRecordsFilter(event_type=end), limit=1)
+    return newest.records[0].storage_id if newest.records else 0
+
+
+def _is_failure(entry: dg.EventLogEntry) -> bool:
+    return entry.get_dagster_event().event_type == _T.STEP_FAILURE

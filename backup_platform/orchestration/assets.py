@@ -1,0 +1,99 @@
+"""One asset per source: a partition is the recovery point of a window, and its checks prove it.
+
+Annotations stay evaluated here: Dagster reads the config class from one, and cannot read it from a string.
+"""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.orchestration.checks import evaluation
+from backup_platform.orchestration.failures import dagster_errors
+from backup_platform.orchestration.metadata import point_metadata
+from backup_platform.orchestration.progress import LogProgress
+from backup_platform.orchestration.translator import SOURCE_TAG, BackupTranslator
+
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+
+
+class BackupOptions(dg.Config):
+    """What may be set in the launchpad."""
+
+    force: bool = False  # capture anew even though the window has a recovery point
+
+
+def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefinition:
+    """Materialising a window backs it up and then checks it. Windows that are over fail, with the reason.
+
+    It can be subset, for two reasons: checks can be run again alone from the UI, and a check that is not due
+    may stay without an evaluation (Dagster requires one of every check of a step that cannot be subset).
+    """
+
+    @dg.multi_asset(
+        name=translator.asset_key(source).to_python_identifier(),
+        specs=[translator.asset_spec(source)],
+        check_specs=translator.check_specs(source),
+        can_subset=True,
+    )
+    def backup(context: dg.AssetExecutionContext, config: BackupOptions) -> Results:
+        _tag_run(context, translator.run_tags(source))
+        step = _Step(context, translator, source)
+        with dagster_errors(context.retry_number, translator.app.plan.sources[source].retries):
+            yield from step.run(force=config.force)
+
+    return backup
+
+
+class _Step:
+    """One execution for one source and window."""
+
+    def __init__(self, context: dg.AssetExecutionContext, translator: BackupTranslator, source: str) -> None:
+        self._context = context
+        self._app = translator.app
+        self._source = source
+        self._key = translator.asset_key(source)
+        self._progress = LogProgress(context.log, translator.app.clock)
+
+    def run(self, *, force: bool) -> Results:
+        if self._key in self._context.selected_asset_keys:
+            result = self._app.backup(
+                self._source, window=self._context.partition_key, force=force, progress=self._progress
+            )
+            point = result.point
+            yield self._materialized(point, created=result.created)
+        else:
+            point = self._existing()
+        yield from self._checked(point)
+
+    def _materialized(self, point: RecoveryPoint, *, created: bool) -> dg.MaterializeResult[None]:
+        manifest = self._app.manifest_path(point)
+        return dg.MaterializeResult(
+            asset_key=self._key,
+            metadata=point_metadata(point, created=created, manifest=manifest),
+            data_version=dg.DataVersion(point.id),
+        )
+
+    def _checked(self, point: RecoveryPoint) -> Iterator[dg.AssetCheckResult]:
+        selected = {key.name for key in self._context.selected_asset_check_keys}
+        for check in self._app.checks(point, progress=self._progress):
+            if check.ran and check.name in selected:
+                yield evaluation(check, self._key, point)
+            elif not check.ran:
+                self._context.log.info("check %s did not run: %s", check.name, check.summary)
+
+    def _existing(self) -> RecoveryPoint:
+        """The recovery point that checks were asked for; the latest when the checks have no partitions."""
+        window = self._context.partition_key if self._context.has_partition_key else "latest"
+        return self._app.point(f"{self._source}@{window}")
+
+
+def _tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
+    """Give a run that was launched by hand the tags that the schedule gives.
+
+    They limit its time and its concurrency, and find it in the list of runs. A run of several sources gets
+    none: one value per tag cannot speak for all of them.
+    """
+    run = context.run
+    if SOURCE_TAG not in run.tags and len(context.job_def.asset_layer.executable_asset_keys) == 1:
+        context.instance.add_run_tags(run.run_id, {k: v for k, v in tags.items() if k not in run.tags})

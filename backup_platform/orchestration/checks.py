@@ -1,0 +1,61 @@
+"""The asset checks of a source: what Dagster is told of them before and after they run.
+
+A check that fails with severity ERROR is blocking: the run turns red, its exit code is not 0 and nothing
+downstream builds on the recovery point. Warnings leave the run green. A check that did not run (a drill that
+the policy does not make due in this window) gets no evaluation: Dagster then shows it as skipped, neither
+passed nor failed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from backup_platform.orchestration.metadata import check_metadata
+
+if TYPE_CHECKING:
+    from backup_platform.app import CheckResult
+    from backup_platform.domain.model import RecoveryPoint
+
+DESCRIPTIONS = {
+    "stored": "Every object that the recovery point needs is in the store, and its stored checksum holds.",
+    "complete": "Nothing was skipped, unreadable or vanished; counts equal the facts of the snapshot.",
+    "authentic": "The manifest is authentic and continues the chain of its source.",
+    "plausible_size": "The size fits the history of this source. Warns.",
+    "schema_unchanged": "The schema is that of the recovery point before. Warns, and shows the difference.",
+    "drill": "Restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
+}
+WARNINGS = frozenset({"plausible_size", "schema_unchanged"})
+
+
+def check_spec(
+    name: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str] | None
+) -> dg.AssetCheckSpec:
+    """The spec of one check; `partitions` is that of the asset, or None for a check without partitions."""
+    with warnings.catch_warnings():
+        # `partitions_def` is a preview in 1.13, and pyproject.toml keeps Dagster below 1.14.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            name,
+            asset=asset,
+            description=DESCRIPTIONS.get(name),
+            blocking=name not in WARNINGS,
+            partitions_def=partitions,
+        )
+
+
+def evaluation(result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint) -> dg.AssetCheckResult:
+    """What a check that ran found. Raises `ValueError` for one that did not: it has no verdict."""
+    if not result.ran:
+        raise ValueError(f"check {result.name} did not run: {result.summary}")
+    severity = dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=result.name,
+        passed=result.passed,
+        severity=severity,
+        description=result.summary,
+        metadata=check_metadata(result.metadata, window=point.window.key, point=point.id),
+    )

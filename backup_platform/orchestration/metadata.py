@@ -1,0 +1,128 @@
+"""What a recovery point and a check say of themselves in the UI.
+
+Dagster plots every number by partition under its name, so these names never change: `source_bytes`,
+`new_bytes`, `stored_bytes`, `files`, `duration_s`, `throughput_mb_s`, `dedup_ratio`, `problems`,
+`lateness_s`; and in checks what the check measured (`drill_s` ...).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import dagster as dg
+
+from backup_platform.domain.model import Json, RecoveryPoint, Stats
+
+Metadata = dict[str, dg.MetadataValue]
+
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+
+
+def human_bytes(size: float) -> str:
+    """Decimal units, three significant digits."""
+    for unit in _UNITS[:-1]:
+        if abs(size) < 999.5:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} {_UNITS[-1]}"
+
+
+def throughput_mb_s(stats: Stats) -> float:
+    """Bytes of the source per second of the whole backup, in MB/s; 0 when nothing was timed."""
+    return stats.source_bytes / 1e6 / stats.duration_s if stats.duration_s > 0 else 0.0
+
+
+def dedup_ratio(stats: Stats) -> float:
+    """The share of the source's bytes that the repository held already, 0 to 1."""
+    return 1 - stats.new_bytes / stats.source_bytes if stats.source_bytes else 0.0
+
+
+def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Metadata:
+    """The metadata of a materialisation. `manifest` is where the manifest is, for people."""
+    stats = point.stats
+    return {
+        "summary": dg.MetadataValue.md(_summary(point, created)),
+        "recovery_point": dg.MetadataValue.text(point.id),
+        "manifest": dg.MetadataValue.path(manifest),
+        "window": dg.MetadataValue.text(point.window.key),
+        "captured_at": dg.MetadataValue.timestamp(point.captured_at),
+        "created": dg.MetadataValue.bool(created),
+        "incomplete": dg.MetadataValue.bool(point.incomplete),
+        "source_bytes": dg.MetadataValue.int(stats.source_bytes),
+        "new_bytes": dg.MetadataValue.int(stats.new_bytes),
+        "stored_bytes": dg.MetadataValue.int(stats.stored_bytes),
+        "files": dg.MetadataValue.int(stats.files),
+        "duration_s": dg.MetadataValue.float(round(stats.duration_s, 3)),
+        "throughput_mb_s": dg.MetadataValue.float(round(throughput_mb_s(stats), 3)),
+        "dedup_ratio": dg.MetadataValue.float(round(dedup_ratio(stats), 4)),
+        "lateness_s": dg.MetadataValue.float(round(point.lateness_s, 3)),
+        "problems": dg.MetadataValue.int(point.problem_count),
+    }
+
+
+def check_metadata(measured: Mapping[str, Json], *, window: str, point: str) -> Metadata:
+    """The metadata of a check evaluation: what it measured, and of which recovery point."""
+    values = {name: _value(name, value) for name, value in measured.items() if value is not None}
+    return {**values, "window": dg.MetadataValue.text(window), "recovery_point": dg.MetadataValue.text(point)}
+
+
+def _value(name: str, value: Json) -> dg.MetadataValue:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value) if math.isfinite(value) else dg.MetadataValue.text(str(value))
+    if isinstance(value, str):
+        return _text(name, value)
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return dg.MetadataValue.md("\n".join(f"- `{_code(str(item))}`" for item in value))
+    return dg.MetadataValue.json(value)
+
+
+def _text(name: str, value: str) -> dg.MetadataValue:
+    """A text of several lines keeps them, and a difference its colours."""
+    if "\n" not in value:
+        return dg.MetadataValue.text(value)
+    language = "diff" if "diff" in name else "text"
+    return dg.MetadataValue.md(f"````{language}\n{value}\n````")
+
+
+def _summary(point: RecoveryPoint, created: bool) -> str:
+    stats = point.stats
+    rows = [
+        ("Window", f"{point.window.start.isoformat()} to {point.window.end.isoformat()}"),
+        ("Captured", _captured(point)),
+        ("Source", f"{human_bytes(stats.source_bytes)} in {stats.files:,} files"),
+        ("New", f"{human_bytes(stats.new_bytes)}, stored as {human_bytes(stats.stored_bytes)}"),
+        ("Held already", f"{dedup_ratio(stats):.1%}"),
+        ("Took", f"{stats.duration_s:.1f} s ({throughput_mb_s(stats):.0f} MB/s)"),
+        ("Problems", f"{point.problem_count}"),
+    ]
+    table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    return f"{_headline(point, created)}\n\n{table}\n{_problems(point)}"
+
+
+def _headline(point: RecoveryPoint, created: bool) -> str:
+    what = "**Incomplete** recovery point" if point.incomplete else "Recovery point"
+    how = "captured" if created else "was there already and was kept; its checks ran again"
+    return f"{what} `{point.id[:12]}` of `{point.source}` {how}."
+
+
+def _captured(point: RecoveryPoint) -> str:
+    late = f", {point.lateness_s:.0f} s after the window's end" if point.lateness_s > 0 else ""
+    return f"{point.captured_at.isoformat()}{late}"
+
+
+def _problems(point: RecoveryPoint) -> str:
+    if not point.problems:
+        return ""
+    shown = point.problems[:20]
+    lines = [f"- `{_code(p.path)}`: {p.status.value}{f' ({p.detail})' if p.detail else ''}" for p in shown]
+    more = point.problem_count - len(shown)
+    return "\n".join(["", *lines, *([f"- and {more:,} more"] if more > 0 else [])])
+
+
+def _code(path: str) -> str:
+    return path.replace("`", "'").replace("\n", "\\n")

@@ -1,0 +1,105 @@
+"""What a sensor has to tell people: open incidents, and messages on their way.
+
+Both are kept in the sensor's cursor, so that a lasting failure is told once, and a failing channel delays an alert
+but never loses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from typing import Any
+
+from backup_platform.alerting.incidents import IncidentBook
+from backup_platform.domain.ports import Notifier
+from backup_platform.errors import BackupError
+
+LONGEST_PAUSE = timedelta(hours=1)
+MOST_PENDING = 200  # beyond, the oldest are counted instead of kept: a cursor is no archive
+
+
+class Outbox:
+    """What one sensor has to say. All that is pending goes out as one message, of however many sources."""
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        state = state or {}
+        self._pending: list[tuple[str, str]] = [(title, body) for title, body in state.get("pending", [])]
+        self._dropped: int = state.get("dropped", 0)
+        self._failures: int = state.get("failures", 0)
+        self._retry_at: float = state.get("retry_at", 0.0)
+
+    def state(self) -> dict[str, Any]:
+        """JSON-serialisable."""
+        return {
+            "pending": self._pending,
+            "dropped": self._dropped,
+            "failures": self._failures,
+            "retry_at": self._retry_at,
+        }
+
+    def add(self, title: str, body: str) -> None:
+        self._pending.append((title, body))
+        if len(self._pending) > MOST_PENDING:
+            self._pending.pop(0)
+            self._dropped += 1
+
+    def deliver(self, notifier: Callable[[], Notifier], now: datetime) -> str:
+        """Send what is pending; the reason when it could not be sent, else "".
+
+        A channel that fails is tried again after 1, 2, 4 ... minutes, because the channels that work get the
+        message each time.
+        """
+        if not self._pending or now.timestamp() < self._retry_at:
+            return ""
+        try:
+            notifier().send(*self._digest())
+        except BackupError as error:
+            self._failures += 1
+            pause = min(timedelta(minutes=2 ** min(self._failures - 1, 10)), LONGEST_PAUSE)
+            self._retry_at = (now + pause).timestamp()
+            return f"{len(self._pending)} alerts not sent, next try in {pause}: {error}"
+        self._pending, self._dropped, self._failures, self._retry_at = [], 0, 0, 0.0
+        return ""
+
+    def _digest(self) -> tuple[str, str]:
+        if len(self._pending) == 1 and not self._dropped:
+            return self._pending[0]
+        lost = [f"{self._dropped} older alerts could not be kept."] if self._dropped else []
+        bad_news_first = sorted(self._pending, key=lambda message: message[0].startswith("Resolved"))
+        parts = [f"{title}\n{body}".strip() for title, body in bad_news_first]
+        title = f"{bad_news_first[0][0]} (and {len(self._pending) + self._dropped - 1} more)"
+        return title, "\n\n".join(parts + lost)
+
+
+class Desk:
+    """The incidents of sources: each is a source and what is wrong with it."""
+
+    def __init__(self, state: dict[str, Any] | None, sources: Collection[str]) -> None:
+        """Of `sources` only: nobody observes the incidents of a source that left the plan."""
+        state = state or {}
+        self._book = _book(state.get("book", ""))
+        self._book.forget([key for key in self._book.incidents if key.partition("|")[0] not in sources])
+        self._outbox = Outbox(state.get("outbox"))
+
+    def state(self) -> dict[str, Any]:
+        """JSON-serialisable."""
+        return {"book": self._book.to_json(), "outbox": self._outbox.state()}
+
+    def observe(self, source: str, what: str, problem: tuple[str, str] | None, now: datetime) -> None:
+        """`problem` is its title and detail; None says that there is none."""
+        title, detail = problem or ("", "")
+        message = self._book.observe(f"{source}|{what}", problem is not None, title, detail, now)
+        if message:
+            self._outbox.add(message.title, message.body)
+
+    def deliver(self, notifier: Callable[[], Notifier], now: datetime) -> str:
+        """See `Outbox.deliver`."""
+        return self._outbox.deliver(notifier, now)
+
+
+def _book(text: str) -> IncidentBook:
+    """A book that cannot be read is begun anew: open incidents are told once more, which beats silence."""
+    try:
+        return IncidentBook.from_json(text)
+    except BackupError:
+        return IncidentBook()

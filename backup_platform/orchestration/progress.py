@@ -1,0 +1,48 @@
+"""The progress of a backup or drill as lines in the run's log."""
+
+from __future__ import annotations
+
+import logging
+from threading import Lock
+
+from backup_platform.domain.ports import Clock
+from backup_platform.orchestration.metadata import human_bytes
+
+INTERVAL_S = 30.0
+
+
+class LogProgress:
+    """A `Progress` that logs at most one line in `INTERVAL_S`: each is an event in Dagster's database."""
+
+    def __init__(self, log: logging.Logger, clock: Clock) -> None:
+        self._log = log
+        self._clock = clock
+        self._lock = Lock()
+        self._done = [0, 0]
+        self._expected = [0, 0]
+        self._said = clock.monotonic()
+
+    def expect(self, *, files: int = 0, size: int = 0) -> None:
+        with self._lock:
+            self._expected[0] += files
+            self._expected[1] += size
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        with self._lock:
+            self._done[0] += files
+            self._done[1] += size
+            line = self._due()
+        if line:
+            self._log.info(line)
+
+    def note(self, text: str) -> None:
+        self._log.info(text)
+
+    def _due(self) -> str:
+        now = self._clock.monotonic()
+        if now - self._said < INTERVAL_S:
+            return ""
+        self._said = now
+        files, size = self._done
+        of = f" of {human_bytes(self._expected[1])}" if self._expected[1] else ""
+        return f"{files:,} files, {human_bytes(size)}{of}"

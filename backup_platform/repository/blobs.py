@@ -1,0 +1,171 @@
+"""The write path: deduplicate, compress, pack, store, read back.
+
+One thread calls; a few threads compress and store. Queued plain bytes are bounded, so that memory is, too.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import zstandard
+
+from backup_platform.domain.ports import Buffer
+from backup_platform.repository.format import digest
+from backup_platform.repository.index import ABSENT, BlobIndex, IndexedPack
+from backup_platform.repository.packs import FRAME_TARGET, PackBuilder
+
+PACKS_PER_INDEX = 64  # 1 GiB: how much a dying writer leaves unindexed
+MAX_WORKERS = 8
+
+
+def worker_count() -> int:
+    return min(MAX_WORKERS, max(2, len(os.sched_getaffinity(0))))
+
+
+class Workers:
+    """A few threads with a bounded queue. The first failure of a task is raised by the next call."""
+
+    def __init__(self, count: int | None = None) -> None:
+        count = count or worker_count()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="backup")
+        self._slots = threading.BoundedSemaphore(count + 2)
+        self._failure: BaseException | None = None
+        self._idle = threading.Condition()
+        self._running = 0
+
+    def submit(self, task: Callable[[], None]) -> None:
+        self.check()
+        self._slots.acquire()
+        with self._idle:
+            self._running += 1
+        self._pool.submit(task).add_done_callback(self._done)
+
+    def _done(self, future: Future[None]) -> None:
+        error = future.exception()
+        with self._idle:
+            self._failure = self._failure or error
+            self._running -= 1
+            self._idle.notify_all()
+        self._slots.release()
+
+    def check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def wait(self) -> None:
+        """Until every task has ended."""
+        with self._idle:
+            self._idle.wait_for(lambda: not self._running)
+        self.check()
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+StorePack = Callable[[PackBuilder], IndexedPack]
+
+
+@dataclass(slots=True)
+class _Open:
+    """What is not compressed yet: the blobs of the next frame."""
+
+    blobs: list[tuple[bytes, int]] = field(default_factory=list)
+    data: list[Buffer] = field(default_factory=list)
+    size: int = 0
+
+
+class BlobWriter:
+    """Stores blobs of one kind of pack. `index` knows what is stored already, and learns what this writer adds."""
+
+    def __init__(self, index: BlobIndex, workers: Workers, store_pack: StorePack, level: int) -> None:
+        self._index, self._workers, self._store_pack = index, workers, store_pack
+        self._level = level
+        self._new: set[bytes] = set()
+        self._frame = _Open()
+        self._pack = PackBuilder()
+        self._lock = threading.Lock()
+        # A pack that is stored and read back takes three times its size: not one for every worker.
+        self._lanes = threading.BoundedSemaphore(max(1, worker_count() // 2))
+        self._stored: list[IndexedPack] = []
+        self._local = threading.local()
+        self.used: set[int] = set()
+        self.new_bytes = 0
+        self.stored_bytes = 0
+
+    def add(self, data: Buffer) -> bytes:
+        """Store a blob unless the repository has it; its id."""
+        identity = digest(data)
+        if identity in self._new:
+            return identity
+        row = self._index.find(identity)
+        if row != ABSENT:
+            self.used.add(self._index.pack_number(row))
+            return identity
+        self._new.add(identity)
+        self._append(identity, data)
+        return identity
+
+    def _append(self, identity: bytes, data: Buffer) -> None:
+        frame, size = self._frame, len(data)
+        frame.blobs.append((identity, size))
+        frame.data.append(data)
+        frame.size += size
+        self.new_bytes += size
+        if frame.size >= FRAME_TARGET:
+            self._submit()
+
+    def _submit(self) -> None:
+        frame, self._frame = self._frame, _Open()
+        self._workers.submit(lambda: self._compress(frame))
+
+    def _compress(self, frame: _Open) -> None:
+        compressed = self._compressor().compress(b"".join(frame.data))
+        frame.data.clear()
+        with self._lock:
+            self._pack.add(compressed, frame.size, frame.blobs)
+            if not self._pack.full:
+                return
+            full, self._pack = self._pack, PackBuilder()
+        self._store(full)
+
+    def _compressor(self) -> zstandard.ZstdCompressor:
+        # A compressor is not thread-safe, and costs some megabytes.
+        local = self._local
+        if not hasattr(local, "compressor"):
+            local.compressor = zstandard.ZstdCompressor(level=self._level)
+        return local.compressor  # type: ignore[no-any-return]
+
+    def _store(self, pack: PackBuilder) -> None:
+        with self._lanes:
+            stored = self._store_pack(pack)
+        with self._lock:
+            self._stored.append(stored)
+            self.stored_bytes += stored.size
+
+    def flush(self) -> None:
+        """Until every blob is stored, read back and compared."""
+        if self._frame.blobs:
+            self._submit()
+        self._workers.wait()
+        if self._pack.frames:
+            last, self._pack = self._pack, PackBuilder()
+            self._workers.submit(lambda: self._store(last))
+            self._workers.wait()
+
+    def take_stored(self, at_least: int = 1) -> list[IndexedPack]:
+        """Packs stored since the last call, once there are so many; the index knows them from now on."""
+        with self._lock:
+            if len(self._stored) < at_least:
+                return []
+            packs, self._stored = self._stored, []
+        first = len(self._index.packs)
+        self._index.add(packs)
+        self.used.update(range(first, first + len(packs)))
+        for pack in packs:
+            ids = pack.rows["blob"].tobytes()
+            self._new.difference_update(ids[i : i + 32] for i in range(0, len(ids), 32))
+        return packs

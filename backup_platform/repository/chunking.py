@@ -1,0 +1,69 @@
+"""Content-defined chunking (FastCDC 2020, Xia et al., IEEE TPDS) over streams of blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.model import Json
+from backup_platform.domain.ports import Buffer
+
+if TYPE_CHECKING:
+    from pyfastcdc import FastCDC
+
+WINDOW = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ContentDefined:
+    """Cut where the content says so, so that an insertion moves one boundary and not all that follow.
+
+    Sizes in bytes. The mean chunk of random data measures `average + minimum` (§3.4 of the paper).
+    """
+
+    minimum: int
+    average: int
+    maximum: int
+    normalization: int = 1
+
+    def parameters(self) -> dict[str, Json]:
+        return {
+            "algorithm": "fastcdc-2020",
+            "average": self.average,
+            "maximum": self.maximum,
+            "minimum": self.minimum,
+            "normalization": self.normalization,
+        }
+
+    def cut(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
+        """Chunks of the joined blocks. The cuts depend on the content only, not on the sizes of the blocks."""
+        cutter = self._cutter()
+        pending = bytearray()
+        for block in blocks:
+            pending += block
+            if len(pending) < WINDOW:
+                continue
+            window, pending = pending, bytearray()
+            for chunk in cutter.cut_buf(window):
+                # A cut that the window's end made, and not the content, is no cut.
+                if len(window) - chunk.offset < self.maximum:
+                    pending += memoryview(window)[chunk.offset :]
+                    break
+                yield chunk.data
+        for chunk in cutter.cut_buf(pending) if pending else ():
+            yield chunk.data
+
+    def _cutter(self) -> FastCDC:
+        from pyfastcdc import FastCDC
+
+        return FastCDC(
+            self.average,
+            min_size=self.minimum,
+            max_size=self.maximum,
+            normalized_chunking=self.normalization,  # type: ignore[arg-type]
+        )
+
+
+CONTENTS = ContentDefined(minimum=128 << 10, average=512 << 10, maximum=4 << 20)
+METADATA = ContentDefined(minimum=16 << 10, average=64 << 10, maximum=512 << 10)

@@ -1,0 +1,80 @@
+"""Names and encodings of format 1 (FORMAT.md): keys, canonical JSON, signed lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from blake3 import blake3
+
+from backup_platform.domain.model import Json
+from backup_platform.domain.ports import Buffer
+from backup_platform.errors import DamageError
+
+FORMAT = 1
+ROOT_KEY = "repository.json"
+PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "manifests/", "tombstones/"
+PROOFS, DAMAGED = "ledger/proofs/", "ledger/damaged/"
+MAX_LISTED_IDS = 4096
+MAX_BLOB = 4 << 20
+
+
+def digest(data: Buffer) -> bytes:
+    """BLAKE3-256, unkeyed: names stored objects, and blobs of an unencrypted repository."""
+    return blake3(data).digest()
+
+
+def object_key(prefix: str, identity: bytes) -> str:
+    """Key of an object that is named by the hash of its stored bytes."""
+    name = identity.hex()
+    return f"{prefix}{name[:2]}/{name}" if prefix in (PACKS, META) else f"{prefix}{name}"
+
+
+def damage_key(pack_key: str) -> str:
+    """Key of the ledger entry that says a pack is damaged."""
+    kind, _, name = pack_key.split("/")
+    return f"{DAMAGED}{kind}/{name}"
+
+
+def source_tag(source: str) -> str:
+    return digest(source.encode()).hex()[:32]
+
+
+def manifest_key(source: str, sequence: int) -> str:
+    return f"{MANIFESTS}{source_tag(source)}/{sequence:010d}"
+
+
+def canonical(document: Mapping[str, Json]) -> bytes:
+    """Canonical JSON as FORMAT.md §7 defines it. Raises ValueError for NaN and infinity."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode()
+
+
+def sign(document: Mapping[str, Json]) -> tuple[str, bytes]:
+    """The document's id and its stored form of two lines."""
+    line = canonical(document)
+    identity = digest(line).hex()
+    return identity, line + b"\n" + identity.encode() + b"\n"
+
+
+def unsign(key: str, data: Buffer) -> tuple[str, dict[str, Json]]:
+    """Inverse of `sign`. Raises DamageError naming the object when the bytes are not what was written."""
+    lines = bytes(data).split(b"\n")
+    if len(lines) != 3 or lines[2] or digest(lines[0]).hex().encode() != lines[1]:
+        raise DamageError(f"The object {key} is altered or cut short: its hash does not match.")
+    document = json.loads(lines[0])
+    if not isinstance(document, dict):
+        raise DamageError(f"The object {key} is not a document.")
+    return lines[1].decode(), document
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryInfo:
+    """The content of `repository.json`."""
+
+    id: str
+    location: str
+    created_at: datetime
+    encryption: str

@@ -1,0 +1,222 @@
+"""Where blobs are: the index in memory, and its Parquet objects (FORMAT.md §5).
+
+In memory a blob costs 68 bytes, whatever the length of its stream.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backup_platform.domain.ports import Buffer
+from backup_platform.errors import DamageError
+from backup_platform.repository.packs import Frame
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+ROW = np.dtype(
+    [
+        ("blob", "<u8", (4,)),
+        ("pack", "<u4"),
+        ("frame", "<u4"),
+        ("frame_stored", "<u4"),
+        ("frame_plain", "<u4"),
+        ("offset", "<u4"),
+        ("length", "<u4"),
+    ]
+)
+NUMBERS = ("frame", "frame_stored", "frame_plain", "offset", "length")
+ABSENT = -1
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedPack:
+    """One pack and its rows; its stored size where that is known."""
+
+    pack: bytes
+    meta: bool
+    rows: NDArray[Any]
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """Where one blob is."""
+
+    pack: bytes
+    frame: int
+    frame_stored: int
+    frame_plain: int
+    offset: int
+    length: int
+
+
+def index_pack(pack: bytes, meta: bool, frames: Sequence[Frame], size: int = 0) -> IndexedPack:
+    """The rows of one pack, from its frames."""
+    blobs = [blob for frame in frames for blob in frame.blobs]
+    rows = np.zeros(len(blobs), ROW)
+    rows["blob"] = np.frombuffer(b"".join(b[0] for b in blobs), "<u8").reshape(-1, 4)
+    rows["length"] = [b[1] for b in blobs]
+    counts = [len(f.blobs) for f in frames]
+    for name, values in (
+        ("frame", [f.offset for f in frames]),
+        ("frame_stored", [f.stored for f in frames]),
+        ("frame_plain", [f.plain for f in frames]),
+    ):
+        rows[name] = np.repeat(np.array(values, "<u4"), counts)
+    ends = np.cumsum(rows["length"], dtype="<u8")
+    starts = np.concatenate(([0], np.cumsum([f.plain for f in frames], dtype="<u8")[:-1]))
+    rows["offset"] = ends - rows["length"] - np.repeat(starts.astype("<u8"), counts)
+    return IndexedPack(pack, meta, rows, size)
+
+
+class BlobIndex:
+    """Blobs of one kind of pack: which are stored, and where."""
+
+    def __init__(self) -> None:
+        self.packs: list[bytes] = []
+        self._rows: NDArray[Any] = np.zeros(0, ROW)
+        self._sort()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, packs: Iterable[IndexedPack]) -> None:
+        parts = [self._rows]
+        for pack in packs:
+            rows = pack.rows.copy()
+            rows["pack"] = len(self.packs)
+            self.packs.append(pack.pack)
+            parts.append(rows)
+        self._rows = np.concatenate(parts)
+        self._sort()
+
+    def _sort(self) -> None:
+        prefixes = self._rows["blob"][:, 0]
+        self._order = np.argsort(prefixes, kind="stable").astype("<u4")
+        self._prefixes = prefixes[self._order]
+        # bisect on a memoryview is several times faster than numpy for a single look-up
+        self._keys = memoryview(self._prefixes.tobytes()).cast("Q")
+
+    def find(self, blob: bytes) -> int:
+        """The row of a blob, or ABSENT."""
+        keys, prefix = self._keys, int.from_bytes(blob[:8], "little")
+        position = bisect_left(keys, prefix)
+        while position < len(keys) and keys[position] == prefix:
+            row = int(self._order[position])
+            if self._rows["blob"][row].tobytes() == blob:
+                return row
+            position += 1
+        return ABSENT
+
+    def find_all(self, blobs: Buffer) -> NDArray[Any]:
+        """Rows of joined ids (int64, ABSENT where there is none)."""
+        wanted = np.frombuffer(blobs, "<u8").reshape(-1, 4)
+        if not len(self._rows):
+            return np.full(len(wanted), ABSENT, "<i8")
+        position = np.searchsorted(self._prefixes, wanted[:, 0])
+        rows = self._order[np.minimum(position, len(self._rows) - 1)].astype("<i8")
+        different = (self._rows["blob"][rows] != wanted).any(axis=1)
+        for i in np.flatnonzero(different).tolist():
+            rows[i] = self.find(wanted[i].tobytes())
+        return rows
+
+    def pack_numbers(self, rows: NDArray[Any]) -> set[int]:
+        return set(np.unique(self._rows["pack"][rows]).tolist())
+
+    def pack_number(self, row: int) -> int:
+        return int(self._rows["pack"][row])
+
+    def locate(self, blob: bytes) -> Location | None:
+        row = self.find(blob)
+        if row == ABSENT:
+            return None
+        record = self._rows[row]
+        return Location(self.packs[record["pack"]], *(int(record[name]) for name in NUMBERS))
+
+    def locate_all(self, blobs: Buffer) -> list[Location]:
+        """Locations of joined ids. Raises DamageError when one is not indexed."""
+        rows = self.find_all(blobs)
+        missing = np.flatnonzero(rows == ABSENT)
+        if len(missing):
+            first = bytes(blobs[missing[0] * 32 : missing[0] * 32 + 32]).hex()[:12]
+            raise DamageError(
+                f"{len(missing)} needed blobs are in no stored pack, the first is {first}.",
+                hint="Run `backup-platform verify` to see which recovery points are affected.",
+            )
+        records = self._rows[rows]
+        columns = [records[name].tolist() for name in NUMBERS]
+        packs = [self.packs[number] for number in records["pack"].tolist()]
+        return [Location(*fields) for fields in zip(packs, *columns, strict=True)]
+
+
+def encode_index(packs: Sequence[IndexedPack]) -> bytes:
+    """The Parquet object of some packs' rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = np.concatenate([p.rows for p in packs])
+    counts = [len(p.rows) for p in packs]
+    meta = np.repeat(np.array([p.meta for p in packs]), counts)
+    pack_ids = np.repeat(np.frombuffer(b"".join(p.pack for p in packs), "<u8").reshape(-1, 4), counts, axis=0)
+    columns = {
+        "blob": _array(pa.binary(32), len(rows), np.ascontiguousarray(rows["blob"])),
+        "pack": _array(pa.binary(32), len(rows), pack_ids),
+        "meta": _array(pa.bool_(), len(rows), np.packbits(meta, bitorder="little")),
+    } | {name: _array(pa.uint32(), len(rows), np.ascontiguousarray(rows[name])) for name in NUMBERS}
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.Table.from_arrays(list(columns.values()), names=list(columns)),
+        sink,
+        compression="zstd",
+        use_dictionary=["pack", "frame", "frame_stored", "frame_plain"],
+        write_statistics=False,
+        row_group_size=1 << 20,
+    )
+    return sink.getvalue().to_pybytes()
+
+
+def _array(kind: pa.DataType, length: int, values: NDArray[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    # Conversion from Python objects would import pandas, three seconds where it is installed.
+    return pa.Array.from_buffers(kind, length, [None, pa.py_buffer(values.tobytes())])
+
+
+def decode_index(data: Buffer) -> Iterator[IndexedPack]:
+    """The packs of an index object. Raises DamageError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(data))).read()
+        yield from _packs(table)
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise DamageError(f"An index cannot be decoded: {error}.") from error
+
+
+def _packs(table: pa.Table) -> Iterator[IndexedPack]:
+    rows = np.zeros(len(table), ROW)
+    rows["blob"] = _values(table.column("blob"), "<u8", 4).reshape(-1, 4)
+    for name in NUMBERS:
+        rows[name] = _values(table.column(name), "<u4")
+    packs = _values(table.column("pack"), "<u8", 4).reshape(-1, 4)
+    meta = _values(table.column("meta").cast("uint8"), "u1")
+    starts = np.flatnonzero(np.concatenate(([True], (packs[1:] != packs[:-1]).any(axis=1)))) if len(rows) else []
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        yield IndexedPack(packs[start].tobytes(), bool(meta[start]), rows[start:end])
+
+
+def _values(column: pa.ChunkedArray, dtype: str, per_row: int = 1) -> NDArray[Any]:
+    # Chunk.to_numpy would import pandas.
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset * per_row : (chunk.offset + len(chunk)) * per_row]
+        for chunk in column.chunks
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)

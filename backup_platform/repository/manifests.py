@@ -1,0 +1,125 @@
+"""Manifests: a recovery point as a signed document, and the chain of a source's points (FORMAT.md §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any, cast
+
+from backup_platform.domain.model import (
+    Content,
+    Json,
+    Problem,
+    RecoveryPoint,
+    Stats,
+    Status,
+    StreamRef,
+    Window,
+)
+from backup_platform.domain.ports import Buffer
+from backup_platform.errors import DamageError
+from backup_platform.repository.format import FORMAT, manifest_key, sign, unsign
+
+MAX_PROBLEMS = 100
+
+
+def encode_manifest(point: RecoveryPoint, repository: str) -> tuple[RecoveryPoint, bytes]:
+    """The point with its id, and the object's bytes. `point.id` of the argument is ignored."""
+    window = point.window
+    document: dict[str, Json] = {
+        "captured_at": point.captured_at.isoformat(),
+        "committed_at": point.committed_at.isoformat(),
+        "facts": dict(point.facts),
+        "format": FORMAT,
+        "incomplete": point.incomplete,
+        "inventory": {
+            "blobs": point.inventory.content.blobs.hex(),
+            "depth": point.inventory.content.depth,
+            "size": point.inventory.size,
+        },
+        "kind": point.kind,
+        "lateness_s": point.lateness_s,
+        "predecessor": point.predecessor,
+        "problem_count": point.problem_count,
+        "problems": [
+            {"detail": p.detail, "path": p.path, "status": p.status.value}
+            for p in point.problems[:MAX_PROBLEMS]
+        ],
+        "repository": repository,
+        "sequence": point.sequence,
+        "source": point.source,
+        "stats": cast("Json", asdict(point.stats)),
+        "timezone": point.timezone,
+        "versions": dict(point.versions),
+        "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
+    }
+    identity, data = sign(document)
+    return replace(point, id=identity), data
+
+
+def decode_manifest(key: str, data: Buffer, repository: str) -> RecoveryPoint:
+    """The point of a manifest found under `key`. Raises DamageError when it is altered or not at its place."""
+    identity, document = unsign(key, data)
+    try:
+        point = _point(identity, document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamageError(f"The manifest {key} lacks a field or has one of another kind: {error}.") from error
+    if document.get("repository") != repository or key != manifest_key(point.source, point.sequence):
+        raise DamageError(
+            f"The manifest {key} belongs elsewhere: it says source {point.source!r}, sequence {point.sequence}.",
+            hint="Someone moved or copied it. Restore the original object from a copy of the repository.",
+        )
+    return point
+
+
+def _point(identity: str, document: Mapping[str, Any]) -> RecoveryPoint:
+    window, inventory = document["window"], document["inventory"]
+    moment = datetime.fromisoformat
+    return RecoveryPoint(
+        id=identity,
+        sequence=document["sequence"],
+        predecessor=document["predecessor"],
+        source=document["source"],
+        kind=document["kind"],
+        window=Window(window["key"], moment(window["start"]), moment(window["end"])),
+        timezone=document["timezone"],
+        captured_at=moment(document["captured_at"]),
+        committed_at=moment(document["committed_at"]),
+        lateness_s=document["lateness_s"],
+        incomplete=document["incomplete"],
+        problem_count=document["problem_count"],
+        problems=tuple(Problem(p["path"], Status(p["status"]), p["detail"]) for p in document["problems"]),
+        facts=document["facts"],
+        stats=Stats(**document["stats"]),
+        inventory=StreamRef(
+            inventory["size"], Content(bytes.fromhex(inventory["blobs"]), inventory["depth"])
+        ),
+        versions=document["versions"],
+    )
+
+
+def chain_breaks(points: Iterable[RecoveryPoint]) -> list[str]:
+    """What does not fit in the chains: one sentence for each point whose predecessor is not the point before."""
+    latest: dict[str, RecoveryPoint] = {}
+    breaks = []
+    for point in sorted(points, key=lambda p: (p.source, p.sequence)):
+        before = latest.get(point.source)
+        follows = before is not None and before.sequence == point.sequence - 1
+        if follows and before is not None and before.id != point.predecessor:
+            breaks.append(
+                f"{point.source}: point {point.id[:12]} names {point.predecessor[:12] or 'nothing'} as its "
+                f"predecessor, but the point before it is {before.id[:12]}."
+            )
+        latest[point.source] = point
+    return breaks
+
+
+def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
+    """The recovery point of each window: the newest complete one, else the newest. Oldest window first."""
+    best: dict[tuple[str, str], RecoveryPoint] = {}
+    for point in sorted(points, key=lambda p: p.sequence):
+        key = (point.source, point.window.key)
+        if key not in best or best[key].incomplete or not point.incomplete:
+            best[key] = point
+    return sorted(best.values(), key=lambda p: (p.source, p.window.start, p.sequence))

@@ -1,0 +1,142 @@
+"""Packs: zstd frames and their table of contents (FORMAT.md §4)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import zstandard
+
+from backup_platform.domain.ports import Buffer
+from backup_platform.errors import DamageError
+from backup_platform.repository.format import MAX_BLOB, digest
+
+SKIPPABLE = 0x184D2A5B
+TABLE_MAGIC = b"BPTOC\x00\x00\x01"
+TAIL_MAGIC = b"BPT1"
+TAIL = struct.Struct("<I4s")
+HEAD = struct.Struct("<8sII")
+FRAME = struct.Struct("<III")
+BLOB = struct.Struct("<32sI")
+PACK_TARGET = 16 << 20
+FRAME_TARGET = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One zstd frame of a pack: where it is, and its blobs as (id, length) in order."""
+
+    offset: int
+    stored: int
+    plain: int
+    blobs: tuple[tuple[bytes, int], ...]
+
+
+@dataclass(slots=True)
+class PackBuilder:
+    """Collects frames into the plain bytes of one pack."""
+
+    data: bytearray = field(default_factory=bytearray)
+    frames: list[Frame] = field(default_factory=list)
+
+    def add(self, compressed: Buffer, plain: int, blobs: Sequence[tuple[bytes, int]]) -> None:
+        self.frames.append(Frame(len(self.data), len(compressed), plain, tuple(blobs)))
+        self.data += compressed
+
+    @property
+    def full(self) -> bool:
+        return len(self.data) >= PACK_TARGET
+
+    def finish(self) -> bytearray:
+        """The pack's plain bytes, complete. The builder gives them away, and keeps the frames only."""
+        table = encode_table(self.frames)
+        data, self.data = self.data, bytearray()
+        data += struct.pack("<II", SKIPPABLE, len(table)) + table
+        return data
+
+
+def encode_table(frames: Sequence[Frame]) -> bytes:
+    blobs = [BLOB.pack(*blob) for frame in frames for blob in frame.blobs]
+    parts = [HEAD.pack(TABLE_MAGIC, len(frames), len(blobs))]
+    parts += [FRAME.pack(f.stored, f.plain, len(f.blobs)) for f in frames]
+    body = b"".join(parts + blobs)
+    return body + TAIL.pack(len(body) + TAIL.size, TAIL_MAGIC)
+
+
+def table_length(tail: Buffer) -> int:
+    """Length of the table, from the last 8 bytes of a pack. Raises DamageError."""
+    length, magic = TAIL.unpack(bytes(tail[-TAIL.size :])) if len(tail) >= TAIL.size else (0, b"")
+    if magic != TAIL_MAGIC or length < HEAD.size + TAIL.size:
+        raise DamageError("The pack has no table of contents: it is cut short or altered.")
+    return int(length)
+
+
+def decode_table(table: Buffer) -> list[Frame]:
+    """Frames of a pack from its table (from "BPTOC" to the pack's end). Raises DamageError."""
+    try:
+        return _decode_table(memoryview(table))
+    except (struct.error, IndexError) as error:
+        raise DamageError("The pack's table of contents is altered.") from error
+
+
+def _decode_table(table: memoryview) -> list[Frame]:
+    magic, frame_count, blob_count = HEAD.unpack_from(table)
+    expected = HEAD.size + FRAME.size * frame_count + BLOB.size * blob_count + TAIL.size
+    if magic != TABLE_MAGIC or len(table) != expected:
+        raise DamageError("The pack's table of contents is altered.")
+    blobs = list(BLOB.iter_unpack(table[expected - TAIL.size - BLOB.size * blob_count : -TAIL.size]))
+    frames, offset, first = [], 0, 0
+    for stored, plain, count in FRAME.iter_unpack(table[HEAD.size : HEAD.size + FRAME.size * frame_count]):
+        frames.append(Frame(offset, stored, plain, tuple(blobs[first : first + count])))
+        offset, first = offset + stored, first + count
+    return frames
+
+
+def frames_of(pack: Buffer) -> list[Frame]:
+    """Frames of a whole plain pack. Raises DamageError."""
+    view = memoryview(pack)
+    length = table_length(view)
+    if length > len(view):
+        raise DamageError("The pack is cut short.")
+    frames = decode_table(view[-length:])
+    end = frames[-1].offset + frames[-1].stored if frames else 0
+    if end + 8 + length != len(view):
+        raise DamageError("The pack's frames and its table of contents do not add up.")
+    return frames
+
+
+def decompress(compressed: Buffer, plain: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
+    """One frame's plain bytes, exactly `plain` of them. Raises DamageError."""
+    try:
+        declared = zstandard.frame_content_size(compressed)
+        data = decompressor.decompress(compressed, allow_extra_data=False) if declared == plain else b""
+    except zstandard.ZstdError as error:
+        raise DamageError(f"A compressed frame cannot be decoded: {error}.") from error
+    if len(data) != plain:
+        raise DamageError(f"A compressed frame decodes to {len(data)} bytes instead of {plain}.")
+    return data
+
+
+def split(data: Buffer, blobs: Sequence[tuple[bytes, int]]) -> Iterator[tuple[bytes, memoryview]]:
+    """The blobs of a decompressed frame, each compared with its id. Raises DamageError."""
+    view, offset = memoryview(data), 0
+    for identity, length in blobs:
+        blob = view[offset : offset + length]
+        if len(blob) != length or length > MAX_BLOB or digest(blob) != identity:
+            raise DamageError(f"The blob {identity.hex()[:12]} does not have the content of its name.")
+        offset += length
+        yield identity, blob
+    if offset != len(view):
+        raise DamageError("A frame holds bytes that belong to no blob.")
+
+
+def check_pack(pack: Buffer) -> list[Frame]:
+    """Decode a plain pack entirely and compare every blob with its id. Raises DamageError."""
+    view, decompressor = memoryview(pack), zstandard.ZstdDecompressor()
+    frames = frames_of(view)
+    for frame in frames:
+        data = decompress(view[frame.offset : frame.offset + frame.stored], frame.plain, decompressor)
+        for _ in split(data, frame.blobs):
+            pass
+    return frames

@@ -1,0 +1,123 @@
+"""The previous recovery point's inventory, matched with a walk in the same order.
+
+Both are sorted the same way, so one pass over the old inventory suffices and only a part of it is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backup_platform.domain.model import Entry, Stat
+from backup_platform.errors import DamageError
+from backup_platform.repository.inventory import SCHEMA
+
+# A file changed within a clock tick of its capture can change again with the same time stamps.
+SETTLED_NS = 1_000_000_000
+COMPARED = (("size", "<u8"), ("mtime_ns", "<i8"), ("ctime_ns", "<i8"), ("inode", "<u8"))
+PresentBlobs = Callable[[Sequence[bytes], Sequence[int]], Sequence[bool]]
+
+
+class PreviousInventory:
+    """Answers, batch by batch in walk order, which paths are unchanged.
+
+    `present` says for rows, by their blobs and depth, whether every blob of their content is still stored.
+    """
+
+    def __init__(self, rows: Iterator[pa.Table], captured_ns: int, present: PresentBlobs) -> None:
+        self._rows, self._present = rows, present
+        self._settled = captured_ns - SETTLED_NS
+        self._window = pa.Table.from_batches([], schema=SCHEMA)
+        self._ended = False
+        self._matched: dict[bytes, int] = {}
+
+    def match(self, stats: Sequence[Stat]) -> list[bool]:
+        """Which of these paths are as they were. The paths must come after those of the call before."""
+        self._matched = {}
+        if not stats:
+            return []
+        self._advance(_order(stats[0].path), _order(stats[-1].path))
+        found = self._unchanged(stats)
+        self._matched = {stats[i].path: row for i, row in found}
+        hits = {i for i, _ in found}
+        return [i in hits for i in range(len(stats))]
+
+    def _advance(self, first: bytes, last: bytes) -> None:
+        """Make the window hold every old row between two places of the walk."""
+        keep = [self._window] if len(self._window) and _last(self._window) >= first else []
+        while not self._ended and not (keep and _last(keep[-1]) >= last):
+            rows = self._next()
+            if rows is None:
+                self._ended = True
+            elif len(rows) and _last(rows) >= first:
+                keep.append(rows)
+        self._window = pa.concat_tables(keep).combine_chunks() if keep else pa.Table.from_batches([], schema=SCHEMA)
+
+    def _next(self) -> pa.Table | None:
+        try:
+            return next(self._rows, None)
+        except DamageError:
+            # Nothing of a damaged inventory is reused: everything is read again, and thereby mended.
+            return None
+
+    def _unchanged(self, stats: Sequence[Stat]) -> list[tuple[int, int]]:
+        """Pairs of (position in stats, row of the window)."""
+        row_of = {path: row for row, path in enumerate(self._window.column("path").to_pylist())}
+        pairs = [(i, row_of[stat.path]) for i, stat in enumerate(stats) if stat.path in row_of]
+        if not pairs:
+            return []
+        where = np.array(pairs)
+        same = self._same(stats, where[:, 0], where[:, 1])
+        return self._stored([pair for pair, equal in zip(pairs, same.tolist(), strict=True) if equal])
+
+    def _same(self, stats: Sequence[Stat], positions: Any, rows: Any) -> Any:
+        same = self._texts_equal("status", "ok")[rows]
+        for name, dtype in COMPARED:
+            new = np.fromiter((getattr(stat, name) for stat in stats), dtype, len(stats))[positions]
+            same &= _column(self._window, name, dtype)[rows] == new
+            if name.endswith("time_ns"):
+                same &= new < self._settled
+        kinds = self._window.column("kind").to_pylist()
+        for i in np.flatnonzero(same).tolist():
+            same[i] = kinds[rows[i]] == stats[positions[i]].kind
+        return same
+
+    def _texts_equal(self, name: str, value: str) -> Any:
+        return np.array([text == value for text in self._window.column(name).to_pylist()], bool)
+
+    def _stored(self, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        blobs, depths = self._window.column("blobs").to_pylist(), self._window.column("depth").to_pylist()
+        present = self._present([blobs[row] for _, row in pairs], [depths[row] for _, row in pairs])
+        return [pair for pair, stored in zip(pairs, present, strict=True) if stored]
+
+    def interleave(self, batch: Sequence[Entry | Stat], new: pa.Table) -> pa.Table:
+        """The rows of a batch in order: old rows where it has a bare Stat, and else the next of `new`."""
+        rows, position = [], len(self._window)
+        for item in batch:
+            if isinstance(item, Entry):
+                rows.append(position)
+                position += 1
+            else:
+                rows.append(self._matched[item.path])
+        order = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.array(rows, "<i8").tobytes())])
+        return pc.take(pa.concat_tables([self._window, new]).combine_chunks(), order)
+
+
+def _order(path: bytes) -> bytes:
+    return b"" if path == b"." else path.replace(b"/", b"\0")
+
+
+def _last(rows: pa.Table) -> bytes:
+    return _order(rows.column("path")[len(rows) - 1].as_py())
+
+
+def _column(rows: pa.Table, name: str, dtype: str) -> Any:
+    parts = [
+        np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)]
+        for chunk in rows.column(name).chunks
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)

@@ -1,0 +1,203 @@
+"""The read path: blobs, streams and inventories of recovery points, each blob compared with its id."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, TypeVar
+
+import zstandard
+
+from backup_platform.domain.model import Content, Entry, RecoveryPoint
+from backup_platform.domain.ports import Buffer, Store
+from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository.blobs import worker_count
+from backup_platform.repository.format import META, PACKS, digest, object_key
+from backup_platform.repository.index import BlobIndex, Location
+from backup_platform.repository.packs import decompress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+T = TypeVar("T")
+CACHED_FRAMES = 16
+RUN_BYTES = 2 << 20
+GAP_BYTES = 64 << 10
+SPOOLED = 32 << 20
+SLICE = 1 << 14
+
+
+class BlobReader:
+    """Reads blobs of one kind of pack. Thread-safe."""
+
+    def __init__(self, store: Store, index: BlobIndex, *, meta: bool) -> None:
+        self._store, self._index = store, index
+        self._prefix = META if meta else PACKS
+        self._frames: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._local = threading.local()
+        self._lock = threading.Lock()
+
+    def blob(self, identity: bytes) -> memoryview:
+        """The plain bytes of one blob. Raises DamageError."""
+        return self._part(self._index.locate_all(identity)[0], identity)
+
+    def _part(self, place: Location, identity: bytes) -> memoryview:
+        blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
+        return checked(blob, identity, object_key(self._prefix, place.pack))
+
+    def _frame(self, place: Location) -> bytes:
+        key = (place.pack, place.frame)
+        with self._lock:
+            if key in self._frames:
+                self._frames.move_to_end(key)
+                return self._frames[key]
+        data = self._decode(place, self._fetch(place.pack, place.frame, place.frame_stored))
+        with self._lock:
+            self._frames[key] = data
+            if len(self._frames) > CACHED_FRAMES:
+                self._frames.popitem(last=False)
+        return data
+
+    def _fetch(self, pack: bytes, start: int, length: int) -> Buffer:
+        key = object_key(self._prefix, pack)
+        try:
+            return self._store.get_range(key, start, length)
+        except NotFoundError as error:
+            raise DamageError(f"The pack {key} is not in the store any more.") from error
+
+    def _decode(self, place: Location, compressed: Buffer) -> bytes:
+        if not hasattr(self._local, "decompressor"):
+            self._local.decompressor = zstandard.ZstdDecompressor()
+        try:
+            return decompress(compressed, place.frame_plain, self._local.decompressor)
+        except DamageError as error:
+            raise DamageError(f"{error.message} It is in {object_key(self._prefix, place.pack)}.") from error
+
+    def scatter(
+        self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]
+    ) -> None:
+        """Call `deliver(token, data)` for every (blob id, token), from several threads, each frame decoded once.
+
+        Raises DamageError for blobs that cannot be read; what `deliver` raises stops the work and is raised again.
+        """
+        for first in range(0, len(requests), SLICE):
+            self._scatter(requests[first : first + SLICE], deliver)
+
+    def _scatter(self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]) -> None:
+        places = self._index.locate_all(b"".join(identity for identity, _ in requests))
+        frames: dict[tuple[bytes, int], list[tuple[Location, bytes, T]]] = defaultdict(list)
+        for place, (identity, token) in zip(places, requests, strict=True):
+            frames[place.pack, place.frame].append((place, identity, token))
+        runs = list(_runs(sorted(frames.items())))
+        with ThreadPoolExecutor(worker_count()) as pool:
+            futures = [pool.submit(partial(self._deliver_run, run, deliver)) for run in runs]
+            try:
+                for future in futures:
+                    future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _deliver_run(
+        self, run: Sequence[Sequence[tuple[Location, bytes, T]]], deliver: Callable[[T, memoryview], None]
+    ) -> None:
+        first, last = run[0][0][0], run[-1][0][0]
+        data = memoryview(self._fetch(first.pack, first.frame, last.frame + last.frame_stored - first.frame))
+        key = object_key(self._prefix, first.pack)
+        for frame in run:
+            place = frame[0][0]
+            start = place.frame - first.frame
+            plain = memoryview(self._decode(place, data[start : start + place.frame_stored]))
+            for part, identity, token in frame:
+                blob = plain[part.offset : part.offset + part.length]
+                deliver(token, checked(blob, identity, key))
+
+
+def checked(blob: memoryview, identity: bytes, key: str) -> memoryview:
+    if digest(blob) != identity:
+        raise DamageError(f"The blob {identity.hex()[:12]} in {key} does not have the content of its name.")
+    return blob
+
+
+def _runs(
+    frames: Sequence[tuple[tuple[bytes, int], list[tuple[Location, bytes, T]]]],
+) -> Iterator[list[list[tuple[Location, bytes, T]]]]:
+    """Frames that one read fetches: in the same pack, close together, and not too much at once."""
+    run: list[list[tuple[Location, bytes, T]]] = []
+    for (pack, offset), parts in frames:
+        if run:
+            first, last = run[0][0][0], run[-1][0][0]
+            near = offset - (last.frame + last.frame_stored) <= GAP_BYTES
+            if last.pack != pack or not near or offset - first.frame >= RUN_BYTES:
+                yield run
+                run = []
+        run.append(parts)
+    if run:
+        yield run
+
+
+class RecoveryPointReader:
+    """Reads one recovery point (`ports.PointReader`)."""
+
+    def __init__(self, point: RecoveryPoint, contents: BlobReader, meta: BlobReader) -> None:
+        self.point, self._contents, self._meta = point, contents, meta
+
+    def rows(self) -> Iterator[pa.Table]:
+        """The inventory as Arrow tables, in order."""
+        from backup_platform.repository.inventory import read_rows
+
+        with SpooledTemporaryFile(max_size=SPOOLED) as file:
+            for identity in self.blob_ids(self.point.inventory.content):
+                file.write(self._meta.blob(identity))
+            if file.tell() != self.point.inventory.size:
+                raise DamageError(f"The inventory of {self.point.id[:12]} has not the size its manifest says.")
+            yield from read_rows(file)
+
+    def entries(self) -> Iterator[Entry]:
+        from backup_platform.repository.inventory import entries_of
+
+        for rows in self.rows():
+            yield from entries_of(rows)
+
+    def blob_ids(self, content: Content) -> Iterator[bytes]:
+        if content.depth == 0:
+            yield from content.ids()
+            return
+        for identity in self.blob_ids(Content(content.blobs, content.depth - 1)):
+            yield from Content(bytes(self._meta.blob(identity))).ids()
+
+    def read(self, content: Content) -> Iterator[Buffer]:
+        for identity in self.blob_ids(content):
+            yield self._contents.blob(identity)
+
+    def scatter(
+        self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]
+    ) -> None:
+        self._contents.scatter(requests, deliver)
+
+    def content_blobs(self) -> Iterator[bytes]:
+        """Joined ids of the content blobs that this point needs, in batches."""
+        for contents in self._contents_of_rows():
+            yield b"".join(c.blobs if c.depth == 0 else b"".join(self.blob_ids(c)) for c in contents)
+
+    def meta_blobs(self) -> Iterator[bytes]:
+        """Joined ids of the metadata blobs that this point needs, in batches."""
+        inventory = self.point.inventory.content
+        yield from self._lists(inventory)
+        yield b"".join(self.blob_ids(inventory))
+        for contents in self._contents_of_rows():
+            for content in contents:
+                yield from self._lists(content)
+
+    def _contents_of_rows(self) -> Iterator[list[Content]]:
+        for rows in self.rows():
+            blobs, depths = (rows.column(name).to_pylist() for name in ("blobs", "depth"))
+            yield list(map(Content, blobs, depths))
+
+    def _lists(self, content: Content) -> Iterator[bytes]:
+        """Ids of the lists above depth 0, level by level."""
+        for depth in range(content.depth):
+            yield b"".join(self.blob_ids(Content(content.blobs, depth)))

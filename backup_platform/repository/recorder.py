@@ -1,0 +1,141 @@
+"""What a source writes to: contents, metadata, and the inventory, with reuse of the previous point's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any
+
+from backup_platform.domain.model import EMPTY, Content, Entry, EntryKind, Stat, Status, StreamRef
+from backup_platform.domain.ports import Buffer, Chunking
+from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter
+from backup_platform.repository.chunking import CONTENTS, METADATA
+from backup_platform.repository.format import MAX_LISTED_IDS
+from backup_platform.repository.index import IndexedPack
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from backup_platform.repository.previous import PreviousInventory
+
+SPOOLED = 16 << 20
+
+
+class PointRecorder:
+    """`ports.Recorder` over a repository's writers."""
+
+    def __init__(
+        self,
+        contents: BlobWriter,
+        meta: BlobWriter,
+        previous: PreviousInventory | None,
+        write_index: Callable[[Sequence[IndexedPack]], None],
+    ) -> None:
+        from backup_platform.repository.inventory import InventoryWriter
+
+        self._contents, self._meta = contents, meta
+        self._previous, self._write_index = previous, write_index
+        self._spool: Any = SpooledTemporaryFile(max_size=SPOOLED)  # noqa: SIM115  closed by `close`
+        self._inventory = InventoryWriter(self._spool)
+        self.files = 0
+        self.source_bytes = 0
+
+    def reuse(self, stats: Sequence[Stat]) -> Sequence[bool]:
+        return self._previous.match(stats) if self._previous else [False] * len(stats)
+
+    def record(self, batch: Sequence[Entry | Stat]) -> None:
+        self._inventory.write(self._rows(batch))
+        held = [stat for row in batch if (stat := _held(row)) and stat.kind is EntryKind.FILE]
+        self.files += len(held)
+        self.source_bytes += sum(stat.size for stat in held)
+
+    def _rows(self, batch: Sequence[Entry | Stat]) -> pa.Table:
+        from backup_platform.repository.inventory import rows_of
+
+        entries = [row for row in batch if isinstance(row, Entry)]
+        if len(entries) == len(batch) or self._previous is None:
+            return rows_of(entries)
+        return self._previous.interleave(batch, rows_of(entries))
+
+    def blob(self, data: Buffer) -> bytes:
+        identity = self._contents.add(data)
+        self._index_some(PACKS_PER_INDEX)
+        return identity
+
+    def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
+        ids, size = _Ids(self._meta), 0
+        for chunk in (chunking or CONTENTS).cut(blocks):
+            ids.append(self.blob(chunk))
+            size += len(chunk)
+        return StreamRef(size, ids.content())
+
+    def finish(self) -> StreamRef:
+        """The inventory's stream, once every blob is stored, indexed, read back and compared."""
+        self._inventory.close()
+        inventory = self._store_inventory()
+        self._contents.flush()
+        self._meta.flush()
+        self._index_some(1)
+        return inventory
+
+    def _store_inventory(self) -> StreamRef:
+        self._spool.seek(0)
+        ids, size = _Ids(self._meta), 0
+        for chunk in METADATA.cut(_blocks(self._spool)):
+            ids.append(self._meta.add(bytes(chunk)))
+            size += len(chunk)
+        return StreamRef(size, ids.content())
+
+    def _index_some(self, at_least: int) -> None:
+        packs = self._contents.take_stored(at_least)
+        if packs or at_least == 1:
+            packs += self._meta.take_stored()
+        if packs:
+            self._write_index(packs)
+
+    def close(self) -> None:
+        self._spool.close()
+
+
+def _held(row: Entry | Stat) -> Stat | None:
+    """The stat of a row whose content the recovery point holds."""
+    if not isinstance(row, Entry):
+        return row
+    return row.stat if row.status in (Status.OK, Status.CHANGED) else None
+
+
+def _blocks(file: Any) -> Iterator[bytes]:
+    while block := file.read(4 << 20):
+        yield block
+
+
+class _Ids:
+    """Collects the ids of a stream; a long list becomes metadata blobs, level by level (FORMAT.md §3)."""
+
+    def __init__(self, meta: BlobWriter) -> None:
+        self._meta = meta
+        self._levels: list[bytearray] = [bytearray()]
+
+    def append(self, identity: bytes) -> None:
+        self._push(0, identity)
+
+    def _push(self, level: int, identity: bytes) -> None:
+        if level == len(self._levels):
+            self._levels.append(bytearray())
+        self._levels[level] += identity
+        if len(self._levels[level]) >= MAX_LISTED_IDS * len(identity):
+            self._spill(level)
+
+    def _spill(self, level: int) -> None:
+        ids, self._levels[level] = bytes(self._levels[level]), bytearray()
+        self._push(level + 1, self._meta.add(ids))
+
+    def content(self) -> Content:
+        if not any(self._levels):
+            return EMPTY
+        level = 0
+        while level < len(self._levels) - 1:
+            if self._levels[level]:
+                self._spill(level)
+            level += 1
+        return Content(bytes(self._levels[level]), level)

@@ -1,0 +1,262 @@
+"""A repository: recovery points, their blobs and their proofs, in one store (FORMAT.md)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.model import Json, Proof, RecoveryPoint
+from backup_platform.domain.ports import Buffer, Clock, Store
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    KeyMissingError,
+    NotFoundError,
+    RepositoryError,
+    RepositoryMissingError,
+)
+from backup_platform.repository.chunking import CONTENTS
+from backup_platform.repository.format import (
+    FORMAT,
+    INDEXES,
+    MANIFESTS,
+    META,
+    PACKS,
+    PROOFS,
+    ROOT_KEY,
+    DAMAGED,
+    TOMBSTONES,
+    RepositoryInfo,
+    canonical,
+    damage_key,
+    digest,
+    manifest_key,
+    object_key,
+    sign,
+    source_tag,
+)
+from backup_platform.repository.ledger import decode_proof, encode_proof, parse_proof_key
+from backup_platform.repository.manifests import decode_manifest, encode_manifest
+
+if TYPE_CHECKING:
+    from backup_platform.repository.index import BlobIndex, IndexedPack
+    from backup_platform.repository.packs import PackBuilder
+    from backup_platform.repository.reader import RecoveryPointReader
+
+MANIFEST_READERS = 8
+
+
+def init_repository(store: Store, clock: Clock) -> RepositoryInfo:
+    """Create a repository in an empty place. Raises ConflictError when there is one."""
+    document: dict[str, Json] = {
+        "chunking": CONTENTS.parameters(),
+        "created_at": clock.now().isoformat(),
+        "encryption": "none",
+        "format": FORMAT,
+        "id": secrets.token_hex(16),
+    }
+    try:
+        store.create(ROOT_KEY, canonical(document))
+    except ConflictError as error:
+        raise ConflictError(
+            f"There is a repository at {store.location} already.", hint="Use it, or name another place in the plan."
+        ) from error
+    return read_info(store)
+
+
+def read_info(store: Store) -> RepositoryInfo:
+    """Raises RepositoryMissingError, DamageError, or RepositoryError for a format of another time."""
+    try:
+        data = store.get(ROOT_KEY)
+    except NotFoundError as error:
+        raise RepositoryMissingError(
+            f"There is no repository at {store.location}.", hint="Create one with `backup-platform init`."
+        ) from error
+    try:
+        document = json.loads(bytes(data))
+        if document["format"] != FORMAT:
+            raise RepositoryError(
+                f"The repository at {store.location} has format {document['format']}, this program reads {FORMAT}.",
+                hint="Install a newer backup-platform.",
+            )
+        created = datetime.fromisoformat(document["created_at"])
+        return RepositoryInfo(document["id"], store.location, created, document["encryption"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {error}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """What is stored: blobs of contents and of metadata, in packs that the store lists (sizes by key)."""
+
+    contents: BlobIndex
+    meta: BlobIndex
+    listed: dict[str, int]
+
+
+class Repository:
+    """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError when it is encrypted."""
+
+    def __init__(self, store: Store, clock: Clock, *, level: int = 3) -> None:
+        self.store, self.clock, self.level = store, clock, level
+        self.info = read_info(store)
+        if self.info.encryption != "none":
+            raise KeyMissingError(
+                f"The repository at {store.location} is encrypted ({self.info.encryption}), and this version "
+                "opens unencrypted ones only.",
+                hint="Install a newer backup-platform.",
+            )
+        self._indexes: Indexes | None = None
+
+    def manifests(self, source: str | None = None) -> list[RecoveryPoint]:
+        """Every recovery point, also superseded ones, oldest sequence first. Raises DamageError."""
+        prefix = f"{MANIFESTS}{source_tag(source)}/" if source else MANIFESTS
+        keys = sorted(found.key for found in self.store.list(prefix))
+        with ThreadPoolExecutor(MANIFEST_READERS) as pool:
+            points = pool.map(self._manifest, keys)
+            return sorted(points, key=lambda p: (p.source, p.sequence))
+
+    def _manifest(self, key: str) -> RecoveryPoint:
+        return decode_manifest(key, self.store.get(key), self.info.id)
+
+    def manifest_location(self, point: RecoveryPoint) -> str:
+        """Where a point's manifest is, for people."""
+        return f"{self.store.location.rstrip('/')}/{manifest_key(point.source, point.sequence)}"
+
+    def indexes(self, *, fresh: bool = False) -> Indexes:
+        """The indexes of packs that the store lists now, for reading. Kept until `fresh` is asked for."""
+        if fresh or self._indexes is None:
+            self._indexes = self.load_indexes()
+        return self._indexes
+
+    def load_indexes(self, *, trusted: bool = False) -> Indexes:
+        """Fresh indexes. `trusted` ones leave out packs that are damaged or about to be deleted: what a writer
+        does not store again. Otherwise a blob in a damaged pack is found only where no other pack has it.
+        """
+        from backup_platform.repository.index import BlobIndex, decode_index
+
+        listed, damaged = self.list_packs(), self.damaged()
+        refused = damaged | self.tombstoned() if trusted else set[str]()
+        contents: list[IndexedPack] = []
+        meta: list[IndexedPack] = []
+        seen: set[str] = set()
+        for found in sorted(self.store.list(INDEXES), key=lambda o: o.key):
+            for pack in decode_index(self.verified(found.key)):
+                key = object_key(META if pack.meta else PACKS, pack.pack)
+                if key in listed and key not in seen and key not in refused:
+                    (meta if pack.meta else contents).append(pack)
+                    seen.add(key)
+        result = Indexes(BlobIndex(), BlobIndex(), listed)
+        for index, packs, prefix in ((result.contents, contents, PACKS), (result.meta, meta, META)):
+            index.add(sorted(packs, key=lambda p: object_key(prefix, p.pack) in damaged))
+        return result
+
+    def list_packs(self) -> dict[str, int]:
+        """Keys and sizes of the packs in the store."""
+        return {found.key: found.size for prefix in (PACKS, META) for found in self.store.list(prefix)}
+
+    def tombstoned(self) -> set[str]:
+        """Keys of packs that prune is about to delete."""
+        condemned: set[str] = set()
+        for found in self.store.list(TOMBSTONES):
+            condemned.update(json.loads(bytes(self.verified(found.key)))["packs"])
+        return condemned
+
+    def damaged(self) -> set[str]:
+        """Keys of packs that a verify found damaged."""
+        marks = (found.key.rsplit("/", 2)[-2:] for found in self.store.list(DAMAGED))
+        return {object_key(f"{kind}/", bytes.fromhex(pack)) for kind, pack in marks}
+
+    def mark_damaged(self, key: str, reason: str) -> None:
+        """Make writers store the blobs of a pack again, from sources that still have them."""
+        _, data = sign({"at": self.clock.now().isoformat(), "pack": key, "reason": reason})
+        with suppress(ConflictError):
+            self.store.create(damage_key(key), data)
+
+    def unmark_damaged(self, key: str) -> None:
+        self.store.delete(damage_key(key))
+
+    def verified(self, key: str) -> Buffer:
+        """An object that is named by its hash. Raises DamageError when the bytes are not those of its name."""
+        try:
+            data = self.store.get(key)
+        except NotFoundError as error:
+            raise DamageError(f"The object {key} is not in the store any more.") from error
+        if digest(data).hex() != key[-64:]:
+            raise DamageError(
+                f"The object {key} is altered: its bytes do not have the hash of its name.",
+                hint="Restore it from a copy of the repository, or back up anew.",
+            )
+        return data
+
+    def reader(self, point: RecoveryPoint) -> RecoveryPointReader:
+        from backup_platform.repository.reader import BlobReader, RecoveryPointReader
+
+        indexes = self.indexes()
+        return RecoveryPointReader(
+            point,
+            BlobReader(self.store, indexes.contents, meta=False),
+            BlobReader(self.store, indexes.meta, meta=True),
+        )
+
+    def store_pack(self, pack: PackBuilder, *, meta: bool) -> IndexedPack:
+        """Store a pack, read it back, decode it and compare every blob. Raises DamageError or StoreError."""
+        from backup_platform.repository.index import index_pack
+        from backup_platform.repository.packs import check_pack
+
+        data = pack.finish()
+        identity, size = digest(data), len(data)
+        key = object_key(META if meta else PACKS, identity)
+        self._put_named(key, data)
+        del data
+        frames = check_pack(self.verified(key))
+        if frames != pack.frames:
+            raise DamageError(f"The pack {key} reads back with other blobs than were written.")
+        return index_pack(identity, meta, frames, size)
+
+    def _put_named(self, key: str, data: Buffer) -> None:
+        """Store an object under its own hash, and mend one that is damaged."""
+        try:
+            self.store.create(key, data)
+        except ConflictError:
+            if digest(self.store.get(key)).hex() != key[-64:]:
+                self.store.replace(key, data)
+
+    def write_index(self, packs: Sequence[IndexedPack]) -> None:
+        from backup_platform.repository.index import encode_index
+
+        data = encode_index(packs)
+        self._put_named(object_key(INDEXES, digest(data)), data)
+
+    def commit(self, point: RecoveryPoint) -> RecoveryPoint:
+        """Create the manifest and read it back. Raises ConflictError when another writer took the sequence."""
+        complete, data = encode_manifest(point, self.info.id)
+        key = manifest_key(complete.source, complete.sequence)
+        self.store.create(key, data)
+        if self._manifest(key) != complete:
+            raise DamageError(f"The manifest {key} reads back different from what was written.")
+        return complete
+
+    def record_proof(self, proof: Proof) -> None:
+        key, data = encode_proof(proof)
+        self.store.create(key, data)
+
+    def proofs(self) -> dict[str, list[Proof]]:
+        """Verdicts by point id, oldest first, from a listing alone: `detail` and `duration_s` are left out."""
+        found: dict[str, list[Proof]] = {}
+        for key in sorted(o.key for o in self.store.list(PROOFS)):
+            proof = parse_proof_key(key)
+            if proof:
+                found.setdefault(proof.point, []).append(proof)
+        return found
+
+    def proof_details(self, point: str) -> list[Proof]:
+        """The full verdicts of one point, oldest first. Raises DamageError."""
+        keys = sorted(o.key for o in self.store.list(f"{PROOFS}{point}/"))
+        return [decode_proof(key, self.store.get(key)) for key in keys]

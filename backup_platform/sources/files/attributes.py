@@ -1,0 +1,90 @@
+"""What belongs to an entry besides its row and its bytes: owners, extended attributes, data ranges."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass, field
+
+Xattrs = tuple[tuple[bytes, bytes], ...]
+Extents = tuple[tuple[int, int], ...]
+
+_NO_XATTRS = frozenset({errno.ENOTSUP, errno.ENOSYS})
+
+
+def read_xattrs(target: int | bytes, *, follow: bool = False) -> Xattrs:
+    """All extended attributes, POSIX ACLs and capabilities among them, sorted by name. Raises OSError."""
+    # A descriptor takes no follow_symlinks=False.
+    follow = follow or isinstance(target, int)
+    try:
+        names = os.listxattr(target, follow_symlinks=follow)
+    except OSError as error:
+        if error.errno in _NO_XATTRS:
+            return ()
+        raise
+    found = []
+    for name in sorted(map(os.fsencode, names)):
+        try:
+            found.append((name, os.getxattr(target, name, follow_symlinks=follow)))
+        except OSError as error:
+            if error.errno != errno.ENODATA:
+                raise
+    return tuple(found)
+
+
+def data_extents(fd: int, st: os.stat_result) -> Extents | None:
+    """Data ranges of a sparse file; None for one without holes. Raises OSError."""
+    size = st.st_size
+    if st.st_blocks * 512 >= size:
+        return None
+    extents: list[tuple[int, int]] = []
+    end = 0
+    try:
+        while end < size:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+            if start >= size:
+                break
+            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+            extents.append((start, end - start))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            return None  # a file system that does not tell
+        if error.errno != errno.ENXIO:  # ENXIO: no data after this offset
+            raise
+    return None if extents == [(0, size)] else tuple(extents)
+
+
+@dataclass(slots=True)
+class Owners:
+    """Names of users and groups, looked up once each; empty for an id without a name."""
+
+    _users: dict[int, str] = field(default_factory=dict)
+    _groups: dict[int, str] = field(default_factory=dict)
+
+    def user(self, uid: int) -> str:
+        name = self._users.get(uid)
+        return self._look_up_user(uid) if name is None else name
+
+    def group(self, gid: int) -> str:
+        name = self._groups.get(gid)
+        return self._look_up_group(gid) if name is None else name
+
+    def _look_up_user(self, uid: int) -> str:
+        import pwd
+
+        try:
+            name = pwd.getpwuid(uid).pw_name
+        except (KeyError, OverflowError):
+            name = ""
+        self._users[uid] = name
+        return name
+
+    def _look_up_group(self, gid: int) -> str:
+        import grp
+
+        try:
+            name = grp.getgrgid(gid).gr_name
+        except (KeyError, OverflowError):
+            name = ""
+        self._groups[gid] = name
+        return name

@@ -1,0 +1,90 @@
+"""A directory tree as a source."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from backup_platform.domain.model import Capture, RecoveryPoint
+from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder
+from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
+from backup_platform.sources.files.excludes import Excludes
+from backup_platform.sources.files.paths import DIRECTORY_FLAGS
+from backup_platform.sources.files.walk import Walk
+
+
+@dataclass(frozen=True, slots=True)
+class FileTreeSource:
+    """Everything below the directory `root`, as it is found: nothing is locked, files may change meanwhile.
+
+    `exclude` are gitignore patterns relative to the root. `one_file_system` records mount points without what
+    is mounted. `exclude_caches` leaves out the contents of directories with a CACHEDIR.TAG. `follow_symlinks`
+    records in a link's place what it leads to, if that is inside the root; other links stay links.
+    """
+
+    name: str
+    root: str
+    clock: Clock = field(repr=False)
+    exclude: tuple[str, ...] = ()
+    one_file_system: bool = False
+    exclude_caches: bool = False
+    follow_symlinks: bool = False
+
+    @property
+    def kind(self) -> str:
+        return "files"
+
+    def capture(self, recorder: Recorder, progress: Progress) -> Capture:
+        """Raises SourceMissingError; SourceFormatError when the root is no directory; SourceError."""
+        from backup_platform.sources.files.capture import TreeCapture
+
+        captured_at = self.clock.now()
+        root_fd = open_root(self.root)
+        try:
+            walk = Walk(
+                root_fd,
+                os.fsencode(self.root),
+                excludes=Excludes(self.exclude) if self.exclude else None,
+                one_file_system=self.one_file_system,
+                exclude_caches=self.exclude_caches,
+                follow_symlinks=self.follow_symlinks,
+            )
+            with TreeCapture(walk, recorder, progress) as tree:
+                tree.run()
+        finally:
+            os.close(root_fd)
+        return Capture(
+            captured_at=captured_at,
+            facts={"root": self.root, **tree.tally.facts(), "excluded": walk.excluded},
+            problems=tuple(tree.tally.problems),
+            incomplete=tree.tally.incomplete,
+        )
+
+    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
+        """Compare the tree below `restored` with the inventory, row by row and byte by byte."""
+        from backup_platform.sources.files.drill import TreeDrill
+
+        root_fd = open_root(restored)
+        try:
+            return TreeDrill(Walk(root_fd, os.fsencode(restored)), reader).run(point)
+        finally:
+            os.close(root_fd)
+
+
+def open_root(root: str) -> int:
+    """A descriptor of the root directory, which may be named through a symbolic link."""
+    try:
+        return os.open(root, DIRECTORY_FLAGS)
+    except FileNotFoundError as error:
+        raise SourceMissingError(
+            f"The directory {root} does not exist.",
+            hint="Is its file system mounted? Check the path in the plan.",
+        ) from error
+    except NotADirectoryError as error:
+        raise SourceFormatError(
+            f"{root} is not a directory.", hint="A files source protects a directory: name the one it is in."
+        ) from error
+    except OSError as error:
+        raise SourceError(
+            f"The directory {root} cannot be opened: {error.strerror}.", hint="Check its permissions."
+        ) from error

@@ -1,0 +1,73 @@
+"""From parts of the plan to the objects they describe. Each kind's module is imported only when it is named."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import Clock, Source
+from backup_platform.errors import RepositoryError
+
+if TYPE_CHECKING:
+    from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.plan import SourcePlan
+
+
+def make_source(name: str, plan: SourcePlan, clock: Clock) -> Source:
+    """The source that a part of the plan describes. Touches nothing."""
+    if plan.kind == "sqlite":
+        from backup_platform.sources.sqlite import SqliteSource
+
+        return SqliteSource(name, plan.location, plan.lock_timeout.total_seconds(), clock)
+    from backup_platform.sources.files import FileTreeSource
+
+    return FileTreeSource(
+        name,
+        plan.location,
+        clock,
+        exclude=tuple(plan.exclude),
+        one_file_system=plan.one_file_system,
+        exclude_caches=plan.exclude_caches,
+        follow_symlinks=plan.follow_symlinks,
+    )
+
+
+def remembered_creation(plan_path: str, location: str, clock: Clock) -> datetime:
+    """When the repository was created; of a remote one it is remembered, so that it is known while that is away.
+    The current instant when it was never seen.
+    """
+    note = os.path.join(state_directory(), hashlib.sha256(f"{plan_path}\n{location}".encode()).hexdigest()[:32])
+    if "://" in location:
+        with suppress(OSError, ValueError), open(note, encoding="ascii") as file:
+            return datetime.fromisoformat(file.read())
+    with suppress(RepositoryError):
+        created = _creation(location)
+        if "://" in location:
+            _remember(note, created)
+        return created
+    return clock.now()
+
+
+def _creation(location: str) -> datetime:
+    from backup_platform.repository.repository import read_info
+    from backup_platform.stores.object_store import open_store
+
+    return read_info(open_store(location)).created_at
+
+
+def _remember(note: str, created: datetime) -> None:
+    with suppress(OSError):
+        os.makedirs(os.path.dirname(note), mode=0o700, exist_ok=True)
+        with open(f"{note}.{os.getpid()}", "w", encoding="ascii") as file:
+            file.write(created.isoformat())
+        os.replace(f"{note}.{os.getpid()}", note)
+
+
+def state_directory() -> str:
+    """Where small notes are kept that may be lost (XDG Base Directory Specification)."""
+    home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(home, "backup-platform")

@@ -1,0 +1,148 @@
+"""Alerts arrive over real HTTP, and a channel that fails is named without its secrets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from backup_platform.alerting.channels import AppriseNotifier, public_name
+from backup_platform.errors import BackupError
+
+# apprise imports it while it loads its channels
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+
+class Hook(ThreadingHTTPServer):
+    """A webhook that keeps what it was sent, and answers with `status`."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 200
+        self.received: list[tuple[str, dict[str, str]]] = []
+
+    def url(self, path: str = "hook", user: str = "") -> str:
+        return f"json://{user}127.0.0.1:{self.server_port}/{path}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, json.loads(body)))
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with Hook() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def closed_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def test_a_message_arrives(hook: Hook) -> None:
+    AppriseNotifier([hook.url("a/b")]).send("Backup of shop failed", "disk full <b>&\nsince 02:15")
+    ((path, sent),) = hook.received
+    assert path.rstrip("/") == "/a/b"
+    assert (sent["title"], sent["message"]) == ("Backup of shop failed", "disk full <b>&\nsince 02:15")
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_a_channel_that_refuses_is_an_error(status: int, hook: Hook) -> None:
+    hook.status = status
+    with pytest.raises(BackupError, match="1 of 1 channels: json://127") as caught:
+        AppriseNotifier([hook.url()]).send("t", "b")
+    assert caught.value.retryable
+
+
+def test_the_other_channels_are_served_when_one_is_away(hook: Hook) -> None:
+    away = f"json://127.0.0.1:{closed_port()}/"
+    with pytest.raises(BackupError, match="1 of 3 channels"):
+        AppriseNotifier([hook.url("1"), away, hook.url("2")]).send("t", "b")
+    assert [path.rstrip("/") for path, _ in hook.received] == ["/1", "/2"]
+
+
+def test_no_channels_are_no_failure() -> None:
+    AppriseNotifier([]).send("t", "b")
+
+
+def test_secrets_reach_neither_errors_nor_logs(caplog: pytest.LogCaptureFixture, hook: Hook) -> None:
+    hook.status = 403
+    urls = [
+        hook.url("HIDDEN", user="root:HIDDEN@") + "?-X-Token=HIDDEN",
+        f"json://u:HIDDEN@127.0.0.1:{closed_port()}/HIDDEN",
+        "nosuch://HIDDEN/x",
+        "slack://HIDDEN",
+        "HIDDEN",
+    ]
+    notifier = AppriseNotifier(urls)
+    with caplog.at_level(1), caplog.at_level(1, "apprise"), caplog.at_level(1, "urllib3"):
+        logging.getLogger("urllib3").debug("logs are kept")
+        with pytest.raises(BackupError, match="5 of 5") as caught:
+            notifier.send("t", "b")
+    assert "logs are kept" in caplog.text
+    said = f"{caught.value!r} {caught.value} {notifier!r} {caplog.text}"
+    assert "HIDDEN" not in said
+    assert "json://127.0.0.1, json://127.0.0.1, nosuch://, slack://, a channel without a scheme" in said
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("jsons://user:pa@ss@hooks.example.org:8443/path?x=1", "jsons://hooks.example.org"),
+        ("mailto://user:pass@example.org?to=a@b.c", "mailto://example.org"),
+        ("mailto://user:pa/ss@example.org", "mailto://"),
+        ("json://pa?ss@example.org", "json://"),
+        ("json://user:pa@ss/word@example.org", "json://"),
+        ("json://example.org/hook?to=x", "json://example.org"),
+        ("json://[::1", "json://"),
+        ("discord://123/token", "discord://"),
+        ("tgram://123:token/", "tgram://"),
+        ("sendgrid://SG.key.with.dots:from@x.org", "sendgrid://"),
+        ("https://token.example.org/x", "https://"),
+        ("secret", "a channel without a scheme"),
+        ("my secret://x", "a channel without a scheme"),
+    ],
+)
+def test_only_scheme_and_a_true_host_are_shown(url: str, name: str) -> None:
+    assert public_name(url) == name
+
+
+def test_apprise_is_imported_only_to_send() -> None:
+    code = """if True:
+        import sys
+        from backup_platform.alerting.channels import AppriseNotifier
+        AppriseNotifier(["json://localhost"])
+        print("apprise" in sys.modules)
+    """
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "False"
+
+
+def test_without_apprise_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(BackupError, match="not installed") as caught:
+        AppriseNotifier(["json://localhost"]).send("t", "b")
+    assert "backup-platform[dagster]" in caught.value.hint

@@ -1,0 +1,48 @@
+"""What holds for every test. In CI (`CI=true`) a skipped or expectedly failing test fails the session."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("soak", settings.get_profile("default"), max_examples=2_000)
+settings.load_profile("default")
+
+OF_THE_USER = ("BACKUP_PLATFORM_PLAN", "DAGSTER_HOME")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name in OF_THE_USER:
+        os.environ.pop(name, None)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    if os.environ.get("CI") == "true":
+        config.pluginmanager.register(NoSkips(), "no-skips")
+
+
+class NoSkips:
+    """Counts what was skipped or expected to fail, in tests and while modules were collected."""
+
+    def __init__(self) -> None:
+        self.skipped: list[str] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped:
+            self.skipped.append(report.nodeid)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.skipped.append(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.skipped and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.skipped:
+            terminalreporter.section("skipped tests fail in CI", red=True)
+            for name in self.skipped:
+                terminalreporter.line(name)

@@ -1,0 +1,165 @@
+"""A plan with real sources, a real repository and a real Dagster instance; only the clock is ours.
+
+Dagster takes the current time from the machine and refuses partitions of the future, so that the tests' clock starts
+some days ago and never passes the machine's.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from backup_platform.app import App
+from backup_platform.domain.ports import Notifier
+from backup_platform.errors import BackupError
+from backup_platform.orchestration.build import build_definitions
+from backup_platform.orchestration.translator import BackupTranslator
+
+DAY = timedelta(days=1)
+
+
+class SettableClock:
+    def __init__(self, now: datetime) -> None:
+        self.time = now
+        self.pace = 0.0  # seconds that pass between two readings of `monotonic`
+        self._seconds = 0.0
+
+    def now(self) -> datetime:
+        return self.time
+
+    def monotonic(self) -> float:
+        self._seconds += self.pace
+        return self._seconds + time.monotonic()
+
+
+class Channel:
+    """Receives alerts; refuses them while it is `down`."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+        self.down = False
+
+    def send(self, title: str, body: str) -> None:
+        if self.down:
+            raise BackupError("the channel is down")
+        self.sent.append((title, body))
+
+
+class TestApp(App):
+    """The app, with the alert channel and the faults that a test asks for."""
+
+    __test__ = False
+    channel: Channel
+    faults: list[BackupError]
+
+    def backup(self, *args: Any, **kwargs: Any) -> Any:
+        if self.faults:
+            raise self.faults.pop(0)
+        return super().backup(*args, **kwargs)
+
+    def notifier(self) -> Notifier:
+        return self.channel
+
+
+class World:
+    """A plan in a directory, and what Dagster makes of it."""
+
+    def __init__(self, root: Path, instance: dg.DagsterInstance) -> None:
+        self.root = root
+        self.instance = instance
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self.clock = SettableClock(midnight - 2 * DAY + timedelta(hours=12))
+        self.channel = Channel()
+        self.tree, self.database = root / "uploads", root / "shop.db"
+        self.tree.mkdir()
+        (self.tree / "a.txt").write_text("hello")
+        with sqlite3.connect(self.database) as connection:
+            connection.execute("create table orders (id integer primary key, what text)")
+            connection.execute("insert into orders (what) values ('tea')")
+        connection.close()
+        since = f"{self.clock.time - 5 * DAY:%Y-%m-%d}"
+        self.plan: dict[str, Any] = {
+            "repository": {"path": str(root / "repository")},
+            "sources": {
+                "uploads": {"files": str(self.tree), "every": "day", "since": since},
+                "shop": {"sqlite": str(self.database), "every": "day", "at": "02:15", "since": since},
+            },
+        }
+
+    @property
+    def window(self) -> str:
+        """The key of the current window of a daily source in UTC."""
+        return f"{self.clock.time:%Y-%m-%d}"
+
+    def load(self) -> World:
+        """Write the plan, and make definitions of it anew."""
+        path = self.root / "backup.yaml"
+        path.write_text(yaml.safe_dump(self.plan))
+        self.app = TestApp.load(str(path), clock=self.clock)
+        assert isinstance(self.app, TestApp)
+        self.app.channel, self.app.faults = self.channel, []
+        self.app.ensure_repository()
+        self.translator = BackupTranslator(self.app)
+        self.definitions = build_definitions(self.translator)
+        self.repository = self.definitions.get_repository_def()
+        return self
+
+    def launch(
+        self, source: str = "uploads", window: str | None = None, **options: Any
+    ) -> dg.ExecuteInProcessResult:
+        """A run as the schedule launches it: its job, one source, its tags."""
+        tags = self.translator.run_tags(source)
+        job = next(job for job in self.repository.get_all_jobs() if self._is_job_of(job, source))
+        return job.execute_in_process(
+            instance=self.instance,
+            partition_key=window or self.window,
+            asset_selection=[self.translator.asset_key(source)],
+            raise_on_error=False,
+            tags=tags,
+            **options,
+        )
+
+    def _is_job_of(self, job: dg.JobDefinition, source: str) -> bool:
+        keys = job.asset_layer.executable_asset_keys
+        return job.name.startswith("backup_") and self.translator.asset_key(source) in keys
+
+    def sensor(self, name: str, cursor: str | None = None) -> Any:
+        """One evaluation of a sensor, with the machinery that Dagster puts around it."""
+        context = dg.build_sensor_context(
+            instance=self.instance, cursor=cursor, repository_def=self.repository
+        )
+        return self.repository.get_sensor_def(name).evaluate_tick(context)
+
+    def evaluations(self, run: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+        return {evaluation.check_name: evaluation for evaluation in run.get_asset_check_evaluations()}
+
+    def failure(self, run: dg.ExecuteInProcessResult) -> Any:
+        """What the failed step says."""
+        [event] = [event for event in run.all_events if event.event_type == dg.DagsterEventType.STEP_FAILURE]
+        return event.step_failure_data
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        yield instance
+
+
+@pytest.fixture
+def unloaded(tmp_path: Path, instance: dg.DagsterInstance) -> World:
+    """For tests that change the plan before they load it."""
+    (tmp_path / "world").mkdir()
+    return World(tmp_path / "world", instance)
+
+
+@pytest.fixture
+def world(unloaded: World) -> World:
+    return unloaded.load()

@@ -1,0 +1,192 @@
+"""The structure that docs/architecture.md promises."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import backup_platform
+from backup_platform import errors
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "backup_platform"
+LONGEST = 500
+DOCUMENTED_EXIT_CODES = {1, 2, 3, 10, 11, 12, 130}
+
+# (module that must not, the import, the contract that says so)
+FORBIDDEN_IMPORTS = [
+    ("repository/format.py", "import backup_platform.stores", "Dependencies point inward"),
+    ("sources/__init__.py", "import backup_platform.repository", "Dependencies point inward"),
+    ("domain/model.py", "import backup_platform.plan", "Dependencies point inward"),
+    ("actions/__init__.py", "import backup_platform.app", "Dependencies point inward"),
+    ("cli/__init__.py", "import backup_platform.orchestration", "Dependencies point inward"),
+    ("orchestration/__init__.py", "import backup_platform.cli", "Dependencies point inward"),
+    ("cli/__init__.py", "import dagster", "Everything below the orchestration works without Dagster"),
+    ("app.py", "def late():\n    import dagster", "Everything below the orchestration works without Dagster"),
+    ("domain/model.py", "import pyarrow", "The domain uses the standard library only"),
+    ("sources/__init__.py", "import obstore", "Only stores speak to object stores"),
+    ("of_no_layer.py", "", "Dependencies point inward"),
+]
+
+
+def lint_imports(root: Path) -> tuple[int, set[str], str]:
+    """The exit status of the import contracts, those that are broken, and the report."""
+    command = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    arguments = ["--no-logo", "--no-cache"]
+    done = subprocess.run(
+        [sys.executable, "-c", command, *arguments], cwd=root, capture_output=True, text=True, check=False
+    )
+    report = done.stdout + done.stderr
+    return done.returncode, set(re.findall(r"^(.+?) BROKEN", report, re.MULTILINE)), report
+
+
+def test_the_import_contracts_are_kept() -> None:
+    status, broken, report = lint_imports(ROOT)
+    assert (status, broken) == (0, set()), report
+
+
+@pytest.mark.parametrize(("module", "forbidden", "contract"), FORBIDDEN_IMPORTS)
+def test_a_forbidden_import_breaks_its_contract(
+    tmp_path: Path, module: str, forbidden: str, contract: str
+) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "backup_platform", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", tmp_path)
+    with (tmp_path / "backup_platform" / module).open("a") as file:
+        file.write(f"\n{forbidden}\n")
+    status, broken, report = lint_imports(tmp_path)
+    assert status == 1, report
+    assert contract in broken, report
+
+
+IMPORT_WITHOUT = """
+import importlib, json, sys
+
+class Refuse:
+    asked = []
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0].startswith("dagster"):
+            self.asked.append(name)
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Refuse())
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+assert not Refuse.asked, Refuse.asked
+assert not [name for name in sys.modules if name.startswith("dagster")]
+"""
+
+
+def modules_below_the_orchestration() -> list[str]:
+    found = pkgutil.walk_packages([str(PACKAGE)], "backup_platform.")
+    above = ("backup_platform.orchestration", "backup_platform.definitions")
+    return sorted(module.name for module in found if not module.name.startswith(above))
+
+
+def test_everything_below_the_orchestration_imports_without_dagster() -> None:
+    names = modules_below_the_orchestration()
+    assert {"backup_platform.domain.model", "backup_platform.app", "backup_platform.cli"} <= set(names)
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_WITHOUT, json.dumps(names)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+LOADED_BY = """
+import json, sys
+before = set(sys.modules)
+import backup_platform
+print(json.dumps(sorted({name.partition(".")[0] for name in set(sys.modules) - before})))
+"""
+
+
+def test_importing_the_package_loads_the_standard_library_only() -> None:
+    """Dagster's tools import it in every project where it is installed."""
+    done = subprocess.run([sys.executable, "-c", LOADED_BY], capture_output=True, text=True, check=True)
+    assert set(json.loads(done.stdout)) - sys.stdlib_module_names == {"backup_platform"}
+
+
+def project_files() -> list[Path]:
+    """Every file of the work tree that is committed or would be."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+    files = (ROOT / name.decode() for name in done.stdout.split(b"\0") if name)
+    return [file for file in files if file.is_file()]
+
+
+def test_no_module_is_longer_than_can_be_read_at_once() -> None:
+    lengths = {
+        str(file.relative_to(ROOT)): len(file.read_text().splitlines())
+        for file in project_files()
+        if file.suffix == ".py"
+    }
+    assert len(lengths) > 10
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+# In pieces, so that this file does not find itself.
+PRIVATE = [
+    "(?<![A-Za-z0-9_.-])/" + "work/",
+    "/tmp/" + "w/",
+    "CONTRACT" + r"\.md",
+    "/root/" + r"\.",
+    r"pypi\." + "org",
+    "files." + r"pythonhosted\.",
+    "BEGIN [A-Z ]*PRIVATE" + " KEY",
+]
+
+
+def test_nothing_committed_tells_of_the_machine_it_was_written_on() -> None:
+    pattern = re.compile("|".join(PRIVATE).encode())
+    found = [(str(file), match) for file in project_files() if (match := pattern.search(file.read_bytes()))]
+    assert found == []
+
+
+def subclasses(parent: type[errors.BackupError]) -> Iterator[type[errors.BackupError]]:
+    yield parent
+    for child in parent.__subclasses__():
+        yield from subclasses(child)
+
+
+@pytest.fixture
+def error_classes() -> list[type[errors.BackupError]]:
+    for name in modules_below_the_orchestration():
+        importlib.import_module(name)
+    return [cls for cls in subclasses(errors.BackupError) if cls.__module__.startswith("backup_platform.")]
+
+
+def test_every_error_has_its_own_code(error_classes: list[type[errors.BackupError]]) -> None:
+    declared = [cls.__dict__.get("code") for cls in error_classes]
+    assert None not in declared
+    assert [code for code, count in Counter(declared).items() if count > 1] == []
+
+
+def test_exit_codes_are_those_documented_and_each_means_one_thing(
+    error_classes: list[type[errors.BackupError]],
+) -> None:
+    declared = [cls.__dict__["exit_code"] for cls in error_classes if "exit_code" in cls.__dict__]
+    assert set(declared) == DOCUMENTED_EXIT_CODES
+    shared = {code for code, count in Counter(declared).items() if count > 1}
+    assert shared == {2}, "2 is for a wrong plan and for wrong arguments: nothing ran"
+
+
+def test_the_tree_of_errors_is_drawn_in_full(error_classes: list[type[errors.BackupError]]) -> None:
+    """Only the command line has errors of its own: those that no other caller could handle."""
+    drawn = set(re.findall(r"^[│├└─ ]*(\w+Error)\b", errors.__doc__ or "", re.MULTILINE))
+    below_the_cli = {cls for cls in error_classes if not cls.__module__.startswith("backup_platform.cli.")}
+    assert drawn == {cls.__name__ for cls in below_the_cli}
+    assert {cls.__module__ for cls in below_the_cli} == {"backup_platform.errors"}
+
+
+def test_the_version_is_one() -> None:
+    assert backup_platform.__version__ == importlib.metadata.version("backup-platform")

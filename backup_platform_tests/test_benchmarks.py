@@ -1,0 +1,96 @@
+"""The benchmark runs to its end and checks what it measures."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import files, report, workload
+from benchmarks.measure import BenchmarkError, Command, measure
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    root = tmp_path / "tree"
+    for number in range(30):
+        folder = root / str(number % 3)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"file{number}").write_bytes(bytes([number]) * 1_000)
+    (root / "link").symlink_to("0/file0")
+    return root
+
+
+def test_it_measures_every_step(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = tmp_path / "result.json"
+    options = ["--tools", "ours", "--tree", str(tree), "--rounds", "1", "--big-size", "2"]
+    monkeypatch.setattr(sys, "argv", ["files", *options, "--scratch", str(tmp_path), "--json", str(result)])
+    files.main()
+    sections = json.loads(result.read_text())["values"]
+    assert {"first backup", "unchanged", "full restore"} <= set(sections["wall time"])
+    assert sections["size"]["repository"]["backup-platform"][0] > 0
+    assert "| first backup " in capsys.readouterr().out
+    assert not list(tmp_path.glob("backup-bench-*"))
+
+
+def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
+    command = Command((sys.executable, "-c", "import sys; print('reason'); sys.exit(3)"))
+    with pytest.raises(BenchmarkError, match="ended with 3:\nreason"):
+        measure(command, tmp_path / "log")
+
+
+def test_a_cost_is_that_of_the_command(tmp_path: Path) -> None:
+    code = "import time; x = bytearray(300_000_000); time.sleep(0.2)"
+    cost = measure(Command((sys.executable, "-c", code)), tmp_path / "log")
+    assert cost.wall_s >= 0.2
+    assert cost.peak > 300_000_000
+
+
+def test_a_changed_tree_is_the_same_for_the_same_seed(tree: Path, tmp_path: Path) -> None:
+    copies = [tmp_path / "one", tmp_path / "two"]
+    for copy in copies:
+        workload.copy_tree(tree, copy)
+        assert workload.census(copy) == workload.census(tree)
+        assert workload.change_some(copy, seed=7) == 1
+    contents = [
+        {name: (copy / name).read_bytes() for name in workload.regular_files(copy)} for copy in copies
+    ]
+    original = {name: (tree / name).read_bytes() for name in workload.regular_files(tree)}
+    assert contents[0] == contents[1]
+    assert sum(contents[0][name] != original[name] for name in original) == 1
+
+
+def test_the_big_file_has_its_size_and_its_edits_are_small(tmp_path: Path) -> None:
+    big = tmp_path / "big" / "file"
+    workload.make_big_file(big, 4 * workload.BLOCK, seed=1)
+    before = big.read_bytes()
+    workload.edit_big_file(big, seed=2)
+    after = big.read_bytes()
+    assert len(before) == len(after) == 4 * workload.BLOCK
+    edited = sum(a != b for a, b in zip(before, after, strict=True))
+    assert 0 < edited <= workload.EDITS * workload.EDIT_BYTES
+
+
+def test_the_table_shows_medians_and_ratios_to_the_first_program() -> None:
+    figures = report.Figures()
+    for ours, theirs in ((1.0, 4.0), (9.0, 4.0), (2.0, 4.0)):
+        figures.add(report.TIME, "first backup", "ours", ours)
+        figures.add(report.TIME, "first backup", "other", theirs)
+    row = report.tables(figures, ["ours", "other"]).splitlines()[-1]
+    assert [cell.strip() for cell in row.strip("|").split("|")] == [
+        "first backup",
+        "2.00 s",
+        "4.00 s",
+        "0.50",
+    ]
+
+
+def test_what_is_left_of_a_link_is_not_counted_as_a_file(tree: Path) -> None:
+    assert workload.census(tree) == workload.Census(entries=34, files=30, size=30_000)
+    os.unlink(tree / "link")
+    assert workload.census(tree).entries == 33

@@ -1,0 +1,44 @@
+"""The rule that nothing is skipped in CI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PASSES = "def test_it(): pass\n"
+SKIPS = "import pytest\ndef test_it(): pytest.skip('no server')\n"
+SKIPS_THE_MODULE = "import pytest\npytest.importorskip('no_such_module_anywhere')\n"
+EXPECTS_FAILURE = "import pytest\n@pytest.mark.xfail\ndef test_it(): assert False\n"
+
+
+def outcome(tmp_path: Path, text: str, *arguments: str, ci: str) -> int:
+    (tmp_path / "test_sample.py").write_text(text)
+    (tmp_path / "test_passing.py").write_text(PASSES)
+    plugin = ["-p", "backup_platform_tests.conftest", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", *plugin, f"--rootdir={tmp_path}", *arguments, "."]
+    own = {"CI": ci, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(command, cwd=tmp_path, env={**os.environ, **own}, check=False).returncode
+
+
+@pytest.mark.parametrize("text", [SKIPS, SKIPS_THE_MODULE, EXPECTS_FAILURE])
+def test_a_skip_fails_in_ci(tmp_path: Path, text: str) -> None:
+    assert outcome(tmp_path, text, ci="true") == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize("text", [SKIPS, SKIPS_THE_MODULE])
+def test_a_skip_in_a_worker_fails_in_ci(tmp_path: Path, text: str) -> None:
+    assert outcome(tmp_path, text, "-p", "xdist", "-n", "1", ci="true") == pytest.ExitCode.TESTS_FAILED
+
+
+def test_without_skips_ci_is_content(tmp_path: Path) -> None:
+    assert outcome(tmp_path, PASSES, ci="true") == pytest.ExitCode.OK
+
+
+def test_elsewhere_a_skip_is_allowed(tmp_path: Path) -> None:
+    assert outcome(tmp_path, SKIPS, ci="") == pytest.ExitCode.OK
