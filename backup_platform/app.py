@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import Clock, Notifier, Progress, Source
+from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.errors import ConflictError, NotFoundError, UsageError
-from backup_platform.plan import Plan
+from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
     from backup_platform.actions.backup import BackupResult
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.verify import VerifyResult
+    from backup_platform.alerting.channels import AppriseNotifier
     from backup_platform.domain.health import MissedWindows
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
@@ -83,7 +84,7 @@ class App:
 
         return make_source(name, self._source_plan(name), self.clock)
 
-    def _source_plan(self, name: str):  # type: ignore[no-untyped-def]
+    def _source_plan(self, name: str) -> SourcePlan:
         if name not in self.plan.sources:
             known = ", ".join(sorted(self.plan.sources))
             raise NotFoundError(f"The plan has no source {name!r}.", hint=f"Its sources are: {known}.")
@@ -93,11 +94,13 @@ class App:
         """The windows of a source. Works while a remote repository is away."""
         from backup_platform.wiring import make_schedule
 
-        return make_schedule(self._source_plan(source), self.first_day)
+        return make_schedule(self._source_plan(source), self.since)
 
     @cached_property
-    def first_day(self) -> datetime:
-        """When windows start for sources without a `since`: when the repository was created."""
+    def since(self) -> datetime | date:
+        """When windows start: the plan's `since`, else when the repository was created."""
+        if self.plan.since:
+            return self.plan.since
         from backup_platform.wiring import remembered_creation
 
         return remembered_creation(self.plan_path, self._location, self.clock)
@@ -174,11 +177,15 @@ class App:
         from backup_platform.actions import checks
         from backup_platform.domain.health import drill_due
 
-        policy, schedule = self._source_plan(point.source).drill, self.schedule(point.source)
-        recorded = self.proofs()
-        drills = [p for each in history for p in recorded.get(each.id, []) if p.method is ProofMethod.DRILL]
-        if not drill_due(policy, schedule, point.window, [p.at for p in drills if p.passed]):
-            return checks.drill_skipped(policy, drills)
+        plan, recorded = self._source_plan(point.source), self.proofs()
+        drills = [
+            (each.window, proof)
+            for each in history
+            for proof in recorded.get(each.id, [])
+            if proof.method is ProofMethod.DRILL and proof.passed
+        ]
+        if not drill_due(plan.drill, point.window, [window for window, _ in drills], plan.timezone):
+            return checks.drill_skipped(plan.drill, [proof.at for _, proof in drills])
         return checks.drilled(self._drill(point, progress))
 
     def verify(
@@ -220,12 +227,12 @@ class App:
         from backup_platform.actions.restore import plan_restore
 
         point = self.point(spec)
-        return plan_restore(point, self.repository.reader(point), to=to, paths=paths, overwrite=overwrite)
+        return plan_restore(self.repository.reader(point), point, to=to, paths=paths, overwrite=overwrite)
 
     def restore(self, plan: RestorePlan, *, progress: Progress = SILENT) -> RestoreSummary:
         from backup_platform.actions.restore import run_restore
 
-        return run_restore(plan, self.repository.reader(plan.point), self.clock, progress)
+        return run_restore(plan, self.repository, self.clock, progress)
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""
@@ -244,11 +251,18 @@ class App:
 
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
-        from backup_platform.actions.doctor import examine
+        from backup_platform.actions.doctor import Examination
 
-        return examine(self)
+        return Examination(
+            plan_path=self.plan_path,
+            secrets=lambda: [self.plan.secret(value) for value in self.plan.references()],
+            locations={name: source.location for name, source in self.plan.sources.items()},
+            repository=lambda: self.repository,
+            points=self.points,
+            channels=lambda: len(self.notifier().urls),
+        ).run()
 
-    def notifier(self) -> Notifier:
+    def notifier(self) -> AppriseNotifier:
         """The plan's alert channels. Raises PlanError for a secret that cannot be read."""
         from backup_platform.alerting.channels import AppriseNotifier
 

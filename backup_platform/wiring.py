@@ -6,14 +6,14 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Clock, Source
 from backup_platform.errors import RepositoryError
 
 if TYPE_CHECKING:
-    from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.plan import SourcePlan
 
 
@@ -71,3 +71,26 @@ def state_directory() -> str:
     """Where small notes are kept that may be lost (XDG Base Directory Specification)."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return os.path.join(home, "backup-platform")
+
+
+def make_schedule(plan: SourcePlan, since: datetime | date) -> WindowSchedule:
+    """The windows of a source; `since` holds where its own part of the plan has none."""
+    from backup_platform.domain.schedule import WindowSchedule
+
+    return WindowSchedule(
+        plan.cadence,
+        plan.timezone,
+        since=plan.since or since,
+        at=plan.at,
+        late_limit=plan.late_limit,
+        ticks=_ticks(plan.cron) if plan.cron else None,
+    )
+
+
+def _ticks(cron: str) -> Ticks:
+    from cronsim import CronSim
+
+    def ticks(start: datetime, reverse: bool) -> Iterator[datetime]:
+        return iter(CronSim(cron, start, reverse=reverse))
+
+    return ticks

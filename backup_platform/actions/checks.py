@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.verify import ReadShare, verify
-from backup_platform.domain.model import Json, Proof, RecoveryPoint
+from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import DamageError
 from backup_platform.repository.manifests import chain_breaks, effective_points
@@ -79,7 +80,7 @@ def _miscounts(point: RecoveryPoint) -> list[str]:
 def authentic(repository: Repository, point: RecoveryPoint) -> CheckResult:
     """The manifest has the hash, place and predecessor that it must have, back to the first point of the source."""
     try:
-        points = repository.manifests(point.source)
+        points = repository.manifests(point.source, reread=True)
     except DamageError as error:
         return CheckResult("authentic", False, "error", error.message)
     texts = chain_breaks(points)
@@ -123,10 +124,9 @@ def drilled(result: DrillResult) -> CheckResult:
     return CheckResult("drill", result.proof.passed, "error", _first(differences) or good, metadata)
 
 
-def drill_skipped(policy: str, proofs: Sequence[Proof]) -> CheckResult:
-    """The verdict where no drill was due: not proven, and so not passed."""
-    last = max((proof.at for proof in proofs if proof.passed), default=None)
-    when = f"the last that passed was {last:%Y-%m-%d %H:%M} UTC" if last else "none has passed yet"
+def drill_skipped(policy: str, passed: Sequence[datetime]) -> CheckResult:
+    """The verdict where no drill was due: not proven, and so not passed. `passed`: when earlier ones did."""
+    when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
     summary = f"not drilled: policy {policy}; {when}"
     return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 
+from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
 from backup_platform.errors import DamageError
 from backup_platform.repository.repository import Repository
 
-RestoreInto = Callable[[RecoveryPoint, str, Progress], tuple[str, ...]]
 MAX_RECORDED = 20
 
 
@@ -28,18 +27,18 @@ def drill(
     repository: Repository,
     source: Source,
     point: RecoveryPoint,
-    restore: RestoreInto,
     clock: Clock,
     progress: Progress,
 ) -> DrillResult:
-    """Restore, compare, record the verdict. `restore` returns what it could not apply.
+    """Restore, compare, record the verdict.
 
     Damage is a verdict; a store that does not answer, a full disk or a missing privilege is an error, and no proof.
     """
     started = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as sandbox:
         try:
-            warnings = restore(point, sandbox, progress)
+            plan = plan_restore(repository.reader(point), point, to=sandbox)
+            warnings = run_restore(plan, repository, clock, progress).warnings
             report = source.drill(point, sandbox, repository.reader(point))
         except DamageError as error:
             warnings, report = (), DrillReport({}, (error.message,))

@@ -2,9 +2,148 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.points import POINT_HELP
+from backup_platform.domain.model import Json
+from backup_platform.errors import IncompleteError, TargetError
 
-def restore(ctx: typer.Context) -> int:
-    """Restore."""
-    return 0
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backup_platform.actions.restore import RestorePlan, RestoreSummary
+    from backup_platform.cli.output import Output
+
+LISTED = 10
+_MANY = {"directory": "directories", "other": "others"}
+_RESUME = "Run the same command again: it goes on where it stopped."
+
+
+def restore(
+    ctx: typer.Context,
+    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    to: Annotated[str, typer.Option("--to", metavar="DIR", help="The directory to restore into.")],
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PATH", help="Only these, with what is below them; else all."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the way.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+) -> int:
+    """Restore a recovery point, or some of its paths, into a directory.
+
+    Nothing that is there is replaced without --overwrite. What was written is read back and compared. An
+    interrupted restore goes on where it stopped when the same command is run again.
+
+    The exit code is 3 when something of what was asked for is not in the recovery point. With --dry-run it is
+    the one that the restore would have, as far as can be known.
+
+    \b
+    Examples:
+      backup-platform restore shop@latest --to /tmp/shop
+      backup-platform restore uploads@2026-11-21 photos/cat.jpg --to . --dry-run
+    """
+    session = session_of(ctx)
+    plan = session.app.restore_plan(point, to=to, paths=paths or [], overwrite=overwrite)
+    if dry_run:
+        return _tell(session, plan)
+    session.resume = _RESUME
+    with session.progress(f"restore {point}") as progress:
+        summary = session.app.restore(plan, progress=progress)
+    session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
+    _print_summary(session.out, plan, summary)
+    return IncompleteError.exit_code if plan.unavailable_count else 0
+
+
+def _tell(session: Session, plan: RestorePlan) -> int:
+    session.out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
+    _print_plan(session.out, plan)
+    if plan.conflict_count:
+        return TargetError.exit_code
+    return IncompleteError.exit_code if plan.unavailable_count else 0
+
+
+def _name(plan: RestorePlan) -> str:
+    point = plan.point
+    return f"{point.source}, window {point.window.key}, point {point.id[:ID_SHOWN]}"
+
+
+def _print_plan(out: Output, plan: RestorePlan) -> None:
+    counted = {
+        "file": plan.files,
+        "directory": plan.directories,
+        "symbolic link": plan.symlinks,
+        "other": plan.other,
+    }
+    kinds = [formats.plural(n, one, _MANY.get(one, "")) for one, n in counted.items() if n]
+    out.line(f"{_name(plan)}, into {printable(plan.to)}; nothing was written")
+    out.line(f"  {', '.join(kinds) or 'nothing'}")
+    out.line(f"  {formats.size(plan.bytes)} to write, {formats.size(plan.free_bytes)} free")
+    steps = {"new": plan.creates, "to replace": plan.replaces, "there already, to be compared": plan.keeps}
+    for words, amount in steps.items():
+        if amount:
+            out.line(f"  {formats.count(amount)} {words}")
+    if plan.resumes:
+        out.line("  continues an interrupted restore")
+    _print_list(out, "in the way", plan.conflicts, plan.conflict_count, "bad")
+    _print_list(out, "not in the recovery point", plan.unavailable, plan.unavailable_count, "warn")
+
+
+def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> None:
+    out.line(f"restored {_name(plan)}, into {printable(plan.to)}")
+    files = f"{formats.plural(summary.files, 'file')}, {formats.size(summary.bytes)}"
+    speed = f"{formats.duration(summary.duration_s)}, {formats.rate(summary.bytes, summary.duration_s)}"
+    out.line(f"  {files} written and read back, {speed}")
+    if summary.skipped:
+        out.line(f"  {formats.plural(summary.skipped, 'file')} there already, and equal")
+    _print_list(out, "warning", summary.warnings, summary.warning_count, "warn")
+
+
+def _print_list(out: Output, label: str, texts: Sequence[str], amount: int, style: str) -> None:
+    for text in texts[:LISTED]:
+        out.line(f"  {out.paint(label, style)}: {one_line(text)}")
+    if amount > LISTED:
+        out.line(f"  and {formats.count(amount - LISTED)} more")
+
+
+def _plan_shape(plan: RestorePlan) -> dict[str, Json]:
+    conflicts: list[Json] = list(plan.conflicts)
+    unavailable: list[Json] = list(plan.unavailable)
+    return {
+        "point": shapes.point(plan.point),
+        "to": plan.to,
+        "overwrite": plan.overwrite,
+        "resumes": plan.resumes,
+        "files": plan.files,
+        "directories": plan.directories,
+        "symlinks": plan.symlinks,
+        "hardlinks": plan.hardlinks,
+        "other": plan.other,
+        "bytes": plan.bytes,
+        "free_bytes": plan.free_bytes,
+        "creates": plan.creates,
+        "replaces": plan.replaces,
+        "keeps": plan.keeps,
+        "conflict_count": plan.conflict_count,
+        "conflicts": conflicts,
+        "unavailable_count": plan.unavailable_count,
+        "unavailable": unavailable,
+    }
+
+
+def _summary_shape(summary: RestoreSummary) -> dict[str, Json]:
+    warnings: list[Json] = list(summary.warnings)
+    return {
+        "files": summary.files,
+        "bytes": summary.bytes,
+        "skipped": summary.skipped,
+        "duration_s": summary.duration_s,
+        "warning_count": summary.warning_count,
+        "warnings": warnings,
+    }

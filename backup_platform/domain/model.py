@@ -139,8 +139,8 @@ class Stats:
 
     files: int = 0
     source_bytes: int = 0
-    new_bytes: int = 0  # plain bytes of blobs that the repository did not have
-    stored_bytes: int = 0  # what the store received for them
+    new_bytes: int = 0  # plain bytes of contents that the repository did not have
+    stored_bytes: int = 0  # what the store received for them and for the inventory
     duration_s: float = 0.0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
@@ -21,7 +21,10 @@ BUDGET_S = 20.0  # Dagster ends a sensor after 60
 PAGE = 200
 
 _T = dg.DagsterEventType
-_ENDS = (_T.RUN_SUCCESS, _T.RUN_FAILURE, _T.RUN_CANCELED)
+_End: TypeAlias = Literal[
+    dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED
+]
+_ENDS: tuple[_End, ...] = (_T.RUN_SUCCESS, _T.RUN_FAILURE, _T.RUN_CANCELED)
 _DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.STEP_FAILURE}
 
 
@@ -148,7 +151,7 @@ def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterat
     return iter(sorted(found, key=lambda record: (record.timestamp, record.storage_id)))
 
 
-def _latest(instance: dg.DagsterInstance, end: dg.DagsterEventType) -> int:
+def _latest(instance: dg.DagsterInstance, end: _End) -> int:
     newest = instance.fetch_run_status_changes(dg.RunStatusChangeRecordsFilter(event_type=end), limit=1)
     return newest.records[0].storage_id if newest.records else 0
 

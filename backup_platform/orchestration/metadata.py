@@ -67,7 +67,7 @@ def check_metadata(measured: Mapping[str, Json], *, window: str, point: str) -> 
     return {**values, "window": dg.MetadataValue.text(window), "recovery_point": dg.MetadataValue.text(point)}
 
 
-def _value(name: str, value: Json) -> dg.MetadataValue:
+def _value(name: str, value: bool | float | str | list[Json] | dict[str, Json]) -> dg.MetadataValue:
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):

@@ -1,7 +1,7 @@
 """What a sensor has to tell people: open incidents, and messages on their way.
 
-Both are kept in the sensor's cursor, so that a lasting failure is told once, and a failing channel delays an alert
-but never loses it.
+Both are kept in the sensor's cursor, so that a lasting failure is told once, and a failing channel delays an
+alert but never loses it.
 """
 
 from __future__ import annotations

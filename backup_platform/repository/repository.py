@@ -113,9 +113,15 @@ class Repository:
                 hint="Install a newer backup-platform.",
             )
         self._indexes: Indexes | None = None
+        self._manifests: dict[str, RecoveryPoint] = {}
 
-    def manifests(self, source: str | None = None) -> list[RecoveryPoint]:
-        """Every recovery point, also superseded ones, oldest sequence first. Raises DamageError."""
+    def manifests(self, source: str | None = None, *, reread: bool = False) -> list[RecoveryPoint]:
+        """Every recovery point, also superseded ones, oldest sequence first. Raises DamageError.
+
+        Manifests that were read before are only listed again, unless `reread` is set.
+        """
+        if reread:
+            self._manifests.clear()
         prefix = f"{MANIFESTS}{source_tag(source)}/" if source else MANIFESTS
         keys = sorted(found.key for found in self.store.list(prefix))
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
@@ -123,7 +129,9 @@ class Repository:
             return sorted(points, key=lambda p: (p.source, p.sequence))
 
     def _manifest(self, key: str) -> RecoveryPoint:
-        return decode_manifest(key, self.store.get(key), self.info.id)
+        if key not in self._manifests:
+            self._manifests[key] = decode_manifest(key, self.store.get(key), self.info.id)
+        return self._manifests[key]
 
     def manifest_location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""

@@ -100,7 +100,7 @@ class Session:
         return Stats(
             files=self.recorder.files,
             source_bytes=self.recorder.source_bytes,
-            new_bytes=self._contents.new_bytes + self._meta.new_bytes,
+            new_bytes=self._contents.new_bytes,
             stored_bytes=self._contents.stored_bytes + self._meta.stored_bytes,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -139,6 +139,12 @@ class FakeApp:
 
     def drill(self, spec: str, *, progress: Progress) -> Any:
         return self._answer("drill", spec=spec)
+
+    def restore_plan(self, spec: str, *, to: str, paths: Sequence[str], overwrite: bool) -> Any:
+        return self._answer("restore_plan", spec=spec, to=to, paths=paths, overwrite=overwrite)
+
+    def restore(self, plan: Any, *, progress: Progress) -> Any:
+        return self._answer("restore", plan=plan)
 
     def ls(self, spec: str, path: str | None) -> Iterator[Entry]:
         yield from self._rows(self._answer("ls", spec=spec, path=path))

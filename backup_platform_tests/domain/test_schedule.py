@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -37,7 +37,7 @@ CRONS = [
     "15 2 * * *",
     "30 0 * * *",
     "7 * * * *",
-    "*/20 * * * *",
+    "*/25 * * * *",
     "20 */2 * * *",
     "0,30 1 * * *",
     "*/15 0,1,2,23 * * *",
@@ -73,7 +73,7 @@ def jumps(timezone: str) -> list[datetime]:
     found = [
         day for day in days if day.astimezone(zone).utcoffset() != (day + DAY).astimezone(zone).utcoffset()
     ]
-    return found[:3] or [datetime(2025, 5, 5, tzinfo=UTC)]
+    return found[:2] or [datetime(2025, 5, 5, tzinfo=UTC)]
 
 
 def stable(every: str, timezone: str) -> bool:
@@ -83,15 +83,19 @@ def stable(every: str, timezone: str) -> bool:
 
 def around(every: str, timezone: str) -> Iterator[tuple[WindowSchedule, datetime]]:
     """Schedules that start before each jump of a zone's clock, and where to stop after it."""
-    rare = every in ("day", "week", "month") or (" " in every and every.split()[2] != "*")
-    before, after = (40 * DAY, 40 * DAY) if rare else (2 * DAY, 3 * DAY)
+    rare = every in ("day", "week", "month") or (" " in every and every.split()[2:] != ["*"] * 3)
+    before, after = (40 * DAY, 40 * DAY) if rare else (DAY, 2 * DAY)
     for jump in jumps(timezone):
         yield schedule(every, timezone, jump - before), jump + after
 
 
 def partitions(of: WindowSchedule) -> dg.TimeWindowPartitionsDefinition:
     return dg.TimeWindowPartitionsDefinition(
-        start=of.first.key, cron_schedule=of.cron_schedule, timezone=of.timezone, fmt=of.key_format, end_offset=1
+        start=of.first.key,
+        cron_schedule=of.cron_schedule,
+        timezone=of.timezone,
+        fmt=of.key_format,
+        end_offset=1,
     )
 
 
@@ -99,9 +103,7 @@ def seconds(window: Window) -> tuple[str, float, float]:
     return window.key, window.start.timestamp(), window.end.timestamp()
 
 
-CASES = [
-    (every, zone) for zone in ZONES for every in (*CADENCES, *CRONS) if stable(every, zone)
-]
+CASES = [(every, zone) for zone in ZONES for every in (*CADENCES, *CRONS) if stable(every, zone)]
 
 
 @pytest.mark.parametrize(("every", "timezone"), CASES)
@@ -109,14 +111,13 @@ def test_keys_and_boundaries_are_those_of_dagster(every: str, timezone: str) -> 
     for ours, end in around(every, timezone):
         theirs = partitions(ours)
         windows = list(ours.windows(ours.first.start, end))
-        found = takewhile(
-            lambda window: window.start.timestamp() < end.timestamp(),
-            theirs._iterate_time_windows(theirs.start_timestamp),
-        )
+        found = islice(theirs._iterate_time_windows(theirs.start_timestamp), len(windows))
         spans = [(window.start.timestamp(), window.end.timestamp()) for window in found]
         assert [(start, stop) for _, start, stop in map(seconds, windows)] == spans
-        with dg.partitions.partition_loading_context(end) if hasattr(dg, "partitions") else _at(end):
-            assert [window.key for window in windows] == list(theirs.get_partition_keys())[: len(windows)]
+        with dg.partition_loading_context(end):
+            keys = theirs.get_partition_keys()
+        assert [window.key for window in windows] == list(keys)[: len(windows)]
+        assert keys[-1] == ours.window_of(end).key
 
 
 @pytest.mark.parametrize(("every", "timezone"), CASES)
@@ -153,9 +154,7 @@ ATS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("every", "timezone"), [(every, zone) for every, zone in CASES if every in CADENCES]
-)
+@pytest.mark.parametrize(("every", "timezone"), [(every, zone) for every, zone in CASES if every in CADENCES])
 def test_ticks_are_those_of_dagsters_schedule(every: str, timezone: str) -> None:
     for at in (ATS[every], None):
         for plain, end in around(every, timezone):
@@ -170,7 +169,9 @@ cases = st.sampled_from(CASES)
 
 
 @given(cases, instants)
-def test_a_window_contains_the_instant_that_it_was_asked_for(case: tuple[str, str], instant: datetime) -> None:
+def test_a_window_contains_the_instant_that_it_was_asked_for(
+    case: tuple[str, str], instant: datetime
+) -> None:
     ours = schedule(*case, since=date(2019, 12, 1))
     window = ours.window_of(instant)
     assert window.contains(instant)
@@ -178,7 +179,7 @@ def test_a_window_contains_the_instant_that_it_was_asked_for(case: tuple[str, st
     assert ours.window_of(window.end) == ours.following(window)
     assert ours.following(window).start == window.end
     assert ours.previous(ours.following(window)) == window
-    assert list(ours.windows(instant, instant + timedelta(seconds=1)))[0] == window
+    assert next(ours.windows(instant, instant + timedelta(seconds=1))) == window
     assert window.start <= ours.tick(window) < window.end
 
 
@@ -258,7 +259,8 @@ def test_instants_without_a_zone_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["", "yesterday", "2025-5-1", "2025-05-01T00:00", "2025-W18-4", "20250501", "2025-05-01 ", "2025-02-30"]
+    "key",
+    ["", "yesterday", "2025-5-1", "2025-05-01T00:00", "2025-W18-4", "20250501", "2025-05-01 ", "2025-02-30"],
 )
 def test_a_malformed_key_is_refused_with_an_example(key: str) -> None:
     with pytest.raises(WindowError, match="not the key of a window") as caught:
@@ -342,7 +344,7 @@ class TestCapturable:
 
     def test_without_a_limit_the_end_is_the_end(self) -> None:
         strict = schedule("day", "Europe/Berlin", date(2025, 5, 1))
-        with pytest.raises(WindowError, match="no `late_limit`|ended at"):
+        with pytest.raises(WindowError, match="ended at"):
             strict.capturable(self.window, self.window.end)
 
     def test_a_future_window_is_refused(self) -> None:

@@ -1,11 +1,12 @@
 """A plan with real sources, a real repository and a real Dagster instance; only the clock is ours.
 
-Dagster takes the current time from the machine and refuses partitions of the future, so that the tests' clock starts
-some days ago and never passes the machine's.
+Dagster takes the current time from the machine and refuses partitions of the future, so that the tests'
+clock starts two days ago and passes the machine's in no test.
 """
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -53,10 +54,9 @@ class Channel:
         self.sent.append((title, body))
 
 
-class TestApp(App):
+class FaultyApp(App):
     """The app, with the alert channel and the faults that a test asks for."""
 
-    __test__ = False
     channel: Channel
     faults: list[BackupError]
 
@@ -78,6 +78,7 @@ class World:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self.clock = SettableClock(midnight - 2 * DAY + timedelta(hours=12))
         self.channel = Channel()
+        self.cursor: str | None = None
         self.tree, self.database = root / "uploads", root / "shop.db"
         self.tree.mkdir()
         (self.tree / "a.txt").write_text("hello")
@@ -99,14 +100,15 @@ class World:
         """The key of the current window of a daily source in UTC."""
         return f"{self.clock.time:%Y-%m-%d}"
 
-    def load(self) -> World:
-        """Write the plan, and make definitions of it anew."""
+    def load(self, *, init: bool = True) -> World:
+        """Write the plan, and make definitions of it anew; with a repository, unless told otherwise."""
         path = self.root / "backup.yaml"
         path.write_text(yaml.safe_dump(self.plan))
-        self.app = TestApp.load(str(path), clock=self.clock)
-        assert isinstance(self.app, TestApp)
+        self.app = FaultyApp.load(str(path), clock=self.clock)
+        assert isinstance(self.app, FaultyApp)
         self.app.channel, self.app.faults = self.channel, []
-        self.app.ensure_repository()
+        if init:
+            self.app.ensure_repository()
         self.translator = BackupTranslator(self.app)
         self.definitions = build_definitions(self.translator)
         self.repository = self.definitions.get_repository_def()
@@ -117,8 +119,7 @@ class World:
     ) -> dg.ExecuteInProcessResult:
         """A run as the schedule launches it: its job, one source, its tags."""
         tags = self.translator.run_tags(source)
-        job = next(job for job in self.repository.get_all_jobs() if self._is_job_of(job, source))
-        return job.execute_in_process(
+        return self.job_of(source).execute_in_process(
             instance=self.instance,
             partition_key=window or self.window,
             asset_selection=[self.translator.asset_key(source)],
@@ -127,9 +128,10 @@ class World:
             **options,
         )
 
-    def _is_job_of(self, job: dg.JobDefinition, source: str) -> bool:
-        keys = job.asset_layer.executable_asset_keys
-        return job.name.startswith("backup_") and self.translator.asset_key(source) in keys
+    def job_of(self, source: str) -> dg.JobDefinition:
+        key = self.translator.asset_key(source)
+        jobs = [job for job in self.repository.get_all_jobs() if job.name.startswith("backup_")]
+        return next(job for job in jobs if key in job.asset_layer.executable_asset_keys)
 
     def sensor(self, name: str, cursor: str | None = None) -> Any:
         """One evaluation of a sensor, with the machinery that Dagster puts around it."""
@@ -137,6 +139,25 @@ class World:
             instance=self.instance, cursor=cursor, repository_def=self.repository
         )
         return self.repository.get_sensor_def(name).evaluate_tick(context)
+
+    def checks_alone(self, *names: str, source: str = "uploads") -> dg.ExecuteInProcessResult:
+        """A run as the UI launches it for checks without their asset."""
+        key = self.translator.asset_key(source)
+        selection = {dg.AssetCheckKey(key, name) for name in names}
+        job = self.repository.get_job("__ASSET_JOB")
+        subset = job.get_subset(asset_selection=set(), asset_check_selection=selection)
+        return subset.execute_in_process(
+            instance=self.instance, partition_key=self.window, raise_on_error=False
+        )
+
+    def damage_largest_pack(self) -> None:
+        """Change one bit in the middle of it."""
+        packs = (path for path in (self.root / "repository" / "packs").rglob("*") if path.is_file())
+        largest = max(packs, key=lambda path: path.stat().st_size)
+        data = bytearray(largest.read_bytes())
+        data[len(data) // 2] ^= 1
+        largest.chmod(0o600)
+        largest.write_bytes(data)
 
     def evaluations(self, run: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
         return {evaluation.check_name: evaluation for evaluation in run.get_asset_check_evaluations()}
@@ -147,8 +168,18 @@ class World:
         return event.step_failure_data
 
 
+@pytest.fixture(scope="session")
+def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a Dagster instance: making its tables takes longer than most tests."""
+    home = tmp_path_factory.mktemp("dagster")
+    with dg.DagsterInstance.local_temp(str(home)) as instance:
+        instance.get_runs()
+    return home
+
+
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance(tmp_path: Path, empty_instance: Path) -> Iterator[dg.DagsterInstance]:
+    shutil.copytree(empty_instance, tmp_path / "dagster")
     with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
         yield instance
 

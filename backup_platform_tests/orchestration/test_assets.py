@@ -72,11 +72,7 @@ def test_an_incomplete_point_exists_and_is_red(world: World) -> None:
 def test_damage_turns_the_check_red_and_the_run_too(world: World) -> None:
     (world.tree / "big.bin").write_bytes(os.urandom(300_000))
     assert world.launch("uploads").success
-    packs = sorted((world.root / "repository").rglob("packs/**/*"), key=lambda p: p.stat().st_size)
-    damaged = bytearray(packs[-1].read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    packs[-1].chmod(0o600)
-    packs[-1].write_bytes(damaged)
+    world.damage_largest_pack()
     run = world.launch("uploads")
     assert not run.success
     assert not world.evaluations(run)["stored"].passed
@@ -166,20 +162,9 @@ def test_force_captures_anew(world: World) -> None:
     assert event.metadata["source_bytes"].value == len("changed")
 
 
-def checks_alone(world: World, *names: str, window: str | None = None) -> dg.ExecuteInProcessResult:
-    """A run as the UI launches it for checks without their asset."""
-    key = world.translator.asset_key("uploads")
-    selection = {dg.AssetCheckKey(key, name) for name in names}
-    job = world.repository.get_job("__ASSET_JOB")
-    subset = job.get_subset(asset_selection=set(), asset_check_selection=selection)
-    return subset.execute_in_process(
-        instance=world.instance, partition_key=window or world.window, raise_on_error=False
-    )
-
-
 def test_checks_can_be_run_again_alone(world: World) -> None:
     world.launch("uploads")
-    run = checks_alone(world, "stored", "drill")
+    run = world.checks_alone("stored", "drill")
     assert run.success
     assert set(world.evaluations(run)) == {"stored", "drill"}
     assert not run.asset_materializations_for_node("backups__uploads")
@@ -187,7 +172,7 @@ def test_checks_can_be_run_again_alone(world: World) -> None:
 
 
 def test_checks_alone_of_a_window_without_a_point_fail_with_the_reason(world: World) -> None:
-    run = checks_alone(world, "stored")
+    run = world.checks_alone("stored")
     assert not run.success
     assert world.failure(run).user_failure_data.metadata["error"].value == "not-found"
 

@@ -325,3 +325,21 @@ def test_collations_of_the_application_do_not_hide_rows(tmp_path: Path) -> None:
     report = source_of(tmp_path / "x.db").drill(point_of(taken), str(tmp_path / "restored"), repository)
     assert report.differences == ()
     assert report.compared["integrity_unchecked_tables"] == ["t", "u"]
+
+
+def test_a_schema_that_is_not_utf8_is_told_apart_and_passes_its_drill(tmp_path: Path) -> None:
+    def fingerprint(byte: str) -> Json:
+        odd = f"'CREATE TABLE t (a DEFAULT ''' || CAST(X'{byte}' AS TEXT) || ''')'"
+        statements = [
+            "CREATE TABLE t (a)",
+            "PRAGMA writable_schema = ON",
+            f"UPDATE sqlite_master SET sql = {odd}",
+        ]
+        repository, path = MemoryRepository(), database(tmp_path / f"{byte}.db", *statements)
+        taken = capture(path, repository)
+        restore(repository, tmp_path / byte)
+        report = source_of(path).drill(point_of(taken), str(tmp_path / byte), repository)
+        assert report.differences == ()
+        return taken.facts["schema_fingerprint"]
+
+    assert fingerprint("FF") != fingerprint("FE")

@@ -295,3 +295,18 @@ def test_a_writer_during_the_copying_makes_it_busy(shared: Path, monkeypatch: py
     monkeypatch.setattr(shutil, "copyfile", recover_first)
     with pytest.raises(SourceBusyError, match="only while nobody writes"):
         rows_seen(shared, "shop.db")
+
+
+def test_a_write_after_the_copying_makes_it_busy(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(shop(shared / "data" / "shop.db"))
+    crash(path, "PRAGMA cache_size = 2", "BEGIN", "UPDATE items SET name = 'lost'")
+    copyfile = shutil.copyfile
+
+    def then_touch(source: str, copy: str) -> None:
+        copyfile(source, copy)
+        os.utime(path)
+
+    monkeypatch.setattr(shutil, "copyfile", then_touch)
+    with pytest.raises(SourceBusyError, match="only while nobody writes"):
+        rows_seen(shared, "shop.db")
+    assert os.listdir(shared / "scratch") == []

@@ -31,8 +31,8 @@ BytePath = bytes
 class RestorePlan:
     """What will be restored, and what is in the way. Counts are of entries; `bytes` will be written.
 
-    `conflicts` and `unavailable` (what the recovery point does not hold) list the first hundred. `resumes`: an
-    interrupted restore of the same point is continued. `fresh`: the target was empty before the restore.
+    `conflicts` and `unavailable` (what the recovery point does not hold) list the first hundred. `resumes`:
+    an interrupted restore of the same point is continued. `fresh`: the target was empty before the restore.
     """
 
     point: RecoveryPoint

@@ -22,7 +22,7 @@ class Directories:
         self._open: OrderedDict[bytes, int] = OrderedDict()
 
     def get(self, directory: bytes) -> int:
-        """An O_PATH descriptor, valid until the next call. Raises OSError where something else is in the way."""
+        """An O_PATH descriptor, valid until the next call. Raises OSError where no directory is."""
         if not directory:
             return self._root_fd
         fd = self._open.get(directory)

@@ -171,3 +171,23 @@ def read_at(fd: int, length: int, offset: int) -> bytes:
             break
         data += more
     return data
+
+
+class Pieces:
+    """Reads ranges of a file one after the other, as if they were joined."""
+
+    def __init__(self, fd: int, pieces: Extents) -> None:
+        self._fd = fd
+        self._left = list(reversed(pieces))
+
+    def read(self, count: int) -> bytes:
+        """The next `count` bytes, fewer at the end."""
+        wanted: list[Piece] = []
+        while count and self._left:
+            offset, length = self._left.pop()
+            taken = min(length, count)
+            wanted.append((offset, taken))
+            count -= taken
+            if taken < length:
+                self._left.append((offset + taken, length - taken))
+        return read_pieces(self._fd, wanted)

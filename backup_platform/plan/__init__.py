@@ -1,0 +1,9 @@
+"""The plan: the user's YAML file as strict, frozen models.
+
+`Plan.load(path)` reports every mistake of the file at once, each with its line. Secrets are references
+(`${env:NAME}`, `${file:path}`): models, reprs and dumps hold the reference, and `Plan.secret` looks it up.
+"""
+
+from backup_platform.plan.model import KeepPlan, Plan, RepositoryPlan, SourcePlan, json_schema
+
+__all__ = ["KeepPlan", "Plan", "RepositoryPlan", "SourcePlan", "json_schema"]

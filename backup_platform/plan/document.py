@@ -1,0 +1,160 @@
+"""YAML text as plain data in which every value knows its line, free of YAML 1.1's surprises."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeAlias
+
+import yaml
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_Loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+_CLOCK = re.compile(r"[-+]?\d+(:\d\d?)+")
+_WHOLE = re.compile(r"[-+]?(0|[1-9]\d*)")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    line: int
+    message: str
+
+
+@dataclass(slots=True)
+class Document:
+    """`data` is made of dict, list, str, int, float, bool, date and None; `lines` has the line of every path in it.
+
+    Keys are always text: `on`, `no` and `1` stay as written. Values `yes`, `no`, `on` and `off` are text too.
+    """
+
+    data: object = None
+    lines: dict[Path, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def line(self, path: Path) -> int:
+        """The line of a path, else of the nearest part of the document that contains it."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+def read_document(text: str) -> Document:
+    """What a YAML text says; what is wrong with it is in `problems`."""
+    document = Document()
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        document.problems.append(_syntax_problem(error))
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        document.problems.append(Problem(line, "a control character is not allowed in YAML"))
+    else:
+        if node is not None:
+            document.data = _Builder(document).build(node, (), node.start_mark.line + 1)
+    return document
+
+
+def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    parts = [part for part in (error.context, error.problem) if part]
+    message = "not valid YAML: " + ", ".join(parts)
+    if "\\t" in message:
+        message += " (indent with spaces, not with tabs)"
+    return Problem(mark.line + 1 if mark else 1, message)
+
+
+class _Builder:
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._open: set[int] = set()
+
+    def build(self, node: yaml.Node, path: Path, line: int) -> object:
+        self._document.lines[path] = line
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if id(node) in self._open:
+            return self._problem(node, "an alias (*) points into what contains it")
+        self._open.add(id(node))
+        try:
+            return self._collection(node, path)
+        finally:
+            self._open.discard(id(node))
+
+    def _collection(self, node: yaml.Node, path: Path) -> object:
+        if not node.tag.startswith(_TAG):
+            return self._problem(node, f"the tag {node.tag} is not known")
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        assert isinstance(node, yaml.SequenceNode)
+        return [self.build(item, (*path, n), item.start_mark.line + 1) for n, item in enumerate(node.value)]
+
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, object]:
+        made: dict[str, object] = {}
+        merged: list[yaml.Node] = []
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._problem(key, "a key must be a single word")
+            elif key.tag == _TAG + "merge":
+                merged.append(value)
+            elif key.value in made:
+                first = self._document.lines[*path, key.value]
+                self._problem(key, f'the key "{key.value}" is there twice; first in line {first}')
+            else:
+                made[key.value] = self.build(value, (*path, key.value), key.start_mark.line + 1)
+        for value in merged:
+            self._merge(made, value, path)
+        return made
+
+    def _merge(self, made: dict[str, object], node: yaml.Node, path: Path) -> None:
+        """`<<: *base`: what is written beside it wins."""
+        for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(source, yaml.MappingNode):
+                self._problem(source, "`<<` merges keys and values only")
+                continue
+            lines = dict(self._document.lines)
+            inherited = self.build(source, path, lines[path])
+            self._document.lines.update(lines)
+            if isinstance(inherited, dict):
+                made.update({key: value for key, value in inherited.items() if key not in made})
+
+    def _scalar(self, node: yaml.ScalarNode) -> object:
+        text: str = node.value
+        plain = not node.style
+        if plain and _CLOCK.fullmatch(text):
+            return self._problem(
+                node, f'put {text} in quotes: "{text}" (without them YAML can read it as a number to base 60)'
+            )
+        kind = node.tag.removeprefix(_TAG)
+        if kind == "null":
+            return None
+        if kind == "bool" and text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        if kind == "int" and _WHOLE.fullmatch(text):
+            return int(text)
+        if kind == "float":
+            return _float(text)
+        if kind == "timestamp" and _DATE.fullmatch(text):
+            return self._date(node)
+        if kind not in ("str", "bool", "int", "timestamp", "value"):
+            return self._problem(node, f"the tag {node.tag} is not known")
+        return text
+
+    def _date(self, node: yaml.ScalarNode) -> object:
+        try:
+            return date.fromisoformat(node.value)
+        except ValueError:
+            return self._problem(node, f"there is no day {node.value}")
+
+    def _problem(self, node: yaml.Node, message: str) -> None:
+        self._document.problems.append(Problem(node.start_mark.line + 1, message))
+
+
+def _float(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,238 @@
+"""The kinds of values that a plan holds: each checked, with a message that says how to write it."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import date, datetime, time, timedelta
+from difflib import get_close_matches
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
+
+from backup_platform.domain.cadence import CADENCES
+
+_UNITS = {
+    "s": timedelta(seconds=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_DURATION = r"(\d+(s|min|h|d|w))+"
+_PART = re.compile(r"(\d+)(s|min|h|d|w)")
+_CRON_NAMES = set("jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split())
+_NOT_ZONES = ("posix/", "right/", "localtime", "posixrules", "Factory")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#@\s])*)@")
+_SECRET_QUERY = re.compile(r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I)
+_TOKEN = re.compile(r"[A-Za-z0-9_=-]{20,}")
+
+
+def suggest(word: str, known: list[str]) -> str:
+    """`; did you mean "..."?`, or nothing when no known word is near."""
+    near = get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def parse_duration(value: object) -> timedelta:
+    """`90s`, `15min`, `2h`, `1d`, `2w` and sums such as `1h30min`."""
+    if isinstance(value, timedelta):
+        return value
+    text = str(value).replace(" ", "")
+    if text == "0":
+        return timedelta(0)
+    if isinstance(value, str) and re.fullmatch(_DURATION, text):
+        try:
+            return sum((int(n) * _UNITS[unit] for n, unit in _PART.findall(text)), timedelta(0))
+        except OverflowError:
+            pass
+    raise ValueError(f'"{value}" is not a duration; write one like "30s", "15min", "2h", "1d" or "2w"')
+
+
+def show_duration(value: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back."""
+    left = int(value.total_seconds())
+    parts = []
+    for unit, size in reversed(_UNITS.items()):
+        amount, left = divmod(left, int(size.total_seconds()))
+        parts += [f"{amount}{unit}"] if amount else []
+    return "".join(parts) or "0"
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than 0")
+    return value
+
+
+def _at(value: str) -> str:
+    if re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        return value
+    raise ValueError(f'"{value}" is not a time of day; write hours and minutes like "02:15"')
+
+
+def parse_at(value: str) -> time:
+    return time.fromisoformat(_at(value))
+
+
+def _every(value: str) -> str:
+    if value in CADENCES:
+        return value
+    known = ", ".join(CADENCES)
+    raise ValueError(f'"{value}" is not one of {known}{suggest(value, list(CADENCES))}')
+
+
+def _timezone(value: str) -> str:
+    try:
+        if not value.startswith(_NOT_ZONES):
+            return ZoneInfo(value).key
+    except (LookupError, ValueError, OSError):
+        pass
+    raise ValueError(f'"{value}" is not a time zone{_near_zone(value)}')
+
+
+def _near_zone(value: str) -> str:
+    zones = {zone.lower(): zone for zone in sorted(available_timezones(), reverse=True)}
+    word = value.lower().replace(" ", "_")
+    by_city = [zone for zone in zones if zone.split("/")[-1] == word]
+    near = ([word] if word in zones else []) or by_city or get_close_matches(word, zones, n=1, cutoff=0.5)
+    return f'; did you mean "{zones[near[0]]}"?' if near else '; write one like "Europe/Berlin" or "UTC"'
+
+
+def _cron(value: str) -> str:
+    fields = value.lower().split()
+    if len(fields) != 5:
+        raise ValueError(f'"{value}" is not a cron expression: it takes five fields, like "15 2 * * *"')
+    if not set(re.findall(r"[a-z]+", value.lower())) <= _CRON_NAMES or re.search(r"[^\w*,/\s-]", value):
+        raise ValueError(
+            f'"{value}" is not a cron expression that is understood everywhere: use numbers, names of days and '
+            "months, and * , - /"
+        )
+    day, month, weekday = fields[2:]
+    if (day.startswith("*/") and weekday != "*") or (weekday.startswith("*/") and day != "*"):
+        raise ValueError(f'"{value}" is read differently by different crons: make one of its day fields "*"')
+    if (day, month) in (("29", "2"), ("29", "feb")):
+        raise ValueError(f'"{value}" ticks in leap years only')
+    _check_cron(value)
+    return " ".join(fields)
+
+
+def _check_cron(value: str) -> None:
+    from cronsim import CronSim, CronSimError
+
+    try:
+        next(CronSim(value, datetime(2024, 1, 1)))  # noqa: DTZ001 wall time
+    except CronSimError as error:
+        raise ValueError(f'"{value}" is not a cron expression: {str(error).lower()}') from None
+    except StopIteration:
+        raise ValueError(f'"{value}" never ticks') from None
+
+
+def _source_name(value: str) -> str:
+    if re.fullmatch(r"[a-z0-9][a-z0-9_]{0,62}", value):
+        return value
+    better = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")[:63]
+    like = f', such as "{better}"' if better else ""
+    raise ValueError(f"not a source's name: use a-z, 0-9 and _, at most 63 of them{like}")
+
+
+def _share(value: str) -> str:
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
+    if value == "all" or (number and 0 < float(number[1]) <= 100):
+        return value
+    raise ValueError(f'"{value}" is not a share; write "all" or a percentage like "10%"')
+
+
+def _owner(value: str) -> str:
+    if re.fullmatch(r"team:\S.*|[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}", value):
+        return value
+    raise ValueError(f'"{value}" is neither an e-mail address nor "team:NAME"')
+
+
+def _tag_key(value: str) -> str:
+    if re.fullmatch(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}", value):
+        return value
+    raise ValueError("not a tag's key: use letters, digits, _ . - and at most one /, 63 characters for each part")
+
+
+def _tag_value(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_.-]{0,63}", value):
+        return value
+    raise ValueError("not a tag's value: use letters, digits, _ . - and at most 63 of them")
+
+
+def _date(value: object) -> date:
+    if type(value) is date:
+        return value
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+        return date.fromisoformat(value)
+    raise ValueError(f'"{value}" is not a date; write one like 2026-11-22')
+
+
+def without_secret(value: str) -> str:
+    """Refuse a URL that holds a secret itself. The message never shows it."""
+    info = _USER_INFO.match(value)
+    if (info and _is_secret(info[1])) or _SECRET_QUERY.search(value):
+        raise ValueError("holds a password or token: put it elsewhere and refer to it, as in ${env:NAME} or ${file:path}")
+    return value
+
+
+def _is_secret(user_info: str) -> bool:
+    literal = re.sub(r"\$\{[^}]*\}", "", user_info)
+    user, colon, password = literal.partition(":")
+    return bool(password) if colon else bool(_TOKEN.fullmatch(user))
+
+
+def _alert(value: str) -> str:
+    if not (_URL.match(value) or value.startswith("${")):
+        raise ValueError("not the URL of a channel: it starts like mailtos:// or json://")
+    return without_secret(value)
+
+
+def is_url(value: str) -> bool:
+    return bool(_URL.match(value))
+
+
+def absolute(value: str, base: str) -> str:
+    """A path from `base`, the plan's directory. One that starts with a reference waits until that is known."""
+    if value.startswith("${"):
+        return value
+    return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
+
+
+def _path(value: str, info: ValidationInfo) -> str:
+    if not value.strip() or "\0" in value:
+        raise ValueError("is empty: write a path")
+    base = (info.context or {}).get("base")
+    return absolute(value, base) if base else value
+
+
+def _location(value: str, info: ValidationInfo) -> str:
+    return without_secret(value) if is_url(value) else _path(value, info)
+
+
+def _schema(kind: str = "string", **more: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": kind, **more})
+
+
+_AS_TEXT = PlainSerializer(show_duration, when_used="json")
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), _AS_TEXT, _schema(pattern=f"^({_DURATION}|0)$", examples=["2h"])
+]
+Span = Annotated[Duration, AfterValidator(_positive)]
+At = Annotated[str, AfterValidator(_at), _schema(examples=["02:15"])]
+Every = Annotated[str, AfterValidator(_every), _schema(enum=list(CADENCES))]
+Cron = Annotated[str, AfterValidator(_cron), _schema(examples=["15 2 * * mon-fri"])]
+Timezone = Annotated[str, AfterValidator(_timezone), _schema(examples=["Europe/Berlin"])]
+SourceName = Annotated[str, AfterValidator(_source_name)]
+Share = Annotated[str, AfterValidator(_share), _schema(examples=["all", "10%"])]
+Owner = Annotated[str, AfterValidator(_owner)]
+TagKey = Annotated[str, AfterValidator(_tag_key)]
+TagValue = Annotated[str, AfterValidator(_tag_value)]
+Day = Annotated[date, BeforeValidator(_date)]
+Alert = Annotated[str, AfterValidator(_alert)]
+LocalPath = Annotated[str, AfterValidator(_path)]
+Location = Annotated[str, AfterValidator(_location)]
+Count = Annotated[int, Field(strict=True, ge=0)]

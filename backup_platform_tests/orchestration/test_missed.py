@@ -1,0 +1,254 @@
+"""The sensor that sees what did not happen."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from backup_platform.errors import SourceMissingError
+from backup_platform.orchestration import missed
+from backup_platform.orchestration.runs import LONGEST_PAUSE
+from backup_platform_tests.orchestration.conftest import DAY, World
+
+NAME = "missed_windows"
+
+
+def launched(tick: Any) -> list[tuple[str | None, str | None]]:
+    return [(request.run_key, request.job_name) for request in tick.run_requests or []]
+
+
+def observed(tick: Any) -> list[tuple[str, str]]:
+    return [(event.asset_key.path[-1], event.partition) for event in tick.asset_events]
+
+
+def days(world: World, first: int, end: int) -> list[str]:
+    """Keys of daily windows, counted from today."""
+    return [f"{world.clock.time + n * DAY:%Y-%m-%d}" for n in range(first, end)]
+
+
+def only(world: World, *names: str) -> World:
+    world.plan["sources"] = {name: world.plan["sources"][name] for name in names}
+    return world.load()
+
+
+def test_the_current_window_is_launched_and_older_ones_are_recorded(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    tick = world.sensor(NAME)
+    assert launched(tick) == [(f"backups/uploads|{world.window}|1", "backup_day_0000_utc")]
+    assert observed(tick) == [("uploads", key) for key in days(world, -5, 0)]
+    [request] = tick.run_requests
+    assert request.tags["backup/source"] == "uploads"
+    assert request.asset_selection == [dg.AssetKey(["backups", "uploads"])]
+
+
+def test_missed_windows_are_recorded_once_and_told_as_one_incident(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    first = world.sensor(NAME)
+    assert [title for title, _ in world.channel.sent] == ["uploads: 5 windows missed"]
+    second = world.sensor(NAME, first.cursor)
+    assert observed(second) == []
+    assert len(world.channel.sent) == 1
+    world.clock.time += DAY
+    third = world.sensor(NAME, second.cursor)
+    assert observed(third) == [("uploads", days(world, -1, 0)[0])]
+    assert len(world.channel.sent) <= 2
+
+
+def test_the_incident_is_over_when_something_is_captured(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    cursor = world.sensor(NAME).cursor
+    world.launch("uploads")
+    tick = world.sensor(NAME, cursor)
+    assert launched(tick) == []
+    assert world.channel.sent[-1][0] == "Resolved: uploads: 5 windows missed"
+    assert world.sensor(NAME, tick.cursor).skip_message
+    assert len(world.channel.sent) == 2
+
+
+def test_an_outage_of_all_sources_is_one_message(unloaded: World) -> None:
+    for n in range(30):
+        unloaded.plan["sources"][f"s{n}"] = dict(unloaded.plan["sources"]["uploads"])
+    world = unloaded.load()
+    tick = world.sensor(NAME)
+    assert len(launched(tick)) == 32
+    assert len(world.channel.sent) == 1
+
+
+def test_what_is_not_due_yet_is_not_launched(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"]["at"] = "18:00"
+    world = only(unloaded, "uploads")
+    assert launched(world.sensor(NAME)) == []
+    world.clock.time += timedelta(hours=6, minutes=1)
+    assert launched(world.sensor(NAME)) == [], "the schedule's own run has just been launched"
+    world.clock.time += timedelta(minutes=20)
+    assert len(launched(world.sensor(NAME))) == 1
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTED])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_is_queued_or_running_is_not_launched(
+    world: World, status: dg.DagsterRunStatus, by_hand: bool
+) -> None:
+    world = only(world, "uploads")
+    key = world.translator.asset_key("uploads")
+    name = "__ASSET_JOB" if by_hand else "backup_day_0000_utc"
+    tags = {} if by_hand else world.translator.run_tags("uploads")
+    world.instance.create_run_for_job(
+        world.repository.get_job(name).get_subset(asset_selection={key}),
+        status=status,
+        tags={**tags, "dagster/partition": world.window},
+        asset_selection=frozenset({key}),
+    )
+    assert launched(world.sensor(NAME)) == []
+
+
+def test_a_run_of_the_whole_job_covers_its_sources(world: World) -> None:
+    world.instance.create_run_for_job(
+        world.repository.get_job("backup_day_0000_utc"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": world.window},
+    )
+    assert [key for key, _ in launched(world.sensor(NAME))] == [f"backups/shop|{world.window}|1"]
+
+
+def test_runs_of_other_windows_and_of_checks_alone_are_in_nobodys_way(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    key = world.translator.asset_key("uploads")
+    world.instance.create_run_for_job(
+        world.repository.get_job("backup_day_0000_utc"),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": days(world, -1, 0)[0]},
+    )
+    job = world.repository.get_job("__ASSET_JOB")
+    checks = frozenset({dg.AssetCheckKey(key, "stored")})
+    world.instance.create_run_for_job(
+        job.get_subset(asset_selection=set(), asset_check_selection=checks),
+        status=dg.DagsterRunStatus.STARTED,
+        tags={"dagster/partition": world.window},
+        asset_selection=frozenset(),
+        asset_check_selection=checks,
+    )
+    assert len(launched(world.sensor(NAME))) == 1
+
+
+def noon_zone() -> str:
+    """A zone where it is about noon now: no window ends while the test runs."""
+    offset = 12 - datetime.now(UTC).hour
+    return f"Etc/GMT{-offset:+d}" if offset else "UTC"
+
+
+def test_failed_windows_are_tried_again_ever_more_rarely(unloaded: World) -> None:
+    """Runs end by the machine's clock, which the sensor is asked by here."""
+    unloaded.plan["sources"]["uploads"]["timezone"] = noon_zone()
+    world = only(unloaded, "uploads")
+    now = world.clock.time = datetime.now(UTC)
+    key = world.app.schedule("uploads").window_of(now).key
+    pauses = []
+    for attempt in range(1, 4):
+        world.app.faults = [SourceMissingError("gone")]
+        assert not world.launch("uploads", key).success
+        ended = datetime.now(UTC)
+        world.clock.time = ended
+        assert launched(world.sensor(NAME)) == []
+        while not launched(world.sensor(NAME)):
+            world.clock.time += timedelta(minutes=1)
+        assert launched(world.sensor(NAME))[0][0] == f"backups/uploads|{key}|{attempt + 1}"
+        pauses.append(round((world.clock.time - ended) / timedelta(minutes=1)))
+    assert pauses == [5, 10, 20]
+    assert timedelta(hours=1) < LONGEST_PAUSE < DAY
+
+
+def test_what_a_person_cancelled_stays_cancelled(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"]["timezone"] = noon_zone()
+    world = only(unloaded, "uploads")
+    world.clock.time = datetime.now(UTC)
+    key = world.app.schedule("uploads").window_of(world.clock.time).key
+    tags = {**world.translator.run_tags("uploads"), "dagster/partition": key}
+    run = world.instance.create_run_for_job(world.job_of("uploads"), tags=tags)
+    world.instance.report_run_canceled(run)
+    world.clock.time += timedelta(hours=5)
+    assert launched(world.sensor(NAME)) == []
+
+
+def test_an_incomplete_point_is_tried_again_a_few_times_only(unloaded: World) -> None:
+    pass
+
+
+def test_late_windows_are_launched_too(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"]["late_limit"] = "1d"
+    world = only(unloaded, "uploads")
+    tick = world.sensor(NAME)
+    keys = [key for key, _ in launched(tick)]
+    assert keys == [f"backups/uploads|{day}|1" for day in days(world, -1, 1)]
+    assert observed(tick) == [("uploads", key) for key in days(world, -5, -1)]
+
+
+def test_a_repository_that_cannot_be_read_is_an_incident(unloaded: World, tmp_path: Path) -> None:
+    world = only(unloaded, "uploads")
+    (world.root / "repository").rename(tmp_path / "away")
+    world.load(init=False)
+    first = world.sensor(NAME)
+    assert launched(first) == []
+    second = world.sensor(NAME, first.cursor)
+    assert [title for title, _ in world.channel.sent] == ["uploads: missed windows cannot be found"]
+    (tmp_path / "away").rename(world.root / "repository")
+    world.load(init=False)
+    world.sensor(NAME, second.cursor)
+    assert len(world.channel.sent) == 2
+    assert "Resolved: uploads: missed windows cannot be found" in world.channel.sent[1][1]
+
+
+def test_a_channel_that_is_down_delays_the_alert_and_hinders_no_launch(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    world.channel.down = True
+    tick = world.sensor(NAME)
+    assert len(launched(tick)) == 1
+    world.channel.down = False
+    world.clock.time += timedelta(minutes=5)
+    world.sensor(NAME, tick.cursor)
+    assert [title for title, _ in world.channel.sent] == ["uploads: 5 windows missed"]
+
+
+def test_sources_are_paged_through_within_the_time_budget(
+    unloaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(10):
+        unloaded.plan["sources"][f"s{n}"] = dict(unloaded.plan["sources"]["uploads"])
+    world = unloaded.load()
+    world.clock.pace = missed.BUDGET_S / 3
+    cursor, seen, ticks = None, [], 0
+    while len(seen) < 12:
+        tick = world.sensor(NAME, cursor)
+        page = [request.tags["backup/source"] for request in tick.run_requests]
+        assert 1 <= len(page) <= 4
+        assert not set(page) & set(seen), "each source before any a second time"
+        seen += page
+        cursor, ticks = tick.cursor, ticks + 1
+    assert ticks >= 3
+    world.plan["sources"].pop("s9")
+    assert json.loads(cursor or "{}")["next"] == ""
+
+
+def test_a_source_that_left_the_plan_is_forgotten(world: World) -> None:
+    world.clock.pace = missed.BUDGET_S
+    cursor = world.sensor(NAME).cursor
+    assert json.loads(cursor)["next"] == "shop"
+    world = only(world, "uploads")
+    tick = world.sensor(NAME, cursor)
+    assert "shop" not in tick.cursor
+
+
+def test_many_missed_windows_are_recorded_by_the_newest(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"].update(every="hour")
+    world = only(unloaded, "uploads")
+    tick = world.sensor(NAME)
+    assert len(observed(tick)) == missed.MOST_OBSERVATIONS
+    last = world.app.schedule("uploads").previous(world.app.schedule("uploads").window_of(world.clock.time))
+    assert last is not None
+    assert observed(tick)[-1] == ("uploads", last.key)
+    assert all(event.metadata["missed_windows"].value == 5 * 24 + 12 for event in tick.asset_events)

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+
+from backup_platform.errors import PlanError
+from backup_platform.orchestration.build import build_definitions
+from backup_platform.orchestration.translator import BackupTranslator
+from backup_platform_tests.orchestration.conftest import World
+
+
+def test_each_source_is_an_asset_and_what_it_protects_is_upstream(world: World) -> None:
+    graph = world.repository.asset_graph
+    backup, source = dg.AssetKey(["backups", "shop"]), dg.AssetKey(["sources", "sqlite", "shop"])
+    assert graph.get(backup).parent_keys == {source}
+    assert graph.get(backup).is_materializable
+    assert not graph.get(source).is_materializable
+    assert len(graph.get_all_asset_keys()) == 4
+
+
+def test_what_the_plan_says_of_a_source_is_shown(unloaded: World) -> None:
+    unloaded.plan["sources"]["shop"].update(
+        owners=["team:shop", "ann@example.com"], tags={"tier": "1"}, description="Orders and customers."
+    )
+    world = unloaded.load()
+    node = world.repository.asset_graph.get(dg.AssetKey(["backups", "shop"]))
+    assert node.group_name == "sqlite"
+    assert node.kinds == {"sqlite", "backup"}
+    assert list(node.owners) == ["team:shop", "ann@example.com"]
+    assert node.tags["tier"] == "1"
+    assert (node.description or "").startswith("Orders and customers.")
+    assert "every day at 02:15" in (node.description or "")
+
+
+@pytest.mark.parametrize("wrong", [{"owners": ["the ops people"]}, {"tags": {"a b": "c"}}])
+def test_what_dagster_refuses_is_an_error_of_the_plan(unloaded: World, wrong: dict[str, object]) -> None:
+    unloaded.plan["sources"]["shop"].update(wrong)
+    with pytest.raises(PlanError, match="shop"):
+        unloaded.load()
+
+
+def test_partitions_are_the_windows_and_the_open_one_is_visible(world: World) -> None:
+    schedule = world.app.schedule("uploads")
+    keys = world.translator.partitions("uploads").get_partition_keys(current_time=world.clock.time)
+    windows = schedule.windows(schedule.first.start, world.clock.time)
+    assert list(keys) == [window.key for window in windows]
+    assert keys[-1] == world.window
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/St_Johns", "UTC"])
+@pytest.mark.parametrize("every", ["15min", "hour", "6h", "day", "week", "month"])
+def test_partitions_equal_windows_over_a_year_of_clock_changes(
+    unloaded: World, every: str, zone: str
+) -> None:
+    first = unloaded.clock.time - timedelta(days=400)
+    if every == "hour" and zone == "America/St_Johns":
+        first = unloaded.clock.time - timedelta(days=40)
+    source = {"files": "/srv", "every": every, "timezone": zone, "since": f"{first:%Y-%m-%d}"}
+    unloaded.plan["sources"] = {"tree": source}
+    world = unloaded.load()
+    schedule = world.app.schedule("tree")
+    keys = world.translator.partitions("tree").get_partition_keys(current_time=world.clock.time)
+    assert list(keys) == [w.key for w in schedule.windows(schedule.first.start, world.clock.time)]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_windows_of_a_cron_are_partitions_too(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"].pop("every")
+    unloaded.plan["sources"]["uploads"]["cron"] = "15 2,14 * * *"
+    world = unloaded.load()
+    schedule = world.app.schedule("uploads")
+    keys = world.translator.partitions("uploads").get_partition_keys(current_time=world.clock.time)
+    assert list(keys) == [w.key for w in schedule.windows(schedule.first.start, world.clock.time)]
+
+
+def specs(world: World, source: str = "uploads") -> dict[str, dg.AssetCheckSpec]:
+    return {spec.name: spec for spec in world.translator.check_specs(source)}
+
+
+def test_a_source_has_the_checks_of_its_kind(world: World) -> None:
+    assert set(specs(world)) == {"stored", "complete", "authentic", "plausible_size", "drill"}
+    assert set(specs(world, "shop")) == {*specs(world), "schema_unchanged"}
+    assert all(spec.description for spec in specs(world, "shop").values())
+
+
+def test_errors_block_and_warnings_do_not(world: World) -> None:
+    assert {name for name, spec in specs(world, "shop").items() if not spec.blocking} == {
+        "plausible_size",
+        "schema_unchanged",
+    }
+
+
+def test_checks_are_partitioned_like_the_asset_up_to_two_thousand_windows(unloaded: World) -> None:
+    def partitioned(days: int) -> bool:
+        since = unloaded.clock.time - timedelta(days=days)
+        unloaded.plan["sources"]["uploads"]["since"] = f"{since:%Y-%m-%d}"
+        world = unloaded.load()
+        definitions = {spec.partitions_def for spec in specs(world).values()}
+        assert definitions in ({None}, {world.translator.partitions("uploads")})
+        return definitions != {None}
+
+    assert partitioned(1_999)
+    assert not partitioned(2_001)
+
+
+def test_a_source_whose_first_window_is_to_come_can_be_loaded(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"]["since"] = f"{unloaded.clock.time + timedelta(days=900):%Y-%m-%d}"
+    world = unloaded.load()
+    assert world.translator.partitions("uploads").get_partition_keys() == []
+    assert specs(world)["stored"].partitions_def is not None
+
+
+def test_two_plans_fit_into_one_project(world: World) -> None:
+    other = BackupTranslator(
+        world.app, key_prefix=("archive", "backups"), source_prefix=("archive", "sources"), group="archive"
+    )
+    both = dg.Definitions.merge(world.definitions, build_definitions(other))
+    repository = both.get_repository_def()
+    assert repository.has_sensor_def("alerts")
+    assert repository.has_sensor_def("archive_backups_alerts")
+    assert repository.asset_graph.get(dg.AssetKey(["archive", "backups", "shop"])).group_name == "archive"

@@ -1,0 +1,236 @@
+"""Damage and loss: it is found, it is never built on, and the next backup heals what the source still has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.errors import BackupError, DamageError, RepositoryError
+from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
+from backup_platform_tests.support import Bench, Call, Do, Killed, QuietProgress, ScriptedStore, noise
+
+EVERYTHING = ReadShare()
+
+
+def verified(bench: Bench, share: ReadShare = EVERYTHING) -> VerifyResult:
+    repository = bench.open()
+    return verify(repository, repository.manifests(), share, bench.clock, QuietProgress())
+
+
+def largest(bench: Bench, prefix: str = "packs/") -> str:
+    return max(bench.keys(prefix), key=lambda key: (bench.root / key).stat().st_size)
+
+
+def tombstone(bench: Bench, packs: Iterable[str]) -> None:
+    data = canonical({"packs": list(packs)})
+    bench.store.create(object_key(TOMBSTONES, digest(data)), data)
+
+
+@pytest.mark.parametrize("prefix", ["packs/", "meta/"])
+@pytest.mark.parametrize("harm", ["flip", "truncate", "empty", "remove"])
+def test_a_harmed_pack_is_found_and_the_next_backup_heals(bench: Bench, prefix: str, harm: str) -> None:
+    """The old recovery point is whole again, too, because its blobs are the same."""
+    first = bench.backup()
+    key = largest(bench, prefix)
+    path = bench.root / key
+    if harm == "flip":
+        bench.damage(key)
+    elif harm == "remove":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: 0 if harm == "empty" else -100])
+    result = verified(bench)
+    assert not result.passed
+    assert set(result.findings) == {first.id}
+    second = bench.backup(force=False)
+    assert second.id != first.id
+    assert bench.content(second) == bench.content(first) == bench.source.files
+    assert verified(bench).passed
+    assert not bench.keys("ledger/damaged/")
+
+
+@pytest.mark.parametrize("position", [0, 20, -1, -5, -30])
+def test_a_flip_anywhere_in_a_meta_pack_is_healed_after_a_verify(bench: Bench, position: int) -> None:
+    bench.backup()
+    bench.damage(largest(bench, "meta/"), position)
+    assert not verified(bench).passed
+    point = bench.backup()
+    assert bench.content(point) == bench.source.files
+    assert verified(bench).passed
+
+
+def test_damaged_metadata_is_never_built_on_even_before_a_verify(bench: Bench) -> None:
+    """The previous inventory is read by every backup: damage that it meets there must not become the base of the
+    next recovery point."""
+    bench.backup()
+    bench.damage(largest(bench, "meta/"))
+    for _ in range(2):
+        try:
+            point = bench.backup()
+        except RepositoryError as error:
+            assert error.retryable  # noqa: PT017  the retry below is what matters
+    assert bench.content(point) == bench.source.files
+
+
+def test_a_share_that_leaves_out_the_damaged_metadata_still_marks_it(bench: Bench) -> None:
+    """Its damage was seen although it was not its turn."""
+    bench.backup()
+    key = largest(bench, "meta/")
+    bench.damage(key)
+    assert not verified(bench, ReadShare(cycle=0)).passed
+    assert key in bench.open().damaged()
+
+
+def test_a_damaged_pack_is_not_deduplicated_against(bench: Bench) -> None:
+    bench.backup()
+    key = largest(bench)
+    bench.damage(key)
+    verified(bench)
+    bench.source.write(b"other name", bench.source.files[b"docs.old/large"])
+    assert bench.backup().stats.new_bytes > 1_500_000
+
+
+def test_a_healed_pack_loses_its_mark_at_once(bench: Bench) -> None:
+    """Else every backup until the next verify would store it again."""
+    bench.backup()
+    bench.damage(largest(bench))
+    verified(bench)
+    bench.backup()
+    assert bench.backup(force=False).stats.new_bytes > 0
+    point = bench.backup(force=True)
+    assert point.stats.new_bytes == 0
+
+
+def test_readers_prefer_a_sound_copy(bench: Bench) -> None:
+    """The same blobs in a damaged and in another pack: the marked one is used last."""
+    first = bench.backup()
+    key = largest(bench)
+    bench.source.write(b"more", noise(2_000_000, 42))  # so that the new pack is another
+    bench.open().mark_damaged(key, "for a test")
+    bench.backup()
+    bench.damage(key)
+    assert bench.content(first)[b"docs.old/large"] == bench.source.files[b"docs.old/large"]
+
+
+def test_every_damaged_pack_of_a_backup_of_many_is_named(bench: Bench) -> None:
+    for n in range(4):
+        bench.source.write(b"part%d" % n, noise(300_000, 50 + n))
+        bench.backup()
+    packs = sorted(bench.keys("packs/"))
+    for key in packs:
+        bench.damage(key)
+    texts = " ".join(text for found in verified(bench).findings.values() for text in found)
+    assert all(key in texts for key in packs)
+
+
+@pytest.mark.parametrize("harm", ["flip", "truncate", "empty"])
+def test_a_damaged_index_is_named(bench: Bench, harm: str) -> None:
+    point = bench.backup()
+    key = next(iter(bench.keys("indexes/")))
+    data = (bench.root / key).read_bytes()
+    if harm == "flip":
+        bench.damage(key)
+    else:
+        (bench.root / key).write_bytes(data[: len(data) // 2] if harm == "truncate" else b"")
+    with pytest.raises(DamageError, match=key):
+        bench.content(point)
+
+
+def test_a_lost_index_is_rebuilt_from_the_packs(bench: Bench) -> None:
+    first = bench.backup()
+    (bench.root / next(iter(bench.keys("indexes/")))).unlink()
+    with pytest.raises(DamageError, match="no stored pack"):
+        bench.content(first)
+    second = bench.backup()
+    assert second.stats.new_bytes == 0
+    assert bench.content(first) == bench.content(second) == bench.source.files
+
+
+def test_a_condemned_pack_is_not_deduplicated_against(bench: Bench) -> None:
+    first = bench.backup()
+    condemned = bench.keys("packs/") | bench.keys("meta/")
+    tombstone(bench, condemned)
+    bench.source.write(b"more", noise(70_000, 5))  # so that the new packs are others
+    second = bench.backup()
+    assert second.stats.new_bytes > first.stats.new_bytes
+    for key in condemned:
+        (bench.root / key).unlink()
+    assert bench.content(second) == bench.source.files
+
+
+@pytest.mark.parametrize("prefix", ["packs/", "meta/"])
+def test_a_pack_condemned_meanwhile_fails_the_commit(bench: Bench, prefix: str) -> None:
+    bench.backup()
+    before = bench.keys("manifests/")
+    bench.source.during = lambda: tombstone(bench, bench.keys(prefix))
+    with pytest.raises(RepositoryError) as caught:
+        bench.backup()
+    assert caught.value.retryable
+    assert bench.keys("manifests/") == before
+    bench.source.during = lambda: None
+    assert bench.content(bench.backup()) == bench.source.files
+
+
+@pytest.mark.parametrize("prefix", ["packs/", "meta/"])
+def test_a_pack_that_vanishes_meanwhile_fails_the_commit(bench: Bench, prefix: str) -> None:
+    bench.backup()
+    before = bench.keys("manifests/")
+    bench.source.during = lambda: [(bench.root / key).unlink() for key in bench.keys(prefix)] and None
+    with pytest.raises(RepositoryError) as caught:
+        bench.backup()
+    assert caught.value.retryable
+    assert bench.keys("manifests/") == before
+
+
+@pytest.mark.parametrize("prefix", ["packs/", "meta/", "indexes/", "manifests/"])
+@pytest.mark.parametrize("do", [Do.LOSE, Do.FLIP])
+def test_a_store_that_lies_about_a_write_is_caught(bench: Bench, prefix: str, do: Do) -> None:
+    """It says that it stored the object, and lost it or changed a bit of it."""
+    store = ScriptedStore(bench.store, lambda c: do if c.verb == "create" and c.key.startswith(prefix) else None)
+    with pytest.raises(BackupError):
+        bench.backup(store)
+    if prefix != "manifests/":
+        assert not bench.keys("manifests/")
+
+
+@pytest.mark.parametrize("prefix", ["packs/", "meta/", "indexes/"])
+@pytest.mark.parametrize("do", [Do.LOSE, Do.FLIP])
+def test_after_a_lie_the_next_backup_is_whole(bench: Bench, prefix: str, do: Do) -> None:
+    lies: list[Call] = []
+
+    def once(call: Call) -> Do | None:
+        if call.verb == "create" and call.key.startswith(prefix) and not lies:
+            lies.append(call)
+            return do
+        return None
+
+    with pytest.raises(BackupError):
+        bench.backup(ScriptedStore(bench.store, once))
+    point = bench.backup()
+    assert bench.content(point) == bench.source.files
+    assert verified(bench).passed
+
+
+def test_a_crash_before_the_commit_leaves_nothing_visible_and_its_packs_are_used(bench: Bench) -> None:
+    store = ScriptedStore(bench.store, lambda c: Do.DIE if c.key.startswith("indexes/") and c.verb == "create" else None)
+    with pytest.raises(Killed):
+        bench.backup(store)
+    assert bench.open().manifests() == []
+    packs = bench.keys("packs/")
+    assert packs
+    assert not bench.keys("indexes/")
+    point = bench.backup()
+    assert point.stats.new_bytes == 0
+    assert bench.keys("packs/") == packs
+    assert bench.content(point) == bench.source.files
+
+
+def test_a_damaged_pack_that_nothing_names_is_left_alone(bench: Bench) -> None:
+    store = ScriptedStore(bench.store, lambda c: Do.DIE if c.key.startswith("indexes/") and c.verb == "create" else None)
+    with pytest.raises(Killed):
+        bench.backup(store)
+    bench.damage(largest(bench))
+    assert bench.content(bench.backup()) == bench.source.files
+    assert verified(bench).passed

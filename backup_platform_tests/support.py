@@ -1,0 +1,320 @@
+"""What tests of the repository share: a clock to set, a source to script, a store to break."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+
+from backup_platform.actions.backup import BackupJob, BackupResult
+from backup_platform.domain.model import (
+    EMPTY,
+    Capture,
+    Content,
+    Entry,
+    EntryKind,
+    Json,
+    Problem,
+    RecoveryPoint,
+    Stat,
+    Status,
+    StreamRef,
+)
+from backup_platform.domain.ports import Buffer, DrillReport, PointReader, Progress, Recorder, Store, StoredObject
+from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.errors import StoreError
+from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.stores.object_store import DirectoryStore
+
+START = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)
+SMALL = 64 << 10  # as in real sources: what is shorter is one blob
+
+
+@dataclass
+class ManualClock:
+    """`ports.Clock` that stands still until it is told."""
+
+    instant: datetime = START
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def monotonic(self) -> float:
+        return (self.instant - START).total_seconds()
+
+    def advance(self, **units: float) -> None:
+        self.instant += timedelta(**units)
+
+    @property
+    def ns(self) -> int:
+        return round(self.instant.timestamp()) * 1_000_000_000
+
+
+class QuietProgress:
+    """`ports.Progress` that adds up what it is told."""
+
+    def __init__(self) -> None:
+        self.expected = 0
+        self.done = 0
+
+    def expect(self, *, files: int = 0, size: int = 0) -> None:
+        self.expected += size
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        self.done += size
+
+    def note(self, text: str) -> None:
+        """Nobody reads it."""
+
+
+@dataclass
+class ScriptedSource:
+    """`ports.Source` whose content is a dict of path to bytes; `write` and `remove` change it.
+
+    `blocks` is how large files are handed over, `batch` how many rows are recorded at once, `broken` the paths that
+    cannot be read. `read` counts the files whose content was asked for.
+    """
+
+    clock: ManualClock
+    name: str = "docs"
+    kind: str = "files"
+    files: dict[bytes, bytes] = field(default_factory=dict)
+    modified: dict[bytes, int] = field(default_factory=dict)
+    broken: set[bytes] = field(default_factory=set)
+    blocks: int = 100_000
+    batch: int = 7
+    during: Callable[[], None] = lambda: None
+    read: int = 0
+
+    def write(self, path: bytes, data: bytes) -> None:
+        self.files[path] = data
+        self.modified[path] = self.clock.ns
+
+    def remove(self, path: bytes) -> None:
+        del self.files[path], self.modified[path]
+
+    def capture(self, recorder: Recorder, progress: Progress) -> Capture:
+        captured_at = self.clock.now()
+        rows = self.rows()
+        for first in range(0, len(rows), self.batch):
+            batch = rows[first : first + self.batch]
+            same = recorder.reuse(batch)
+            recorder.record([s if same_ else self._entry(s, recorder) for s, same_ in zip(batch, same, strict=True)])
+        self.during()
+        problems = tuple(Problem(path.decode(), Status.UNREADABLE, "broken") for path in sorted(self.broken))
+        facts: dict[str, Json] = {"files": len(self.files), "bytes": sum(map(len, self.files.values()))}
+        return Capture(captured_at, facts, problems, incomplete=bool(problems), versions={"scripted": "1"})
+
+    def rows(self) -> list[Stat]:
+        """The rows of a walk, in its order."""
+        folders = {b"."}
+        for path in self.files:
+            parts = path.split(b"/")
+            folders |= {b"/".join(parts[:n]) for n in range(1, len(parts))}
+        stats = [_stat(path, EntryKind.DIRECTORY, 0, 0) for path in folders]
+        stats += [_stat(p, EntryKind.FILE, len(d), self.modified[p]) for p, d in self.files.items()]
+        return sorted(stats, key=lambda stat: walk_order(stat.path))
+
+    def _entry(self, stat: Stat, recorder: Recorder) -> Entry:
+        if stat.kind is not EntryKind.FILE:
+            return Entry(stat)
+        self.read += 1
+        if stat.path in self.broken:
+            return Entry(stat, Status.UNREADABLE, "broken")
+        return Entry(stat, content=self._store(self.files[stat.path], recorder))
+
+    def _store(self, data: bytes, recorder: Recorder) -> Content:
+        if not data:
+            return EMPTY
+        if len(data) <= SMALL:
+            return Content(recorder.blob(data))
+        return recorder.stream(data[i : i + self.blocks] for i in range(0, len(data), self.blocks)).content
+
+    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
+        raise NotImplementedError
+
+
+def walk_order(path: bytes) -> bytes:
+    return b"" if path == b"." else path.replace(b"/", b"\0")
+
+
+def _stat(path: bytes, kind: EntryKind, size: int, modified: int) -> Stat:
+    inode = int.from_bytes(path[-7:], "big") + len(path)
+    mode = 0o755 if kind is EntryKind.DIRECTORY else 0o644
+    return Stat(path, kind, mode, 0, 0, size, modified, modified, inode, 1, 1, 0)
+
+
+class Do(Enum):
+    """What a `ScriptedStore` does with one call."""
+
+    FAIL = "refuse it"
+    FAIL_AFTER = "do it, and say that it failed"
+    DIE = "nothing, and nothing from now on: the process is gone"
+    DIE_AFTER = "do it, and nothing from now on"
+    LOSE = "say that it was done"
+    FLIP = "flip one bit of the data on its way"
+
+
+@dataclass(frozen=True)
+class Call:
+    number: int  # from 1
+    verb: str
+    key: str
+
+
+class Killed(Exception):  # noqa: N818  not an error of the program
+    """The process would not have seen this: it is dead."""
+
+
+class ScriptedStore:
+    """`ports.Store` over another one, which misbehaves as `script` says for each call."""
+
+    def __init__(self, inner: Store, script: Callable[[Call], Do | None] = lambda call: None) -> None:
+        self._inner, self._script = inner, script
+        self._lock = threading.Lock()
+        self.calls: list[Call] = []
+        self.dead = False
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    def create(self, key: str, data: Buffer) -> None:
+        self._write("create", key, data, self._inner.create)
+
+    def replace(self, key: str, data: Buffer) -> None:
+        self._write("replace", key, data, self._inner.replace)
+
+    def delete(self, key: str) -> None:
+        self._write("delete", key, b"", lambda key, _: self._inner.delete(key))
+
+    def get(self, key: str) -> Buffer:
+        return self._read("get", key, lambda: self._inner.get(key))
+
+    def get_range(self, key: str, start: int, length: int) -> Buffer:
+        return self._read("get_range", key, lambda: self._inner.get_range(key, start, length))
+
+    def get_tail(self, key: str, length: int) -> Buffer:
+        return self._read("get_tail", key, lambda: self._inner.get_tail(key, length))
+
+    def head(self, key: str) -> StoredObject:
+        self._before("head", key)
+        return self._inner.head(key)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        self._before("list", prefix)
+        return self._inner.list(prefix)
+
+    def _write(self, verb: str, key: str, data: Buffer, perform: Callable[[str, Buffer], None]) -> None:
+        do = self._before(verb, key)
+        if do is not Do.LOSE:
+            perform(key, flipped(data) if do is Do.FLIP else data)
+        if do is Do.FAIL_AFTER:
+            raise _refusal(verb, key)
+        if do is Do.DIE_AFTER:
+            self.dead = True
+            raise Killed(verb, key)
+
+    def _read(self, verb: str, key: str, perform: Callable[[], Buffer]) -> Buffer:
+        do = self._before(verb, key)
+        data = perform()
+        return flipped(data) if do is Do.FLIP else data
+
+    def _before(self, verb: str, key: str) -> Do | None:
+        with self._lock:
+            call = Call(len(self.calls) + 1, verb, key)
+            self.calls.append(call)
+            do = self._script(call)
+            self.dead = self.dead or do is Do.DIE
+            if self.dead:
+                raise Killed(verb, key)
+        if do is Do.FAIL:
+            raise _refusal(verb, key)
+        return do
+
+
+def _refusal(verb: str, key: str) -> StoreError:
+    return StoreError(f"The store broke at {verb} {key}.", retryable=True)
+
+
+def flipped(data: Buffer, position: int | None = None) -> bytes:
+    """The data with one bit changed, in the middle unless told otherwise."""
+    altered = bytearray(data)
+    if altered:
+        altered[len(altered) // 2 if position is None else position] ^= 0x10
+    return bytes(altered)
+
+
+@dataclass
+class Bench:
+    """A repository in a directory with one scripted source; every `backup` opens it anew, as a process would."""
+
+    root: Path
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    def __post_init__(self) -> None:
+        self.source = ScriptedSource(self.clock)
+        self.store = DirectoryStore(str(self.root))
+        self.schedule = WindowSchedule(CADENCES["hour"], since=START)
+        if not (self.root / "repository.json").exists():
+            init_repository(self.store, self.clock)
+
+    def open(self, store: Store | None = None) -> Repository:
+        return Repository(store or self.store, self.clock)
+
+    def job(self, store: Store | None = None) -> BackupJob:
+        return BackupJob(self.source, self.schedule, self.open(store), self.clock)
+
+    def backup(self, store: Store | None = None, *, force: bool = True) -> RecoveryPoint:
+        """A recovery point of the current content. The clock moves two minutes first, so that what was written
+        before counts as settled."""
+        return self.run(store, force=force).point
+
+    def run(self, store: Store | None = None, *, force: bool = True) -> BackupResult:
+        self.clock.advance(minutes=2)
+        return self.job(store).run(None, force=force, progress=QuietProgress())
+
+    def keys(self, prefix: str = "") -> set[str]:
+        """Keys of the objects in the directory."""
+        files = (p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
+        return {key for key in files if key.startswith(prefix)}
+
+    def damage(self, key: str, position: int | None = None) -> None:
+        """Flip a bit of a stored object behind the store's back."""
+        path = self.root / key
+        path.write_bytes(flipped(path.read_bytes(), position))
+
+    def content(self, point: RecoveryPoint) -> dict[bytes, bytes]:
+        """What a restore of a point would give."""
+        return content_of(self.open(), point)
+
+
+def content_of(repository: Repository, point: RecoveryPoint) -> dict[bytes, bytes]:
+    reader = repository.reader(point)
+    files = [entry for entry in reader.entries() if entry.stat.kind is EntryKind.FILE]
+    return {e.stat.path: b"".join(reader.read(e.content)) for e in files if e.status is Status.OK}
+
+
+def stream_bytes(repository: Repository, point: RecoveryPoint, stream: StreamRef) -> bytes:
+    return b"".join(repository.reader(point).read(stream.content))
+
+
+def noise(size: int, seed: int) -> bytes:
+    """Incompressible bytes, the same for the same seed."""
+    from blake3 import blake3
+
+    return blake3(seed.to_bytes(8, "little")).digest(size)
+
+
+def text(size: int, seed: int) -> bytes:
+    """Compressible bytes, the same for the same seed."""
+    words = [noise(6, seed * 1000 + n).hex().encode() for n in range(50)]
+    order: Sequence[int] = noise(size // 12 + 1, seed)
+    return b" ".join(words[n % 50] for n in order)[:size]
+
+
+def joined(blocks: Iterable[Buffer]) -> bytes:
+    return b"".join(blocks)

@@ -1,0 +1,246 @@
+"""The main job from end to end, on this machine alone: `make demo`.
+
+Everything is real: Dagster runs with their event log, a repository on disk, and restores by the command line.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from demo.data import change_shop, change_uploads, fresh, make_shop, make_uploads
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from backup_platform.app import App
+
+STATE = os.path.abspath(".demo")
+PLAN = """\
+# Made by `make demo`. One file says what is protected, when, for how long, and who is told.
+repository: {{path: {repository}}}
+sources:
+  shop:
+    sqlite: {state}/data/shop.db
+    every: hour
+    keep: {{hourly: 48, daily: 7, weekly: 4}}
+    owners: [team:shop]
+    description: Orders and prices of the shop.
+  uploads:
+    files: {state}/data/uploads
+    exclude: ["*.tmp"]
+    every: hour
+    keep: {{hourly: 48, daily: 7}}
+    description: What customers uploaded.
+"""
+DAGSTER_YAML = """\
+telemetry: {enabled: false}
+concurrency:
+  runs:
+    max_concurrent_runs: 4
+    tag_concurrency_limits: [{key: backup/source, value: {applyLimitPerUniqueValue: true}, limit: 1}]
+run_monitoring: {enabled: true}
+run_retries: {enabled: true, retry_on_asset_or_op_failure: false}
+sensors: {use_threads: true, num_workers: 4}
+schedules: {use_threads: true, num_workers: 4}
+"""
+
+console = Console(highlight=False)
+
+
+@contextmanager
+def step(title: str) -> Iterator[None]:
+    console.print(f"\n[bold]{title}[/bold]")
+    started = time.monotonic()
+    yield
+    console.print(f"  [dim]{time.monotonic() - started:.1f} s[/dim]")
+
+
+def write(path: str, text: str) -> str:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    return path
+
+
+def prepare() -> None:
+    fresh(STATE)
+    for directory in ("data/uploads", "dagster"):
+        os.makedirs(os.path.join(STATE, directory))
+    make_shop(os.path.join(STATE, "data/shop.db"))
+    make_uploads(os.path.join(STATE, "data/uploads"))
+    write(os.path.join(STATE, "dagster/dagster.yaml"), DAGSTER_YAML)
+    plan = write(os.path.join(STATE, "backup.yaml"), PLAN.format(state=STATE, repository=f"{STATE}/repository"))
+    os.environ |= {"DAGSTER_HOME": f"{STATE}/dagster", "BACKUP_PLATFORM_PLAN": plan, "DAGSTER_DISABLE_TELEMETRY": "yes"}
+
+
+def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> None:
+    """One Dagster run: the current window of a source, with its checks."""
+    import dagster as dg
+
+    from backup_platform.definitions import app, defs
+
+    key = dg.AssetKey(["backups", source])
+    window = app.schedule(source).window_of(app.clock.now()).key
+    name = key.to_python_identifier()
+    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+        instance=instance,
+        partition_key=window,
+        asset_selection=[key],
+        run_config={"ops": {name: {"config": {"force": force}}}},
+        tags={"backup/source": source},
+        raise_on_error=False,
+    )
+    show(source, window, result)
+    if not result.success:
+        sys.exit(f"the run of {source} failed: open the UI (make dev) to see why")
+
+
+def show(source: str, window: str, result: dg.ExecuteInProcessResult) -> None:
+    """The materialisation and the checks, as the event log has them."""
+    for event in result.get_asset_materialization_events():
+        data = event.materialization.metadata
+        sizes = [f"{data[name].value / 1e6:.1f}" for name in ("source_bytes", "new_bytes", "stored_bytes")]
+        console.print(f"  backups/{source} window {window}: {' MB, '.join(sizes)} MB (source, new, stored)")
+    for evaluation in result.get_asset_check_evaluations():
+        mark = "[green]✓[/green]" if evaluation.passed else "[red]✗[/red]"
+        console.print(f"    {mark} {evaluation.check_name:16} {evaluation.description}")
+
+
+def backups(instance: dg.DagsterInstance, *, force: bool = False) -> None:
+    for source in ("shop", "uploads"):
+        materialize(instance, source, force=force)
+
+
+def command(*words: str, plan: str = "") -> int:
+    """A verb of the command line, with its output, as a user would call it."""
+    console.print(f"  [cyan]$ backup-platform {' '.join(words)}[/cyan]")
+    program = os.path.join(os.path.dirname(sys.executable), "backup-platform")
+    arguments = [program, "--plan", plan or os.environ["BACKUP_PLATFORM_PLAN"], *words]
+    sys.stdout.flush()
+    done = subprocess.run(arguments, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    console.print("\n".join(f"    {line}" for line in done.stdout.rstrip().splitlines()), markup=False)
+    return done.returncode
+
+
+def must(*words: str) -> None:
+    if command(*words) != 0:
+        sys.exit("the command failed")
+
+
+def damaged_copy() -> str:
+    """A copy of the repository with one flipped byte in its largest pack; its plan."""
+    target = os.path.join(STATE, "damaged")
+    shutil.copytree(f"{STATE}/repository", f"{target}/repository")
+    packs = [
+        os.path.join(place, name)
+        for place, _, names in os.walk(f"{target}/repository/packs")
+        for name in names
+    ]
+    pack = max(packs, key=os.path.getsize)
+    with open(pack, "r+b") as file:
+        file.seek(os.path.getsize(pack) // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    console.print(f"  flipped one bit in the middle of {os.path.relpath(pack)}")
+    return write(f"{target}/backup.yaml", PLAN.format(state=STATE, repository=f"{target}/repository"))
+
+
+def catch_damage() -> None:
+    """Run the checks of both sources on the damaged copy, in a Dagster instance of its own."""
+    import dagster as dg
+
+    from backup_platform.app import App
+    from backup_platform.orchestration.build import build_definitions
+    from backup_platform.orchestration.translator import BackupTranslator
+
+    app = App.load(damaged_copy())
+    definitions = build_definitions(BackupTranslator(app), running=False)
+    failed = 0
+    for source in ("shop", "uploads"):
+        window = app.points(source)[-1].window.key
+        with dg.DagsterInstance.ephemeral() as instance:
+            result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance,
+                partition_key=window,
+                asset_selection=[dg.AssetKey(["backups", source])],
+                raise_on_error=False,
+            )
+            show(source, window, result)
+            failed += sum(not evaluation.passed for evaluation in result.get_asset_check_evaluations())
+    if not failed:
+        sys.exit("the damage was not seen: this must not happen")
+
+
+def restore_with_the_command_line() -> None:
+    target = os.path.join(STATE, "restored")
+    must("restore", "uploads@latest", "2026-11/new-07.jpg", "--to", f"{target}/one-file")
+    must("restore", "shop@latest", "--to", f"{target}/database")
+    connection = sqlite3.connect(f"{target}/database/shop.db")
+    verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    purchases = connection.execute("SELECT count(*) FROM purchase").fetchone()[0]
+    connection.close()
+    console.print(f"  the restored database: integrity_check says {verdict}, {purchases:,} purchases")
+
+
+def summary(app: App) -> None:
+    table = Table(title="What is stored, and what of it is proven", title_justify="left")
+    for name in ("source", "window", "captured", "source MB", "new MB", "stored MB", "proven"):
+        table.add_column(name, justify="right" if "MB" in name else "left")
+    proofs = app.proofs()
+    for point in app.repository.manifests():
+        drilled = any(proof.method == "drill" and proof.passed for proof in proofs.get(point.id, []))
+        stats = point.stats
+        sizes = (f"{value / 1e6:,.1f}" for value in (stats.source_bytes, stats.new_bytes, stats.stored_bytes))
+        proven = "[green]restored and compared[/green]" if drilled else "no"
+        table.add_row(point.source, point.window.key, f"{point.captured_at:%H:%M:%S} UTC", *sizes, proven)
+    console.print()
+    console.print(table)
+    protected = sum(point.stats.source_bytes for point in app.repository.manifests())
+    stored = sum(point.stats.stored_bytes for point in app.repository.manifests())
+    console.print(f"{protected / 1e6:,.0f} MB protected in {stored / 1e6:,.0f} MB: ratio {protected / stored:.1f}.")
+
+
+def main() -> None:
+    started = time.monotonic()
+    with step("1. A shop's database and its customers' files"):
+        prepare()
+    with step("2. An empty repository"):
+        must("init")
+    import dagster as dg
+
+    from backup_platform.definitions import app
+
+    with dg.DagsterInstance.get() as instance:
+        with step("3. The current window of each source, as Dagster runs"):
+            backups(instance)
+        with step("4. Business goes on; the same window again, anew"):
+            change_shop(f"{STATE}/data/shop.db")
+            change_uploads(f"{STATE}/data/uploads")
+            backups(instance, force=True)
+    with step("5. Proof from the command line, with Dagster stopped"):
+        must("verify")
+        must("drill", "shop@latest")
+        must("points")
+    with step("6. Damage is caught, in a copy of the repository"):
+        catch_damage()
+    with step("7. Restore from the command line"):
+        restore_with_the_command_line()
+    summary(app)
+    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Open the Dagster UI on this state with [bold]make dev[/bold]:")
+    console.print("  http://localhost:3000 → Assets → backups/shop: windows, checks, and plots of sizes over windows.")
+
+
+if __name__ == "__main__":
+    main()
