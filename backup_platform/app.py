@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress, Source
-from backup_platform.errors import ConflictError, NotFoundError, UsageError
+from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class App:
 
     @property
     def _location(self) -> str:
-        return self.plan.secret(self.plan.repository.path)
+        return self.plan.path(self.plan.repository.path)
 
     def init(self) -> RepositoryInfo:
         """Create the plan's repository. Raises ConflictError when there is one."""
@@ -65,13 +65,6 @@ class App:
         from backup_platform.stores.object_store import open_store
 
         return init_repository(open_store(self._location, create=True), self.clock)
-
-    def ensure_repository(self) -> RepositoryInfo:
-        """Create the repository unless there is one."""
-        try:
-            return self.init()
-        except ConflictError:
-            return self.info()
 
     def info(self) -> RepositoryInfo:
         return self.repository.info
@@ -82,7 +75,8 @@ class App:
         """Raises NotFoundError for a name that the plan does not have."""
         from backup_platform.wiring import make_source
 
-        return make_source(name, self._source_plan(name), self.clock)
+        plan = self._source_plan(name)
+        return make_source(name, plan, self.plan.path(plan.location), self.clock)
 
     def _source_plan(self, name: str) -> SourcePlan:
         if name not in self.plan.sources:
@@ -256,7 +250,7 @@ class App:
         return Examination(
             plan_path=self.plan_path,
             secrets=lambda: [self.plan.secret(value) for value in self.plan.references()],
-            locations={name: source.location for name, source in self.plan.sources.items()},
+            locations={name: self.plan.path(source.location) for name, source in self.plan.sources.items()},
             repository=lambda: self.repository,
             points=self.points,
             channels=lambda: len(self.notifier().urls),

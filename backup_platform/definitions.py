@@ -12,7 +12,8 @@ from backup_platform.app import App
 from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.translator import BackupTranslator
 
+app = App.load()
 defs = dg.Definitions.merge(
-    build_definitions(BackupTranslator(App.load())),
+    build_definitions(BackupTranslator(app)),
     dg.Definitions(executor=dg.in_process_executor),  # for runs that are launched from an asset's page too
 )

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from backup_platform.plan import SourcePlan
 
 
-def make_source(name: str, plan: SourcePlan, clock: Clock) -> Source:
-    """The source that a part of the plan describes. Touches nothing."""
+def make_source(name: str, plan: SourcePlan, location: str, clock: Clock) -> Source:
+    """The source that a part of the plan describes, at its resolved location. Touches nothing."""
     if plan.kind == "sqlite":
         from backup_platform.sources.sqlite import SqliteSource
 
-        return SqliteSource(name, plan.location, plan.lock_timeout.total_seconds(), clock)
+        return SqliteSource(name, location, plan.lock_timeout.total_seconds(), clock)
     from backup_platform.sources.files import FileTreeSource
 
     return FileTreeSource(
         name,
-        plan.location,
+        location,
         clock,
         exclude=tuple(plan.exclude),
         one_file_system=plan.one_file_system,

@@ -92,18 +92,22 @@ def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> No
 
     key = dg.AssetKey(["backups", source])
     window = app.schedule(source).window_of(app.clock.now()).key
-    name = key.to_python_identifier()
+    config = {
+        "ops": {key.to_python_identifier(): {"config": {"force": force}}},
+        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+    }
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         partition_key=window,
         asset_selection=[key],
-        run_config={"ops": {name: {"config": {"force": force}}}},
+        run_config=config,
         tags={"backup/source": source},
         raise_on_error=False,
     )
     show(source, window, result)
     if not result.success:
-        sys.exit(f"the run of {source} failed: open the UI (make dev) to see why")
+        failures = [event.message for event in result.all_events if event.is_failure]
+        sys.exit(f"the run of {source} failed: {'; '.join(failures)}. The UI shows more: make dev")
 
 
 def show(source: str, window: str, result: dg.ExecuteInProcessResult) -> None:
@@ -175,6 +179,7 @@ def catch_damage() -> None:
                 instance=instance,
                 partition_key=window,
                 asset_selection=[dg.AssetKey(["backups", source])],
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )
             show(source, window, result)

@@ -51,7 +51,7 @@ def build() -> None:
     except subprocess.CalledProcessError:
         sys.exit("This Python cannot create virtual environments (Debian: apt-get install python3-venv).")
     install_uv()
-    uv("pip", "sync", "--require-hashes", "requirements.lock")
+    uv("pip", "sync", "--compile-bytecode", "--require-hashes", "requirements.lock")
     uv("pip", "install", "--no-deps", "--no-build-isolation", "--editable", ".")
 
 

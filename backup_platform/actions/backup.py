@@ -39,12 +39,19 @@ class BackupJob:
         """Raises WindowError for a window that is over, SourceError, RepositoryError."""
         now = self.clock.now()
         window = self.schedule.window(window_key) if window_key else self.schedule.window_of(now)
-        points = self.repository.manifests(self.source.name)
+        points = self._points(progress)
         existing = self._existing(points, window)
         if existing and not existing.incomplete and not force and self._intact(existing):
             return BackupResult(existing, created=False)
         lateness = self.schedule.capturable(window, now)
         return BackupResult(self._capture(points, window, lateness, progress), created=True)
+
+    def _points(self, progress: Progress) -> list[RecoveryPoint]:
+        """A damaged manifest fails the checks of every window. It does not stop the next backup."""
+        points, errors = self.repository.readable_manifests(self.source.name)
+        for error in errors:
+            progress.note(error.message)
+        return points
 
     def _existing(self, points: list[RecoveryPoint], window: Window) -> RecoveryPoint | None:
         return next((p for p in effective_points(points) if p.window.key == window.key), None)
@@ -62,7 +69,7 @@ class BackupJob:
             capture = self.source.capture(session.recorder, progress)
             inventory = session.finish()
             stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
-        return self._commit(previous, self._point(window, lateness, capture, inventory, stats))
+        return self._commit(self._point(window, lateness, capture, inventory, stats))
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats
@@ -87,19 +94,27 @@ class BackupJob:
             versions={"backup_platform": __version__, **capture.versions},
         )
 
-    def _commit(self, previous: RecoveryPoint | None, point: RecoveryPoint) -> RecoveryPoint:
-        """Behind the newest point; when another writer was quicker, behind that one's."""
+    def _commit(self, point: RecoveryPoint) -> RecoveryPoint:
+        """Behind the newest point; when another writer is quicker, behind that one's."""
         for _ in range(COMMIT_ATTEMPTS):
-            sequence, predecessor = (previous.sequence + 1, previous.id) if previous else (1, "")
+            sequence = self.repository.next_sequence(self.source.name)
+            points, _ = self.repository.readable_manifests(self.source.name)
+            predecessor = max((p for p in points if p.sequence < sequence), key=_sequence, default=None)
             try:
-                return self.repository.commit(replace(point, sequence=sequence, predecessor=predecessor))
+                return self.repository.commit(
+                    replace(point, sequence=sequence, predecessor=predecessor.id if predecessor else "")
+                )
             except ConflictError:
-                previous = self.repository.manifests(self.source.name)[-1]
+                continue
         raise RepositoryError(
             f"Other writers of {self.source.name} took the next place {COMMIT_ATTEMPTS} times.",
             hint="Let one writer at a time back up a source.",
             retryable=True,
         )
+
+
+def _sequence(point: RecoveryPoint) -> int:
+    return point.sequence
 
 
 def _problem_count(capture: Capture) -> int:

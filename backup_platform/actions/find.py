@@ -24,11 +24,19 @@ def find_point(repository: Repository, spec: str) -> RecoveryPoint:
             f"{spec!r} does not name a recovery point.",
             hint=f"Write SOURCE@latest, SOURCE@2026-11-21, or the first {MIN_PREFIX} digits or more of an id.",
         )
-    return _single([p for p in repository.manifests() if p.id.startswith(spec)], spec)
+    points, errors = repository.readable_manifests()
+    found = [p for p in points if p.id.startswith(spec)]
+    if not found and errors:
+        raise errors[0]
+    return _single(found, spec)
 
 
 def _of_source(repository: Repository, source: str, moment: str) -> RecoveryPoint:
-    points = effective_points(repository.manifests(source))
+    """A damaged manifest hides only itself; but which is the latest, it may know better than the others."""
+    readable, errors = repository.readable_manifests(source)
+    points = effective_points(readable)
+    if errors and (moment in ("", "latest") or not any(p.window.key.startswith(moment) for p in points)):
+        raise errors[0]
     if not points:
         raise NotFoundError(f"There is no recovery point of {source!r}.{_nearest(repository, source)}")
     if moment in ("", "latest"):
@@ -56,6 +64,6 @@ def _single(points: Sequence[RecoveryPoint], spec: str, hint: str = "") -> Recov
 
 
 def _nearest(repository: Repository, source: str) -> str:
-    names: Iterable[str] = {p.source for p in repository.manifests()}
+    names: Iterable[str] = {p.source for p in repository.readable_manifests()[0]}
     close = difflib.get_close_matches(source, names, 1)
     return f" Did you mean {close[0]!r}?" if close else ""

@@ -49,8 +49,8 @@ def plan_restore(
     """What a restore into the directory `to` will do; writes nothing.
 
     `paths` are relative to the source's root, each with all that is below it; none means everything. What is
-    in the way is listed in the plan. Raises NotFoundError for a path that is not in the point; TargetError when
-    `to` is no directory or has no room.
+    in the way is listed in the plan. Raises NotFoundError for a path that is not in the point, TargetError
+    when `to` is no directory or has no room.
     """
     return make_plan(reader, point, to, paths, overwrite)
 
@@ -60,8 +60,8 @@ def run_restore(
 ) -> RestoreSummary:
     """Carry out a plan. A name in the target only shows a complete file; what was written is read back.
 
-    An interrupted restore continues when it is run again. Raises TargetError, before anything is written if the
-    plan has conflicts; DamageError for content that cannot be read.
+    An interrupted restore continues when it is run again. Raises TargetError, before anything is written if
+    the plan has conflicts; DamageError for content that cannot be read.
     """
     refuse_conflicts(plan)
     started = clock.monotonic()

@@ -43,8 +43,10 @@ def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
         missing = missing or _collect(indexes.contents, reader.content_blobs(), PACKS, packs)
     except DamageError as error:
         return Needs(frozenset(packs), (f"{_name(point)} cannot be read: {error.message}",))
-    text = f"{_name(point)} needs {missing} blobs that no stored pack holds."
-    return Needs(frozenset(packs), (text,) if missing else ())
+    texts = [f"{_name(point)} needs {missing} blobs that no stored pack holds."] if missing else []
+    if lost := packs & indexes.unindexed:
+        texts.append(f"{_name(point)} needs {min(lost)}, which no index names: the next backup indexes it.")
+    return Needs(frozenset(packs), tuple(texts))
 
 
 def _name(point: RecoveryPoint) -> str:
@@ -53,10 +55,12 @@ def _name(point: RecoveryPoint) -> str:
 
 def _collect(index: BlobIndex, batches: Iterator[bytes], prefix: str, packs: set[str]) -> int:
     """Add the packs that hold these blobs; the number of blobs that are nowhere."""
-    missing, numbers = 0, set[int]()
+    missing, known = 0, set[int]()
     for ids in batches:
         rows = index.find_all(ids)
         missing += int(np.count_nonzero(rows == ABSENT))
-        numbers |= index.pack_numbers(rows[rows != ABSENT])
-    packs.update(object_key(prefix, index.packs[number]) for number in numbers)
+        # At once: a batch may be the last before damage ends them, and lead to the damaged pack.
+        numbers = index.pack_numbers(rows[rows != ABSENT]) - known
+        known |= numbers
+        packs.update(object_key(prefix, index.packs[number]) for number in numbers)
     return missing

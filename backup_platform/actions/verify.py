@@ -13,6 +13,7 @@ from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Wind
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import DamageError, UsageError
 from backup_platform.repository.blobs import worker_count
+from backup_platform.repository.format import META
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.packs import check_pack
 from backup_platform.repository.repository import Repository
@@ -78,7 +79,7 @@ def verify(
     started = clock.monotonic()
     repository.indexes(fresh=True)
     needs = {point.id: needs_of(repository, point) for point in points}
-    packs = sorted({key for need in needs.values() for key in need.packs if key in share})
+    packs = sorted({key for need in needs.values() for key in need.packs if key in share or _suspect(need, key)})
     sizes = repository.indexes().listed
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
     damaged = _read(repository, packs, progress)
@@ -96,6 +97,11 @@ def verify(
     if record:
         _record(repository, result, clock, whole=share.cycle == 1)
     return result
+
+
+def _suspect(need: Needs, key: str) -> bool:
+    """Metadata that something is wrong with: the damaged pack must be found, so that writers avoid it."""
+    return bool(need.findings) and key.startswith(META)
 
 
 def _read(repository: Repository, packs: Sequence[str], progress: Progress) -> dict[str, str]:

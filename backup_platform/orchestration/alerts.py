@@ -90,29 +90,22 @@ class Watch:
 
     def run_ended(self, record: dg.EventLogRecord) -> None:
         """One run, and the evaluations of its checks. The position moves with it."""
-        event = record.event_log_entry.get_dagster_event()
-        self._memory.positions[event.event_type_value] = record.storage_id
+        end = record.event_log_entry.get_dagster_event()
+        self._memory.positions[end.event_type_value] = record.storage_id
         run = self._instance.get_run_by_id(record.run_id)
-        sources = self._runs.checked(run) if run else []
-        if not run or not sources:
+        if run is None or not self._runs.concerns(run):
             return
         details = self._instance.get_records_for_run(run.run_id, of_type=_DETAILS).records
-        for source in sources:
-            self._judge(source, run, event, [detail.event_log_entry for detail in details])
-
-    def _judge(
-        self, source: str, run: dg.DagsterRun, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]
-    ) -> None:
-        key = self._translator.asset_key(source)
-        found = [entry.get_dagster_event().event_specific_data for entry in entries]
-        evaluations = [e for e in found if isinstance(e, dg.AssetCheckEvaluation) and e.asset_key == key]
+        entries = [detail.event_log_entry for detail in details]
         where = f"Window {run.tags.get(PARTITION_TAG, 'unknown')}, run {run.run_id}."
-        failure = self._failure(key, end, entries)
-        if source in self._runs.captured(run):
+        for source in self._runs.captured(run):
+            failure = self._failure(self._translator.asset_key(source), end, entries)
             problem = (f"{source}: backup failed", f"{failure} {where}") if failure else None
             self._memory.desk.observe(source, "run", problem, self._now)
-        for evaluation in evaluations:
-            self._judge_check(source, evaluation, where)
+        for entry in entries:
+            evaluation = entry.get_dagster_event().event_specific_data
+            if isinstance(evaluation, dg.AssetCheckEvaluation):
+                self._judge(evaluation, where)
 
     def _failure(self, key: dg.AssetKey, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
         """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""
@@ -135,11 +128,13 @@ class Watch:
         described = data.user_failure_data.description if data.user_failure_data else None
         return described or (data.error.message.strip() if data.error else "The step failed.")
 
-    def _judge_check(self, source: str, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
-        name, warns = evaluation.check_name, evaluation.severity == dg.AssetCheckSeverity.WARN
-        title = f"{source}: check {name} {'warns' if warns else 'failed'}"
-        problem = None if evaluation.passed else (title, f"{evaluation.description or ''} {where}".strip())
-        self._memory.desk.observe(source, f"check {name}", problem, self._now)
+    def _judge(self, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
+        source, name = self._runs.source_of(evaluation.asset_key), evaluation.check_name
+        if source is None:
+            return
+        verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
+        problem = (f"{source}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())
+        self._memory.desk.observe(source, f"check {name}", None if evaluation.passed else problem, self._now)
 
 
 def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterator[dg.EventLogRecord]:

@@ -36,11 +36,15 @@ class SourceRuns:
             return self._jobs.get(run.job_name, [])
         return [self._keys[key] for key in run.asset_selection if key in self._keys]
 
-    def checked(self, run: dg.DagsterRun) -> list[str]:
-        """The sources that a run tells something of: it backs them up, or runs checks of theirs."""
-        keys = sorted({check.asset_key for check in run.asset_check_selection or ()})
-        alone = [self._keys[key] for key in keys if key in self._keys]
-        return list(dict.fromkeys([*self.captured(run), *alone]))
+    def concerns(self, run: dg.DagsterRun) -> bool:
+        """Whether a run backs up a source or may have run checks of one."""
+        checks = {check.asset_key for check in run.asset_check_selection or ()}
+        alone = run.asset_selection is not None and not run.asset_selection
+        return bool(self.captured(run)) or alone or not checks.isdisjoint(self._keys)
+
+    def source_of(self, key: dg.AssetKey) -> str | None:
+        """The source that an asset is the backup of."""
+        return self._keys.get(key)
 
     def active(self, instance: dg.DagsterInstance) -> set[tuple[str, str]]:
         """(source, window) of every backup that is queued or running."""

@@ -96,15 +96,15 @@ class BackupTranslator:
     def _plan(self, source: str) -> SourcePlan:
         return self.app.plan.sources[source]
 
-    def _window_count(self, source: str) -> float:
-        """How many windows there are, assuming that all are as long as the current one."""
+    def _window_count(self, source: str) -> int:
+        """How many windows there are, if all are as long as the current one."""
         now, schedule = self.app.clock.now(), self.app.schedule(source)
         window = schedule.current(now)
-        return (now - schedule.first.start) / (window.end - window.start) + 1 if window else 0
+        return (now - schedule.first.start) // (window.end - window.start) + 1 if window else 0
 
     def _description(self, plan: SourcePlan) -> str:
         every = f"every {plan.every}" if plan.every else f"`{plan.cron}`"
-        at = f" at {plan.at:%H:%M}" if plan.at else ""
+        at = f" at {plan.at}" if plan.at else ""
         lines = [
             plan.description,
             f"Recovery points of `{plan.location}`: one per window, {every}{at} ({plan.timezone}).",

@@ -26,14 +26,16 @@ class Problem:
 
 @dataclass(slots=True)
 class Document:
-    """`data` is made of dict, list, str, int, float, bool, date and None; `lines` has the line of every path in it.
+    """`data` is made of dict, list, str, int, bool, date and None; `lines` has the line of each path.
 
+    The values at `broken` paths could not be read, which is among the `problems`; they are None.
     Keys are always text: `on`, `no` and `1` stay as written. Values `yes`, `no`, `on` and `off` are text too.
     """
 
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    broken: set[Path] = field(default_factory=set)
 
     def line(self, path: Path) -> int:
         """The line of a path, else of the nearest part of the document that contains it."""
@@ -48,7 +50,7 @@ def read_document(text: str) -> Document:
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        document.problems.append(_syntax_problem(error))
+        document.problems.append(_syntax_problem(error, text))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         document.problems.append(Problem(line, "a control character is not allowed in YAML"))
@@ -58,13 +60,17 @@ def read_document(text: str) -> Document:
     return document
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.problem_mark or error.context_mark
+    number = mark.line + 1 if mark else 1
+    line = (text.splitlines()[number - 1 :] or [""])[0]
     parts = [part for part in (error.context, error.problem) if part]
     message = "not valid YAML: " + ", ".join(parts)
-    if "\\t" in message:
+    if line.startswith("\t"):
         message += " (indent with spaces, not with tabs)"
-    return Problem(mark.line + 1 if mark else 1, message)
+    elif "${" in line:
+        message += " (between braces, put what holds ${...} in quotes)"
+    return Problem(number, message)
 
 
 class _Builder:
@@ -75,9 +81,9 @@ class _Builder:
     def build(self, node: yaml.Node, path: Path, line: int) -> object:
         self._document.lines[path] = line
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            return self._scalar(node, path)
         if id(node) in self._open:
-            return self._problem(node, "an alias (*) points into what contains it")
+            return self._broken(node, path, "an alias (*) points into what contains it")
         self._open.add(id(node))
         try:
             return self._collection(node, path)
@@ -86,7 +92,7 @@ class _Builder:
 
     def _collection(self, node: yaml.Node, path: Path) -> object:
         if not node.tag.startswith(_TAG):
-            return self._problem(node, f"the tag {node.tag} is not known")
+            return self._broken(node, path, f"the tag {node.tag} is not known")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         assert isinstance(node, yaml.SequenceNode)
@@ -121,12 +127,14 @@ class _Builder:
             if isinstance(inherited, dict):
                 made.update({key: value for key, value in inherited.items() if key not in made})
 
-    def _scalar(self, node: yaml.ScalarNode) -> object:
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> object:
         text: str = node.value
         plain = not node.style
         if plain and _CLOCK.fullmatch(text):
-            return self._problem(
-                node, f'put {text} in quotes: "{text}" (without them YAML can read it as a number to base 60)'
+            return self._broken(
+                node,
+                path,
+                f'put {text} in quotes: "{text}" (without them YAML can read it as a number to base 60)',
             )
         kind = node.tag.removeprefix(_TAG)
         if kind == "null":
@@ -136,25 +144,25 @@ class _Builder:
         if kind == "int" and _WHOLE.fullmatch(text):
             return int(text)
         if kind == "float":
-            return _float(text)
+            return self._broken(
+                node, path, f'put {text} in quotes: "{text}" (no key takes a number with a fraction)'
+            )
         if kind == "timestamp" and _DATE.fullmatch(text):
-            return self._date(node)
+            return self._date(node, path)
         if kind not in ("str", "bool", "int", "timestamp", "value"):
-            return self._problem(node, f"the tag {node.tag} is not known")
+            return self._broken(node, path, f"the tag {node.tag} is not known")
         return text
 
-    def _date(self, node: yaml.ScalarNode) -> object:
+    def _date(self, node: yaml.ScalarNode, path: Path) -> object:
         try:
             return date.fromisoformat(node.value)
         except ValueError:
-            return self._problem(node, f"there is no day {node.value}")
+            return self._broken(node, path, f"there is no day {node.value}")
+
+    def _broken(self, node: yaml.Node, path: Path, message: str) -> object:
+        self._document.broken.add(path)
+        self._problem(node, message)
+        return None
 
     def _problem(self, node: yaml.Node, message: str) -> None:
         self._document.problems.append(Problem(node.start_mark.line + 1, message))
-
-
-def _float(text: str) -> float | str:
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -1,194 +1,239 @@
-"""The models. Every key that is not here is refused."""
+"""The models of a plan. Unknown keys are refused; values are checked by the types of `values`."""
 
 from __future__ import annotations
 
 import os
-from datetime import timedelta
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic_core import PydanticCustomError
 
 from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.errors import PlanError
-from backup_platform.plan.document import HINT, read_document
-from backup_platform.plan.fields import (
-    REFERENCE,
-    SOURCE_NAME,
-    AlertUrl,
-    CadenceName,
+from backup_platform.plan.references import references, resolve
+from backup_platform.plan.values import (
+    Alert,
+    At,
+    Count,
     Cron,
     Day,
     Duration,
-    Referring,
+    Every,
+    LocalPath,
+    Location,
+    Owner,
     Share,
-    TimeZone,
-    WallTime,
-    resolve,
+    SourceName,
+    Span,
+    TagKey,
+    TagValue,
+    Timezone,
+    absolute,
+    is_url,
+    parse_at,
 )
-from backup_platform.plan.problems import problems_of
 
-KINDS = ("files", "sqlite")
+CONFLICT = "plan_conflict"
 FILES_ONLY = ("exclude", "one_file_system", "exclude_caches", "follow_symlinks")
 SQLITE_ONLY = ("lock_timeout",)
+_EXAMPLE_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Strict(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class Keep(Strict):
-    """How many recovery points are kept: the newest of each hour, day and so on; `within` keeps all of that time."""
+class RepositoryPlan(_Model):
+    """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level."""
 
-    hourly: int = Field(0, ge=0)
-    daily: int = Field(0, ge=0)
-    weekly: int = Field(0, ge=0)
-    monthly: int = Field(0, ge=0)
-    yearly: int = Field(0, ge=0)
-    last: int = Field(0, ge=0)
-    within: Duration = timedelta(0)
+    path: Location
+    compression: Annotated[int, Field(strict=True, ge=1, le=19)] = 3
 
 
-class RepositoryPlan(Strict):
-    """Where recovery points are stored: a directory or a URL. `compression` is zstd's level."""
+class KeepPlan(_Model):
+    """How many recovery points to keep of each kind; `within` keeps all that are younger."""
 
-    path: Referring
-    compression: int = Field(3, ge=1, le=19)
+    hourly: Count = 0
+    daily: Count = 0
+    weekly: Count = 0
+    monthly: Count = 0
+    yearly: Count = 0
+    last: Count = 0
+    within: Span | None = None
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if not any(self.model_dump().values()):
+            raise ValueError("keeps nothing: give at least one of " + ", ".join(type(self).model_fields))
+        return self
 
 
-class SourcePlan(Strict):
-    """One thing to protect, when, and how it is proven."""
+class SourcePlan(_Model):
+    """One thing to protect, when, for how long, and how it is proven."""
 
-    files: str | None = None
-    sqlite: str | None = None
-    every: CadenceName | None = None
+    files: LocalPath | None = None
+    sqlite: LocalPath | None = None
+    every: Every | None = None
     cron: Cron | None = None
-    at: WallTime | None = None
-    timezone: TimeZone = "UTC"
+    at: At | None = None
+    timezone: Timezone = "UTC"
     since: Day | None = None
     late_limit: Duration = timedelta(0)
-    keep: Keep | None = None
-    exclude: tuple[str, ...] = ()
+    keep: KeepPlan | None = None
+    exclude: list[Annotated[str, Field(min_length=1)]] = []
     one_file_system: bool = False
     exclude_caches: bool = False
     follow_symlinks: bool = False
     lock_timeout: Duration = timedelta(seconds=30)
     drill: Literal["window", "daily", "weekly", "never"] = "window"
     verify: Share = "all"
-    owners: tuple[str, ...] = ()
-    tags: dict[str, str] = Field(default_factory=dict)
+    owners: list[Owner] = []
+    tags: dict[TagKey, TagValue] = {}
     description: str = ""
-    max_runtime: Duration = timedelta(hours=6)
-    retries: int = Field(3, ge=0, le=20)
+    max_runtime: Span = timedelta(hours=6)
+    retries: Count = 3
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = list(conflicts({name: getattr(self, name) for name in self.model_fields_set}))
+        if found:
+            raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
+        return self
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["files", "sqlite"]:
         return "files" if self.files is not None else "sqlite"
 
     @property
     def location(self) -> str:
-        return self.files if self.files is not None else self.sqlite or ""
+        """Where the source is; may hold references, see `Plan.path`."""
+        return self.files or self.sqlite or ""
 
     @property
     def cadence(self) -> Cadence:
         return CADENCES[self.every] if self.every else Cadence.from_cron(self.cron or "")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        named = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if len(named) != 1:
-            raise ValueError(f"a source has exactly one of {' and '.join(KINDS)}, this one has {len(named) or 'neither'}")
-        if (self.every is None) == (self.cron is None):
-            raise ValueError("a source has either `every` or `cron`" + (", this one has both" if self.cron else ""))
-        for name in SQLITE_ONLY if self.kind == "files" else FILES_ONLY:
-            if name in self.model_fields_set:
-                raise ValueError(f"`{name}` has no meaning for a source of kind {self.kind}")
-        problem = self.cadence.at_problem(self.at) if self.at else None
-        if problem:
-            raise ValueError(problem)
-        return self
+    @property
+    def verify_share(self) -> float:
+        """The share of packs to read again per window, above 0 and at most 1."""
+        return 1.0 if self.verify == "all" else float(self.verify.rstrip("%")) / 100
 
 
-class Plan(Strict):
-    """The whole plan. Secrets are references until `secret` resolves one."""
+class Plan(_Model):
+    """A whole plan. Relative paths are absolute after `load`, from the plan file's directory."""
 
     repository: RepositoryPlan
-    sources: dict[str, SourcePlan] = Field(min_length=1)
+    sources: Annotated[dict[SourceName, SourcePlan], Field(min_length=1)]
+    alerts: list[Alert] = []
     since: Day | None = None
-    alerts: tuple[AlertUrl, ...] = ()
+    state: LocalPath | None = None
+    _base: str = PrivateAttr(default="")
 
-    _base: str = PrivateAttr(default=".")
-
-    @model_validator(mode="after")
-    def _names(self) -> Self:
-        for name in self.sources:
-            if not SOURCE_NAME.fullmatch(name):
-                raise ValueError(
-                    f"{name!r} is no name for a source: lower-case letters, digits and _, starting with a letter or digit"
-                )
-        return self
+    def model_post_init(self, context: Any) -> None:
+        self._base = (context or {}).get("base", "")
 
     @classmethod
     def load(cls, path: str) -> Plan:
-        """Read a plan. Raises PlanError that lists everything that is wrong, with file and line."""
-        document = read_document(_read(path))
-        shown = os.path.relpath(path) if os.path.abspath(path).startswith(os.getcwd() + os.sep) else path
-        problems = list(document.problems)
-        if document.data is None and not problems:
-            problems.append((1, "the plan is empty"))
-        elif not isinstance(document.data, dict) and not problems:
-            problems.append((1, "the plan is not a mapping of keys to values"))
-        if isinstance(document.data, dict):
-            try:
-                plan = cls.model_validate(_absolute(document.data, os.path.dirname(os.path.abspath(path))))
-            except ValidationError as error:
-                problems += problems_of(error, document, cls)
-            else:
-                plan._base = os.path.dirname(os.path.abspath(path))
-                if not problems:
-                    return plan
-        text = "\n".join(f"{shown}:{line}: {problem}" for line, problem in sorted(problems))
-        raise PlanError(f"The plan is not valid.\n{text}", hint=HINT if len(problems) == 1 and not document.data else "")
+        """The plan in a YAML file. Raises PlanError with one line `file:line: message` per mistake."""
+        from backup_platform.plan.loading import load_plan
+
+        return load_plan(path)
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any], *, base: str) -> Plan:
+        """The plan in plain data, relative paths from `base`. Raises pydantic's ValidationError."""
+        return cls.model_validate(dict(data), context={"base": os.path.abspath(base)})
+
+    @property
+    def base(self) -> str:
+        """The directory that relative paths and `${file:...}` start from."""
+        return self._base or os.getcwd()
 
     def secret(self, value: str) -> str:
-        """A value with its references resolved. Raises PlanError."""
-        return resolve(value, self._base)
+        """`value` with its references looked up now; never log it. Raises PlanError for a missing one."""
+        return resolve(value, self.base)
+
+    def path(self, value: str) -> str:
+        """A path of this plan, references looked up, absolute. URLs stay as they are. Raises PlanError."""
+        known = self.secret(value)
+        return known if is_url(known) else absolute(known, self.base)
 
     def references(self) -> list[str]:
-        """Every string of the plan that refers to a secret."""
-        values = [self.repository.path, *self.alerts]
-        return [value for value in values if REFERENCE.search(value)]
+        """Every `${...}` in the plan, sorted."""
+        return sorted(set(references(self.model_dump())))
+
+    def unresolved(self) -> list[PlanError]:
+        """Why references of this plan cannot be looked up, one error each; empty when all can."""
+        problems = []
+        for reference in self.references():
+            try:
+                self.secret(reference)
+            except PlanError as error:
+                problems.append(error)
+        return problems
 
 
-def _read(path: str) -> str:
+def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """What does not fit together in a source, as (key, message), whether or not its values are valid."""
+    given = {key for key, value in source.items() if value is not None}
+    yield from _one_of(given, "files", "sqlite", "name what to protect, as in `files: /srv/uploads`")
+    yield from _one_of(given, "every", "cron", "say how often, as in `every: day`")
+    yield from _of_other_kind(given)
+    yield from _schedule_conflicts(source)
+
+
+def _one_of(given: set[str], first: str, second: str, missing: str) -> Iterator[tuple[str, str]]:
+    if {first, second} <= given:
+        yield second, f"has both `{first}` and `{second}`: give one of them"
+    elif not {first, second} & given:
+        yield "", f"has neither `{first}` nor `{second}`: {missing}"
+
+
+def _of_other_kind(given: set[str]) -> Iterator[tuple[str, str]]:
+    for kind, others in (("files", SQLITE_ONLY), ("sqlite", FILES_ONLY)):
+        if kind in given and not {"files", "sqlite"} <= given:
+            for key in sorted(given & set(others)):
+                other = "sqlite" if kind == "files" else "files"
+                yield key, f"`{key}` belongs to sources with `{other}`, not with `{kind}`"
+
+
+def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    every, cron, at = source.get("every"), source.get("cron"), source.get("at")
+    cadence = _cadence(every, cron)
+    if cadence is None:
+        return
+    moved = _try_at(at)
+    if moved is not None and (problem := cadence.at_problem(moved)):
+        yield "at", problem
+    zone, since = _try_zone(source.get("timezone")), source.get("since")
+    start = datetime(since.year, since.month, since.day, tzinfo=UTC) if isinstance(since, date) else None
+    if zone is not None and (problem := cadence.zone_problem(zone, start or _EXAMPLE_INSTANT)):
+        yield "timezone", problem
+
+
+def _cadence(every: object, cron: object) -> Cadence | None:
+    if isinstance(cron, str) and every is None:
+        return Cadence.from_cron(cron) if len(cron.split()) == 5 else None
+    return CADENCES.get(every) if isinstance(every, str) and cron is None else None
+
+
+def _try_at(value: object) -> time | None:
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError as error:
-        raise PlanError(f"There is no plan at {path}.", hint=f"Write one, or name it with --plan.\n{HINT}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlanError(f"The plan {path} cannot be read: {error}.", hint="It must be a UTF-8 text file.") from error
+        return parse_at(value) if value is not None else None
+    except ValueError:
+        return None
 
 
-def _absolute(data: dict[str, Any], base: str) -> dict[str, Any]:
-    """Relative paths are relative to the plan's directory."""
-    result = dict(data)
-    repository = data.get("repository")
-    if isinstance(repository, dict) and isinstance(repository.get("path"), str):
-        result["repository"] = {**repository, "path": _path(repository["path"], base)}
-    sources = data.get("sources")
-    if isinstance(sources, dict):
-        result["sources"] = {name: _absolute_source(source, base) for name, source in sources.items()}
-    return result
+def _try_zone(value: object) -> ZoneInfo | None:
+    try:
+        return ZoneInfo(value) if isinstance(value, str) else None
+    except (LookupError, ValueError, OSError):
+        return None
 
 
-def _absolute_source(source: Any, base: str) -> Any:
-    if not isinstance(source, dict):
-        return source
-    paths = {kind: _path(source[kind], base) for kind in KINDS if isinstance(source.get(kind), str)}
-    return {**source, **paths}
-
-
-def _path(value: str, base: str) -> str:
-    if "://" in value or REFERENCE.match(value):
-        return value
-    return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a plan, for editors."""
+    return Plan.model_json_schema()

@@ -22,11 +22,15 @@ _UNITS = {
 }
 _DURATION = r"(\d+(s|min|h|d|w))+"
 _PART = re.compile(r"(\d+)(s|min|h|d|w)")
-_CRON_NAMES = set("jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split())
+_CRON_NAMES = frozenset(
+    "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split()  # noqa: SIM905
+)
 _NOT_ZONES = ("posix/", "right/", "localtime", "posixrules", "Factory")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#@\s])*)@")
-_SECRET_QUERY = re.compile(r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I)
+_SECRET_QUERY = re.compile(
+    r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I
+)
 _TOKEN = re.compile(r"[A-Za-z0-9_=-]{20,}")
 
 
@@ -67,14 +71,12 @@ def _positive(value: timedelta) -> timedelta:
     return value
 
 
-def _at(value: str) -> str:
-    if re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+def parse_at(value: object) -> time:
+    if isinstance(value, time):
         return value
-    raise ValueError(f'"{value}" is not a time of day; write hours and minutes like "02:15"')
-
-
-def parse_at(value: str) -> time:
-    return time.fromisoformat(_at(value))
+    if isinstance(value, str) and re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        return time.fromisoformat(value)
+    raise ValueError(f'"{value}" is not a time of day; write hours and minutes in quotes, like "02:15"')
 
 
 def _every(value: str) -> str:
@@ -107,8 +109,8 @@ def _cron(value: str) -> str:
         raise ValueError(f'"{value}" is not a cron expression: it takes five fields, like "15 2 * * *"')
     if not set(re.findall(r"[a-z]+", value.lower())) <= _CRON_NAMES or re.search(r"[^\w*,/\s-]", value):
         raise ValueError(
-            f'"{value}" is not a cron expression that is understood everywhere: use numbers, names of days and '
-            "months, and * , - /"
+            f'"{value}" is not a cron expression that all crons understand: use numbers, names of days '
+            "and months, and * , - /"
         )
     day, month, weekday = fields[2:]
     if (day.startswith("*/") and weekday != "*") or (weekday.startswith("*/") and day != "*"):
@@ -154,7 +156,9 @@ def _owner(value: str) -> str:
 def _tag_key(value: str) -> str:
     if re.fullmatch(r"([A-Za-z0-9_.-]{1,63}/)?[A-Za-z0-9_.-]{1,63}", value):
         return value
-    raise ValueError("not a tag's key: use letters, digits, _ . - and at most one /, 63 characters for each part")
+    raise ValueError(
+        "not a tag's key: use letters, digits, _ . - and at most one /, 63 characters for each part"
+    )
 
 
 def _tag_value(value: str) -> str:
@@ -175,7 +179,9 @@ def without_secret(value: str) -> str:
     """Refuse a URL that holds a secret itself. The message never shows it."""
     info = _USER_INFO.match(value)
     if (info and _is_secret(info[1])) or _SECRET_QUERY.search(value):
-        raise ValueError("holds a password or token: put it elsewhere and refer to it, as in ${env:NAME} or ${file:path}")
+        raise ValueError(
+            "holds a password or token: put it elsewhere and refer to it, as in ${env:NAME} or ${file:path}"
+        )
     return value
 
 
@@ -196,7 +202,7 @@ def is_url(value: str) -> bool:
 
 
 def absolute(value: str, base: str) -> str:
-    """A path from `base`, the plan's directory. One that starts with a reference waits until that is known."""
+    """A path from `base`, the plan's directory. One that starts with a reference waits for its value."""
     if value.startswith("${"):
         return value
     return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
@@ -218,11 +224,17 @@ def _schema(kind: str = "string", **more: Any) -> WithJsonSchema:
 
 
 _AS_TEXT = PlainSerializer(show_duration, when_used="json")
+_AS_CLOCK = PlainSerializer(lambda at: f"{at:%H:%M}", when_used="json")
 Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), _AS_TEXT, _schema(pattern=f"^({_DURATION}|0)$", examples=["2h"])
+    timedelta,
+    BeforeValidator(parse_duration),
+    _AS_TEXT,
+    _schema(pattern=f"^({_DURATION}|0)$", examples=["2h"]),
 ]
 Span = Annotated[Duration, AfterValidator(_positive)]
-At = Annotated[str, AfterValidator(_at), _schema(examples=["02:15"])]
+At = Annotated[
+    time, BeforeValidator(parse_at), _AS_CLOCK, _schema(pattern=r"^\d\d:\d\d$", examples=["02:15"])
+]
 Every = Annotated[str, AfterValidator(_every), _schema(enum=list(CADENCES))]
 Cron = Annotated[str, AfterValidator(_cron), _schema(examples=["15 2 * * mon-fri"])]
 Timezone = Annotated[str, AfterValidator(_timezone), _schema(examples=["Europe/Berlin"])]

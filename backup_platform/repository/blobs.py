@@ -45,7 +45,7 @@ class Workers:
         self._pool.submit(task).add_done_callback(self._done)
 
     def _done(self, future: Future[None]) -> None:
-        error = future.exception()
+        error = None if future.cancelled() else future.exception()
         with self._idle:
             self._failure = self._failure or error
             self._running -= 1

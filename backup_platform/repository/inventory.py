@@ -182,6 +182,10 @@ class InventoryWriter:
             self._flush()
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Give up a table that was not closed: its end is not written to the sink, which may be gone."""
+        self._writer.is_open = False
+
 
 def read_rows(source: Any) -> Iterator[pa.Table]:
     """The rows of an inventory, in order, some ten thousand at a time. Raises DamageError."""

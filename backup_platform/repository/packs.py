@@ -15,6 +15,7 @@ from backup_platform.repository.format import MAX_BLOB, digest
 SKIPPABLE = 0x184D2A5B
 TABLE_MAGIC = b"BPTOC\x00\x00\x01"
 TAIL_MAGIC = b"BPT1"
+SKIP = struct.Struct("<II")
 TAIL = struct.Struct("<I4s")
 HEAD = struct.Struct("<8sII")
 FRAME = struct.Struct("<III")
@@ -52,7 +53,7 @@ class PackBuilder:
         """The pack's plain bytes, complete. The builder gives them away, and keeps the frames only."""
         table = encode_table(self.frames)
         data, self.data = self.data, bytearray()
-        data += struct.pack("<II", SKIPPABLE, len(table)) + table
+        data += SKIP.pack(SKIPPABLE, len(table)) + table
         return data
 
 
@@ -90,6 +91,8 @@ def _decode_table(table: memoryview) -> list[Frame]:
     for stored, plain, count in FRAME.iter_unpack(table[HEAD.size : HEAD.size + FRAME.size * frame_count]):
         frames.append(Frame(offset, stored, plain, tuple(blobs[first : first + count])))
         offset, first = offset + stored, first + count
+    if first != blob_count:
+        raise DamageError("The pack's table of contents is altered.")
     return frames
 
 
@@ -101,7 +104,8 @@ def frames_of(pack: Buffer) -> list[Frame]:
         raise DamageError("The pack is cut short.")
     frames = decode_table(view[-length:])
     end = frames[-1].offset + frames[-1].stored if frames else 0
-    if end + 8 + length != len(view):
+    skippable = SKIP.pack(SKIPPABLE, length)
+    if end + len(skippable) + length != len(view) or view[end : end + len(skippable)] != skippable:
         raise DamageError("The pack's frames and its table of contents do not add up.")
     return frames
 

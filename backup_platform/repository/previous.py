@@ -81,9 +81,10 @@ class PreviousInventory:
             same &= _column(self._window, name, dtype)[rows] == new
             if name.endswith("time_ns"):
                 same &= new < self._settled
-        kinds = self._window.column("kind").to_pylist()
+        kinds, links = (self._window.column(name).to_pylist() for name in ("kind", "hardlink"))
         for i in np.flatnonzero(same).tolist():
-            same[i] = kinds[rows[i]] == stats[positions[i]].kind
+            # The row of a hard link has no content of its own, and the path that has it may be gone from the walk.
+            same[i] = kinds[rows[i]] == stats[positions[i]].kind and links[rows[i]] is None
         return same
 
     def _texts_equal(self, name: str, value: str) -> Any:
@@ -102,6 +103,8 @@ class PreviousInventory:
                 rows.append(position)
                 position += 1
             else:
+                if item.path not in self._matched:
+                    raise ValueError(f"a bare Stat stands for a row that reuse said yes to, not for {item.path!r}")
                 rows.append(self._matched[item.path])
         order = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.array(rows, "<i8").tobytes())])
         return pc.take(pa.concat_tables([self._window, new]).combine_chunks(), order)

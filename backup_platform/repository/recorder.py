@@ -10,7 +10,7 @@ from backup_platform.domain.model import EMPTY, Content, Entry, EntryKind, Stat,
 from backup_platform.domain.ports import Buffer, Chunking
 from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter
 from backup_platform.repository.chunking import CONTENTS, METADATA
-from backup_platform.repository.format import MAX_LISTED_IDS
+from backup_platform.repository.format import MAX_BLOB, MAX_LISTED_IDS
 from backup_platform.repository.index import IndexedPack
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from backup_platform.repository.previous import PreviousInventory
 
 SPOOLED = 16 << 20
+HELD = (Status.OK, Status.CHANGED)
+HELD = (Status.OK, Status.CHANGED)
 
 
 class PointRecorder:
@@ -44,20 +46,31 @@ class PointRecorder:
         return self._previous.match(stats) if self._previous else [False] * len(stats)
 
     def record(self, batch: Sequence[Entry | Stat]) -> None:
-        self._inventory.write(self._rows(batch))
-        held = [stat for row in batch if (stat := _held(row)) and stat.kind is EntryKind.FILE]
-        self.files += len(held)
-        self.source_bytes += sum(stat.size for stat in held)
+        rows = self._rows(batch)
+        self._inventory.write(rows)
+        self._count(rows)
+
+    def _count(self, rows: pa.Table) -> None:
+        """Files that the point holds, and their bytes, those of hard links once."""
+        columns = (rows.column(name).to_pylist() for name in ("kind", "status", "hardlink", "size"))
+        for kind, status, hardlink, size in zip(*columns, strict=True):
+            if kind == EntryKind.FILE and status in HELD:
+                self.files += 1
+                self.source_bytes += 0 if hardlink is not None else size
 
     def _rows(self, batch: Sequence[Entry | Stat]) -> pa.Table:
         from backup_platform.repository.inventory import rows_of
 
         entries = [row for row in batch if isinstance(row, Entry)]
-        if len(entries) == len(batch) or self._previous is None:
+        if len(entries) == len(batch):
             return rows_of(entries)
+        if self._previous is None:
+            raise ValueError("a bare Stat stands for a row that reuse said yes to, and there is no previous point")
         return self._previous.interleave(batch, rows_of(entries))
 
     def blob(self, data: Buffer) -> bytes:
+        if not 0 < len(data) <= MAX_BLOB:
+            raise ValueError(f"a blob has 1 to {MAX_BLOB} bytes, not {len(data)}")
         identity = self._contents.add(data)
         self._index_some(PACKS_PER_INDEX)
         return identity
@@ -94,14 +107,8 @@ class PointRecorder:
             self._write_index(packs)
 
     def close(self) -> None:
+        self._inventory.abandon()
         self._spool.close()
-
-
-def _held(row: Entry | Stat) -> Stat | None:
-    """The stat of a row whose content the recovery point holds."""
-    if not isinstance(row, Entry):
-        return row
-    return row.stat if row.status in (Status.OK, Status.CHANGED) else None
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

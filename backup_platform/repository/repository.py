@@ -7,7 +7,6 @@ import secrets
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -45,9 +44,10 @@ from backup_platform.repository.ledger import decode_proof, encode_proof, parse_
 from backup_platform.repository.manifests import decode_manifest, encode_manifest
 
 if TYPE_CHECKING:
-    from backup_platform.repository.index import BlobIndex, IndexedPack
+    from backup_platform.repository.index import IndexedPack
     from backup_platform.repository.packs import PackBuilder
     from backup_platform.repository.reader import RecoveryPointReader
+    from backup_platform.repository.stored import Indexes
 
 MANIFEST_READERS = 8
 
@@ -91,15 +91,6 @@ def read_info(store: Store) -> RepositoryInfo:
         raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {error}.") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Indexes:
-    """What is stored: blobs of contents and of metadata, in packs that the store lists (sizes by key)."""
-
-    contents: BlobIndex
-    meta: BlobIndex
-    listed: dict[str, int]
-
-
 class Repository:
     """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError when it is encrypted."""
 
@@ -120,18 +111,38 @@ class Repository:
 
         Manifests that were read before are only listed again, unless `reread` is set.
         """
+        points, errors = self.readable_manifests(source, reread=reread)
+        if errors:
+            raise errors[0]
+        return points
+
+    def readable_manifests(
+        self, source: str | None = None, *, reread: bool = False
+    ) -> tuple[list[RecoveryPoint], list[DamageError]]:
+        """Like `manifests`, and what is wrong with those that are damaged: for what one of them must not stop."""
         if reread:
             self._manifests.clear()
         prefix = f"{MANIFESTS}{source_tag(source)}/" if source else MANIFESTS
         keys = sorted(found.key for found in self.store.list(prefix))
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
-            points = pool.map(self._manifest, keys)
-            return sorted(points, key=lambda p: (p.source, p.sequence))
+            results = list(pool.map(self._manifest, keys))
+        points = [result for result in results if isinstance(result, RecoveryPoint)]
+        errors = [result for result in results if isinstance(result, DamageError)]
+        return sorted(points, key=lambda p: (p.source, p.sequence)), errors
 
-    def _manifest(self, key: str) -> RecoveryPoint:
+    def _manifest(self, key: str) -> RecoveryPoint | DamageError:
         if key not in self._manifests:
-            self._manifests[key] = decode_manifest(key, self.store.get(key), self.info.id)
+            try:
+                self._manifests[key] = decode_manifest(key, self._get(key), self.info.id)
+            except DamageError as error:
+                return error
         return self._manifests[key]
+
+    def next_sequence(self, source: str) -> int:
+        """The first free place in the chain of a source."""
+        prefix = f"{MANIFESTS}{source_tag(source)}/"
+        taken = (found.key.removeprefix(prefix) for found in self.store.list(prefix))
+        return max((int(name) for name in taken if name.isdecimal()), default=0) + 1
 
     def manifest_location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""
@@ -139,31 +150,15 @@ class Repository:
 
     def indexes(self, *, fresh: bool = False) -> Indexes:
         """The indexes of packs that the store lists now, for reading. Kept until `fresh` is asked for."""
+        from backup_platform.repository.stored import load_indexes
+
         if fresh or self._indexes is None:
-            self._indexes = self.load_indexes()
+            self._indexes = load_indexes(self)
         return self._indexes
 
-    def load_indexes(self, *, trusted: bool = False) -> Indexes:
-        """Fresh indexes. `trusted` ones leave out packs that are damaged or about to be deleted: what a writer
-        does not store again. Otherwise a blob in a damaged pack is found only where no other pack has it.
-        """
-        from backup_platform.repository.index import BlobIndex, decode_index
-
-        listed, damaged = self.list_packs(), self.damaged()
-        refused = damaged | self.tombstoned() if trusted else set[str]()
-        contents: list[IndexedPack] = []
-        meta: list[IndexedPack] = []
-        seen: set[str] = set()
-        for found in sorted(self.store.list(INDEXES), key=lambda o: o.key):
-            for pack in decode_index(self.verified(found.key)):
-                key = object_key(META if pack.meta else PACKS, pack.pack)
-                if key in listed and key not in seen and key not in refused:
-                    (meta if pack.meta else contents).append(pack)
-                    seen.add(key)
-        result = Indexes(BlobIndex(), BlobIndex(), listed)
-        for index, packs, prefix in ((result.contents, contents, PACKS), (result.meta, meta, META)):
-            index.add(sorted(packs, key=lambda p: object_key(prefix, p.pack) in damaged))
-        return result
+    def keep_indexes(self, indexes: Indexes | None) -> None:
+        """What readers use from now on; None: what the store lists by then."""
+        self._indexes = indexes
 
     def list_packs(self) -> dict[str, int]:
         """Keys and sizes of the packs in the store."""
@@ -192,16 +187,20 @@ class Repository:
 
     def verified(self, key: str) -> Buffer:
         """An object that is named by its hash. Raises DamageError when the bytes are not those of its name."""
-        try:
-            data = self.store.get(key)
-        except NotFoundError as error:
-            raise DamageError(f"The object {key} is not in the store any more.") from error
+        data = self._get(key)
         if digest(data).hex() != key[-64:]:
             raise DamageError(
                 f"The object {key} is altered: its bytes do not have the hash of its name.",
                 hint="Restore it from a copy of the repository, or back up anew.",
             )
         return data
+
+    def _get(self, key: str) -> Buffer:
+        """An object that was written or listed. Raises DamageError when it is not there."""
+        try:
+            return self.store.get(key)
+        except NotFoundError as error:
+            raise DamageError(f"The object {key} is not in the store any more.") from error
 
     def reader(self, point: RecoveryPoint) -> RecoveryPointReader:
         from backup_platform.repository.reader import BlobReader, RecoveryPointReader
@@ -221,33 +220,49 @@ class Repository:
         data = pack.finish()
         identity, size = digest(data), len(data)
         key = object_key(META if meta else PACKS, identity)
-        self._put_named(key, data)
+        was_there = not self._put_named(key, data)
         del data
         frames = check_pack(self.verified(key))
         if frames != pack.frames:
             raise DamageError(f"The pack {key} reads back with other blobs than were written.")
+        if was_there:
+            self.unmark_damaged(key)
         return index_pack(identity, meta, frames, size)
 
-    def _put_named(self, key: str, data: Buffer) -> None:
-        """Store an object under its own hash, and mend one that is damaged."""
+    def _put_named(self, key: str, data: Buffer) -> bool:
+        """Store an object under its own hash, or mend one that is damaged; whether there was none before."""
         try:
             self.store.create(key, data)
         except ConflictError:
-            if digest(self.store.get(key)).hex() != key[-64:]:
+            try:
+                self.verified(key)
+            except DamageError:
                 self.store.replace(key, data)
+            return False
+        return True
 
     def write_index(self, packs: Sequence[IndexedPack]) -> None:
+        """Store the index of some packs and read it back. Raises DamageError or StoreError."""
         from backup_platform.repository.index import encode_index
 
         data = encode_index(packs)
-        self._put_named(object_key(INDEXES, digest(data)), data)
+        key = object_key(INDEXES, digest(data))
+        self._put_named(key, data)
+        self.verified(key)
 
     def commit(self, point: RecoveryPoint) -> RecoveryPoint:
-        """Create the manifest and read it back. Raises ConflictError when another writer took the sequence."""
+        """Create the manifest and read it back. Raises ConflictError when another writer took the sequence.
+
+        A second call with the same point succeeds, too: the store's client may repeat what was answered too late.
+        """
         complete, data = encode_manifest(point, self.info.id)
         key = manifest_key(complete.source, complete.sequence)
-        self.store.create(key, data)
-        if self._manifest(key) != complete:
+        try:
+            self.store.create(key, data)
+        except ConflictError:
+            if bytes(self._get(key)) != data:
+                raise
+        if decode_manifest(key, self._get(key), self.info.id) != complete:
             raise DamageError(f"The manifest {key} reads back different from what was written.")
         return complete
 
@@ -267,4 +282,4 @@ class Repository:
     def proof_details(self, point: str) -> list[Proof]:
         """The full verdicts of one point, oldest first. Raises DamageError."""
         keys = sorted(o.key for o in self.store.list(f"{PROOFS}{point}/"))
-        return [decode_proof(key, self.store.get(key)) for key in keys]
+        return [decode_proof(key, self._get(key)) for key in keys]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,17 @@ from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRe
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.blobs import BlobWriter, Workers
 from backup_platform.repository.format import META, PACKS, object_key
-from backup_platform.repository.index import ABSENT, IndexedPack, index_pack
+from backup_platform.repository.index import ABSENT
 from backup_platform.repository.memory import return_large_buffers
 from backup_platform.repository.packs import check_pack
+from backup_platform.repository.reader import BlobReader
 from backup_platform.repository.recorder import PointRecorder
-from backup_platform.repository.repository import Indexes, Repository
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.stored import load_trusted
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from backup_platform.repository.previous import PreviousInventory
 
 
@@ -30,10 +34,11 @@ class Session:
 
     def __init__(self, repository: Repository, previous: RecoveryPoint | None) -> None:
         self._repository, self._previous = repository, previous
-        refused = repository.damaged() | repository.tombstoned()
-        readable = repository.indexes(fresh=True)
-        self._indexes = repository.load_indexes(trusted=True) if refused else readable
-        adopt_unindexed(repository, self._indexes)
+        self._indexes = load_trusted(repository)
+        # Readers may use them, unless something is left out that readers still need.
+        repository.keep_indexes(None if self._indexes.refused else self._indexes)
+        self._lists = BlobReader(repository.store, self._indexes.meta, meta=True)
+        self._met_damage = False
         return_large_buffers()
         self._workers = Workers()
         level = repository.level
@@ -50,12 +55,20 @@ class Session:
 
         if self._previous is None:
             return None
-        rows = self._repository.reader(self._previous).rows()
-        return PreviousInventory(rows, round(self._previous.captured_at.timestamp() * 1e9), self._present)
+        captured_ns = round(self._previous.captured_at.timestamp() * 1e9)
+        return PreviousInventory(self._rows(self._previous), captured_ns, self._present)
+
+    def _rows(self, previous: RecoveryPoint) -> Iterator[pa.Table]:
+        try:
+            yield from self._repository.reader(previous).rows()
+        except DamageError:
+            self._met_damage = True
+            raise
 
     def _present(self, blobs: Sequence[bytes], depths: Sequence[int]) -> list[bool]:
         """Per row: is every blob of its content stored? Notes the packs that hold them as used."""
-        leaves = [ids if depth == 0 else self._expand(ids, depth) for ids, depth in zip(blobs, depths, strict=True)]
+        found = [self._leaves(ids, depth) for ids, depth in zip(blobs, depths, strict=True)]
+        leaves = [ids or b"" for ids in found]
         counts = [len(ids) // 32 for ids in leaves]
         index = self._indexes.contents
         rows = index.find_all(b"".join(leaves))
@@ -64,11 +77,25 @@ class Session:
             np.cumsum([0, *counts[:-1]]) if counts else [0],
         )
         self._contents.used |= index.pack_numbers(rows[rows != ABSENT])
-        return [count == 0 or not missing for count, missing in zip(counts, present.tolist(), strict=False)]
+        return [
+            ids is not None and (count == 0 or not missing)
+            for ids, count, missing in zip(found, counts, present.tolist(), strict=False)
+        ]
 
-    def _expand(self, ids: bytes, depth: int) -> bytes:
-        assert self._previous is not None
-        return b"".join(self._repository.reader(self._previous).blob_ids(Content(ids, depth)))
+    def _leaves(self, ids: bytes, depth: int) -> bytes | None:
+        """The ids at depth 0; None when a list above them is not stored, or damaged."""
+        index = self._indexes.meta
+        for _ in range(depth):
+            rows = index.find_all(ids)
+            if (rows == ABSENT).any():
+                return None
+            self._meta.used |= index.pack_numbers(rows)
+            try:
+                ids = b"".join(self._lists.blob(identity) for identity in Content(ids).ids())
+            except DamageError:
+                self._met_damage = True
+                return None
+        return ids
 
     def finish(self) -> StreamRef:
         """Everything stored and compared, and every needed pack seen in the store's listing; the inventory.
@@ -76,24 +103,36 @@ class Session:
         Raises DamageError or a retryable RepositoryError.
         """
         inventory = self.recorder.finish()
+        if self._met_damage:
+            self._mark_damaged_metadata()
         self._check_needed()
         return inventory
 
     def _check_needed(self) -> None:
         """FORMAT.md §7, step 3 of the commit."""
-        listed, condemned = self._repository.list_packs(), self._repository.tombstoned()
+        # Tombstones first: prune deletes the packs, and then the tombstone.
+        condemned = self._repository.tombstoned()
+        listed = self._repository.list_packs()
+        for key in self._used():
+            if key in condemned or key not in listed:
+                raise _refusal(key, "is being deleted or lost")
+
+    def _mark_damaged_metadata(self) -> None:
+        """Damage was met in the previous point's metadata: this point must not need the same packs."""
+        for key in sorted(key for key in self._used() if key.startswith(META)):
+            try:
+                check_pack(self._repository.verified(key))
+            except DamageError as error:
+                self._repository.mark_damaged(key, error.message)
+                raise _refusal(key, "is damaged") from error
+
+    def _used(self) -> Iterator[str]:
+        """Keys of the packs that the recovery point needs."""
         for prefix, writer, index in (
             (PACKS, self._contents, self._indexes.contents),
             (META, self._meta, self._indexes.meta),
         ):
-            for number in writer.used:
-                key = object_key(prefix, index.packs[number])
-                if key in condemned or key not in listed:
-                    raise RepositoryError(
-                        f"The pack {key}, which this recovery point needs, is being deleted or lost.",
-                        hint="Run the backup again: it stores what is missing.",
-                        retryable=True,
-                    )
+            yield from (object_key(prefix, index.packs[number]) for number in writer.used)
 
     @property
     def stats(self) -> Stats:
@@ -112,25 +151,13 @@ class Session:
     ) -> None:
         self._workers.close()
         self.recorder.close()
+        if self._indexes.refused:
+            self._repository.keep_indexes(None)
 
 
-def adopt_unindexed(repository: Repository, indexes: Indexes) -> int:
-    """Verify and index the packs that an interrupted writer left, so that their blobs are used; their number."""
-    known = {object_key(PACKS, pack) for pack in indexes.contents.packs}
-    known |= {object_key(META, pack) for pack in indexes.meta.packs}
-    unknown = indexes.listed.keys() - known - repository.tombstoned() - repository.damaged()
-    adopted = [found for key in sorted(unknown) if (found := _read_pack(repository, key)) is not None]
-    if adopted:
-        repository.write_index(adopted)
-        indexes.contents.add(p for p in adopted if not p.meta)
-        indexes.meta.add(p for p in adopted if p.meta)
-    return len(adopted)
-
-
-def _read_pack(repository: Repository, key: str) -> IndexedPack | None:
-    try:
-        frames = check_pack(repository.verified(key))
-    except DamageError:
-        # Not usable, and no recovery point refers to it: verify reports it.
-        return None
-    return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
+def _refusal(key: str, state: str) -> RepositoryError:
+    return RepositoryError(
+        f"The pack {key}, which this recovery point needs, {state}.",
+        hint="Run the backup again: it stores what is missing.",
+        retryable=True,
+    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryMissingError, StoreError
@@ -40,10 +43,19 @@ class ObjectStore:
             return memoryview(self._backend.get(key).bytes())
 
     def get_range(self, key: str, start: int, length: int) -> Buffer:
-        with self._translated("read", key):
-            data = memoryview(self._backend.get_range(key, start=start, length=length))
+        if not length:  # no backend takes an empty range
+            return b""
+        try:
+            with self._translated("read", key):
+                data = memoryview(self._backend.get_range(key, start=start, length=length))
+        except StoreError as error:
+            # Backends report a range that begins behind the end like any other failure.
+            size = self.head(key).size
+            if size < start + length:
+                raise _cut_short(key, size, start + length) from error
+            raise
         if len(data) != length:
-            raise DamageError(f"The object {key} is cut short: {len(data)} bytes instead of {length} at {start}.")
+            raise _cut_short(key, start + len(data), start + length)
         return data
 
     def get_tail(self, key: str, length: int) -> Buffer:
@@ -74,19 +86,31 @@ class ObjectStore:
 
         try:
             yield
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
+        except (FileExistsError, exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise ConflictError(f"The object {key} exists already in {self._location}.") from error
         except (FileNotFoundError, exceptions.NotFoundError) as error:
+            if verb == "write":
+                raise StoreError(
+                    f"The store {self._location} could not write {key}: its directory or bucket is gone.",
+                    hint="Mount the disk that holds it, or create it.",
+                ) from error
             raise NotFoundError(f"There is no object {key} in {self._location}.") from error
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        except (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise StoreError(
                 f"The store {self._location} refused to {verb} {key}.",
                 hint="Check the permissions of the directory, or the credentials and their policy.",
             ) from error
         except (exceptions.BaseError, OSError) as error:
+            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
             raise StoreError(
-                f"The store {self._location} could not {verb} {key}: {_reason(error)}.", retryable=True
+                f"The store {self._location} could not {verb} {key}: {_reason(error)}.",
+                hint="Make room on its disk." if full else "",
+                retryable=not full,
             ) from error
+
+
+def _cut_short(key: str, size: int, needed: int) -> DamageError:
+    return DamageError(f"The object {key} is cut short: it has {size} bytes and not {needed} or more.")
 
 
 def _reason(error: BaseException) -> str:
@@ -95,33 +119,59 @@ def _reason(error: BaseException) -> str:
 
 
 class DirectoryStore(ObjectStore):
-    """A local directory, durable: an object is on the disk before `create` returns."""
+    """A local directory, durable: an object is on the disk before `create` returns.
+
+    Its bytes are there before its name: a power cut leaves no name without its bytes. What is written is for the
+    owner's eyes only.
+    """
 
     def __init__(self, path: str) -> None:
         from obstore.store import LocalStore
 
         self._root = self._location = os.path.abspath(path)
-        # Only its owner may look into it: object files are created readable by all.
         with self._translated("open", self._root):
             os.makedirs(self._root, mode=0o700, exist_ok=True)
             super().__init__(LocalStore(self._root), self._root)
 
     def create(self, key: str, data: Buffer) -> None:
-        super().create(key, data)
-        self._sync(key)
+        self._place(key, data, os.link)
 
     def replace(self, key: str, data: Buffer) -> None:
-        super().replace(key, data)
-        self._sync(key)
+        self._place(key, data, os.replace)
 
-    def _sync(self, key: str) -> None:
-        """obstore renames into place without fsync: a power cut could leave a name without its bytes."""
+    def _place(self, key: str, data: Buffer, publish: Callable[[str, str], None]) -> None:
         path = os.path.join(self._root, key)
+        folder = os.path.dirname(path)
+        # Listings leave out names of this shape; a writer that dies leaves one.
+        draft = f"{path}#{secrets.randbelow(10**12)}"
         with self._translated("write", key):
-            _fsync(path)
-            while path != self._root:
-                path = os.path.dirname(path)
-                _fsync(path)
+            self._make(folder)
+            try:
+                _write(draft, data)
+                publish(draft, path)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(draft)
+            _fsync(folder)
+
+    def _make(self, folder: str) -> None:
+        """Durably, below the root only: a root that is gone is a disk that is not mounted any more."""
+        if folder == self._root or os.path.isdir(folder):
+            return
+        parent = os.path.dirname(folder)
+        self._make(parent)
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        _fsync(parent)
+
+
+def _write(path: str, data: Buffer) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb", buffering=0) as file:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]
+        os.fsync(descriptor)
 
 
 def _fsync(path: str) -> None:
@@ -137,6 +187,8 @@ def open_store(location: str, *, create: bool = False) -> ObjectStore:
 
     Raises RepositoryMissingError for a directory that is not there, StoreError for a URL that cannot be used.
     """
+    if location.startswith("file://"):
+        location = unquote(urlsplit(location).path)
     if "://" in location:
         return _open_url(location)
     if not create and not os.path.isdir(location):

@@ -6,21 +6,23 @@ clock starts two days ago and passes the machine's in no test.
 
 from __future__ import annotations
 
+import ctypes
+import json
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
-import yaml
 
 from backup_platform.app import App
 from backup_platform.domain.ports import Notifier
-from backup_platform.errors import BackupError
+from backup_platform.errors import BackupError, ConflictError
 from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.translator import BackupTranslator
 
@@ -103,12 +105,13 @@ class World:
     def load(self, *, init: bool = True) -> World:
         """Write the plan, and make definitions of it anew; with a repository, unless told otherwise."""
         path = self.root / "backup.yaml"
-        path.write_text(yaml.safe_dump(self.plan))
+        path.write_text(json.dumps(self.plan))  # which is YAML, with every string quoted
         self.app = FaultyApp.load(str(path), clock=self.clock)
         assert isinstance(self.app, FaultyApp)
         self.app.channel, self.app.faults = self.channel, []
         if init:
-            self.app.ensure_repository()
+            with suppress(ConflictError):
+                self.app.init()
         self.translator = BackupTranslator(self.app)
         self.definitions = build_definitions(self.translator)
         self.repository = self.definitions.get_repository_def()
@@ -194,3 +197,20 @@ def unloaded(tmp_path: Path, instance: dg.DagsterInstance) -> World:
 @pytest.fixture
 def world(unloaded: World) -> World:
     return unloaded.load()
+
+
+@contextmanager
+def bound_by_modes() -> Iterator[None]:
+    """Root reads every file; without these capabilities of its thread, it is bound by modes as others are."""
+    cap_dac_override, cap_dac_read_search = 1, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+    before, without = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
+    for data in (before, without):
+        assert libc.capget(header, data) == 0
+    without[0] &= ~(1 << cap_dac_override | 1 << cap_dac_read_search)
+    assert libc.capset(header, without) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, before) == 0

@@ -129,20 +129,27 @@ def content_size(entry: Entry) -> int:
     return entry.stat.size if entry.extents is None else sum(length for _, length in entry.extents)
 
 
-def write_checked(fd: int, entry: Entry, offset: int, data: bytes) -> None:
-    """Write a piece and read it back. Raises TargetError when it is not the same."""
+def write_content(fd: int, entry: Entry, offset: int, data: bytes) -> None:
+    """Write a piece of the content where it belongs. Raises TargetError when it reads back different."""
+    if entry.extents is None:
+        write_checked(fd, entry, offset, data)
+        return
     start = 0
     for position, length in spread(entry, offset, len(data)):
-        part = data if length == len(data) else data[start : start + length]
+        write_checked(fd, entry, position, data[start : start + length])
         start += length
-        written = 0
-        while written < length:
-            written += os.pwrite(fd, part[written:] if written else part, position + written)
-        if os.pread(fd, length, position) != part:
-            raise TargetError(
-                f"{printable(entry.stat.path)} reads back different from what was written.",
-                hint="Distrust the target's disk and memory.",
-            )
+
+
+def write_checked(fd: int, entry: Entry, position: int, data: bytes) -> None:
+    length = len(data)
+    written = os.pwrite(fd, data, position)
+    while written < length:
+        written += os.pwrite(fd, memoryview(data)[written:], position + written)
+    if os.pread(fd, length, position) != data:
+        raise TargetError(
+            f"{printable(entry.stat.path)} reads back different from what was written.",
+            hint="Distrust the target's disk and memory.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +170,7 @@ class SmallFile:
                 if self.entry.extents is not None:
                     os.ftruncate(fd, stat.size)
                 if data:
-                    write_checked(fd, self.entry, 0, bytes(data))
+                    write_content(fd, self.entry, 0, bytes(data))
                 self.maker.metadata.complete_new(fd, self.entry)
                 self.maker.publish(fd, temp, dir_fd, name, replace=self.replace)
             finally:
@@ -183,7 +190,7 @@ class LargeFile:
 
     def take(self, offset: int, data: memoryview) -> None:
         try:
-            write_checked(self._open(), self.entry, offset, bytes(data))
+            write_content(self._open(), self.entry, offset, bytes(data))
         except OSError as error:
             raise refused(self.entry.stat.path, error) from error
         with self._lock:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from backup_platform.errors import DamageError, TargetError
-from backup_platform.sources.files.paths import ROOT, STEP_FLAGS, printable, split
+from backup_platform.sources.files.paths import ROOT, STEP_FLAGS, printable
 
 KEPT_OPEN = 64  # directories of each thread
 
@@ -54,6 +53,38 @@ class Directories:
             os.close(self._open.popitem()[1])
 
 
+class Place:
+    """Where a path is, while it is used. Errors of the file system meanwhile become TargetError.
+
+    Written out, because a generator's context manager would cost as much as a system call, for each file.
+    """
+
+    __slots__ = ("_directories", "_idle", "_path")
+
+    def __init__(self, idle: list[Directories], root_fd: int, path: bytes) -> None:
+        # Appending to and popping from a list are atomic.
+        try:
+            self._directories = idle.pop()
+        except IndexError:
+            self._directories = Directories(root_fd)
+        self._idle, self._path = idle, path
+
+    def __enter__(self) -> tuple[int, bytes]:
+        directory, _, name = self._path.rpartition(b"/")
+        try:
+            return self._directories.get(directory), name
+        except OSError as error:
+            self._idle.append(self._directories)
+            raise refused(self._path, error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._idle.append(self._directories)
+        if isinstance(error, OSError):
+            raise refused(self._path, error) from error
+
+
 class Target:
     """An open target directory. Safe to use from several threads."""
 
@@ -67,18 +98,9 @@ class Target:
             self._idle.pop().forget()
         os.close(self.fd)
 
-    @contextmanager
-    def place(self, path: bytes) -> Iterator[tuple[int, bytes]]:
-        """The directory's descriptor and the name in it. Errors of the file system become TargetError."""
-        directory, name = split(path)
-        # Appending to and popping from a list are atomic.
-        directories = self._idle.pop() if self._idle else Directories(self.fd)
-        try:
-            yield directories.get(directory), name
-        except OSError as error:
-            raise refused(path, error) from error
-        finally:
-            self._idle.append(directories)
+    def place(self, path: bytes) -> Place:
+        """For `with`: the descriptor of the path's directory, and the name in it."""
+        return Place(self._idle, self.fd, path)
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """None when there is nothing, also when a parent is no directory."""
@@ -111,7 +133,6 @@ def refused(path: bytes, error: OSError) -> TargetError:
 
 def check_path(path: bytes) -> None:
     """Raises DamageError for a path that would lead out of the target."""
-    if path == ROOT:
-        return
-    if b"\0" in path or any(name in (b"", b".", b"..") for name in path.split(b"/")):
+    parts = b"/" + path + b"/"
+    if b"//" in parts or b"/../" in parts or b"\0" in path or (b"/./" in parts and path != ROOT):
         raise DamageError(f"The inventory holds the path {printable(path)!r}, which leads outside.")

@@ -1,0 +1,192 @@
+"""From a YAML file to a plan, or to one error that lists every mistake with its line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from backup_platform.errors import PlanError
+from backup_platform.plan.document import Document, Path, Problem, read_document
+from backup_platform.plan.model import CONFLICT, KeepPlan, Plan, RepositoryPlan, SourcePlan, conflicts
+from backup_platform.plan.references import reference_problem
+from backup_platform.plan.values import suggest
+
+EXAMPLE = """\
+repository: {path: /var/backups/main}
+sources:
+  uploads: {files: /srv/uploads, every: day}
+"""
+
+
+def load_plan(path: str) -> Plan:
+    """Raises PlanError for a file that cannot be read and for everything that is wrong in it."""
+    return parse_plan(_read(path), path)
+
+
+def parse_plan(text: str, path: str) -> Plan:
+    """The plan in a text; `path` names it in errors and is where relative paths start."""
+    document = read_document(text)
+    plan: Plan | None = None
+    problems = list(document.problems)
+    if isinstance(document.data, dict):
+        plan, found = _validate(document, os.path.dirname(os.path.abspath(path)))
+        problems += found
+    elif not problems:
+        problems.append(Problem(1, _not_a_mapping(document.data)))
+    if plan is None or problems:
+        raise PlanError(_listed(problems, path))
+    return plan
+
+
+def _listed(problems: list[Problem], path: str) -> str:
+    inside = os.path.abspath(path).startswith(os.path.join(os.getcwd(), ""))
+    shown = os.path.relpath(path) if inside else path
+    in_order = sorted(problems, key=lambda problem: problem.line)
+    return "\n".join(dict.fromkeys(f"{shown}:{problem.line}: {problem.message}" for problem in in_order))
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise PlanError(f"{path}: there is no plan", hint=f"Write one, such as:\n\n{EXAMPLE}") from None
+    except UnicodeDecodeError:
+        raise PlanError(f"{path}:1: not UTF-8 text") from None
+    except OSError as error:
+        raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _not_a_mapping(data: object) -> str:
+    what = "the plan is empty" if data is None else "the plan must be keys and values"
+    return f"{what}: it starts with `repository:` and `sources:`"
+
+
+def _validate(document: Document, base: str) -> tuple[Plan | None, list[Problem]]:
+    assert isinstance(document.data, dict)
+    problems = [*_reference_problems(document, document.data, ()), *_source_conflicts(document)]
+    try:
+        return Plan.from_mapping(document.data, base=base), problems
+    except ValidationError as error:
+        return None, problems + [
+            _problem(document, each)
+            for each in error.errors(include_url=False)
+            if each["type"] != CONFLICT and each["loc"] not in document.broken
+        ]
+
+
+def _reference_problems(document: Document, value: object, path: Path) -> Iterator[Problem]:
+    if isinstance(value, str) and (problem := reference_problem(value)):
+        yield Problem(document.line(path), f"{_dotted(path)}: {problem}")
+    items: Any = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, item in items:
+        yield from _reference_problems(document, item, (*path, key))
+
+
+def _source_conflicts(document: Document) -> Iterator[Problem]:
+    assert isinstance(document.data, dict)
+    sources = document.data.get("sources")
+    for name, source in sources.items() if isinstance(sources, dict) else ():
+        for key, message in conflicts(source) if isinstance(source, dict) else ():
+            path: Path = ("sources", name, key) if key else ("sources", name)
+            yield Problem(document.line(path), f"{_dotted(('sources', name))}: {message}")
+
+
+def _problem(document: Document, error: ErrorDetails) -> Problem:
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    where = path[:-1] if error["type"] in ("missing", "extra_forbidden") else path
+    message = _message(error, path)
+    return Problem(document.line(path), f"{_dotted(where)}: {message}" if where else message)
+
+
+def _dotted(path: Path) -> str:
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+def _message(error: ErrorDetails, path: Path) -> str:
+    """What is wrong, for people. Shows a value only where a secret cannot be."""
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        known = list(_model_at(path).model_fields)
+        return f'unknown key "{path[-1]}"{suggest(str(path[-1]), known) or "; known are " + ", ".join(known)}'
+    if kind == "missing":
+        return _missing(path)
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if error["input"] is None:
+        return "is empty: write a value or leave the key out"
+    return _TYPES.get(kind, _other)(error)
+
+
+def _missing(path: Path) -> str:
+    examples = {
+        "repository": "write where recovery points go, as in `repository: {path: /var/backups/main}`",
+        (
+            "sources",
+        ): "there are no sources; write at least one, as in `sources: {uploads: {files: /srv, every: day}}`",
+    }
+    example = examples.get(".".join(map(str, path)))
+    return f"the key `{path[-1]}` is missing" + (f": {example}" if example else "")
+
+
+def _model_at(path: Path) -> type[BaseModel]:
+    if path[0] == "repository" and len(path) > 1:
+        return RepositoryPlan
+    if path[0] == "sources" and len(path) > 2:
+        return KeepPlan if path[2] == "keep" and len(path) > 3 else SourcePlan
+    return Plan
+
+
+def _text_type(error: ErrorDetails) -> str:
+    value = error["input"]
+    if isinstance(value, bool | int | date):
+        shown = str(value).lower() if isinstance(value, bool) else value
+        return f'must be text: put it in quotes, as in "{shown}"'
+    return "must be text" if not isinstance(value, str) else _other(error)
+
+
+def _literal(error: ErrorDetails) -> str:
+    known = [word.strip("'") for word in error["ctx"]["expected"].replace(" or ", ", ").split(", ")]
+    return f'"{error["input"]}" is not one of {", ".join(known)}{suggest(str(error["input"]), known)}'
+
+
+def _bound(error: ErrorDetails) -> str:
+    limits: Mapping[str, object] = error["ctx"]
+    least, most = limits.get("ge"), limits.get("le")
+    return f"must be at least {least}" if least is not None else f"must be at most {most}"
+
+
+def _other(error: ErrorDetails) -> str:
+    return error["msg"][0].lower() + error["msg"][1:]
+
+
+def _too_short(error: ErrorDetails) -> str:
+    return "is empty: write at least one"
+
+
+_Describe = Callable[[ErrorDetails], str]
+_TYPES: dict[str, _Describe] = {
+    "string_type": _text_type,
+    "literal_error": _literal,
+    "greater_than_equal": _bound,
+    "less_than_equal": _bound,
+    "too_short": _too_short,
+    "string_too_short": _too_short,
+    "int_type": lambda error: "must be a whole number, without quotes",
+    "bool_type": lambda error: "must be true or false",
+    "bool_parsing": lambda error: "must be true or false",
+    "list_type": lambda error: 'must be a list, as in ["a", "b"]',
+    "dict_type": lambda error: "must be keys and values",
+    "model_type": lambda error: "must be keys and values",
+    "model_attributes_type": lambda error: "must be keys and values",
+}

@@ -1,0 +1,106 @@
+"""What is stored, and where: a repository's indexes put together (FORMAT.md §5).
+
+An index is derived from its packs, so that a lost or damaged one hides nothing: readers then use the packs' own tables,
+and the next writer verifies and indexes those packs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository.format import INDEXES, META, PACKS, object_key
+from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack
+from backup_platform.repository.packs import check_pack, decode_table, table_length
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+TABLE_GUESS = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Blobs of contents and of metadata, in packs that the store lists (sizes by key).
+
+    `refused` are packs that a writer does not build on: damaged, or about to be deleted. `unindexed` are packs that no
+    readable index names; their blobs are known from the packs' own tables.
+    """
+
+    contents: BlobIndex
+    meta: BlobIndex
+    listed: dict[str, int]
+    refused: frozenset[str] = frozenset()
+    unindexed: frozenset[str] = frozenset()
+
+    def add(self, packs: Iterable[IndexedPack]) -> None:
+        found = list(packs)
+        self.contents.add(p for p in found if not p.meta)
+        self.meta.add(p for p in found if p.meta)
+
+
+def load_indexes(repository: Repository) -> Indexes:
+    """For reading: a blob in a damaged pack, or in one that is not indexed, is found only where no other has it."""
+    damaged = repository.damaged()
+    listed = repository.list_packs()
+    packs = _indexed(repository, listed)
+    unindexed = listed.keys() - packs.keys()
+    packs |= {key: pack for key in sorted(unindexed) if (pack := _by_its_table(repository, key)) is not None}
+    result = Indexes(BlobIndex(), BlobIndex(), listed, unindexed=frozenset(unindexed))
+    result.add(packs[key] for key in sorted(packs, key=lambda key: (key in damaged, key in unindexed)))
+    return result
+
+
+def load_trusted(repository: Repository) -> Indexes:
+    """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed."""
+    # Before the packs are listed: prune deletes these first.
+    refused = repository.damaged() | repository.tombstoned()
+    listed = repository.list_packs()
+    packs = _indexed(repository, listed)
+    adopted = list(_sound(repository, listed.keys() - packs.keys() - refused))
+    if adopted:
+        repository.write_index(adopted)
+    result = Indexes(BlobIndex(), BlobIndex(), listed, refused=frozenset(refused))
+    result.add([*(pack for key, pack in packs.items() if key not in refused), *adopted])
+    return result
+
+
+def pack_key(pack: IndexedPack) -> str:
+    return object_key(META if pack.meta else PACKS, pack.pack)
+
+
+def _indexed(repository: Repository, listed: dict[str, int]) -> dict[str, IndexedPack]:
+    """The listed packs that a readable index names."""
+    packs: dict[str, IndexedPack] = {}
+    for found in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
+        try:
+            named = list(decode_index(repository.verified(found.key)))
+        except DamageError:
+            continue  # its packs are found by their tables
+        for pack in named:
+            if (key := pack_key(pack)) in listed:
+                packs.setdefault(key, pack)
+    return packs
+
+
+def _by_its_table(repository: Repository, key: str) -> IndexedPack | None:
+    store = repository.store
+    try:
+        tail = store.get_tail(key, TABLE_GUESS)
+        length = table_length(tail)
+        table = tail[-length:] if length <= len(tail) else store.get_tail(key, length)
+        return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), decode_table(table))
+    except (DamageError, NotFoundError):
+        return None
+
+
+def _sound(repository: Repository, keys: Iterable[str]) -> Iterator[IndexedPack]:
+    """Those of some packs that are what their names say. Others are not used, and verify reports them if needed."""
+    for key in sorted(keys):
+        try:
+            frames = check_pack(repository.verified(key))
+        except DamageError:
+            continue
+        yield index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
