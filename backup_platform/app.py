@@ -76,7 +76,7 @@ class App:
         from backup_platform.wiring import make_source
 
         plan = self._source_plan(name)
-        return make_source(name, plan, self.plan.path(plan.location), self.clock)
+        return make_source(name, plan, self.plan.path(plan.location), self._location, self.clock)
 
     def _source_plan(self, name: str) -> SourcePlan:
         if name not in self.plan.sources:
@@ -95,9 +95,10 @@ class App:
         """When windows start: the plan's `since`, else when the repository was created."""
         if self.plan.since:
             return self.plan.since
-        from backup_platform.wiring import remembered_creation
+        from backup_platform.wiring import remembered_creation, state_directory
 
-        return remembered_creation(self.plan_path, self._location, self.clock)
+        state = self.plan.path(self.plan.state) if self.plan.state else state_directory()
+        return remembered_creation(self.plan_path, self._location, state, self.clock)
 
     # Recovery points
 

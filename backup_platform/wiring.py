@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from backup_platform.plan import SourcePlan
 
 
-def make_source(name: str, plan: SourcePlan, location: str, clock: Clock) -> Source:
-    """The source that a part of the plan describes, at its resolved location. Touches nothing."""
+def make_source(name: str, plan: SourcePlan, location: str, repository: str, clock: Clock) -> Source:
+    """The source that a part of the plan describes, at its resolved location. Touches nothing.
+
+    A repository inside a tree would back itself up, and grow with every window: it is excluded.
+    """
     if plan.kind == "sqlite":
         from backup_platform.sources.sqlite import SqliteSource
 
@@ -29,18 +32,25 @@ def make_source(name: str, plan: SourcePlan, location: str, clock: Clock) -> Sou
         name,
         location,
         clock,
-        exclude=tuple(plan.exclude),
+        exclude=(*plan.exclude, *_own(location, repository)),
         one_file_system=plan.one_file_system,
         exclude_caches=plan.exclude_caches,
         follow_symlinks=plan.follow_symlinks,
     )
 
 
-def remembered_creation(plan_path: str, location: str, clock: Clock) -> datetime:
+def _own(root: str, repository: str) -> Iterator[str]:
+    """The gitignore pattern of a repository below `root`, if it is there."""
+    inside = os.path.relpath(os.path.realpath(repository), os.path.realpath(root)) if "://" not in repository else ".."
+    if inside.split(os.sep)[0] != os.pardir:
+        yield "/" + "".join(f"\\{c}" if c in "\\*?[]!# " else c for c in inside) + "/"
+
+
+def remembered_creation(plan_path: str, location: str, state: str, clock: Clock) -> datetime:
     """When the repository was created; of a remote one it is remembered, so that it is known while that is away.
     The current instant when it was never seen.
     """
-    note = os.path.join(state_directory(), hashlib.sha256(f"{plan_path}\n{location}".encode()).hexdigest()[:32])
+    note = os.path.join(state, hashlib.sha256(f"{plan_path}\n{location}".encode()).hexdigest()[:32])
     if "://" in location:
         with suppress(OSError, ValueError), open(note, encoding="ascii") as file:
             return datetime.fromisoformat(file.read())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,10 +9,10 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN, print_problems
 from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.standing import Standing, State, standing
 from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.values import value_lines
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 
 if TYPE_CHECKING:
@@ -118,13 +117,14 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
 
 def _print_point(out: Output, point: RecoveryPoint, judged: Standing) -> None:
     window, zone, stats = point.window, point.timezone, point.stats
-    start, end = (formats.instant_full(each, zone) for each in (window.start, window.end))
     predecessor = f", after {point.predecessor[:ID_SHOWN]}" if point.predecessor else ""
     fields = {
         "point": point.id,
         "state": out.paint(state_text(point, judged), _STYLES[judged.state]),
         "source": f"{point.source} ({point.kind})",
-        "window": f"{window.key}, from {start} to {end} ({zone})",
+        "window": f"{window.key} ({zone})",
+        "starts": formats.instant_full(window.start, zone),
+        "ends": formats.instant_full(window.end, zone),
         "captured": formats.instant_full(point.captured_at, zone) + _late(point),
         "committed": formats.instant_full(point.committed_at, zone),
         "sequence": f"{point.sequence}{predecessor}",
@@ -154,19 +154,8 @@ def _exact(amount: int) -> str:
 def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
     if facts:
         out.line("\nFacts, from the source itself inside the snapshot:")
-    for name, value in facts.items():
-        if isinstance(value, dict) and value:
-            out.line(f"  {one_line(name)}:")
-            for key, inner in value.items():
-                out.line(f"    {one_line(key)}: {_fact(inner)}")
-        else:
-            out.line(f"  {one_line(name)}: {_fact(value)}")
-
-
-def _fact(value: Json) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return formats.count(value)
-    return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    for line in value_lines(facts, "  "):
+        out.line(line)
 
 
 def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> None:

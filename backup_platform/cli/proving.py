@@ -12,6 +12,7 @@ from backup_platform.cli.context import session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.values import value_lines
 from backup_platform.domain.model import Json
 from backup_platform.errors import ProofError
 
@@ -107,8 +108,8 @@ def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POIN
     _print_findings(out, report.differences)
     name = f"{result.point.source}, window {result.point.window.key}, point {result.point.id[:ID_SHOWN]}"
     out.line(f"{verdict(out, proof.passed)}: {name}, in {formats.duration(proof.duration_s)}")
-    for what, amount in report.compared.items():
-        out.line(f"  compared {one_line(what)}: {one_line(str(amount))}")
+    for line in value_lines({"compared": dict(report.compared)}, "  "):
+        out.line(line)
     if result.point.incomplete:
         out.line("  It is incomplete: the drill proves what it holds, not what is missing from it.")
     return 0 if proof.passed else ProofError.exit_code

@@ -207,7 +207,7 @@ def _packs(table: pa.Table) -> Iterator[IndexedPack]:
     for name in NUMBERS:
         rows[name] = _values(table.column(name), "<u4")
     packs = _values(table.column("pack"), "<u8", 4).reshape(-1, 4)
-    meta = _values(table.column("meta").cast("uint8"), "u1")
+    meta = _bits(table.column("meta"))
     starts = np.flatnonzero(np.concatenate(([True], (packs[1:] != packs[:-1]).any(axis=1)))) if len(rows) else []
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         yield IndexedPack(packs[start].tobytes(), bool(meta[start]), rows[start:end])
@@ -220,3 +220,11 @@ def _values(column: pa.ChunkedArray, dtype: str, per_row: int = 1) -> NDArray[An
         for chunk in column.chunks
     ]
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _bits(column: pa.ChunkedArray) -> NDArray[Any]:
+    parts = [
+        np.unpackbits(np.frombuffer(chunk.buffers()[1], "u1"), bitorder="little")[chunk.offset :][: len(chunk)]
+        for chunk in column.chunks
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, "u1")

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from backup_platform.domain.model import Entry, Stat
 from backup_platform.errors import DamageError
@@ -18,6 +17,7 @@ from backup_platform.repository.inventory import SCHEMA
 
 # A file changed within a clock tick of its capture can change again with the same time stamps.
 SETTLED_NS = 1_000_000_000
+MOST_RUNS = 256
 COMPARED = (("size", "<u8"), ("mtime_ns", "<i8"), ("ctime_ns", "<i8"), ("inode", "<u8"))
 PresentBlobs = Callable[[Sequence[bytes], Sequence[int]], Sequence[bool]]
 
@@ -106,8 +106,17 @@ class PreviousInventory:
                 if item.path not in self._matched:
                     raise ValueError(f"a bare Stat stands for a row that reuse said yes to, not for {item.path!r}")
                 rows.append(self._matched[item.path])
-        order = pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.array(rows, "<i8").tobytes())])
-        return pc.take(pa.concat_tables([self._window, new]).combine_chunks(), order)
+        return _pick(pa.concat_tables([self._window, new]).combine_chunks(), np.array(rows, "<i8"))
+
+
+def _pick(table: pa.Table, rows: Any) -> pa.Table:
+    """Rows by number. A few runs are sliced: that copies nothing, and does not import pyarrow.compute."""
+    starts = np.flatnonzero(np.diff(rows, prepend=rows[0] - 2) != 1)
+    if len(starts) > MOST_RUNS:
+        return table.take(pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows.tobytes())]))
+    ends = [*starts[1:].tolist(), len(rows)]
+    runs = zip(starts.tolist(), ends, strict=True)
+    return pa.concat_tables([table.slice(int(rows[start]), end - start) for start, end in runs])
 
 
 def _order(path: bytes) -> bytes:

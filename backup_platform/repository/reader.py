@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +30,7 @@ RUN_BYTES = 2 << 20
 GAP_BYTES = 64 << 10
 SPOOLED = 32 << 20
 SLICE = 1 << 14
+LOCATED = 1 << 12
 
 
 class BlobReader:
@@ -41,9 +43,10 @@ class BlobReader:
         self._local = threading.local()
         self._lock = threading.Lock()
 
-    def blob(self, identity: bytes) -> memoryview:
-        """The plain bytes of one blob. Raises DamageError."""
-        return self._part(self._index.locate_all(identity)[0], identity)
+    def blobs(self, ids: Sequence[bytes]) -> Iterator[memoryview]:
+        """The plain bytes of blobs, in order. Raises DamageError."""
+        for identity, place in zip(ids, self._index.locate_all(b"".join(ids)), strict=True):
+            yield self._part(place, identity)
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
         blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
@@ -150,8 +153,8 @@ class RecoveryPointReader:
         from backup_platform.repository.inventory import read_rows
 
         with SpooledTemporaryFile(max_size=SPOOLED) as file:
-            for identity in self.blob_ids(self.point.inventory.content):
-                file.write(self._meta.blob(identity))
+            for blob in self._meta.blobs(list(self.blob_ids(self.point.inventory.content))):
+                file.write(blob)
             if file.tell() != self.point.inventory.size:
                 raise DamageError(f"The inventory of {self.point.id[:12]} has not the size its manifest says.")
             yield from read_rows(file)
@@ -167,11 +170,12 @@ class RecoveryPointReader:
             yield from content.ids()
             return
         for identity in self.blob_ids(Content(content.blobs, content.depth - 1)):
-            yield from Content(bytes(self._meta.blob(identity))).ids()
+            yield from Content(bytes(next(self._meta.blobs([identity])))).ids()
 
     def read(self, content: Content) -> Iterator[Buffer]:
-        for identity in self.blob_ids(content):
-            yield self._contents.blob(identity)
+        ids = self.blob_ids(content)
+        while part := list(islice(ids, LOCATED)):
+            yield from self._contents.blobs(part)
 
     def scatter(
         self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]

@@ -1,4 +1,4 @@
-"""A plan with real sources, a real repository and a real Dagster instance; only the clock is ours.
+"""A plan with real sources, a real repository and a Dagster instance; only the clock is ours.
 
 Dagster takes the current time from the machine and refuses partitions of the future, so that the tests'
 clock starts two days ago and passes the machine's in no test.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -171,27 +170,24 @@ class World:
         return event.step_failure_data
 
 
-@pytest.fixture(scope="session")
-def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a Dagster instance: making its tables takes longer than most tests."""
-    home = tmp_path_factory.mktemp("dagster")
-    with dg.DagsterInstance.local_temp(str(home)) as instance:
-        instance.get_runs()
-    return home
-
-
-@pytest.fixture
-def instance(tmp_path: Path, empty_instance: Path) -> Iterator[dg.DagsterInstance]:
-    shutil.copytree(empty_instance, tmp_path / "dagster")
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        yield instance
-
-
-@pytest.fixture
-def unloaded(tmp_path: Path, instance: dg.DagsterInstance) -> World:
-    """For tests that change the plan before they load it."""
+def fresh_world(tmp_path: Path, instance: dg.DagsterInstance) -> World:
     (tmp_path / "world").mkdir()
     return World(tmp_path / "world", instance)
+
+
+@pytest.fixture
+def unloaded(tmp_path: Path) -> Iterator[World]:
+    """For tests that change the plan before they load it. The instance keeps its records in memory."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield fresh_world(tmp_path, instance)
+
+
+@pytest.fixture
+def world_on_disk(tmp_path: Path) -> Iterator[World]:
+    """With the storage of a new DAGSTER_HOME: a run takes four times as long as one in memory."""
+    (tmp_path / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
+        yield fresh_world(tmp_path, instance).load()
 
 
 @pytest.fixture

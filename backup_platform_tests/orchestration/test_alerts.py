@@ -36,6 +36,16 @@ def tick(world: World) -> Any:
     return result
 
 
+def test_alerts_come_from_the_storage_of_a_new_instance_too(world_on_disk: World) -> None:
+    """There, each run has a database of its own."""
+    world_on_disk.cursor = world_on_disk.sensor(NAME).cursor
+    world_on_disk.app.faults = [gone()]
+    world_on_disk.launch("uploads")
+    world_on_disk.launch("shop")
+    tick(world_on_disk)
+    assert titles(world_on_disk) == ["uploads: backup failed"]
+
+
 def test_what_happened_before_the_first_evaluation_is_not_news(world: World) -> None:
     world.app.faults = [gone()]
     world.launch("uploads")

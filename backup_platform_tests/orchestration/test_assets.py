@@ -26,7 +26,8 @@ def resolved(world: World, source: str, check: str, window: str | None) -> str:
     return asyncio.run(newest.resolve_status(LoadingContextForTest(world.instance))).value
 
 
-def test_a_window_becomes_a_materialised_partition_with_all_checks_passed(world: World) -> None:
+def test_a_window_becomes_a_materialised_partition_with_all_checks_passed(world_on_disk: World) -> None:
+    world = world_on_disk
     run = world.launch("shop")
     assert run.success
     key = world.translator.asset_key("shop")

@@ -9,6 +9,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from backup_platform.errors import SourceMissingError
 from backup_platform.orchestration import missed
@@ -104,8 +105,12 @@ def create_run(world: World, job: str, *, alone: bool = True, **options: Any) ->
 def test_what_waits_or_runs_is_not_launched(unloaded: World, job: str) -> None:
     """By the schedule or by hand: runs that were launched by hand have no tags of ours before they start."""
     world = only(unloaded, "uploads")
-    run = create_run(world, job)
-    for event in ("PIPELINE_ENQUEUED", "PIPELINE_STARTING", "PIPELINE_START"):
+    # The queue wants to know where a job is loaded from.
+    location = RegisteredCodeLocationOrigin("backup_platform")
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin(job)
+    run = create_run(world, job, status=dg.DagsterRunStatus.QUEUED, remote_job_origin=origin)
+    assert launched(world.sensor(NAME)) == []
+    for event in ("PIPELINE_STARTING", "PIPELINE_START", "PIPELINE_CANCELING"):
         world.instance.report_dagster_event(dg.DagsterEvent(event, run.job_name), run.run_id)
         assert launched(world.sensor(NAME)) == []
 

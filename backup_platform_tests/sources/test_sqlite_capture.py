@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform.domain.model import EntryKind, Json
-from backup_platform.sources.sqlite import source as sqlite_source
+from backup_platform.sources.sqlite.chunking import SMALL
 from backup_platform_tests.sources.sqlite_support import (
     CountingProgress,
     MemoryRepository,
@@ -145,8 +145,8 @@ def test_chunks_hold_whole_pages_so_that_one_changed_row_stores_little(tmp_path:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE items SET price = 0 WHERE id = 9000")
     capture(path, repository)
-    assert size > 40 * sqlite_source.CHUNK
-    assert 0 < repository.new_bytes <= 2 * sqlite_source.CHUNK
+    assert size > 40 * SMALL
+    assert 0 < repository.new_bytes <= 2 * SMALL
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])

@@ -8,6 +8,19 @@ from dataclasses import dataclass
 from backup_platform.domain.ports import Buffer
 
 
+SMALL, LARGE = 16 << 10, 64 << 10
+LARGE_DATABASE = 4 << 30
+
+
+def page_chunks(size: int) -> FixedChunks:
+    """The chunking of a database of so many bytes; every chunk begins or lies within a page.
+
+    A changed row stores its chunk again, so chunks are small: an application's inserts touch index pages all over
+    the file. But every chunk costs 68 bytes of memory in each later backup, so those of large databases are larger.
+    """
+    return FixedChunks(SMALL if size <= LARGE_DATABASE else LARGE)
+
+
 @dataclass(frozen=True, slots=True)
 class FixedChunks:
     """Cuts a stream into chunks of `size` bytes; only the last may be shorter. A `ports.Chunking`."""

@@ -14,14 +14,13 @@ from io import FileIO
 from backup_platform.domain.model import Capture, Entry, EntryKind, Json, RecoveryPoint, Stat
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder
 from backup_platform.errors import SourceError
-from backup_platform.sources.sqlite.chunking import FixedChunks
+from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill
 from backup_platform.sources.sqlite.facts import journal_mode, read_facts
 from backup_platform.sources.sqlite.failures import not_a_database, sqlite_errors
 from backup_platform.sources.sqlite.scratch import blocks, copy_pages, require_space, scratch_home
 from backup_platform.sources.sqlite.snapshot import Opening, Snapshot
 
-CHUNK = 64 * 1024  # the largest page size, and a multiple of every other
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class SqliteSource:
 
     def _store(self, copy: FileIO, row: Stat, recorder: Recorder, progress: Progress) -> None:
         with copy:
-            stream = recorder.stream(_told(blocks(copy), progress), FixedChunks(CHUNK))
+            stream = recorder.stream(_told(blocks(copy), progress), page_chunks(row.size))
         recorder.record([Entry(row, user=_user(row.uid), group=_group(row.gid), content=stream.content)])
         progress.advance(files=1)
 

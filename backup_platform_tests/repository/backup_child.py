@@ -1,0 +1,73 @@
+"""Forks a process for every backup that it is asked for, so that a test can kill it.
+
+Reads one JSON object a line: `root` of the repository, `tree` to back up, and when to kill it: `kill_at` (number of a
+store call), `kill_after` (seconds), or null. Answers with the exit status, -9 when it was killed. The modules are
+loaded before the fork: what is killed is a backup, not an interpreter that starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+
+from backup_platform.actions.backup import BackupJob
+from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.repository import inventory, packs, previous, reader, session, stored
+from backup_platform.repository.repository import Repository
+from backup_platform.sources.files import FileTreeSource, capture
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.support import Call, ScriptedStore
+
+LOADED = (inventory, previous, reader, session, stored, capture)
+SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+def main() -> None:
+    packs.PACK_TARGET = 1 << 20  # many packs, so that there are many moments between them
+    for line in sys.stdin:
+        request = json.loads(line)
+        child = os.fork()
+        if not child:
+            _exit_with(lambda: backup(request["root"], request["tree"], request["kill_at"]))
+        print(_status(child, request["kill_after"]), flush=True)
+
+
+def _status(child: int, kill_after: float | None) -> int:
+    deadline = time.monotonic() + (kill_after if kill_after is not None else 3600)
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() >= deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _exit_with(work: object) -> None:
+    try:
+        work()  # type: ignore[operator]
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def backup(root: str, tree: str, kill_at: int | None) -> None:
+    def script(call: Call) -> None:
+        if call.number == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    clock = SystemClock()
+    repository = Repository(ScriptedStore(DirectoryStore(root), script), clock)
+    schedule = WindowSchedule(CADENCES["day"], since=SINCE)
+    BackupJob(FileTreeSource("tree", tree, clock), schedule, repository, clock).run(None, force=True, progress=SILENT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""kill -9 at any moment of a backup: the repository always verifies, and the next backup uses what was stored."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.repository.packs import check_pack
+from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.support import content_of, noise, text
+
+KILLS = 50
+KILLS_A_ROUND = 5
+
+
+@dataclass
+class Backups:
+    """Runs backups in processes of their own."""
+
+    process: subprocess.Popen[str]
+
+    def run(self, root: Path, tree: Path, *, kill_at: int | None = None, kill_after: float | None = None) -> int:
+        """The exit status: 0, or -9 when the backup was killed at a store call or after some seconds."""
+        assert self.process.stdin
+        assert self.process.stdout
+        request = {"root": str(root), "tree": str(tree), "kill_at": kill_at, "kill_after": kill_after}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def backups() -> Iterator[Backups]:
+    command = [sys.executable, "-m", "backup_platform_tests.repository.backup_child"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with process:
+        yield Backups(process)
+
+
+def make_tree(tree: Path, seed: int, *, large: int, small: int) -> None:
+    """One large file that does not compress, another that does, and many small ones."""
+    shutil.rmtree(tree, ignore_errors=True)
+    (tree / "small").mkdir(parents=True)
+    (tree / "noise").write_bytes(noise(large // 3, seed))
+    (tree / "text").write_bytes(text(large * 2 // 3, seed + 1))
+    for n in range(small):
+        (tree / "small" / f"{n}").write_bytes(text(20_000, seed + 2 + n))
+
+
+def contents_of(tree: Path) -> dict[bytes, bytes]:
+    files = (path for path in tree.rglob("*") if path.is_file())
+    return {os.fsencode(path.relative_to(tree)): path.read_bytes() for path in files}
+
+
+def open_repository(root: Path) -> Repository:
+    return Repository(DirectoryStore(str(root)), SystemClock())
+
+
+def create(root: Path) -> None:
+    init_repository(DirectoryStore(str(root)), SystemClock())
+
+
+def assert_sound(root: Path) -> list[RecoveryPoint]:
+    """Every committed point verifies; every object under a name is whole, needed or not."""
+    repository = open_repository(root)
+    points = repository.manifests()
+    result = verify(repository, points, ReadShare(), SystemClock(), SILENT, record=False)
+    assert result.passed, result.findings
+    for key in repository.list_packs():
+        check_pack(repository.verified(key))
+    return points
+
+
+def stored_blobs(root: Path) -> set[bytes]:
+    repository = open_repository(root)
+    packs = [check_pack(repository.verified(key)) for key in repository.list_packs()]
+    return {identity for frames in packs for frame in frames for identity, _ in frame.blobs}
+
+
+def needed_blobs(root: Path, point: RecoveryPoint) -> dict[bytes, int]:
+    """The blobs of a point, with their lengths."""
+    repository = open_repository(root)
+    reader, indexes = repository.reader(point), repository.indexes()
+    found = {}
+    for index, batches in ((indexes.meta, reader.meta_blobs()), (indexes.contents, reader.content_blobs())):
+        for ids in batches:
+            places = index.locate_all(ids)
+            found |= {ids[32 * i : 32 * i + 32]: place.length for i, place in enumerate(places)}
+    return found
+
+
+def assert_reuses(backups: Backups, root: Path, tree: Path) -> tuple[int, int]:
+    """The next backup succeeds, and stores exactly what was not stored yet; how much it stored, of how much."""
+    before = stored_blobs(root)
+    assert backups.run(root, tree) == 0
+    point = assert_sound(root)[-1]
+    needed = needed_blobs(root, point)
+    assert point.stats.new_bytes == sum(size for blob, size in needed.items() if blob not in before)
+    assert content_of(open_repository(root), point) == contents_of(tree)
+    return point.stats.new_bytes, sum(needed.values())
+
+
+def test_killed_at_random_moments(tmp_path: Path, backups: Backups) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    tree, root = tmp_path / "tree", tmp_path / "repository"
+    make_tree(tree, seed, large=28_000_000, small=100)
+    create(root)
+    started = time.monotonic()
+    assert backups.run(root, tree) == 0
+    duration = time.monotonic() - started
+    stored, total, killed = 0, 0, 0
+    for turn in range(KILLS // KILLS_A_ROUND):
+        shutil.rmtree(root)
+        create(root)
+        make_tree(tree, seed + 1000 * turn, large=28_000_000, small=100)
+        for _ in range(KILLS_A_ROUND):
+            killed += backups.run(root, tree, kill_after=chance.uniform(0, duration)) == -signal.SIGKILL
+            assert_sound(root)
+        new, needed = assert_reuses(backups, root, tree)
+        stored, total = stored + new, total + needed
+    print(f"{killed} of {KILLS} were killed; {stored:,} of {total:,} bytes were left to store")
+    assert killed > KILLS // 2
+    assert stored < total // 2
+
+
+def test_killed_at_every_store_call(tmp_path: Path, backups: Backups) -> None:
+    tree, template, root = tmp_path / "tree", tmp_path / "template", tmp_path / "repository"
+    make_tree(tree, 7, large=600_000, small=4)
+    create(template)
+    assert backups.run(template, tree) == 0
+    make_tree(tree, 8, large=3_000_000, small=9)
+    for number in range(1, 200):
+        shutil.rmtree(root, ignore_errors=True)
+        shutil.copytree(template, root)
+        status = backups.run(root, tree, kill_at=number)
+        assert len(assert_sound(root)) in ((1, 2) if status else (2,)), number
+        assert_reuses(backups, root, tree)
+        if status == 0:
+            break
+    assert number > 20
