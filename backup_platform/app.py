@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import Clock, Progress, Source
+from backup_platform.domain.ports import Clock, Notifier, Progress, Source
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.verify import VerifyResult
-    from backup_platform.alerting.channels import AppriseNotifier
     from backup_platform.domain.health import MissedWindows
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
@@ -156,9 +155,7 @@ class App:
 
         plan, repository = self._source_plan(point.source), self.repository
         history = repository.manifests(point.source)
-        yield checks.stored(
-            repository, point, window_share(plan.verify, point.window), self.clock, progress
-        )
+        yield checks.stored(repository, point, window_share(plan.verify, point.window), self.clock, progress)
         yield checks.complete(point)
         yield checks.authentic(repository, point)
         yield checks.plausible_size(history, point)
@@ -254,10 +251,15 @@ class App:
             locations={name: self.plan.path(source.location) for name, source in self.plan.sources.items()},
             repository=lambda: self.repository,
             points=self.points,
-            channels=lambda: len(self.notifier().urls),
+            channels=self._channels,
         ).run()
 
-    def notifier(self) -> AppriseNotifier:
+    def _channels(self) -> int:
+        """How many alert channels there are, once their secrets could be looked up."""
+        self.notifier()
+        return len(self.plan.alerts)
+
+    def notifier(self) -> Notifier:
         """The plan's alert channels. Raises PlanError for a secret that cannot be read."""
         from backup_platform.alerting.channels import AppriseNotifier
 

@@ -41,7 +41,11 @@ def make_source(name: str, plan: SourcePlan, location: str, repository: str, clo
 
 def _own(root: str, repository: str) -> Iterator[str]:
     """The gitignore pattern of a repository below `root`, if it is there."""
-    inside = os.path.relpath(os.path.realpath(repository), os.path.realpath(root)) if "://" not in repository else ".."
+    inside = (
+        os.path.relpath(os.path.realpath(repository), os.path.realpath(root))
+        if "://" not in repository
+        else ".."
+    )
     if inside.split(os.sep)[0] != os.pardir:
         yield "/" + "".join(f"\\{c}" if c in "\\*?[]!# " else c for c in inside) + "/"
 

@@ -23,7 +23,15 @@ from backup_platform.domain.model import (
     Status,
     StreamRef,
 )
-from backup_platform.domain.ports import Buffer, DrillReport, PointReader, Progress, Recorder, Store, StoredObject
+from backup_platform.domain.ports import (
+    Buffer,
+    DrillReport,
+    PointReader,
+    Progress,
+    Recorder,
+    Store,
+    StoredObject,
+)
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import StoreError
 from backup_platform.repository.repository import Repository, init_repository

@@ -9,10 +9,14 @@ import sqlite3
 
 SCHEMA = """
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT UNIQUE, city TEXT, since TEXT);
-CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT NOT NULL, description TEXT, price_cents INTEGER CHECK (price_cents > 0));
-CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customer, placed_at TEXT, note TEXT);
-CREATE TABLE line (purchase_id INTEGER NOT NULL REFERENCES purchase, product_id INTEGER NOT NULL REFERENCES product,
-                   quantity INTEGER NOT NULL, price_cents INTEGER NOT NULL, PRIMARY KEY (purchase_id, product_id)) WITHOUT ROWID;
+CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT NOT NULL, description TEXT,
+                      price_cents INTEGER CHECK (price_cents > 0));
+CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customer,
+                       placed_at TEXT, note TEXT);
+CREATE TABLE line (purchase_id INTEGER NOT NULL REFERENCES purchase,
+                   product_id INTEGER NOT NULL REFERENCES product,
+                   quantity INTEGER NOT NULL, price_cents INTEGER NOT NULL,
+                   PRIMARY KEY (purchase_id, product_id)) WITHOUT ROWID;
 CREATE INDEX purchase_by_customer ON purchase (customer_id);
 CREATE VIEW revenue AS SELECT date(placed_at) AS day, sum(quantity * price_cents) AS cents
                        FROM line JOIN purchase ON purchase.id = purchase_id GROUP BY 1;
@@ -20,17 +24,23 @@ CREATE VIEW revenue AS SELECT date(placed_at) AS day, sum(quantity * price_cents
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
 CUSTOMERS, PRODUCTS, PURCHASES = 40_000, 5_000, 650_000
 FILLING = (
-    NUMBERS + "INSERT INTO customer SELECT i, 'Customer ' || i, 'customer' || i || '@example.com', "
-    "substr('Berlin Lisbon Nairobi Osaka Quito  ', 1 + 7 * (abs(random()) % 5), 6), date('2020-01-01', '+' || (i % 2000) || ' days') FROM n",
-    NUMBERS + "INSERT INTO product SELECT i, 'Product ' || i, hex(randomblob(60)), 99 + abs(random()) % 20000 FROM n",
-    NUMBERS + "INSERT INTO purchase SELECT i, 1 + abs(random()) % 40000, datetime('2024-01-01', '+' || i || ' minutes'), "
-    "'order ' || hex(randomblob(16)) || ' to be delivered by ' || (i % 17) FROM n",
-    NUMBERS + "INSERT OR IGNORE INTO line SELECT 1 + i % 650000, 1 + abs(random()) % 5000, 1 + i % 4, 99 + abs(random()) % 20000 FROM n",
+    """INSERT INTO customer
+       SELECT i, 'Customer ' || i, 'customer' || i || '@example.com',
+              substr('Berlin Lisbon Nairobi Osaka Quito  ', 1 + 7 * (abs(random()) % 5), 6),
+              date('2020-01-01', '+' || (i % 2000) || ' days') FROM n""",
+    """INSERT INTO product
+       SELECT i, 'Product ' || i, hex(randomblob(60)), 99 + abs(random()) % 20000 FROM n""",
+    """INSERT INTO purchase
+       SELECT i, 1 + abs(random()) % 40000, datetime('2024-01-01', '+' || i || ' minutes'),
+              'order ' || hex(randomblob(16)) || ' to be delivered by ' || (i % 17) FROM n""",
+    """INSERT OR IGNORE INTO line
+       SELECT 1 + i % 650000, 1 + abs(random()) % 5000, 1 + i % 4, 99 + abs(random()) % 20000 FROM n""",
 )
 WORDS = (
-    "backup restore window proof drill source ledger manifest pack chunk invoice parcel address customer order "
-    "delivery return receipt account payment refund warehouse shelf label scanner route driver morning evening"
-).split()
+    *("backup", "restore", "window", "proof", "drill", "source", "ledger", "manifest", "pack", "chunk"),
+    *("invoice", "parcel", "address", "customer", "order", "delivery", "return", "receipt", "account"),
+    *("payment", "refund", "warehouse", "shelf", "label", "scanner", "route", "driver", "morning", "evening"),
+)
 
 
 def make_shop(path: str) -> None:
@@ -40,7 +50,7 @@ def make_shop(path: str) -> None:
     counts = (CUSTOMERS, PRODUCTS, PURCHASES, 2 * PURCHASES)
     connection.execute("BEGIN")
     for statement, count in zip(FILLING, counts, strict=True):
-        connection.execute(statement.format(count=count))
+        connection.execute(NUMBERS.format(count=count) + statement)
     connection.execute("COMMIT")
     connection.close()
 
@@ -51,14 +61,15 @@ def change_shop(path: str) -> None:
     with connection:
         connection.execute("UPDATE product SET price_cents = price_cents + 100 WHERE id % 10 = 0")
         connection.execute(
-            "INSERT INTO purchase SELECT id + 650000, customer_id, datetime('now'), 'rush hour' FROM purchase WHERE id % 250 = 0"
+            "INSERT INTO purchase SELECT id + 650000, customer_id, datetime('now'), 'rush hour' "
+            "FROM purchase WHERE id % 250 = 0"
         )
     connection.close()
 
 
 def make_uploads(root: str, count: int = 5_000) -> None:
     """Letters, scans and exports in dated directories; a link, a hard link, an empty and a sparse file among them."""
-    source = random.Random(7)  # noqa: S311  not a secret
+    source = random.Random(7)
     text = " ".join(source.choices(WORDS, k=400_000)).encode()
     noise = source.randbytes(4 << 20)
     for number in range(count):
@@ -68,7 +79,9 @@ def make_uploads(root: str, count: int = 5_000) -> None:
         size = source.randrange(20_000, 140_000) if scan else source.randrange(500, 30_000)
         pool = noise if scan else text
         start = source.randrange(len(pool) - size)
-        _write(os.path.join(directory, f"{number:05d}.{'jpg' if scan else 'txt'}"), pool[start : start + size])
+        _write(
+            os.path.join(directory, f"{number:05d}.{'jpg' if scan else 'txt'}"), pool[start : start + size]
+        )
     _write(os.path.join(root, "export.csv"), text * 10)
     _add_oddities(root)
 
@@ -85,7 +98,7 @@ def _add_oddities(root: str) -> None:
 
 def change_uploads(root: str) -> None:
     """Fifty new files, one edited, one deleted."""
-    source = random.Random(8)  # noqa: S311  not a secret
+    source = random.Random(8)
     for number in range(50):
         _write(os.path.join(root, "2026-11", f"new-{number:02d}.jpg"), source.randbytes(50_000))
     with open(os.path.join(root, "export.csv"), "r+b") as file:

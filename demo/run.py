@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from demo.data import change_shop, change_uploads, fresh, make_shop, make_uploads
 from rich.console import Console
 from rich.table import Table
+
+from demo.data import change_shop, change_uploads, fresh, make_shop, make_uploads
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -80,8 +81,14 @@ def prepare() -> None:
     make_shop(os.path.join(STATE, "data/shop.db"))
     make_uploads(os.path.join(STATE, "data/uploads"))
     write(os.path.join(STATE, "dagster/dagster.yaml"), DAGSTER_YAML)
-    plan = write(os.path.join(STATE, "backup.yaml"), PLAN.format(state=STATE, repository=f"{STATE}/repository"))
-    os.environ |= {"DAGSTER_HOME": f"{STATE}/dagster", "BACKUP_PLATFORM_PLAN": plan, "DAGSTER_DISABLE_TELEMETRY": "yes"}
+    plan = write(
+        os.path.join(STATE, "backup.yaml"), PLAN.format(state=STATE, repository=f"{STATE}/repository")
+    )
+    os.environ |= {
+        "DAGSTER_HOME": f"{STATE}/dagster",
+        "BACKUP_PLATFORM_PLAN": plan,
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+    }
 
 
 def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> None:
@@ -214,7 +221,9 @@ def summary(app: App) -> None:
     console.print(table)
     protected = sum(point.stats.source_bytes for point in app.repository.manifests())
     stored = sum(point.stats.stored_bytes for point in app.repository.manifests())
-    console.print(f"{protected / 1e6:,.0f} MB protected in {stored / 1e6:,.0f} MB: ratio {protected / stored:.1f}.")
+    console.print(
+        f"{protected / 1e6:,.0f} MB protected in {stored / 1e6:,.0f} MB: ratio {protected / stored:.1f}."
+    )
 
 
 def main() -> None:
@@ -243,8 +252,12 @@ def main() -> None:
     with step("7. Restore from the command line"):
         restore_with_the_command_line()
     summary(app)
-    console.print(f"\nDone in {time.monotonic() - started:.0f} s. Open the Dagster UI on this state with [bold]make dev[/bold]:")
-    console.print("  http://localhost:3000 → Assets → backups/shop: windows, checks, and plots of sizes over windows.")
+    console.print(
+        f"\nDone in {time.monotonic() - started:.0f} s. Open the Dagster UI on this state with [bold]make dev[/bold]:"
+    )
+    console.print(
+        "  http://localhost:3000 → Assets → backups/shop: windows, checks, and plots of sizes over windows."
+    )
 
 
 if __name__ == "__main__":

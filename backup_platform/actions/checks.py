@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -107,7 +107,7 @@ def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> 
         return CheckResult("schema_unchanged", True, "warn", "first recovery point: nothing to compare with")
     old, new = before[-1].facts, point.facts
     same = old.get("schema_fingerprint") == new.get("schema_fingerprint")
-    difference = _schema_difference(old.get("schema"), new.get("schema")) if not same else []
+    difference = [] if same else _schema_difference(old.get("schema"), new.get("schema"))
     metadata: dict[str, Json] = {"difference": list(difference)} if difference else {}
     compared = f"compared with {before[-1].window.key}"
     summary = f"as before, {compared}" if same else f"{len(difference)} objects differ, {compared}"
@@ -136,7 +136,7 @@ def _before(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> list[Reco
     return [p for p in complete_points if p.captured_at < point.captured_at][-HISTORY:]
 
 
-def _schema_difference(old: Json | None, new: Json | None) -> Iterator[str] | list[str]:
+def _schema_difference(old: Json | None, new: Json | None) -> list[str]:
     before, after = _objects(old), _objects(new)
     lines = [f"removed {name}" for name in sorted(before.keys() - after.keys())]
     lines += [f"added {name}" for name in sorted(after.keys() - before.keys())]

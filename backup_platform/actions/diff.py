@@ -58,7 +58,16 @@ def _content(entry: Entry) -> tuple[object, ...]:
     stat = entry.stat
     is_file = entry.stat.kind == "file"
     size = stat.size if is_file else 0
-    return (stat.kind, size, entry.status, entry.link_target, entry.hardlink, entry.extents, entry.content, stat.rdev)
+    return (
+        stat.kind,
+        size,
+        entry.status,
+        entry.link_target,
+        entry.hardlink,
+        entry.extents,
+        entry.content,
+        stat.rdev,
+    )
 
 
 def _metadata(entry: Entry) -> tuple[object, ...]:

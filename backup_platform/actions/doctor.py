@@ -61,7 +61,9 @@ class Examination:
         repository = self.repository()
         location = repository.info.location
         if "://" not in location and not os.access(location, os.W_OK):
-            raise StoreError(f"{location} cannot be written.", hint="Give this user the permission to write there.")
+            raise StoreError(
+                f"{location} cannot be written.", hint="Give this user the permission to write there."
+            )
         return f"{location}, format 1, encryption {repository.info.encryption}, {len(self.points())} recovery points"
 
     def _scratch(self) -> str:
@@ -91,13 +93,17 @@ class Examination:
 
 def _readable(location: str) -> str:
     if not os.path.exists(location):
-        raise SourceMissingError(f"{location} is not there.", hint="Correct the path, or mount what holds it.")
+        raise SourceMissingError(
+            f"{location} is not there.", hint="Correct the path, or mount what holds it."
+        )
     if not os.access(location, os.R_OK):
         raise SourceError(f"{location} cannot be read.", hint="Give this user the permission to read it.")
     return location
 
 
-def _proof(source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]) -> DoctorFinding:
+def _proof(
+    source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]
+) -> DoctorFinding:
     name = f"proof of {source}"
     if not points:
         return DoctorFinding(name, False, "no recovery point", f"Run `backup-platform backup {source}`.")
@@ -110,4 +116,6 @@ def _proof(source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, 
     if not proven:
         return DoctorFinding(name, False, "never drilled", f"Run `backup-platform drill {source}@latest`.")
     window, at = max(proven, key=lambda pair: pair[1])
-    return DoctorFinding(name, True, f"{source}@{window} was restored and compared at {at:%Y-%m-%d %H:%M} UTC")
+    return DoctorFinding(
+        name, True, f"{source}@{window} was restored and compared at {at:%Y-%m-%d %H:%M} UTC"
+    )

@@ -15,7 +15,9 @@ def list_entries(entries: Iterable[Entry], path: str | None) -> Iterator[Entry]:
     found = (entry for entry in entries if _below(entry.stat.path, wanted))
     first = next(found, None)
     if first is None:
-        raise NotFoundError(f"The recovery point has no path {path!r}.", hint="`backup-platform ls` lists its paths.")
+        raise NotFoundError(
+            f"The recovery point has no path {path!r}.", hint="`backup-platform ls` lists its paths."
+        )
     return _chain(first, found)
 
 

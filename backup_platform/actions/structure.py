@@ -26,11 +26,13 @@ def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) 
     """One sentence for each thing that is missing, or known to be damaged."""
     repository.indexes(fresh=True)
     damaged = repository.damaged()
-    findings = []
+    findings: list[str] = []
     for point in points:
         needs = needs_of(repository, point)
         findings += needs.findings
-        findings += [f"{_name(point)} needs {key}, which is damaged." for key in sorted(needs.packs & damaged)]
+        findings += [
+            f"{_name(point)} needs {key}, which is damaged." for key in sorted(needs.packs & damaged)
+        ]
     return findings
 
 

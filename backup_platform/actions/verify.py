@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -39,7 +39,9 @@ def read_share(text: str, day: date) -> ReadShare:
         return ReadShare(cycle=1 if text == "all" else 0)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
     if not match or not 0 < float(match[1]) <= 100:
-        raise UsageError(f"{text!r} is no share of the packs.", hint="Say all, none, or a percentage such as 10%.")
+        raise UsageError(
+            f"{text!r} is no share of the packs.", hint="Say all, none, or a percentage such as 10%."
+        )
     return ReadShare(cycle=max(1, round(100 / float(match[1]))), slot=day.toordinal())
 
 
@@ -79,7 +81,9 @@ def verify(
     started = clock.monotonic()
     repository.indexes(fresh=True)
     needs = {point.id: needs_of(repository, point) for point in points}
-    packs = sorted({key for need in needs.values() for key in need.packs if key in share or _suspect(need, key)})
+    packs = sorted(
+        {key for need in needs.values() for key in need.packs if key in share or _suspect(need, key)}
+    )
     sizes = repository.indexes().listed
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
     damaged = _read(repository, packs, progress)

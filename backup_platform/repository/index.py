@@ -179,7 +179,7 @@ def encode_index(packs: Sequence[IndexedPack]) -> bytes:
         write_statistics=False,
         row_group_size=1 << 20,
     )
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _array(kind: pa.DataType, length: int, values: NDArray[Any]) -> pa.Array:
@@ -208,15 +208,18 @@ def _packs(table: pa.Table) -> Iterator[IndexedPack]:
         rows[name] = _values(table.column(name), "<u4")
     packs = _values(table.column("pack"), "<u8", 4).reshape(-1, 4)
     meta = _bits(table.column("meta"))
-    starts = np.flatnonzero(np.concatenate(([True], (packs[1:] != packs[:-1]).any(axis=1)))) if len(rows) else []
-    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+    first_of_pack = np.concatenate(([True], (packs[1:] != packs[:-1]).any(axis=1)))[: len(rows)]
+    starts: list[int] = np.flatnonzero(first_of_pack).tolist()
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=False):
         yield IndexedPack(packs[start].tobytes(), bool(meta[start]), rows[start:end])
 
 
 def _values(column: pa.ChunkedArray, dtype: str, per_row: int = 1) -> NDArray[Any]:
     # Chunk.to_numpy would import pandas.
     parts = [
-        np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset * per_row : (chunk.offset + len(chunk)) * per_row]
+        np.frombuffer(chunk.buffers()[1], dtype)[
+            chunk.offset * per_row : (chunk.offset + len(chunk)) * per_row
+        ]
         for chunk in column.chunks
     ]
     return np.concatenate(parts) if parts else np.zeros(0, dtype)
@@ -224,7 +227,9 @@ def _values(column: pa.ChunkedArray, dtype: str, per_row: int = 1) -> NDArray[An
 
 def _bits(column: pa.ChunkedArray) -> NDArray[Any]:
     parts = [
-        np.unpackbits(np.frombuffer(chunk.buffers()[1], "u1"), bitorder="little")[chunk.offset :][: len(chunk)]
+        np.unpackbits(np.frombuffer(chunk.buffers()[1], "u1"), bitorder="little")[chunk.offset :][
+            : len(chunk)
+        ]
         for chunk in column.chunks
     ]
     return np.concatenate(parts) if parts else np.zeros(0, "u1")

@@ -47,7 +47,20 @@ SCHEMA = pa.schema(
     ],
     metadata={b"backup_platform.inventory": b"1"},
 )
-REPETITIVE = ["kind", "status", "problem", "mode", "uid", "gid", "user", "group", "device", "nlink", "rdev", "depth"]
+REPETITIVE = [
+    "kind",
+    "status",
+    "problem",
+    "mode",
+    "uid",
+    "gid",
+    "user",
+    "group",
+    "device",
+    "nlink",
+    "rdev",
+    "depth",
+]
 ROW_GROUP = 1 << 15
 
 
@@ -55,7 +68,9 @@ def rows_of(entries: Sequence[Entry]) -> pa.Table:
     """The inventory rows of some entries."""
     if not entries:
         return pa.Table.from_batches([], schema=SCHEMA)
-    stats, status, problem, user, group, target, hardlink, xattrs, extents, content = zip(*entries, strict=True)
+    stats, status, problem, user, group, target, hardlink, xattrs, extents, content = zip(
+        *entries, strict=True
+    )
     path, kind, mode, uid, gid, size, mtime, ctime, inode, device, nlink, rdev = zip(*stats, strict=True)
     columns = [
         _binary(path),

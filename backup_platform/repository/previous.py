@@ -55,7 +55,9 @@ class PreviousInventory:
                 self._ended = True
             elif len(rows) and _last(rows) >= first:
                 keep.append(rows)
-        self._window = pa.concat_tables(keep).combine_chunks() if keep else pa.Table.from_batches([], schema=SCHEMA)
+        self._window = (
+            pa.concat_tables(keep).combine_chunks() if keep else pa.Table.from_batches([], schema=SCHEMA)
+        )
 
     def _next(self) -> pa.Table | None:
         try:
@@ -104,7 +106,9 @@ class PreviousInventory:
                 position += 1
             else:
                 if item.path not in self._matched:
-                    raise ValueError(f"a bare Stat stands for a row that reuse said yes to, not for {item.path!r}")
+                    raise ValueError(
+                        f"a bare Stat stands for a row that reuse said yes to, not for {item.path!r}"
+                    )
                 rows.append(self._matched[item.path])
         return _pick(pa.concat_tables([self._window, new]).combine_chunks(), np.array(rows, "<i8"))
 

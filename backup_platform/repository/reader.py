@@ -80,9 +80,7 @@ class BlobReader:
         except DamageError as error:
             raise DamageError(f"{error.message} It is in {object_key(self._prefix, place.pack)}.") from error
 
-    def scatter(
-        self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]
-    ) -> None:
+    def scatter(self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]) -> None:
         """Call `deliver(token, data)` for every (blob id, token), from several threads, each frame decoded once.
 
         Raises DamageError for blobs that cannot be read; what `deliver` raises stops the work and is raised again.
@@ -156,7 +154,9 @@ class RecoveryPointReader:
             for blob in self._meta.blobs(list(self.blob_ids(self.point.inventory.content))):
                 file.write(blob)
             if file.tell() != self.point.inventory.size:
-                raise DamageError(f"The inventory of {self.point.id[:12]} has not the size its manifest says.")
+                raise DamageError(
+                    f"The inventory of {self.point.id[:12]} has not the size its manifest says."
+                )
             yield from read_rows(file)
 
     def entries(self) -> Iterator[Entry]:
@@ -177,9 +177,7 @@ class RecoveryPointReader:
         while part := list(islice(ids, LOCATED)):
             yield from self._contents.blobs(part)
 
-    def scatter(
-        self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]
-    ) -> None:
+    def scatter(self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]) -> None:
         self._contents.scatter(requests, deliver)
 
     def content_blobs(self) -> Iterator[bytes]:

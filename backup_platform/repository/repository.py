@@ -22,6 +22,7 @@ from backup_platform.errors import (
 )
 from backup_platform.repository.chunking import CONTENTS
 from backup_platform.repository.format import (
+    DAMAGED,
     FORMAT,
     INDEXES,
     MANIFESTS,
@@ -29,7 +30,6 @@ from backup_platform.repository.format import (
     PACKS,
     PROOFS,
     ROOT_KEY,
-    DAMAGED,
     TOMBSTONES,
     RepositoryInfo,
     canonical,
@@ -65,7 +65,8 @@ def init_repository(store: Store, clock: Clock) -> RepositoryInfo:
         store.create(ROOT_KEY, canonical(document))
     except ConflictError as error:
         raise ConflictError(
-            f"There is a repository at {store.location} already.", hint="Use it, or name another place in the plan."
+            f"There is a repository at {store.location} already.",
+            hint="Use it, or name another place in the plan.",
         ) from error
     return read_info(store)
 

@@ -91,7 +91,7 @@ class Session:
                 return None
             self._meta.used |= index.pack_numbers(rows)
             try:
-                ids = b"".join(self._lists.blob(identity) for identity in Content(ids).ids())
+                ids = b"".join(self._lists.blobs(Content(ids).ids()))
             except DamageError:
                 self._met_damage = True
                 return None

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from backup_platform.domain.ports import Buffer, StoredObject
-from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryMissingError, StoreError
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    NotFoundError,
+    RepositoryMissingError,
+    StoreError,
+)
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
@@ -206,4 +212,6 @@ def _open_url(url: str) -> ObjectStore:
     try:
         return ObjectStore(from_url(url), url)
     except exceptions.BaseError as error:
-        raise StoreError(f"The store {url} cannot be used: {_reason(error)}.", hint="Check the URL.") from error
+        raise StoreError(
+            f"The store {url} cannot be used: {_reason(error)}.", hint="Check the URL."
+        ) from error

@@ -93,14 +93,12 @@ def stored_blobs(root: Path) -> set[bytes]:
 
 
 def needed_blobs(root: Path, point: RecoveryPoint) -> dict[bytes, int]:
-    """The blobs of a point, with their lengths."""
+    """The blobs of a point's contents, with their lengths."""
     repository = open_repository(root)
-    reader, indexes = repository.reader(point), repository.indexes()
     found = {}
-    for index, batches in ((indexes.meta, reader.meta_blobs()), (indexes.contents, reader.content_blobs())):
-        for ids in batches:
-            places = index.locate_all(ids)
-            found |= {ids[32 * i : 32 * i + 32]: place.length for i, place in enumerate(places)}
+    for ids in repository.reader(point).content_blobs():
+        places = repository.indexes().contents.locate_all(ids)
+        found |= {ids[32 * i : 32 * i + 32]: place.length for i, place in enumerate(places)}
     return found
 
 

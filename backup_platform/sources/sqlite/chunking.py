@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from backup_platform.domain.ports import Buffer
 
-
 SMALL, LARGE = 16 << 10, 64 << 10
 LARGE_DATABASE = 4 << 30
 

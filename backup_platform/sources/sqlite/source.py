@@ -22,7 +22,6 @@ from backup_platform.sources.sqlite.scratch import blocks, copy_pages, require_s
 from backup_platform.sources.sqlite.snapshot import Opening, Snapshot
 
 
-
 @dataclass(frozen=True)
 class SqliteSource:
     """The database at `path`, stored as one file of whole pages without its journal.
