@@ -114,9 +114,10 @@ class App:
         """The recovery point of every window that has one, by source, oldest first."""
         from backup_platform.repository.manifests import effective_points
 
-        if source is not None:
-            self._source_plan(source)
-        return effective_points(self.repository.manifests(source))
+        found = effective_points(self.repository.manifests(source))
+        if source is not None and not found:
+            self._source_plan(source)  # points of a source that left the plan are still there
+        return found
 
     def point(self, spec: str) -> RecoveryPoint:
         """SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id. Raises NotFoundError, UsageError."""

@@ -22,7 +22,8 @@ CREATE VIEW revenue AS SELECT date(placed_at) AS day, sum(quantity * price_cents
                        FROM line JOIN purchase ON purchase.id = purchase_id GROUP BY 1;
 """
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
-CUSTOMERS, PRODUCTS, PURCHASES = 40_000, 5_000, 650_000
+PURCHASES, FILES = 650_000, 5_000
+SMALL_PURCHASES, SMALL_FILES = 20_000, 250
 FILLING = (
     """INSERT INTO customer
        SELECT i, 'Customer ' || i, 'customer' || i || '@example.com',
@@ -31,10 +32,10 @@ FILLING = (
     """INSERT INTO product
        SELECT i, 'Product ' || i, hex(randomblob(60)), 99 + abs(random()) % 20000 FROM n""",
     """INSERT INTO purchase
-       SELECT i, 1 + abs(random()) % 40000, datetime('2024-01-01', '+' || i || ' minutes'),
+       SELECT i, 1 + abs(random()) % {customers}, datetime('2024-01-01', '+' || i || ' minutes'),
               'order ' || hex(randomblob(16)) || ' to be delivered by ' || (i % 17) FROM n""",
     """INSERT OR IGNORE INTO line
-       SELECT 1 + i % 650000, 1 + abs(random()) % 5000, 1 + i % 4, 99 + abs(random()) % 20000 FROM n""",
+       SELECT 1 + i % {purchases}, 1 + abs(random()) % {products}, 1 + i % 4, 99 + abs(random()) % 20000 FROM n""",
 )
 WORDS = (
     *("backup", "restore", "window", "proof", "drill", "source", "ledger", "manifest", "pack", "chunk"),
@@ -43,14 +44,15 @@ WORDS = (
 )
 
 
-def make_shop(path: str) -> None:
-    """A database in WAL mode, as an application would use it."""
+def make_shop(path: str, purchases: int = PURCHASES) -> None:
+    """A database in WAL mode, as an application would use it; some 150 bytes a purchase."""
+    rows = {"customers": purchases // 16, "products": purchases // 130, "purchases": purchases}
     connection = sqlite3.connect(path, isolation_level=None)
     connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;" + SCHEMA)
-    counts = (CUSTOMERS, PRODUCTS, PURCHASES, 2 * PURCHASES)
+    counts = (*rows.values(), 2 * purchases)
     connection.execute("BEGIN")
     for statement, count in zip(FILLING, counts, strict=True):
-        connection.execute(NUMBERS.format(count=count) + statement)
+        connection.execute((NUMBERS + statement).format(count=count, **rows))
     connection.execute("COMMIT")
     connection.close()
 
@@ -61,16 +63,16 @@ def change_shop(path: str) -> None:
     with connection:
         connection.execute("UPDATE product SET price_cents = price_cents + 100 WHERE id % 10 = 0")
         connection.execute(
-            "INSERT INTO purchase SELECT id + 650000, customer_id, datetime('now'), 'rush hour' "
-            "FROM purchase WHERE id % 250 = 0"
+            "INSERT INTO purchase SELECT (SELECT max(id) FROM purchase) + id, customer_id, datetime('now'), "
+            "'rush hour' FROM purchase WHERE id % 250 = 0"
         )
     connection.close()
 
 
-def make_uploads(root: str, count: int = 5_000) -> None:
+def make_uploads(root: str, count: int = FILES) -> None:
     """Letters, scans and exports in dated directories; a link, a hard link, an empty and a sparse file among them."""
     source = random.Random(7)
-    text = " ".join(source.choices(WORDS, k=400_000)).encode()
+    text = " ".join(source.choices(WORDS, k=80 * count)).encode()
     noise = source.randbytes(4 << 20)
     for number in range(count):
         directory = os.path.join(root, f"2026-{1 + number % 11:02d}", f"{number % 28 + 1:02d}")
@@ -102,7 +104,7 @@ def change_uploads(root: str) -> None:
     for number in range(50):
         _write(os.path.join(root, "2026-11", f"new-{number:02d}.jpg"), source.randbytes(50_000))
     with open(os.path.join(root, "export.csv"), "r+b") as file:
-        file.seek(5 << 20)
+        file.seek(os.path.getsize(file.name) // 5)
         file.write(b"edited in the middle")
     os.unlink(os.path.join(root, "empty"))
 

@@ -1,10 +1,12 @@
 """The main job from end to end, on this machine alone: `make demo`.
 
 Everything is real: Dagster runs with their event log, a repository on disk, and restores by the command line.
+All of it stays in `.demo/` of the working directory.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import sqlite3
@@ -17,10 +19,11 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from demo.data import change_shop, change_uploads, fresh, make_shop, make_uploads
+from demo import data
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -31,6 +34,7 @@ STATE = os.path.abspath(".demo")
 PLAN = """\
 # Made by `make demo`. One file says what is protected, when, for how long, and who is told.
 repository: {{path: {repository}}}
+state: {state}/state
 sources:
   shop:
     sqlite: {state}/data/shop.db
@@ -57,7 +61,7 @@ sensors: {use_threads: true, num_workers: 4}
 schedules: {use_threads: true, num_workers: 4}
 """
 
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -74,12 +78,13 @@ def write(path: str, text: str) -> str:
     return path
 
 
-def prepare() -> None:
-    fresh(STATE)
+def prepare(*, small: bool) -> None:
+    data.fresh(STATE)
     for directory in ("data/uploads", "dagster"):
         os.makedirs(os.path.join(STATE, directory))
-    make_shop(os.path.join(STATE, "data/shop.db"))
-    make_uploads(os.path.join(STATE, "data/uploads"))
+    purchases, files = (data.SMALL_PURCHASES, data.SMALL_FILES) if small else (data.PURCHASES, data.FILES)
+    data.make_shop(os.path.join(STATE, "data/shop.db"), purchases)
+    data.make_uploads(os.path.join(STATE, "data/uploads"), files)
     write(os.path.join(STATE, "dagster/dagster.yaml"), DAGSTER_YAML)
     plan = write(
         os.path.join(STATE, "backup.yaml"), PLAN.format(state=STATE, repository=f"{STATE}/repository")
@@ -120,8 +125,8 @@ def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> No
 def show(source: str, window: str, result: dg.ExecuteInProcessResult) -> None:
     """The materialisation and the checks, as the event log has them."""
     for event in result.get_asset_materialization_events():
-        data = event.materialization.metadata
-        sizes = [f"{data[name].value / 1e6:.1f}" for name in ("source_bytes", "new_bytes", "stored_bytes")]
+        found = event.materialization.metadata
+        sizes = [f"{found[name].value / 1e6:.1f}" for name in ("source_bytes", "new_bytes", "stored_bytes")]
         console.print(f"  backups/{source} window {window}: {' MB, '.join(sizes)} MB (source, new, stored)")
     for evaluation in result.get_asset_check_evaluations():
         mark = "[green]✓[/green]" if evaluation.passed else "[red]✗[/red]"
@@ -207,15 +212,22 @@ def restore_with_the_command_line() -> None:
 
 
 def summary(app: App) -> None:
-    table = Table(title="What is stored, and what of it is proven", title_justify="left")
-    for name in ("source", "window", "captured", "source MB", "new MB", "stored MB", "proven"):
-        table.add_column(name, justify="right" if "MB" in name else "left")
+    table = Table(
+        title="What is stored, and what of it is proven",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for name in ("source", "window", "captured", "size MB", "new MB", "stored MB", "proven"):
+        table.add_column(name, justify="right" if "MB" in name else "left", no_wrap=True)
     proofs = app.proofs()
     for point in app.repository.manifests():
         drilled = any(proof.method == "drill" and proof.passed for proof in proofs.get(point.id, []))
         stats = point.stats
         sizes = (f"{value / 1e6:,.1f}" for value in (stats.source_bytes, stats.new_bytes, stats.stored_bytes))
-        proven = "[green]restored and compared[/green]" if drilled else "no"
+        proven = "[green]by a drill[/green]" if drilled else "no"
         table.add_row(point.source, point.window.key, f"{point.captured_at:%H:%M:%S} UTC", *sizes, proven)
     console.print()
     console.print(table)
@@ -227,9 +239,12 @@ def summary(app: App) -> None:
 
 
 def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--small", action="store_true", help="a few megabytes instead of 300")
+    small = options.parse_args().small
     started = time.monotonic()
     with step("1. A shop's database and its customers' files"):
-        prepare()
+        prepare(small=small)
     with step("2. An empty repository"):
         must("init")
     import dagster as dg
@@ -240,8 +255,8 @@ def main() -> None:
         with step("3. The current window of each source, as Dagster runs"):
             backups(instance)
         with step("4. Business goes on; the same window again, anew"):
-            change_shop(f"{STATE}/data/shop.db")
-            change_uploads(f"{STATE}/data/uploads")
+            data.change_shop(f"{STATE}/data/shop.db")
+            data.change_uploads(f"{STATE}/data/uploads")
             backups(instance, force=True)
     with step("5. Proof from the command line, with Dagster stopped"):
         must("verify")

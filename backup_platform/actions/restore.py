@@ -68,7 +68,7 @@ def run_restore(
     target = make_target(plan.to)
     try:
         maker = _maker(plan, target, progress)
-        skipped = _restore(plan, repository, maker)
+        skipped = _restore(plan, repository, maker, progress)
     except OSError as error:
         raise TargetError(f"{plan.to} cannot be restored into: {error.strerror}.") from error
     finally:
@@ -107,7 +107,7 @@ def _maker(plan: RestorePlan, target: Target, progress: Progress) -> Maker:
     return Maker(target, metadata, progress)
 
 
-def _restore(plan: RestorePlan, repository: Repository, maker: Maker) -> int:
+def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: Progress) -> int:
     """Number of files that were skipped."""
     target, reader = maker.target, repository.reader(plan.point)
     untouched = plan.fresh and not plan.resumes
@@ -119,10 +119,12 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker) -> int:
         survey=None if untouched else Survey(target, plan.resumes, plan.overwrite),
         own_root=plan.fresh or plan.overwrite,
     )
-    maker.progress.expect(files=plan.files, size=plan.bytes)
+    progress.expect(files=plan.files, size=plan.bytes)
     if not plan.resumes:
         Marker(plan.point.id, plan.fresh).save(target.fd)
     restorer.run(selected(reader.entries(), Selection(plan.wanted)))
     remove_marker(target.fd, plan.point)
     restorer.finish_root()
+    maker.tell()
+    progress.advance(files=restorer.skipped)
     return restorer.skipped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class Session:
         """The application of the plan. Raises `PlanError`."""
         if self._app is None:
             self._app = app_factory(self.plan)
+            gc.enable()
         return self._app
 
     @property

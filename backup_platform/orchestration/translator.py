@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from backup_platform.errors import PlanError
 from backup_platform.orchestration.checks import check_spec
 
 if TYPE_CHECKING:
@@ -54,33 +51,31 @@ class BackupTranslator:
         )
 
     def asset_spec(self, source: str) -> dg.AssetSpec:
-        """The asset whose partitions are recovery points. Raises `PlanError` for what Dagster refuses."""
+        """The asset whose partitions are recovery points."""
         plan = self._plan(source)
-        with _plan_errors(source):
-            return dg.AssetSpec(
-                self.asset_key(source),
-                deps=[self.source_key(source)],
-                description=self._description(plan),
-                group_name=self.group or plan.kind,
-                kinds={plan.kind, "backup"},
-                owners=list(plan.owners),
-                tags=dict(plan.tags),
-                metadata={"location": dg.MetadataValue.path(plan.location)},
-                partitions_def=self.partitions(source),
-            )
+        return dg.AssetSpec(
+            self.asset_key(source),
+            deps=[self.source_key(source)],
+            description=self._description(plan),
+            group_name=self.group or plan.kind,
+            kinds={plan.kind, "backup"},
+            owners=list(plan.owners),
+            tags=dict(plan.tags),
+            metadata={"location": dg.MetadataValue.path(plan.location)},
+            partitions_def=self.partitions(source),
+        )
 
     def source_spec(self, source: str) -> dg.AssetSpec:
         """The thing that is protected, as an external asset, so that lineage shows it."""
         plan = self._plan(source)
-        with _plan_errors(source):
-            return dg.AssetSpec(
-                self.source_key(source),
-                description=plan.description or f"What `{'/'.join(self.asset_key(source).path)}` protects.",
-                group_name=self.group or plan.kind,
-                kinds={plan.kind},
-                owners=list(plan.owners),
-                metadata={"location": dg.MetadataValue.path(plan.location)},
-            )
+        return dg.AssetSpec(
+            self.source_key(source),
+            description=plan.description or f"What `{'/'.join(self.asset_key(source).path)}` protects.",
+            group_name=self.group or plan.kind,
+            kinds={plan.kind},
+            owners=list(plan.owners),
+            metadata={"location": dg.MetadataValue.path(plan.location)},
+        )
 
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
@@ -111,12 +106,3 @@ class BackupTranslator:
             f"Drills: {plan.drill}.",
         ]
         return "\n\n".join(line for line in lines if line)
-
-
-@contextmanager
-def _plan_errors(source: str) -> Iterator[None]:
-    """Owners and tags come from the plan; Dagster has its own rules for them."""
-    try:
-        yield
-    except (dg.DagsterInvalidDefinitionError, dg.DagsterInvariantViolationError) as error:
-        raise PlanError(f"source {source}: {error}") from error

@@ -64,7 +64,10 @@ def unsign(key: str, data: Buffer) -> tuple[str, dict[str, Json]]:
     lines = bytes(data).split(b"\n")
     if len(lines) != 3 or lines[2] or digest(lines[0]).hex().encode() != lines[1]:
         raise DamageError(f"The object {key} is altered or cut short: its hash does not match.")
-    document = json.loads(lines[0])
+    try:
+        document = json.loads(lines[0])
+    except ValueError:
+        document = None
     if not isinstance(document, dict):
         raise DamageError(f"The object {key} is not a document.")
     return lines[1].decode(), document

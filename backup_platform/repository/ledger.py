@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.domain.ports import Buffer
@@ -40,7 +43,10 @@ def parse_proof_key(key: str) -> Proof | None:
     match = KEY.fullmatch(key)
     if not match:
         return None
-    at = datetime.strptime(match["at"], TIME).replace(tzinfo=UTC)
+    try:
+        at = datetime.strptime(match["at"], TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
     return Proof(match["point"], ProofMethod(match["method"]), match["verdict"] == "passed", at, 0.0)
 
 
@@ -48,15 +54,21 @@ def decode_proof(key: str, data: Buffer) -> Proof:
     """Raises DamageError when the entry is altered or says something else than its key."""
     _, document = unsign(key, data)
     told = parse_proof_key(key)
-    if told is None or document["point"] != told.point or document["passed"] != told.passed:
-        raise DamageError(f"The ledger entry {key} belongs elsewhere.")
-    detail = document["detail"] if isinstance(document["detail"], dict) else {}
-    duration = document["duration_s"]
+    try:
+        proof = _proof(document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamageError(f"The ledger entry {key} lacks a field or has one of another kind: {error}.") from error
+    if told != replace(proof, duration_s=0.0, detail={}):
+        raise DamageError(f"The ledger entry {key} belongs elsewhere: it says something else than its key.")
+    return proof
+
+
+def _proof(document: Mapping[str, Any]) -> Proof:
     return Proof(
-        told.point,
-        told.method,
-        told.passed,
-        told.at,
-        float(duration) if isinstance(duration, int | float) else 0.0,
-        detail,
+        point=document["point"],
+        method=ProofMethod(document["method"]),
+        passed=document["passed"],
+        at=datetime.fromisoformat(document["at"]),
+        duration_s=float(document["duration_s"]),
+        detail=dict(document["detail"]),
     )

@@ -63,9 +63,10 @@ def decode_manifest(key: str, data: Buffer, repository: str) -> RecoveryPoint:
     identity, document = unsign(key, data)
     try:
         point = _point(identity, document)
-    except (KeyError, TypeError, ValueError) as error:
+        place = manifest_key(point.source, point.sequence)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamageError(f"The manifest {key} lacks a field or has one of another kind: {error}.") from error
-    if document.get("repository") != repository or key != manifest_key(point.source, point.sequence):
+    if document.get("repository") != repository or key != place:
         raise DamageError(
             f"The manifest {key} belongs elsewhere: it says source {point.source!r}, sequence {point.sequence}.",
             hint="Someone moved or copied it. Restore the original object from a copy of the repository.",

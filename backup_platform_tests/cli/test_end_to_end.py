@@ -105,7 +105,7 @@ def test_from_nothing_to_a_restored_source(empty: World) -> None:
     assert states == ["proven", "proven"]
     target = empty.root / "restored"
     assert "written and read back" in empty.run("restore", "uploads@latest", "--to", str(target))[0]
-    compare = ["diff", "-r", "--no-dereference", "--exclude=*.tmp", empty.root / "uploads", target]
+    compare = ["diff", "-r", "--no-dereference", "--exclude=*.tmp", str(empty.root / "uploads"), str(target)]
     assert subprocess.run(compare, capture_output=True, check=False).stdout == b""
     assert "kept what the window has already" in empty.run("backup", "shop")[0]
 
@@ -254,7 +254,9 @@ def test_a_wrong_plan_is_exit_code_2(empty: World, text: str | None) -> None:
 
 def test_the_plan_is_found_by_the_variable_and_in_the_directory(kept: World) -> None:
     command = [sys.executable, "-m", "backup_platform.cli.entry", "points", "--json"]
-    for directory, env in [("/", {"BACKUP_PLATFORM_PLAN": kept.plan}), (kept.root, {})]:
+    variable = {"BACKUP_PLATFORM_PLAN": kept.plan}
+    places: list[tuple[str, dict[str, str]]] = [("/", variable), (str(kept.root), {})]
+    for directory, env in places:
         done = subprocess.run(
             command, cwd=directory, env={**os.environ, **env}, capture_output=True, check=True
         )

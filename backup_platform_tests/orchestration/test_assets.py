@@ -169,6 +169,15 @@ def test_checks_can_be_run_again_alone(world: World) -> None:
     assert len(world.app.points("uploads")) == 1
 
 
+def test_a_drill_that_a_person_asks_for_is_always_due(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"]["drill"] = "never"
+    world = unloaded.load()
+    world.launch("uploads")
+    evaluations = world.evaluations(world.checks_alone("drill"))
+    assert evaluations["drill"].passed
+    assert resolved(world, "uploads", "drill", world.window) == "SUCCEEDED"
+
+
 def test_checks_alone_of_a_window_without_a_point_fail_with_the_reason(world: World) -> None:
     run = world.checks_alone("stored")
     assert not run.success

@@ -7,9 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
 
 from backup_platform.actions.restoring.metadata import Metadata
 from backup_platform.actions.restoring.target import Target, refused
@@ -21,6 +19,7 @@ from backup_platform.sources.files.paths import printable
 
 NEW_FLAGS = os.O_RDWR | os.O_CLOEXEC
 NO_UNNAMED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
+TOLD_FILES, TOLD_BYTES = 100, 4 << 20
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 
 
@@ -33,11 +32,31 @@ class Maker:
     """Creates files under no name or a temporary one, and gives them their name when they are complete."""
 
     def __init__(self, target: Target, metadata: Metadata, progress: Progress) -> None:
-        self.target, self.metadata, self.progress = target, metadata, progress
+        self.target, self.metadata = target, metadata
         self.unnamed = os.path.isdir("/proc/self/fd")
-        self._lock = threading.Lock()
         self.files = 0
         self.size = 0
+        self._progress = progress
+        self._told_files = self._told_size = 0
+        self._lock = threading.Lock()
+
+    def write_small(self, entry: Entry, replace: bool, data: memoryview) -> None:
+        """A file whose content comes in one piece, from any thread."""
+        stat, whole = entry.stat, bytes(data)
+        if len(whole) != content_size(entry):
+            raise wrong_length(entry)
+        with self.target.place(stat.path) as (dir_fd, name):
+            fd, temp = self.create(dir_fd, name, stat.mode & 0o777)
+            try:
+                if entry.extents is not None:
+                    os.ftruncate(fd, stat.size)
+                if whole:
+                    write_content(fd, entry, 0, whole)
+                self.metadata.complete_new(fd, entry)
+                self.publish(fd, temp, dir_fd, name, replace=replace)
+            finally:
+                os.close(fd)
+        self.made(len(whole))
 
     def create(self, dir_fd: int, name: bytes, mode: int) -> tuple[int, bytes]:
         """A descriptor, and the temporary name, empty when there is none."""
@@ -68,10 +87,19 @@ class Maker:
             os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
     def made(self, size: int, files: int = 1) -> None:
+        """Count what was done, and tell of it now and then."""
         with self._lock:
             self.files += files
             self.size += size
-        self.progress.advance(files=files, size=size)
+            if self.files - self._told_files < TOLD_FILES and self.size - self._told_size < TOLD_BYTES:
+                return
+        self.tell()
+
+    def tell(self) -> None:
+        with self._lock:
+            files, size = self.files - self._told_files, self.size - self._told_size
+            self._told_files, self._told_size = self.files, self.size
+        self._progress.advance(files=files, size=size)
 
 
 def clear(dir_fd: int, name: bytes) -> None:
@@ -101,12 +129,6 @@ def exists(name: bytes, dir_fd: int) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-class Job(Protocol):
-    """Takes the content of one file, piece by piece, from any thread."""
-
-    def take(self, offset: int, data: memoryview) -> None: ...
 
 
 def spread(entry: Entry, offset: int, length: int) -> list[tuple[int, int]]:
@@ -150,32 +172,6 @@ def write_checked(fd: int, entry: Entry, position: int, data: bytes) -> None:
             f"{printable(entry.stat.path)} reads back different from what was written.",
             hint="Distrust the target's disk and memory.",
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SmallFile:
-    """A file whose content comes in one piece."""
-
-    maker: Maker
-    entry: Entry
-    replace: bool
-
-    def take(self, offset: int, data: memoryview) -> None:
-        stat = self.entry.stat
-        if len(data) != content_size(self.entry):
-            raise wrong_length(self.entry)
-        with self.maker.target.place(stat.path) as (dir_fd, name):
-            fd, temp = self.maker.create(dir_fd, name, stat.mode & 0o777)
-            try:
-                if self.entry.extents is not None:
-                    os.ftruncate(fd, stat.size)
-                if data:
-                    write_content(fd, self.entry, 0, bytes(data))
-                self.maker.metadata.complete_new(fd, self.entry)
-                self.maker.publish(fd, temp, dir_fd, name, replace=self.replace)
-            finally:
-                os.close(fd)
-        self.maker.made(len(data))
 
 
 class LargeFile:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -60,11 +59,17 @@ class RestorePlan:
 
 @dataclass(slots=True)
 class _Tally:
-    kinds: Counter[EntryKind] = field(default_factory=Counter)
-    standings: Counter[Standing] = field(default_factory=Counter)
+    files: int = 0
+    directories: int = 0
+    symlinks: int = 0
+    other: int = 0
     hardlinks: int = 0
     size: int = 0
+    creates: int = 0
+    replaces: int = 0
+    keeps: int = 0
     conflicts: list[str] = field(default_factory=list)
+    conflict_count: int = 0
     unavailable: list[str] = field(default_factory=list)
     unavailable_count: int = 0
     seen: set[bytes] = field(default_factory=set)
@@ -86,7 +91,29 @@ def make_plan(
     missing = selection.paths - tally.seen
     if missing:
         raise not_found(missing, reader.entries())
-    return _plan(point, to, tuple(paths), overwrite, selection, tally, fresh, resumes)
+    return RestorePlan(
+        point=point,
+        to=to,
+        paths=tuple(paths),
+        overwrite=overwrite,
+        files=tally.files,
+        directories=tally.directories,
+        symlinks=tally.symlinks,
+        other=tally.other,
+        hardlinks=tally.hardlinks,
+        bytes=tally.size,
+        creates=tally.creates,
+        replaces=tally.replaces,
+        keeps=tally.keeps,
+        conflicts=tuple(tally.conflicts),
+        conflict_count=tally.conflict_count,
+        unavailable=tuple(tally.unavailable),
+        unavailable_count=tally.unavailable_count,
+        free_bytes=require_space(to, tally.size),
+        resumes=resumes,
+        fresh=fresh,
+        wanted=tuple(sorted(selection.paths)),
+    )
 
 
 def _survey(reader: PointReader, selection: Selection, survey: Survey | None) -> _Tally:
@@ -113,52 +140,31 @@ def _note_unavailable(tally: _Tally, entry: Entry) -> None:
 
 def _count(tally: _Tally, entry: Entry, standing: Standing) -> None:
     kind = entry.stat.kind
-    tally.kinds[kind] += 1
-    tally.standings[standing] += 1
-    if standing is Standing.CONFLICT and len(tally.conflicts) < LISTED:
-        tally.conflicts.append(printable(entry.stat.path))
-    if entry.hardlink is not None:
-        tally.hardlinks += 1
-    elif kind is EntryKind.FILE and standing is not Standing.KEPT:
-        tally.size += content_size(entry)
+    if kind is EntryKind.FILE:
+        tally.files += 1
+        tally.hardlinks += entry.hardlink is not None
+        if entry.hardlink is None and standing is not Standing.KEPT:
+            tally.size += content_size(entry)
+    elif kind is EntryKind.DIRECTORY:
+        tally.directories += 1
+    elif kind is EntryKind.SYMLINK:
+        tally.symlinks += 1
+    else:
+        tally.other += 1
+    _count_standing(tally, entry, standing)
 
 
-def _plan(
-    point: RecoveryPoint,
-    to: str,
-    paths: tuple[str, ...],
-    overwrite: bool,
-    selection: Selection,
-    tally: _Tally,
-    fresh: bool,
-    resumes: bool,
-) -> RestorePlan:
-    kinds, standings = tally.kinds, tally.standings
-    files, directories = kinds[EntryKind.FILE], kinds[EntryKind.DIRECTORY]
-    symlinks = kinds[EntryKind.SYMLINK]
-    return RestorePlan(
-        point=point,
-        to=to,
-        paths=paths,
-        overwrite=overwrite,
-        files=files,
-        directories=directories,
-        symlinks=symlinks,
-        other=kinds.total() - files - directories - symlinks,
-        hardlinks=tally.hardlinks,
-        bytes=tally.size,
-        creates=standings[Standing.NEW],
-        replaces=standings[Standing.REPLACED],
-        keeps=standings[Standing.KEPT],
-        conflicts=tuple(tally.conflicts),
-        conflict_count=standings[Standing.CONFLICT],
-        unavailable=tuple(tally.unavailable),
-        unavailable_count=tally.unavailable_count,
-        free_bytes=require_space(to, tally.size),
-        resumes=resumes,
-        fresh=fresh,
-        wanted=tuple(sorted(selection.paths)),
-    )
+def _count_standing(tally: _Tally, entry: Entry, standing: Standing) -> None:
+    if standing is Standing.NEW:
+        tally.creates += 1
+    elif standing is Standing.KEPT:
+        tally.keeps += 1
+    elif standing is Standing.REPLACED:
+        tally.replaces += 1
+    else:
+        tally.conflict_count += 1
+        if len(tally.conflicts) < LISTED:
+            tally.conflicts.append(printable(entry.stat.path))
 
 
 def open_target(to: str) -> Target | None:

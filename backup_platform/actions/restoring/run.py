@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
+from operator import call
 from typing import Protocol, TypeAlias, TypeVar
 
 from backup_platform.actions.restoring.files import (
     Comparison,
-    Job,
     LargeFile,
     Maker,
-    SmallFile,
     content_size,
     wrong_length,
 )
@@ -27,11 +27,13 @@ from backup_platform.errors import TargetError
 from backup_platform.sources.files.paths import ROOT, printable
 
 T = TypeVar("T")
-Request: TypeAlias = "tuple[bytes, tuple[Job, int]]"  # blob id; who takes it, at which offset of the content
+Take: TypeAlias = "Callable[[memoryview], None]"
+Request: TypeAlias = "tuple[bytes, Take]"  # blob id, and who takes the blob
 
-BATCH = 1 << 14  # entries, or pieces, that wait for their content
+BATCH = 1 << 14  # entries, or pieces of large files, that wait for their content
 MAX_LARGE = 200  # files open at once
 IDS_AT_ONCE = 4096
+NOTHING = memoryview(b"")
 
 
 class Contents(Protocol):
@@ -65,11 +67,6 @@ class _Batch:
     links: list[tuple[Entry, bool]] = field(default_factory=list)
     left: list[Entry] = field(default_factory=list)
 
-    @property
-    def full(self) -> bool:
-        waiting = len(self.to_write) + len(self.to_compare) + len(self.links) + len(self.left)
-        return waiting >= BATCH or len(self.large) >= MAX_LARGE
-
 
 @dataclass(slots=True)
 class Restorer:
@@ -90,10 +87,10 @@ class Restorer:
     def run(self, entries: Iterable[tuple[Entry, Role]]) -> None:
         """All but the metadata of the root. Raises TargetError, RepositoryError."""
         try:
-            for entry, role in entries:
+            for count, (entry, role) in enumerate(entries):
                 self._leave(entry.stat.path)
                 self._restore(entry, role)
-                if self._batch.full:
+                if not count % BATCH or len(self._batch.large) >= MAX_LARGE:
                     self._flush()
             self._leave(None)
             self._flush()
@@ -108,17 +105,18 @@ class Restorer:
             self.maker.metadata.apply(Opened(self.target.fd), self._root)
 
     def _restore(self, entry: Entry, role: Role) -> None:
-        stat, warnings = entry.stat, self.maker.metadata.warnings
         if entry.status is not Status.OK:
-            warnings.add(stat.path, f"{entry.status} when it was backed up: {entry.problem}")
-        if not available(entry):
-            return
-        if stat.kind is EntryKind.DIRECTORY:
-            self._directory(entry, role)
-        elif entry.hardlink is not None:
+            text = f"{entry.status} when it was backed up: {entry.problem}"
+            self.maker.metadata.warnings.add(entry.stat.path, text)
+            if not available(entry):
+                return
+        kind = entry.stat.kind
+        if entry.hardlink is not None:
             self._batch.links.append((entry, self._in_new_directory()))
-        elif stat.kind is EntryKind.FILE:
+        elif kind is EntryKind.FILE:
             self._file(entry)
+        elif kind is EntryKind.DIRECTORY:
+            self._directory(entry, role)
         else:
             self._special(entry)
 
@@ -159,14 +157,9 @@ class Restorer:
         standing = self._standing(entry, self._in_new_directory())
         if standing is Standing.KEPT:
             self._apply(entry)
-            self.skipped += 1
         else:
             replace = standing is Standing.REPLACED
             make_special(self.target, self.maker.metadata, entry, replace=replace)
-
-    def _skip(self) -> None:
-        self.skipped += 1
-        self.maker.progress.advance(files=1)
 
     def _file(self, entry: Entry) -> None:
         standing = self._standing(entry, self._in_new_directory())
@@ -174,30 +167,30 @@ class Restorer:
             self._write(entry, replace=standing is Standing.REPLACED)
             return
         comparison = Comparison(self.maker, entry)
-        self._batch.compared.append(comparison)
         comparison.check_holes()
-        self._request(self._batch.to_compare, comparison, entry)
+        self._batch.compared.append(comparison)
+        self._request(self._batch.to_compare, comparison.take, entry)
 
     def _write(self, entry: Entry, *, replace: bool) -> None:
         content = entry.content
-        if len(content.blobs) <= BLOB_ID_BYTES and not content.depth:
-            small = SmallFile(self.maker, entry, replace)
-            if content.blobs:
-                self._batch.to_write.append((content.blobs, (small, 0)))
-            else:
-                small.take(0, memoryview(b""))
-            return
-        large = LargeFile(self.maker, entry, replace)
-        self._batch.large.append(large)
-        self._request(self._batch.to_write, large, entry)
+        if len(content.blobs) > BLOB_ID_BYTES or content.depth:
+            large = LargeFile(self.maker, entry, replace)
+            self._batch.large.append(large)
+            self._request(self._batch.to_write, large.take, entry)
+        elif content.blobs:
+            self._batch.to_write.append((content.blobs, partial(self.maker.write_small, entry, replace)))
+        else:
+            self.maker.write_small(entry, replace, NOTHING)
 
-    def _request(self, requests: list[Request], job: Job, entry: Entry) -> None:
+    def _request(
+        self, requests: list[Request], take: Callable[[int, memoryview], None], entry: Entry
+    ) -> None:
         """Ask for every blob of the content. Serves a very large file meanwhile, to keep the list short."""
         ids, offset = self.contents.blob_ids(entry.content), 0
         while some := b"".join(islice(ids, IDS_AT_ONCE)):
             for position, size in enumerate(self.sizes(some)):
                 first = position * BLOB_ID_BYTES
-                requests.append((some[first : first + BLOB_ID_BYTES], (job, offset)))
+                requests.append((some[first : first + BLOB_ID_BYTES], partial(take, offset)))
                 offset += size
             if len(requests) >= BATCH:
                 self._scatter(requests)
@@ -205,7 +198,7 @@ class Restorer:
             raise wrong_length(entry)
 
     def _scatter(self, requests: list[Request]) -> None:
-        self.contents.scatter(requests, deliver)
+        self.contents.scatter(requests, call)
         requests.clear()
 
     def _flush(self) -> None:
@@ -233,13 +226,13 @@ class Restorer:
             return
         with comparison.opened() as fd:
             self.maker.metadata.apply(Opened(fd), entry)
-        self._skip()
+        self.skipped += 1
 
     def _link(self, entry: Entry, in_new: bool) -> None:
         assert entry.hardlink is not None
         standing = self._standing(entry, in_new)
         if standing is Standing.KEPT:
-            self._skip()
+            self.skipped += 1
             return
         make_link(self.target, entry.hardlink, entry.stat.path, replace=standing is Standing.REPLACED)
         self.maker.made(0)
@@ -260,7 +253,3 @@ def conflict(entry: Entry) -> TargetError:
         f"{printable(entry.stat.path)} exists in the target and is not what is to be restored.",
         hint="Restore to an empty directory, or with --overwrite.",
     )
-
-
-def deliver(token: tuple[Job, int], data: memoryview) -> None:
-    token[0].take(token[1], data)

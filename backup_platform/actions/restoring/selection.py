@@ -88,11 +88,16 @@ def selected(entries: Iterable[Entry], selection: Selection) -> Iterator[tuple[E
 
     A hard link to a file that is not chosen becomes that file; later ones then link to it.
     """
+    if selection.everything:
+        for entry in entries:
+            check_paths(entry)
+            yield entry, Role.WANTED
+        return
     holders: dict[bytes, Entry] = {}
     moved: dict[bytes, bytes] = {}
     for entry in entries:
         stat = entry.stat
-        check_path(stat.path)
+        check_paths(entry)
         role = selection.role(stat.path)
         if role is not Role.OTHER:
             yield (entry if entry.hardlink is None else relinked(entry, holders, moved)), role
@@ -102,7 +107,6 @@ def selected(entries: Iterable[Entry], selection: Selection) -> Iterator[tuple[E
 
 def relinked(entry: Entry, holders: dict[bytes, Entry], moved: dict[bytes, bytes]) -> Entry:
     assert entry.hardlink is not None
-    check_path(entry.hardlink)
     if entry.hardlink in moved:
         return entry._replace(hardlink=moved[entry.hardlink])
     holder = holders.get(entry.hardlink)
@@ -110,3 +114,9 @@ def relinked(entry: Entry, holders: dict[bytes, Entry], moved: dict[bytes, bytes
         return entry
     moved[entry.hardlink] = entry.stat.path
     return holder._replace(stat=holder.stat._replace(path=entry.stat.path))
+
+
+def check_paths(entry: Entry) -> None:
+    check_path(entry.stat.path)
+    if entry.hardlink is not None:
+        check_path(entry.hardlink)

@@ -1,40 +1,24 @@
-"""What a capture leaves out: gitignore patterns and tagged cache directories."""
+"""What a capture leaves out: paths by pattern, and the contents of tagged caches."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from backup_platform.errors import PlanError
-
-if TYPE_CHECKING:
-    from pathspec import GitIgnoreSpec
+from backup_platform.sources.files.gitignore import Rules
 
 CACHE_TAG = b"CACHEDIR.TAG"
 CACHE_SIGNATURE = b"Signature: 8a477f597d28d172789f06886806bc55"
 
 
 class Excludes:
-    """gitignore patterns, relative to the root. Contents of an excluded directory cannot be brought back."""
+    """gitignore patterns, relative to the root. Raises PlanError for one that is not valid."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._spec = compile_patterns(patterns)
+        self._rules = Rules(patterns)
 
     def match(self, path: bytes, *, directory: bool) -> bool:
-        name = os.fsdecode(path)
-        return self._spec.match_file(name + "/" if directory else name)
-
-
-def compile_patterns(patterns: Sequence[str]) -> GitIgnoreSpec:
-    """Raises PlanError for a pattern that gitignore does not know."""
-    from pathspec import GitIgnoreSpec
-
-    try:
-        # Other backends refuse names that are not UTF-8.
-        return GitIgnoreSpec.from_lines(patterns, backend="simple")
-    except ValueError as error:
-        raise PlanError(f"An exclude pattern is not valid: {error}.", hint="Use gitignore syntax.") from error
+        return self._rules.excludes(os.fsdecode(path), directory=directory)
 
 
 def is_cache(dir_fd: int) -> bool:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
-from backup_platform.sources.files.excludes import Excludes
 from backup_platform.sources.files.paths import DIRECTORY_FLAGS
-from backup_platform.sources.files.walk import Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,8 @@ class FileTreeSource:
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Raises SourceMissingError; SourceFormatError when the root is no directory; SourceError."""
         from backup_platform.sources.files.capture import TreeCapture
+        from backup_platform.sources.files.excludes import Excludes
+        from backup_platform.sources.files.walk import Walk
 
         captured_at = self.clock.now()
         root_fd = open_root(self.root)
@@ -63,6 +63,7 @@ class FileTreeSource:
     def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
         """Compare the tree below `restored` with the inventory, row by row and byte by byte."""
         from backup_platform.sources.files.drill import TreeDrill
+        from backup_platform.sources.files.walk import Walk
 
         root_fd = open_root(restored)
         try:

@@ -1,0 +1,202 @@
+"""Matching a walk with the previous inventory: yes for exactly what is unchanged and still stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backup_platform.actions.backup import BackupJob
+from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat, Status
+from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.errors import DamageError
+from backup_platform.repository.inventory import entries_of, rows_of
+from backup_platform.repository.previous import SETTLED_NS, PreviousInventory
+from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.sources.files import FileTreeSource
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.support import START, ManualClock, QuietProgress, content_of, walk_order
+
+CAPTURED = 10 * SETTLED_NS
+VANISHED = b"\xee" * 32
+
+NAMES = st.sampled_from([b"a", b"a!", b"a-b", b"b", b"\xff", b"c.d", b"0"])
+PATHS = st.lists(NAMES, min_size=1, max_size=3).map(b"/".join)
+STATS = st.builds(
+    Stat,
+    PATHS,
+    st.sampled_from([EntryKind.FILE, EntryKind.FILE, EntryKind.DIRECTORY]),
+    mode=st.just(0o644),
+    uid=st.just(0),
+    gid=st.just(0),
+    size=st.integers(0, 2),
+    mtime_ns=st.sampled_from([5, CAPTURED - SETTLED_NS - 1, CAPTURED - SETTLED_NS, CAPTURED]),
+    ctime_ns=st.sampled_from([5, CAPTURED - SETTLED_NS - 1, CAPTURED - SETTLED_NS, CAPTURED + 9]),
+    inode=st.integers(1, 2),
+    device=st.just(1),
+    nlink=st.just(1),
+    rdev=st.just(0),
+)
+OLD = st.builds(
+    Entry,
+    STATS,
+    status=st.sampled_from([Status.OK, Status.OK, Status.OK, Status.CHANGED, Status.UNREADABLE]),
+    hardlink=st.sampled_from([None, None, None, b"elsewhere"]),
+    content=st.sampled_from([Content(), Content(bytes(32)), Content(bytes(32) + VANISHED)]),
+)
+ROOT = Stat(b".", EntryKind.DIRECTORY, 0o755, 0, 0, 0, 5, 5, 1, 1, 1, 0)
+COMPARED = ("path", "kind", "size", "mtime_ns", "ctime_ns", "inode")
+
+
+def in_order(rows: Sequence[Entry]) -> list[Entry]:
+    unique = {row.stat.path: row for row in rows}
+    return sorted(unique.values(), key=lambda row: walk_order(row.stat.path))
+
+
+def tables(rows: Sequence[Entry], sizes: Sequence[int]) -> Iterator[pa.Table]:
+    rows = list(rows)
+    for size in sizes:
+        yield rows_of(rows[:size])
+        del rows[:size]
+    yield rows_of(rows)
+
+
+def present(blobs: Sequence[bytes], depths: Sequence[int]) -> list[bool]:
+    return [VANISHED not in ids for ids in blobs]
+
+
+def unchanged(old: Entry | None, new: Stat) -> bool:
+    """The rule, said another way."""
+    return (
+        old is not None
+        and all(getattr(old.stat, name) == getattr(new, name) for name in COMPARED)
+        and old.status is Status.OK
+        and old.hardlink is None
+        and VANISHED not in old.content.blobs
+        and max(new.mtime_ns, new.ctime_ns) < CAPTURED - SETTLED_NS
+    )
+
+
+@settings(max_examples=300)
+@given(
+    old=st.lists(OLD, max_size=20),
+    new=st.lists(STATS, max_size=20),
+    kept=st.lists(st.integers(0, 19), max_size=20),
+    tables_of=st.lists(st.integers(0, 6), max_size=8),
+    batches_of=st.lists(st.integers(1, 6), max_size=20),
+)
+def test_yes_for_exactly_what_is_unchanged(
+    old: list[Entry], new: list[Stat], kept: list[int], tables_of: list[int], batches_of: list[int]
+) -> None:
+    old = in_order([Entry(ROOT), *old])
+    walk = [s.stat for s in in_order([Entry(s) for s in [*new, *(old[i].stat for i in kept if i < len(old)), ROOT]])]
+    before = {row.stat.path: row for row in old}
+    previous = PreviousInventory(tables(old, tables_of), CAPTURED, present)
+    position = 0
+    for size in [*batches_of, len(walk)]:
+        batch = walk[position : position + size]
+        position += size
+        same = previous.match(batch)
+        assert same == [unchanged(before.get(stat.path), stat) for stat in batch]
+        rows: list[Entry | Stat] = [
+            stat if yes else Entry(stat, problem="new") for stat, yes in zip(batch, same, strict=True)
+        ]
+        merged = list(entries_of(previous.interleave(rows, rows_of([r for r in rows if isinstance(r, Entry)]))))
+        assert merged == [r if isinstance(r, Entry) else before[r.path] for r in rows]
+
+
+def test_damage_in_the_previous_inventory_means_that_nothing_more_is_reused() -> None:
+    def rows() -> Iterator[pa.Table]:
+        yield rows_of([Entry(ROOT)])
+        raise DamageError("broken")
+
+    previous = PreviousInventory(rows(), CAPTURED, present)
+    other = ROOT._replace(path=b"a")
+    assert previous.match([ROOT, other]) == [True, False]
+    assert previous.match([ROOT._replace(path=b"b")]) == [False]
+
+
+def test_memory_holds_a_part_of_the_old_rows_only() -> None:
+    def many() -> Iterator[pa.Table]:
+        for first in range(0, 100_000, 1_000):
+            yield rows_of([Entry(ROOT._replace(path=b"%06d" % n)) for n in range(first, first + 1_000)])
+
+    previous = PreviousInventory(many(), CAPTURED, present)
+    for first in range(0, 100_000, 500):
+        stats = [ROOT._replace(path=b"%06d" % n) for n in range(first, first + 500)]
+        assert all(previous.match(stats))
+        assert len(previous._window) <= 2_000
+
+
+class Tree:
+    """A real directory, backed up with the time stamps long settled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "tree"
+        self.root.mkdir()
+        self.store = DirectoryStore(str(folder / "repository"))
+        self.clock = ManualClock(START.replace(year=2100))
+        init_repository(self.store, self.clock)
+
+    def backup(self, *exclude: str) -> RecoveryPoint:
+        source = FileTreeSource("tree", str(self.root), self.clock, exclude=exclude)
+        repository = Repository(self.store, self.clock)
+        schedule = WindowSchedule(CADENCES["day"], since=START)
+        return BackupJob(source, schedule, repository, self.clock).run(None, force=True, progress=QuietProgress()).point
+
+    def content(self, point: RecoveryPoint) -> dict[bytes, bytes]:
+        return content_of(Repository(self.store, self.clock), point)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Tree:
+    return Tree(tmp_path)
+
+
+def test_a_hard_link_whose_other_name_is_not_captured_any_more_keeps_its_content(tree: Tree) -> None:
+    (tree.root / "first").write_bytes(b"content")
+    os.link(tree.root / "first", tree.root / "second")
+    assert tree.backup().stats.source_bytes == 7
+    point = tree.backup("first")
+    entries = {e.stat.path: e for e in Repository(tree.store, tree.clock).reader(point).entries()}
+    assert set(entries) == {b".", b"second"}
+    assert entries[b"second"].hardlink is None
+    assert tree.content(point) == {b"second": b"content"}
+
+
+def test_unchanged_hard_links_stay_linked_and_are_not_read_again(tree: Tree) -> None:
+    (tree.root / "first").write_bytes(b"content")
+    os.link(tree.root / "first", tree.root / "second")
+    first, second = tree.backup(), tree.backup()
+    assert second.inventory == first.inventory
+    assert second.stats == first.stats.__class__(2, 7, 0, 0, 0.0)
+
+
+@pytest.mark.parametrize("change", ["content", "touch", "mode", "replace", "kind"])
+def test_a_changed_file_is_seen(tree: Tree, change: str) -> None:
+    path = tree.root / "file"
+    path.write_bytes(b"before")
+    os.utime(path, ns=(0, 0))
+    first = tree.backup()
+    if change == "content":
+        path.write_bytes(b"after!")
+        os.utime(path, ns=(0, 0))  # only ctime tells
+    elif change == "touch":
+        os.utime(path, ns=(1, 1))
+    elif change == "mode":
+        path.chmod(0o600)
+    else:
+        path.unlink()
+        if change == "replace":
+            path.write_bytes(b"after!")
+        else:
+            path.symlink_to("elsewhere")
+    second = tree.backup()
+    assert second.inventory != first.inventory
+    if change in ("content", "replace"):
+        assert tree.content(second) == {b"file": b"after!"}
