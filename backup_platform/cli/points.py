@@ -130,7 +130,7 @@ def _print_point(out: Output, point: RecoveryPoint, judged: Standing) -> None:
         "sequence": f"{point.sequence}{predecessor}",
         "files": formats.count(stats.files),
         "source bytes": _exact(stats.source_bytes),
-        "new bytes": f"{_exact(stats.new_bytes)}, dedup {formats.share(shapes.dedup_ratio(stats))}",
+        "new bytes": f"{_exact(stats.new_bytes)}, dedup {formats.share(stats.dedup_ratio)}",
         "stored bytes": _exact(stats.stored_bytes),
         "duration": f"{formats.duration(stats.duration_s)}, "
         f"{formats.rate(stats.source_bytes, stats.duration_s)}",

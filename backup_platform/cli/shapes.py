@@ -18,16 +18,6 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def dedup_ratio(stats: Stats) -> float:
-    """The share of the source's bytes that the repository held already, 0 to 1."""
-    return 1 - stats.new_bytes / stats.source_bytes if stats.source_bytes else 0.0
-
-
-def throughput(stats: Stats) -> float:
-    """MB/s of source bytes."""
-    return stats.source_bytes / 1e6 / stats.duration_s if stats.duration_s > 0 else 0.0
-
-
 def point(value: RecoveryPoint, judged: Standing | None = None) -> dict[str, Json]:
     """A recovery point without its facts and problems; with its state where it was judged."""
     shape: dict[str, Json] = {
@@ -77,8 +67,8 @@ def _stats(stats: Stats) -> dict[str, Json]:
         "new_bytes": stats.new_bytes,
         "stored_bytes": stats.stored_bytes,
         "duration_s": stats.duration_s,
-        "throughput_mb_s": throughput(stats),
-        "dedup_ratio": dedup_ratio(stats),
+        "throughput_mb_s": stats.throughput_mb_s,
+        "dedup_ratio": stats.dedup_ratio,
     }
 
 

@@ -143,6 +143,16 @@ class Stats:
     stored_bytes: int = 0  # what the store received for them and for the inventory
     duration_s: float = 0.0
 
+    @property
+    def throughput_mb_s(self) -> float:
+        """Bytes of the source per second of the whole backup, in MB/s; 0 when nothing was timed."""
+        return self.source_bytes / 1e6 / self.duration_s if self.duration_s > 0 else 0.0
+
+    @property
+    def dedup_ratio(self) -> float:
+        """The share of the source's bytes that the repository held already, 0 to 1."""
+        return 1 - self.new_bytes / self.source_bytes if self.source_bytes else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPoint:

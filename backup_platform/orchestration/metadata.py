@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from backup_platform.domain.model import Json, RecoveryPoint, Stats
+from backup_platform.domain.model import Json, RecoveryPoint
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -26,16 +26,6 @@ def human_bytes(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:.3g} {_UNITS[-1]}"
-
-
-def throughput_mb_s(stats: Stats) -> float:
-    """Bytes of the source per second of the whole backup, in MB/s; 0 when nothing was timed."""
-    return stats.source_bytes / 1e6 / stats.duration_s if stats.duration_s > 0 else 0.0
-
-
-def dedup_ratio(stats: Stats) -> float:
-    """The share of the source's bytes that the repository held already, 0 to 1."""
-    return 1 - stats.new_bytes / stats.source_bytes if stats.source_bytes else 0.0
 
 
 def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Metadata:
@@ -54,8 +44,8 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
         "stored_bytes": dg.MetadataValue.int(stats.stored_bytes),
         "files": dg.MetadataValue.int(stats.files),
         "duration_s": dg.MetadataValue.float(round(stats.duration_s, 3)),
-        "throughput_mb_s": dg.MetadataValue.float(round(throughput_mb_s(stats), 3)),
-        "dedup_ratio": dg.MetadataValue.float(round(dedup_ratio(stats), 4)),
+        "throughput_mb_s": dg.MetadataValue.float(round(stats.throughput_mb_s, 3)),
+        "dedup_ratio": dg.MetadataValue.float(round(stats.dedup_ratio, 4)),
         "lateness_s": dg.MetadataValue.float(round(point.lateness_s, 3)),
         "problems": dg.MetadataValue.int(point.problem_count),
     }
@@ -96,8 +86,8 @@ def _summary(point: RecoveryPoint, created: bool) -> str:
         ("Captured", _captured(point)),
         ("Source", f"{human_bytes(stats.source_bytes)} in {stats.files:,} files"),
         ("New", f"{human_bytes(stats.new_bytes)}, stored as {human_bytes(stats.stored_bytes)}"),
-        ("Held already", f"{dedup_ratio(stats):.1%}"),
-        ("Took", f"{stats.duration_s:.1f} s ({throughput_mb_s(stats):.0f} MB/s)"),
+        ("Held already", f"{stats.dedup_ratio:.1%}"),
+        ("Took", f"{stats.duration_s:.1f} s ({stats.throughput_mb_s:.0f} MB/s)"),
         ("Problems", f"{point.problem_count}"),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])

@@ -197,7 +197,7 @@ def decode_index(data: Buffer) -> Iterator[IndexedPack]:
     try:
         table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(data))).read()
         yield from _packs(table)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
         raise DamageError(f"An index cannot be decoded: {error}.") from error
 
 

@@ -206,7 +206,9 @@ def read_rows(source: Any) -> Iterator[pa.Table]:
     """The rows of an inventory, in order, some ten thousand at a time. Raises DamageError."""
     try:
         file = pq.ParquetFile(source)
+        if missing := set(SCHEMA.names) - set(file.schema_arrow.names):
+            raise DamageError(f"An inventory lacks the columns {', '.join(sorted(missing))}.")
         for batch in file.iter_batches(batch_size=1 << 14):
             yield pa.Table.from_batches([batch])
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
         raise DamageError(f"An inventory cannot be decoded: {error}.") from error

@@ -24,6 +24,7 @@ from backup_platform.domain.ports import Notifier
 from backup_platform.errors import BackupError, ConflictError
 from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.translator import BackupTranslator
+from backup_platform.plan import Plan
 
 DAY = timedelta(days=1)
 
@@ -105,8 +106,7 @@ class World:
         """Write the plan, and make definitions of it anew; with a repository, unless told otherwise."""
         path = self.root / "backup.yaml"
         path.write_text(json.dumps(self.plan))  # which is YAML, with every string quoted
-        self.app = FaultyApp.load(str(path), clock=self.clock)
-        assert isinstance(self.app, FaultyApp)
+        self.app = FaultyApp(Plan.load(str(path)), str(path), self.clock)
         self.app.channel, self.app.faults = self.channel, []
         if init:
             with suppress(ConflictError):

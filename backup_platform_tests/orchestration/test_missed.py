@@ -223,7 +223,8 @@ def test_sources_are_paged_through_within_the_time_budget(
         unloaded.plan["sources"][f"s{n}"] = dict(unloaded.plan["sources"]["uploads"])
     world = unloaded.load()
     world.clock.pace = missed.BUDGET_S / 3
-    cursor, seen, ticks = None, [], 0
+    cursor, ticks = None, 0
+    seen: list[str] = []
     while len(seen) < 12:
         tick = world.sensor(NAME, cursor)
         page = [request.tags["backup/source"] for request in tick.run_requests]

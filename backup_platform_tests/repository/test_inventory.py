@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,15 +120,15 @@ def test_surrogates_of_undecodable_text_are_spelled_out() -> None:
 
 
 def test_the_columns_are_those_of_the_format() -> None:
-    assert pa.parquet.read_schema(io.BytesIO(written([an_entry(1)]))).remove_metadata() == SCHEMA.remove_metadata()
-    metadata = pa.parquet.read_metadata(io.BytesIO(written([]))).metadata
+    assert pq.read_schema(io.BytesIO(written([an_entry(1)]))).remove_metadata() == SCHEMA.remove_metadata()
+    metadata = pq.read_metadata(io.BytesIO(written([]))).metadata
     assert metadata[b"backup_platform.inventory"] == b"1"
 
 
 def test_columns_that_are_not_known_are_ignored() -> None:
     rows = rows_of([an_entry(1)]).append_column("future", pa.nulls(1))
     sink = io.BytesIO()
-    pa.parquet.write_table(rows, sink)
+    pq.write_table(rows, sink)
     assert read(sink.getvalue()) == [an_entry(1)]
 
 
@@ -144,7 +145,7 @@ def test_damage_is_damage() -> None:
 
 def test_a_table_that_is_no_inventory_is_damage() -> None:
     sink = io.BytesIO()
-    pa.parquet.write_table(pa.table({"other": pa.nulls(3)}), sink)
+    pq.write_table(pa.table({"other": pa.nulls(3)}), sink)
     with pytest.raises(DamageError):
         read(sink.getvalue())
 

@@ -48,6 +48,12 @@ OLD = st.builds(
     status=st.sampled_from([Status.OK, Status.OK, Status.OK, Status.CHANGED, Status.UNREADABLE]),
     hardlink=st.sampled_from([None, None, None, b"elsewhere"]),
     content=st.sampled_from([Content(), Content(bytes(32)), Content(bytes(32) + VANISHED)]),
+    problem=st.just(""),
+    user=st.just("root"),
+    group=st.just(""),
+    link_target=st.none(),
+    xattrs=st.sampled_from([(), ((b"user.a", b"1"),)]),
+    extents=st.sampled_from([None, (), ((0, 1),)]),
 )
 ROOT = Stat(b".", EntryKind.DIRECTORY, 0o755, 0, 0, 0, 5, 5, 1, 1, 1, 0)
 COMPARED = ("path", "kind", "size", "mtime_ns", "ctime_ns", "inode")
@@ -102,6 +108,8 @@ def test_yes_for_exactly_what_is_unchanged(
         batch = walk[position : position + size]
         position += size
         same = previous.match(batch)
+        if not batch:
+            continue
         assert same == [unchanged(before.get(stat.path), stat) for stat in batch]
         rows: list[Entry | Stat] = [
             stat if yes else Entry(stat, problem="new") for stat, yes in zip(batch, same, strict=True)
