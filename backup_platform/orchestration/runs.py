@@ -33,7 +33,7 @@ class SourceRuns:
     def captured(self, run: dg.DagsterRun) -> list[str]:
         """The sources that a run backs up; none for a run of something else, or of checks alone."""
         if run.asset_selection is None:
-            return self._jobs.get(run.job_name, [])
+            return [] if run.asset_check_selection else self._jobs.get(run.job_name, [])
         return [self._keys[key] for key in run.asset_selection if key in self._keys]
 
     def concerns(self, run: dg.DagsterRun) -> bool:

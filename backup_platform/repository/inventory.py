@@ -44,9 +44,9 @@ SCHEMA = pa.schema(
         pa.field("extents", pa.list_(EXTENT)),
         pa.field("depth", pa.uint8()),
         pa.field("blobs", pa.binary()),
-    ],
-    metadata={b"backup_platform.inventory": b"1"},
+    ]
 )
+VERSION = {"backup_platform.inventory": "1"}
 REPETITIVE = [
     "kind",
     "status",
@@ -195,6 +195,7 @@ class InventoryWriter:
     def close(self) -> None:
         if self._count:
             self._flush()
+        self._writer.add_key_value_metadata(VERSION)
         self._writer.close()
 
     def abandon(self) -> None:

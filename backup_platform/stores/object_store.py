@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import (
+    BackupError,
     ConflictError,
     DamageError,
     NotFoundError,
@@ -92,31 +94,44 @@ class ObjectStore:
 
         try:
             yield
-        except (FileExistsError, exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
-            raise ConflictError(f"The object {key} exists already in {self._location}.") from error
-        except (FileNotFoundError, exceptions.NotFoundError) as error:
-            if verb == "write":
-                raise StoreError(
-                    f"The store {self._location} could not write {key}: its directory or bucket is gone.",
-                    hint="Mount the disk that holds it, or create it.",
-                ) from error
-            raise NotFoundError(f"There is no object {key} in {self._location}.") from error
-        except (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise StoreError(
+        except (exceptions.BaseError, OSError) as error:
+            raise self._translation(verb, key, error) from error
+
+    def _translation(self, verb: str, key: str, error: Exception) -> BackupError:
+        from obstore import exceptions
+
+        number = _errno(error)
+        if isinstance(error, FileExistsError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
+            return ConflictError(f"The object {key} exists already in {self._location}.")
+        if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
+            if verb != "write":
+                return NotFoundError(f"There is no object {key} in {self._location}.")
+            return StoreError(
+                f"The store {self._location} could not write {key}: its directory or bucket is gone.",
+                hint="Mount the disk that holds it, or create it.",
+            )
+        refusals = (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+        if isinstance(error, refusals) or number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return StoreError(
                 f"The store {self._location} refused to {verb} {key}.",
                 hint="Check the permissions of the directory, or the credentials and their policy.",
-            ) from error
-        except (exceptions.BaseError, OSError) as error:
-            full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-            raise StoreError(
-                f"The store {self._location} could not {verb} {key}: {_reason(error)}.",
-                hint="Make room on its disk." if full else "",
-                retryable=not full,
-            ) from error
+            )
+        full = number in (errno.ENOSPC, errno.EDQUOT)
+        return StoreError(
+            f"The store {self._location} could not {verb} {key}: {_reason(error)}.",
+            hint="Make room on its disk." if full else "",
+            retryable=not full,
+        )
 
 
 def _cut_short(key: str, size: int, needed: int) -> DamageError:
     return DamageError(f"The object {key} is cut short: it has {size} bytes and not {needed} or more.")
+
+
+def _errno(error: Exception) -> int | None:
+    """The system's number of an error; obstore tells it in its text only."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return int(told[1]) if told else getattr(error, "errno", None)
 
 
 def _reason(error: BaseException) -> str:
@@ -211,7 +226,7 @@ def _open_url(url: str) -> ObjectStore:
 
     try:
         return ObjectStore(from_url(url), url)
-    except exceptions.BaseError as error:
+    except (exceptions.BaseError, ValueError) as error:
         raise StoreError(
             f"The store {url} cannot be used: {_reason(error)}.", hint="Check the URL."
         ) from error

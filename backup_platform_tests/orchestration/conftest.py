@@ -60,7 +60,7 @@ class FaultyApp(App):
     """The app, with the alert channel and the faults that a test asks for."""
 
     channel: Channel
-    faults: list[BackupError]
+    faults: list[BaseException]
 
     def backup(self, *args: Any, **kwargs: Any) -> Any:
         if self.faults:

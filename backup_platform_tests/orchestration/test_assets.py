@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import dagster as dg
 import pytest
 from dagster._core.loader import LoadingContextForTest  # resolves a check's status as the UI does
 
-from backup_platform.errors import BackupError, SourceBusyError, StoreError
+from backup_platform.errors import SourceBusyError, StoreError
 from backup_platform.orchestration import failures
 from backup_platform_tests.orchestration.conftest import World, bound_by_modes
 
@@ -130,14 +131,25 @@ def test_retries_end_and_the_last_failure_says_why(unloaded: World) -> None:
     assert len(world.app.faults) == 9 - 3
 
 
-def test_a_bug_is_not_retried(world: World) -> None:
-    class BrokenError(BackupError, ValueError):
-        """Not a BackupError that says it is retryable."""
+def retries(world: World) -> int:
+    [run] = world.instance.get_runs()
+    kind = dg.DagsterEventType.STEP_UP_FOR_RETRY
+    return len(world.instance.get_records_for_run(run.run_id, of_type=kind).records)
 
-    world.app.faults = [BrokenError("bug")]
-    run = world.launch("uploads")
-    assert not run.success
-    assert not [e for e in run.all_events if e.event_type == dg.DagsterEventType.STEP_UP_FOR_RETRY]
+
+def test_a_bug_is_not_retried(world: World) -> None:
+    world.app.faults = [ValueError("a bug")]
+    assert not world.launch("uploads").success
+    assert retries(world) == 0
+
+
+def test_a_run_that_is_cancelled_is_not_retried(world: World) -> None:
+    """Dagster's own retry policy would do so: it takes the interrupt for a failure of the step."""
+    world.app.faults = [KeyboardInterrupt()]
+    with suppress(KeyboardInterrupt):
+        world.launch("uploads")
+    assert retries(world) == 0
+    assert world.app.points("uploads") == []
 
 
 def test_a_second_run_keeps_the_point_and_checks_it_again(world: World) -> None:

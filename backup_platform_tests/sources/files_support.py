@@ -222,7 +222,7 @@ def odd_tree(root: Path) -> None:
     odd_sparse(root)
     odd_specials(root)
     odd_metadata(root)
-    long_path(root)
+    long_path(root, 18)  # almost as long as rsync can compare
 
 
 def odd_names(root: Path) -> None:
@@ -305,8 +305,8 @@ def odd_metadata(root: Path) -> None:
     os.utime(root / "hollow", ns=(3, 4_000_000_000_999_999_999))
 
 
-def long_path(root: Path, levels: int = 25) -> bytes:
-    """A file whose path has more than 4096 bytes; its path below the root."""
+def long_path(root: Path, levels: int) -> bytes:
+    """A file, a link and a second name at the end of directories with names of 203 bytes; the file's path."""
     fd = os.open(root, os.O_RDONLY)
     names = [b"%03d" % level + b"x" * 200 for level in range(levels)]
     for name in names:

@@ -64,10 +64,10 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kept_by_git(root: Path, patterns: list[str]) -> set[str]:
     (root / ".git/info/exclude").write_text("".join(f"{pattern}\n" for pattern in patterns))
-    command = [
+    command: list[str] = [
         "git",
         "-C",
-        root,
+        os.fspath(root),
         "-c",
         "core.excludesFile=",
         "ls-files",

@@ -140,9 +140,9 @@ def _note_unavailable(tally: _Tally, entry: Entry) -> None:
 
 def _count(tally: _Tally, entry: Entry, standing: Standing) -> None:
     kind = entry.stat.kind
+    tally.hardlinks += entry.hardlink is not None
     if kind is EntryKind.FILE:
         tally.files += 1
-        tally.hardlinks += entry.hardlink is not None
         if entry.hardlink is None and standing is not Standing.KEPT:
             tally.size += content_size(entry)
     elif kind is EntryKind.DIRECTORY:

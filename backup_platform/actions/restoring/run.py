@@ -82,6 +82,7 @@ class Restorer:
     _levels: list[_Level] = field(default_factory=list)
     _batch: _Batch = field(default_factory=_Batch)
     _locked: list[Entry] = field(default_factory=list)
+    _unmade: set[bytes] = field(default_factory=set)
     _root: Entry | None = None
 
     def run(self, entries: Iterable[tuple[Entry, Role]]) -> None:
@@ -159,7 +160,8 @@ class Restorer:
             self._apply(entry)
         else:
             replace = standing is Standing.REPLACED
-            make_special(self.target, self.maker.metadata, entry, replace=replace)
+            if not make_special(self.target, self.maker.metadata, entry, replace=replace):
+                self._unmade.add(entry.stat.path)
 
     def _file(self, entry: Entry) -> None:
         standing = self._standing(entry, self._in_new_directory())
@@ -230,12 +232,14 @@ class Restorer:
 
     def _link(self, entry: Entry, in_new: bool) -> None:
         assert entry.hardlink is not None
-        standing = self._standing(entry, in_new)
+        is_file, standing = entry.stat.kind is EntryKind.FILE, self._standing(entry, in_new)
         if standing is Standing.KEPT:
-            self.skipped += 1
-            return
-        make_link(self.target, entry.hardlink, entry.stat.path, replace=standing is Standing.REPLACED)
-        self.maker.made(0)
+            self.skipped += is_file
+        elif entry.hardlink in self._unmade:
+            self.maker.metadata.warnings.add(entry.stat.path, "what it is another name of could not be made")
+        else:
+            make_link(self.target, entry.hardlink, entry.stat.path, replace=standing is Standing.REPLACED)
+            self.maker.made(0, int(is_file))
 
     def _finish_directory(self, entry: Entry) -> None:
         if not self.maker.metadata.privileged and entry.stat.mode & 0o700 != 0o700:

@@ -86,7 +86,7 @@ def available(entry: Entry) -> bool:
 def selected(entries: Iterable[Entry], selection: Selection) -> Iterator[tuple[Entry, Role]]:
     """The chosen entries in order. Raises DamageError for a path that leads outside.
 
-    A hard link to a file that is not chosen becomes that file; later ones then link to it.
+    A hard link to what is not chosen becomes that itself; later ones then link to it.
     """
     if selection.everything:
         for entry in entries:
@@ -101,8 +101,15 @@ def selected(entries: Iterable[Entry], selection: Selection) -> Iterator[tuple[E
         role = selection.role(stat.path)
         if role is not Role.OTHER:
             yield (entry if entry.hardlink is None else relinked(entry, holders, moved)), role
-        elif stat.nlink > 1 and stat.kind is EntryKind.FILE and entry.hardlink is None and available(entry):
+        elif may_be_linked(entry):
             holders[stat.path] = entry
+
+
+def may_be_linked(entry: Entry) -> bool:
+    """Can a later row be another name of this one?"""
+    stat = entry.stat
+    several = stat.nlink > 1 and stat.kind is not EntryKind.DIRECTORY
+    return several and entry.hardlink is None and available(entry)
 
 
 def relinked(entry: Entry, holders: dict[bytes, Entry], moved: dict[bytes, bytes]) -> Entry:

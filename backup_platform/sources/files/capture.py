@@ -24,7 +24,7 @@ GROUP_FILES = 64
 GROUP_BYTES = 1 << 20
 GROUPS_AHEAD = 16  # so about 16 MiB are read before their turn
 
-FILE = EntryKind.FILE
+FILE, DIRECTORY = EntryKind.FILE, EntryKind.DIRECTORY
 STORED = (Status.OK, Status.CHANGED)
 Row: TypeAlias = "Entry | Stat"
 
@@ -73,7 +73,7 @@ class TreeCapture:
             elif stat.kind is FILE:
                 row = self._file(stat, bool(same[position]), next(readings) if position in read else None)
             else:
-                row = self._special(stat)
+                row = self._special(stat, bool(same[position]))
             rows[position] = row
             self._count(stat, row)
         self._recorder.record(rows)
@@ -91,10 +91,10 @@ class TreeCapture:
         entry = row if isinstance(row, Entry) else Entry(row)
         if entry.status is not Status.OK:
             self.tally.problem(entry)
-        if seen.kind is not FILE:
-            return
         linked = entry.hardlink is not None
         self.tally.hardlinks += linked
+        if seen.kind is not FILE:
+            return
         self.tally.size += (0 if linked else entry.stat.size) - seen.size
         streamed = seen.size > SMALL and entry.content.blobs  # and told its size while it was read
         self._meter.advance(1, 0 if streamed else seen.size)
@@ -160,10 +160,22 @@ class TreeCapture:
             file.close()
         return self._entry_of(reading, content if reading.status in STORED else EMPTY)
 
-    def _special(self, stat: Stat) -> Entry:
+    def _special(self, stat: Stat, same: bool) -> Row:
+        several = stat.nlink > 1 and stat.kind is not DIRECTORY
+        holder = self._links.holder(stat) if several else None
+        if holder is None and same:
+            entry: Row = stat
+        else:
+            entry = self._attributes(stat, holder)
+        if several and holder is None and (isinstance(entry, Stat) or entry.status is Status.OK):
+            self._links.hold(stat)
+        return entry
+
+    def _attributes(self, stat: Stat, holder: bytes | None) -> Entry:
         try:
             target = self._read_link(stat) if stat.kind is EntryKind.SYMLINK else None
-            return self._entry(stat)._replace(link_target=target, xattrs=self._xattrs(stat))
+            xattrs = self._xattrs(stat) if holder is None else ()
+            return self._entry(stat)._replace(link_target=target, hardlink=holder, xattrs=xattrs)
         except OSError as error:
             return self._entry(stat, *status_of(error))
 
@@ -199,11 +211,11 @@ class TreeCapture:
 
 
 def positions_to_examine(batch: Batch, same: Sequence[bool]) -> list[int]:
-    """Rows that are not as before, that failed, or that may be one of several names of a file."""
+    """Rows that are not as before, that failed, or that may be one of several names."""
     fresh = [
         position
         for position, (stat, kept) in enumerate(zip(batch.stats, same, strict=True))
-        if not kept or (stat[10] > 1 and stat[1] is FILE)
+        if not kept or (stat[10] > 1 and stat[1] is not DIRECTORY)
     ]
     return sorted(batch.faults.keys() | fresh) if batch.faults else fresh
 

@@ -105,10 +105,9 @@ class TreeDrill:
         stat, counts = entry.stat, self._counts
         counts[KIND_FACTS.get(stat.kind, "other")] += 1
         counts["problems"] += entry.status is not Status.OK
-        if stat.kind is EntryKind.FILE:
-            linked = entry.hardlink is not None
-            counts["hardlinks"] += linked
-            counts["bytes"] += 0 if linked else stat.size
+        counts["hardlinks"] += entry.hardlink is not None
+        if stat.kind is EntryKind.FILE and entry.hardlink is None:
+            counts["bytes"] += stat.size
 
     def _compare_facts(self, point: RecoveryPoint) -> None:
         for name in ("files", "directories", "symlinks", "other", "bytes", "hardlinks", "problems"):
@@ -129,7 +128,7 @@ class TreeDrill:
                 self._found.add(found.path, f"cannot be read: {error.strerror}")
 
     def _compare_same_kind(self, entry: Entry, found: Stat) -> None:
-        if found.kind is EntryKind.FILE and not self._same_file(entry, found):
+        if found.kind is not EntryKind.DIRECTORY and not self._first_name(entry, found):
             return
         self._compare_stat(entry.stat, found)
         path = found.path
@@ -143,8 +142,8 @@ class TreeDrill:
         if found.kind is EntryKind.FILE and found.size == entry.stat.size:
             self._compare_content(entry, found)
 
-    def _same_file(self, entry: Entry, found: Stat) -> bool:
-        """Compare which names belong together; whether the file itself is still to be compared."""
+    def _first_name(self, entry: Entry, found: Stat) -> bool:
+        """Compare which names belong together; whether what they name is still to be compared."""
         holder = self._links.holder(found) if found.nlink > 1 else None
         self._equal(found.path, "hard link", entry.hardlink, holder)
         if holder is None and found.nlink > 1:
