@@ -34,6 +34,7 @@ from backup_platform.domain.ports import (
 )
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import StoreError
+from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.stores.object_store import DirectoryStore
 
@@ -110,7 +111,9 @@ class ScriptedSource:
         for first in range(0, len(rows), self.batch):
             batch = rows[first : first + self.batch]
             same = recorder.reuse(batch)
-            recorder.record([s if same_ else self._entry(s, recorder) for s, same_ in zip(batch, same, strict=True)])
+            recorder.record(
+                [s if same_ else self._entry(s, recorder) for s, same_ in zip(batch, same, strict=True)]
+            )
         self.during()
         problems = tuple(Problem(path.decode(), Status.UNREADABLE, "broken") for path in sorted(self.broken))
         facts: dict[str, Json] = {"files": len(self.files), "bytes": sum(map(len, self.files.values()))}
@@ -310,6 +313,12 @@ def stream_bytes(repository: Repository, point: RecoveryPoint, stream: StreamRef
     return b"".join(repository.reader(point).read(stream.content))
 
 
+def tombstone(bench: Bench, packs: Iterable[str]) -> None:
+    """Condemn packs, as prune does."""
+    data = canonical({"packs": list[Json](sorted(packs))})
+    bench.store.create(object_key(TOMBSTONES, digest(data)), data)
+
+
 def noise(size: int, seed: int) -> bytes:
     """Incompressible bytes, the same for the same seed."""
     from blake3 import blake3
@@ -326,3 +335,11 @@ def text(size: int, seed: int) -> bytes:
 
 def joined(blocks: Iterable[Buffer]) -> bytes:
     return b"".join(blocks)
+
+
+def small_bench(folder: Path) -> Bench:
+    """A repository and a source of two files, one of them of several chunks."""
+    made = Bench(folder / "repository")
+    made.source.write(b"docs/small", text(2_000, 1))
+    made.source.write(b"large", noise(900_000, 3))
+    return made

@@ -58,11 +58,12 @@ def complete(point: RecoveryPoint) -> CheckResult:
 
     Files that changed while they were read are there, but may mix two states: a warning.
     """
-    texts = [f"{p.status.value}: {p.path} {p.detail}".rstrip() for p in point.problems] or _miscounts(point)
+    miscounts = [] if point.incomplete else _miscounts(point)
+    texts = [f"{p.status.value}: {p.path} {p.detail}".rstrip() for p in point.problems] + miscounts
     metadata: dict[str, Json] = {"problems": point.problem_count, "files": point.stats.files}
     if texts:
         metadata["listed"] = list[Json](texts[:20])
-    only_changed = point.problem_count > 0 and not point.incomplete
+    only_changed = point.problem_count > 0 and not point.incomplete and not miscounts
     severity: Severity = "warn" if only_changed else "error"
     summary = f"{point.problem_count or len(texts)} problems: {texts[0]}" if texts else "nothing is missing"
     return CheckResult("complete", not texts and not point.incomplete, severity, summary, metadata)

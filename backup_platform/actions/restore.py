@@ -17,10 +17,11 @@ from backup_platform.actions.restoring.survey import Survey
 from backup_platform.actions.restoring.target import Target
 from backup_platform.actions.restoring.warnings import Warnings
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.domain.ports import Clock, PointReader, Progress
+from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import TargetError
 
 if TYPE_CHECKING:
+    from backup_platform.repository.reader import RecoveryPointReader
     from backup_platform.repository.repository import Repository
 
 __all__ = ["RestorePlan", "RestoreSummary", "plan_restore", "run_restore"]
@@ -44,7 +45,12 @@ class RestoreSummary:
 
 
 def plan_restore(
-    reader: PointReader, point: RecoveryPoint, *, to: str, paths: Sequence[str] = (), overwrite: bool = False
+    reader: RecoveryPointReader,
+    point: RecoveryPoint,
+    *,
+    to: str,
+    paths: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> RestorePlan:
     """What a restore into the directory `to` will do; writes nothing.
 
@@ -123,8 +129,9 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     if not plan.resumes:
         Marker(plan.point.id, plan.fresh).save(target.fd)
     restorer.run(selected(reader.entries(), Selection(plan.wanted)))
-    remove_marker(target.fd, plan.point)
     restorer.finish_root()
+    remove_marker(target.fd, plan.point)
+    restorer.finish_root()  # removing the marker has touched its time
     maker.tell()
     progress.advance(files=restorer.skipped)
     return restorer.skipped

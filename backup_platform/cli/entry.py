@@ -23,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     gc.disable()
     # Looking for pydantic's plugins reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Arrow's own allocator keeps what it once had: 60 MB more at the peak of a backup of 55,000 files.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     from backup_platform.cli.program import run
 
     return run(arguments)

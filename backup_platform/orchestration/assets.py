@@ -111,5 +111,5 @@ def _tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
     none: one value per tag cannot speak for all of them.
     """
     run = context.run
-    if SOURCE_TAG not in run.tags and len(list(context.job_def.asset_layer.executable_asset_keys)) == 1:
+    if SOURCE_TAG not in run.tags and len(context.job_def.nodes) == 1:
         context.instance.add_run_tags(run.run_id, {k: v for k, v in tags.items() if k not in run.tags})

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -82,7 +84,7 @@ def _text(name: str, value: str) -> dg.MetadataValue:
 def _summary(point: RecoveryPoint, created: bool) -> str:
     stats = point.stats
     rows = [
-        ("Window", f"{point.window.start.isoformat()} to {point.window.end.isoformat()}"),
+        ("Window", f"{_when(point, point.window.start)} to {_when(point, point.window.end)}"),
         ("Captured", _captured(point)),
         ("Source", f"{human_bytes(stats.source_bytes)} in {stats.files:,} files"),
         ("New", f"{human_bytes(stats.new_bytes)}, stored as {human_bytes(stats.stored_bytes)}"),
@@ -102,7 +104,11 @@ def _headline(point: RecoveryPoint, created: bool) -> str:
 
 def _captured(point: RecoveryPoint) -> str:
     late = f", {point.lateness_s:.0f} s after the window's end" if point.lateness_s > 0 else ""
-    return f"{point.captured_at.isoformat()}{late}"
+    return f"{_when(point, point.captured_at)}{late}"
+
+
+def _when(point: RecoveryPoint, instant: datetime) -> str:
+    return f"{instant.astimezone(ZoneInfo(point.timezone)):%Y-%m-%d %H:%M %Z}"
 
 
 def _problems(point: RecoveryPoint) -> str:

@@ -10,21 +10,27 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
+from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint, Window
-from backup_platform.errors import BackupError
-from backup_platform.orchestration.outbox import Desk
+from backup_platform.errors import DamageError, RepositoryError
+from backup_platform.orchestration.outbox import ALL, Desk
+from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import SourceRuns, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.translator import BackupTranslator
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
+PATIENCE_S = 20.0  # for the repository's answer, of one source
 INCOMPLETE_ATTEMPTS = 3
-MOST_OBSERVATIONS = 20  # a source and evaluation
+LONGEST_QUIET = timedelta(hours=1)
+# Dagster writes each into its database, some 10 ms apiece, before the next sensor's turn.
+MOST_OF_A_SOURCE = 20
+MANY = 200
 
 
 @dataclass
@@ -34,31 +40,35 @@ class Memory:
     desk: Desk
     next: str = ""  # the source to start with
     recorded: dict[str, str] = field(default_factory=dict)  # by source, the start of its last one recorded
+    quiet: dict[str, float] = field(default_factory=dict)  # by source, when it is to be visited again
 
     @classmethod
     def load(cls, cursor: str | None, sources: Collection[str]) -> Memory:
         state: dict[str, Any] = json.loads(cursor) if cursor else {}
-        recorded = {name: at for name, at in state.get("recorded", {}).items() if name in sources}
-        return cls(Desk(state.get("desk"), sources), state.get("next", ""), recorded)
+        recorded, quiet = (
+            {name: value for name, value in state.get(part, {}).items() if name in sources}
+            for part in ("recorded", "quiet")
+        )
+        return cls(Desk(state.get("desk"), sources), state.get("next", ""), recorded, quiet)
 
     def dump(self) -> str:
-        return json.dumps({"desk": self.desk.state(), "next": self.next, "recorded": self.recorded})
+        state = {"next": self.next, "recorded": self.recorded, "quiet": self.quiet}
+        return json.dumps({"desk": self.desk.state(), **state})
 
 
 def missed_windows(
     translator: BackupTranslator, job_of: Mapping[str, str]
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor; `job_of` names the job of each source."""
-    runs, app = SourceRuns(translator, job_of), translator.app
+    runs, app, patience = SourceRuns(translator, job_of), translator.app, Patience()
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = Memory.load(context.cursor, job_of)
-        sweep = Sweep(translator, job_of, runs, context, memory)
+        sweep = Sweep(translator, job_of, runs, patience, context, memory)
         deadline = app.clock.monotonic() + BUDGET_S
         rest = _from(list(job_of), memory.next)
         for source in rest:
-            sweep.visit(source)
-            if app.clock.monotonic() >= deadline:
+            if not sweep.visit(source) or app.clock.monotonic() >= deadline:
                 break
         memory.next = next(rest, "")
         problem = memory.desk.deliver(app.notifier, app.clock.now())
@@ -77,6 +87,7 @@ class Sweep:
         translator: BackupTranslator,
         job_of: Mapping[str, str],
         runs: SourceRuns,
+        patience: Patience,
         context: dg.SensorEvaluationContext,
         memory: Memory,
     ) -> None:
@@ -84,6 +95,7 @@ class Sweep:
         self._app = translator.app
         self._job_of = job_of
         self._runs = runs
+        self._patience = patience
         self._context = context
         self._memory = memory
         self._now = self._app.clock.now()
@@ -91,21 +103,41 @@ class Sweep:
         self._requests: list[dg.RunRequest] = []
         self._observations: list[dg.AssetObservation] = []
 
-    def visit(self, source: str) -> None:
-        """One source. That its points cannot be read is an incident too, and no reason to skip the others."""
+    def visit(self, source: str) -> bool:
+        """One source; False when the repository could not be asked, and so need not be for the others.
+
+        Damage that hides the points of one source is an incident of its own.
+        """
+        if self._now.timestamp() < self._memory.quiet.get(source, 0.0):
+            return True
+        self._memory.quiet.pop(source, None)
         try:
-            missing = self._app.missing(source, self._now)
-            points = self._app.points(source) if missing else []
-        except BackupError as error:
+            missing, points = self._patience.ask(lambda: self._ask(source), PATIENCE_S)
+        except DamageError as error:
             self._tell(source, "unknown", (f"{source}: missed windows cannot be found", str(error)))
-            return
+            return True
+        except RepositoryError as error:
+            self._tell(ALL, "repository", ("Missed windows cannot be found: no repository", str(error)))
+            return False
+        self._tell(ALL, "repository", None)
         self._tell(source, "unknown", None)
+        self._judge(source, missing, points)
+        return True
+
+    def _ask(self, source: str) -> tuple[MissedWindows, list[RecoveryPoint]]:
+        """What is missing; and when something is, the points that there are."""
+        missing = self._app.missing(source, self._now)
+        return missing, self._app.points(source) if missing else []
+
+    def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
         incomplete = {point.window.key for point in points if point.incomplete}
         for window in missing.catchable:
             self._catch_up(source, window, incomplete=window.key in incomplete)
-        self._record(source, missing.missed)
-        lasts = missing.missed and not _captured_after(points, missing.missed[-1])
-        self._tell(source, "missed", _problem(source, missing.missed) if lasts else None)
+        news = self._record(source, missing.missed)
+        lasts = bool(missing.missed) and not _captured_after(points, missing.missed[-1])
+        self._tell(source, "missed", _problem(source, missing.missed) if lasts or news else None)
+        if not (missing.catchable or lasts or news):
+            self._memory.quiet[source] = self._next_due(source).timestamp()
 
     def result(self, problem: str) -> dg.SensorResult:
         reason = problem or "no window is missing that can be captured now"
@@ -131,17 +163,31 @@ class Sweep:
             self._context.log.info("%s %s: %s", source, window.key, wait)
             return
         job, attempt = self._job_of[source], len(attempts) + 1
-        self._requests.append(run_request(self._translator, source, window.key, job=job, attempt=attempt))
+        self._requests.append(run_request(self._translator, source, window.key, job=job, attempt=0))
 
-    def _record(self, source: str, missed: Sequence[Window]) -> None:
-        """Observe windows that were not recorded before, the newest of many; the log names how many."""
+    def _next_due(self, source: str) -> datetime:
+        """When something can be missing next. Asking the repository sooner costs, and tells nothing new."""
+        schedule, latest = self._app.schedule(source), self._now + LONGEST_QUIET
+        current = schedule.current(self._now)
+        if current is None:
+            return latest
+        tick = schedule.tick(current)
+        return min(latest, tick if tick > self._now else schedule.tick(schedule.following(current)))
+
+    def _record(self, source: str, missed: Sequence[Window]) -> bool:
+        """Observe windows that were not recorded before, the newest of many; the log tells of all.
+
+        Whether there were any: they are told even when a point was captured since.
+        """
         last = self._memory.recorded.get(source)
         new = [w for w in missed if last is None or w.start > datetime.fromisoformat(last)]
         if not new:
-            return
+            return False
         self._memory.recorded[source] = new[-1].start.isoformat()
         self._context.log.warning("%s: newly missed: %s", source, _span(new))
-        self._observations += [self._observation(source, w, len(missed)) for w in new[-MOST_OBSERVATIONS:]]
+        most = MOST_OF_A_SOURCE if len(self._observations) < MANY else 1
+        self._observations += [self._observation(source, w, len(missed)) for w in new[-most:]]
+        return True
 
     def _observation(self, source: str, window: Window, total: int) -> dg.AssetObservation:
         return dg.AssetObservation(
@@ -160,11 +206,8 @@ def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
 
 
 def _problem(source: str, missed: Sequence[Window]) -> tuple[str, str]:
-    noun = "window" if len(missed) == 1 else "windows"
-    return (
-        f"{source}: {len(missed)} {noun} missed",
-        f"Over, without a complete recovery point: {_span(missed)}.",
-    )
+    title = f"{source}: {len(missed)} {'window' if len(missed) == 1 else 'windows'} missed"
+    return title, f"Over, without a complete recovery point: {_span(missed)}."
 
 
 def _from(sources: list[str], first: str) -> Iterator[str]:

@@ -15,6 +15,8 @@ from backup_platform.domain.ports import Notifier
 from backup_platform.errors import BackupError
 
 LONGEST_PAUSE = timedelta(hours=1)
+ALL = "*"  # in the place of a source: what concerns all of them
+MOST_IN_FULL = 10  # of one message; of the others it has the titles
 MOST_PENDING = 200  # beyond, the oldest are counted instead of kept: a cursor is no archive
 
 
@@ -66,7 +68,8 @@ class Outbox:
             return self._pending[0]
         lost = [f"{self._dropped} older alerts could not be kept."] if self._dropped else []
         bad_news_first = sorted(self._pending, key=lambda message: message[0].startswith("Resolved"))
-        parts = [f"{title}\n{body}".strip() for title, body in bad_news_first]
+        parts = [f"{title}\n{body}".strip() for title, body in bad_news_first[:MOST_IN_FULL]]
+        parts += [title for title, _ in bad_news_first[MOST_IN_FULL:]]
         title = f"{bad_news_first[0][0]} (and {len(self._pending) + self._dropped - 1} more)"
         return title, "\n\n".join(parts + lost)
 
@@ -78,7 +81,8 @@ class Desk:
         """Of `sources` only: nobody observes the incidents of a source that left the plan."""
         state = state or {}
         self._book = _book(state.get("book", ""))
-        self._book.forget([key for key in self._book.incidents if key.partition("|")[0] not in sources])
+        known = {*sources, ALL}
+        self._book.forget([key for key in self._book.incidents if key.partition("|")[0] not in known])
         self._outbox = Outbox(state.get("outbox"))
 
     def state(self) -> dict[str, Any]:

@@ -57,7 +57,9 @@ def decode_proof(key: str, data: Buffer) -> Proof:
     try:
         proof = _proof(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"The ledger entry {key} lacks a field or has one of another kind: {error}.") from error
+        raise DamageError(
+            f"The ledger entry {key} lacks a field or has one of another kind: {error}."
+        ) from error
     if told != replace(proof, duration_s=0.0, detail={}):
         raise DamageError(f"The ledger entry {key} belongs elsewhere: it says something else than its key.")
     return proof

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import (
@@ -209,6 +208,8 @@ def open_store(location: str, *, create: bool = False) -> ObjectStore:
     Raises RepositoryMissingError for a directory that is not there, StoreError for a URL that cannot be used.
     """
     if location.startswith("file://"):
+        from urllib.parse import unquote, urlsplit
+
         location = unquote(urlsplit(location).path)
     if "://" in location:
         return _open_url(location)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.actions.restoring.selection import Selection
+from backup_platform.actions.restoring.tally import count_entries, count_rows
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform_tests.actions.restore_support import Vault, names_in
 from backup_platform_tests.sources.files_support import (
@@ -236,3 +238,8 @@ def test_directories_that_their_owner_may_not_enter(open_vault: Vault) -> None:
         summary = open_vault.restore(point, open_vault.place / "to")
     assert summary.warnings == ()
     assert_same_tree(root, open_vault.place / "to")
+
+
+def test_both_ways_of_counting_agree(odd_vault: Vault) -> None:
+    reader = odd_vault.repository.reader(odd_vault.backup())
+    assert count_rows(reader.rows()) == count_entries(reader, Selection([]), None)

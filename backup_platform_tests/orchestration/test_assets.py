@@ -179,6 +179,8 @@ def test_checks_can_be_run_again_alone(world: World) -> None:
     assert set(world.evaluations(run)) == {"stored", "drill"}
     assert not run.asset_materializations_for_node("backups__uploads")
     assert len(world.app.points("uploads")) == 1
+    tags = world.instance.get_runs()[0].tags
+    assert (tags["backup/source"], tags["dagster/max_runtime"]) == ("uploads", "21600")
 
 
 def test_a_drill_that_a_person_asks_for_is_always_due(unloaded: World) -> None:

@@ -26,7 +26,7 @@ POINT = RecoveryPoint(
     source="shop",
     kind="sqlite",
     window=Window("2026-11-22", DAY, DAY.replace(day=23)),
-    timezone="UTC",
+    timezone="Europe/Berlin",
     captured_at=DAY.replace(hour=2, minute=15),
     committed_at=DAY.replace(hour=2, minute=16),
     lateness_s=0.0,
@@ -82,6 +82,7 @@ def test_the_summary_is_for_people() -> None:
     summary = str(plain(POINT)["summary"])
     assert summary.startswith("Recovery point `abababababab` of `shop` captured.")
     assert "| New | 25 MB, stored as 9 MB |" in summary
+    assert "| Captured | 2026-11-22 03:15 CET |" in summary
     assert "after the window's end" not in summary
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, active_count
 from typing import Any
 
 import dagster as dg
@@ -190,19 +194,72 @@ def test_late_windows_are_launched_too(unloaded: World) -> None:
     assert observed(tick) == [("uploads", key) for key in days(world, -5, -1)]
 
 
-def test_a_repository_that_cannot_be_read_is_an_incident(unloaded: World, tmp_path: Path) -> None:
-    world = only(unloaded, "uploads")
+AWAY = "Missed windows cannot be found: no repository"
+
+
+def test_a_repository_that_is_away_is_one_incident(world: World, tmp_path: Path) -> None:
     (world.root / "repository").rename(tmp_path / "away")
     world.load(init=False)
     first = world.sensor(NAME)
     assert launched(first) == []
     second = world.sensor(NAME, first.cursor)
-    assert [title for title, _ in world.channel.sent] == ["uploads: missed windows cannot be found"]
+    assert [title for title, _ in world.channel.sent] == [AWAY]
     (tmp_path / "away").rename(world.root / "repository")
     world.load(init=False)
     world.sensor(NAME, second.cursor)
     assert len(world.channel.sent) == 2
-    assert "Resolved: uploads: missed windows cannot be found" in world.channel.sent[1][1]
+    assert f"Resolved: {AWAY}" in world.channel.sent[1][1]
+
+
+def test_damage_of_one_source_hides_nothing_of_the_others(world: World) -> None:
+    world.launch("uploads")
+    for manifest in (world.root / "repository" / "manifests").rglob("*"):
+        if manifest.is_file():
+            manifest.chmod(0o600)
+            manifest.write_bytes(b"no manifest")
+    world.load(init=False)
+    tick = world.sensor(NAME)
+    assert [key for key, _ in launched(tick)] == [f"backups/shop|{world.window}|1"]
+    assert "uploads: missed windows cannot be found" in world.channel.sent[0][1]
+
+
+def test_a_repository_that_never_answers_holds_nobody_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a hung network file system. A sensor that Dagster ends keeps nothing of what it found."""
+    answer = Event()
+    missing = world.app.missing
+    monkeypatch.setattr(world.app, "missing", lambda *asked: answer.wait() and missing(*asked))
+    monkeypatch.setattr(missed, "PATIENCE_S", 0.2)
+    before = active_count()
+    tick = world.sensor(NAME)
+    for _ in range(5):
+        tick = world.sensor(NAME, tick.cursor)
+    assert active_count() == before + 1
+    assert [title for title, _ in world.channel.sent] == [AWAY]
+    answer.set()
+    wait_for(lambda: active_count() == before)
+    assert len(launched(world.sensor(NAME, tick.cursor))) == 2
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.01)
+
+
+def test_a_window_that_was_missed_is_told_even_if_the_next_was_captured_at_once(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    cursor = world.sensor(NAME).cursor
+    world.launch("uploads")
+    cursor = world.sensor(NAME, cursor).cursor
+    world.channel.sent.clear()
+    world.clock.time += 2 * DAY
+    world.launch("uploads")
+    cursor = world.sensor(NAME, cursor).cursor
+    assert [title for title, _ in world.channel.sent] == ["uploads: 6 windows missed"]
+    assert days(world, -1, 0)[0] in world.channel.sent[0][1]
+    world.sensor(NAME, cursor)
+    assert [title for title, _ in world.channel.sent][1:] == ["Resolved: uploads: 6 windows missed"]
 
 
 def test_a_channel_that_is_down_delays_the_alert_and_hinders_no_launch(unloaded: World) -> None:
@@ -248,8 +305,62 @@ def test_many_missed_windows_are_recorded_by_the_newest(unloaded: World) -> None
     unloaded.plan["sources"]["uploads"].update(every="hour")
     world = only(unloaded, "uploads")
     tick = world.sensor(NAME)
-    assert len(observed(tick)) == missed.MOST_OBSERVATIONS
+    assert len(observed(tick)) == missed.MOST_OF_A_SOURCE
     last = world.app.schedule("uploads").previous(world.app.schedule("uploads").window_of(world.clock.time))
     assert last is not None
     assert observed(tick)[-1] == ("uploads", last.key)
     assert all(event.metadata["missed_windows"].value == 5 * 24 + 12 for event in tick.asset_events)
+
+
+def test_a_wide_outage_is_not_written_out_window_by_window(
+    unloaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(missed, "MANY", 7)
+    for n in range(3):
+        unloaded.plan["sources"][f"s{n}"] = dict(unloaded.plan["sources"]["uploads"])
+    world = unloaded.load()
+    sources = [source for source, _ in observed(world.sensor(NAME))]
+    assert sorted(Counter(sources).values()) == [1, 1, 1, 5, 5]
+
+
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The sources whose points are asked for from now on."""
+    seen: list[str] = []
+    missing = world.app.missing
+
+    def record(source: str, now: datetime) -> Any:
+        seen.append(source)
+        return missing(source, now)
+
+    monkeypatch.setattr(world.app, "missing", record)
+    return seen
+
+
+def test_a_source_in_order_is_asked_again_when_its_next_window_is_due(
+    unloaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list of a remote store costs money, each minute and source."""
+    unloaded.plan["sources"]["uploads"]["every"] = "hour"
+    world = only(unloaded, "uploads")
+    world.launch("uploads", f"{world.clock.time:%Y-%m-%dT%H:00}")
+    cursor = world.sensor(NAME, world.sensor(NAME).cursor).cursor
+    seen = asked(world, monkeypatch)
+    for _ in range(59):
+        world.clock.time += timedelta(minutes=1)
+        cursor = world.sensor(NAME, cursor).cursor
+    assert seen == []
+    world.clock.time += timedelta(minutes=6)
+    assert len(launched(world.sensor(NAME, cursor))) == 1
+
+
+def test_a_source_in_order_is_asked_once_an_hour_at_least(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody may have deleted its point."""
+    world.launch("uploads")
+    cursor = world.sensor(NAME, world.sensor(NAME).cursor).cursor
+    seen = asked(world, monkeypatch)
+    for _ in range(4):
+        world.clock.time += timedelta(minutes=30)
+        cursor = world.sensor(NAME, cursor).cursor
+    assert seen.count("uploads") == 2

@@ -13,7 +13,9 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from backup_platform.actions.backup import BackupJob
 from backup_platform.clock import SILENT, SystemClock
@@ -34,7 +36,7 @@ def main() -> None:
         request = json.loads(line)
         child = os.fork()
         if not child:
-            _exit_with(lambda: backup(request["root"], request["tree"], request["kill_at"]))
+            _exit_with(partial(backup, request["root"], request["tree"], request["kill_at"]))
         print(_status(child, request["kill_after"]), flush=True)
 
 
@@ -49,9 +51,9 @@ def _status(child: int, kill_after: float | None) -> int:
         time.sleep(0.001)
 
 
-def _exit_with(work: object) -> None:
+def _exit_with(work: Callable[[], None]) -> None:
     try:
-        work()  # type: ignore[operator]
+        work()
     except BaseException:
         traceback.print_exc()
         os._exit(1)
@@ -66,7 +68,9 @@ def backup(root: str, tree: str, kill_at: int | None) -> None:
     clock = SystemClock()
     repository = Repository(ScriptedStore(DirectoryStore(root), script), clock)
     schedule = WindowSchedule(CADENCES["day"], since=SINCE)
-    BackupJob(FileTreeSource("tree", tree, clock), schedule, repository, clock).run(None, force=True, progress=SILENT)
+    BackupJob(FileTreeSource("tree", tree, clock), schedule, repository, clock).run(
+        None, force=True, progress=SILENT
+    )
 
 
 if __name__ == "__main__":

@@ -63,7 +63,9 @@ def scene(tmp_path: Path) -> Scene:
     return Scene(tmp_path)
 
 
-def at(number: int, do: Do, verbs: tuple[str, ...] | None = None) -> tuple[list[Call], Callable[[Call], Do | None]]:
+def at(
+    number: int, do: Do, verbs: tuple[str, ...] | None = None
+) -> tuple[list[Call], Callable[[Call], Do | None]]:
     """A script that does something once, at the n-th call (with one of these verbs); and what it did it to."""
     counted: list[Call] = []
     hit: list[Call] = []
@@ -95,7 +97,7 @@ def check_backup(scene: Scene, script: Callable[[Call], Do | None], hit: list[Ca
     try:
         survived = bench.backup(ScriptedStore(bench.store, script))
     except (BackupError, Killed) as error:
-        assert not isinstance(error, SourceError | NotFoundError), (hit, error)
+        of_the_repository(error, hit)
     else:
         assert bench.content(survived) == bench.source.files, hit
     for point in bench.open().readable_manifests()[0]:
@@ -121,7 +123,7 @@ def test_a_verify_with_a_fault_at_every_call(scene: Scene, do: Do, damaged: bool
         try:
             passed = run_verify(bench, ScriptedStore(bench.store, script))
         except (BackupError, Killed) as error:
-            assert not isinstance(error, SourceError | NotFoundError), (hit, error)
+            of_the_repository(error, hit)
         else:
             # A bit that is flipped on its way is a finding, too: no run passes over it, unless nothing needed it.
             assert not (passed and damaged), hit
@@ -133,6 +135,10 @@ def test_a_verify_with_a_fault_at_every_call(scene: Scene, do: Do, damaged: bool
     assert number > 10
     if not damaged:
         assert bench.content(scene.first) == scene.before
+
+
+def of_the_repository(error: Exception, hit: list[Call]) -> None:
+    assert not isinstance(error, SourceError | NotFoundError), (hit, error)
 
 
 def run_verify(bench: Bench, store: ScriptedStore) -> bool:

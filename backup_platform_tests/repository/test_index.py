@@ -28,7 +28,9 @@ IDS = st.builds(
     st.sampled_from([b"\0", b"\x01", b"\xff"]),
     st.integers(0, 12),
 )
-FRAMES = st.lists(st.lists(st.tuples(IDS, st.integers(1, 1000)), min_size=1, max_size=5), min_size=1, max_size=4)
+FRAMES = st.lists(
+    st.lists(st.tuples(IDS, st.integers(1, 1000)), min_size=1, max_size=5), min_size=1, max_size=4
+)
 PACKS = st.lists(st.tuples(FRAMES, st.booleans()), max_size=6)
 
 
@@ -84,7 +86,7 @@ def test_what_is_missing_is_named() -> None:
     index = BlobIndex()
     index.add([pack_of(0, [[(bytes(32), 1)]])])
     missing = b"\xab" * 32
-    with pytest.raises(DamageError, match="1 needed blobs.*abababababab"):
+    with pytest.raises(DamageError, match=r"1 needed blobs.*abababababab"):
         index.locate_all(bytes(32) + missing)
 
 

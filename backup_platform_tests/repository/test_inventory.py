@@ -24,9 +24,7 @@ U32, U64 = st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 64) - 1)
 I64 = st.integers(-(1 << 63), (1 << 63) - 1)
 NAMES = st.binary(min_size=1, max_size=20)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-STATS = st.builds(
-    Stat, NAMES, st.sampled_from(EntryKind), U32, U32, U32, U64, I64, I64, U64, U64, U64, U64
-)
+STATS = st.builds(Stat, NAMES, st.sampled_from(EntryKind), U32, U32, U32, U64, I64, I64, U64, U64, U64, U64)
 ENTRIES = st.builds(
     Entry,
     stat=STATS,

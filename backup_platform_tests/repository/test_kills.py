@@ -34,7 +34,9 @@ class Backups:
 
     process: subprocess.Popen[str]
 
-    def run(self, root: Path, tree: Path, *, kill_at: int | None = None, kill_after: float | None = None) -> int:
+    def run(
+        self, root: Path, tree: Path, *, kill_at: int | None = None, kill_after: float | None = None
+    ) -> int:
         """The exit status: 0, or -9 when the backup was killed at a store call or after some seconds."""
         assert self.process.stdin
         assert self.process.stdout
@@ -95,7 +97,7 @@ def stored_blobs(root: Path) -> set[bytes]:
 def needed_blobs(root: Path, point: RecoveryPoint) -> dict[bytes, int]:
     """The blobs of a point's contents, with their lengths."""
     repository = open_repository(root)
-    found = {}
+    found: dict[bytes, int] = {}
     for ids in repository.reader(point).content_blobs():
         places = repository.indexes().contents.locate_all(ids)
         found |= {ids[32 * i : 32 * i + 32]: place.length for i, place in enumerate(places)}

@@ -22,10 +22,14 @@ PROOFS_ANY = st.builds(
     method=st.sampled_from(ProofMethod),
     passed=st.booleans(),
     at=st.datetimes(
-        datetime(1970, 1, 1), datetime(9999, 1, 1), timezones=st.sampled_from([UTC])  # noqa: DTZ001
+        datetime(1970, 1, 1),
+        datetime(9999, 1, 1),
+        timezones=st.sampled_from([UTC]),
     ),
     duration_s=st.floats(0, 1e6),
-    detail=st.dictionaries(st.text(), st.one_of(st.none(), st.booleans(), st.integers(), st.text()), max_size=4),
+    detail=st.dictionaries(
+        st.text(), st.one_of(st.none(), st.booleans(), st.integers(), st.text()), max_size=4
+    ),
 )
 
 
@@ -41,7 +45,13 @@ PROOF = Proof(POINT, ProofMethod.VERIFY, True, START, 1.5, {"packs_read": 3})
 
 @pytest.mark.parametrize(
     "change",
-    [("verify", "drill"), ("passed", "failed"), ("abab", "cdab"), ("20261122", "20261123"), ("021500", "031500")],
+    [
+        ("verify", "drill"),
+        ("passed", "failed"),
+        ("abab", "cdab"),
+        ("20261122", "20261123"),
+        ("021500", "031500"),
+    ],
 )
 def test_a_proof_that_was_moved_is_refused(change: tuple[str, str]) -> None:
     """A verify is no drill, a failure no success, and an old proof no new one."""

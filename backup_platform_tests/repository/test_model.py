@@ -157,14 +157,15 @@ class RepositoryMachine(RuleBasedStateMachine):
         return True
 
 
-class TestRepository(RepositoryMachine.TestCase):
-    settings = settings(
-        max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+class LongRepositoryMachine(RepositoryMachine):
+    """The same for hours (`make soak`)."""
 
 
-@pytest.mark.soak
-class TestRepositoryForLong(RepositoryMachine.TestCase):
-    settings = settings(
-        max_examples=1_000, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-    )
+TestRepository = RepositoryMachine.TestCase
+TestRepository.settings = settings(
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestRepositoryForLong = pytest.mark.soak(LongRepositoryMachine.TestCase)
+TestRepositoryForLong.settings = settings(
+    max_examples=500, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
+)

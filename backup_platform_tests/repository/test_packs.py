@@ -151,7 +151,11 @@ def pack_with(frame: bytes, plain: int, blobs: list[tuple[bytes, int]]) -> bytes
         (b"no zstd", 7, [(digest(b"no zstd"), 7)]),
         (b"", 0, []),
         (zstandard.ZstdCompressor(write_content_size=False).compress(b"ab"), 2, [(digest(b"ab"), 2)]),
-        (zstandard.compress(bytes((4 << 20) + 1)), (4 << 20) + 1, [(digest(bytes((4 << 20) + 1)), (4 << 20) + 1)]),
+        (
+            zstandard.compress(bytes((4 << 20) + 1)),
+            (4 << 20) + 1,
+            [(digest(bytes((4 << 20) + 1)), (4 << 20) + 1)],
+        ),
     ],
 )
 def test_a_frame_that_does_not_hold_what_the_table_says(
@@ -164,7 +168,11 @@ def test_a_frame_that_does_not_hold_what_the_table_says(
 @pytest.mark.parametrize("counts", [(1, 1), (0, 1), (2, 0), (1, 3)])
 def test_a_table_whose_frames_claim_another_number_of_blobs(counts: tuple[int, int]) -> None:
     blobs = [BLOB.pack(digest(b"a"), 1), BLOB.pack(digest(b"b"), 1)]
-    body = HEAD.pack(b"BPTOC\x00\x00\x01", 2, 2) + b"".join(FRAME.pack(10, 1, n) for n in counts) + b"".join(blobs)
+    body = (
+        HEAD.pack(b"BPTOC\x00\x00\x01", 2, 2)
+        + b"".join(FRAME.pack(10, 1, n) for n in counts)
+        + b"".join(blobs)
+    )
     table = body + TAIL.pack(len(body) + TAIL.size, b"BPT1")
     if sum(counts) == 2 and counts != (2, 0):
         assert len(decode_table(table)) == 2
@@ -175,7 +183,9 @@ def test_a_table_whose_frames_claim_another_number_of_blobs(counts: tuple[int, i
 
 @settings(max_examples=50)
 @given(
-    sizes=st.lists(st.tuples(st.integers(0, 1 << 31), st.integers(0, 1 << 31), st.integers(0, 5)), max_size=20)
+    sizes=st.lists(
+        st.tuples(st.integers(0, 1 << 31), st.integers(0, 1 << 31), st.integers(0, 5)), max_size=20
+    )
 )
 def test_tables_round_trip(sizes: list[tuple[int, int, int]]) -> None:
     offset, frames = 0, []

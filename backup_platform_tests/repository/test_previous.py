@@ -100,7 +100,10 @@ def test_yes_for_exactly_what_is_unchanged(
     old: list[Entry], new: list[Stat], kept: list[int], tables_of: list[int], batches_of: list[int]
 ) -> None:
     old = in_order([Entry(ROOT), *old])
-    walk = [s.stat for s in in_order([Entry(s) for s in [*new, *(old[i].stat for i in kept if i < len(old)), ROOT]])]
+    walk = [
+        s.stat
+        for s in in_order([Entry(s) for s in [*new, *(old[i].stat for i in kept if i < len(old)), ROOT]])
+    ]
     before = {row.stat.path: row for row in old}
     previous = PreviousInventory(tables(old, tables_of), CAPTURED, present)
     position = 0
@@ -114,7 +117,9 @@ def test_yes_for_exactly_what_is_unchanged(
         rows: list[Entry | Stat] = [
             stat if yes else Entry(stat, problem="new") for stat, yes in zip(batch, same, strict=True)
         ]
-        merged = list(entries_of(previous.interleave(rows, rows_of([r for r in rows if isinstance(r, Entry)]))))
+        merged = list(
+            entries_of(previous.interleave(rows, rows_of([r for r in rows if isinstance(r, Entry)])))
+        )
         assert merged == [r if isinstance(r, Entry) else before[r.path] for r in rows]
 
 
@@ -155,7 +160,11 @@ class Tree:
         source = FileTreeSource("tree", str(self.root), self.clock, exclude=exclude)
         repository = Repository(self.store, self.clock)
         schedule = WindowSchedule(CADENCES["day"], since=START)
-        return BackupJob(source, schedule, repository, self.clock).run(None, force=True, progress=QuietProgress()).point
+        return (
+            BackupJob(source, schedule, repository, self.clock)
+            .run(None, force=True, progress=QuietProgress())
+            .point
+        )
 
     def content(self, point: RecoveryPoint) -> dict[bytes, bytes]:
         return content_of(Repository(self.store, self.clock), point)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.domain.model import Content
+from backup_platform.domain.model import Content, Json
 from backup_platform.errors import (
     BackupError,
     ConflictError,
@@ -22,7 +22,7 @@ from backup_platform.repository.format import canonical, digest, manifest_key
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.repository.session import Session
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform_tests.support import Bench, ManualClock, ScriptedStore, noise, text
+from backup_platform_tests.support import Bench, ManualClock, QuietProgress, ScriptedStore, noise, text
 
 
 def test_a_point_reads_back_what_was_captured(bench: Bench) -> None:
@@ -121,7 +121,7 @@ def test_two_writers_race_and_both_commit(bench: Bench) -> None:
         other.source.files.update(bench.source.files)
         other.source.modified.update(bench.source.modified)
         other.source.write(name, name * 1000)
-        other.source.during = lambda: [None for _ in (meeting.wait(20),)] and None
+        other.source.during = lambda: _meet(meeting)
         try:
             results.append((other.backup(), dict(other.source.files)))
         except BackupError as error:
@@ -182,7 +182,7 @@ def test_no_repository(tmp_path: Path) -> None:
         ({"created_at": None}, DamageError),
     ],
 )
-def test_a_root_of_another_kind(bench: Bench, change: dict[str, object], expected: type[Exception]) -> None:
+def test_a_root_of_another_kind(bench: Bench, change: dict[str, Json], expected: type[Exception]) -> None:
     path = bench.root / "repository.json"
     path.write_bytes(canonical({**json.loads(path.read_bytes()), **change}))
     with pytest.raises(expected):
@@ -230,7 +230,7 @@ def test_a_repository_reads_the_point_that_it_just_wrote(bench: Bench) -> None:
     bench.source.write(b"docs/new", text(5_000, 77))
     bench.clock.advance(minutes=2)
     with Session(repository, None) as session:
-        bench.source.capture(session.recorder, _Quiet())
+        bench.source.capture(session.recorder, QuietProgress())
         inventory = session.finish()
     point = replace(bench.open().manifests()[-1], inventory=inventory, id="")
     assert {e.stat.path for e in repository.reader(point).entries()} >= {b"docs/new"}
@@ -242,9 +242,5 @@ def test_a_streams_content_of_nothing_is_empty(bench: Bench) -> None:
     assert (ref.size, ref.content) == (0, Content())
 
 
-class _Quiet:
-    def expect(self, *, files: int = 0, size: int = 0) -> None: ...
-
-    def advance(self, *, files: int = 0, size: int = 0) -> None: ...
-
-    def note(self, text: str) -> None: ...
+def _meet(barrier: threading.Barrier) -> None:
+    barrier.wait(20)

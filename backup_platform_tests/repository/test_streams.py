@@ -14,9 +14,9 @@ from backup_platform.domain.model import Content, RecoveryPoint, StreamRef
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import RepositoryError
 from backup_platform.repository import recorder
-from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
+from backup_platform.repository.format import object_key
 from backup_platform.repository.session import Session
-from backup_platform_tests.support import Bench, QuietProgress, noise
+from backup_platform_tests.support import Bench, QuietProgress, noise, tombstone
 
 MAX = 3
 
@@ -118,11 +118,6 @@ def read(bench: Bench, ref: StreamRef) -> bytes:
     return b"".join(RecoveryPointReader(point, contents, meta).read(ref.content))
 
 
-def condemn(bench: Bench, keys: set[str]) -> None:
-    data = canonical({"packs": sorted(keys)})
-    bench.store.create(object_key(TOMBSTONES, digest(data)), data)
-
-
 def remove(bench: Bench, keys: set[str]) -> None:
     for key in keys:
         (bench.root / key).unlink()
@@ -138,7 +133,7 @@ def ruin(bench: Bench, keys: set[str]) -> None:
         bench.damage(key)
 
 
-@pytest.mark.parametrize("harm", [condemn, remove, mark])
+@pytest.mark.parametrize("harm", [tombstone, remove, mark])
 def test_a_deep_stream_whose_lists_are_not_to_be_relied_on_is_read_again(
     bench: Bench, harm: Callable[[Bench, set[str]], None]
 ) -> None:
@@ -157,7 +152,7 @@ def test_a_deep_stream_whose_lists_are_not_to_be_relied_on_is_read_again(
 
 def test_lists_condemned_while_their_rows_were_reused_fail_the_commit(bench: Bench) -> None:
     first = separate_lists(bench)
-    bench.source.during = lambda: condemn(bench, lists_of(bench, first))
+    bench.source.during = lambda: tombstone(bench, lists_of(bench, first))
     bench.source.write(b"new", b"so that the inventory differs")
     before = bench.keys("manifests/")
     with pytest.raises(RepositoryError) as caught:

@@ -166,7 +166,7 @@ def test_facts_count_what_is_there(odd: Path, recorder: MemoryRecorder) -> None:
         "symlinks": sum(row.stat.kind is EntryKind.SYMLINK for row in rows),
         "other": 4 if PRIVILEGED else 2,
         "bytes": sum(row.stat.size for row in files if row.hardlink is None),
-        "hardlinks": sum(row.hardlink is not None for row in files),
+        "hardlinks": sum(row.hardlink is not None for row in rows),
         "problems": 0,
         "excluded": 0,
     }

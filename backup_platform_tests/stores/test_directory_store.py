@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def store(root: Path) -> DirectoryStore:
 
 
 @pytest.fixture
-def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
+def events(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Calls to the system that make things durable and visible, in order, with the path they concern."""
     seen: list[tuple[str, str]] = []
 
@@ -48,7 +47,7 @@ def events(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
             seen.append((name, path_of(*args)))
             return original(*args, **kwargs)
 
-        monkeypatch.setattr(object_store.os, name, call)
+        monkeypatch.setattr(os, name, call)
 
     watched("fsync", lambda descriptor: os.readlink(f"/proc/self/fd/{descriptor}"))
     watched("link", lambda _, target: target)
@@ -71,7 +70,9 @@ def test_bytes_are_durable_before_the_name_and_the_name_before_the_return(
     assert ("fsync", str(root / "packs/ab")) in events[published:]
 
 
-def test_new_directories_are_durable(store: DirectoryStore, root: Path, events: list[tuple[str, str]]) -> None:
+def test_new_directories_are_durable(
+    store: DirectoryStore, root: Path, events: list[tuple[str, str]]
+) -> None:
     store.create(KEY, b"data")
     synced = {path for name, path in events if name == "fsync"}
     assert {str(root), str(root / "packs"), str(root / "packs/ab")} <= synced
@@ -129,9 +130,7 @@ def test_a_root_that_is_gone_is_not_made_again(store: DirectoryStore, root: Path
     assert not root.exists()
 
 
-def test_a_short_write_is_continued(
-    store: DirectoryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_short_write_is_continued(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A signal, or a disk that is nearly full, may cut a write."""
     import io
 

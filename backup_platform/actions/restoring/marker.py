@@ -19,8 +19,8 @@ class Marker:
     fresh: bool
 
     def save(self, target_fd: int) -> None:
-        name = marker_name(self.point)
-        fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target_fd)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(marker_name(self.point), flags, 0o600, dir_fd=target_fd)
         with open(fd, "w", encoding="utf-8") as file:
             json.dump({"point": self.point, "fresh": self.fresh}, file)
 

@@ -30,15 +30,23 @@ class Fresh:
 
 def probe(root_fd: int) -> Fresh:
     """Found out by making a file: groups, modes and ACLs can be inherited from directories and mounts."""
-    name = b".backup-platform-" + secrets.token_hex(8).encode()
-    fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o777, dir_fd=root_fd)
+    fd = _nameless(root_fd)
     try:
-        os.unlink(name, dir_fd=root_fd)
         st = os.fstat(fd)
         plain = not acls(fd) and ACL_DEFAULT not in acls(root_fd)
     finally:
         os.close(fd)
     return Fresh(st.st_uid, st.st_gid, 0o777 & ~st.st_mode, plain)
+
+
+def _nameless(root_fd: int) -> int:
+    try:
+        return os.open(b".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o777, dir_fd=root_fd)
+    except OSError:
+        name = b".backup-platform-" + secrets.token_hex(8).encode()
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o777, dir_fd=root_fd)
+        os.unlink(name, dir_fd=root_fd)
+        return fd
 
 
 def acls(target: int | bytes) -> list[bytes]:

@@ -5,24 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from backup_platform.actions.restoring.files import content_size
 from backup_platform.actions.restoring.marker import find_marker, marker_name
-from backup_platform.actions.restoring.selection import (
-    Selection,
-    available,
-    not_found,
-    relative_paths,
-    selected,
-)
-from backup_platform.actions.restoring.survey import Standing, Survey
+from backup_platform.actions.restoring.selection import Selection, not_found, relative_paths
+from backup_platform.actions.restoring.survey import Survey
+from backup_platform.actions.restoring.tally import count_entries, count_rows
 from backup_platform.actions.restoring.target import Target
-from backup_platform.domain.model import Entry, EntryKind, RecoveryPoint
-from backup_platform.domain.ports import PointReader
+from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import TargetError
-from backup_platform.sources.files.paths import printable
 
-LISTED = 100
+if TYPE_CHECKING:
+    from backup_platform.repository.reader import RecoveryPointReader
+
 BytePath = bytes
 
 
@@ -57,26 +52,8 @@ class RestorePlan:
     wanted: tuple[BytePath, ...] = field(repr=False)  # paths as the inventory has them
 
 
-@dataclass(slots=True)
-class _Tally:
-    files: int = 0
-    directories: int = 0
-    symlinks: int = 0
-    other: int = 0
-    hardlinks: int = 0
-    size: int = 0
-    creates: int = 0
-    replaces: int = 0
-    keeps: int = 0
-    conflicts: list[str] = field(default_factory=list)
-    conflict_count: int = 0
-    unavailable: list[str] = field(default_factory=list)
-    unavailable_count: int = 0
-    seen: set[bytes] = field(default_factory=set)
-
-
 def make_plan(
-    reader: PointReader, point: RecoveryPoint, to: str, paths: Sequence[str], overwrite: bool
+    reader: RecoveryPointReader, point: RecoveryPoint, to: str, paths: Sequence[str], overwrite: bool
 ) -> RestorePlan:
     """Raises NotFoundError for a path that is not in the point, TargetError where there is no room for it."""
     selection = Selection(relative_paths(paths, point))
@@ -84,7 +61,8 @@ def make_plan(
     try:
         fresh, resumes = condition(target, point)
         survey = Survey(target, resumes, overwrite) if target and (resumes or not fresh) else None
-        tally = _survey(reader, selection, survey)
+        simple = survey is None and selection.everything
+        tally = count_rows(reader.rows()) if simple else count_entries(reader, selection, survey)
     finally:
         if target:
             target.close()
@@ -114,57 +92,6 @@ def make_plan(
         fresh=fresh,
         wanted=tuple(sorted(selection.paths)),
     )
-
-
-def _survey(reader: PointReader, selection: Selection, survey: Survey | None) -> _Tally:
-    tally, absent = _Tally(), b"\0"  # no path holds a zero byte
-    for entry, _ in selected(reader.entries(), selection):
-        path = entry.stat.path
-        if path in selection.paths:
-            tally.seen.add(path)
-        if not available(entry):
-            _note_unavailable(tally, entry)
-            continue
-        standing = Standing.NEW if survey is None or path.startswith(absent) else survey.standing(entry)
-        if standing is not Standing.KEPT and entry.stat.kind is EntryKind.DIRECTORY:
-            absent = path + b"/"
-        _count(tally, entry, standing)
-    return tally
-
-
-def _note_unavailable(tally: _Tally, entry: Entry) -> None:
-    tally.unavailable_count += 1
-    if len(tally.unavailable) < LISTED:
-        tally.unavailable.append(f"{printable(entry.stat.path)}: {entry.status}, {entry.problem}")
-
-
-def _count(tally: _Tally, entry: Entry, standing: Standing) -> None:
-    kind = entry.stat.kind
-    tally.hardlinks += entry.hardlink is not None
-    if kind is EntryKind.FILE:
-        tally.files += 1
-        if entry.hardlink is None and standing is not Standing.KEPT:
-            tally.size += content_size(entry)
-    elif kind is EntryKind.DIRECTORY:
-        tally.directories += 1
-    elif kind is EntryKind.SYMLINK:
-        tally.symlinks += 1
-    else:
-        tally.other += 1
-    _count_standing(tally, entry, standing)
-
-
-def _count_standing(tally: _Tally, entry: Entry, standing: Standing) -> None:
-    if standing is Standing.NEW:
-        tally.creates += 1
-    elif standing is Standing.KEPT:
-        tally.keeps += 1
-    elif standing is Standing.REPLACED:
-        tally.replaces += 1
-    else:
-        tally.conflict_count += 1
-        if len(tally.conflicts) < LISTED:
-            tally.conflicts.append(printable(entry.stat.path))
 
 
 def open_target(to: str) -> Target | None:
