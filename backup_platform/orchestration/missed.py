@@ -163,7 +163,7 @@ class Sweep:
             self._context.log.info("%s %s: %s", source, window.key, wait)
             return
         job, attempt = self._job_of[source], len(attempts) + 1
-        self._requests.append(run_request(self._translator, source, window.key, job=job, attempt=0))
+        self._requests.append(run_request(self._translator, source, window.key, job=job, attempt=attempt))
 
     def _next_due(self, source: str) -> datetime:
         """When something can be missing next. Asking the repository sooner costs, and tells nothing new."""
