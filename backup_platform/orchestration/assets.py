@@ -69,7 +69,7 @@ class _Step:
             yield self._materialized(point, created=result.created)
         else:
             point = self._existing()
-        yield from self._checked(point, asked_for=False)
+        yield from self._checked(point, asked_for=not capture)
 
     def _materialized(self, point: RecoveryPoint, *, created: bool) -> dg.MaterializeResult[None]:
         manifest = self._app.manifest_path(point)

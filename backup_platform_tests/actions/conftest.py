@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform_tests.actions.restore_support import Vault
-from backup_platform_tests.sources.files_support import odd_tree, remove_tree
+from backup_platform_tests.sources.files_support import LARGE, noise, odd_tree, remove_tree
 
 
 @pytest.fixture
@@ -35,3 +36,21 @@ def open_vault() -> Iterator[Vault]:
     (place / "tree").mkdir()
     yield Vault(place)
     remove_tree(place)
+
+
+@pytest.fixture
+def filled(vault: Vault) -> Vault:
+    """A repository beside a small tree with links, a sparse file and a large one."""
+    root = vault.root
+    (root / "dir/inner").mkdir(parents=True)
+    for number in range(30):
+        (root / "dir" / f"{number:02}").write_bytes(noise(100 + number, number))
+    (root / "large").write_bytes(noise(3 * LARGE, 99))
+    (root / "link").symlink_to("large")
+    os.link(root / "large", root / "second")
+    os.mkfifo(root / "fifo")
+    with (root / "sparse").open("wb") as file:
+        file.truncate(4 << 20)
+        file.seek(2 << 20)
+        file.write(noise(LARGE, 7))
+    return vault
