@@ -16,12 +16,12 @@ from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
     from backup_platform.actions.backup import BackupResult
-    from backup_platform.actions.checks import CheckResult
     from backup_platform.actions.diff import Difference
     from backup_platform.actions.doctor import DoctorFinding
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.verify import VerifyResult
+    from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.health import MissedWindows
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
@@ -145,7 +145,7 @@ class App:
     # Proof
 
     def check_names(self, source: str) -> list[str]:
-        from backup_platform.actions.checks import check_names
+        from backup_platform.domain.checks import check_names
 
         return check_names(self._source_plan(source).kind)
 
@@ -160,7 +160,7 @@ class App:
         yield checks.complete(point)
         yield checks.authentic(repository, point)
         yield checks.plausible_size(history, point)
-        if "schema_unchanged" in checks.check_names(point.kind):
+        if "schema_unchanged" in self.check_names(point.source):
             yield checks.schema_unchanged(history, point)
         yield self._drill_check(point, history, progress)
 
@@ -172,14 +172,20 @@ class App:
 
         plan, recorded = self._source_plan(point.source), self.proofs()
         drills = [
-            (each.window, proof)
+            (each, proof)
             for each in history
             for proof in recorded.get(each.id, [])
-            if proof.method is ProofMethod.DRILL and proof.passed
+            if proof.method is ProofMethod.DRILL
         ]
-        if not drill_due(plan.drill, point.window, [window for window, _ in drills], plan.timezone):
-            return checks.drill_skipped(plan.drill, [proof.at for _, proof in drills])
-        return checks.drilled(self._drill(point, progress))
+        passed = [(each.window, proof.at) for each, proof in drills if proof.passed]
+        own = [proof for each, proof in drills if each.id == point.id]
+        if drill_due(plan.drill, point.window, [window for window, _ in passed], plan.timezone):
+            return checks.drilled(self._drill(point, progress))
+        return (
+            checks.drill_recorded(own[-1])
+            if own
+            else checks.drill_skipped(plan.drill, [at for _, at in passed])
+        )
 
     def verify(
         self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT

@@ -118,7 +118,7 @@ def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> No
     )
     show(source, window, result)
     if not result.success:
-        failures = [event.message for event in result.all_events if event.is_failure]
+        failures = [event.message or "" for event in result.all_events if event.is_failure]
         sys.exit(f"the run of {source} failed: {'; '.join(failures)}. The UI shows more: make dev")
 
 
@@ -126,7 +126,8 @@ def show(source: str, window: str, result: dg.ExecuteInProcessResult) -> None:
     """The materialisation and the checks, as the event log has them."""
     for event in result.get_asset_materialization_events():
         found = event.materialization.metadata
-        sizes = [f"{found[name].value / 1e6:.1f}" for name in ("source_bytes", "new_bytes", "stored_bytes")]
+        values = [found[name].value for name in ("source_bytes", "new_bytes", "stored_bytes")]
+        sizes = [f"{value / 1e6:.1f}" for value in values if isinstance(value, int)]
         console.print(f"  backups/{source} window {window}: {' MB, '.join(sizes)} MB (source, new, stored)")
     for evaluation in result.get_asset_check_evaluations():
         mark = "[green]✓[/green]" if evaluation.passed else "[red]✗[/red]"

@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.verify import ReadShare, verify
-from backup_platform.domain.model import Json, RecoveryPoint
+from backup_platform.domain.checks import CheckResult, Severity
+from backup_platform.domain.model import Json, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import DamageError
 from backup_platform.repository.manifests import chain_breaks, effective_points
 from backup_platform.repository.repository import Repository
 
-Severity = Literal["error", "warn"]
 HISTORY = 60
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """A verdict. `ran` is False where policy says that it was not due: then it is never `passed`."""
-
-    name: str
-    passed: bool
-    severity: Severity
-    summary: str
-    metadata: Mapping[str, Json] = field(default_factory=dict)
-    ran: bool = True
-
-
-def check_names(kind: str) -> list[str]:
-    """The checks of a kind of source, in the order they are made."""
-    schema = ["schema_unchanged"] if kind == "sqlite" else []
-    return ["stored", "complete", "authentic", "plausible_size", *schema, "drill"]
 
 
 def stored(
@@ -123,6 +103,15 @@ def drilled(result: DrillResult) -> CheckResult:
         metadata["differences"] = list[Json](differences[:20])
     good = f"restored and compared in {result.proof.duration_s:.1f} s"
     return CheckResult("drill", result.proof.passed, "error", _first(differences) or good, metadata)
+
+
+def drill_recorded(proof: Proof) -> CheckResult:
+    """The verdict of an earlier drill of the same point."""
+    verdict = "restored and compared" if proof.passed else "found different"
+    metadata: dict[str, Json] = {"drilled_at": proof.at.isoformat()}
+    return CheckResult(
+        "drill", proof.passed, "error", f"{verdict} at {proof.at:%Y-%m-%d %H:%M} UTC", metadata
+    )
 
 
 def drill_skipped(policy: str, passed: Sequence[datetime]) -> CheckResult:

@@ -152,9 +152,7 @@ def _verdict(out: Output, result: BackupResult) -> str:
 def _print_stats(out: Output, stats: Stats) -> None:
     amounts = {"source": stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
     sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
-    out.line(
-        f"  {formats.plural(stats.files, 'file')}, {sizes}, dedup {formats.share(stats.dedup_ratio)}"
-    )
+    out.line(f"  {formats.plural(stats.files, 'file')}, {sizes}, dedup {formats.share(stats.dedup_ratio)}")
     out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")
 
 

@@ -66,7 +66,9 @@ class Status(StrEnum):
     """How an entry was captured. Only OK and CHANGED have their content stored."""
 
     OK = "ok"
-    CHANGED = "changed"  # it changed while it was read, twice: what was read is stored, and may mix two states
+    CHANGED = (
+        "changed"  # it changed while it was read, twice: what was read is stored, and may mix two states
+    )
     VANISHED = "vanished"
     UNREADABLE = "unreadable"
 

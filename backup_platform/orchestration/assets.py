@@ -16,7 +16,7 @@ from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.translator import SOURCE_TAG, BackupTranslator
 
 if TYPE_CHECKING:
-    from backup_platform.actions.checks import CheckResult
+    from backup_platform.domain.checks import CheckResult
 
 Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 

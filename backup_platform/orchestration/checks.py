@@ -16,7 +16,7 @@ import dagster as dg
 from backup_platform.orchestration.metadata import check_metadata
 
 if TYPE_CHECKING:
-    from backup_platform.actions.checks import CheckResult
+    from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.model import RecoveryPoint
 
 DESCRIPTIONS = {

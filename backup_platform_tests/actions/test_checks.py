@@ -12,6 +12,7 @@ import pytest
 from backup_platform.actions import checks
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.verify import ReadShare
+from backup_platform.domain.checks import CheckResult, check_names
 from backup_platform.domain.model import (
     Content,
     Problem,
@@ -64,7 +65,7 @@ def problem(status: Status, path: str = "a") -> dict[str, Any]:
 # stored
 
 
-def stored(bench: Bench, of: RecoveryPoint, share: ReadShare | None = None) -> checks.CheckResult:
+def stored(bench: Bench, of: RecoveryPoint, share: ReadShare | None = None) -> CheckResult:
     return checks.stored(bench.open(), of, share or ReadShare(), bench.clock, QuietProgress())
 
 
@@ -214,7 +215,7 @@ def test_the_first_schema_has_nothing_to_differ_from() -> None:
 # drill
 
 
-def drilled(*differences: str) -> checks.CheckResult:
+def drilled(*differences: str) -> CheckResult:
     proof = Proof("p", ProofMethod.DRILL, not differences, START, 2.0)
     return checks.drilled(DrillResult(point(), proof, DrillReport({"files": 3}, differences)))
 
@@ -242,5 +243,5 @@ def test_a_drill_that_was_not_due_is_never_passed() -> None:
 
 
 def test_the_names_of_the_checks_are_those_of_their_results() -> None:
-    assert checks.check_names("files") == ["stored", "complete", "authentic", "plausible_size", "drill"]
-    assert "schema_unchanged" in checks.check_names("sqlite")
+    assert check_names("files") == ["stored", "complete", "authentic", "plausible_size", "drill"]
+    assert "schema_unchanged" in check_names("sqlite")
