@@ -51,6 +51,7 @@ sources:
 """
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
+nux: {enabled: false}
 concurrency:
   runs:
     max_concurrent_runs: 4

@@ -1,0 +1,154 @@
+"""What a person sees in the Dagster UI, in a real browser, on the state that the demo leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from backup_platform_tests.ui.server import CHROMIUM, CHROMIUM_OPTIONS, Served, run_demo, served
+
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("ui"), pytest.mark.timeout(600)]
+CHECKS = ("stored", "complete", "authentic", "plausible_size", "schema_unchanged", "drill")
+VISIBLE_MS = 60_000
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Served:
+    """The demo has run; nothing serves it yet."""
+    directory = tmp_path_factory.mktemp("demo")
+    printed = run_demo(directory, "--small")
+    assert "✗ stored" in printed, "the demo's damage was not caught"
+    return Served("", directory)
+
+
+@pytest.fixture(scope="module")
+def dagster(demo: Served) -> Iterator[Served]:
+    with served(demo.state) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(dagster: Served) -> Iterator[Page]:
+    assert os.path.exists(CHROMIUM), "chromium is missing: .ci/packages lists what the tests need"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
+        page = started.new_page(viewport={"width": 1280, "height": 900}, base_url=dagster.url)
+        page.set_default_timeout(VISIBLE_MS)
+        yield page
+        started.close()
+
+
+def sees(page: Page, text: str) -> None:
+    expect(page.get_by_text(text, exact=False).first).to_be_visible(timeout=VISIBLE_MS)
+
+
+def test_the_asset_says_what_is_protected_and_what_was_stored(browser: Page) -> None:
+    browser.goto("/assets/backups/shop")
+    for text in ("Orders and prices of the shop.", "recovery_point", "source_bytes", "manifest"):
+        sees(browser, text)
+    sees(browser, "missed_windows")
+
+
+def test_the_open_window_is_a_green_partition(browser: Page) -> None:
+    browser.goto("/assets/backups/uploads?view=partitions")
+    sees(browser, "Materialized (1)")
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_is_evaluated_for_the_window(browser: Page, name: str) -> None:
+    browser.goto(f"/assets/backups/shop?view=checks&checkDetail={name}")
+    sees(browser, name)
+
+
+def test_lineage_shows_what_is_protected(browser: Page) -> None:
+    browser.goto("/assets/backups/shop?view=lineage")
+    sees(browser, "sources")
+
+
+def test_schedules_and_sensors_are_there(browser: Page) -> None:
+    browser.goto("/automation")
+    for name in ("missed_windows", "alerts", "backup_hour"):
+        sees(browser, name)
+
+
+def ask(server: Served, query: str, **variables: Any) -> Any:
+    body = json.dumps({"query": query, "variables": variables}).encode()
+    request = urllib.request.Request(
+        f"{server.url}/graphql", data=body, headers={"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        answer = json.load(response)
+    assert "errors" not in answer, answer
+    return answer["data"]
+
+
+def test_the_code_location_loads_without_a_complaint(dagster: Served) -> None:
+    data = ask(
+        dagster,
+        """{workspaceOrError {... on Workspace {locationEntries {
+             name loadStatus locationOrLoadError {__typename ... on PythonError {message}}}}}}""",
+    )
+    (entry,) = data["workspaceOrError"]["locationEntries"]
+    assert (entry["name"], entry["locationOrLoadError"]["__typename"]) == (
+        "backup_platform",
+        "RepositoryLocation",
+    )
+    log = (dagster.state.parent / "dev.log").read_text()
+    assert "Traceback" not in log
+
+
+def test_the_evaluations_of_the_window_are_all_green(dagster: Served) -> None:
+    data = ask(
+        dagster,
+        """query ($key: AssetKeyInput!) {assetNodeOrError(assetKey: $key) {... on AssetNode {
+             assetChecksOrError {... on AssetChecks {checks {name
+               executionForLatestMaterialization {status evaluation {success partition}}}}}}}}""",
+        key={"path": ["backups", "shop"]},
+    )
+    checks = data["assetNodeOrError"]["assetChecksOrError"]["checks"]
+    found = {check["name"]: check["executionForLatestMaterialization"] for check in checks}
+    assert set(found) == set(CHECKS)
+    assert {name for name, execution in found.items() if execution["evaluation"]["success"]} == set(CHECKS)
+
+
+def test_a_person_materialises_the_open_window(browser: Page, dagster: Served) -> None:
+    """By clicking, launched by the real launcher: verified and kept, or captured when a new hour began."""
+    browser.goto("/assets/backups/uploads?view=partitions")
+    browser.get_by_role("button", name="Materialize").first.click()
+    launch = browser.get_by_role("button", name="Launch")
+    launch.last.click()
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if "SUCCESS" in last_runs(dagster):
+            return
+        time.sleep(1)
+    raise AssertionError(f"no run of the person's succeeded: {last_runs(dagster)}")
+
+
+def last_runs(server: Served) -> list[str]:
+    """States of the runs that were launched through the webserver, newest first."""
+    data = ask(
+        server,
+        "{runsOrError(limit: 10) {... on Runs {results {status tags {key value}}}}}",
+    )
+    runs = data["runsOrError"]["results"]
+    return [run["status"] for run in runs if any(tag["key"].startswith(".dagster/grpc_info") for tag in run["tags"])]
+
+
+def test_the_demo_runs_again_on_its_own_state(tmp_path: Path) -> None:
+    """Twice in the same place, and nothing is written outside of it."""
+    for _ in range(2):
+        printed = run_demo(tmp_path, "--small")
+        assert "Open the Dagster UI on this state" in printed
+        assert "integrity_check says ok" in printed
+    assert {entry.name for entry in tmp_path.iterdir()} <= {".demo", "home"}
+    home = tmp_path / "home"
+    assert not home.exists() or not any(path.is_file() for path in home.rglob("*"))
