@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.verify import VerifyResult
     from backup_platform.domain.checks import CheckResult
-    from backup_platform.domain.health import MissedWindows
+    from backup_platform.domain.health import DrillPolicy, MissedWindows
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
     from backup_platform.repository.repository import Repository
@@ -111,13 +111,20 @@ class App:
         return job.run(window, force=force, progress=progress)
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
-        """The recovery point of every window that has one, by source, oldest first."""
+        """The recovery point of every window that has one, by source, oldest first.
+
+        Damaged manifests do not hide the others: `unreadable` tells of them.
+        """
         from backup_platform.repository.manifests import effective_points
 
-        found = effective_points(self.repository.manifests(source))
+        found = effective_points(self.repository.readable_manifests(source)[0])
         if source is not None and not found:
             self._source_plan(source)  # points of a source that left the plan are still there
         return found
+
+    def unreadable(self, source: str | None = None) -> list[str]:
+        """What is wrong with the manifests that are damaged, one sentence each."""
+        return [error.message for error in self.repository.readable_manifests(source)[1]]
 
     def point(self, spec: str) -> RecoveryPoint:
         """SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id. Raises NotFoundError, UsageError."""
@@ -155,22 +162,24 @@ class App:
         from backup_platform.actions.verify import window_share
 
         plan, repository = self._source_plan(point.source), self.repository
-        history = repository.manifests(point.source)
+        history, _ = repository.readable_manifests(point.source)  # `authentic` reports the damaged ones
         yield checks.stored(repository, point, window_share(plan.verify, point.window), self.clock, progress)
         yield checks.complete(point)
         yield checks.authentic(repository, point)
         yield checks.plausible_size(history, point)
         if "schema_unchanged" in self.check_names(point.source):
             yield checks.schema_unchanged(history, point)
-        yield self._drill_check(point, history, progress)
+        yield self.drill_check(point, plan.drill, progress=progress)
 
-    def _drill_check(
-        self, point: RecoveryPoint, history: Sequence[RecoveryPoint], progress: Progress
+    def drill_check(
+        self, point: RecoveryPoint, policy: DrillPolicy, *, progress: Progress = SILENT
     ) -> CheckResult:
+        """Drill when the policy says that it is due; else what an earlier drill of the same point found."""
         from backup_platform.actions import checks
         from backup_platform.domain.health import drill_due
 
-        plan, recorded = self._source_plan(point.source), self.proofs()
+        history, _ = self.repository.readable_manifests(point.source)
+        recorded, timezone = self.proofs(), self._source_plan(point.source).timezone
         drills = [
             (each, proof)
             for each in history
@@ -179,12 +188,10 @@ class App:
         ]
         passed = [(each.window, proof.at) for each, proof in drills if proof.passed]
         own = [proof for each, proof in drills if each.id == point.id]
-        if drill_due(plan.drill, point.window, [window for window, _ in passed], plan.timezone):
+        if drill_due(policy, point.window, [window for window, _ in passed], timezone):
             return checks.drilled(self._drill(point, progress))
         return (
-            checks.drill_recorded(own[-1])
-            if own
-            else checks.drill_skipped(plan.drill, [at for _, at in passed])
+            checks.drill_recorded(own[-1]) if own else checks.drill_skipped(policy, [at for _, at in passed])
         )
 
     def verify(
@@ -194,8 +201,9 @@ class App:
         from backup_platform.actions.verify import read_share, verify
 
         share = read_share(read, self.clock.now().date())
-        points = [self.point(spec)] if spec else self.repository.manifests()
-        return verify(self.repository, points, share, self.clock, progress)
+        points = [self.point(spec)] if spec else self.repository.readable_manifests(reread=True)[0]
+        unreadable = [] if spec else self.unreadable()
+        return verify(self.repository, points, share, self.clock, progress, unreadable=unreadable)
 
     def drill(self, spec: str, *, progress: Progress = SILENT) -> DrillResult:
         """Restore a point into a sandbox and compare. The verdict is recorded. Raises NotFoundError."""

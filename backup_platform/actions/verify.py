@@ -76,8 +76,12 @@ def verify(
     progress: Progress,
     *,
     record: bool = True,
+    unreadable: Sequence[str] = (),
 ) -> VerifyResult:
-    """Verify recovery points, and record a proof for each where every needed pack was re-read."""
+    """Verify recovery points, and record a proof for each where every needed pack was re-read.
+
+    `unreadable` says what is wrong with manifests that are damaged: findings of the repository.
+    """
     started = clock.monotonic()
     repository.indexes(fresh=True)
     needs = {point.id: needs_of(repository, point) for point in points}
@@ -88,7 +92,7 @@ def verify(
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
     damaged = _read(repository, packs, progress)
     findings = _findings(needs, damaged)
-    for text in chain_breaks(points):
+    for text in (*unreadable, *chain_breaks(points)):
         findings.setdefault("", []).append(text)
     result = VerifyResult(
         points=tuple(points),

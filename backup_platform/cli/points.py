@@ -9,6 +9,7 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN, print_problems
 from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.standing import Standing, State, standing
 from backup_platform.cli.table import Cell, Column, print_table
@@ -60,16 +61,20 @@ def points(
       backup-platform points shop
     """
     session = session_of(ctx)
-    found = session.app.points(source)
+    found, unreadable = session.app.points(source), session.app.unreadable(source)
     proofs = session.app.proofs() if found else {}
     judged = [(point, standing(point, proofs.get(point.id, ()))) for point in found]
     if session.json:
-        session.out.rows({}, "points", (shapes.point(point, state) for point, state in judged))
+        session.out.rows(
+            {"unreadable": [*unreadable]}, "points", (shapes.point(point, state) for point, state in judged)
+        )
     elif found:
         print_table(session.out, _COLUMNS, [_row(point, state) for point, state in judged])
     else:
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
-    return 0
+    for text in unreadable:
+        session.out.line(session.out.paint("DAMAGED ", "bad") + one_line(text))
+    return 1 if unreadable else 0
 
 
 def _row(point: RecoveryPoint, judged: Standing) -> list[Cell]:

@@ -107,6 +107,9 @@ class FakeApp:
             self._answer("points")
         return [each for each in self.known if source in (None, each.source)]
 
+    def unreadable(self, source: str | None = None) -> list[str]:
+        return []
+
     def point(self, spec: str) -> RecoveryPoint:
         for each in self.known:
             if each.id.startswith(spec) or spec in (

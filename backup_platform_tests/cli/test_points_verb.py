@@ -63,7 +63,7 @@ def test_the_document_of_points_has_the_same_states(filled: Cli) -> None:
 
 def test_no_points_are_said_to_be_none(cli: Cli) -> None:
     assert cli("points").out == "There are no recovery points yet.\n"
-    assert cli("points", "--json").document == {"points": []}
+    assert cli("points", "--json").document == {"unreadable": [], "points": []}
 
 
 def test_show_tells_everything_and_how_to_restore(filled: Cli) -> None:

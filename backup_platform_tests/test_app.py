@@ -1,0 +1,54 @@
+"""The application as both the command line and Dagster use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backup_platform.app import App
+from backup_platform.errors import NotFoundError
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> App:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/a").write_bytes(b"a" * 1000)
+    plan = tmp_path / "backup.yaml"
+    plan.write_text("repository: {path: tree/repository}\nsources: {tree: {files: tree, every: day}}\n")
+    loaded = App.load(str(plan))
+    loaded.init()
+    return loaded
+
+
+def test_a_repository_inside_a_tree_is_left_out_of_it(app: App) -> None:
+    app.backup("tree")
+    assert [entry.stat.path for entry in app.ls("tree@latest")] == [b".", b"a"]
+
+
+def test_a_damaged_manifest_hides_no_other_recovery_point(app: App) -> None:
+    first = app.backup("tree").point
+    app.backup("tree", force=True)
+    manifest = Path(app.manifest_path(first))
+    manifest.write_bytes(manifest.read_bytes()[:-40])
+    fresh = App.load(app.plan_path)
+    assert [point.sequence for point in fresh.points()] == [2]
+    (told,) = fresh.unreadable()
+    assert manifest.name in told
+    result = fresh.verify()
+    assert not result.passed
+    assert told in result.findings[""]
+
+
+def test_a_drill_that_is_not_due_tells_of_the_last_one_of_the_same_point(app: App) -> None:
+    point = app.backup("tree").point
+    assert not app.drill_check(point, "never").ran
+    app.drill("tree@latest")
+    told = app.drill_check(point, "never")
+    assert told.ran
+    assert told.passed
+
+
+def test_an_unknown_source_is_not_found(app: App) -> None:
+    with pytest.raises(NotFoundError, match="no source"):
+        app.points("other")
