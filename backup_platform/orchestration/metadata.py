@@ -84,9 +84,9 @@ def _text(name: str, value: str) -> dg.MetadataValue:
 def _summary(point: RecoveryPoint, created: bool) -> str:
     stats = point.stats
     rows = [
-        ("Window", f"{_when(point, point.window.start)} to {_when(point, point.window.end)}"),
+        ("Window", _interval(point)),
         ("Captured", _captured(point)),
-        ("Source", f"{human_bytes(stats.source_bytes)} in {stats.files:,} files"),
+        ("Source", f"{human_bytes(stats.source_bytes)} in {_count(stats.files, 'file')}"),
         ("New", f"{human_bytes(stats.new_bytes)}, stored as {human_bytes(stats.stored_bytes)}"),
         ("Held already", f"{stats.dedup_ratio:.1%}"),
         ("Took", f"{stats.duration_s:.1f} s ({stats.throughput_mb_s:.0f} MB/s)"),
@@ -105,6 +105,18 @@ def _headline(point: RecoveryPoint, created: bool) -> str:
 def _captured(point: RecoveryPoint) -> str:
     late = f", {point.lateness_s:.0f} s after the window's end" if point.lateness_s > 0 else ""
     return f"{_when(point, point.captured_at)}{late}"
+
+
+def _interval(point: RecoveryPoint) -> str:
+    """What both ends share, the day and the zone, is told once: the UI's column is narrow."""
+    start, end = _when(point, point.window.start), _when(point, point.window.end)
+    (day, _, zone), (end_day, end_time, end_zone) = start.split(" "), end.split(" ")
+    until = end_time if day == end_day else f"{end_day} {end_time}"
+    return f"{start.removesuffix(f' {zone}') if zone == end_zone else start} to {until} {end_zone}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _when(point: RecoveryPoint, instant: datetime) -> str:

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 SOURCE_TAG = "backup/source"  # on every run of a source: dagster.yaml limits concurrent runs by it
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds; run monitoring ends a run that takes longer
 PARTITION_TAG = "dagster/partition"
+DRILLS = {
+    "window": "Drill: each recovery point is restored into a sandbox and compared.",
+    "daily": "Drill: once a day, a recovery point is restored into a sandbox and compared.",
+    "weekly": "Drill: once a week, a recovery point is restored into a sandbox and compared.",
+    "never": "Drill: never. No recovery point is proven unless someone asks for a drill.",
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class BackupTranslator:
         at = f" at {plan.at}" if plan.at else ""
         lines = [
             plan.description,
-            f"Recovery points of `{plan.location}`: one per window, {every}{at} ({plan.timezone}).",
-            f"Drills: {plan.drill}.",
+            f"Recovery points of `{plan.location}`, one per window: {every}{at} ({plan.timezone}).",
+            DRILLS[plan.drill],
         ]
         return "\n\n".join(line for line in lines if line)

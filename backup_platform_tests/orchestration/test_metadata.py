@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -83,7 +83,21 @@ def test_the_summary_is_for_people() -> None:
     assert summary.startswith("Recovery point `abababababab` of `shop` captured.")
     assert "| New | 25 MB, stored as 9 MB |" in summary
     assert "| Captured | 2026-11-22 03:15 CET |" in summary
+    assert "| Source | 100 MB in 1 file |" in summary
     assert "after the window's end" not in summary
+
+
+@pytest.mark.parametrize(
+    ("start", "hours", "text"),
+    [
+        (DAY, 1, "2026-11-22 01:00 to 02:00 CET"),
+        (DAY.replace(hour=20), 6, "2026-11-22 21:00 to 2026-11-23 03:00 CET"),
+        (datetime(2026, 10, 25, tzinfo=UTC), 1, "2026-10-25 02:00 CEST to 02:00 CET"),
+    ],
+)
+def test_the_summary_tells_the_window_in_few_words(start: datetime, hours: int, text: str) -> None:
+    point = replace(POINT, window=Window("key", start, start + timedelta(hours=hours)))
+    assert f"| Window | {text} |" in str(plain(point)["summary"])
 
 
 def test_the_summary_tells_of_problems_first() -> None:

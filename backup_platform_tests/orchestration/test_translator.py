@@ -34,6 +34,16 @@ def test_what_the_plan_says_of_a_source_is_shown(unloaded: World) -> None:
     assert "every day at 02:15" in (node.description or "")
 
 
+@pytest.mark.parametrize(
+    ("drill", "said"),
+    [("window", "each recovery point"), ("weekly", "once a week"), ("never", "Drill: never.")],
+)
+def test_what_is_drilled_is_told_in_words(unloaded: World, drill: str, said: str) -> None:
+    unloaded.plan["sources"]["shop"]["drill"] = drill
+    world = unloaded.load()
+    assert said in (world.translator.asset_spec("shop").description or "")
+
+
 @pytest.mark.parametrize("wrong", [{"owners": ["the ops people"]}, {"tags": {"a b": "c"}}])
 def test_what_dagster_refuses_is_an_error_of_the_plan(unloaded: World, wrong: dict[str, object]) -> None:
     unloaded.plan["sources"]["shop"].update(wrong)

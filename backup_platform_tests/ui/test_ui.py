@@ -127,30 +127,32 @@ def test_the_evaluations_of_the_window_are_all_green(dagster: Served) -> None:
 
 def test_a_person_materialises_the_open_window(browser: Page, dagster: Served) -> None:
     """By clicking, launched by the real launcher: verified and kept, or captured when a new hour began."""
+    before = runs_of(dagster, "uploads").keys()
     browser.goto("/assets/backups/uploads?view=partitions")
     browser.get_by_role("button", name="Materialize").first.click()
-    browser.get_by_role("button", name="Latest").last.click()
-    browser.get_by_role("button", name="Launch").last.click()
+    dialog = browser.locator(".bp5-dialog")
+    dialog.get_by_text("Latest", exact=True).click()
+    dialog.get_by_role("button", name="Launch").click()
     deadline = time.monotonic() + 120
+    new: dict[str, str] = {}
     while time.monotonic() < deadline:
-        if "SUCCESS" in last_runs(dagster):
+        new = {run: status for run, status in runs_of(dagster, "uploads").items() if run not in before}
+        if "SUCCESS" in new.values():
             return
         time.sleep(1)
-    raise AssertionError(f"no run of the person's succeeded: {last_runs(dagster)}")
+    raise AssertionError(f"no run of the person's succeeded: {new}")
 
 
-def last_runs(server: Served) -> list[str]:
-    """States of the runs that were launched through the webserver, newest first."""
+def runs_of(server: Served, source: str) -> dict[str, str]:
+    """States of the newest runs of a source."""
     data = ask(
-        server,
-        "{runsOrError(limit: 10) {... on Runs {results {status tags {key value}}}}}",
+        server, "{runsOrError(limit: 20) {... on Runs {results {runId status assetSelection {path}}}}}"
     )
-    runs = data["runsOrError"]["results"]
-    return [
-        run["status"]
-        for run in runs
-        if any(tag["key"].startswith(".dagster/grpc_info") for tag in run["tags"])
-    ]
+    return {
+        run["runId"]: run["status"]
+        for run in data["runsOrError"]["results"]
+        if {"path": ["backups", source]} in (run["assetSelection"] or [])
+    }
 
 
 def test_the_demo_runs_again_on_its_own_state(tmp_path: Path) -> None:
