@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import dagster as dg
 from playwright.sync_api import Page, sync_playwright
@@ -26,7 +25,7 @@ from playwright.sync_api import Page, sync_playwright
 from backup_platform.app import App
 from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.translator import BackupTranslator
-from backup_platform_tests.ui.server import CHROMIUM, CHROMIUM_OPTIONS, served
+from backup_platform_tests.ui.server import CHROMIUM, CHROMIUM_OPTIONS, ROOT, served
 from demo import data
 from demo.run import DAGSTER_YAML
 

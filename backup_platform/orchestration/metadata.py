@@ -68,7 +68,9 @@ def _value(name: str, value: bool | float | str | list[Json] | dict[str, Json]) 
         return dg.MetadataValue.float(value) if math.isfinite(value) else dg.MetadataValue.text(str(value))
     if isinstance(value, str):
         return _text(name, value)
-    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+    if value in ([], {}):
+        return dg.MetadataValue.text("none")
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return dg.MetadataValue.md("\n".join(f"- `{_code(str(item))}`" for item in value))
     return dg.MetadataValue.json(value)
 

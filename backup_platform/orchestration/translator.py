@@ -105,7 +105,7 @@ class BackupTranslator:
 
     def _description(self, plan: SourcePlan) -> str:
         every = f"every {plan.every}" if plan.every else f"`{plan.cron}`"
-        at = f" at {plan.at}" if plan.at else ""
+        at = f" at {plan.at:%H:%M}" if plan.at else ""
         lines = [
             plan.description,
             f"Recovery points of `{plan.location}`, one per window: {every}{at} ({plan.timezone}).",

@@ -126,6 +126,7 @@ def test_a_point_that_was_kept_is_not_shown_as_new() -> None:
         ("policy", "weekly", dg.MetadataValue.text("weekly")),
         ("schema_diff", "-a\n+b", dg.MetadataValue.md("````diff\n-a\n+b\n````")),
         ("listed", ["x", "y`z"], dg.MetadataValue.md("- `x`\n- `y'z`")),
+        ("unchecked", [], dg.MetadataValue.text("none")),
         ("rows", {"t": 1}, dg.MetadataValue.json({"t": 1})),
     ],
 )

@@ -31,7 +31,7 @@ def test_what_the_plan_says_of_a_source_is_shown(unloaded: World) -> None:
     assert list(node.owners) == ["team:shop", "ann@example.com"]
     assert node.tags["tier"] == "1"
     assert (node.description or "").startswith("Orders and customers.")
-    assert "every day at 02:15" in (node.description or "")
+    assert "every day at 02:15 (UTC)" in (node.description or "")
 
 
 @pytest.mark.parametrize(
