@@ -143,10 +143,14 @@ class App:
         return self.repository.proof_details(point.id)
 
     def missing(self, source: str, now: datetime) -> MissedWindows:
-        """Which windows have no complete point, from the schedule and the repository."""
+        """Which windows have no complete point, from the schedule and the repository.
+
+        Raises DamageError: a window whose manifest cannot be read was not missed.
+        """
         from backup_platform.domain.health import missed_windows
 
-        captured = {p.window.key for p in self.points(source) if not p.incomplete}
+        points = self.repository.manifests(source)
+        captured = {p.window.key for p in points if not p.incomplete}
         return missed_windows(self.schedule(source), captured, now)
 
     # Proof
