@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.orchestration.checks import evaluation, window_evaluation
+from backup_platform.orchestration.checks import evaluation
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata import point_metadata
 from backup_platform.orchestration.progress import LogProgress
@@ -57,7 +57,6 @@ class _Step:
         self._app = translator.app
         self._source = source
         self._key = translator.asset_key(source)
-        self._partitioned = translator.check_partitions(source) is not None
         self._progress = LogProgress(context.log, translator.app.clock)
 
     def run(self, *, force: bool) -> Results:
@@ -90,20 +89,9 @@ class _Step:
             if not check.ran and asked_for:
                 check = self._drilled(point)
             if check.ran:
-                yield self._evaluated(check, point)
+                yield evaluation(check, self._key, point)
             else:
                 self._context.log.info("check %s did not run: %s", check.name, check.summary)
-
-    def _evaluated(self, check: "CheckResult", point: RecoveryPoint) -> dg.AssetCheckResult:
-        """The evaluation, told to the window of the point as well when the run has no partition.
-
-        The UI starts the checks of a page without one, and Dagster then records the verdicts for no partition:
-        the window would stay green over a check that has just failed.
-        """
-        result = evaluation(check, self._key, point)
-        if self._partitioned and not self._context.has_partition_key:
-            self._context.instance.report_runless_asset_event(window_evaluation(result, point))
-        return result
 
     def _drilled(self, point: RecoveryPoint) -> "CheckResult":
         from backup_platform.actions.checks import drilled  # numpy, which loading definitions does not need
@@ -111,7 +99,7 @@ class _Step:
         return drilled(self._app.drill(point.id, progress=self._progress))
 
     def _existing(self) -> RecoveryPoint:
-        """The recovery point that checks were asked for; the latest when the run has no partition."""
+        """The recovery point that checks were asked for; the latest when the checks have no partitions."""
         window = self._context.partition_key if self._context.has_partition_key else "latest"
         return self._app.point(f"{self._source}@{window}")
 

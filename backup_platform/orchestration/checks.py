@@ -59,18 +59,3 @@ def evaluation(result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint) ->
         description=result.summary,
         metadata=check_metadata(result.metadata, window=point.window.key, point=point.id),
     )
-
-
-def window_evaluation(result: dg.AssetCheckResult, point: RecoveryPoint) -> dg.AssetCheckEvaluation:
-    """The same verdict as an event of the point's window."""
-    if result.asset_key is None or result.check_name is None:
-        raise ValueError("a check result without the names of its asset and check belongs to no window")
-    return dg.AssetCheckEvaluation(
-        asset_key=result.asset_key,
-        check_name=result.check_name,
-        passed=bool(result.passed),
-        metadata=result.metadata,
-        severity=result.severity,
-        description=result.description,
-        partition=point.window.key,
-    )

@@ -85,13 +85,9 @@ class BackupTranslator:
 
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
-        key, partitions = self.asset_key(source), self.check_partitions(source)
-        return [check_spec(name, key, partitions) for name in self.app.check_names(source)]
-
-    def check_partitions(self, source: str) -> dg.TimeWindowPartitionsDefinition | None:
-        """None for checks without partitions."""
         few = self._window_count(source) <= self.max_checked_windows
-        return self.partitions(source) if few else None
+        key, partitions = self.asset_key(source), self.partitions(source) if few else None
+        return [check_spec(name, key, partitions) for name in self.app.check_names(source)]
 
     def run_tags(self, source: str) -> dict[str, str]:
         """Tags of every run of a source, however it was launched."""

@@ -142,16 +142,15 @@ class World:
         )
         return self.repository.get_sensor_def(name).evaluate_tick(context)
 
-    def checks_alone(
-        self, *names: str, source: str = "uploads", partitioned: bool = True
-    ) -> dg.ExecuteInProcessResult:
-        """A run as the UI launches it for checks without their asset: of a partition, or of none."""
+    def checks_alone(self, *names: str, source: str = "uploads") -> dg.ExecuteInProcessResult:
+        """A run as the UI launches it for checks without their asset."""
         key = self.translator.asset_key(source)
         selection = {dg.AssetCheckKey(key, name) for name in names}
         job = self.repository.get_job("__ASSET_JOB")
         subset = job.get_subset(asset_selection=set(), asset_check_selection=selection)
-        window = self.window if partitioned else None
-        return subset.execute_in_process(instance=self.instance, partition_key=window, raise_on_error=False)
+        return subset.execute_in_process(
+            instance=self.instance, partition_key=self.window, raise_on_error=False
+        )
 
     def damage_largest_pack(self) -> None:
         """Change one bit in the middle of it."""

@@ -192,17 +192,6 @@ def test_a_drill_that_a_person_asks_for_is_always_due(unloaded: World) -> None:
     assert resolved(world, "uploads", "drill", world.window) == "SUCCEEDED"
 
 
-def test_checks_that_the_ui_starts_without_a_partition_speak_for_the_latest_window(world: World) -> None:
-    """`Execute all` on the page of the checks sends no partition."""
-    world.launch("uploads")
-    assert world.checks_alone("stored", partitioned=False).success
-    assert resolved(world, "uploads", "stored", world.window) == "SUCCEEDED"
-    world.damage_largest_pack()
-    assert not world.checks_alone("stored", partitioned=False).success
-    assert resolved(world, "uploads", "stored", world.window) == "FAILED"
-    assert resolved(world, "uploads", "stored", None) == "FAILED"
-
-
 def test_checks_alone_of_a_window_without_a_point_fail_with_the_reason(world: World) -> None:
     run = world.checks_alone("stored")
     assert not run.success
