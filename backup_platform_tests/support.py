@@ -29,6 +29,7 @@ from backup_platform.domain.ports import (
     PointReader,
     Progress,
     Recorder,
+    Sandbox,
     Store,
     StoredObject,
 )
@@ -40,6 +41,16 @@ from backup_platform.stores.object_store import DirectoryStore
 
 START = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)
 SMALL = 64 << 10  # as in real sources: what is shorter is one blob
+
+
+@dataclass(frozen=True)
+class Restored:
+    """`ports.Sandbox` over a directory that something was restored into already."""
+
+    path: str
+
+    def unpack(self) -> str:
+        return self.path
 
 
 @dataclass
@@ -144,7 +155,7 @@ class ScriptedSource:
             return Content(recorder.blob(data))
         return recorder.stream(data[i : i + self.blocks] for i in range(0, len(data), self.blocks)).content
 
-    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
+    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
         raise NotImplementedError
 
 

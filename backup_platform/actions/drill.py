@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
@@ -23,6 +23,23 @@ class DrillResult:
     report: DrillReport
 
 
+@dataclass
+class FileSandbox:
+    """`ports.Sandbox` in a directory. `warnings` are those of the restore."""
+
+    path: str
+    repository: Repository
+    point: RecoveryPoint
+    clock: Clock
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+
+    def unpack(self) -> str:
+        plan = plan_restore(self.repository.reader(self.point), self.point, to=self.path)
+        self.warnings += run_restore(plan, self.repository, self.clock, self.progress).warnings
+        return self.path
+
+
 def drill(
     repository: Repository,
     source: Source,
@@ -35,18 +52,17 @@ def drill(
     Damage is a verdict; a store that does not answer, a full disk or a missing privilege is an error, and no proof.
     """
     started = clock.monotonic()
-    with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as sandbox:
+    with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as path:
+        sandbox = FileSandbox(path, repository, point, clock, progress)
         try:
-            plan = plan_restore(repository.reader(point), point, to=sandbox)
-            warnings = run_restore(plan, repository, clock, progress).warnings
-            report = source.drill(point, sandbox, repository.reader(point))
+            report = source.drill(point, repository.reader(point), sandbox)
         except DamageError as error:
-            warnings, report = (), DrillReport({}, (error.message,))
+            report = DrillReport({}, (error.message,))
     duration = round(clock.monotonic() - started, 3)
     detail: dict[str, Json] = {
         "compared": report.compared,
         "differences": list(report.differences[:MAX_RECORDED]),
-        "warnings": list(warnings[:MAX_RECORDED]),
+        "warnings": list(sandbox.warnings[:MAX_RECORDED]),
     }
     proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)
     repository.record_proof(proof)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import BinaryIO, Protocol, runtime_checkable
 
 from backup_platform.domain.model import Capture, Content, Entry, Json, RecoveryPoint, Stat, StreamRef
+from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
 
 Buffer = bytes | bytearray | memoryview
 
@@ -91,7 +92,10 @@ class Chunking(Protocol):
 
 
 class Recorder(Protocol):
-    """What a source writes its capture to. Calls come from one thread; memory stays bounded whatever is written."""
+    """What a source writes its capture to; memory stays bounded whatever is written.
+
+    `blob` and `stream` may be called from several threads at once, `reuse` and `record` from one.
+    """
 
     def reuse(self, stats: Sequence[Stat]) -> Sequence[bool]:
         """Per stat: does the previous recovery point hold this path unchanged, with all its blobs present?
@@ -131,8 +135,42 @@ class Source(Protocol):
         """Read consistently into the recorder. Raises `SourceError`; lets `RepositoryError` pass through."""
         ...
 
-    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
-        """Compare what was restored below the directory `restored` with the recovery point's facts and inventory."""
+    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+        """Restore into the sandbox and compare with the recovery point's facts and inventory.
+
+        A difference is a finding; what only keeps the drill from being made is an error.
+        """
+        ...
+
+
+@runtime_checkable
+class DatabaseSource(Source, Protocol):
+    """A source whose recovery points are restored into a server."""
+
+    def plan_restore(
+        self, point: RecoveryPoint, reader: PointReader, target: DatabaseTarget
+    ) -> DatabaseRestorePlan:
+        """What a restore will do; writes nothing. Raises `TargetError`, `NotFoundError`."""
+        ...
+
+    def run_restore(
+        self, plan: DatabaseRestorePlan, reader: PointReader, progress: Progress
+    ) -> DatabaseRestoreSummary:
+        """Carry out a plan. Raises `TargetError` before anything is written if the plan has conflicts; an error
+        after that says what was done and how to go on."""
+        ...
+
+
+class Sandbox(Protocol):
+    """Where a drill restores. Everything in it is removed afterwards."""
+
+    @property
+    def path(self) -> str:
+        """A private, empty directory."""
+        ...
+
+    def unpack(self) -> str:
+        """Restore the inventory of the recovery point below `path`, each file read back; the directory."""
         ...
 
 
@@ -145,6 +183,10 @@ class PointReader(Protocol):
 
     def read(self, content: Content) -> Iterator[Buffer]:
         """The plain bytes of a stream, blob by blob, each checked against its id. Raises `DamageError`."""
+        ...
+
+    def open(self, content: Content) -> BinaryIO:
+        """A stream as a seekable file, of which only what is asked for is read. Not thread-safe."""
         ...
 
     def blob_ids(self, content: Content) -> Iterator[bytes]:

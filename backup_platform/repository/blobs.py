@@ -1,13 +1,13 @@
 """The write path: deduplicate, compress, pack, store, read back.
 
-One thread calls; a few threads compress and store. Queued plain bytes are bounded, so that memory is, too.
+Any thread adds; a few threads compress and store. Queued plain bytes are bounded, so that memory is, too.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -87,7 +87,8 @@ class BlobWriter:
         self._new: set[bytes] = set()
         self._frame = _Open()
         self._pack = PackBuilder()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the pack that is being filled, and of those that are stored
+        self._adding = threading.Lock()  # of the index, the new ids and the frame; taken before `_lock`
         # A pack that is stored and read back takes three times its size: not one for every worker.
         self._lanes = threading.BoundedSemaphore(max(1, worker_count() // 2))
         self._stored: list[IndexedPack] = []
@@ -99,27 +100,34 @@ class BlobWriter:
     def add(self, data: Buffer) -> bytes:
         """Store a blob unless the repository has it; its id."""
         identity = digest(data)
+        with self._adding:
+            full = None if self._known(identity) else self._append(identity, data)
+        if full is not None:
+            self._submit(full)
+        return identity
+
+    def _known(self, identity: bytes) -> bool:
         if identity in self._new:
-            return identity
+            return True
         row = self._index.find(identity)
         if row != ABSENT:
             self.used.add(self._index.pack_number(row))
-            return identity
-        self._new.add(identity)
-        self._append(identity, data)
-        return identity
+        return bool(row != ABSENT)
 
-    def _append(self, identity: bytes, data: Buffer) -> None:
+    def _append(self, identity: bytes, data: Buffer) -> _Open | None:
+        """The frame, when that filled it."""
+        self._new.add(identity)
         frame, size = self._frame, len(data)
         frame.blobs.append((identity, size))
         frame.data.append(data)
         frame.size += size
         self.new_bytes += size
-        if frame.size >= FRAME_TARGET:
-            self._submit()
+        if frame.size < FRAME_TARGET:
+            return None
+        self._frame = _Open()
+        return frame
 
-    def _submit(self) -> None:
-        frame, self._frame = self._frame, _Open()
+    def _submit(self, frame: _Open) -> None:
         self._workers.submit(lambda: self._compress(frame))
 
     def _compress(self, frame: _Open) -> None:
@@ -148,8 +156,10 @@ class BlobWriter:
 
     def flush(self) -> None:
         """Until every blob is stored, read back and compared."""
-        if self._frame.blobs:
-            self._submit()
+        with self._adding:
+            frame, self._frame = self._frame, _Open()
+        if frame.blobs:
+            self._submit(frame)
         self._workers.wait()
         if self._pack.frames:
             last, self._pack = self._pack, PackBuilder()
@@ -162,10 +172,14 @@ class BlobWriter:
             if len(self._stored) < at_least:
                 return []
             packs, self._stored = self._stored, []
+        with self._adding:
+            self._learn(packs)
+        return packs
+
+    def _learn(self, packs: Sequence[IndexedPack]) -> None:
         first = len(self._index.packs)
         self._index.add(packs)
         self.used.update(range(first, first + len(packs)))
         for pack in packs:
             ids = pack.rows["blob"].tobytes()
             self._new.difference_update(ids[i : i + 32] for i in range(0, len(ids), 32))
-        return packs

@@ -7,9 +7,10 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import BufferedReader
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import zstandard
 
@@ -47,6 +48,10 @@ class BlobReader:
         """The plain bytes of blobs, in order. Raises DamageError."""
         for identity, place in zip(ids, self._index.locate_all(b"".join(ids)), strict=True):
             yield self._part(place, identity)
+
+    def lengths(self, ids: Sequence[bytes]) -> list[int]:
+        """Sizes of blobs in bytes. Raises DamageError."""
+        return [place.length for place in self._index.locate_all(b"".join(ids))]
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
         blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
@@ -171,6 +176,12 @@ class RecoveryPointReader:
             return
         for identity in self.blob_ids(Content(content.blobs, content.depth - 1)):
             yield from Content(bytes(next(self._meta.blobs([identity])))).ids()
+
+    def open(self, content: Content) -> BinaryIO:
+        from backup_platform.repository.seekable import SeekableStream
+
+        ids = list(self.blob_ids(content))
+        return BufferedReader(SeekableStream(ids, self._contents.lengths(ids), self._contents.blobs))
 
     def read(self, content: Content) -> Iterator[Buffer]:
         ids = self.blob_ids(content)

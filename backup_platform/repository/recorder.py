@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 SPOOLED = 16 << 20
 HELD = (Status.OK, Status.CHANGED)
-HELD = (Status.OK, Status.CHANGED)
 
 
 class PointRecorder:
@@ -37,6 +37,7 @@ class PointRecorder:
 
         self._contents, self._meta = contents, meta
         self._previous, self._write_index = previous, write_index
+        self._indexing = threading.Lock()
         self._spool: Any = SpooledTemporaryFile(max_size=SPOOLED)  # noqa: SIM115  closed by `close`
         self._inventory = InventoryWriter(self._spool)
         self.files = 0
@@ -102,6 +103,10 @@ class PointRecorder:
         return StreamRef(size, ids.content())
 
     def _index_some(self, at_least: int) -> None:
+        with self._indexing:
+            self._write_stored(at_least)
+
+    def _write_stored(self, at_least: int) -> None:
         packs = self._contents.take_stored(at_least)
         if packs or at_least == 1:
             packs += self._meta.take_stored()

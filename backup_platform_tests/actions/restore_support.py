@@ -18,6 +18,7 @@ from backup_platform.repository.session import Session
 from backup_platform.sources.files import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.sources.files_support import AheadClock, CountingProgress
+from backup_platform_tests.support import Restored
 
 CLOCK = AheadClock()
 
@@ -78,7 +79,7 @@ class Vault:
         return self.run(self.plan(point, to, paths, overwrite=overwrite))
 
     def drill(self, point: RecoveryPoint, restored: Path) -> DrillReport:
-        return self.source.drill(point, os.fspath(restored), self.repository.reader(point))
+        return self.source.drill(point, self.repository.reader(point), Restored(os.fspath(restored)))
 
 
 def stat_of(path: bytes, kind: EntryKind, *, size: int = 0, mode: int = 0o644) -> Stat:

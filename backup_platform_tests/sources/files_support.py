@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from backup_platform.domain.model import (
     Capture,
@@ -114,6 +116,9 @@ class MemoryRecorder:
 
     def read(self, content: Content) -> Iterator[Buffer]:
         return (self.blobs[identity] for identity in content.ids())
+
+    def open(self, content: Content) -> BinaryIO:
+        return BytesIO(b"".join(map(bytes, self.read(content))))
 
     def blob_ids(self, content: Content) -> Iterator[bytes]:
         return iter(content.ids())

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from backup_platform.domain.model import (
     Capture,
@@ -108,6 +110,9 @@ class MemoryRepository:
 
     def read(self, content: Content) -> Iterator[Buffer]:
         return (self.blobs[name] for name in content.ids())
+
+    def open(self, content: Content) -> BinaryIO:
+        return BytesIO(b"".join(map(bytes, self.read(content))))
 
     def blob_ids(self, content: Content) -> Iterator[bytes]:
         return iter(content.ids())

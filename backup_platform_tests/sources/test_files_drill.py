@@ -25,11 +25,12 @@ from backup_platform_tests.sources.files_support import (
     odd_tree,
     point_of,
 )
+from backup_platform_tests.support import Restored
 
 
 def drill(captured: Capture, recorder: MemoryRecorder, restored: Path) -> DrillReport:
     source = FileTreeSource(name="tree", root="/nowhere", clock=AheadClock())
-    return source.drill(point_of(captured), os.fspath(restored), recorder)
+    return source.drill(point_of(captured), recorder, Restored(os.fspath(restored)))
 
 
 def test_a_faithful_copy_of_every_oddity_passes(tmp_path: Path) -> None:

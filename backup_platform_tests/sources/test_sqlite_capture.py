@@ -23,6 +23,7 @@ from backup_platform_tests.sources.sqlite_support import (
     shop,
     source_of,
 )
+from backup_platform_tests.support import Restored
 
 OWN_COUNTERS = {*range(24, 28), *range(92, 100)}  # change counter, version-valid-for, SQLite's version
 
@@ -88,7 +89,7 @@ def test_a_database_is_stored_byte_for_byte_and_passes_its_drill(
     assert differing <= OWN_COUNTERS
     assert taken.facts["journal_mode"] == mode
     restore(repository, tmp_path / "restored")
-    report = source_of(path).drill(point_of(taken), str(tmp_path / "restored"), repository)
+    report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored")))
     assert report.differences == ()
     assert report.compared["integrity_check"] == "ok"
     assert os.listdir(tmp_path / "restored") == ["x.db"]
@@ -228,7 +229,9 @@ def test_a_file_of_zero_bytes_is_an_empty_database(tmp_path: Path) -> None:
     assert (taken.facts["page_count"], taken.facts["row_counts"]) == (0, {})
     assert repository.content() == b""
     restore(repository, tmp_path / "restored")
-    report = source_of(tmp_path / "new.db").drill(point_of(taken), str(tmp_path / "restored"), repository)
+    report = source_of(tmp_path / "new.db").drill(
+        point_of(taken), repository, Restored(str(tmp_path / "restored"))
+    )
     assert report.differences == ()
 
 
@@ -241,7 +244,9 @@ def test_any_file_name_is_opened(name: bytes, tmp_path: Path) -> None:
     assert repository.rows[0].stat.path == name
     assert os.listdir(os.fsencode(tmp_path)) == [name]
     restore(repository, tmp_path / "restored")
-    report = source_of(os.fsdecode(path)).drill(point_of(taken), str(tmp_path / "restored"), repository)
+    report = source_of(os.fsdecode(path)).drill(
+        point_of(taken), repository, Restored(str(tmp_path / "restored"))
+    )
     assert report.differences == ()
 
 
@@ -322,7 +327,9 @@ def test_collations_of_the_application_do_not_hide_rows(tmp_path: Path) -> None:
     assert taken.facts["row_counts"] == {"t": 2, "u": 0, "plain": 0}
     assert taken.facts["uncounted_tables"] == {}
     restore(repository, tmp_path / "restored")
-    report = source_of(tmp_path / "x.db").drill(point_of(taken), str(tmp_path / "restored"), repository)
+    report = source_of(tmp_path / "x.db").drill(
+        point_of(taken), repository, Restored(str(tmp_path / "restored"))
+    )
     assert report.differences == ()
     assert report.compared["integrity_unchecked_tables"] == ["t", "u"]
 
@@ -338,7 +345,7 @@ def test_a_schema_that_is_not_utf8_is_told_apart_and_passes_its_drill(tmp_path: 
         repository, path = MemoryRepository(), database(tmp_path / f"{byte}.db", *statements)
         taken = capture(path, repository)
         restore(repository, tmp_path / byte)
-        report = source_of(path).drill(point_of(taken), str(tmp_path / byte), repository)
+        report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / byte)))
         assert report.differences == ()
         return taken.facts["schema_fingerprint"]
 

@@ -24,6 +24,7 @@ from backup_platform_tests.sources.sqlite_support import (
     shop,
     source_of,
 )
+from backup_platform_tests.support import Restored
 
 
 class Drilled:
@@ -37,7 +38,7 @@ class Drilled:
     def drill(self, **facts: Json) -> DrillReport:
         point = point_of(self.taken)
         point = replace(point, facts={**point.facts, **facts})
-        return self.source.drill(point, str(self.directory), self.repository)
+        return self.source.drill(point, self.repository, Restored(str(self.directory)))
 
 
 @pytest.fixture

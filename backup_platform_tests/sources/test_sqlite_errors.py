@@ -33,6 +33,7 @@ from backup_platform_tests.sources.sqlite_support import (
     shop,
     source_of,
 )
+from backup_platform_tests.support import Restored
 
 NOBODY = 65534
 T = TypeVar("T")
@@ -211,7 +212,7 @@ def rows_seen(shared: Path, name: str, *, ahead: timedelta = timedelta(hours=1))
     taken = source.capture(repository, progress)
     restored = shared / "scratch" / "restored"
     restore(repository, restored)
-    report = source.drill(point_of(taken), str(restored), repository)
+    report = source.drill(point_of(taken), repository, Restored(str(restored)))
     shutil.rmtree(restored)
     assert report.differences == ()
     assert os.listdir(shared / "scratch") == []

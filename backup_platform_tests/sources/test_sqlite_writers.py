@@ -24,6 +24,7 @@ from backup_platform_tests.sources.sqlite_support import (
     shop,
     source_of,
 )
+from backup_platform_tests.support import Restored
 
 ACCOUNTS = 2000
 ROUNDS = 20
@@ -64,7 +65,7 @@ def test_every_capture_beside_a_busy_writer_is_one_state(mode: str, tmp_path: Pa
         for _ in range(ROUNDS):
             taken = source_of(path, lock_timeout=60).capture(repository.begin(), CountingProgress())
             copy = restore(repository, tmp_path / "restored")
-            report = source_of(path).drill(point_of(taken), str(tmp_path / "restored"), repository)
+            report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored")))
             assert report.differences == ()
             seen.append(transfers_of(copy))
             time.sleep(0.02)
@@ -120,7 +121,10 @@ def test_a_commit_between_the_facts_and_the_copy_is_in_neither(tmp_path: Path) -
     assert repository.outcomes == ["committed", "committed"]
     assert taken.facts["row_counts"] == {"items": 500}
     restore(repository, tmp_path / "restored")
-    assert source_of(path).drill(point_of(taken), str(tmp_path / "restored"), repository).differences == ()
+    assert (
+        source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored"))).differences
+        == ()
+    )
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT count(*) FROM items").fetchone() == (600,)
 
@@ -133,7 +137,10 @@ def test_with_a_rollback_journal_a_commit_waits_for_the_copy_and_not_for_the_rep
     taken = source_of(path).capture(repository, CountingProgress())
     assert repository.outcomes == ["database is locked", "committed"]
     restore(repository, tmp_path / "restored")
-    assert source_of(path).drill(point_of(taken), str(tmp_path / "restored"), repository).differences == ()
+    assert (
+        source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored"))).differences
+        == ()
+    )
 
 
 def test_a_transaction_that_is_not_committed_is_not_captured(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Capture, RecoveryPoint
-from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder
+from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
 from backup_platform.sources.files.paths import DIRECTORY_FLAGS
 
@@ -60,11 +60,12 @@ class FileTreeSource:
             incomplete=tree.tally.incomplete,
         )
 
-    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
-        """Compare the tree below `restored` with the inventory, row by row and byte by byte."""
+    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+        """Compare the restored tree with the inventory, row by row and byte by byte."""
         from backup_platform.sources.files.drill import TreeDrill
         from backup_platform.sources.files.walk import Walk
 
+        restored = sandbox.unpack()
         root_fd = open_root(restored)
         try:
             return TreeDrill(Walk(root_fd, os.fsencode(restored)), reader).run(point)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from io import FileIO
 
 from backup_platform.domain.model import Capture, Entry, EntryKind, Json, RecoveryPoint, Stat
-from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder
+from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError
 from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill
@@ -70,8 +70,8 @@ class SqliteSource:
             self._store(copy, row, recorder, progress)
         return Capture(snapshot.captured_at, facts, versions={"sqlite": sqlite3.sqlite_version})
 
-    def drill(self, point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
-        return drill(point, restored, reader)
+    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+        return drill(point, sandbox.unpack(), reader)
 
     def _row(self, snapshot: Snapshot, size: int) -> Stat:
         found = snapshot.stat
