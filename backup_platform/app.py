@@ -74,8 +74,8 @@ class App:
         """Raises NotFoundError for a name that the plan does not have."""
         from backup_platform.wiring import make_source
 
-        plan = self._source_plan(name)
-        return make_source(name, plan, self.plan.path(plan.location), self._location, self.clock)
+        self._source_plan(name)
+        return make_source(name, self.plan, self._location, self.clock)
 
     def _source_plan(self, name: str) -> SourcePlan:
         if name not in self.plan.sources:

@@ -8,24 +8,57 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from backup_platform.domain.ports import Clock, Source
 from backup_platform.errors import RepositoryError
 
 if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
-    from backup_platform.plan import SourcePlan
+    from backup_platform.plan import Plan, SourcePlan
 
 
-def make_source(name: str, plan: SourcePlan, location: str, repository: str, clock: Clock) -> Source:
-    """The source that a part of the plan describes, at its resolved location. Touches nothing.
-
-    A repository inside a tree would back itself up, and grow with every window: it is excluded.
-    """
-    if plan.kind == "sqlite":
+def make_source(name: str, plan: Plan, repository: str, clock: Clock) -> Source:
+    """The source of that name. Touches nothing but the secrets that its part of the plan refers to."""
+    source = plan.sources[name]
+    location = plan.path(source.location)
+    if source.kind == "sqlite":
         from backup_platform.sources.sqlite import SqliteSource
 
-        return SqliteSource(name, location, plan.lock_timeout.total_seconds(), clock)
+        return SqliteSource(name, location, source.lock_timeout.total_seconds(), clock)
+    if source.kind == "postgres":
+        return _postgres(name, plan, location, clock)
+    return _files(name, source, location, repository, clock)
+
+
+def _postgres(name: str, plan: Plan, location: str, clock: Clock) -> Source:
+    from backup_platform.sources.postgres.options import PostgresOptions
+    from backup_platform.sources.postgres.source import PostgresSource
+
+    source = plan.sources[name]
+    password = plan.secret(source.password) if source.password else None
+    options = PostgresOptions(
+        url=_with_password(location, password) if password else location,
+        jobs=source.jobs,
+        lock_timeout=source.lock_timeout.total_seconds(),
+        include=tuple(source.include),
+        exclude=tuple(source.exclude),
+        unlogged=source.unlogged,
+        facts=source.facts,
+        bin_dir=plan.path(source.bin_dir) if source.bin_dir else None,
+        drill_server=plan.secret(source.drill_server) if source.drill_server else None,
+        assertions=tuple(source.assertions),
+    )
+    return PostgresSource(name, options, clock)
+
+
+def _with_password(url: str, password: str) -> str:
+    """libpq takes a password as a parameter of the URL, too, whatever stands before its host."""
+    return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
+
+
+def _files(name: str, plan: SourcePlan, location: str, repository: str, clock: Clock) -> Source:
+    """A repository inside a tree would back itself up, and grow with every window: it is excluded."""
     from backup_platform.sources.files import FileTreeSource
 
     return FileTreeSource(

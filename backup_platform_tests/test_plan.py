@@ -52,6 +52,24 @@ alerts:
   - mailtos://backup:${env:MAIL_PASSWORD}@example.org
 """
 
+LEDGER = """
+repository: {path: backups}
+sources:
+  ledger:
+    postgres: postgresql://backup@db.example.org/ledger?sslmode=verify-full
+    password: ${file:ledger.password}
+    every: hour
+    jobs: 4
+    lock_timeout: 2min
+    include: [public.*, audit.*]
+    exclude: ["*_log"]
+    unlogged: no
+    facts: sampled
+    bin_dir: /usr/lib/postgresql/18/bin
+    drill_server: postgresql://drill:${env:DRILL_PASSWORD}@scratch/postgres
+    assertions: ["select sum(amount) = 0 from booking"]
+"""
+
 HEAD = "repository: {path: /backups}\nsources:\n"
 
 
@@ -98,6 +116,17 @@ class TestAGoodPlan:
         assert uploads.cadence.cron == "15 2 * * mon-fri"
         assert uploads.exclude_caches is True
         assert uploads.location == "/srv/uploads"
+
+    def test_every_key_of_a_database_arrives(self, tmp_path: Path) -> None:
+        ledger = load(tmp_path, LEDGER).sources["ledger"]
+        assert (ledger.kind, ledger.jobs, ledger.facts, ledger.unlogged) == ("postgres", 4, "sampled", False)
+        assert ledger.location == "postgresql://backup@db.example.org/ledger?sslmode=verify-full"
+        assert ledger.password == "${file:ledger.password}"
+        assert ledger.lock_timeout == timedelta(minutes=2)
+        assert (ledger.include, ledger.exclude) == (["public.*", "audit.*"], ["*_log"])
+        assert ledger.bin_dir == "/usr/lib/postgresql/18/bin"
+        assert ledger.drill_server == "postgresql://drill:${env:DRILL_PASSWORD}@scratch/postgres"
+        assert ledger.assertions == ["select sum(amount) = 0 from booking"]
 
     def test_defaults(self, tmp_path: Path) -> None:
         source = load(tmp_path, HEAD + "  a: {files: /srv, every: hour}\n").sources["a"]
@@ -248,8 +277,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("source", "expected"),
         [
-            ("every: day", "has neither `files` nor `sqlite`"),
-            ("files: , every: day", "has neither `files` nor `sqlite`"),
+            ("every: day", "has neither `files`, `sqlite` nor `postgres`"),
+            ("files: , every: day", "has neither `files`, `sqlite` nor `postgres`"),
             ("files: /a, sqlite: /b, every: day", "has both `files` and `sqlite`"),
             ("files: /a, every: day, cron: 1 2 * * *", "has both `every` and `cron`"),
             ("files: /a, every: fortnight", "not one of 15min, 30min, hour, 6h, 12h, day, week, month"),
@@ -285,8 +314,14 @@ class TestMistakes:
             ('files: /a, every: day, keep: {daily: "7"}', "a whole number, without quotes"),
             ("files: /a, every: day, keep: {daily: 010}", "a whole number"),
             ("files: /a, every: day, keep: 7", "must be keys and values"),
-            ("files: /a, every: day, lock_timeout: 3s", "`lock_timeout` belongs to sources with `sqlite`"),
-            ("sqlite: /a, every: day, exclude: [b]", "`exclude` belongs to sources with `files`"),
+            (
+                "files: /a, every: day, lock_timeout: 3s",
+                "`lock_timeout` belongs to sources with `sqlite` or `postgres`",
+            ),
+            (
+                "sqlite: /a, every: day, exclude: [b]",
+                "`exclude` belongs to sources with `files` or `postgres`",
+            ),
             ("files: /a, every: day, exclude: b", "must be a list"),
             ("files: /a, every: day, exclude: [7]", 'put it in quotes, as in "7"'),
             ("files: /a, every: day, exclude: ['']", "is empty"),
@@ -306,6 +341,39 @@ class TestMistakes:
             ("files: '/a/${env:X', every: day", "has no closing }"),
             ("files: /a/${env:X}, every: day", "put what holds ${...} in quotes"),
             ("files: '/a/${env:1X}', every: day", "does not name an environment variable"),
+            ("postgres: db/shop, every: day", "write one like postgresql://user@host:5432/database"),
+            ("postgres: postgresql://me:hush@db/shop, every: day", "holds a password or token"),
+            ("postgres: postgresql://db/shop?password=hush, every: day", "holds a password or token"),
+            (
+                "postgres: postgresql://db/shop, every: day, password: hush",
+                "must refer to a secret, as in ${env:NAME}",
+            ),
+            ("postgres: postgresql://db/shop, every: day, jobs: 0", "must be at least 1"),
+            (
+                "postgres: postgresql://db/shop, every: day, facts: some",
+                "is not one of full, sampled, counts",
+            ),
+            (
+                "postgres: postgresql://db/shop, every: day, include: [a.b.c]",
+                "not a pattern of tables; write one like `audit.*`",
+            ),
+            (
+                "postgres: postgresql://db/shop, every: day, exclude: [a.b.c]",
+                '"a.b.c" is not a pattern of tables',
+            ),
+            (
+                "postgres: postgresql://db/shop, every: day, drill_server: db",
+                "write one like postgresql://user@host:5432/database",
+            ),
+            ("postgres: postgresql://db/shop, every: day, assertions: ['']", "is empty"),
+            (
+                "postgres: postgresql://db/shop, every: day, one_file_system: true",
+                "belongs to sources with `files`, not with `postgres`",
+            ),
+            (
+                "sqlite: /a, every: day, jobs: 2",
+                "`jobs` belongs to sources with `postgres`, not with `sqlite`",
+            ),
         ],
     )
     def test_a_source_that_is_wrong(self, tmp_path: Path, source: str, expected: str) -> None:

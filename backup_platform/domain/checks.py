@@ -25,5 +25,5 @@ class CheckResult:
 
 def check_names(kind: str) -> list[str]:
     """The checks of a kind of source, in the order they are made."""
-    schema = ["schema_unchanged"] if kind == "sqlite" else []
+    schema = [] if kind == "files" else ["schema_unchanged"]
     return ["stored", "complete", "authentic", "plausible_size", *schema, "drill"]

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from backup_platform.domain.cadence import CADENCES, Cadence
@@ -19,12 +19,14 @@ from backup_platform.plan.values import (
     At,
     Count,
     Cron,
+    DatabaseUrl,
     Day,
     Duration,
     Every,
     LocalPath,
     Location,
     Owner,
+    Pattern,
     Share,
     SourceName,
     Span,
@@ -33,12 +35,29 @@ from backup_platform.plan.values import (
     Timezone,
     absolute,
     is_url,
+    only_reference,
     parse_at,
+    parse_pattern,
 )
 
 CONFLICT = "plan_conflict"
-FILES_ONLY = ("exclude", "one_file_system", "exclude_caches", "follow_symlinks")
-SQLITE_ONLY = ("lock_timeout",)
+Kind = Literal["files", "sqlite", "postgres"]
+KINDS: dict[Kind, tuple[str, ...]] = {  # and the keys that belong to some kinds only
+    "files": ("exclude", "one_file_system", "exclude_caches", "follow_symlinks"),
+    "sqlite": ("lock_timeout",),
+    "postgres": (
+        "password",
+        "jobs",
+        "lock_timeout",
+        "include",
+        "exclude",
+        "unlogged",
+        "facts",
+        "bin_dir",
+        "drill_server",
+        "assertions",
+    ),
+}
 _EXAMPLE_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -76,6 +95,7 @@ class SourcePlan(_Model):
 
     files: LocalPath | None = None
     sqlite: LocalPath | None = None
+    postgres: DatabaseUrl | None = None
     every: Every | None = None
     cron: Cron | None = None
     at: At | None = None
@@ -88,6 +108,14 @@ class SourcePlan(_Model):
     exclude_caches: bool = False
     follow_symlinks: bool = False
     lock_timeout: Duration = timedelta(seconds=30)
+    password: Annotated[str, AfterValidator(only_reference)] | None = None
+    jobs: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
+    include: list[Pattern] = []
+    unlogged: bool = True
+    facts: Literal["full", "sampled", "counts"] = "full"
+    bin_dir: LocalPath | None = None
+    drill_server: DatabaseUrl | None = None
+    assertions: list[Annotated[str, Field(min_length=1)]] = []
     drill: Literal["window", "daily", "weekly", "never"] = "window"
     verify: Share = "all"
     owners: list[Owner] = []
@@ -104,13 +132,13 @@ class SourcePlan(_Model):
         return self
 
     @property
-    def kind(self) -> Literal["files", "sqlite"]:
-        return "files" if self.files is not None else "sqlite"
+    def kind(self) -> Kind:
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)
 
     @property
     def location(self) -> str:
         """Where the source is; may hold references, see `Plan.path`."""
-        return self.files or self.sqlite or ""
+        return str(getattr(self, self.kind))
 
     @property
     def cadence(self) -> Cadence:
@@ -179,25 +207,42 @@ class Plan(_Model):
 def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """What does not fit together in a source, as (key, message), whether or not its values are valid."""
     given = {key for key, value in source.items() if value is not None}
-    yield from _one_of(given, "files", "sqlite", "name what to protect, as in `files: /srv/uploads`")
-    yield from _one_of(given, "every", "cron", "say how often, as in `every: day`")
+    yield from _one_of(given, tuple(KINDS), "name what to protect, as in `files: /srv/uploads`")
+    yield from _one_of(given, ("every", "cron"), "say how often, as in `every: day`")
     yield from _of_other_kind(given)
+    yield from _exclude_conflicts(source)
     yield from _schedule_conflicts(source)
 
 
-def _one_of(given: set[str], first: str, second: str, missing: str) -> Iterator[tuple[str, str]]:
-    if {first, second} <= given:
-        yield second, f"has both `{first}` and `{second}`: give one of them"
-    elif not {first, second} & given:
-        yield "", f"has neither `{first}` nor `{second}`: {missing}"
+def _one_of(given: set[str], keys: tuple[str, ...], missing: str) -> Iterator[tuple[str, str]]:
+    found = [key for key in keys if key in given]
+    if len(found) > 1:
+        yield found[1], f"has both `{found[0]}` and `{found[1]}`: give one of them"
+    elif not found:
+        names = [f"`{key}`" for key in keys]
+        yield "", f"has neither {', '.join(names[:-1])} nor {names[-1]}: {missing}"
 
 
 def _of_other_kind(given: set[str]) -> Iterator[tuple[str, str]]:
-    for kind, others in (("files", SQLITE_ONLY), ("sqlite", FILES_ONLY)):
-        if kind in given and not {"files", "sqlite"} <= given:
-            for key in sorted(given & set(others)):
-                other = "sqlite" if kind == "files" else "files"
-                yield key, f"`{key}` belongs to sources with `{other}`, not with `{kind}`"
+    kinds = [kind for kind in KINDS if kind in given]
+    if len(kinds) != 1:
+        return
+    for key in sorted(given - set(KINDS[kinds[0]])):
+        owners = [f"`{kind}`" for kind, keys in KINDS.items() if key in keys]
+        if owners:
+            yield key, f"`{key}` belongs to sources with {' or '.join(owners)}, not with `{kinds[0]}`"
+
+
+def _exclude_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """What `exclude` means depends on the kind of source."""
+    excluded = source.get("exclude")
+    if source.get("postgres") is None or not isinstance(excluded, list):
+        return
+    for value in excluded:
+        try:
+            parse_pattern(str(value))
+        except ValueError as error:
+            yield "exclude", f'`exclude`: "{value}" is {error}'
 
 
 def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -219,6 +219,28 @@ def _location(value: str, info: ValidationInfo) -> str:
     return without_secret(value) if is_url(value) else _path(value, info)
 
 
+def _database_url(value: str) -> str:
+    if value.startswith("${"):
+        return value
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("not the URL of a database; write one like postgresql://user@host:5432/database")
+    return without_secret(value)
+
+
+def only_reference(value: str) -> str:
+    """Refuse a secret that is written out. The message never shows it."""
+    if not re.fullmatch(r"\$\{(env|file):[^}]+\}", value):
+        raise ValueError("must refer to a secret, as in ${env:NAME} or ${file:path}")
+    return value
+
+
+def parse_pattern(value: str) -> str:
+    """A pattern of tables: `schema.table` or `table`, with `*` and `?`. Raises ValueError."""
+    if not value.strip() or value.count(".") > 1:
+        raise ValueError("not a pattern of tables; write one like `audit.*` or `*_log`")
+    return value
+
+
 def _schema(kind: str = "string", **more: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": kind, **more})
 
@@ -246,5 +268,7 @@ TagValue = Annotated[str, AfterValidator(_tag_value)]
 Day = Annotated[date, BeforeValidator(_date)]
 Alert = Annotated[str, AfterValidator(_alert)]
 LocalPath = Annotated[str, AfterValidator(_path)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url), _schema(examples=["postgresql://user@host/shop"])]
+Pattern = Annotated[str, AfterValidator(parse_pattern)]
 Location = Annotated[str, AfterValidator(_location)]
 Count = Annotated[int, Field(strict=True, ge=0)]
