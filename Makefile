@@ -6,10 +6,10 @@ DEMO := $(CURDIR)/.demo
 DEMO_ENV := DAGSTER_HOME=$(DEMO)/dagster BACKUP_PLATFORM_PLAN=$(DEMO)/backup.yaml DAGSTER_DISABLE_TELEMETRY=yes
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo dev test lint format unit soak bench lock clean
+.PHONY: help venv demo dev test lint format unit soak bench bench-postgres lock clean
 
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: ## build .venv from requirements.lock, when either changed
 	@$(PYTHON) scripts/make_venv.py
@@ -41,6 +41,9 @@ soak: venv ## the long tests
 
 bench: venv ## compare with restic and borg (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks.files $(ARGS)
+
+bench-postgres: venv ## compare with pg_dump, restic and pgBackRest (benchmarks/README.md)
+	@$(BIN)/python -m benchmarks.postgres $(ARGS)
 
 lock: venv ## write requirements.lock anew (ARGS=--upgrade for newer releases)
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --all-extras \

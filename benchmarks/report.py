@@ -54,10 +54,15 @@ def _table(section: str, rows: Mapping[str, Mapping[str, Sequence[float]]], tool
         ["---"] + ["---:"] * (len(tools) + len(others)),
     ]
     for row, values in rows.items():
-        middle = {tool: median(values[tool]) for tool in tools}
-        ratios = [f"{middle[first] / middle[other]:.2f}" if middle[other] else "" for other in others]
-        lines.append([row, *(UNITS[section](middle[tool]) for tool in tools), *ratios])
+        middle = {tool: median(values[tool]) for tool in tools if tool in values}
+        ratios = [_ratio(middle.get(first), middle.get(other)) for other in others]
+        unit = UNITS.get(section, seconds)
+        lines.append([row, *(unit(middle[tool]) if tool in middle else "" for tool in tools), *ratios])
     return "\n".join(_aligned(lines))
+
+
+def _ratio(mine: float | None, theirs: float | None) -> str:
+    return f"{mine / theirs:.2f}" if mine is not None and theirs else ""
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
