@@ -1,0 +1,148 @@
+"""Which recovery points of a source to keep, and why. Standard library only, no side effects.
+
+Buckets (hours, days ...) are those of the source's time zone. Of each of the newest N buckets that have points the
+newest point is kept, as restic's `forget` does, so that a source that was not backed up for a while keeps what it
+has. A point counts by the start of its window and never by when somebody says that it was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRules:
+    """How many buckets of each kind keep their newest point; `last` counts points; `within` reaches back from the
+    newest point. Whatever they say, `min_points` and `min_proven` newest points stay."""
+
+    hourly: int = 0
+    daily: int = 0
+    weekly: int = 0
+    monthly: int = 0
+    yearly: int = 0
+    last: int = 0
+    within: timedelta | None = None
+    min_points: int = 1
+    min_proven: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What retention must know of a point. `stored_at` is the store's clock; `held` is the reason of a hold."""
+
+    id: str
+    sequence: int
+    window: str
+    start: datetime
+    stored_at: datetime
+    complete: bool = True
+    proven: bool = False
+    held: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`reasons` say why it is kept; or, of one that is not kept, why nothing keeps it."""
+
+    id: str
+    keep: bool
+    reasons: tuple[str, ...]
+
+
+_Bucket = Callable[[datetime], object]
+_BUCKETS: tuple[tuple[str, str, _Bucket], ...] = (
+    # An hour that is shown twice when clocks go back is two buckets: the offset tells them apart.
+    ("hourly", "hour", lambda at: (at.date(), at.hour, at.utcoffset())),
+    ("daily", "day", lambda at: at.date()),
+    ("weekly", "week", lambda at: at.isocalendar()[:2]),
+    ("monthly", "month", lambda at: (at.year, at.month)),
+    ("yearly", "year", lambda at: at.year),
+)
+
+
+def decide(
+    rules: KeepRules | None, candidates: Sequence[Candidate], now: datetime, timezone: str
+) -> list[Decision]:
+    """One decision per candidate of one source, in their order. `now` is the store's clock.
+
+    Without rules everything is kept. A point whose window starts after `now`, or after it was stored, is kept and
+    not counted: it cannot evict others. Neither the newest complete point nor the newest proven one ever goes.
+    """
+    reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
+    if rules is None:
+        return [Decision(each.id, True, ("the plan keeps everything",)) for each in candidates]
+    for identity, reason in _kept(rules, candidates, now, ZoneInfo(timezone)):
+        reasons[identity].append(reason)
+    current = {each.id for each in _current(candidates)}
+    return [
+        Decision(each.id, bool(found), tuple(found) or (_why_not(each, current),))
+        for each, found in ((each, reasons[each.id]) for each in candidates)
+    ]
+
+
+def _kept(
+    rules: KeepRules, candidates: Sequence[Candidate], now: datetime, zone: ZoneInfo
+) -> Iterator[tuple[str, str]]:
+    """Ids with a reason to keep them."""
+    yield from ((each.id, f"held: {each.held}") for each in candidates if each.held)
+    strange = {each.id for each in candidates if each.start > min(now, each.stored_at)}
+    yield from ((identity, "its window starts in the future: not counted") for identity in strange)
+    real = [each for each in candidates if each.id not in strange]
+    counted = sorted(_current(real), key=_age, reverse=True)
+    yield from _by_count(rules, counted)
+    for name, unit, bucket in _BUCKETS:
+        yield from _by_bucket(getattr(rules, name), unit, bucket, counted, zone)
+    if rules.within is not None and counted:
+        reach = counted[0].start - rules.within
+        yield from ((each.id, "within the newest time span") for each in counted if each.start > reach)
+    yield from _safeguards(rules, real, counted)
+
+
+def _by_count(rules: KeepRules, counted: Sequence[Candidate]) -> Iterator[tuple[str, str]]:
+    for number, each in enumerate(counted[: rules.last], 1):
+        yield each.id, f"last {number} of {rules.last}"
+
+
+def _by_bucket(
+    count: int, unit: str, bucket: _Bucket, counted: Sequence[Candidate], zone: ZoneInfo
+) -> Iterator[tuple[str, str]]:
+    seen: set[object] = set()
+    for each in counted:
+        key = bucket(each.start.astimezone(zone))
+        if key not in seen and len(seen) < count:
+            seen.add(key)
+            yield each.id, f"newest of {unit} {len(seen)} of {count}"
+
+
+def _safeguards(
+    rules: KeepRules, real: Sequence[Candidate], counted: Sequence[Candidate]
+) -> Iterator[tuple[str, str]]:
+    for each in counted[: max(1, rules.min_points)]:
+        yield each.id, f"one of the {max(1, rules.min_points)} newest"
+    proven = sorted((each for each in real if each.proven and each.complete), key=_age, reverse=True)
+    for each in proven[: max(1, rules.min_proven)]:
+        yield each.id, f"one of the {max(1, rules.min_proven)} newest proven"
+    if not counted and real:
+        yield max(real, key=_age).id, "the only kind of point that there is"
+
+
+def _current(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The complete point of each window, the one with the highest sequence."""
+    newest: dict[str, Candidate] = {}
+    for each in sorted(candidates, key=lambda each: each.sequence):
+        if each.complete:
+            newest[each.window] = each
+    return list(newest.values())
+
+
+def _age(candidate: Candidate) -> tuple[datetime, int]:
+    return candidate.start, candidate.sequence
+
+
+def _why_not(candidate: Candidate, current: set[str]) -> str:
+    if not candidate.complete:
+        return "incomplete"
+    return "no rule keeps it" if candidate.id in current else "another point took its window's place"

@@ -1,0 +1,181 @@
+"""What is kept, and why; and what no plan can make retention remove."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backup_platform.domain.retention import Candidate, Decision, KeepRules, decide
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+ZONES = ("UTC", "Europe/Berlin", "Pacific/Auckland")
+
+
+def point(number: int, start: datetime, **more: object) -> Candidate:
+    stored = start + timedelta(minutes=20)
+    return replace(Candidate(f"p{number}", number, start.isoformat(), start, stored), **more)  # type: ignore[arg-type]
+
+
+def series(count: int, step: timedelta, end: datetime = NOW - HOUR) -> list[Candidate]:
+    """Points that end just before now, oldest first."""
+    return [point(number, end - step * (count - number)) for number in range(1, count + 1)]
+
+
+def kept(decisions: list[Decision]) -> list[str]:
+    return [each.id for each in decisions if each.keep]
+
+
+def test_without_rules_everything_is_kept() -> None:
+    assert len(kept(decide(None, series(9, DAY), NOW, "UTC"))) == 9
+
+
+def test_each_kind_of_bucket_keeps_its_newest() -> None:
+    hours = series(100, HOUR)
+    assert kept(decide(KeepRules(hourly=3), hours, NOW, "UTC")) == ["p98", "p99", "p100"]
+    days = kept(decide(KeepRules(daily=3), hours, NOW, "UTC"))
+    assert days == ["p64", "p88", "p100"]  # 23:00 of the two days before, and the newest
+    months = series(400, DAY)
+    assert len(kept(decide(KeepRules(monthly=12), months, NOW, "UTC"))) == 12
+    assert len(kept(decide(KeepRules(yearly=9), months, NOW, "UTC"))) == 2
+    assert len(kept(decide(KeepRules(weekly=5), months, NOW, "UTC"))) == 5
+
+
+def test_days_are_those_of_the_time_zone() -> None:
+    hours = series(48, HOUR)
+    utc, auckland = (
+        kept(decide(KeepRules(daily=2), hours, NOW, zone)) for zone in ("UTC", "Pacific/Auckland")
+    )
+    assert utc != auckland
+
+
+def test_an_hour_that_comes_twice_is_two() -> None:
+    first = datetime(2026, 10, 25, 0, tzinfo=UTC)  # 02:00 summer time, then 02:00 again
+    points = [point(1, first), point(2, first + HOUR)]
+    assert len(kept(decide(KeepRules(hourly=2), points, NOW, "Europe/Berlin"))) == 2
+
+
+def test_within_reaches_back_from_the_newest_point() -> None:
+    long_ago = series(10, DAY, end=NOW - 300 * DAY)
+    assert kept(decide(KeepRules(within=3 * DAY), long_ago, NOW, "UTC")) == ["p8", "p9", "p10"]
+
+
+def test_gaps_do_not_use_up_buckets() -> None:
+    points = [point(1, NOW - 90 * DAY), point(2, NOW - 50 * DAY), point(3, NOW - DAY)]
+    assert len(kept(decide(KeepRules(daily=3), points, NOW, "UTC"))) == 3
+
+
+def test_a_hold_keeps_and_tells_its_reason() -> None:
+    points = [replace(each, held="audit 7" if each.id == "p1" else "") for each in series(9, DAY)]
+    [first, *_] = decide(KeepRules(last=1), points, NOW, "UTC")
+    assert first == Decision("p1", True, ("held: audit 7",))
+
+
+def test_the_newest_proven_point_stays_behind_newer_unproven_ones() -> None:
+    points = [replace(each, proven=each.id == "p2") for each in series(9, DAY)]
+    assert kept(decide(KeepRules(last=2), points, NOW, "UTC")) == ["p2", "p8", "p9"]
+
+
+def test_an_incomplete_point_takes_no_place() -> None:
+    points = [replace(each, complete=each.id != "p9") for each in series(9, DAY)]
+    decisions = decide(KeepRules(last=1), points, NOW, "UTC")
+    assert kept(decisions) == ["p8"]
+    assert decisions[-1].reasons == ("incomplete",)
+
+
+def test_incomplete_points_alone_are_not_all_removed() -> None:
+    points = [replace(each, complete=False) for each in series(4, DAY)]
+    assert kept(decide(KeepRules(last=1), points, NOW, "UTC")) == ["p4"]
+
+
+def test_of_a_window_that_was_captured_anew_the_newer_point_stays() -> None:
+    [old] = series(1, DAY)
+    new = replace(old, id="new", sequence=2)
+    decisions = decide(KeepRules(daily=7), [old, new], NOW, "UTC")
+    assert kept(decisions) == ["new"]
+    assert decisions[0].reasons == ("another point took its window's place",)
+
+
+def test_the_old_point_of_a_window_stays_while_it_is_the_newest_proven_one() -> None:
+    [old] = series(1, DAY)
+    points = [replace(old, proven=True), replace(old, id="new", sequence=2)]
+    assert kept(decide(KeepRules(daily=7), points, NOW, "UTC")) == ["p1", "new"]
+
+
+@pytest.mark.parametrize("years", [1, 50])
+def test_a_point_from_the_future_evicts_nobody(years: int) -> None:
+    real = series(9, DAY)
+    strange = point(99, NOW + years * 365 * DAY, proven=True)
+    rules = KeepRules(last=2, daily=2, within=2 * DAY)
+    alone, together = decide(rules, real, NOW, "UTC"), decide(rules, [*real, strange], NOW, "UTC")
+    assert together[:-1] == alone
+    assert together[-1].keep
+
+
+def test_a_window_after_the_moment_of_storing_is_not_believed() -> None:
+    """The writer's clock was a day ahead: the store's tells."""
+    ahead = point(99, NOW - HOUR, stored_at=NOW - 25 * HOUR)
+    [*_, decision] = decide(KeepRules(last=1), [*series(3, DAY), ahead], NOW, "UTC")
+    assert decision.reasons == ("its window starts in the future: not counted",)
+
+
+counts = st.integers(0, 4)
+rule_sets = st.builds(
+    KeepRules,
+    hourly=counts,
+    daily=counts,
+    weekly=counts,
+    monthly=counts,
+    yearly=counts,
+    last=counts,
+    within=st.none() | st.timedeltas(timedelta(0), 40 * DAY),
+    min_points=counts,
+    min_proven=counts,
+)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Candidate]:
+    hours = draw(st.lists(st.integers(-30, 3_000), min_size=1, max_size=40))
+    return [
+        point(
+            number,
+            NOW - hour * HOUR,
+            complete=draw(st.booleans()),
+            proven=draw(st.booleans()),
+            held=draw(st.sampled_from(["", "", "", "case 1"])),
+        )
+        for number, hour in enumerate(hours, 1)
+    ]
+
+
+def newest(points: list[Candidate]) -> str | None:
+    return max(points, key=lambda each: (each.start, each.sequence)).id if points else None
+
+
+@given(rule_sets, histories(), st.sampled_from(ZONES))
+def test_no_plan_removes_what_must_stay(rules: KeepRules, points: list[Candidate], zone: str) -> None:
+    decisions = decide(rules, points, NOW, zone)
+    remaining = set(kept(decisions))
+    assert [each.id for each in decisions] == [each.id for each in points]
+    assert remaining
+    assert {each.id for each in points if each.held} <= remaining
+    real = [each for each in points if each.start <= NOW and each.complete]
+    assert {newest(real), newest([each for each in real if each.proven])} - {None} <= remaining
+
+
+@given(rule_sets, histories(), st.sampled_from(ZONES))
+def test_what_was_kept_is_kept_again(rules: KeepRules, points: list[Candidate], zone: str) -> None:
+    once = set(kept(decide(rules, points, NOW, zone)))
+    rest = [each for each in points if each.id in once]
+    assert set(kept(decide(rules, rest, NOW, zone))) == once
+
+
+@given(rule_sets, histories(), st.sampled_from(["hourly", "daily", "weekly", "monthly", "yearly", "last"]))
+def test_a_larger_rule_keeps_no_less(rules: KeepRules, points: list[Candidate], name: str) -> None:
+    larger = replace(rules, **{name: getattr(rules, name) + 2})
+    assert set(kept(decide(rules, points, NOW, "UTC"))) <= set(kept(decide(larger, points, NOW, "UTC")))
