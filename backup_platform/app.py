@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import Clock, Notifier, Progress, Source
+from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
@@ -267,11 +267,19 @@ class App:
         return Examination(
             plan_path=self.plan_path,
             secrets=lambda: [self.plan.secret(value) for value in self.plan.references()],
-            locations={name: self.plan.path(source.location) for name, source in self.plan.sources.items()},
+            sources={name: partial(self._probe_source, name) for name in self.plan.sources},
             repository=lambda: self.repository,
             points=self.points,
             channels=self._channels,
         ).run()
+
+    def _probe_source(self, name: str) -> str:
+        from backup_platform.actions.doctor import readable
+
+        source = self.source(name)
+        if isinstance(source, DatabaseSource):
+            return source.probe()
+        return readable(self.plan.path(self.plan.sources[name].location))
 
     def _channels(self) -> int:
         """How many alert channels there are, once their secrets could be looked up."""

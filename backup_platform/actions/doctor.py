@@ -25,25 +25,26 @@ class DoctorFinding:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What is examined. `channels` tells how many alert channels there are, or raises why they cannot be used."""
+    """What is examined.
+
+    Each of `sources` tells what was found there, or raises why it cannot be backed up. `channels` tells how many
+    alert channels there are, or raises why they cannot be used.
+    """
 
     plan_path: str
     secrets: Callable[[], Sequence[str]]
-    locations: Mapping[str, str]
+    sources: Mapping[str, Callable[[], str]]
     repository: Callable[[], Repository]
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], int]
 
     def run(self) -> list[DoctorFinding]:
         findings = [
-            DoctorFinding("plan", True, f"{self.plan_path}: {len(self.locations)} sources"),
+            DoctorFinding("plan", True, f"{self.plan_path}: {len(self.sources)} sources"),
             self._probe("secrets", self._secrets),
             self._probe("repository", self._repository),
         ]
-        findings += [
-            self._probe(f"source {name}", lambda location=location: _readable(location))  # type: ignore[misc]
-            for name, location in self.locations.items()
-        ]
+        findings += [self._probe(f"source {name}", probe) for name, probe in self.sources.items()]
         if findings[2].ok:
             findings += [self._probe("scratch space", self._scratch), *self._proofs()]
         return [*findings, self._probe("alerts", self._alerts)]
@@ -80,7 +81,7 @@ class Examination:
 
     def _proofs(self) -> Iterator[DoctorFinding]:
         recorded = self.repository().proofs()
-        for source in self.locations:
+        for source in self.sources:
             mine = [p for p in self.points() if p.source == source]
             yield _proof(source, mine, recorded)
 
@@ -91,7 +92,8 @@ class Examination:
         return f"{count} channels"
 
 
-def _readable(location: str) -> str:
+def readable(location: str) -> str:
+    """Whether a path can be read; raises SourceError when it cannot."""
     if not os.path.exists(location):
         raise SourceMissingError(
             f"{location} is not there.", hint="Correct the path, or mount what holds it."

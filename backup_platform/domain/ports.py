@@ -147,6 +147,10 @@ class Source(Protocol):
 class DatabaseSource(Source, Protocol):
     """A source whose recovery points are restored into a server."""
 
+    def probe(self) -> str:
+        """Connect, and find what a capture needs: what was found, for people. Raises `SourceError`."""
+        ...
+
     def plan_restore(
         self, point: RecoveryPoint, reader: PointReader, target: DatabaseTarget
     ) -> DatabaseRestorePlan:
