@@ -1,0 +1,121 @@
+"""As whom a private server runs: PostgreSQL refuses to run as root."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from backup_platform.errors import SourceError
+
+_UNUSED_GROUPS = range(60578, 61184)  # which neither distributions nor systemd give to anybody
+_NEEDED = ("bin/initdb", "bin/postgres", "lib", "share")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`uid` is -1 where the server runs as the user who starts it."""
+
+    uid: int = -1
+    gid: int = -1
+
+    def owns(self, paths: Iterable[str]) -> None:
+        if self.uid >= 0:
+            for path in paths:
+                os.chown(path, self.uid, self.gid)
+
+    def may_enter(self, path: str) -> None:
+        """Let it pass through a directory that stays its creator's, and let nobody else."""
+        if self.uid >= 0:
+            os.chown(path, -1, self.gid)
+            os.chmod(path, 0o710)  # noqa: S103 - the group has no other member
+
+    def runs(self, *command: str) -> bool:
+        """Whether the command can be started, and succeeds. Raises `SourceError` where root cannot become it."""
+        extra: dict[str, object] = {}
+        if self.uid >= 0:
+            extra = {"user": self.uid, "group": self.gid, "extra_groups": []}
+        try:
+            done = subprocess.run(  # type: ignore[call-overload]
+                command, capture_output=True, check=False, cwd="/", timeout=60, **extra
+            )
+        except PermissionError:
+            self._require()
+            return False
+        except OSError:
+            return False
+        return bool(done.returncode == 0)
+
+    def _require(self) -> None:
+        """Raises `SourceError` where this process cannot become that user."""
+        if self.uid < 0:
+            return
+        try:
+            subprocess.run(
+                ["/bin/true"], user=self.uid, group=self.gid, extra_groups=[], check=True, cwd="/", timeout=60
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise SourceError(
+                "PostgreSQL does not run as root, and root cannot become another user here.",
+                hint="Run as another user, or name a drill_server in the plan.",
+            ) from error
+
+
+def server_account() -> Account:
+    """This user's own; for root `nobody`, in a group of its own.
+
+    Other processes of `nobody` are not in that group, so that they cannot reach what the group may enter.
+    """
+    if os.geteuid() != 0:
+        return Account()
+    taken = {group.gr_gid for group in grp.getgrall()}
+    free = [gid for gid in _UNUSED_GROUPS if gid not in taken]
+    return Account(pwd.getpwnam("nobody").pw_uid, secrets.choice(free))
+
+
+def usable_binaries(bin_dir: str, account: Account, home: str) -> str:
+    """`bin_dir`, or a copy below `home` where the account cannot run what is there. Raises `SourceError`."""
+    if _runnable(bin_dir, account):
+        return bin_dir
+    prefix = os.path.dirname(os.path.abspath(bin_dir))
+    around, name = os.path.split(prefix)
+    copy = os.path.join(home, "copy", os.path.basename(around))
+    try:
+        for needed in _NEEDED:
+            _copy(os.path.join(prefix, needed), os.path.join(copy, name, needed))
+        if os.path.isdir(
+            around + ".libs"
+        ):  # where wheels keep the libraries that they need, beside the package
+            _copy(around + ".libs", copy + ".libs")
+    except OSError as error:
+        raise _unusable(bin_dir, f"nor copied: {error.strerror}") from error
+    copied = os.path.join(copy, name, "bin")
+    if not _runnable(copied, account):
+        raise _unusable(bin_dir, "nor does a copy run")
+    return copied
+
+
+def _runnable(bin_dir: str, account: Account) -> bool:
+    return all(
+        account.runs(os.path.join(bin_dir, program), "--version") for program in ("initdb", "postgres")
+    )
+
+
+def _copy(source: str, target: str) -> None:
+    if os.path.isdir(source):
+        shutil.copytree(source, target, symlinks=True, copy_function=shutil.copy)
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copy(source, target)
+
+
+def _unusable(bin_dir: str, reason: str) -> SourceError:
+    return SourceError(
+        f"The server in {bin_dir!r} cannot be run by the user that a private server runs as, {reason}.",
+        hint="Install PostgreSQL's server where every user can run it, or name a drill_server in the plan.",
+    )

@@ -1,0 +1,246 @@
+"""A throw-away server: reached only by who started it, tuned for one restore, gone without a trace afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import select
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from backup_platform.errors import SourceError
+from backup_platform.sources.postgres import guardian
+from backup_platform.sources.postgres.account import Account, server_account, usable_binaries
+from backup_platform.sources.postgres.homes import Home, make_home
+
+SUPERUSER = "postgres"
+START_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 60.0
+_LOG_TAIL = 2000
+_PASSWORD_ONLY = ("local all all scram-sha-256",)
+
+# Nothing here has to survive a crash. Shared memory in files: containers often have a /dev/shm of 64 MB, and what a
+# killed server leaves there nobody would remove.
+TUNING: Mapping[str, str] = {
+    "listen_addresses": "",
+    "port": "5432",
+    "unix_socket_permissions": "0700",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "archive_mode": "off",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+    "shared_buffers": "128MB",
+    "maintenance_work_mem": "256MB",
+    "dynamic_shared_memory_type": "mmap",
+    "huge_pages": "off",
+    "max_locks_per_transaction": "1024",
+    "jit": "off",
+    "ssl": "off",
+    "logging_collector": "off",
+    "log_min_messages": "warning",
+}
+IN_PLACE_TABLESPACES_SINCE = 15
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateServer:
+    """`bin_dir` is where its programs are for this user; `major` its version. The password is in no repr."""
+
+    home: Home
+    bin_dir: str
+    major: int
+    password: str = field(repr=False)
+    guardian: subprocess.Popen[bytes] = field(repr=False)
+
+    def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
+        """With the password of the superuser."""
+        host = quote(self.home.socket_dir, safe="")
+        return f"postgresql://{quote(user)}:{self.password}@/{quote(database, safe='')}?host={host}"
+
+    def log_tail(self) -> str:
+        """The end of the server's log, for an error's text."""
+        try:
+            with open(self.home.log, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL))
+                return file.read().decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+
+@contextmanager
+def private_server(
+    bin_dir: str,
+    *,
+    base: str | None = None,
+    sandbox: str = "",
+    jobs: int = 2,
+    settings: Mapping[str, str] | None = None,
+    hba: Sequence[str] = _PASSWORD_ONLY,
+) -> Iterator[PrivateServer]:
+    """Run the server in `bin_dir` with its home below `base` ($TMPDIR), for `jobs` sessions at a time.
+
+    When the block ends the server does at once, and its home is removed. So they are when this process is killed:
+    a guardian process sees to it, and removes the directory `sandbox` as well if it is empty.
+
+    Raises `SourceError`.
+    """
+    account = server_account()
+    home = make_home(_base(base, account))
+    try:
+        watcher = _guardian(home, account, sandbox)
+    finally:
+        os.close(home.lock)
+    try:
+        yield _started(home, account, watcher, bin_dir, jobs, settings or {}, hba)
+    finally:
+        _end(watcher)
+
+
+def _base(base: str | None, account: Account) -> str:
+    """Where the server's account gets to, which it does not in a private $TMPDIR of root's."""
+    preferred = base or tempfile.gettempdir()
+    for path in (preferred, "/tmp", "/var/tmp"):  # noqa: S108 - homes are private
+        if account.runs("/bin/sh", "-c", 'cd -- "$0"', path):
+            return path
+    return preferred
+
+
+def _guardian(home: Home, account: Account, sandbox: str) -> subprocess.Popen[bytes]:
+    numbers = [str(number) for number in (os.getpid(), account.uid, account.gid)]
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", guardian.__file__, home.path, *numbers, sandbox],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        pass_fds=[home.lock],
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def _end(watcher: subprocess.Popen[bytes]) -> None:
+    assert watcher.stdin is not None
+    assert watcher.stdout is not None
+    with contextlib.suppress(OSError):
+        watcher.stdin.write(b"stop\n")
+    watcher.stdin.close()
+    try:
+        watcher.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        watcher.kill()
+        watcher.wait()
+    watcher.stdout.close()
+
+
+def _started(
+    home: Home,
+    account: Account,
+    watcher: subprocess.Popen[bytes],
+    bin_dir: str,
+    jobs: int,
+    settings: Mapping[str, str],
+    hba: Sequence[str],
+) -> PrivateServer:
+    account.may_enter(home.path)
+    binaries = usable_binaries(bin_dir, account, home.path)
+    password = os.path.join(home.path, "password")
+    server = PrivateServer(home, bin_dir, _major(binaries), secrets.token_urlsafe(24), watcher)
+    _write(password, server.password)
+    account.owns([home.data, home.socket_dir, password])
+    _initialise(server, os.path.join(binaries, "initdb"), password)
+    os.unlink(password)
+    _write(os.path.join(home.data, "pg_hba.conf"), "".join(line + "\n" for line in hba))
+    account.owns([os.path.join(home.data, "pg_hba.conf")])
+    chosen = _settings(server, jobs) | dict(settings)
+    options = [f"--{name}={value}" for name, value in chosen.items()]
+    _send(server, [os.path.join(binaries, "postgres"), "-D", home.data, *options])
+    _await_ready(server)
+    return server
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _major(bin_dir: str) -> int:
+    done = subprocess.run([os.path.join(bin_dir, "postgres"), "--version"], capture_output=True, check=True)
+    return int(done.stdout.split()[2].split(b".")[0].rstrip(b"abcdefghijklmnopqrstuvwxyz") or 0)
+
+
+def _settings(server: PrivateServer, jobs: int) -> dict[str, str]:
+    chosen = dict(TUNING) | {
+        "unix_socket_directories": server.home.socket_dir,
+        "max_connections": str(4 * jobs + 16),
+    }
+    if server.major >= IN_PLACE_TABLESPACES_SINCE:
+        chosen["allow_in_place_tablespaces"] = "on"
+    return chosen
+
+
+def _initialise(server: PrivateServer, initdb: str, password_file: str) -> None:
+    options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--no-sync", "--no-instructions"]
+    if server.major < 14:
+        options.remove("--no-instructions")
+    if server.major >= 18:
+        options.append("--no-data-checksums")
+    target = ["-D", server.home.data, "-U", SUPERUSER, "--locale=C", "--encoding=UTF8"]
+    _send(server, [initdb, *target, *options])
+    answer = _answer(server, START_TIMEOUT_S)
+    if answer != "exit 0":
+        raise _failed(server, f"initdb: {answer or 'no answer'}")
+
+
+def _send(server: PrivateServer, command: list[str]) -> None:
+    assert server.guardian.stdin is not None
+    server.guardian.stdin.write(json.dumps(command).encode() + b"\n")
+
+
+def _answer(server: PrivateServer, timeout: float) -> str:
+    """The guardian's next line, "" when there is none in time."""
+    assert server.guardian.stdout is not None
+    readable, _, _ = select.select([server.guardian.stdout], [], [], timeout)
+    return server.guardian.stdout.readline().decode().strip() if readable else ""
+
+
+def _await_ready(server: PrivateServer) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not _is_ready(server):
+        answer = _answer(server, 0.02)
+        if answer:
+            raise _failed(server, answer)
+        if time.monotonic() > deadline:
+            raise _failed(server, f"not ready after {START_TIMEOUT_S:.0f} s")
+
+
+def _is_ready(server: PrivateServer) -> bool:
+    """The eighth line of postmaster.pid is the server's state."""
+    try:
+        with open(os.path.join(server.home.data, "postmaster.pid"), encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    except FileNotFoundError:
+        return False
+    return len(lines) > 7 and lines[7].strip() == "ready"
+
+
+def _failed(server: PrivateServer, what: str) -> SourceError:
+    return SourceError(
+        f"The private server of PostgreSQL {server.major} did not start ({what}). "
+        f"The end of its log: {server.log_tail() or 'it is empty'}",
+        hint="Repair the installation in bin_dir, or name a drill_server in the plan.",
+    )

