@@ -1,0 +1,129 @@
+"""Connections to a server: for queries, for ADBC, and for the tools that PostgreSQL comes with.
+
+A url is what libpq takes: `postgresql://user:password@host/database` or `host=… dbname=…`. It may hold a password,
+which goes to libpq in this process, and to a tool in a file that only this user can read; never into an argument.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.settings import pin_statement
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.rows import TupleRow
+
+    Connection = psycopg.Connection[TupleRow]
+
+APPLICATION = "backup_platform"
+_DEFAULTS = {
+    "application_name": APPLICATION,
+    "connect_timeout": "15",
+    # A connection that only holds locks is silent for as long as the capture takes.
+    "keepalives_idle": "60",
+    "keepalives_interval": "15",
+    "keepalives_count": "4",
+}
+_WITHOUT_TOOLS = ("sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+
+
+def connect(url: str, *, lock_timeout: float = 0.0, **parameters: str) -> Connection:
+    """A connection in autocommit mode with the pinned settings; `parameters` replace those of the url, as in
+    `dbname="postgres"`. `lock_timeout` in seconds, 0 waits for ever. Raises `SourceError`."""
+    import psycopg
+
+    with postgres_errors(describe(url, **parameters)):
+        connection = psycopg.connect(**_arguments(url, parameters), autocommit=True, prepare_threshold=None)
+        try:
+            connection.execute(pin_statement(lock_timeout=milliseconds(lock_timeout)))
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def adbc_uri(url: str, **parameters: str) -> str:
+    """What `adbc_driver_postgresql.dbapi.connect` takes; it holds the password. Pin the settings after it."""
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(**_arguments(url, parameters))
+
+
+def describe(url: str, **parameters: str) -> str:
+    """The server and the database for people, without anything secret."""
+    found = parse(url) | parameters
+    host = found.get("host") or found.get("hostaddr") or os.environ.get("PGHOST", "")
+    port = found.get("port") or os.environ.get("PGPORT", "5432")
+    database = found.get("dbname") or os.environ.get("PGDATABASE") or found.get("user") or ""
+    place = f"at {host}:{port}" if host and not host.startswith("/") else f"on local port {port}"
+    if "service" in found:
+        place = f"of service {found['service']}"
+    return f"PostgreSQL database {database!r} {place}" if database else f"PostgreSQL {place}"
+
+
+def parse(url: str) -> dict[str, str]:
+    """The parameters that a url names. Raises `SourceError`, without repeating what may be a secret."""
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+    except psycopg.ProgrammingError:
+        raise SourceError(
+            "The url of a PostgreSQL source is neither postgresql://… nor a list of key=value.",
+            hint="In a url, write special characters of the password percent-encoded: / is %2F, @ is %40.",
+        ) from None
+
+
+def tool_conninfo(url: str, **parameters: str) -> str:
+    """What a tool takes as its --dbname: everything but secrets. Raises `SourceError`."""
+    from psycopg.conninfo import make_conninfo
+
+    found = _arguments(url, parameters)
+    for name in _WITHOUT_TOOLS:
+        if name in found:
+            raise SourceError(
+                f"The url holds {name}, which PostgreSQL's tools take only where others can read it.",
+                hint="Use a key without a passphrase, in a file that only this user can read.",
+            )
+    if found.pop("password", None):
+        found.pop("passfile", None)
+    return make_conninfo(**found)
+
+
+@contextmanager
+def tool_environment(url: str) -> Iterator[dict[str, str]]:
+    """The environment in which a tool finds the password, for as long as the block lasts."""
+    environment = dict(os.environ)
+    password = parse(url).get("password")
+    if password is None:
+        yield environment
+        return
+    environment.pop("PGPASSWORD", None)  # it would win over the file
+    with tempfile.NamedTemporaryFile("w", prefix="backup-pg-", encoding="utf-8") as file:  # mode 0600
+        file.write(f"*:*:*:*:{_escaped(password)}\n")
+        file.flush()
+        environment["PGPASSFILE"] = file.name
+        yield environment
+
+
+def milliseconds(seconds: float) -> str:
+    """As a timeout setting takes it; a positive time is never rounded to none."""
+    return str(max(1, round(seconds * 1000)) if seconds > 0 else 0)
+
+
+def _arguments(url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
+    return {**_DEFAULTS, **parse(url), **parameters}
+
+
+def _escaped(password: str) -> str:
+    if "\n" in password:
+        raise SourceError("A password with a line break cannot be given to PostgreSQL's tools.")
+    return password.replace("\\", "\\\\").replace(":", "\\:")

@@ -1,0 +1,176 @@
+"""What a server, a driver or a tool reports, as the project's errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, SourceMissingError
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    kind: type[SourceError]
+    what: str
+    hint: str = ""
+    retryable: bool = False
+
+
+_CHANGED = _Meaning(
+    SourceError,
+    "changed while it was being captured",
+    "Nothing was stored. Run it again when no migration runs.",
+    retryable=True,
+)
+_ENCODING = _Meaning(
+    SourceFormatError,
+    "holds text that is not valid in its encoding, or has no form in UTF-8",
+    "A database in SQL_ASCII must hold UTF-8 to be captured: repair the text that the message names.",
+)
+_LOST = _Meaning(SourceError, "closed the connection", "Is it restarting? Look at its log.", retryable=True)
+_FULL = _Meaning(SourceError, "is short of a resource", "Look at its log.", retryable=True)
+_DAMAGED = _Meaning(
+    SourceFormatError,
+    "reports that its data is damaged",
+    "Check it with pg_amcheck; restore the table from a recovery point that passed its drill.",
+)
+# By SQLSTATE, or by its first two characters.
+_BY_CODE = {
+    "3D000": _Meaning(SourceMissingError, "has no such database", "Check the database's name in the plan."),
+    "28": _Meaning(
+        SourceError, "refused the login", "Check user and password in the plan's url, and pg_hba.conf."
+    ),
+    "42501": _Meaning(
+        SourceError,
+        "denied access",
+        "Give the role SELECT on everything to be captured (GRANT pg_read_all_data), "
+        "and BYPASSRLS where tables have policies.",
+    ),
+    "55P03": _Meaning(
+        SourceBusyError,
+        "did not give a lock in time",
+        "Raise the source's lock_timeout, or choose a time when no migration runs.",
+    ),
+    "42P01": _CHANGED,
+    "42703": _CHANGED,
+    "3F000": _CHANGED,
+    "22021": _ENCODING,
+    "22P05": _ENCODING,
+    "57P04": _Meaning(SourceMissingError, "lost the database: it was dropped"),
+    "57014": _Meaning(SourceError, "cancelled a query: somebody asked it to", retryable=True),
+    "57": _LOST,
+    "08": _LOST,
+    "25P03": _LOST,
+    "40": _Meaning(
+        SourceError,
+        "gave up a query because of concurrent work",
+        "On a standby: set hot_standby_feedback, or raise max_standby_streaming_delay.",
+        retryable=True,
+    ),
+    "53200": _Meaning(
+        SourceError,
+        "is out of memory",
+        "With many tables: raise max_locks_per_transaction on the server.",
+        retryable=True,
+    ),
+    "53": _FULL,
+    "58": _Meaning(SourceError, "could not read its files", "Look at its log."),
+    "XX001": _DAMAGED,
+    "XX002": _DAMAGED,
+    "54": _Meaning(
+        SourceError, "reached one of its limits", "A row of more than 1 GB cannot leave a PostgreSQL server."
+    ),
+}
+_FAILED = _Meaning(SourceError, "reported an error")
+
+# Refused connections have no SQLSTATE; libpq has only its text. More specific texts come first.
+_BY_TEXT = (
+    ("does not exist", "3D000", "database "),
+    ("password authentication failed", "28", ""),
+    ("authentication failed", "28", ""),
+    ("no password supplied", "28", ""),
+    ("no pg_hba.conf entry", "28", ""),
+    ("does not exist", "28", "role "),
+    ("permission denied for database", "42501", ""),
+    ("the database system is", "57", ""),
+    ("too many", "53", ""),
+    ("remaining connection slots", "53", ""),
+)
+_UNREACHABLE = (
+    "Connection refused",
+    "No such file or directory",
+    "timeout expired",
+    "timed out",
+    "Network is unreachable",
+    "No route to host",
+    "Temporary failure in name resolution",
+)
+_GONE = (
+    "closed the connection",
+    "connection is closed",
+    "connection is lost",
+    "consuming input failed",
+    "no connection to the server",
+    "SSL SYSCALL error",
+    "connection not open",
+    "connection pointer is NULL",
+    "could not receive data from server",
+    "could not send data to server",
+)
+
+
+@contextmanager
+def postgres_errors(server: str) -> Iterator[None]:
+    """Raise what psycopg or ADBC report inside the block as a `SourceError` about `server`, described for people."""
+    import adbc_driver_manager
+    import psycopg
+
+    try:
+        yield
+    except (psycopg.Error, adbc_driver_manager.Error) as error:
+        raise as_source_error(error, server) from error
+
+
+def as_source_error(error: Exception, server: str) -> SourceError:
+    """The error of a query or a connection; its text is the server's first line, which never holds a password."""
+    text = str(error).strip()
+    meaning = _meaning(sqlstate(error), text)
+    detail = _detail(error, text)
+    return meaning.kind(f"{server} {meaning.what}: {detail}", hint=meaning.hint, retryable=meaning.retryable)
+
+
+def sqlstate(error: Exception) -> str:
+    """The server's code, "" where there is none."""
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def _meaning(code: str, text: str) -> _Meaning:
+    if code == "XX000" and "could not open relation" in text:
+        return _CHANGED
+    if code:
+        return _BY_CODE.get(code) or _BY_CODE.get(code[:2]) or _FAILED
+    return _meaning_of_text(text)
+
+
+def _meaning_of_text(text: str) -> _Meaning:
+    for phrase, code, also in _BY_TEXT:
+        if phrase in text and also in text:
+            return _BY_CODE[code]
+    if any(phrase in text for phrase in _UNREACHABLE):
+        return _Meaning(
+            SourceError, "cannot be reached", "Is it running, and is the url right?", retryable=True
+        )
+    if any(phrase in text for phrase in _GONE):
+        return _LOST
+    if "could not translate host name" in text or "failed to resolve host" in text:
+        return _Meaning(SourceError, "cannot be found", "Check the host in the plan's url.")
+    return _FAILED
+
+
+def _detail(error: Exception, text: str) -> str:
+    diagnosis = getattr(error, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None)
+    lines = [str(primary)] if primary else text.splitlines()
+    line = next((line.strip() for line in lines if line.strip()), type(error).__name__)
+    return line if line.endswith(".") else f"{line}."

