@@ -82,15 +82,13 @@ def usable_binaries(bin_dir: str, account: Account, home: str) -> str:
     """`bin_dir`, or a copy below `home` where the account cannot run what is there. Raises `SourceError`."""
     if _runnable(bin_dir, account):
         return bin_dir
-    prefix = os.path.dirname(os.path.abspath(bin_dir))
+    prefix = os.path.dirname(bin_dir)
     around, name = os.path.split(prefix)
     copy = os.path.join(home, "copy", os.path.basename(around))
     try:
         for needed in _NEEDED:
             _copy(os.path.join(prefix, needed), os.path.join(copy, name, needed))
-        if os.path.isdir(
-            around + ".libs"
-        ):  # where wheels keep the libraries that they need, beside the package
+        if os.path.isdir(around + ".libs"):  # libraries of a wheel, beside its package
             _copy(around + ".libs", copy + ".libs")
     except OSError as error:
         raise _unusable(bin_dir, f"nor copied: {error.strerror}") from error

@@ -43,7 +43,7 @@ class Guardian:
                 pass
         finally:
             self._end()
-            _remove(self.home)
+            remove_home(self.home)
             if self.sandbox and not self.stopping:
                 with contextlib.suppress(OSError):
                     os.rmdir(self.sandbox)
@@ -121,7 +121,7 @@ def _children() -> list[int]:
         return []
 
 
-def _remove(home: str) -> None:
+def remove_home(home: str) -> None:
     """With the short directory of the socket, where there is one: `socket` is a link to it then."""
     link = os.path.join(home, "socket")
     if os.path.islink(link):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import stat
 import tempfile
 import time
 from dataclasses import dataclass
 
 from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.guardian import remove_home
 
 PREFIX = "backup-platform-server-"
 SOCKET_PREFIX = "backup-platform-socket-"
@@ -61,14 +61,6 @@ def remove_stale(base: str) -> None:
         if lock is not None:
             remove_home(path)
             os.close(lock)
-
-
-def remove_home(path: str) -> None:
-    """With the short directory of its socket, where it has one."""
-    link = os.path.join(path, "socket")
-    if os.path.islink(link):
-        shutil.rmtree(os.readlink(link), ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
 
 
 def _settled(entry: os.DirEntry[str]) -> bool:

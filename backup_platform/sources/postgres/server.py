@@ -97,10 +97,13 @@ def private_server(
 
     Raises `SourceError`.
     """
-    account = server_account()
+    bin_dir, account = os.path.realpath(bin_dir), server_account()
     home = make_home(_base(base, account))
     try:
         watcher = _guardian(home, account, sandbox)
+    except OSError:
+        guardian.remove_home(home.path)
+        raise
     finally:
         os.close(home.lock)
     try:
@@ -163,6 +166,7 @@ def _started(
     account.owns([home.data, home.socket_dir, password])
     _initialise(server, os.path.join(binaries, "initdb"), password)
     os.unlink(password)
+    os.truncate(home.log, 0)  # of no interest any more, and in the way of what will be
     _write(os.path.join(home.data, "pg_hba.conf"), "".join(line + "\n" for line in hba))
     account.owns([os.path.join(home.data, "pg_hba.conf")])
     chosen = _settings(server, jobs) | dict(settings)
