@@ -1,0 +1,197 @@
+"""What a server says of its tables: how many rows, and a hash of what is in them.
+
+The server computes both with queries of its own, so that they do not depend on the path by which rows are read and
+stored. The same queries on a restored server, of the same or a newer version, must give the same.
+
+The hash of a table is the sum over its rows of a 64-bit hash of the whole row, so that the order of the rows does not
+matter, and a lost, repeated or altered row does. A row is hashed as a whole, after its values were joined: a sum of
+hashes per column would not see two rows that exchange a value. Values go in as the binary form in which PostgreSQL
+sends a type of its own, which tells 1.0 from 1.00 and 0 from -0 as the text form does at a third of the cost; what is
+not built in (domains, enums, composites, extensions' types), holds oids or has no simple binary form goes in as text.
+All NaNs are one value, as they are in text. The hash function works in machine words: servers of the other byte order
+give other hashes.
+
+What they cost, measured on 6 million rows (pgbench, 905 MB with indexes, PostgreSQL 15, one connection, cached):
+`counts` 0.9 s, `sampled` 1.4 s, `full` 5.4 s; the hash of the rows' text took 6.3 s. Other types cost more than these
+integers and short texts; large values cost their detoasting. `sampled` counts all rows and hashes those whose key has a
+hash divisible by 128. Without a primary key the first fixed-width columns stand for it, and where there is none, every
+row is hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+from backup_platform.domain.tables import Table
+from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.options import Facts
+from backup_platform.sources.postgres.settings import identifier
+
+if TYPE_CHECKING:
+    from backup_platform.sources.postgres.connecting import Connection
+
+ALGORITHM: Final = "record-send-1"
+SAMPLED_OF = 128
+_CHOOSING_COLUMNS = 4
+
+_FLOATS = {700: "float4", 701: "float8"}
+_INTEGERS = {20, 21, 23}
+_FIXED_WIDTH = {16, 18, *_INTEGERS, 790, 829, 774, 1082, 1083, 1114, 1184, 1186, 1266, 2950, 3220}
+_VARIABLE = {17, 19, 25, 114, 650, 869, 1042, 1043, 1560, 1562, 1700}
+_BINARY = _FIXED_WIDTH | _VARIABLE
+
+# One row a column that is stored; the condition is an extension's, of its configuration table. A cast to text by a
+# function may lose something (char(n) loses its blanks): the output function does not.
+_COLUMNS = """
+SELECT w.label, c.oid, a.attname, a.atttypid,
+    t.typtype = 'd' OR EXISTS (SELECT FROM pg_catalog.pg_cast k
+        WHERE k.castsource = a.atttypid AND k.casttarget = 25 AND k.castmethod = 'f') AS output,
+    coalesce((SELECT e.extcondition[pg_catalog.array_position(e.extconfig, c.oid)]
+        FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig) LIMIT 1), '') AS condition,
+    pg_catalog.pg_table_size(c.oid) AS bytes
+FROM unnest(%s::text[], %s::text[], %s::text[]) w(label, schema, name)
+JOIN pg_catalog.pg_namespace n ON n.nspname::text = w.schema
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname::text = w.name AND c.relkind = 'r'
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+ORDER BY w.label, a.attnum
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFact:
+    """`hash` is a number in decimal, "" when only rows were counted."""
+
+    rows: int
+    hash: str
+
+
+@dataclass(slots=True)
+class _Target:
+    """A table as this server has it."""
+
+    bytes: int
+    condition: str
+    columns: dict[str, tuple[int, bool]]  # name: type's oid, whether it needs the output function
+
+
+def table_facts(
+    connection: Connection, tables: Sequence[Table], mode: Facts, algorithm: str = ALGORITHM
+) -> dict[str, TableFact]:
+    """By label. The connection has the pinned settings; a table or column that this server lacks is left out, and so
+    has no fact or another hash. Raises the driver's errors, and `SourceError` for an unknown algorithm."""
+    return shared_table_facts([connection], tables, mode, algorithm)
+
+
+def shared_table_facts(
+    connections: Sequence[Connection], tables: Sequence[Table], mode: Facts, algorithm: str = ALGORITHM
+) -> dict[str, TableFact]:
+    """The same over several connections that see the same; the largest table first."""
+    if algorithm != ALGORITHM:
+        raise SourceError(
+            f"The recovery point's rows were hashed by {algorithm!r}, which this version does not know.",
+            hint="Use the version of backup_platform that wrote the recovery point, or a newer one.",
+        )
+    work: SimpleQueue[tuple[str, str]] = SimpleQueue()
+    for item in _queries(connections[0], tables, mode):
+        work.put(item)
+    facts: dict[str, TableFact] = {}
+    if len(connections) == 1:
+        _work_off(connections[0], work, facts)
+        return facts
+    with ThreadPoolExecutor(len(connections), thread_name_prefix="facts") as executor:
+        for future in [executor.submit(_work_off, each, work, facts) for each in connections]:
+            future.result()
+    return facts
+
+
+def _work_off(
+    connection: Connection, work: SimpleQueue[tuple[str, str]], facts: dict[str, TableFact]
+) -> None:
+    while True:
+        try:
+            label, query = work.get_nowait()
+        except Empty:
+            return
+        try:
+            row = connection.execute(query.encode()).fetchone()
+        except BaseException:
+            _drain(work)
+            raise
+        assert row is not None
+        facts[label] = TableFact(row[0], row[1])
+
+
+def _drain(work: SimpleQueue[tuple[str, str]]) -> None:
+    """What remains is of no use to anybody once one table has failed."""
+    try:
+        while True:
+            work.get_nowait()
+    except Empty:
+        return
+
+
+def _queries(connection: Connection, tables: Sequence[Table], mode: Facts) -> list[tuple[str, str]]:
+    targets = _targets(connection, tables)
+    present = [table for table in tables if table.label in targets]
+    present.sort(key=lambda table: -targets[table.label].bytes)
+    return [(table.label, _query(table, targets[table.label], mode)) for table in present]
+
+
+def _targets(connection: Connection, tables: Sequence[Table]) -> dict[str, _Target]:
+    names = [(table.label, table.schema, table.name) for table in tables]
+    parameters = [list(column) for column in zip(*names, strict=True)] or [[], [], []]
+    targets: dict[str, _Target] = {}
+    for label, _, column, kind, output, condition, size in connection.execute(_COLUMNS, parameters):
+        target = targets.setdefault(label, _Target(size, condition, {}))
+        if column is not None:
+            target.columns[column] = kind, bool(output)
+    return targets
+
+
+def _query(table: Table, target: _Target, mode: Facts) -> str:
+    where = f" {target.condition}" if target.condition else ""
+    values = [_value(c.name, *target.columns[c.name]) for c in table.columns if c.name in target.columns]
+    total = {"counts": "''", "full": _sum(values), "sampled": _sum(values) + _choice(table, target)}[mode]
+    if mode != "counts":
+        total = f"coalesce({total}, 0)::text"
+    # ONLY: the rows of children and partitions are their own.
+    return f"SELECT count(*), {total} FROM ONLY {identifier(table.schema, table.name)}{where}"  # noqa: S608
+
+
+def _sum(values: Sequence[str]) -> str:
+    return f"sum({_hash(values, 0)})"
+
+
+def _hash(values: Sequence[str], seed: int) -> str:
+    return f"hash_array_extended(ARRAY[record_send(ROW({', '.join(values)}))], {seed})"
+
+
+def _value(name: str, kind: int, output: bool) -> str:
+    column = identifier(name)
+    if kind in _FLOATS:
+        return f"CASE WHEN {column} = 'NaN' THEN 'NaN'::{_FLOATS[kind]} ELSE {column} END"
+    if kind in _BINARY:
+        return column
+    if output:
+        return f"CASE WHEN {column} IS DISTINCT FROM NULL THEN format('%s', {column}) END"
+    return f"{column}::text"
+
+
+def _choice(table: Table, target: _Target) -> str:
+    """The filter that both servers apply to the same rows."""
+    chosen = [name for name in table.key if name in target.columns]
+    if not chosen:
+        fixed = [c.name for c in table.columns if target.columns.get(c.name, (0, False))[0] in _FIXED_WIDTH]
+        chosen = fixed[:_CHOOSING_COLUMNS]
+    if not chosen:
+        return ""
+    if len(chosen) == 1 and target.columns[chosen[0]][0] in _INTEGERS:
+        number = f"hash_array_extended(ARRAY[{identifier(chosen[0])}], 1)"
+    else:
+        number = _hash([_value(name, *target.columns[name]) for name in chosen], 1)
+    return f" FILTER (WHERE {number} % {SAMPLED_OF} = 0)"
