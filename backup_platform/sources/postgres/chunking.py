@@ -1,0 +1,49 @@
+"""Chunks of a table's stream: its Parquet pages, whose ends the content of the column decides.
+
+A page holds values of one column only, so a column that did not change repeats, whatever happened to those beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from backup_platform.domain.ports import Buffer
+
+LEAST, AVERAGE, MOST = 16 << 10, 64 << 10, 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PageChunks:
+    """Takes blocks that are pages; each is a chunk. A `ports.Chunking`.
+
+    Pages of less than `least` bytes are joined, and those of more than `most` cut where their content says so.
+    """
+
+    least: int = LEAST
+    most: int = MOST
+
+    def cut(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
+        small = bytearray()
+        for block in blocks:
+            if len(block) >= self.least and small:
+                yield bytes(small)
+                small.clear()
+            if len(block) > self.most:
+                yield from self._cut_large(block)
+            elif len(block) >= self.least:
+                yield block
+            else:
+                small += block
+            if len(small) >= self.least:
+                yield bytes(small)
+                small.clear()
+        if small:
+            yield bytes(small)
+
+    def _cut_large(self, block: Buffer) -> Iterator[Buffer]:
+        from pyfastcdc import FastCDC
+
+        cutter = FastCDC(AVERAGE, min_size=LEAST, max_size=self.most, normalized_chunking=1)
+        for chunk in cutter.cut_buf(block):
+            yield bytes(chunk.data)  # a view would keep a page of any size in memory

@@ -1,0 +1,112 @@
+"""Parquet files as blocks, one row group at a time.
+
+Pages are not compressed: the repository compresses what is new, in larger frames than a page, and equal values then
+are equal bytes. Encodings are those that make numbers small before that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Bytes of values, before they are encoded. The ends of pages between these sizes depend on the values.
+PAGE_LEAST, PAGE_MOST = 32 << 10, 256 << 10
+MAGIC = 4
+SAMPLE = 1 << 16  # rows
+REPEATS = 8  # a dictionary pays where a value comes so often
+
+
+def parquet_blocks(schema: pa.Schema, groups: Iterable[pa.Table]) -> Iterator[bytes]:
+    """A Parquet file of one row group per table, as blocks of one page each; the same bytes for the same values."""
+    import pyarrow.parquet as pq
+
+    sink, writer = _Sink(), None
+    for group in groups:
+        if writer is None:
+            writer = pq.ParquetWriter(sink, schema, **_options(schema, group))
+        writer.write_table(group, row_group_size=max(1, group.num_rows))
+        del group
+        yield from sink.pages()
+    if writer is None:
+        writer = pq.ParquetWriter(sink, schema, **_options(schema, None))
+    writer.close()
+    yield from sink.pages()
+
+
+class _Sink:
+    """A file that the writer writes to, and that keeps only what was not taken from it.
+
+    The writer writes the header of a page, then the page.
+    """
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._written: list[bytes] = []
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        self._written.append(data)
+        self._position += len(data)
+        return len(data)
+
+    def pages(self) -> Iterator[bytes]:
+        written, self._written = self._written, []
+        written.reverse()
+        if written and len(written[-1]) == MAGIC:
+            yield written.pop()
+        while written:
+            header = written.pop()
+            yield header + written.pop() if written else header
+
+    def tell(self) -> int:
+        return self._position
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """What was written stays."""
+
+
+def _options(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
+    dictionary = _repeating(first) if first is not None else []
+    encodings = {f.name: _encoding(f.type) for f in schema if f.name not in dictionary}
+    return {
+        "compression": "none",
+        "use_dictionary": dictionary,
+        "column_encoding": {name: encoding for name, encoding in encodings.items() if encoding},
+        "write_statistics": [f.name for f in schema if _fixed(f.type)],
+        "store_decimal_as_integer": True,
+        "use_content_defined_chunking": {"min_chunk_size": PAGE_LEAST, "max_chunk_size": PAGE_MOST},
+    }
+
+
+def _repeating(first: pa.Table) -> list[str]:
+    """Columns of text whose values repeat."""
+    import pyarrow.compute as pc
+
+    sample = first.slice(0, SAMPLE)
+    return [
+        field.name
+        for field, column in zip(sample.schema, sample.columns, strict=True)
+        if not _fixed(field.type) and pc.count_distinct(column).as_py() * REPEATS <= sample.num_rows
+    ]
+
+
+def _encoding(kind: pa.DataType) -> str | None:
+    import pyarrow as pa
+
+    whole = (pa.types.is_integer, pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
+    if any(check(kind) for check in whole) or (pa.types.is_decimal(kind) and kind.precision <= 18):
+        return "DELTA_BINARY_PACKED"
+    return "BYTE_STREAM_SPLIT" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else None
+
+
+def _fixed(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return not (pa.types.is_string(kind) or pa.types.is_binary(kind))

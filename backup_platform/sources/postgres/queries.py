@@ -1,0 +1,85 @@
+"""What is asked of the server about one relation, and its answers as Arrow batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from backup_platform.sources.postgres.conversion import Form, convert
+from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.ranges import in_key_order
+from backup_platform.sources.postgres.relation import Relation
+from backup_platform.sources.postgres.settings import identifier
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from adbc_driver_manager.dbapi import Connection, Cursor
+
+BATCH_BYTES = 8 << 20  # after which the driver hands out what it has; one row may have more
+_BATCH_OPTION = "adbc.postgresql.batch_size_hint_bytes"
+Connect = Callable[[], "Connection"]
+
+
+@contextmanager
+def connected(connect: Connect) -> Iterator[Connection]:
+    """A connection whose queries give rows in one order, closed in the end."""
+    import adbc_driver_manager
+
+    with postgres_errors("The server, asked for a connection to read tables,"):
+        connection = connect()
+        with connection.cursor() as cursor:
+            cursor.execute("SET max_parallel_workers_per_gather = 0")
+    try:
+        yield connection
+    finally:
+        with suppress(adbc_driver_manager.Error):  # a query was left half read, or the server is gone
+            connection.close()
+
+
+def batches(connection: Connection, form: Form, condition: str) -> Iterator[pa.RecordBatch]:
+    """The rows of a piece of the relation, in the form's schema. Raises SourceError, `NotNativeError`."""
+    schema, server = form.schema(), f"The server, asked for the rows of {form.relation.label},"
+    with connection.cursor() as cursor:
+        with postgres_errors(server):
+            reader = _execute(cursor, select(form, condition))
+        while True:
+            with postgres_errors(server):
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield convert(batch, form, schema)
+            del batch
+
+
+def _execute(cursor: Cursor, query: str) -> pa.RecordBatchReader:
+    cursor.adbc_statement.set_options(**{_BATCH_OPTION: str(BATCH_BYTES)})
+    cursor.execute(query)
+    return cursor.fetch_record_batch()
+
+
+def select(form: Form, condition: str) -> str:
+    """The query for the rows of a piece."""
+    relation = form.relation
+    query = f"SELECT {form.expressions()} FROM {_from(relation, condition)}"  # noqa: S608  names are quoted
+    if in_key_order(relation):
+        query += " ORDER BY " + ", ".join(identifier(name) for name in relation.key)
+    return query
+
+
+def count_rows(connection: Connection, relation: Relation) -> int:
+    """Rows of a relation of which no column is stored. Raises SourceError."""
+    query = f"SELECT pg_catalog.count(*) FROM {_from(relation, '')}"  # noqa: S608  names are quoted
+    with (
+        postgres_errors(f"The server, asked for the rows of {relation.label},"),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(query)
+        return int(cursor.fetch_arrow_table().column(0)[0].as_py())
+
+
+def _from(relation: Relation, condition: str) -> str:
+    only = "ONLY " if relation.only else ""
+    conditions = [f"({text})" for text in (relation.condition, condition) if text]
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"{only}{identifier(relation.schema, relation.name)}{where}"

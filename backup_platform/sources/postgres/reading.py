@@ -1,0 +1,209 @@
+"""Tables to streams, over several connections."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from backup_platform.domain.model import StreamRef
+from backup_platform.domain.ports import Progress, Recorder
+from backup_platform.domain.tables import Table
+from backup_platform.sources.postgres.chunking import PageChunks
+from backup_platform.sources.postgres.conversion import Form, NotNativeError, form_of
+from backup_platform.sources.postgres.document import part_path
+from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.groups import row_groups
+from backup_platform.sources.postgres.parquet import parquet_blocks
+from backup_platform.sources.postgres.queries import Connect, batches, connected, count_rows
+from backup_platform.sources.postgres.ranges import pieces
+from backup_platform.sources.postgres.relation import Relation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from adbc_driver_manager.dbapi import Connection
+
+
+class StoredTable(NamedTuple):
+    """A table, and its parts as (path, stream) in order."""
+
+    table: Table
+    streams: tuple[tuple[str, StreamRef], ...]
+
+
+def read_tables(
+    relations: Sequence[Relation], connect: Connect, recorder: Recorder, progress: Progress, jobs: int
+) -> list[StoredTable]:
+    """Store every row of the relations, in `jobs` threads with a connection each; the result has their order.
+
+    `connect` gives connections that see one and the same snapshot, with the settings pinned. Raises SourceError;
+    lets `RepositoryError` pass through.
+    """
+    progress.expect(files=len(relations), size=sum(relation.bytes for relation in relations))
+    with connected(connect) as connection:
+        readings = [_Reading(r, _pieces(r, connection), form_of(r), r.bytes) for r in relations]
+    work = _Work(connect, recorder, progress)
+    while tasks := _tasks(readings):
+        work.run(tasks, jobs)
+    return [reading.result() for reading in readings]
+
+
+def _pieces(relation: Relation, connection: Connection) -> tuple[str, ...]:
+    with postgres_errors(f"The server, asked for the size of {relation.label},"):
+        return pieces(relation, connection) if relation.columns else ("",)
+
+
+class _Stored(NamedTuple):
+    rows: int
+    stream: StreamRef | None  # None for a table without columns
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One relation while it is read, in pieces.
+
+    `form` is replaced when a value has no native form; what was stored in another form does not count then.
+    `untold` is the part of the relation's size that the progress was not told of.
+    """
+
+    relation: Relation
+    conditions: tuple[str, ...]
+    form: Form
+    untold: int
+    stored: dict[int, _Stored] = field(default_factory=dict)  # by number of the piece
+    as_text: frozenset[str] = frozenset()
+
+    def missing(self) -> Iterator[int]:
+        return (number for number in range(len(self.conditions)) if number not in self.stored)
+
+    def widen(self, column: str) -> None:
+        self.as_text |= {column}
+        self.form = form_of(self.relation, self.as_text)
+        self.stored.clear()
+
+    def result(self) -> StoredTable:
+        relation, found = self.relation, [stored for _, stored in sorted(self.stored.items())]
+        rows = sum(stored.rows for stored in found)
+        full = [stored for stored in found if stored.rows] or found[:1]
+        streams = [stored.stream for stored in full if stored.stream is not None]
+        named = [(part_path(relation.schema, relation.name, n), stream) for n, stream in enumerate(streams)]
+        paths = tuple(path for path, _ in named)
+        table = Table(relation.schema, relation.name, self.form.columns, relation.key, rows, paths)
+        return StoredTable(table, tuple(named))
+
+
+class _Task(NamedTuple):
+    reading: _Reading
+    number: int
+
+
+def _tasks(readings: Sequence[_Reading]) -> deque[_Task]:
+    """What is still to be read, large tables first."""
+    ordered = sorted(readings, key=lambda reading: -reading.relation.bytes)
+    return deque(_Task(reading, number) for reading in ordered for number in reading.missing())
+
+
+class _StoppedError(Exception):
+    """Another thread failed, or what is being read is to be read again in another form."""
+
+
+class _Work:
+    """Reads tasks in several threads."""
+
+    def __init__(self, connect: Connect, recorder: Recorder, progress: Progress) -> None:
+        self._connect, self._recorder, self._progress = connect, recorder, progress
+        self._stop = threading.Event()
+        self._lock = threading.Lock()  # of the tasks, the readings and the progress
+
+    def run(self, tasks: deque[_Task], jobs: int) -> None:
+        """Until every task has ended; those of a reading that changed its form end without a result.
+
+        Raises the first failure, when the other threads have stopped.
+        """
+        with ThreadPoolExecutor(jobs, thread_name_prefix="table") as pool:
+            futures = [pool.submit(self._drain, tasks) for _ in range(min(jobs, len(tasks)))]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                _raise_failure(done)
+            finally:
+                self._stop.set()
+        self._stop.clear()
+
+    def _drain(self, tasks: deque[_Task]) -> None:
+        """One thread. A connection whose query was left half read is not used again."""
+        task = self._next(tasks)
+        while task is not None:
+            with connected(self._connect) as connection:
+                while task is not None and self._read(connection, task):
+                    task = self._next(tasks)
+            task = self._next(tasks)
+
+    def _next(self, tasks: deque[_Task]) -> _Task | None:
+        with self._lock:
+            return tasks.popleft() if tasks and not self._stop.is_set() else None
+
+    def _read(self, connection: Connection, task: _Task) -> bool:
+        """Whether the query was read to its end."""
+        reading, form = task.reading, task.reading.form
+        try:
+            stored = self._store(connection, task, form)
+        except NotNativeError as error:
+            with self._lock:
+                if reading.form is form:
+                    reading.widen(error.column)
+                    self._progress.note(f"{reading.relation.label}: column {error.column} is stored as text")
+            return False
+        except _StoppedError:
+            return False
+        with self._lock:
+            if reading.form is form:
+                reading.stored[task.number] = stored
+                if len(reading.stored) == len(reading.conditions):
+                    self._tell(reading, reading.untold)
+                    self._progress.advance(files=1)
+        return True
+
+    def _store(self, connection: Connection, task: _Task, form: Form) -> _Stored:
+        condition = task.reading.conditions[task.number]
+        if not form.columns:
+            return _Stored(count_rows(connection, form.relation), None)
+        counted = _Counted(self._watched(batches(connection, form, condition), task.reading, form))
+        stream = self._recorder.stream(parquet_blocks(form.schema(), row_groups(counted)), PageChunks())
+        return _Stored(counted.rows, stream)
+
+    def _watched(
+        self, found: Iterator[pa.RecordBatch], reading: _Reading, form: Form
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in found:
+            if self._stop.is_set() or reading.form is not form:
+                raise _StoppedError
+            with self._lock:
+                self._tell(reading, min(batch.nbytes, reading.untold))
+            yield batch
+            del batch
+
+    def _tell(self, reading: _Reading, size: int) -> None:
+        reading.untold -= size
+        self._progress.advance(size=size)
+
+
+class _Counted:
+    """Batches, and how many rows they had."""
+
+    def __init__(self, found: Iterator[pa.RecordBatch]) -> None:
+        self._found = found
+        self.rows = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._found:
+            self.rows += batch.num_rows
+            yield batch
+            del batch
+
+
+def _raise_failure(ended: Iterable[Future[None]]) -> None:
+    for future in ended:
+        future.result()
