@@ -1,0 +1,175 @@
+"""What every kind of source does, through a plan and a real repository. A subclass gives the fixture `subject`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from backup_platform.app import App
+from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.model import EntryKind, RecoveryPoint
+from backup_platform.domain.ports import Store
+from backup_platform.errors import SourceError, StoreError
+from backup_platform.stores.object_store import open_store
+from backup_platform_tests.support import Call, Do, ScriptedStore, walk_order
+
+
+class Subject(Protocol):
+    """Something to protect, made by a subclass of the contract."""
+
+    @property
+    def settings(self) -> str:
+        """Its part of a plan, as YAML in braces without them."""
+        ...
+
+    @property
+    def nowhere(self) -> str:
+        """The settings of a source of the same kind that is not there."""
+        ...
+
+    def change(self) -> None:
+        """Another state than before, which a drill tells from it."""
+        ...
+
+
+@dataclass
+class Protected:
+    """A subject in a plan of its own."""
+
+    home: Path
+    subject: Subject
+    app: App = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.app = self.app_of(self.subject.settings)
+        self.app.init()
+
+    def app_of(self, settings: str) -> App:
+        plan = self.home / "backup.yaml"
+        plan.write_text(
+            f"repository: {{path: {self.home}/repository}}\nsources:\n  it: {{{settings}, every: day}}\n"
+        )
+        return App.load(os.fspath(plan))
+
+    def backup(self) -> RecoveryPoint:
+        return self.app.backup("it", force=True).point
+
+
+class SourceContract:
+    @pytest.fixture
+    def subject(self, tmp_path: Path) -> Subject:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def protected(self, tmp_path: Path, subject: Subject) -> Protected:
+        return Protected(tmp_path, subject)
+
+    def test_what_is_captured_passes_its_drill(self, protected: Protected) -> None:
+        point = protected.backup()
+        result = protected.app.drill(point.id)
+        assert result.report.differences == ()
+        assert result.report.compared
+        assert not point.incomplete
+
+    def test_an_older_point_passes_after_the_source_changed(self, protected: Protected) -> None:
+        """It is compared with what was captured, not with what is there now."""
+        before = protected.backup()
+        protected.subject.change()
+        after = protected.backup()
+        assert before.inventory != after.inventory
+        for point in (before, after):
+            assert protected.app.drill(point.id).report.differences == ()
+
+    def test_a_drill_sees_the_facts_of_another_state(self, protected: Protected) -> None:
+        """Contents of one state under the facts of another: what a reader that loses something leaves behind."""
+        before = protected.backup()
+        protected.subject.change()
+        after = protected.backup()
+        mixed = self.forged(protected, before, after)
+        assert protected.app.drill(mixed.id).report.differences
+
+    def forged(self, protected: Protected, contents: RecoveryPoint, facts: RecoveryPoint) -> RecoveryPoint:
+        from dataclasses import replace
+
+        point = replace(
+            facts, inventory=contents.inventory, sequence=facts.sequence + 1, predecessor=facts.id
+        )
+        return protected.app.repository.commit(point)
+
+    def test_the_inventory_is_a_walk_in_order(self, protected: Protected) -> None:
+        paths = [entry.stat.path for entry in protected.app.ls(protected.backup().id)]
+        assert paths == sorted(paths, key=walk_order)
+        assert len(set(paths)) == len(paths)
+
+    def test_every_entry_below_a_directory_follows_it(self, protected: Protected) -> None:
+        entries = list(protected.app.ls(protected.backup().id))
+        directories = {e.stat.path for e in entries if e.stat.kind is EntryKind.DIRECTORY}
+        for entry in entries:
+            parent = os.path.dirname(entry.stat.path)
+            assert not parent or parent in directories
+
+    def test_captured_at_is_within_the_run(self, protected: Protected) -> None:
+        clock, moment = SystemClock(), timedelta(seconds=2)
+        before = clock.now()
+        point = protected.backup()
+        assert before - moment <= point.captured_at <= clock.now() + moment
+
+    def test_a_source_is_made_without_being_touched(self, protected: Protected) -> None:
+        source = protected.app_of(protected.subject.nowhere).source("it")
+        assert source.name == "it"
+        assert source.kind == protected.app.source("it").kind
+
+    def test_what_is_not_there_is_an_error_that_says_what_to_do(self, protected: Protected) -> None:
+        app = protected.app_of(protected.subject.nowhere)
+        with pytest.raises(SourceError) as caught:
+            app.backup("it")
+        assert caught.value.hint
+        assert app.points() == []
+
+    def test_a_failure_of_the_store_is_never_the_source_s(self, protected: Protected) -> None:
+        """Nor hidden by it, nor turned into something incomplete."""
+        location = protected.app.info().location
+        app = protected.app_of(protected.subject.settings)
+        app.repository.store = refusing_packs(open_store(location))
+        with pytest.raises(StoreError):
+            app.backup("it")
+        assert protected.app.points() == []
+
+    def test_the_same_again_stores_almost_nothing(self, protected: Protected) -> None:
+        protected.backup()
+        again = protected.backup()
+        assert again.stats.new_bytes <= 64 << 10
+
+    def test_progress_reaches_what_it_expects(self, protected: Protected) -> None:
+        told = Told()
+        protected.app.backup("it", progress=told)
+        assert told.done == told.expected
+        assert told.done["files"] > 0
+
+
+class Told:
+    """`ports.Progress` that adds up."""
+
+    def __init__(self) -> None:
+        self.expected = {"files": 0, "size": 0}
+        self.done = {"files": 0, "size": 0}
+
+    def expect(self, *, files: int = 0, size: int = 0) -> None:
+        self.expected = {"files": self.expected["files"] + files, "size": self.expected["size"] + size}
+
+    def advance(self, *, files: int = 0, size: int = 0) -> None:
+        self.done = {"files": self.done["files"] + files, "size": self.done["size"] + size}
+
+    note = SILENT.note
+
+
+def refusing_packs(inner: Store) -> ScriptedStore:
+    def script(call: Call) -> Do | None:
+        return Do.FAIL if call.verb == "create" and call.key.startswith("packs/") else None
+
+    return ScriptedStore(inner, script)
