@@ -41,9 +41,7 @@ class Digest:
         return self.rows == other.rows and bool(np.array_equal(self.buckets, other.buckets))
 
     def __add__(self, other: Digest) -> Digest:
-        return Digest(
-            self.rows + other.rows, self.buckets + other.buckets, self.columns + other.columns
-        )
+        return Digest(self.rows + other.rows, self.buckets + other.buckets, self.columns + other.columns)
 
 
 def digest(batches: Iterable[pa.RecordBatch], width: int, seed: int) -> Digest:

@@ -1,0 +1,180 @@
+"""One capture: the snapshot, the schema, the facts and the tables, into a recorder."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from backup_platform.domain.model import Capture, Json, StreamRef
+from backup_platform.domain.ports import Clock, Progress, Recorder
+from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
+from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.catalog.database import database_document
+from backup_platform.sources.postgres.catalog.large_objects import large_object_blocks, large_object_facts
+from backup_platform.sources.postgres.catalog.relations import relations
+from backup_platform.sources.postgres.describing import (
+    clock_skew,
+    collation_facts,
+    reads_passwords,
+    server_facts,
+)
+from backup_platform.sources.postgres.document import (
+    DATABASE_PATH,
+    GLOBALS_PATH,
+    LARGE_OBJECTS,
+    SCHEMA_PATH,
+    Database,
+    encode,
+)
+from backup_platform.sources.postgres.facts import ALGORITHM, TableFact, shared_table_facts
+from backup_platform.sources.postgres.options import PostgresOptions
+from backup_platform.sources.postgres.reading import read_tables
+from backup_platform.sources.postgres.recording import record_streams
+from backup_platform.sources.postgres.schema_dump import dump_globals, dump_schema, schema_facts
+from backup_platform.sources.postgres.snapshot import Snapshot, take_snapshot
+from backup_platform.sources.postgres.tools import Tools, find_tools
+
+ENGINE = "postgresql"
+_BLOCK = 1 << 20
+_MISCOUNTED = 5  # in messages
+
+
+def capture(options: PostgresOptions, clock: Clock, recorder: Recorder, progress: Progress) -> Capture:
+    """Raises `SourceError`, and then nothing was recorded; lets `RepositoryError` pass through."""
+    with take_snapshot(options.url, options, clock) as snapshot:
+        major = snapshot.connection.info.server_version // 10000
+        tools = find_tools(major, prefer=major, bin_dir=options.bin_dir)
+        work = _Capture(options, snapshot, tools, recorder, progress)
+        work.run()
+    record_streams(recorder, work.streams, snapshot.captured_at)
+    versions = {"postgresql": str(work.facts["server_version"]), "pg_dump": _number(tools.version)}
+    return Capture(snapshot.captured_at, work.facts, versions=versions)
+
+
+@dataclass
+class _Capture:
+    options: PostgresOptions
+    snapshot: Snapshot
+    tools: Tools
+    recorder: Recorder
+    progress: Progress
+    facts: dict[str, Json] = field(default_factory=dict)
+    streams: dict[bytes, StreamRef] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def run(self) -> None:
+        """The schema first: pg_dump reads some of it as it is now, so close to the snapshot."""
+        self._store_schema()
+        self._store_globals()
+        document = database_document(
+            self.snapshot.connection, self.snapshot.selection, dump_version=self.tools.version
+        )
+        self._store(DATABASE_PATH, [encode(document)])
+        self._store_large_objects(document)
+        tables = self._store_tables()
+        self._describe(document)
+        self._compare(tables, self._table_facts(tables))
+        self.snapshot.require_unchanged()
+
+    def _store(self, path: bytes, blocks: Iterable[bytes]) -> None:
+        self.streams[path] = self.recorder.stream(blocks)
+
+    def _store_schema(self) -> None:
+        self.progress.note("schema")
+        with tempfile.TemporaryFile(prefix="backup-pg-") as file:
+            self.warnings += dump_schema(
+                self.tools,
+                self.options.url,
+                file,
+                snapshot=self.snapshot.name,
+                lock_timeout=self.options.lock_timeout,
+                without=self.snapshot.selection.unreadable,
+            )
+            self.facts |= schema_facts(self.tools, file)
+            self._store(SCHEMA_PATH, _blocks(file))
+
+    def _store_globals(self) -> None:
+        passwords = reads_passwords(self.snapshot.connection)
+        with tempfile.TemporaryFile(prefix="backup-pg-") as file:
+            missing = dump_globals(self.tools, self.options.url, file, passwords=passwords)
+            self.warnings += [missing] if missing else []
+            if file.seek(0, 2):
+                self._store(GLOBALS_PATH, _blocks(file))
+
+    def _store_large_objects(self, document: Database) -> None:
+        self.facts["large_objects"] = len(document.large_objects)
+        if not document.large_objects:
+            return
+        self.progress.note(f"{len(document.large_objects)} large objects")
+        self._store(LARGE_OBJECTS + b"/00000.parquet", large_object_blocks(self.snapshot.connection))
+        if self.options.facts == "full":
+            _, self.facts["large_objects_hash"] = large_object_facts(self.snapshot.connection)
+
+    def _store_tables(self) -> list[Table]:
+        wanted = relations(self.snapshot.connection, self.snapshot.selection)
+        stored = read_tables(
+            wanted, self.snapshot.open_arrow, self.recorder, self.progress, self.options.jobs
+        )
+        for _, streams in stored:
+            self.streams |= {path.encode(): stream for path, stream in streams}
+        tables = sorted((table for table, _ in stored), key=lambda table: (table.schema, table.name))
+        document = json.dumps(Catalogue(ENGINE, tuple(tables)).to_json(), ensure_ascii=False, indent=1)
+        self._store(CATALOGUE_PATH, [document.encode()])
+        return tables
+
+    def _table_facts(self, tables: Sequence[Table]) -> Mapping[str, TableFact]:
+        self.progress.note(f"facts of {len(tables)} tables ({self.options.facts})")
+        connections = [self.snapshot.connection, *self.snapshot.others]
+        found = shared_table_facts(connections, tables, self.options.facts)
+        self.facts |= {
+            "tables": len(found),
+            "rows": sum(fact.rows for fact in found.values()),
+            "row_counts": {label: found[label].rows for label in sorted(found)},
+            "row_hashes": {label: found[label].hash for label in sorted(found) if found[label].hash},
+            "hash_mode": self.options.facts,
+            "hash_algorithm": ALGORITHM,
+        }
+        return found
+
+    def _compare(self, tables: Sequence[Table], found: Mapping[str, TableFact]) -> None:
+        """What was read must be as much as the server counted with a query of its own."""
+        wrong = [
+            f"{table.label}: {table.rows} of {found[table.label].rows}"
+            for table in tables
+            if table.rows != found[table.label].rows
+        ]
+        if wrong:
+            more = f" and {len(wrong) - _MISCOUNTED} more" if len(wrong) > _MISCOUNTED else ""
+            raise SourceError(
+                f"Fewer or more rows were read than the server counted: {'; '.join(wrong[:_MISCOUNTED])}{more}.",
+                hint="Nothing was stored. Please report this with the server's version and the table's definition.",
+            )
+
+    def _describe(self, document: Database) -> None:
+        snapshot = self.snapshot
+        self.facts |= server_facts(snapshot.connection)
+        collations, changed = collation_facts(snapshot.connection)
+        skew, wrong = clock_skew(snapshot.captured_at, snapshot.server_clock)
+        self.warnings += [*changed, *wrong, *snapshot.selection.warnings]
+        self.facts |= {
+            "collation_versions": collations,
+            "clock_skew_s": skew,
+            "extensions": dict(document.extensions),
+            "sequences": {v.sequence.label: [v.last_value, v.is_called] for v in document.sequences},
+            "left_out": [f"{out.kind} {out.name}: {out.reason}" for out in document.left_out],
+            "unlogged": list[Json](snapshot.selection.unlogged),
+            "warnings": list[Json](self.warnings),
+        }
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    while block := file.read(_BLOCK):
+        yield block
+
+
+def _number(version: int) -> str:
+    return f"{version // 10000}.{version % 10000}"

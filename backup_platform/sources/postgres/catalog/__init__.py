@@ -1,0 +1,1 @@
+"""What the catalogue of a server says of the database to capture, by concept."""

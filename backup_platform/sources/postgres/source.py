@@ -1,0 +1,58 @@
+"""A PostgreSQL database as a source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from backup_platform.domain.model import Capture, RecoveryPoint
+from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
+from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.sources.postgres.options import PostgresOptions
+
+
+@dataclass(frozen=True)
+class PostgresSource:
+    """One database of a server of version 13 or newer, primary or standby; a `ports.DatabaseSource`.
+
+    Every table is stored with its rows, except what the plan excludes: that keeps its definition, because the schema
+    is dumped whole, and is listed in the recovery point. Restoring what refers to rows that were left out is the
+    reader's business: a foreign key to an excluded table does not hold.
+
+    What each module needs of drivers and tools is imported when it is used.
+    """
+
+    name: str
+    options: PostgresOptions
+    clock: Clock = field(repr=False)
+
+    @property
+    def kind(self) -> str:
+        return "postgres"
+
+    def capture(self, recorder: Recorder, progress: Progress) -> Capture:
+        """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`."""
+        from backup_platform.sources.postgres.capture import capture
+
+        return capture(self.options, self.clock, recorder, progress)
+
+    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+        """Restore into a server that is thrown away, and compare streams, schema and facts."""
+        from backup_platform.sources.postgres.drill import drill
+
+        return drill(self.options, point, reader, sandbox, self.clock)
+
+    def plan_restore(
+        self, point: RecoveryPoint, reader: PointReader, target: DatabaseTarget
+    ) -> DatabaseRestorePlan:
+        """What a restore will do; writes nothing. Raises `TargetError`, `NotFoundError`."""
+        from backup_platform.sources.postgres.restore import plan_restore
+
+        return plan_restore(point, reader, target, bin_dir=self.options.bin_dir)
+
+    def run_restore(
+        self, plan: DatabaseRestorePlan, reader: PointReader, progress: Progress
+    ) -> DatabaseRestoreSummary:
+        """Carry out a plan. Raises `TargetError`; an error says what was done and how to go on."""
+        from backup_platform.sources.postgres.restore import run_restore
+
+        return run_restore(plan, reader, progress, self.clock, bin_dir=self.options.bin_dir)
