@@ -1,0 +1,37 @@
+"""Statistics of what was restored, over several connections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.target import TargetDatabase
+
+# The relations themselves, and the partitioned ones above them.
+_WITH_PARENTS = """
+WITH RECURSIVE wanted(oid) AS (
+  SELECT to_regclass(name)::oid FROM unnest(%s::text[]) name
+  UNION SELECT i.inhparent FROM pg_inherits i JOIN wanted w ON w.oid = i.inhrelid
+)
+SELECT n.nspname, c.relname FROM wanted w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+ ORDER BY c.relkind = 'p', pg_table_size(c.oid) DESC
+"""
+
+
+def analyze(database: TargetDatabase, relations: Sequence[Name], jobs: int) -> None:
+    """ANALYZE them and the tables that they are partitions of, the largest first. Raises TargetError."""
+    names = [identifier(name.schema, name.name) for name in relations]
+    with database.connection() as connection:
+        found = [Name(*row) for row in connection.execute(_WITH_PARENTS, (names,)).fetchall()]
+    waiting = iter(found)
+
+    def work() -> None:
+        with database.connection() as connection:
+            for name in waiting:
+                connection.execute(f"ANALYZE {identifier(name.schema, name.name)}".encode())
+
+    with ThreadPoolExecutor(max(1, min(jobs, len(found)))) as pool:
+        for future in [pool.submit(work) for _ in range(min(jobs, len(found)))]:
+            future.result()

@@ -1,0 +1,168 @@
+"""pg_restore on the stored archive: its list, a section into the target, and the statements of single entries.
+
+pg_restore goes on after an error, and so does this: every error is read from what it says. Those that a restore can
+expect are told as warnings; any other fails it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from backup_platform.errors import TargetError
+from backup_platform.sources.postgres.connecting import tool_conninfo, tool_environment
+from backup_platform.sources.postgres.target_failures import target_errors
+from backup_platform.sources.postgres.tools import Tools, run_tool
+
+_ENTRY = re.compile(r"^pg_restore: from TOC entry (\d+); \d+ \d+ (.*)$")
+_ERROR = re.compile(r"^pg_restore: error: (?:could not execute query: )?(.*)$")
+_COMMAND = "Command was: "
+_TOKEN = re.compile(
+    r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<aside>--[^\n]*|^\\[^\n]*)|(?P<end>;)|(?P<plain>[^;'"\-\\]+|.)""",
+    re.MULTILINE | re.DOTALL,
+)
+_GRACE_S = 10.0
+_NAMED = 5
+# pg_restore 17 and newer set it at the start of every session; older servers do not know it, and need not.
+_UNKNOWN_SETTING = "SET transaction_timeout = 0"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolError:
+    """What the server said of one statement. `entry` is the id of its TOC entry, 0 outside of any, and `text` names
+    it. The statement itself may hold a secret: it is never repeated."""
+
+    entry: int
+    text: str
+    message: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.message}" if self.text else self.message
+
+
+def parse_errors(said: str) -> list[ToolError]:
+    """The errors in what pg_restore wrote to its standard error."""
+    found: list[ToolError] = []
+    entry, text = 0, ""
+    for block in re.split(r"^(?=pg_restore: )", said, flags=re.MULTILINE):
+        if match := _ENTRY.match(block.split("\n", 1)[0]):
+            entry, text = int(match[1]), match[2]
+        elif match := _ERROR.match(block.split("\n", 1)[0]):
+            _, _, command = block.partition("\n" + _COMMAND)
+            found.append(ToolError(entry, text, match[1].strip(), command.strip()))
+    return [error for error in found if not error.command.startswith(_UNKNOWN_SETTING)]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """`path` is the stored archive as a file, in a directory where more files may be made."""
+
+    tools: Tools
+    path: str
+
+    def listing(self) -> str:
+        """Raises SourceError for what is no archive that these tools read."""
+        with tempfile.TemporaryFile() as output:
+            run_tool(self.tools, "pg_restore", ["--list", "--verbose", self.path], stdout=output)
+            output.seek(0)
+            return output.read().decode("utf-8", "surrogateescape")
+
+    def statements(self, entries: Iterable[int], *options: str) -> str:
+        """The SQL of some entries."""
+        with tempfile.TemporaryFile() as output:
+            arguments = ["--file=-", f"--use-list={self._list(entries)}", *options, self.path]
+            run_tool(self.tools, "pg_restore", arguments, stdout=output)
+            output.seek(0)
+            return output.read().decode("utf-8", "surrogateescape")
+
+    def restore(
+        self,
+        url: str,
+        database: str,
+        section: str,
+        *,
+        entries: Iterable[int] | None,
+        jobs: int,
+        options: Sequence[str],
+    ) -> list[ToolError]:
+        """Run one section, all of it or these entries. The errors of single statements are returned; raises
+        TargetError when the tool itself fails."""
+        arguments = [f"--section={section}", *options, f"--jobs={jobs}"]
+        if entries is not None:
+            arguments.append(f"--use-list={self._list(entries)}")
+        with target_errors("the target"):
+            arguments.append(f"--dbname={tool_conninfo(url, dbname=database)}")
+            with tool_environment(url) as environment:
+                code, said = _run(self.tools, [*arguments, self.path], environment)
+        errors = parse_errors(said)
+        if code and not errors and _UNKNOWN_SETTING not in said:
+            raise TargetError(f"pg_restore failed with exit code {code}: {_tail(said)}")
+        return errors
+
+    def _list(self, entries: Iterable[int]) -> str:
+        descriptor, path = tempfile.mkstemp(dir=os.path.dirname(self.path), suffix=".list")
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.writelines(f"{number};\n" for number in entries)
+        return path
+
+
+def _run(tools: Tools, arguments: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    english = {"LC_MESSAGES": "C", "LANGUAGE": "C"}
+    streams: dict[str, Any] = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.PIPE,
+    }
+    command = [tools.path("pg_restore"), *arguments]
+    with subprocess.Popen(command, env=environment | english, **streams) as process:
+        try:
+            _, said = process.communicate()
+        except BaseException:
+            _end(process)
+            raise
+    return process.returncode, said.decode("utf-8", "replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, so that pg_restore cancels what its own processes have the server do."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _tail(said: str) -> str:
+    lines = [line.strip() for line in said.splitlines() if line.strip() and not line.startswith(_COMMAND)]
+    return " / ".join(lines[-3:]) or "it said nothing"
+
+
+def refuse(errors: Sequence[ToolError], doing: str) -> None:
+    """Raise TargetError when there are errors."""
+    if not errors:
+        return
+    named = "; ".join(str(error) for error in errors[:_NAMED])
+    more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+    raise TargetError(f"{doing} failed: {named}{more}.")
+
+
+def private_directory() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="backup-restore-")
+
+
+def split_statements(script: str) -> list[str]:
+    """The statements of a script that pg_restore wrote, of grants, comments and settings: without dollar quotes."""
+    found = [""]
+    for match in _TOKEN.finditer(script):
+        if match.lastgroup == "end":
+            found.append("")
+        elif match.lastgroup != "aside":
+            found[-1] += match[0]
+    return [statement.strip() for statement in found if statement.strip()]

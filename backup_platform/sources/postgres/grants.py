@@ -1,0 +1,104 @@
+"""Statements that name roles: which failures a missing role explains, and what is done about them.
+
+pg_restore sends all grants of an object at once: one missing role loses those of every other. They are run again
+here, one by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.sources.postgres.archive import TocEntry
+from backup_platform.sources.postgres.dump_tool import Archive, ToolError, split_statements
+from backup_platform.sources.postgres.settings import identifier
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
+_NAMES_ROLES = re.compile(
+    r"(?:ALTER .* OWNER TO |GRANT |REVOKE |ALTER DEFAULT PRIVILEGES |CREATE POLICY |SET SESSION AUTHORIZATION )",
+    re.DOTALL,
+)
+_GRANTS = re.compile(r"(?:GRANT|REVOKE|ALTER DEFAULT PRIVILEGES|SET SESSION AUTHORIZATION) ")
+_POLICY = re.compile(r"CREATE POLICY (.*? ON .*?) (?:AS|FOR|TO|USING|WITH) ", re.DOTALL)
+_OF_DATABASE = re.compile(
+    r"^(ALTER DATABASE |COMMENT ON DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE |SECURITY LABEL .*? ON DATABASE )",
+    re.DOTALL,
+)
+_DATABASE_KINDS = ("DATABASE PROPERTIES", "ACL", "COMMENT", "SECURITY LABEL")
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """`missing` are roles that the dump names and the server lacks."""
+
+    archive: Archive
+    missing: Sequence[str]
+
+    def explains(self, error: ToolError) -> bool:
+        """Did the statement fail because of a missing role, and of nothing else?"""
+        named = any(self._quoted(role) in error.message for role in self.missing)
+        return named and bool(_NAMES_ROLES.match(error.command))
+
+    def _quoted(self, role: str) -> str:
+        return f'"{role}"'
+
+    def repair(
+        self, connection: Connection[TupleRow], errors: Sequence[ToolError], entries: Iterable[TocEntry]
+    ) -> Iterator[str]:
+        """Give the grants of `entries` that can be given, if some failed; what is left out, in sentences."""
+        if any(_GRANTS.match(error.command) for error in errors):
+            grants = [entry.id for entry in entries if entry.kind in ("ACL", "DEFAULT ACL")]
+            for statement in split_statements(self.archive.statements(grants)):
+                if _GRANTS.match(statement) or statement.startswith("RESET SESSION"):
+                    self._try(connection, statement)
+        for error in errors:
+            if policy := _POLICY.match(error.command):
+                yield f"Not restored, because a role is missing: policy {policy[1]}."
+
+    def of_database(
+        self, connection: Connection[TupleRow], toc: Iterable[TocEntry], captured: str, name: str
+    ) -> Iterator[str]:
+        """Give the database what the captured one had: settings, grants, comment."""
+        entries = [
+            entry for entry in toc if entry.kind in _DATABASE_KINDS and _is_of_database(entry, captured)
+        ]
+        if not entries:
+            return
+        script = self.archive.statements([entry.id for entry in entries], "--create")
+        for statement in split_statements(script):
+            renamed = _renamed(statement, captured, name)
+            if renamed and not self._try(connection, renamed):
+                yield f"Left out, because a role is missing: {statement.split(' ', 1)[0]} on the database."
+
+    def _try(self, connection: Connection[TupleRow], statement: str) -> bool:
+        """False when it names a role that is missing."""
+        import psycopg
+
+        try:
+            connection.execute(statement.encode())
+        except psycopg.errors.UndefinedObject as error:
+            if any(self._quoted(role) in str(error) for role in self.missing):
+                return False
+            raise
+        return True
+
+
+def _is_of_database(entry: TocEntry, captured: str) -> bool:
+    return entry.kind == "DATABASE PROPERTIES" or (not entry.schema and entry.tag.startswith("DATABASE "))
+
+
+def _renamed(statement: str, captured: str, name: str) -> str | None:
+    """The statement about another database; None for what is not about the database."""
+    match = _OF_DATABASE.match(statement)
+    if not match:
+        return None
+    rest = statement[match.end() :]
+    for written in (identifier(captured), captured):
+        if rest.startswith(written + " "):
+            return match[1] + identifier(name) + rest[len(written) :]
+    return None

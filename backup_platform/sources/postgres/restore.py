@@ -1,0 +1,260 @@
+"""Restore of a recovery point into a server: pg_restore for definitions, COPY over several connections for rows.
+
+The database carries a comment that says that a restore is not finished, from before the first change to after the
+last one, so that what a killed restore leaves behind is told from a database by everybody who looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.ports import Clock, PointReader, Progress
+from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.errors import BackupError, TargetError
+from backup_platform.sources.postgres.analyze import analyze
+from backup_platform.sources.postgres.archive import TocEntry
+from backup_platform.sources.postgres.creation import create_statement
+from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.dump_tool import ToolError, refuse
+from backup_platform.sources.postgres.grants import Grants
+from backup_platform.sources.postgres.load import Load, Loader
+from backup_platform.sources.postgres.restore_large_objects import restore_large_objects
+from backup_platform.sources.postgres.restore_plan import Preparation, plan_of, prepare
+from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.standing_rules import kept, missing_roles, missing_tablespaces, too_new
+from backup_platform.sources.postgres.target import marker, split_marker
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
+_NAMED = 3
+_MEMBERS = b"""
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+"""
+
+
+def plan_restore(
+    point: RecoveryPoint, reader: PointReader, target: DatabaseTarget, *, bin_dir: str | None = None
+) -> DatabaseRestorePlan:
+    """What a restore will do; writes nothing. `bin_dir` is where pg_restore is, found when None.
+
+    Raises UsageError, TargetError, NotFoundError for a table or schema that is not in the point, DamageError.
+    """
+    with prepare(point, reader, target, bin_dir) as prepared:
+        return plan_of(prepared)
+
+
+def run_restore(
+    plan: DatabaseRestorePlan,
+    reader: PointReader,
+    progress: Progress,
+    clock: Clock,
+    *,
+    bin_dir: str | None = None,
+) -> DatabaseRestoreSummary:
+    """Carry out a plan, after looking again at the target: conflicts raise TargetError before anything is written.
+
+    A later error says what was loaded and how to go on.
+    """
+    started = clock.monotonic()
+    with prepare(plan.point, reader, plan.target, bin_dir) as prepared:
+        now = plan_of(prepared)
+        if now.conflicts:
+            more = f" ({len(now.conflicts) - 1} more)" if len(now.conflicts) > 1 else ""
+            raise TargetError(f"Nothing was written. {now.conflicts[0]}{more}")
+        progress.expect(files=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
+        restoration = _Restoration(prepared, progress)
+        restoration.run()
+    return DatabaseRestoreSummary(
+        tables=len(now.tables),
+        rows=now.rows,
+        bytes=now.bytes,
+        duration_s=clock.monotonic() - started,
+        warnings=(*now.warnings, *restoration.warnings),
+    )
+
+
+@dataclass
+class _Restoration:
+    prepared: Preparation
+    progress: Progress
+    warnings: list[str] = field(default_factory=list)
+    comment: str | None = None
+    loader: Loader | None = None
+
+    def run(self) -> None:
+        prepared, scope = self.prepared, self.prepared.scope
+        with self._telling_how_to_go_on():
+            if prepared.target.create:
+                self._create()
+            self._mark()
+            if not prepared.target.data_only:
+                self._section("pre-data", 1)
+            if scope.data:
+                self._load()
+            if not prepared.target.data_only:
+                self._section("post-data", prepared.target.jobs)
+            if scope.data:
+                self._refresh()
+                self.progress.note("gathering statistics")
+                analyze(prepared.database, (*scope.through, *scope.refresh), prepared.target.jobs)
+            self._finish()
+
+    @contextmanager
+    def _telling_how_to_go_on(self) -> Iterator[None]:
+        try:
+            yield
+        except BackupError as error:
+            error.hint = " ".join(filter(None, (error.hint, self._standing())))
+            raise
+
+    def _standing(self) -> str:
+        """What is there now, and what to do about it."""
+        name, done = self.prepared.database.name, len(self.loader.rows) if self.loader else 0
+        if self.prepared.target.data_only or self.prepared.target.occupied:
+            return (
+                f"{self._tables_done(done)} What was restored into {name!r} stays there: remove it, "
+                "then run this again."
+            )
+        return f"{self._tables_done(done)} Drop the database {name!r}, then run this again: it starts anew."
+
+    def _tables_done(self, done: int) -> str:
+        rows = self.loader.rows if self.loader else {}
+        total = len(self.prepared.tables)
+        named = f" ({', '.join(sorted(rows))})" if 0 < done <= _NAMED else ""
+        return f"{done} of {total} tables were loaded{named}."
+
+    def _create(self) -> None:
+        prepared, document = self.prepared, self.prepared.contents.database
+        owner = document.owner if document.owner in prepared.standing.roles else None
+        self.progress.note(f"creating the database {prepared.database.name}")
+        statement = create_statement(prepared.database.name, document.locale, owner, prepared.standing.major)
+        with prepared.database.maintenance() as connection:
+            connection.execute(statement.encode())
+
+    def _mark(self) -> None:
+        """Of a database that is not the role's own, the comment cannot be changed: the plan says so."""
+        found, point = self.prepared.standing.found, self.prepared.point
+        self.comment = found.comment if found else None
+        if found is None or found.owned:
+            what = f"{point.source}, window {point.window.key}, point {point.id[:12]}"
+            self._set_comment(marker(what, self.comment))
+
+    def _set_comment(self, text: str | None) -> None:
+        database = self.prepared.database
+        with database.connection() as connection:
+            database.comment(connection, text)
+
+    def _section(self, section: str, jobs: int) -> None:
+        prepared = self.prepared
+        self.progress.note(f"restoring definitions: {section}")
+        options = ["--no-tablespaces"] if missing_tablespaces(prepared) else []
+        if too_new(prepared):
+            jobs = 1  # every process would report an error, and their reports may run into each other
+        errors = prepared.archive.restore(
+            prepared.database.url,
+            prepared.database.name,
+            section,
+            entries=self._entries(),
+            jobs=jobs,
+            options=options,
+        )
+        refuse(self._unexpected(errors), f"Restoring definitions ({section})")
+
+    def _entries(self) -> list[int] | None:
+        """For pg_restore's list; None for everything."""
+        whole = self.prepared.scope.entries is None and not kept(self.prepared)
+        return None if whole else [entry.id for entry in self._chosen()]
+
+    def _chosen(self) -> list[TocEntry]:
+        scope, there = self.prepared.scope, {entry.id for entry in kept(self.prepared)}
+        entries = self.prepared.toc if scope.entries is None else scope.entries
+        return [entry for entry in entries if entry.id not in there]
+
+    def _unexpected(self, errors: Sequence[ToolError]) -> list[ToolError]:
+        """What only lacks a role is told as a warning; grants to roles that exist are given after all."""
+        grants = Grants(self.prepared.archive, missing_roles(self.prepared))
+        expected = [error for error in errors if grants.explains(error)]
+        with self.prepared.database.connection() as connection:
+            self.warnings += grants.repair(connection, expected, self._chosen())
+        return [error for error in errors if error not in expected]
+
+    def _load(self) -> None:
+        self.progress.note("loading tables")
+        database, target = self.prepared.database, self.prepared.target
+        self.loader = Loader(self.prepared.contents, self._connect_for_loading, database.label, self.progress)
+        self.loader.run(self._loads(), target.jobs)
+        if self.prepared.scope.large_objects:
+            with database.connection() as connection:
+                for _ in restore_large_objects(
+                    connection, self.prepared.contents, self.prepared.standing.roles
+                ):
+                    pass
+        with database.connection() as connection, connection.transaction():
+            self._set_sequences(connection)
+
+    def _connect_for_loading(self) -> Connection[TupleRow]:
+        connection = self.prepared.database.connect()
+        self._without_triggers(connection)
+        return connection
+
+    def _without_triggers(self, connection: Connection[TupleRow]) -> None:
+        if self.prepared.standing.superuser:
+            connection.execute("SET session_replication_role = replica")
+
+    def _loads(self) -> list[Load]:
+        scope, size = self.prepared.scope, self.prepared.contents.stored_bytes
+        ours = self._made_here()
+        return [
+            Load(table, into, size(table), empty=into in ours and into == Name(table.schema, table.name))
+            for table, into in zip(scope.tables, scope.through, strict=True)
+        ]
+
+    def _made_here(self) -> set[Name]:
+        """Tables that may be truncated before they are loaded, where that spares something: made by this restore, and
+        not filled by an extension."""
+        if self.prepared.target.data_only or not self.prepared.standing.wal_minimal:
+            return set()
+        with self.prepared.database.connection() as connection:
+            members = {Name(*row) for row in connection.execute(_MEMBERS).fetchall()}
+        return set(self.prepared.scope.through) - members
+
+    def _set_sequences(self, connection: Connection[TupleRow]) -> None:
+        values = [
+            (identifier(v.sequence.schema, v.sequence.name), v.last_value, v.is_called)
+            for v in self.prepared.scope.sequences
+        ]
+        with connection.cursor() as cursor:
+            cursor.executemany("SELECT pg_catalog.setval(%s::regclass, %s, %s)", values)
+
+    def _refresh(self) -> None:
+        with self.prepared.database.connection() as connection:
+            self._without_triggers(connection)
+            for name in self.prepared.scope.refresh:
+                self.progress.note(f"refreshing {name.label}")
+                statement = f"REFRESH MATERIALIZED VIEW {identifier(name.schema, name.name)}"
+                connection.execute(statement.encode())
+
+    def _finish(self) -> None:
+        prepared = self.prepared
+        with prepared.database.connection() as connection:
+            if prepared.target.create:
+                grants = Grants(prepared.archive, missing_roles(prepared))
+                document = prepared.contents.database
+                self.warnings += grants.of_database(
+                    connection, prepared.toc, document.name, prepared.database.name
+                )
+            self._unmark(connection)
+
+    def _unmark(self, connection: Connection[TupleRow]) -> None:
+        """A comment that the restore itself set, from the recovery point, stays."""
+        query = "SELECT pg_catalog.shobj_description(oid, 'pg_database') FROM pg_catalog.pg_database WHERE datname = %s"
+        row = connection.execute(query, (self.prepared.database.name,)).fetchone()
+        if row and split_marker(row[0])[0]:
+            self.prepared.database.comment(connection, self.comment)

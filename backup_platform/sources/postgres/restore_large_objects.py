@@ -1,0 +1,81 @@
+"""Large objects into a server: their data, owners, grants and comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from backup_platform.errors import DamageError
+from backup_platform.sources.postgres.contents import PointContents
+from backup_platform.sources.postgres.document import LargeObject
+from backup_platform.sources.postgres.settings import identifier, literal
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
+_COLUMNS = ["oid", "offset", "data"]
+_SLICES = 64
+
+
+def restore_large_objects(
+    connection: Connection[TupleRow], contents: PointContents, roles: frozenset[str]
+) -> Iterator[int]:
+    """Make and fill them all; yields bytes as they are written. Owners and grantees that are not among `roles` are
+    left out. Raises DamageError; lets psycopg's errors pass."""
+    objects = contents.database.large_objects
+    with connection.transaction():
+        _create(connection, objects)
+        for path in contents.large_object_parts():
+            yield from _fill(connection, contents, path)
+        for item in objects:
+            for statement in _statements(item, roles):
+                connection.execute(statement.encode())
+
+
+def _create(connection: Connection[TupleRow], objects: tuple[LargeObject, ...]) -> None:
+    numbers = [item.oid for item in objects]
+    for first in range(0, len(numbers), 10_000):
+        some = numbers[first : first + 10_000]
+        connection.execute(
+            "SELECT pg_catalog.count(pg_catalog.lo_create(oid)) FROM unnest(%s::oid[]) oid", (some,)
+        )
+
+
+def _fill(connection: Connection[TupleRow], contents: PointContents, path: str) -> Iterator[int]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with contents.open(path) as file:
+        try:
+            parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+            if parquet.schema_arrow.names != _COLUMNS:
+                raise DamageError(f"The stream {path!r} holds no large objects.")
+            for batch in parquet.iter_batches(_SLICES, use_threads=False):
+                yield _write(connection, list(zip(*(column.to_pylist() for column in batch), strict=True)))
+        except pa.ArrowInvalid as error:
+            raise DamageError(f"The stream {path!r} cannot be read: {error}.") from error
+
+
+def _write(connection: Connection[TupleRow], slices: list[tuple[int, int, bytes]]) -> int:
+    with connection.cursor() as cursor:
+        cursor.executemany("SELECT pg_catalog.lo_put(%s::oid, %s, %b)", slices)
+    return sum(len(data) for _, _, data in slices)
+
+
+def _statements(item: LargeObject, roles: frozenset[str]) -> Iterator[str]:
+    """As pg_dump writes them: the owner first, then grants in place of the default ones."""
+    name = f"LARGE OBJECT {item.oid}"
+    if item.comment is not None:
+        yield f"COMMENT ON {name} IS {literal(item.comment)}"
+    if item.owner in roles:
+        yield f"ALTER {name} OWNER TO {identifier(item.owner)}"
+    if item.acl is None:
+        return
+    yield f"REVOKE ALL ON {name} FROM PUBLIC"
+    if item.owner in roles:
+        yield f"REVOKE ALL ON {name} FROM {identifier(item.owner)}"
+    for grantee, privileges, grantable in item.acl:
+        if not grantee or grantee in roles:
+            option = " WITH GRANT OPTION" if grantable else ""
+            yield f"GRANT {privileges} ON {name} TO {identifier(grantee) if grantee else 'PUBLIC'}{option}"

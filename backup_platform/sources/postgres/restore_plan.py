@@ -1,0 +1,134 @@
+"""What a restore into a server would do: reads the recovery point and the target, and writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.ports import PointReader
+from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseTarget
+from backup_platform.domain.tables import Table
+from backup_platform.errors import SourceError, TargetError, UsageError
+from backup_platform.sources.postgres.archive import TocEntry, parse_toc
+from backup_platform.sources.postgres.contents import PointContents, read_contents
+from backup_platform.sources.postgres.dump_tool import Archive, private_directory
+from backup_platform.sources.postgres.scope import Scope, scope_of
+from backup_platform.sources.postgres.standing_rules import conflicts, warnings
+from backup_platform.sources.postgres.target import Standing, TargetDatabase
+from backup_platform.sources.postgres.tools import find_tools
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """All that a restore needs to know before it writes. `archive` is gone when `prepare`'s block ends."""
+
+    point: RecoveryPoint
+    target: DatabaseTarget
+    database: TargetDatabase
+    standing: Standing
+    contents: PointContents
+    archive: Archive
+    toc: tuple[TocEntry, ...]
+    scope: Scope
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        return self.scope.tables
+
+
+@contextmanager
+def prepare(
+    point: RecoveryPoint, reader: PointReader, target: DatabaseTarget, bin_dir: str | None
+) -> Iterator[Preparation]:
+    """Raises UsageError, NotFoundError for a table or schema that is not in the point, TargetError, DamageError."""
+    _check(target)
+    contents = read_contents(reader)
+    document = contents.database
+    database = TargetDatabase.of(target.url, document.name if target.create else None)
+    standing = database.standing()
+    with private_directory() as directory:
+        archive = _archive(contents, os.path.join(directory, "schema.dump"), standing.major, bin_dir)
+        schemas = {table.schema for table in contents.catalogue.tables} | {"public"}
+        toc = tuple(_toc(archive, schemas, {*document.roles, document.owner}))
+        scope = scope_of(contents, toc, target)
+        yield Preparation(point, target, database, standing, contents, archive, toc, scope)
+
+
+def plan_of(prepared: Preparation) -> DatabaseRestorePlan:
+    """What people are shown of it."""
+    tables, contents = prepared.tables, prepared.contents
+    return DatabaseRestorePlan(
+        point=prepared.point,
+        target=prepared.target,
+        server=f"PostgreSQL {prepared.standing.major} {prepared.standing.server}",
+        database=prepared.database.name,
+        tables=tuple(table.label for table in tables),
+        rows=sum(table.rows for table in tables) if prepared.scope.data else 0,
+        bytes=sum(map(contents.stored_bytes, tables)) if prepared.scope.data else 0,
+        steps=tuple(_steps(prepared)),
+        warnings=tuple(warnings(prepared)),
+        conflicts=tuple(conflicts(prepared)),
+    )
+
+
+def _check(target: DatabaseTarget) -> None:
+    if target.data_only and target.schema_only:
+        raise UsageError("--data-only and --schema-only together leave nothing to restore.")
+    if target.data_only and target.create:
+        raise UsageError("--data-only needs tables that exist: it cannot go with --create.")
+    if target.schemas and target.tables:
+        raise UsageError(
+            "Give schemas or tables, not both.", hint="A table's name may have its schema: app.orders."
+        )
+    if target.jobs < 1:
+        raise UsageError(f"A restore needs at least one connection, not {target.jobs}.")
+
+
+def _archive(contents: PointContents, path: str, major: int, bin_dir: str | None) -> Archive:
+    contents.save_schema(path)
+    minimum = contents.database.dump_version // 10_000
+    try:
+        return Archive(
+            find_tools(minimum, prefer=major, bin_dir=bin_dir, needs=("pg_dump", "pg_restore")), path
+        )
+    except SourceError as error:
+        raise TargetError(error.message, hint=error.hint) from error
+
+
+def _toc(archive: Archive, schemas: set[str], roles: set[str]) -> list[TocEntry]:
+    """Parsed twice: the first pass finds the schemas without tables, whose names may have spaces in them."""
+    listing = archive.listing()
+    named = {entry.tag for entry in parse_toc(listing, schemas, roles) if entry.kind == "SCHEMA"}
+    return parse_toc(listing, schemas | named, roles)
+
+
+def _steps(prepared: Preparation) -> Iterator[str]:
+    target, scope, document = prepared.target, prepared.scope, prepared.contents.database
+    database = f"database {prepared.database.name!r}"
+    if target.create:
+        yield f"create the {database} ({document.locale.encoding}, {document.locale.collate})"
+    if not target.data_only:
+        yield f"create {_counted(scope)} by pg_restore {prepared.archive.tools.major}"
+    if scope.data:
+        rows = sum(table.rows for table in scope.tables)
+        yield f"load {len(scope.tables):,} tables with {rows:,} rows over {target.jobs} connections"
+    if scope.large_objects:
+        yield f"restore {len(document.large_objects):,} large objects"
+    if scope.sequences:
+        yield f"set {len(scope.sequences):,} sequences"
+    if not target.data_only:
+        yield "create indexes, constraints, triggers and what else comes after the data"
+    if scope.refresh:
+        yield f"refresh {len(scope.refresh):,} materialised views"
+    if scope.data:
+        yield "gather statistics (ANALYZE)"
+
+
+def _counted(scope: Scope) -> str:
+    if scope.entries is None:
+        return "the schema"
+    tables = sum(entry.kind == "TABLE" for entry in scope.entries)
+    return f"the definitions of {tables:,} tables and what they need"

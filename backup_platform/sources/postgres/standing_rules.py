@@ -1,0 +1,218 @@
+"""What stands against a restore, and what people should know of it before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from backup_platform.sources.postgres.archive import TocEntry, listed
+from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.target import Database, DatabaseObject
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg.rows import TupleRow
+
+    from backup_platform.sources.postgres.restore_plan import Preparation
+
+_SHOWN = 5
+_TRANSACTION_TIMEOUT_SINCE = 17
+_RELATIONS = ("TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "SEQUENCE")
+_KEPT = {
+    "SCHEMA": "schema",
+    "TYPE": "type",
+    "DOMAIN": "type",
+    "FUNCTION": "function",
+    "PROCEDURE": "function",
+    "AGGREGATE": "function",
+}
+
+
+def conflicts(prepared: Preparation) -> Iterator[str]:
+    """Sentences; each stops the restore before anything is written."""
+    yield from _version(prepared)
+    found, target = prepared.standing.found, prepared.target
+    if target.create:
+        yield from _creation(prepared)
+    elif found is None:
+        yield f"The database {prepared.database.name!r} does not exist: create it first, or give --create."
+    else:
+        yield from _occupation(prepared, found)
+    if not target.data_only:
+        yield from _extensions(prepared)
+
+
+def _version(prepared: Preparation) -> Iterator[str]:
+    captured, major = prepared.contents.database.server_version // 10_000, prepared.standing.major
+    if major < captured:
+        yield (
+            f"The recovery point is of PostgreSQL {captured} and the server is older, {major}: "
+            "restore into the same or a newer version."
+        )
+
+
+def _creation(prepared: Preparation) -> Iterator[str]:
+    found, name = prepared.standing.found, prepared.database.name
+    if found is not None and found.unfinished:
+        yield f"{_unfinished(name, found)} Drop it (DROP DATABASE) and run this again, or take another name."
+    elif found is not None:
+        yield f"The database {name!r} exists already: take another name, or leave --create away."
+    if not prepared.standing.creates:
+        yield f"The role {prepared.standing.user!r} may not create databases."
+
+
+def _unfinished(name: str, found: Database) -> str:
+    return f"The database {name!r} holds a restore that was not finished: {found.unfinished}."
+
+
+def _occupation(prepared: Preparation, found: Database) -> Iterator[str]:
+    target, name = prepared.target, prepared.database.name
+    if target.data_only:
+        yield from _existing_tables(prepared)
+        return
+    if found.unfinished and not target.occupied:
+        yield f"{_unfinished(name, found)} Drop it and run this again, or take another database."
+    elif found.objects and not target.occupied:
+        yield f"The database {name!r} is not empty: it holds {_some(found.objects)}. --occupied allows that."
+    if target.occupied:
+        yield from _in_the_way(prepared, found)
+
+
+def _some(objects: tuple[DatabaseObject, ...]) -> str:
+    more = f" and {len(objects) - _SHOWN:,} more" if len(objects) > _SHOWN else ""
+    return ", ".join(item.label for item in objects[:_SHOWN]) + more
+
+
+def _in_the_way(prepared: Preparation, found: Database) -> Iterator[str]:
+    there = {(item.schema, listed(item.name)) for item in found.objects if item.kind == "relation"}
+    entries = prepared.toc if prepared.scope.entries is None else prepared.scope.entries
+    for entry in entries:
+        if entry.kind in _RELATIONS and (entry.schema, entry.tag) in there:
+            yield f"The {entry.label} exists already in {prepared.database.name!r}, and nothing is ever replaced."
+    if prepared.scope.large_objects and any(item.kind == "large object" for item in found.objects):
+        yield f"The database {prepared.database.name!r} has large objects, whose numbers may be those to be restored."
+
+
+def kept(prepared: Preparation) -> tuple[TocEntry, ...]:
+    """Schemas, types and functions that an occupied target has already: they stay as they are there."""
+    found = prepared.standing.found
+    if found is None or prepared.target.data_only:
+        return ()
+    there = {(item.kind, item.schema, listed(item.name)) for item in found.objects}
+    entries = prepared.toc if prepared.scope.entries is None else prepared.scope.entries
+    return tuple(e for e in entries if e.kind in _KEPT and _key(e) in there)
+
+
+def _key(entry: TocEntry) -> tuple[str, str, str]:
+    if entry.kind == "SCHEMA":
+        return "schema", entry.tag, ""
+    return _KEPT[entry.kind], entry.schema, entry.tag
+
+
+def _existing_tables(prepared: Preparation) -> Iterator[str]:
+    """For --data-only: every table must be there, with the stored columns, and empty."""
+    tables = list(zip(prepared.scope.tables, prepared.scope.through, strict=True))
+    if not tables:
+        return
+    with prepared.database.connection() as connection:
+        for table, into in tables:
+            query = """SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s, %s))
+                        AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
+            rows = connection.execute(query, (into.schema, into.name)).fetchall()
+            columns = {row[0] for row in rows}
+            missing = [column.name for column in table.columns if column.name not in columns]
+            if missing:
+                yield f"The table {into.label} is missing, or has no column {missing[0]!r} to load."
+            elif not prepared.target.occupied and _has_rows(connection, into):
+                yield f"The table {into.label} is not empty. --occupied allows rows to be added."
+
+
+def _has_rows(connection: Connection[TupleRow], name: Name) -> bool:
+    query = f"SELECT EXISTS (SELECT FROM {identifier(name.schema, name.name)})"  # noqa: S608
+    row = connection.execute(query.encode()).fetchone()
+    return bool(row and row[0])
+
+
+def _extensions(prepared: Preparation) -> Iterator[str]:
+    wanted = _wanted_extensions(prepared)
+    for name, version in prepared.contents.database.extensions:
+        if name in wanted and name not in prepared.standing.extensions:
+            yield f"The server lacks the extension {name!r} (captured: version {version}): install it there first."
+
+
+def _wanted_extensions(prepared: Preparation) -> set[str]:
+    entries = prepared.toc if prepared.scope.entries is None else prepared.scope.entries
+    return {entry.tag for entry in entries if entry.kind == "EXTENSION"}
+
+
+def missing_roles(prepared: Preparation) -> tuple[str, ...]:
+    return tuple(sorted(set(prepared.contents.database.roles) - prepared.standing.roles))
+
+
+def missing_tablespaces(prepared: Preparation) -> tuple[str, ...]:
+    return tuple(sorted(set(prepared.contents.database.tablespaces) - prepared.standing.tablespaces))
+
+
+def too_new(prepared: Preparation) -> bool:
+    """Does pg_restore set what the server does not know, and say so in every session?"""
+    return prepared.archive.tools.major >= _TRANSACTION_TIMEOUT_SINCE > prepared.standing.major
+
+
+def warnings(prepared: Preparation) -> Iterator[str]:
+    """Sentences about what will be otherwise than it was captured."""
+    if not prepared.target.data_only:
+        yield from _cluster(prepared)
+        yield from _definitions(prepared)
+        if too_new(prepared) and prepared.target.jobs > 1:
+            major = prepared.standing.major
+            yield (
+                f"There is no pg_restore of PostgreSQL {major}: a newer one makes indexes one after the other. "
+                f"Install postgresql-client-{major} to have them made in parallel."
+            )
+    elif not prepared.standing.superuser:
+        yield "Triggers and foreign keys fire while data is loaded: only a superuser may load without them."
+    yield from _encoding(prepared)
+    found = prepared.standing.found
+    if found is not None and not found.owned:
+        yield "The role does not own the database, so an unfinished restore will not be marked as one."
+    if found is not None and found.unfinished and prepared.target.occupied:
+        yield _unfinished(prepared.database.name, found)
+    if prepared.scope.entries is None:
+        for item in prepared.contents.database.left_out:
+            yield f"Not in the recovery point: {item.kind} {item.name} ({item.reason})."
+
+
+def _cluster(prepared: Preparation) -> Iterator[str]:
+    roles, spaces = missing_roles(prepared), missing_tablespaces(prepared)
+    if roles:
+        advice = ""
+        if prepared.contents.has_globals:
+            advice = (
+                " To have them, first run globals.sql of the recovery point on the server "
+                f"(backup-platform restore {prepared.point.id[:12]} globals.sql --to DIR)."
+            )
+        yield (
+            f"The server lacks the roles {', '.join(map(repr, roles))}: what they own will belong to "
+            f"{prepared.standing.user!r}, and their grants and policies are left out.{advice}"
+        )
+    if spaces:
+        yield f"The server lacks the tablespaces {', '.join(map(repr, spaces))}: everything goes to the default one."
+
+
+def _definitions(prepared: Preparation) -> Iterator[str]:
+    for label in prepared.scope.left_out:
+        yield f"Left out, because it needs what is not restored: {label}."
+    for label in prepared.scope.empty_parents:
+        yield f"The table {label} is restored without its rows, because a table inherits from it."
+    for entry in kept(prepared):
+        yield f"The {entry.label} is in the target already, and stays as it is there."
+    if prepared.scope.entries is None:
+        for name in prepared.contents.database.subscriptions:
+            yield f"The subscription {name!r} is restored disabled."
+
+
+def _encoding(prepared: Preparation) -> Iterator[str]:
+    found, locale = prepared.standing.found, prepared.contents.database.locale
+    if found is not None and found.encoding != locale.encoding:
+        yield f"The database has the encoding {found.encoding}, the captured one {locale.encoding}."

@@ -1,0 +1,52 @@
+"""What goes wrong on the server that is restored into: always a `TargetError`, never the source's fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from backup_platform.errors import SourceError, SourceMissingError, TargetError
+from backup_platform.sources.postgres.failures import as_source_error, sqlstate
+
+# Classes of SQLSTATE about the connection and the server itself; "" is a connection that was refused or lost.
+_OF_SERVER = ("", "08", "28", "3D", "53", "57")
+_LOGIN = "Check user and password in the url, and pg_hba.conf."
+
+
+@contextmanager
+def target_errors(server: str) -> Iterator[None]:
+    """Raise what psycopg or the connection reports inside the block as a `TargetError` about `server`."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _as_target_error(error, server) from error
+    except SourceError as error:
+        raise _of_connection(error) from error
+
+
+def _as_target_error(error: Exception, server: str) -> TargetError:
+    code = sqlstate(error)
+    if code[:2] in _OF_SERVER:
+        return _of_connection(as_source_error(error, server))
+    diagnosis = getattr(error, "diag", None)
+    said = getattr(diagnosis, "message_primary", None) or (str(error).strip().splitlines() or ["an error"])[0]
+    hint = (
+        "The url's role must be a superuser, or own the database and what is restored."
+        if code == "42501"
+        else ""
+    )
+    return TargetError(f"{server} refused: {said}.", hint=hint)
+
+
+def _of_connection(error: SourceError) -> TargetError:
+    hint = error.hint.replace("the plan's url", "the url")
+    if isinstance(error, SourceMissingError):
+        hint = "Create the database first, or let --create do it."
+    elif "refused the login" in error.message:
+        hint = _LOGIN
+    elif "denied access" in error.message:
+        hint = "Give the url's role CONNECT on the database."
+    message = error.message.replace("The url of a PostgreSQL source", "The url of the target")
+    return TargetError(message, hint=hint, retryable=error.retryable)
