@@ -127,6 +127,13 @@ class BlobIndex:
             rows[i] = self.find(wanted[i].tobytes())
         return rows
 
+    def stored_size(self, blobs: Buffer) -> int:
+        """Compressed bytes of joined ids, of each its share of its frame; 0 for those that are not indexed."""
+        found = self.find_all(blobs)
+        records = self._rows[found[found != ABSENT]]
+        shares = records["length"] / np.maximum(records["frame_plain"], 1)
+        return round(float((records["frame_stored"] * shares).sum()))
+
     def pack_numbers(self, rows: NDArray[Any]) -> set[int]:
         return set(np.unique(self._rows["pack"][rows]).tolist())
 

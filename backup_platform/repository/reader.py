@@ -25,6 +25,8 @@ from backup_platform.repository.packs import decompress
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from backup_platform.repository.seekable import SeekableStream
+
 T = TypeVar("T")
 CACHED_FRAMES = 16
 RUN_BYTES = 2 << 20
@@ -52,6 +54,10 @@ class BlobReader:
     def lengths(self, ids: Sequence[bytes]) -> list[int]:
         """Sizes of blobs in bytes. Raises DamageError."""
         return [place.length for place in self._index.locate_all(b"".join(ids))]
+
+    def stored_size(self, ids: Buffer) -> int:
+        """Bytes in the store of joined ids, each with its share of its frame."""
+        return self._index.stored_size(ids)
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
         blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
@@ -178,10 +184,22 @@ class RecoveryPointReader:
             yield from Content(bytes(next(self._meta.blobs([identity])))).ids()
 
     def open(self, content: Content) -> BinaryIO:
+        return BufferedReader(self.stream(content))
+
+    def stream(self, content: Content) -> SeekableStream:
+        """A stream as a file without a buffer, whose `read_at` is thread-safe."""
         from backup_platform.repository.seekable import SeekableStream
 
         ids = list(self.blob_ids(content))
-        return BufferedReader(SeekableStream(ids, self._contents.lengths(ids), self._contents.blobs))
+        return SeekableStream(ids, self._contents.lengths(ids), self._contents.blobs)
+
+    def size(self, content: Content) -> int:
+        """The bytes of a stream."""
+        return sum(self._contents.lengths(list(self.blob_ids(content))))
+
+    def stored_size(self, content: Content) -> int:
+        """What the blobs of a stream take in the store, in bytes; those that others share count in full."""
+        return self._contents.stored_size(b"".join(self.blob_ids(content)))
 
     def read(self, content: Content) -> Iterator[Buffer]:
         ids = self.blob_ids(content)

@@ -15,7 +15,10 @@ AT_ONCE = 64
 
 
 class SeekableStream(io.RawIOBase):
-    """Read-only. `lengths` are the sizes of the blobs `ids`; `blobs` yields their bytes in order."""
+    """Read-only. `lengths` are the sizes of the blobs `ids`; `blobs` yields their bytes in order.
+
+    Several threads may share it through `read_at`, which has no position, if `blobs` is thread-safe.
+    """
 
     def __init__(
         self,
@@ -51,18 +54,21 @@ class SeekableStream(io.RawIOBase):
         """Fills the buffer, unless the stream ends. Raises DamageError."""
         view = memoryview(buffer).cast("B")
         filled = 0
-        for part in self._parts(len(view)):
+        for part in self._parts(self._at, len(view)):
             view[filled : filled + len(part)] = part
             filled += len(part)
         self._at += filled
         return filled
 
-    def _parts(self, length: int) -> Iterator[memoryview]:
-        """The bytes from here on, `length` of them or up to the end, blob by blob."""
-        end = min(self._at + length, self.size)
-        first = bisect_right(self._starts, self._at) - 1
+    def read_at(self, offset: int, length: int) -> bytes:
+        """`length` bytes from `offset`, fewer where the stream ends. Raises DamageError."""
+        return b"".join(self._parts(offset, length))
+
+    def _parts(self, at: int, length: int) -> Iterator[memoryview]:
+        """`length` bytes, or up to the end, blob by blob."""
+        end = min(at + length, self.size)
+        first = bisect_right(self._starts, at) - 1
         last = bisect_right(self._starts, end - 1)
-        at = self._at
         for position in range(first, last if end > at else first, AT_ONCE):
             some = self._ids[position : min(position + AT_ONCE, last)]
             for number, blob in enumerate(self._blobs(some), position):

@@ -141,3 +141,12 @@ def test_a_table_of_another_kind_is_damage() -> None:
     pq.write_table(pa.table({"other": pa.nulls(3)}), sink)
     with pytest.raises(DamageError):
         list(decode_index(sink.getvalue()))
+
+
+def test_the_stored_size_of_blobs_is_their_share_of_their_frames() -> None:
+    index, shape = BlobIndex(), [[(b"\1" * 32, 100), (b"\2" * 32, 300)], [(b"\3" * 32, 82)]]
+    index.add([pack_of(1, shape)])
+    # Frames of 400 and 82 bytes are stored in 209 and 50 (pack_of).
+    assert index.stored_size(b"\1" * 32) == round(209 / 4)
+    assert index.stored_size(b"\1" * 32 + b"\2" * 32 + b"\3" * 32) == 209 + 50
+    assert index.stored_size(b"\4" * 32) == index.stored_size(b"") == 0

@@ -41,6 +41,14 @@ def test_reads_and_seeks_equal_those_of_a_file(parts: list[bytes], walk: list[St
         assert stream.tell() == file.tell()
 
 
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=200), st.integers(0, 300), st.integers(0, 300))
+def test_reading_at_an_offset_moves_nothing(parts: list[bytes], offset: int, length: int) -> None:
+    stream, whole = Blobs(parts).stream(), b"".join(parts)
+    stream.seek(3)
+    assert stream.read_at(offset, length) == whole[offset : offset + length]
+    assert stream.tell() == 3
+
+
 def test_only_the_blobs_that_are_asked_for_are_read() -> None:
     blobs = Blobs([bytes([n]) * 10 for n in range(100)])
     stream = blobs.stream()
