@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from backup_platform.actions.diff import Difference
     from backup_platform.actions.doctor import DoctorFinding
     from backup_platform.actions.drill import DrillResult
+    from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
+    from backup_platform.actions.tables import PointTables
     from backup_platform.actions.verify import VerifyResult
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.health import DrillPolicy, MissedWindows
@@ -257,6 +260,21 @@ class App:
 
         before, after = (self.repository.reader(self.point(spec)).entries() for spec in (a, b))
         return diff_entries(before, after)
+
+    # Tables
+
+    def tables(self, spec: str) -> PointTables:
+        """The tables of a recovery point. Raises NotFoundError, UsageError for a point without tables."""
+        from backup_platform.actions.tables import KINDS_WITH_TABLES, PointTables
+
+        having = [name for name, plan in self.plan.sources.items() if plan.kind in KINDS_WITH_TABLES]
+        return PointTables(self.repository.reader(self.point(spec)), elsewhere=having)
+
+    def query(self, spec: str, sql: str, *, form: Form = "native") -> AbstractContextManager[Result]:
+        """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""
+        from backup_platform.actions.query import query
+
+        return query(self.tables(spec), sql, form=form)
 
     # Operation
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from backup_platform.domain.model import Json
+from backup_platform.domain.ports import Buffer
 from backup_platform.errors import BackupError
 
 _STYLES = {"good": "32", "warn": "33", "bad": "1;31", "dim": "2", "bold": "1", "": ""}
@@ -80,6 +81,14 @@ class Output:
         for row in rows:
             self._write(separator + json.dumps(row))
             separator = ",\n    "
+
+    def raw(self, data: Buffer) -> int:
+        """Write bytes as they are, whatever the terminal's encoding; their number."""
+        self.flush()
+        try:
+            return self._stream.buffer.write(data)
+        except BrokenPipeError as error:
+            raise OutputClosedError from error
 
     def flush(self) -> None:
         try:

@@ -27,6 +27,8 @@ VERBS = {
     "drill": ("proving", "drill"),
     "restore": ("restore", "restore"),
     "diff": ("listing", "diff"),
+    "tables": ("tables", "tables"),
+    "query": ("query", "query"),
     "doctor": ("doctor", "doctor"),
 }
 

@@ -24,7 +24,7 @@ point = make_point()
 app = FakeApp(known=[point], recorded={point.id: [make_proof(point)]})
 context.app_factory = lambda plan: app
 """
-HEAVY = {"dagster", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "yaml"}
+HEAVY = {"dagster", "duckdb", "fsspec", "numpy", "obstore", "pandas", "pyarrow", "pydantic", "rich", "yaml"}
 
 
 def loaded_by(*arguments: str, before: str = "") -> set[str]:

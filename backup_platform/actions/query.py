@@ -1,0 +1,44 @@
+"""SQL over one recovery point, in place: only what a query needs is read, and nothing is restored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from backup_platform.errors import UsageError
+
+if TYPE_CHECKING:
+    from backup_platform.actions.querying.engine import Engine
+    from backup_platform.actions.querying.results import Form, Result
+    from backup_platform.actions.tables import PointTables
+
+NEEDED = ("duckdb", "fsspec")
+
+
+@contextmanager
+def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[Result]:
+    """The result of one query, to be read inside of the block.
+
+    Raises UsageError for what is wrong with the query, and DamageError or StoreError when reading fails.
+    """
+    with open_engine() as engine:
+        from backup_platform.actions.querying.names import sql_names
+        from backup_platform.actions.querying.results import Result
+
+        advice = tables.advice(labels=[name.plain for name in sql_names(tables.catalogue.tables)])
+        engine.offer(tables, sql)
+        yield Result(engine, engine.query(sql, advice=advice), form, advice)
+
+
+def open_engine() -> Engine:
+    """Raises UsageError where DuckDB is not installed."""
+    try:
+        from backup_platform.actions.querying.engine import Engine
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        raise UsageError(
+            f"Queries need {error.name}, which is not installed.", hint='pip install "backup-platform[query]"'
+        ) from error
+    return Engine()

@@ -1,0 +1,114 @@
+"""DuckDB, shut in: it reads the streams that it is given, in bounded memory, and reaches nothing else."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from backup_platform.actions.querying.files import PROTOCOL, TableFiles
+from backup_platform.actions.querying.names import quote, sql_names
+from backup_platform.actions.tables import PointTables
+from backup_platform.errors import UsageError
+
+if TYPE_CHECKING:
+    from backup_platform.domain.tables import Table
+
+MEMORY = "512MB"
+MAX_THREADS = 4
+ONE_QUERY = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+LOCKED = (
+    "SET autoinstall_known_extensions = false",
+    "SET autoload_known_extensions = false",
+    "SET python_enable_replacements = false",
+    "SET TimeZone = 'UTC'",
+    f"SET allowed_directories = ['{PROTOCOL}://']",
+    "SET enable_external_access = false",
+    "SET lock_configuration = true",
+)
+
+
+class Engine:
+    """One private in-memory database. A context manager: leaving it ends what runs and removes what was spilled."""
+
+    def __init__(self, *, memory: str = MEMORY) -> None:
+        self.files = TableFiles()
+        self._spill = tempfile.TemporaryDirectory(prefix="backup-platform-query-")
+        threads = min(os.cpu_count() or 1, MAX_THREADS)
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory,
+            "temp_directory": self._spill.name,
+            "threads": threads,
+        }
+        self._connection = duckdb.connect(":memory:", config=settings)
+        self._connection.register_filesystem(self.files)
+        for statement in LOCKED:
+            self._connection.execute(statement)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._connection.close()
+        self._spill.cleanup()
+
+    def offer(self, tables: PointTables, sql: str) -> None:
+        """Make the tables visible whose names the query holds; opening all of them would read each one's end."""
+        catalogue, text = tables.catalogue.tables, sql.lower()
+        for table, name in zip(catalogue, sql_names(catalogue), strict=True):
+            if name.name.lower().replace('"', '""') not in text or not table.columns:
+                continue
+            self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(name.schema)}")
+            self._run(f"CREATE VIEW {name.quoted} AS {self.rows(tables, table, table.parts)}")
+            if name.bare and name.schema.lower() != "main":
+                self._run(f"CREATE VIEW main.{quote(name.name)} AS FROM {name.quoted}")
+
+    def rows(self, tables: PointTables, table: Table, parts: Sequence[str]) -> str:
+        """A query for the rows of some parts of a table."""
+        if not parts:
+            columns = ", ".join(f"NULL::VARCHAR AS {quote(column.name)}" for column in table.columns)
+            return f"SELECT {columns} WHERE false"
+        urls = ", ".join(f"'{self.files.add(tables.stream(path))}'" for path in parts)
+        return f"SELECT * FROM read_parquet([{urls}], hive_partitioning = false)"  # noqa: S608  our own URLs
+
+    def query(self, sql: str, *, advice: str = "") -> duckdb.DuckDBPyRelation:
+        """One query as a relation that runs when it is read. Raises UsageError, or what reading raised."""
+        with self.translated(advice):
+            statements = self._connection.extract_statements(sql)
+            if len(statements) != 1 or statements[0].type not in ONE_QUERY:
+                raise UsageError(
+                    "That is not one query.",
+                    hint="Write one SELECT (or FROM, WITH, VALUES, DESCRIBE, EXPLAIN).",
+                )
+            return self._connection.sql(sql)
+
+    @contextmanager
+    def translated(self, advice: str = "") -> Iterator[None]:
+        """Errors of DuckDB as ours: those of the store are the store's, the others are the query's."""
+        try:
+            yield
+        except (duckdb.Error, pa.ArrowException, OSError) as error:  # what fails late comes through Arrow
+            if self.files.failure is not None:
+                raise self.files.failure from error
+            hint = _MORE_MEMORY if "Out of Memory Error" in str(error) else advice
+            raise UsageError(f"The query failed: {str(error).strip()}", hint=hint) from error
+
+    def _run(self, statement: str) -> None:
+        with self.translated():
+            self._connection.execute(statement)
+
+
+_MORE_MEMORY = "Select fewer columns or rows; sorts and joins of large values need the most."
+
+
+def literals(values: Iterable[str]) -> str:
+    """A list of SQL strings."""
+    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)

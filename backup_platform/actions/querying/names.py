@@ -1,0 +1,67 @@
+"""What tables are called in SQL. DuckDB's names do not tell upper from lower case, PostgreSQL's do."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backup_platform.domain.tables import Table
+
+# Schemas and databases of DuckDB itself
+RESERVED = frozenset({"information_schema", "pg_catalog", "memory", "system", "temp"})
+
+
+@dataclass(frozen=True, slots=True)
+class SqlName:
+    """`bare` is whether the name alone says which table is meant."""
+
+    schema: str
+    name: str
+    bare: bool
+
+    @property
+    def plain(self) -> str:
+        """For people: quoted where SQL needs it."""
+        return f"{_quote_if_needed(self.schema)}.{_quote_if_needed(self.name)}"
+
+    @property
+    def quoted(self) -> str:
+        return f"{quote(self.schema)}.{quote(self.name)}"
+
+    def is_of(self, table: Table) -> bool:
+        return (self.schema, self.name) == (table.schema, table.name)
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _quote_if_needed(name: str) -> str:
+    return name if re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) else quote(name)
+
+
+def unique(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """The names, a number appended to those that differ in case only from one before, or from one in lower case."""
+    seen, result = set(taken), list(names)
+    for place in sorted(range(len(names)), key=lambda i: names[i] != names[i].lower()):
+        number = 0
+        while result[place].lower() in seen:
+            number += 1
+            result[place] = f"{names[place]}_{number}"
+        seen.add(result[place].lower())
+    return result
+
+
+def sql_names(tables: Sequence[Table]) -> list[SqlName]:
+    """The SQL name of each table; its own, unless DuckDB would take it for another one's."""
+    schemas = list(dict.fromkeys(table.schema for table in tables))
+    renamed = dict(zip(schemas, unique(schemas, RESERVED), strict=True))
+    pairs: dict[Table, tuple[str, str]] = {}
+    for schema in schemas:
+        of_schema = [table for table in tables if table.schema == schema]
+        for table, name in zip(of_schema, unique([table.name for table in of_schema]), strict=True):
+            pairs[table] = renamed[schema], name
+    amounts = Counter(name.lower() for _, name in pairs.values())
+    return [SqlName(*pairs[table], bare=amounts[pairs[table][1].lower()] == 1) for table in tables]

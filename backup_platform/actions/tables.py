@@ -1,0 +1,118 @@
+"""The tables of a recovery point: its catalogue, and the Parquet streams that hold the rows."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.model import Content, RecoveryPoint
+from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
+from backup_platform.errors import DamageError, NotFoundError, UsageError
+from backup_platform.repository.reader import RecoveryPointReader
+
+if TYPE_CHECKING:
+    from backup_platform.repository.seekable import SeekableStream
+
+KINDS_WITH_TABLES = frozenset({"postgres"})
+NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTable:
+    """A table and its size: of its Parquet streams, and of what they take in the store, in bytes.
+
+    Blobs that other tables or recovery points share count in full.
+    """
+
+    table: Table
+    bytes: int
+    stored_bytes: int
+
+
+class PointTables:
+    """The tables of one recovery point. Raises UsageError for a point that was not captured as tables."""
+
+    def __init__(self, reader: RecoveryPointReader, *, elsewhere: Sequence[str] = ()) -> None:
+        """`elsewhere` names sources that have tables, for the advice to whoever named one that has none."""
+        self._reader = reader
+        self.point: RecoveryPoint = reader.point
+        self.catalogue = self._read_catalogue(elsewhere)
+
+    def _read_catalogue(self, elsewhere: Sequence[str]) -> Catalogue:
+        content = next((e.content for e in self._reader.entries() if e.stat.path == CATALOGUE_PATH), None)
+        if content is None or (catalogue := self._parse(content)) is None:
+            have = f"Sources that have tables: {', '.join(elsewhere)}." if elsewhere else ""
+            raise UsageError(
+                f"{self._name} is of kind {self.point.kind}: it holds no tables.",
+                hint=have or "PostgreSQL sources are captured as tables.",
+            )
+        return catalogue
+
+    def _parse(self, content: Content) -> Catalogue | None:
+        try:
+            return Catalogue.from_json(json.loads(b"".join(self._reader.read(content))))
+        except (ValueError, AttributeError) as error:
+            if self.point.kind not in KINDS_WITH_TABLES:
+                return None  # a file of the user's with the same name
+            raise UsageError(
+                f"The catalogue of {self._name} cannot be read: {error}.",
+                hint="Install the version of backup-platform that wrote it, or a newer one.",
+            ) from error
+
+    @property
+    def _name(self) -> str:
+        return f"{self.point.source}@{self.point.window.key}"
+
+    @cached_property
+    def _contents(self) -> dict[bytes, Content]:
+        wanted = {path.encode() for table in self.catalogue.tables for path in table.parts}
+        return {e.stat.path: e.content for e in self._reader.entries() if e.stat.path in wanted}
+
+    def find(self, name: str) -> Table:
+        """The table that `schema.name`, or a name that only one schema has, means.
+
+        Raises NotFoundError, UsageError.
+        """
+        found = list(self.catalogue.find(name))
+        if len(found) > 1:
+            labels = ", ".join(table.label for table in found)
+            raise UsageError(f"{name!r} means {len(found)} tables: {labels}.", hint="Write its schema, too.")
+        if not found:
+            raise NotFoundError(f"{self._name} has no table {name!r}.", hint=self.advice(name))
+        return found[0]
+
+    def advice(self, name: str = "", *, labels: Sequence[str] | None = None) -> str:
+        """Which tables there are, those like `name` first, each under its label unless others are given."""
+        if labels is None:
+            labels = [table.label for table in self.catalogue.tables]
+        if not labels:
+            return "It has no tables."
+        close = difflib.get_close_matches(name, labels, 3) if name else []
+        shown = [*close, *(label for label in labels if label not in close)][:NAMED]
+        more = f", and {len(labels) - NAMED:,} more" if len(labels) > NAMED else ""
+        return f"Its tables are: {', '.join(shown)}{more}."
+
+    def content(self, path: str) -> Content:
+        """Where a part is stored. Raises DamageError when the recovery point does not have it."""
+        try:
+            return self._contents[path.encode()]
+        except KeyError as error:
+            raise DamageError(f"{self._name} lacks {path}, which its catalogue names.") from error
+
+    def stream(self, path: str) -> SeekableStream:
+        """A part as a file; several threads may use its `read_at`. Raises DamageError."""
+        return self._reader.stream(self.content(path))
+
+    def sizes(self, tables: Iterable[Table] | None = None) -> Iterator[StoredTable]:
+        """Tables, all unless some are given, with their sizes."""
+        for table in self.catalogue.tables if tables is None else tables:
+            contents = [self.content(path) for path in table.parts]
+            yield StoredTable(
+                table,
+                sum(self._reader.size(content) for content in contents),
+                sum(self._reader.stored_size(content) for content in contents),
+            )

@@ -1,0 +1,135 @@
+"""`query`: SQL over a recovery point, printed or written to a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated, BinaryIO, get_args
+
+import typer
+
+from backup_platform.cli import formats
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.output import Output
+from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.rows import Format, Written, write_rows
+from backup_platform.errors import TargetError, UsageError
+
+if TYPE_CHECKING:
+    from backup_platform.actions.querying.results import Form
+    from backup_platform.domain.model import RecoveryPoint
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+
+def query(
+    ctx: typer.Context,
+    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    sql: Annotated[
+        str, typer.Argument(metavar="SQL", help="One query, in DuckDB's SQL; - reads it from standard input.")
+    ],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="F",
+            help="table, csv, json or parquet; by default that of FILE's name, else table.",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write to this file, replacing it when done."),
+    ] = None,
+    limit: Annotated[
+        str | None, typer.Option("--limit", metavar="N", help="Stop after this many rows.")
+    ] = None,
+) -> int:
+    """Ask a recovery point of a database in SQL, in place: nothing is restored, and only what is needed is read.
+
+    Tables are schema.name, or name alone where only one schema has it; `backup-platform tables` lists them. Columns
+    that are stored as text are VARCHAR. The query runs in DuckDB, which reaches no file and no network.
+
+    csv has NULL as nothing and an empty text as ""; bytes are \\x and hexadecimal digits, times are in UTC.
+    --json is the same as --format json; with --output it describes what was written.
+
+    \b
+    Examples:
+      backup-platform query shop@latest "select count(*) from orders"
+      backup-platform query shop@2026-11-21 "from orders where id = 17" --json
+      backup-platform query shop@latest "from public.orders" --output orders.parquet
+    """
+    session = session_of(ctx)
+    chosen, most = _format(session, form, output), _limit(limit)
+    text = sys.stdin.read() if sql == "-" else sql
+    if chosen == "parquet" and output is None and session.out.terminal:
+        raise UsageError("Parquet is not for a terminal.", hint="Write it to a file with --output FILE.")
+    found = session.app.point(point)
+    if output is None:
+        session.json = chosen == "json"  # of a failure, too
+        _run(session, found, text, chosen, session.out, most)
+        return 0
+    with _replaced(output) as file:
+        out = Output(io.TextIOWrapper(file, encoding="utf-8", newline=""), json=False)
+        written = _run(session, found, text, chosen, out, most)
+        out.flush()
+        size = file.seek(0, os.SEEK_END)
+    session.out.line(f"{formats.plural(written.rows, 'row')}, {formats.size(size)} written to {output}")
+    session.out.document(
+        {
+            "point": found.id,
+            "output": output,
+            "format": chosen,
+            "rows": written.rows,
+            "more": written.more,
+            "bytes": size,
+        }
+    )
+    return 0
+
+
+def _format(session: Session, form: str | None, output: str | None) -> Format:
+    if form is None:
+        ending = os.path.splitext(output or "")[1].removeprefix(".")
+        form = ending if ending in FORMATS else "json" if session.json and output is None else "table"
+    if form not in FORMATS:
+        raise UsageError(f"{form!r} is no format.", hint=f"Formats are {', '.join(FORMATS)}.")
+    if session.json and output is None and form != "json":
+        raise UsageError(f"--json and --format {form} contradict each other.", hint="Give one of them.")
+    return next(known for known in FORMATS if known == form)
+
+
+def _limit(value: str | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdecimal() or not value.isascii():
+        raise UsageError(f"--limit {value!r} is not a number of rows.", hint="Write it as in --limit 100.")
+    return int(value)
+
+
+def _run(
+    session: Session, found: RecoveryPoint, sql: str, chosen: Format, out: Output, most: int | None
+) -> Written:
+    values: Form = "json" if chosen == "json" else "native" if chosen == "parquet" else "text"
+    with session.app.query(found.id, sql, form=values) as result:
+        return write_rows(result, chosen, out, found.id, most)
+
+
+@contextmanager
+def _replaced(path: str) -> Iterator[BinaryIO]:
+    """A draft that takes the place of `path` when the block ends well."""
+    draft = f"{path}.{secrets.token_hex(4)}.draft"
+    try:
+        with open(draft, "xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except OSError as error:
+        raise TargetError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            os.unlink(draft)

@@ -1,0 +1,120 @@
+"""`tables`: the tables of a recovery point, and how their columns are stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import Output
+from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.model import Json
+
+if TYPE_CHECKING:
+    from backup_platform.actions.querying.names import SqlName
+    from backup_platform.actions.tables import StoredTable
+    from backup_platform.domain.tables import Table
+
+_TABLES = (
+    Column("TABLE"),
+    Column("ROWS", right=True),
+    Column("SIZE", right=True, drop=1),
+    Column("STORED", right=True),
+    Column("COLUMNS", right=True, drop=2),
+    Column("KEY", drop=3),
+)
+_COLUMNS = (Column("COLUMN"), Column("TYPE"), Column("STORED AS"), Column("NULL"), Column("KEY"))
+
+
+def tables(
+    ctx: typer.Context,
+    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    table: Annotated[
+        str | None,
+        typer.Argument(metavar="TABLE", help="Show the columns of this table: schema.name, or name."),
+    ] = None,
+) -> int:
+    """List the tables of a recovery point of a database, or the columns of one of them.
+
+    SIZE is that of the table's Parquet, STORED what it takes in the repository; what tables and recovery points
+    share counts in each. Names are as SQL needs them. A column that is stored as text is VARCHAR in a query, in the
+    database's own notation.
+
+    \b
+    Examples:
+      backup-platform tables shop@latest
+      backup-platform tables shop@latest public.orders
+    """
+    from backup_platform.actions.querying.names import sql_names
+
+    session = session_of(ctx)
+    found = session.app.tables(session.app.point(point).id)
+    chosen = found.catalogue.tables if table is None else (found.find(table),)
+    names = dict(zip(found.catalogue.tables, sql_names(found.catalogue.tables), strict=True))
+    stored = list(found.sizes(chosen))
+    shown: list[Json] = [_shape(each, names[each.table]) for each in stored]
+    session.out.document({"point": found.point.id, "engine": found.catalogue.engine, "tables": shown})
+    if table is None:
+        _print_tables(session.out, stored, names)
+    else:
+        _print_columns(session.out, stored[0], names[stored[0].table])
+    return 0
+
+
+def _print_tables(out: Output, stored: list[StoredTable], names: dict[Table, SqlName]) -> None:
+    if not stored:
+        out.line("No tables.")
+        return
+    print_table(out, _TABLES, [_row(each, names[each.table]) for each in stored])
+
+
+def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
+    table = stored.table
+    return [
+        Cell(one_line(name.plain)),
+        Cell(formats.count(table.rows)),
+        Cell(formats.size(stored.bytes)),
+        Cell(formats.size(stored.stored_bytes)),
+        Cell(formats.count(len(table.columns))),
+        Cell(one_line(", ".join(table.key)) or "-"),
+    ]
+
+
+def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
+    table = stored.table
+    amounts = f"{formats.plural(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
+    out.line(f"{one_line(name.plain)}: {amounts}, {formats.size(stored.stored_bytes)} stored")
+    rows = [
+        [
+            Cell(one_line(column.name)),
+            Cell(one_line(column.type)),
+            Cell(column.storage.value),
+            Cell("yes" if column.nullable else "no"),
+            Cell(str(table.key.index(column.name) + 1) if column.name in table.key else ""),
+        ]
+        for column in table.columns
+    ]
+    if rows:
+        print_table(out, _COLUMNS, rows)
+
+
+def _shape(stored: StoredTable, name: SqlName) -> dict[str, Json]:
+    table = stored.table
+    columns: list[Json] = [
+        {"name": c.name, "type": c.type, "storage": c.storage.value, "nullable": c.nullable}
+        for c in table.columns
+    ]
+    return {
+        "schema": table.schema,
+        "name": table.name,
+        "sql_name": name.plain,
+        "rows": table.rows,
+        "bytes": stored.bytes,
+        "stored_bytes": stored.stored_bytes,
+        "key": list(table.key),
+        "columns": columns,
+    }
