@@ -16,6 +16,16 @@ CATALOGUE_PATH = b"catalogue.json"
 CATALOGUE_VERSION = 1
 
 
+def label_of(schema: str, name: str) -> str:
+    """`schema.name`, for people and as a key. A name that holds a dot or a quote is quoted as in SQL, so that two
+    tables never have one label."""
+    return f"{_quoted(schema)}.{_quoted(name)}"
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if "." in name or '"' in name else name
+
+
 class Storage(StrEnum):
     """How a column's values are stored."""
 
@@ -50,8 +60,8 @@ class Table:
 
     @property
     def label(self) -> str:
-        """For people, and the key of facts: `schema.name`."""
-        return f"{self.schema}.{self.name}"
+        """For people, and the key of facts."""
+        return label_of(self.schema, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from backup_platform.domain.tables import label_of
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -38,7 +40,7 @@ class Name:
 
     @property
     def label(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return label_of(self.schema, self.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from backup_platform.domain.tables import label_of
+
 
 @dataclass(frozen=True, slots=True)
 class RelationColumn:
@@ -42,4 +44,4 @@ class Relation:
     @property
     def label(self) -> str:
         """For people, as in errors: `schema.name`."""
-        return f"{self.schema}.{self.name}"
+        return label_of(self.schema, self.name)

@@ -27,7 +27,6 @@ from backup_platform.errors import SourceBusyError, SourceError, SourceFormatErr
 from backup_platform.sources.postgres.catalog.relations import (
     Selection,
     find,
-    require_distinct,
     require_readable,
     select,
 )
@@ -47,7 +46,7 @@ _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _GONE = ("42P01", "3F000")
 
 _BLOCKERS = """
-SELECT n.nspname || '.' || c.relname, l.pid, coalesce(a.application_name, '')
+SELECT n.nspname::text || '.' || c.relname, l.pid, coalesce(a.application_name, '')
 FROM pg_locks l
 JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -147,7 +146,6 @@ def _lock_and_look(
     for _ in range(ATTEMPTS):
         selection = select(find(main), options, standby=standby)
         require_readable(selection)
-        require_distinct(selection)
         main.execute(_BEGIN)
         if _lock(main, selection, options, server):
             captured_at = clock.now()

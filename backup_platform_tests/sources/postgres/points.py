@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
-from adbc_driver_postgresql import dbapi  # type: ignore[import-untyped]
+from adbc_driver_postgresql import dbapi
 
 from backup_platform.domain.model import (
     Content,

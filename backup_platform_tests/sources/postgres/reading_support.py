@@ -41,7 +41,7 @@ def relation_of(connection: psycopg.Connection, name: str, **changes: object) ->
 @contextmanager
 def snapshot(url: str) -> Iterator[Callable[[], Connection]]:
     """What gives connections that see the database as it is now."""
-    import adbc_driver_postgresql.dbapi as dbapi  # type: ignore[import-untyped]
+    import adbc_driver_postgresql.dbapi as dbapi
 
     holder = connect(url)
     holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from backup_platform.errors import SourceError, SourceFormatError
+from backup_platform.domain.tables import label_of
+from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.catalog.selection import Patterns
 from backup_platform.sources.postgres.document import LeftOut, Name
 from backup_platform.sources.postgres.relation import Relation, RelationColumn
@@ -79,7 +80,7 @@ class Found(NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"{self.schema}.{self.name}"
+        return label_of(self.schema, self.name)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -207,21 +208,6 @@ def require_readable(selection: Selection) -> None:
         raise SourceError(
             f"Row security would hide rows of {_listed(filtered)} from the role of the plan's url.",
             hint="ALTER ROLE … BYPASSRLS, or exclude these tables.",
-        )
-
-
-def require_distinct(selection: Selection) -> None:
-    """Facts and restores name tables by their label. Raises `SourceFormatError` for two tables of one label."""
-    labels = [each.label for each in selection.stored]
-    twice = (
-        sorted({label for label in labels if labels.count(label) > 1})
-        if len(set(labels)) < len(labels)
-        else []
-    )
-    if twice:
-        raise SourceFormatError(
-            f"Two tables are both called {twice[0]}: a dot in a name makes them look alike.",
-            hint="Exclude or rename one.",
         )
 
 
