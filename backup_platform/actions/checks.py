@@ -36,17 +36,25 @@ def stored(
 def complete(point: RecoveryPoint) -> CheckResult:
     """Nothing skipped or unreadable, and what is held equals what the source counted.
 
-    Files that changed while they were read are there, but may mix two states: a warning.
+    Files that changed while they were read are there, but may mix two states: a warning. So is what the source itself
+    warned of, in its facts.
     """
     miscounts = [] if point.incomplete else _miscounts(point)
-    texts = [f"{p.status.value}: {p.path} {p.detail}".rstrip() for p in point.problems] + miscounts
+    warned = _warnings(point)
+    texts = [f"{p.status.value}: {p.path} {p.detail}".rstrip() for p in point.problems] + miscounts + warned
+    count = point.problem_count + len(miscounts) + len(warned)
     metadata: dict[str, Json] = {"problems": point.problem_count, "files": point.stats.files}
     if texts:
         metadata["listed"] = list[Json](texts[:20])
-    only_changed = point.problem_count > 0 and not point.incomplete and not miscounts
-    severity: Severity = "warn" if only_changed else "error"
-    summary = f"{point.problem_count or len(texts)} problems: {texts[0]}" if texts else "nothing is missing"
+    mild = count > 0 and not point.incomplete and not miscounts
+    severity: Severity = "warn" if mild else "error"
+    summary = f"{count} problems: {texts[0]}" if texts else "nothing is missing"
     return CheckResult("complete", not texts and not point.incomplete, severity, summary, metadata)
+
+
+def _warnings(point: RecoveryPoint) -> list[str]:
+    warned = point.facts.get("warnings")
+    return [str(text) for text in warned] if isinstance(warned, list) else []
 
 
 def _miscounts(point: RecoveryPoint) -> list[str]:

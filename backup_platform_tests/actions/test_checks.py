@@ -133,6 +133,15 @@ def test_complete_is_an_error_when_the_counts_differ(facts: dict[str, int], also
     assert "source counted" in str(result.metadata["listed"])
 
 
+def test_complete_warns_of_what_the_source_warned_of() -> None:
+    warned = point(facts={"warnings": ["The passwords of roles are not stored."]})
+    result = checks.complete(warned)
+    assert (result.passed, result.severity) == (False, "warn")
+    assert result.summary == "1 problems: The passwords of roles are not stored."
+    assert checks.complete(replace(warned, incomplete=True)).severity == "error"
+    assert checks.complete(replace(warned, facts={"warnings": []})).passed
+
+
 def test_complete_of_a_real_point_counts_what_is_stored(bench: Bench) -> None:
     assert checks.complete(bench.backup()).passed
     bench.source.broken.add(b"large")
