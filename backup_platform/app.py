@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from backup_platform.actions.verify import VerifyResult
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.health import DrillPolicy, MissedWindows
+    from backup_platform.domain.restoring import (
+        DatabaseRestorePlan,
+        DatabaseRestoreSummary,
+        DatabaseTarget,
+    )
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
     from backup_platform.repository.repository import Repository
@@ -247,6 +252,27 @@ class App:
         from backup_platform.actions.restore import run_restore
 
         return run_restore(plan, self.repository, self.clock, progress)
+
+    def restore_database_plan(self, spec: str, target: DatabaseTarget) -> DatabaseRestorePlan:
+        """What a restore into a database server would do. Raises NotFoundError, UsageError, TargetError."""
+        point = self.point(spec)
+        return self._database_of(point).plan_restore(point, self.repository.reader(point), target)
+
+    def restore_database(
+        self, plan: DatabaseRestorePlan, *, progress: Progress = SILENT
+    ) -> DatabaseRestoreSummary:
+        """Raises TargetError: before anything is written if the plan has conflicts."""
+        source = self._database_of(plan.point)
+        return source.run_restore(plan, self.repository.reader(plan.point), progress)
+
+    def _database_of(self, point: RecoveryPoint) -> DatabaseSource:
+        source = self._source_of(point)
+        if not isinstance(source, DatabaseSource):
+            raise UsageError(
+                f"{point.source} is no source that is restored into a server.",
+                hint="Restore it into a directory: --to DIR.",
+            )
+        return source
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""

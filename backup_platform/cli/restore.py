@@ -1,4 +1,4 @@
-"""`restore`: bring back a recovery point, or a part of it, into a directory."""
+"""`restore`: bring back a recovery point, or a part of it, into a directory or a database server."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line, printable
 from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.restore_database import Wishes, refuse_of_directory, restore_database
 from backup_platform.domain.model import Json
-from backup_platform.errors import IncompleteError, TargetError
+from backup_platform.errors import IncompleteError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,15 +29,35 @@ _RESUME = "Run the same command again: it goes on where it stopped."
 def restore(
     ctx: typer.Context,
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
-    to: Annotated[str, typer.Option("--to", metavar="DIR", help="The directory to restore into.")],
     paths: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH", help="Only these, with what is below them; else all."),
     ] = None,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="DIR", help="The directory to restore into.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the way.")] = False,
+    into: Annotated[
+        str | None, typer.Option("--into", metavar="URL", help="The database to restore into.")
+    ] = None,
+    create: Annotated[bool, typer.Option("--create", help="Create the database of --into.")] = False,
+    schemas: Annotated[
+        list[str] | None, typer.Option("--schema", metavar="S", help="Only this schema (repeatable).")
+    ] = None,
+    tables: Annotated[
+        list[str] | None, typer.Option("--table", metavar="T", help="Only this table (repeatable).")
+    ] = None,
+    data_only: Annotated[bool, typer.Option("--data-only", help="Rows only, into tables there are.")] = False,
+    schema_only: Annotated[bool, typer.Option("--schema-only", help="Definitions only, no rows.")] = False,
+    occupied: Annotated[
+        bool, typer.Option("--occupied", help="The database may hold something already.")
+    ] = False,
+    jobs: Annotated[
+        str | None, typer.Option("--jobs", metavar="N", help="Connections to the server; 2.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
 ) -> int:
-    """Restore a recovery point, or some of its paths, into a directory.
+    """Restore a recovery point, or a part of it, into a directory or into a database.
 
     Nothing that is there is replaced without --overwrite. What was written is read back and compared. An
     interrupted restore goes on where it stopped when the same command is run again.
@@ -44,12 +65,33 @@ def restore(
     The exit code is 3 when something of what was asked for is not in the recovery point. With --dry-run it is
     the one that the restore would have, as far as can be known.
 
+    With --into, the point of a database source is restored into a server. The URL is libpq's; best without a
+    password, which libpq takes from PGPASSWORD or ~/.pgpass. The database must exist and be empty; --create
+    makes it.
+
     \b
     Examples:
       backup-platform restore shop@latest --to /tmp/shop
       backup-platform restore uploads@2026-11-21 photos/cat.jpg --to . --dry-run
+      backup-platform restore sales@latest --into postgresql://dba@db2/sales_copy --create
+      backup-platform restore sales@latest --into postgresql://dba@db2/scratch --table public.orders
     """
     session = session_of(ctx)
+    wishes = Wishes(
+        create=create,
+        schemas=tuple(schemas or ()),
+        tables=tuple(tables or ()),
+        data_only=data_only,
+        schema_only=schema_only,
+        occupied=occupied,
+        jobs=jobs,
+    )
+    if into is not None:
+        refuse_of_directory(to, paths or [], overwrite)
+        return restore_database(session, point, into, wishes, dry_run=dry_run)
+    if to is None:
+        raise UsageError("Say where to restore: --to DIR, or --into URL for a database.")
+    wishes.refuse()
     plan = session.app.restore_plan(point, to=to, paths=paths or [], overwrite=overwrite)
     if dry_run:
         return _tell(session, plan)

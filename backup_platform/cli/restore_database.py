@@ -1,0 +1,151 @@
+"""The part of `restore` that brings a recovery point back into a database server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.names import one_line, printable
+from backup_platform.domain.model import Json
+from backup_platform.domain.restoring import DatabaseTarget
+from backup_platform.errors import TargetError, UsageError
+
+if TYPE_CHECKING:
+    from backup_platform.cli.context import Session
+    from backup_platform.cli.output import Output
+    from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary
+
+_RESUME = (
+    "A restore into a database does not go on where it stopped: drop the database (its comment says that the "
+    "restore was not finished), then run the same command again."
+)
+_JOBS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The options that only go with --into, as they were given."""
+
+    create: bool
+    schemas: tuple[str, ...]
+    tables: tuple[str, ...]
+    data_only: bool
+    schema_only: bool
+    occupied: bool
+    jobs: str | None
+
+    def refuse(self) -> None:
+        """Raise UsageError if any of them was given."""
+        for field in fields(self):
+            if getattr(self, field.name):
+                option = "--" + field.name.removesuffix("s" if field.name != "jobs" else "").replace("_", "-")
+                raise UsageError(f"{option} goes with --into, a restore into a database.")
+
+    def target(self, url: str) -> DatabaseTarget:
+        """Raises UsageError for a number of connections that is none."""
+        return DatabaseTarget(
+            url,
+            schemas=self.schemas,
+            tables=self.tables,
+            data_only=self.data_only,
+            schema_only=self.schema_only,
+            create=self.create,
+            occupied=self.occupied,
+            jobs=_number(self.jobs),
+        )
+
+
+def _number(text: str | None) -> int:
+    if text is None:
+        return _JOBS
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--jobs takes a number from 1 on, not {text!r}.")
+    return int(text)
+
+
+def refuse_of_directory(to: str | None, paths: Sequence[str], overwrite: bool) -> None:
+    """Raise UsageError for what only goes with --to."""
+    if to is not None:
+        raise UsageError("Give --to or --into, not both.")
+    if paths:
+        raise UsageError("Paths go with --to.", hint="Parts of a database are named by --schema and --table.")
+    if overwrite:
+        raise UsageError("--overwrite goes with --to: in a database nothing is ever replaced.")
+
+
+def restore_database(session: Session, point: str, url: str, wishes: Wishes, *, dry_run: bool) -> int:
+    """Carry out `restore POINT --into URL`, or only tell what it would do; the exit code."""
+    plan = session.app.restore_database_plan(point, wishes.target(url))
+    if dry_run:
+        return _tell(session, plan)
+    session.resume = _RESUME
+    with session.progress(f"restore {point}") as progress:
+        summary = session.app.restore_database(plan, progress=progress)
+    session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
+    _print_summary(session.out, plan, summary)
+    return 0
+
+
+def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
+    session.out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
+    out = session.out
+    out.line(f"{_name(plan)}; nothing was written")
+    amount = f"{formats.plural(len(plan.tables), 'table')}, {formats.plural(plan.rows, 'row')}"
+    out.line(f"  {amount}, {formats.size(plan.bytes)} stored")
+    for number, step in enumerate(plan.steps, 1):
+        out.line(f"  {number}. {one_line(step)}")
+    _print_list(out, "warning", plan.warnings, "warn")
+    _print_list(out, "in the way", plan.conflicts, "bad")
+    return TargetError.exit_code if plan.conflicts else 0
+
+
+def _print_summary(out: Output, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary) -> None:
+    out.line(f"restored {_name(plan)}")
+    amount = f"{formats.plural(summary.tables, 'table')}, {formats.plural(summary.rows, 'row')}"
+    out.line(f"  {amount}, {formats.size(summary.bytes)} stored, {formats.duration(summary.duration_s)}")
+    _print_list(out, "warning", summary.warnings, "warn")
+
+
+def _name(plan: DatabaseRestorePlan) -> str:
+    point = plan.point
+    what = f"{point.source}, window {point.window.key}, point {point.id[:ID_SHOWN]}"
+    return f"{what}, into {printable(plan.database)} ({printable(plan.server)})"
+
+
+def _print_list(out: Output, label: str, texts: Sequence[str], style: str) -> None:
+    for text in texts:
+        out.line(f"  {out.paint(label, style)}: {one_line(text)}")
+
+
+def _plan_shape(plan: DatabaseRestorePlan) -> dict[str, Json]:
+    return {
+        "point": shapes.point(plan.point),
+        "server": plan.server,
+        "database": plan.database,
+        "schemas": list(plan.target.schemas),
+        "only_tables": list(plan.target.tables),
+        "create": plan.target.create,
+        "data_only": plan.target.data_only,
+        "schema_only": plan.target.schema_only,
+        "occupied": plan.target.occupied,
+        "jobs": plan.target.jobs,
+        "tables": list(plan.tables),
+        "rows": plan.rows,
+        "bytes": plan.bytes,
+        "steps": list(plan.steps),
+        "warnings": list(plan.warnings),
+        "conflicts": list(plan.conflicts),
+    }
+
+
+def _summary_shape(summary: DatabaseRestoreSummary) -> dict[str, Json]:
+    return {
+        "tables": summary.tables,
+        "rows": summary.rows,
+        "bytes": summary.bytes,
+        "duration_s": summary.duration_s,
+        "warnings": list(summary.warnings),
+    }
