@@ -9,13 +9,18 @@ from backup_platform.sources.postgres.document import Name
 from backup_platform.sources.postgres.settings import identifier
 from backup_platform.sources.postgres.target import TargetDatabase
 
-# The relations themselves, and the partitioned ones above them.
+# The relations themselves, and the partitioned ones above them. What has foreign tables below it is left out: ANALYZE
+# would ask their servers for rows.
 _WITH_PARENTS = """
 WITH RECURSIVE wanted(oid) AS (
   SELECT to_regclass(name)::oid FROM unnest(%s::text[]) name
   UNION SELECT i.inhparent FROM pg_inherits i JOIN wanted w ON w.oid = i.inhrelid
+), foreigners(oid) AS (
+  SELECT ftrelid FROM pg_foreign_table
+  UNION SELECT i.inhparent FROM pg_inherits i JOIN foreigners f ON f.oid = i.inhrelid
 )
 SELECT n.nspname, c.relname FROM wanted w JOIN pg_class c ON c.oid = w.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE w.oid NOT IN (SELECT oid FROM foreigners)
  ORDER BY c.relkind = 'p', pg_table_size(c.oid) DESC
 """
 
