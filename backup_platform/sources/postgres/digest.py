@@ -60,11 +60,11 @@ def bucket_of(hashes: Hashes) -> npt.NDArray[np.intp]:
 
 
 def row_hashes(batch: pa.RecordBatch, seed: int) -> tuple[Hashes, Hashes]:
-    """A hash per row, and the sum of each column's."""
+    """A hash per row, and the sum of each column's. The order of the columns does not matter to a row's hash."""
     total = np.zeros(batch.num_rows, np.uint64)
     sums = np.zeros(batch.num_columns, np.uint64)
-    for number, column in enumerate(batch.columns):
-        values = value_hashes(column, _key(seed, number))
+    for number, (name, column) in enumerate(zip(batch.schema.names, batch.columns, strict=True)):
+        values = value_hashes(column, _key(seed, name))
         sums[number] = values.sum(dtype=np.uint64)
         total += values
     return _mix(total), sums
@@ -74,6 +74,8 @@ def value_hashes(array: pa.Array, key: np.uint64) -> Hashes:
     """A hash per value. Bits are compared: -0.0 is not 0.0, and a NaN equals itself."""
     import pyarrow as pa
 
+    if isinstance(array, pa.ExtensionArray):  # uuid
+        array = array.storage
     kind = array.type
     if len(array) == 0:
         return np.zeros(0, np.uint64)
@@ -123,15 +125,15 @@ def _fixed(array: pa.Array, width: int, key: np.uint64) -> Hashes:
 def _variable(array: pa.Array, valid: npt.NDArray[np.bool_] | None, key: np.uint64) -> Hashes:
     _, offsets_buffer, data_buffer = array.buffers()
     large = str(array.type).startswith("large_")
-    offsets = np.frombuffer(offsets_buffer, np.int64 if large else np.int32)
-    offsets = offsets[array.offset : array.offset + len(array) + 1].astype(np.int64)
+    found: npt.NDArray[Any] = np.frombuffer(offsets_buffer, np.int64 if large else np.int32)
+    offsets = found[array.offset : array.offset + len(array) + 1].astype(np.int64)
     data = np.frombuffer(data_buffer, np.uint8) if data_buffer is not None else np.zeros(0, np.uint8)
-    lengths = np.diff(offsets)
+    lengths: npt.NDArray[np.int64] = offsets[1:] - offsets[:-1]
     if valid is not None:
         lengths = np.where(valid, lengths, 0)
     hashes = np.empty(len(array), np.uint64)
     long = np.flatnonzero(lengths > LONG_VALUE)
-    short = np.where(lengths > LONG_VALUE, 0, lengths)
+    short: npt.NDArray[np.int64] = np.where(lengths > LONG_VALUE, 0, lengths)
     for first, last in _slices(short):
         hashes[first:last] = _hash_slice(data, offsets[first:last], short[first:last], key)
     for index in long:
@@ -189,8 +191,8 @@ def _hash_long(value: npt.NDArray[np.uint8], key: np.uint64) -> np.uint64:
     return np.uint64(int.from_bytes(found.digest(), "little"))
 
 
-def _key(seed: int, number: int) -> np.uint64:
-    text = f"{seed} {number}".encode()
+def _key(seed: int, name: str) -> np.uint64:
+    text = f"{seed} {name}".encode()
     return np.uint64(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little"))
 
 

@@ -1,0 +1,15 @@
+"""What one comparison of a drill says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from backup_platform.domain.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """`compared` is what was looked at; `differences` are sentences."""
+
+    differences: list[str]
+    compared: dict[str, Json] = field(default_factory=dict)

@@ -1,0 +1,131 @@
+"""The schema that a recovery point holds against that of the restored database, both as pg_dump writes them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+# What PostgreSQL itself does not preserve, so that it is no difference. docs/postgres.md lists it.
+NOT_PRESERVED = (
+    "comments that name the versions of server and pg_dump, and the random words of \\restrict",
+    "the order of objects that do not need each other",
+    "between major versions: how the definitions of views and rules qualify the names of columns",
+)
+
+_HEADER = re.compile(
+    r"^-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: (.*?)(?:; Tablespace: .*)?$"
+)
+_STATE = re.compile(r"^SET (default_tablespace|default_table_access_method) = (.*);$")
+_IGNORED = re.compile(r"^(?:\\(?:restrict|unrestrict|connect) .*|-- PostgreSQL database dump complete)$")
+_STORED_SOMEWHERE = frozenset(("TABLE", "INDEX", "CONSTRAINT", "MATERIALIZED VIEW"))
+_DEPARSED = frozenset(("VIEW", "MATERIALIZED VIEW", "RULE"))
+_QUALIFIER = re.compile(r'(?:\b[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")\.')
+_SHOWN = 160
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """The head of one object in a dump."""
+
+    kind: str
+    schema: str
+    name: str
+    owner: str
+
+    @property
+    def label(self) -> str:
+        return (
+            f"{self.kind} {self.schema}.{self.name}"
+            if self.schema not in ("", "-")
+            else f"{self.kind} {self.name}"
+        )
+
+
+Schema: TypeAlias = Mapping[Entry, tuple[str, ...]]
+
+
+def parse(lines: Iterable[str]) -> Schema:
+    """The objects of a dump in SQL with their texts: several under one head keep their order."""
+    found: dict[Entry, list[str]] = defaultdict(list)
+    state: dict[str, str] = {}
+    entry: Entry | None = None
+    body: list[str] = []
+    for line in lines:
+        text = line.rstrip("\n")
+        if match := _HEADER.match(text):
+            following = _cut_tail(body)
+            _close(found, entry, body, state)
+            state |= following
+            entry, body = Entry(match[2], match[3], match[1], match[4]), []
+        elif not _IGNORED.match(text):
+            body.append(text)
+    _cut_tail(body)
+    _close(found, entry, body, state)
+    return {entry: tuple(texts) for entry, texts in found.items()}
+
+
+def _cut_tail(body: list[str]) -> dict[str, str]:
+    """What stands between two objects says how the next ones are made."""
+    state: dict[str, str] = {}
+    while body and (body[-1] in ("", "--") or _STATE.match(body[-1])):
+        if match := _STATE.match(body.pop()):
+            state.setdefault(match[1], match[2])
+    return state
+
+
+def _close(
+    found: dict[Entry, list[str]], entry: Entry | None, body: list[str], state: Mapping[str, str]
+) -> None:
+    if entry is None:
+        return
+    text = "\n".join(body).removeprefix("--\n").strip("\n")
+    if entry.kind in _STORED_SOMEWHERE:
+        text = "".join(f"-- {name} = {value}\n" for name, value in sorted(state.items())) + text
+    found[entry].append(text)
+
+
+def differences(stored: Schema, restored: Schema, *, same_major: bool) -> Iterator[str]:
+    """One line for each object that differs; without `same_major`, NOT_PRESERVED applies in full."""
+    for entry in sorted(stored.keys() | restored.keys()):
+        before, after = stored.get(entry, ()), restored.get(entry, ())
+        if before == after:
+            continue
+        if not after:
+            yield f"schema: {entry.label} is missing in the restored database."
+        elif not before:
+            yield f"schema: {entry.label} is in the restored database only."
+        elif same_major or entry.kind not in _DEPARSED or _bare(before) != _bare(after):
+            yield f"schema: {entry.label} differs: {_first_difference(before, after)}"
+
+
+def _bare(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_QUALIFIER.sub("", text) for text in texts)
+
+
+def _first_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
+    stored, restored = "\n".join(before).split("\n"), "\n".join(after).split("\n")
+    lines = difflib.unified_diff(stored, restored, n=0, lineterm="")
+    changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    old = next((line[1:].strip() for line in changed if line[0] == "-"), "nothing")
+    new = next((line[1:].strip() for line in changed if line[0] == "+"), "nothing")
+    return f"{old[:_SHOWN]!r} stored, {new[:_SHOWN]!r} restored."
+
+
+def names_only(schema: Schema) -> Schema:
+    """Kinds, names and owners, and how many there are of each."""
+    return {entry: ("",) * len(texts) for entry, texts in schema.items()}
+
+
+def without_roles(schema: Schema, roles: Iterable[str]) -> Schema:
+    """Without what cannot be made where these roles are missing: policies for them, and mappings of them."""
+    names = [*roles]
+    return {
+        Entry(entry.kind, entry.schema, entry.name, ""): texts
+        for entry, texts in schema.items()
+        if entry.kind not in ("POLICY", "USER MAPPING", "ACL", "DEFAULT ACL")
+        or not any(name in text for name in names for text in texts)
+    }

