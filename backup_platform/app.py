@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
+    from backup_platform.actions.table_diff import TableDifference
     from backup_platform.actions.tables import PointTables
     from backup_platform.actions.verify import VerifyResult
     from backup_platform.domain.checks import CheckResult
@@ -301,6 +302,12 @@ class App:
         from backup_platform.actions.query import query
 
         return query(self.tables(spec), sql, form=form)
+
+    def diff_table(self, a: str, b: str, table: str, *, first: int) -> TableDifference:
+        """What differs from point `a` to point `b` in one table; the first differences are listed."""
+        from backup_platform.actions.table_diff import diff_table
+
+        return diff_table(self.tables(a), self.tables(b), table, first=first)
 
     # Operation
 

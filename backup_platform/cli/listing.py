@@ -14,7 +14,9 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.context import session_of
 from backup_platform.cli.names import one_line, printable
 from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.row_diff import diff_rows
 from backup_platform.domain.model import Entry, EntryKind, Status
+from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.diff import Difference
@@ -91,6 +93,14 @@ def diff(
     ctx: typer.Context,
     a: Annotated[str, typer.Argument(metavar="A", help=POINT_HELP)],
     b: Annotated[str, typer.Argument(metavar="B", help="The recovery point to compare with it.")],
+    table: Annotated[
+        str | None,
+        typer.Option("--table", metavar="T", help="Compare the rows of this table: schema.name, or name."),
+    ] = None,
+    limit: Annotated[
+        str | None,
+        typer.Option("--limit", metavar="N", help="List this many rows of the table; by default 20."),
+    ] = None,
 ) -> int:
     """List what differs from recovery point A to recovery point B.
 
@@ -100,13 +110,19 @@ def diff(
     M  the content differs
     m  only metadata differs (mode, owner, times, attributes)
 
-    The exit code is 0 whether or not they differ.
+    With --table, what differs in the rows of one table: by its primary key, else by whole rows. All rows are
+    counted, the first ones listed. The exit code is 0 whether or not they differ.
 
     \b
-    Example:
+    Examples:
       backup-platform diff uploads@2026-11-21 uploads@latest
+      backup-platform diff shop@2026-11-21 shop@latest --table orders
     """
     session = session_of(ctx)
+    if table is not None:
+        return diff_rows(session, a, b, table, limit)
+    if limit is not None:
+        raise UsageError("--limit is for the rows of a table.", hint="Name one with --table.")
     before, after, out = session.app.point(a), session.app.point(b), session.out
     differences = session.app.diff(before.id, after.id)
     if session.json:

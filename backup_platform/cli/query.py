@@ -16,7 +16,7 @@ from backup_platform.cli import formats
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
-from backup_platform.cli.rows import Format, Written, write_rows
+from backup_platform.cli.rows import Format, Written, row_limit, write_rows
 from backup_platform.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def query(
       backup-platform query shop@latest "from public.orders" --output orders.parquet
     """
     session = session_of(ctx)
-    chosen, most = _format(session, form, output), _limit(limit)
+    chosen, most = _format(session, form, output), row_limit(limit)
     text = sys.stdin.read() if sql == "-" else sql
     if chosen == "parquet" and output is None and session.out.terminal:
         raise UsageError("Parquet is not for a terminal.", hint="Write it to a file with --output FILE.")
@@ -100,14 +100,6 @@ def _format(session: Session, form: str | None, output: str | None) -> Format:
     if session.json and output is None and form != "json":
         raise UsageError(f"--json and --format {form} contradict each other.", hint="Give one of them.")
     return next(known for known in FORMATS if known == form)
-
-
-def _limit(value: str | None) -> int | None:
-    if value is None:
-        return None
-    if not value.isdecimal() or not value.isascii():
-        raise UsageError(f"--limit {value!r} is not a number of rows.", hint="Write it as in --limit 100.")
-    return int(value)
 
 
 def _run(

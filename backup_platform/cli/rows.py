@@ -12,6 +12,7 @@ from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.model import Json
+from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,15 @@ class Written:
 
     rows: int
     more: bool
+
+
+def row_limit(value: str | None, default: int | None = None) -> int | None:
+    """The number in `--limit`. Raises UsageError."""
+    if value is None:
+        return default
+    if not value.isdecimal() or not value.isascii():
+        raise UsageError(f"--limit {value!r} is not a number of rows.", hint="Write it as in --limit 100.")
+    return int(value)
 
 
 def write_rows(result: Result, form: Format, out: Output, point: str, limit: int | None) -> Written:

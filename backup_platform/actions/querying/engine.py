@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -72,7 +72,9 @@ class Engine:
                 self._run(f"CREATE VIEW main.{quote(name.name)} AS FROM {name.quoted}")
 
     def rows(self, tables: PointTables, table: Table, parts: Sequence[str]) -> str:
-        """A query for the rows of some parts of a table."""
+        """A query for the rows of some parts of a table, with the columns of the table also when there are none."""
+        if not parts and table.parts:
+            return f"FROM ({self.rows(tables, table, table.parts[:1])}) LIMIT 0"
         if not parts:
             columns = ", ".join(f"NULL::VARCHAR AS {quote(column.name)}" for column in table.columns)
             return f"SELECT {columns} WHERE false"
@@ -107,8 +109,3 @@ class Engine:
 
 
 _MORE_MEMORY = "Select fewer columns or rows; sorts and joins of large values need the most."
-
-
-def literals(values: Iterable[str]) -> str:
-    """A list of SQL strings."""
-    return ", ".join("'" + value.replace("'", "''") + "'" for value in values)
