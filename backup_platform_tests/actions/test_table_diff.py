@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_platform.actions.querying import engine
-from backup_platform.actions.table_diff import RowDifference, TableDifference, diff_table
+from backup_platform.actions.table_diff import RowChange, RowDifference, TableDifference, diff_table
 from backup_platform.errors import NotFoundError
 from backup_platform_tests.actions.tables_support import (
     Relation,
@@ -70,7 +70,7 @@ def test_by_key(
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if old is None or new is None:
-            change = "added" if old is None else "removed"
+            change: RowChange = "added" if old is None else "removed"
             sides = (None if old is None else row(key, old), None if new is None else row(key, new))
             expected.append(RowDifference(change, *sides))
         elif (a := row(key, old)) != (b := row(key, new)):
