@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
@@ -16,10 +16,14 @@ from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
     from backup_platform.actions.backup import BackupResult
     from backup_platform.actions.diff import Difference
     from backup_platform.actions.doctor import DoctorFinding
     from backup_platform.actions.drill import DrillResult
+    from backup_platform.actions.export import ExportSummary
     from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.table_diff import TableDifference
@@ -309,6 +313,42 @@ class App:
 
         return diff_table(self.tables(a), self.tables(b), table, first=first)
 
+    def export(
+        self,
+        spec: str,
+        to: str,
+        *,
+        tables: Sequence[str] = (),
+        overwrite: bool = False,
+        progress: Progress = SILENT,
+    ) -> ExportSummary:
+        """Tables of a recovery point, all unless some are named, as Parquet files in a directory or store."""
+        from backup_platform.actions.export import export
+
+        found = self.tables(spec)
+        return export(found, to, tables, overwrite=overwrite, clock=self.clock, progress=progress)
+
+    def load_table(
+        self,
+        source: str,
+        window: str,
+        table: str,
+        *,
+        columns: Sequence[str] | None = None,
+        filter: Any = None,  # noqa: A002  as in pyarrow
+        as_pandas: bool = False,
+    ) -> pa.Table | pd.DataFrame:
+        """A table of the recovery point of a window (or "latest"): `backup_platform.load_table`."""
+        from backup_platform.actions.loading import load
+
+        point = self.point(f"{source}@{window}")
+        if window != "latest" and point.window.key != window:
+            raise NotFoundError(
+                f"There is no recovery point {source}@{window}.", hint=f"The nearest is {point.window.key}."
+            )
+        rows = load(self.tables(point.id), table, columns=columns, where=filter)
+        return rows.to_pandas() if as_pandas else rows
+
     # Operation
 
     def doctor(self) -> list[DoctorFinding]:
@@ -342,3 +382,25 @@ class App:
         from backup_platform.alerting.channels import AppriseNotifier
 
         return AppriseNotifier([self.plan.secret(url) for url in self.plan.alerts])
+
+
+def load_table(
+    source: str,
+    window: str,
+    table: str,
+    *,
+    columns: Sequence[str] | None = None,
+    filter: Any = None,  # noqa: A002  as in pyarrow
+    as_pandas: bool = False,
+    plan: str | None = None,
+) -> pa.Table | pd.DataFrame:
+    """A table of the recovery point of a window, "latest" for the newest complete one.
+
+    `table` is `schema.name`, or a name that only one schema has. `filter` is a pyarrow expression, or a filter as
+    `pyarrow.parquet.read_table` takes it. Only the columns and row groups that are asked for are read. The plan is
+    found as everywhere: the path given, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml.
+
+    Raises NotFoundError when there is no such recovery point or table, UsageError, PlanError, RepositoryError.
+    """
+    app = App.load(plan)
+    return app.load_table(source, window, table, columns=columns, filter=filter, as_pandas=as_pandas)

@@ -29,6 +29,7 @@ VERBS = {
     "diff": ("listing", "diff"),
     "tables": ("tables", "tables"),
     "query": ("query", "query"),
+    "export": ("export", "export"),
     "doctor": ("doctor", "doctor"),
 }
 

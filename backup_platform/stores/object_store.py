@@ -45,6 +45,13 @@ class ObjectStore:
         with self._translated("write", key):
             self._backend.put(key, data, mode="overwrite", use_multipart=False)
 
+    def upload(self, key: str, path: str) -> None:
+        """Write an object of any size from a local file, whether or not the key exists."""
+        from pathlib import Path
+
+        with self._translated("write", key):
+            self._backend.put(key, Path(path))
+
     def get(self, key: str) -> Buffer:
         with self._translated("read", key):
             return memoryview(self._backend.get(key).bytes())

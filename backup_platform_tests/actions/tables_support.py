@@ -99,3 +99,13 @@ def open_tables(bench: Bench, point: RecoveryPoint, store: Store | None = None) 
 
 def rows_table(**columns: Sequence[Any]) -> pa.Table:
     return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def ruin(bench: Bench) -> None:
+    """Damage every frame in the first half of each pack."""
+    for key in bench.keys("packs/"):
+        path = bench.root / key
+        data = bytearray(path.read_bytes())
+        for position in range(0, len(data) // 2, 50_000):
+            data[position] ^= 1
+        path.write_bytes(data)

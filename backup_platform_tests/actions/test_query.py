@@ -20,6 +20,7 @@ from backup_platform_tests.actions.tables_support import (
     Relation,
     open_tables,
     rows_table,
+    ruin,
     store_tables,
     tables_bench,
 )
@@ -229,11 +230,7 @@ def test_damage_is_the_repositorys_and_not_the_querys(bench: Bench, tmp_path: Pa
     damaged = tables_bench(tmp_path)
     point = store_tables(damaged, RELATIONS[-1])
     tables = open_tables(damaged, point)
-    for key in damaged.keys("packs/"):
-        path = damaged.root / key
-        data = np.frombuffer(path.read_bytes(), "u1").copy()
-        data[: len(data) // 2 : 50_000] ^= 1
-        path.write_bytes(data.tobytes())
+    ruin(damaged)
     with pytest.raises(DamageError):
         rows(tables, "select sum(a) from big")
 

@@ -1,0 +1,126 @@
+"""`load_table`: one table in memory, of which only what is asked for is read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+import backup_platform
+from backup_platform.actions.loading import load
+from backup_platform.app import App
+from backup_platform.errors import DamageError, NotFoundError, UsageError
+from backup_platform_tests.actions.tables_support import (
+    Relation,
+    open_tables,
+    rows_table,
+    ruin,
+    store_tables,
+    tables_bench,
+)
+from backup_platform_tests.actions.test_query import BIG, CountingStore, big_table
+from backup_platform_tests.cli.tables_support import tables_app
+from backup_platform_tests.support import Bench
+
+ORDERS = Relation(
+    "public", "orders", [rows_table(id=[1, 2], what=["tea", None]), rows_table(id=[3], what=["x"])], ("id",)
+)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return tables_bench(tmp_path / "repository")
+
+
+@pytest.fixture
+def app(bench: Bench) -> App:
+    store_tables(bench, ORDERS)
+    return tables_app(bench)
+
+
+def test_a_table(app: App) -> None:
+    window = app.points("shop")[0].window.key
+    for name in ("orders", "public.orders"):
+        table = app.load_table("shop", window, name)
+        assert table.to_pydict() == {"id": [1, 2, 3], "what": ["tea", None, "x"]}
+    assert app.load_table("shop", "latest", "orders", columns=["what"]).column_names == ["what"]
+
+
+@pytest.mark.parametrize("where", [pc.field("id") > 1, [("id", ">", 1)]])
+def test_some_rows(app: App, where: object) -> None:
+    assert app.load_table("shop", "latest", "orders", columns=["what"], filter=where).to_pydict() == {
+        "what": [None, "x"]
+    }
+
+
+def test_as_pandas(app: App) -> None:
+    frame = app.load_table("shop", "latest", "orders", as_pandas=True)
+    assert list(frame["id"]) == [1, 2, 3]
+
+
+def test_what_is_not_there(app: App) -> None:
+    window = app.points("shop")[0].window.key
+    with pytest.raises(NotFoundError):
+        app.load_table("shop", window[:-1], "orders")  # the beginning of a window's key is not the window
+    with pytest.raises(NotFoundError, match="'nope'"):
+        app.load_table("shop", window, "nope")
+    with pytest.raises(UsageError, match="'nope'") as caught:
+        app.load_table("shop", window, "orders", columns=["id", "nope"])
+    assert "id, what" in caught.value.hint
+    with pytest.raises(UsageError, match="filtered"):
+        app.load_table("shop", window, "orders", filter=[("id", ">", "x")])
+    with pytest.raises(UsageError, match="filtered"):
+        app.load_table("shop", window, "orders", filter=[("nope", ">", 1)])
+
+
+def test_only_what_is_asked_for_is_fetched(bench: Bench) -> None:
+    point = store_tables(bench, Relation("public", "big", [big_table()], ("id",), row_group=BIG // 4))
+    store = CountingStore(bench.store)
+    tables = open_tables(bench, point, store)
+    size = sum(stored.stored_bytes for stored in tables.sizes())
+    store.fetched = 0
+    assert load(tables, "big", columns=["b"], where=pc.field("id") < 10).num_rows == 10
+    assert 0 < store.fetched < 0.25 * size
+
+
+def test_damage_is_said_to_be_damage(bench: Bench) -> None:
+    tables = open_tables(
+        bench, store_tables(bench, Relation("public", "big", [big_table().slice(0, 100_000)]))
+    )
+    ruin(bench)
+    with pytest.raises(DamageError):
+        load(tables, "big")
+
+
+def test_from_the_package(bench: Bench, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = tmp_path / "backup.yaml"
+    plan.write_text(
+        json.dumps(
+            {
+                "repository": {"path": str(bench.root)},
+                "sources": {"up": {"files": str(tmp_path), "every": "day"}},
+            }
+        )
+    )
+    table = backup_platform.load_table("shop", "latest", "orders", plan=str(plan))
+    assert isinstance(table, pa.Table)
+    monkeypatch.setenv("BACKUP_PLATFORM_PLAN", str(plan))
+    assert backup_platform.load_table("shop", "latest", "orders", columns=["id"]).num_columns == 1
+    assert "load_table" in dir(backup_platform)
+
+
+def test_it_needs_neither_dagster_nor_duckdb(bench: Bench, app: App) -> None:
+    code = (
+        "import sys; from pathlib import Path;"
+        "from backup_platform_tests.cli.tables_support import tables_app;"
+        "from backup_platform_tests.actions.tables_support import tables_bench;"
+        "app = tables_app(tables_bench(Path(sys.argv[1])));"
+        "assert app.load_table('shop', 'latest', 'orders').num_rows == 3;"
+        "assert not {'dagster', 'duckdb', 'fsspec'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(bench.root)], check=True)
