@@ -25,18 +25,34 @@ SELECT n.nspname, c.relname FROM wanted w JOIN pg_class c ON c.oid = w.oid JOIN 
 """
 
 
-def analyze(database: TargetDatabase, relations: Sequence[Name], jobs: int) -> None:
-    """ANALYZE them and the tables that they are partitions of, the largest first. Raises TargetError."""
+def analyze(database: TargetDatabase, relations: Sequence[Name], jobs: int) -> list[str]:
+    """ANALYZE them and the tables that they are partitions of, the largest first. Raises TargetError.
+
+    What the server refuses is a warning: a partitioned table with a foreign partition needs that other server.
+    """
+    import psycopg
+
     names = [identifier(name.schema, name.name) for name in relations]
     with database.connection() as connection:
         found = [Name(*row) for row in connection.execute(_WITH_PARENTS, (names,)).fetchall()]
     waiting = iter(found)
+    warnings: list[str] = []
 
     def work() -> None:
         with database.connection() as connection:
             for name in waiting:
-                connection.execute(f"ANALYZE {identifier(name.schema, name.name)}".encode())
+                try:
+                    connection.execute(f"ANALYZE {identifier(name.schema, name.name)}".encode())
+                except psycopg.Error as error:
+                    if connection.closed:
+                        raise
+                    warnings.append(f"No statistics of {name.label} were gathered: {_first_line(error)}")
 
     with ThreadPoolExecutor(max(1, min(jobs, len(found)))) as pool:
         for future in [pool.submit(work) for _ in range(min(jobs, len(found)))]:
             future.result()
+    return warnings
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -103,7 +103,8 @@ class _Restoration:
             if scope.data:
                 self._refresh()
                 self.progress.note("gathering statistics")
-                analyze(prepared.database, (*scope.through, *scope.refresh), prepared.target.jobs)
+                relations = (*scope.through, *scope.refresh)
+                self.warnings += analyze(prepared.database, relations, prepared.target.jobs)
             self._finish()
 
     @contextmanager
