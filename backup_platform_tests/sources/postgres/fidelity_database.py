@@ -51,6 +51,11 @@ def fidelity_database(server: Server, of: Features | None = None) -> Iterator[st
         yield url
 
 
+def roles_and_tablespaces(server: Server, url: str) -> None:
+    """What the fidelity database needs of its server, which every database on it shares."""
+    psql(server, url, SCRIPTS / "00_start.sql", variables=[])
+
+
 @contextmanager
 def new_database(server: Server, options: str = "") -> Iterator[str]:
     """As `Server.database`, for contents that keep a database from being dropped."""

@@ -13,9 +13,3 @@ SELECT 'CREATE ROLE fid_owner' WHERE to_regrole('fid_owner') IS NULL \gexec
 SELECT 'CREATE ROLE fid_reader' WHERE to_regrole('fid_reader') IS NULL \gexec
 SELECT 'CREATE ROLE "fid ''Öwner"" of.all"' WHERE to_regrole('"fid ''Öwner"" of.all"') IS NULL \gexec
 SELECT 'CREATE TABLESPACE fid_space LOCATION ''''' WHERE NOT EXISTS (SELECT FROM pg_tablespace WHERE spcname = 'fid_space') \gexec
-
-CREATE EXTENSION hstore;
-CREATE EXTENSION citext;
-CREATE EXTENSION ltree;
-CREATE EXTENSION btree_gist;
-CREATE EXTENSION bloom;

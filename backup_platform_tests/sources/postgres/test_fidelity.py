@@ -1,0 +1,120 @@
+"""A database of everything, captured through a real repository, restored, and dumped: the dumps are equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backup_platform.sources.postgres.options import PostgresOptions
+from backup_platform_tests.sources.postgres.fidelity_database import (
+    dump,
+    features,
+    fidelity_database,
+    new_database,
+    psql,
+    roles_and_tablespaces,
+    write_dump,
+)
+from backup_platform_tests.sources.postgres.normalise import differences
+from backup_platform_tests.sources.postgres.point_bench import PointBench
+from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
+
+
+def bench(tmp_path: Path, server: Server, url: str) -> PointBench:
+    return PointBench(tmp_path / "repository", PostgresOptions(url, bin_dir=server.bin_dir))
+
+
+def test_everything_comes_back(server: Server, tmp_path: Path) -> None:
+    with fidelity_database(server) as original, new_database(server) as restored:
+        made = bench(tmp_path, server, original)
+        point = made.backup()
+        made.assert_intact()
+        made.restore(point, restored)
+        expected = dump(server, original, tmp_path / "original.sql")
+        assert differences(expected, dump(server, restored, tmp_path / "restored.sql")) == []
+
+
+def test_everything_passes_its_drill(server: Server, tmp_path: Path) -> None:
+    with fidelity_database(server) as original:
+        made = bench(tmp_path, server, original)
+        assert made.drill(made.backup()).report.differences == ()
+
+
+def test_a_capture_changes_nothing(server18: Server, tmp_path: Path) -> None:
+    with fidelity_database(server18) as original:
+        before = dump(server18, original, tmp_path / "before.sql")
+        bench(tmp_path, server18, original).backup()
+        assert differences(before, dump(server18, original, tmp_path / "after.sql")) == []
+
+
+def test_a_restored_database_is_captured_alike(server18: Server, tmp_path: Path) -> None:
+    """The server's own facts of the two are equal, table by table."""
+    with fidelity_database(server18) as original, new_database(server18) as restored:
+        first = bench(tmp_path / "1", server18, original)
+        first.restore(first.backup(), restored)
+        second = bench(tmp_path / "2", server18, restored)
+        assert second.backup().facts["tables"] == first.points()[0].facts["tables"]
+
+
+def test_into_a_newer_major_version(server15: Server, server18: Server, tmp_path: Path) -> None:
+    """As PostgreSQL's own dump comes out there, restored by its own means."""
+    both = features(server15) & features(server18)
+    with (
+        fidelity_database(server15, both) as original,
+        new_database(server18) as expected,
+        new_database(server18) as restored,
+    ):
+        roles_and_tablespaces(server18, restored)
+        made = bench(tmp_path, server18, original)
+        made.restore(made.backup(), restored)
+        write_dump(server18, original, tmp_path / "original.sql")
+        psql(server18, expected, tmp_path / "original.sql", variables=[])
+        wanted = dump(server18, expected, tmp_path / "expected.sql")
+        assert differences(wanted, dump(server18, restored, tmp_path / "restored.sql")) == []
+
+
+EXTENSION = {
+    "own.control": "default_version = '1.0'\nrelocatable = false\nschema = own\n",
+    "own--1.0.sql": """
+        CREATE TABLE settings (key text PRIMARY KEY, value text, shipped bool DEFAULT false);
+        INSERT INTO settings VALUES ('a', 'shipped', true), ('b', 'shipped', true);
+        CREATE TABLE whole (id serial PRIMARY KEY, v text);
+        CREATE TABLE internal (v int);
+        INSERT INTO internal VALUES (1);
+        SELECT pg_extension_config_dump('settings', 'WHERE NOT shipped');
+        SELECT pg_extension_config_dump('whole', '');
+        SELECT pg_extension_config_dump('whole_id_seq', '');
+    """,
+}
+
+
+@pytest.fixture
+def extensions(open_tmp: Path) -> Path:
+    folder = open_tmp / "extension"
+    folder.mkdir(mode=0o755)
+    for name, text in EXTENSION.items():
+        (folder / name).write_text(text)
+    return open_tmp
+
+
+def test_what_users_told_an_extension_comes_back(server18: Server, extensions: Path, tmp_path: Path) -> None:
+    """Rows of its configuration tables, by its own filters; what the extension brings itself is not stored."""
+    with new_database(server18) as original, new_database(server18) as restored:
+        for url in (original, restored):
+            path = f"ALTER DATABASE %s SET extension_control_path = '$system:{extensions}'"
+            execute(url, path % fetch_value(url, "SELECT current_database()"))
+        execute(
+            original,
+            "CREATE SCHEMA own",
+            "CREATE EXTENSION own",
+            "INSERT INTO own.settings VALUES ('mine', 'kept')",
+            "INSERT INTO own.whole (v) VALUES ('x'), ('y')",
+            "INSERT INTO own.internal VALUES (2)",
+        )
+        made = bench(tmp_path, server18, original)
+        made.restore(made.backup(), restored)
+        expected = dump(server18, original, tmp_path / "original.sql")
+        assert differences(expected, dump(server18, restored, tmp_path / "restored.sql")) == []
+        assert fetch(restored, "SELECT key FROM own.settings ORDER BY key") == [("a",), ("b",), ("mine",)]
+        assert fetch(restored, "SELECT v FROM own.internal") == [(1,)]
