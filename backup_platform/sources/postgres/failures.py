@@ -51,6 +51,7 @@ _BY_CODE = {
         SourceBusyError,
         "did not give a lock in time",
         "Raise the source's lock_timeout, or choose a time when no migration runs.",
+        retryable=True,
     ),
     "42P01": _CHANGED,
     "42703": _CHANGED,
