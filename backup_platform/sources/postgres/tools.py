@@ -108,15 +108,16 @@ def read_tool(
 
 def tool_failure(name: str, code: int, said: str) -> SourceError:
     """What a failed program reported. Its words decide whether another attempt may succeed."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    told = said.partition(": detail: Query was:")[0].removesuffix(name).strip() or said
+    lines = [line.strip() for line in told.splitlines() if line.strip()]
     short = " / ".join(lines[-_SAID:]) or "it said nothing"
     ended = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     passing = ("connection", "lock timeout", "could not obtain lock", "terminating", "shutting down")
-    return SourceError(
-        f"{name} {ended}: {short}",
-        hint="Give the role access to what the message names." if "permission denied" in said else "",
-        retryable=code < 0 or ("authentication" not in said and any(phrase in said for phrase in passing)),
-    )
+    retryable = code < 0 or ("authentication" not in said and any(phrase in said for phrase in passing))
+    hint = "Give the role access to what the message names." if "permission denied" in said else ""
+    if retryable:
+        hint = "Look at the server's log, and run it again."
+    return SourceError(f"{name} {ended}: {short}", hint=hint, retryable=retryable)
 
 
 def _started(
