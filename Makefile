@@ -19,7 +19,7 @@ demo: venv ## back up, prove, damage and restore an example, in .demo/
 
 dev: venv ## the Dagster UI on the demo's state (ARGS="-p 3001" for another port)
 	@test -f $(DEMO)/backup.yaml || $(BIN)/python demo/run.py
-	@$(DEMO_ENV) $(BIN)/dagster dev -w workspace.yaml $(ARGS)
+	@$(DEMO_ENV) $(BIN)/python demo/dev.py $(ARGS)
 
 test: lint unit ## everything that CI runs
 

@@ -23,7 +23,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from demo import data
+from demo import data, ledger
+from demo.server import server_of
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -48,7 +49,14 @@ sources:
     every: hour
     keep: {{hourly: 48, daily: 7}}
     description: What customers uploaded.
+  ledger:
+    postgres: {ledger}
+    every: hour
+    keep: {{hourly: 48, daily: 7, weekly: 4}}
+    assertions: ["{agrees}"]
+    description: Accounts and bookings, in PostgreSQL.
 """
+SOURCES = ("shop", "uploads", "ledger")
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
@@ -79,22 +87,34 @@ def write(path: str, text: str) -> str:
     return path
 
 
+def plan_of(repository: str) -> str:
+    url = server_of(STATE).url(ledger.DATABASE)
+    return PLAN.format(state=STATE, repository=repository, ledger=url, agrees=ledger.AGREES)
+
+
 def prepare(*, small: bool) -> None:
+    server = server_of(STATE)
+    server.remove()
     data.fresh(STATE)
     for directory in ("data/uploads", "dagster"):
         os.makedirs(os.path.join(STATE, directory))
     purchases, files = (data.SMALL_PURCHASES, data.SMALL_FILES) if small else (data.PURCHASES, data.FILES)
     data.make_shop(os.path.join(STATE, "data/shop.db"), purchases)
     data.make_uploads(os.path.join(STATE, "data/uploads"), files)
+    server.create()
+    server.start()
+    ledger.make_ledger(server, bookings(small=small))
     write(os.path.join(STATE, "dagster/dagster.yaml"), DAGSTER_YAML)
-    plan = write(
-        os.path.join(STATE, "backup.yaml"), PLAN.format(state=STATE, repository=f"{STATE}/repository")
-    )
+    plan = write(os.path.join(STATE, "backup.yaml"), plan_of(f"{STATE}/repository"))
     os.environ |= {
         "DAGSTER_HOME": f"{STATE}/dagster",
         "BACKUP_PLATFORM_PLAN": plan,
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
+
+
+def bookings(*, small: bool) -> int:
+    return ledger.SMALL_BOOKINGS if small else ledger.BOOKINGS
 
 
 def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> None:
@@ -136,7 +156,7 @@ def show(source: str, window: str, result: dg.ExecuteInProcessResult) -> None:
 
 
 def backups(instance: dg.DagsterInstance, *, force: bool = False) -> None:
-    for source in ("shop", "uploads"):
+    for source in SOURCES:
         materialize(instance, source, force=force)
 
 
@@ -172,11 +192,11 @@ def damaged_copy() -> str:
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte ^ 1]))
     console.print(f"  flipped one bit in the middle of {os.path.relpath(pack)}")
-    return write(f"{target}/backup.yaml", PLAN.format(state=STATE, repository=f"{target}/repository"))
+    return write(f"{target}/backup.yaml", plan_of(f"{target}/repository"))
 
 
 def catch_damage() -> None:
-    """Run the checks of both sources on the damaged copy, in a Dagster instance of its own."""
+    """Run the checks of all sources on the damaged copy, in a Dagster instance of its own."""
     import dagster as dg
 
     from backup_platform.app import App
@@ -186,7 +206,7 @@ def catch_damage() -> None:
     app = App.load(damaged_copy())
     definitions = build_definitions(BackupTranslator(app), running=False)
     failed = 0
-    for source in ("shop", "uploads"):
+    for source in SOURCES:
         window = app.points(source)[-1].window.key
         with dg.DagsterInstance.ephemeral() as instance:
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
@@ -211,6 +231,13 @@ def restore_with_the_command_line() -> None:
     purchases = connection.execute("SELECT count(*) FROM purchase").fetchone()[0]
     connection.close()
     console.print(f"  the restored database: integrity_check says {verdict}, {purchases:,} purchases")
+
+
+def query_and_restore_the_ledger() -> None:
+    """The recovery point answers queries where it is; then it becomes a database again, beside the first one."""
+    sql = "SELECT currency, count(*) AS accounts, sum(balance) AS balance FROM account GROUP BY 1 ORDER BY 1"
+    must("query", "ledger@latest", sql)
+    must("restore", "ledger@latest", "--into", server_of(STATE).url("ledger_restored"), "--create")
 
 
 def summary(app: App) -> None:
@@ -245,7 +272,7 @@ def main() -> None:
     options.add_argument("--small", action="store_true", help="a few megabytes instead of 300")
     small = options.parse_args().small
     started = time.monotonic()
-    with step("1. A shop's database and its customers' files"):
+    with step("1. A shop's SQLite database, its customers' files, a ledger in PostgreSQL"):
         prepare(small=small)
     with step("2. An empty repository"):
         must("init")
@@ -259,15 +286,18 @@ def main() -> None:
         with step("4. Business goes on; the same window again, anew"):
             data.change_shop(f"{STATE}/data/shop.db")
             data.change_uploads(f"{STATE}/data/uploads")
+            ledger.change_ledger(server_of(STATE), bookings(small=small))
             backups(instance, force=True)
     with step("5. Proof from the command line, with Dagster stopped"):
         must("verify")
-        must("drill", "shop@latest")
+        must("drill", "ledger@latest")
         must("points")
     with step("6. Damage is caught, in a copy of the repository"):
         catch_damage()
-    with step("7. Restore from the command line"):
+    with step("7. Query and restore from the command line"):
         restore_with_the_command_line()
+        query_and_restore_the_ledger()
+    server_of(STATE).stop()
     summary(app)
     console.print(
         f"\nDone in {time.monotonic() - started:.0f} s. Open the Dagster UI on this state with [bold]make dev[/bold]:"

@@ -25,11 +25,13 @@ CREATE DOMAIN padded AS char(4);
 CREATE TABLE t (id bigint PRIMARY KEY, n numeric, f float8, s text, e mood, c pair, a int[], p padded, ch char(5),
     j jsonb, i interval, ts timestamptz, b bytea, ip inet, m money, k text, u uuid, d date, gone int);
 ALTER TABLE t DROP COLUMN gone;
-INSERT INTO t SELECT x, x * 1.50, x / 3.0, 'é' || x, 'glad', ROW(x, NULL::text)::pair, ARRAY[x, 2], 'ab', 'x ', '{"a": 1.0}',
+INSERT INTO t SELECT x, x * 1.50, x / 3.0, 'é' || x, 'glad', ROW(x, NULL::text)::pair, ARRAY[x, 2], 'ab', 'x ',
+    '{"a": 1.0}',
     '1 mon 2 days', '2020-01-01', '\\x00ff', '10.0.0.1/32', '1.25', 'k', gen_random_uuid(), '-infinity'
     FROM generate_series(1, 999) x;
 UPDATE t SET u = '00000000-0000-0000-0000-000000000001';
-INSERT INTO t (id, n, f, c) VALUES (-1, 'NaN', 'NaN', NULL), (-2, 1, '-0', ROW(NULL::int, NULL::text)::pair), (-3, 1, 0, NULL);
+INSERT INTO t (id, n, f, c) VALUES (-1, 'NaN', 'NaN', NULL), (-2, 1, '-0', ROW(NULL::int, NULL::text)::pair),
+    (-3, 1, 0, NULL);
 CREATE TABLE empty (a int); CREATE TABLE bare (); INSERT INTO bare DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES;
 """
 COLUMNS = ("id", "n", "f", "s", "e", "c", "a", "p", "ch", "j", "i", "ts", "b", "ip", "m", "k", "u", "d")
