@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from backup_platform.clock import SystemClock
 from backup_platform.domain.model import Capture, Content, Entry, EntryKind, Stat, StreamRef
 from backup_platform.domain.ports import Buffer, Chunking
 from backup_platform.domain.tables import Catalogue
 from backup_platform.sources.postgres.document import Database, decode
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.source import PostgresSource
-from backup_platform_tests.support import ManualClock
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Captured:
 
 
 def source(url: str, **options: Any) -> PostgresSource:
-    return PostgresSource("shop", PostgresOptions(url, **options), ManualClock())
+    return PostgresSource("shop", PostgresOptions(url, **options), SystemClock())
 
 
 def capture(
