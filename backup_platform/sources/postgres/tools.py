@@ -14,7 +14,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import IO
 
-from backup_platform.errors import SourceError
+from backup_platform.errors import SourceBusyError, SourceError
 
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -26,6 +26,8 @@ _PLACES = (
 _WRAPPER = "pg_wrapper"  # Debian's: it runs the version of a local cluster, not the one that is asked for
 _VERSION = re.compile(rb"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
 _SAID = 5  # lines of a tool's errors that are repeated
+# A server that is away, and what was there when the snapshot was taken.
+_PASSING = ("connection", "terminating", "shutting down", "starting up", "does not exist")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +109,23 @@ def read_tool(
 
 
 def tool_failure(name: str, code: int, said: str) -> SourceError:
-    """What a failed program reported. Its words decide whether another attempt may succeed."""
+    """What a failed program reported. Its words, in English, decide whether another attempt may succeed."""
     told = said.partition(": detail: Query was:")[0].removesuffix(name).strip() or said
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     short = " / ".join(lines[-_SAID:]) or "it said nothing"
     ended = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
-    passing = ("connection", "lock timeout", "could not obtain lock", "terminating", "shutting down")
-    retryable = code < 0 or ("authentication" not in said and any(phrase in said for phrase in passing))
-    hint = "Give the role access to what the message names." if "permission denied" in said else ""
-    if retryable:
-        hint = "Look at the server's log, and run it again."
-    return SourceError(f"{name} {ended}: {short}", hint=hint, retryable=retryable)
+    message = f"{name} {ended}: {short}"
+    if "lock timeout" in said or "could not obtain lock" in said:
+        return SourceBusyError(
+            message, hint="Raise the source's lock_timeout, or run it when no migration runs."
+        )
+    if "permission denied" in said:
+        return SourceError(message, hint="Give the role access to what the message names.")
+    if "authentication" in said or "pg_hba.conf" in said:
+        return SourceError(message, hint="Check user and password in the plan's url, and pg_hba.conf.")
+    if code < 0 or any(phrase in said for phrase in _PASSING):
+        return SourceError(message, hint="Look at the server's log, and run it again.", retryable=True)
+    return SourceError(message)
 
 
 def _started(
