@@ -103,7 +103,8 @@ def _encoding(kind: pa.DataType) -> str | None:
     whole = (pa.types.is_integer, pa.types.is_date, pa.types.is_time, pa.types.is_timestamp)
     if any(check(kind) for check in whole) or (pa.types.is_decimal(kind) and kind.precision <= 18):
         return "DELTA_BINARY_PACKED"
-    return "BYTE_STREAM_SPLIT" if pa.types.is_floating(kind) or pa.types.is_decimal(kind) else None
+    # Of longer decimals, too, it would be smaller, but DuckDB does not read that.
+    return "BYTE_STREAM_SPLIT" if pa.types.is_floating(kind) else None
 
 
 def _fixed(kind: pa.DataType) -> bool:

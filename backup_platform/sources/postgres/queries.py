@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -28,17 +28,19 @@ def connected(connect: Connect) -> Iterator[Connection]:
 
     with postgres_errors("The server, asked for a connection to read tables,"):
         connection = connect()
-        with connection.cursor() as cursor:
-            cursor.execute("SET max_parallel_workers_per_gather = 0")
     try:
+        with postgres_errors("The server, asked for rows in one order,"), connection.cursor() as cursor:
+            cursor.execute("SET max_parallel_workers_per_gather = 0")
         yield connection
     finally:
         with suppress(adbc_driver_manager.Error):  # a query was left half read, or the server is gone
             connection.close()
 
 
-def batches(connection: Connection, form: Form, condition: str) -> Iterator[pa.RecordBatch]:
-    """The rows of a piece of the relation, in the form's schema. Raises SourceError, `NotNativeError`."""
+def batches(connection: Connection, form: Form, condition: str) -> Generator[pa.RecordBatch]:
+    """The rows of a piece of the relation, in the form's schema. Raises SourceError, `NotNativeError`.
+
+    Close it before the connection."""
     schema, server = form.schema(), f"The server, asked for the rows of {form.relation.label},"
     with connection.cursor() as cursor:
         with postgres_errors(server):
@@ -63,7 +65,8 @@ def select(form: Form, condition: str) -> str:
     relation = form.relation
     query = f"SELECT {form.expressions()} FROM {_from(relation, condition)}"  # noqa: S608  names are quoted
     if in_key_order(relation):
-        query += " ORDER BY " + ", ".join(identifier(name) for name in relation.key)
+        # A bare name would mean the column of the result, which may be the text.
+        query += " ORDER BY " + ", ".join(identifier(relation.name, name) for name in relation.key)
     return query
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -170,8 +171,9 @@ class _Work:
         condition = task.reading.conditions[task.number]
         if not form.columns:
             return _Stored(count_rows(connection, form.relation), None)
-        counted = _Counted(self._watched(batches(connection, form, condition), task.reading, form))
-        stream = self._recorder.stream(parquet_blocks(form.schema(), row_groups(counted)), PageChunks())
+        with closing(batches(connection, form, condition)) as found:
+            counted = _Counted(self._watched(found, task.reading, form))
+            stream = self._recorder.stream(parquet_blocks(form.schema(), row_groups(counted)), PageChunks())
         return _Stored(counted.rows, stream)
 
     def _watched(

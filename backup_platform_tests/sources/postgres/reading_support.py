@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 from adbc_driver_manager.dbapi import Connection
 
+from backup_platform.domain.model import Content, Entry, Stat, StreamRef
+from backup_platform.domain.ports import Buffer, Chunking, Recorder
+from backup_platform.domain.tables import Table
 from backup_platform.sources.postgres.connecting import adbc_uri, connect
+from backup_platform.sources.postgres.reading import StoredTable, read_tables
 from backup_platform.sources.postgres.relation import Relation, RelationColumn
 from backup_platform.sources.postgres.settings import pin_statement
+from backup_platform_tests.support import QuietProgress
 
 _RELATION = """
 SELECT c.oid::int8, n.nspname, c.relname, c.relpages, c.reltuples, pg_table_size(c.oid),
@@ -50,11 +59,60 @@ def snapshot(url: str) -> Iterator[Callable[[], Connection]]:
 
     def open_one() -> Connection:
         connection: Connection = dbapi.connect(adbc_uri(url), autocommit=True)
-        with connection.cursor() as cursor:
-            cursor.execute(pin_statement())
-            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            cursor.execute(f"SET TRANSACTION SNAPSHOT '{identity[0]}'")
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(pin_statement())
+                cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                cursor.execute(f"SET TRANSACTION SNAPSHOT '{identity[0]}'")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     with holder:
         yield open_one
+
+
+class MemoryRecorder:
+    """`ports.Recorder` of streams only, in memory. The content of a stream is its number."""
+
+    def __init__(self) -> None:
+        self.streams: list[list[bytes]] = []
+        self._lock = threading.Lock()
+
+    def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
+        assert chunking is not None
+        chunks = [bytes(chunk) for chunk in chunking.cut(blocks)]
+        with self._lock:
+            self.streams.append(chunks)
+            return StreamRef(sum(map(len, chunks)), Content((len(self.streams) - 1).to_bytes(32, "big")))
+
+    def blob(self, data: Buffer) -> bytes:
+        raise NotImplementedError
+
+    def reuse(self, stats: Sequence[Stat]) -> Sequence[bool]:
+        raise NotImplementedError
+
+    def record(self, batch: Sequence[Entry | Stat]) -> None:
+        raise NotImplementedError
+
+    def chunks(self, ref: StreamRef) -> list[bytes]:
+        return self.streams[int.from_bytes(ref.content.blobs, "big")]
+
+    def file(self, ref: StreamRef) -> bytes:
+        return b"".join(self.chunks(ref))
+
+
+def read(
+    url: str, *relations: Relation, recorder: Recorder | None = None, jobs: int = 2
+) -> list[StoredTable]:
+    with snapshot(url) as open_one:
+        return read_tables(relations, open_one, recorder or MemoryRecorder(), QuietProgress(), jobs)
+
+
+def read_one(url: str, relation: Relation, jobs: int = 2) -> tuple[Table, pa.Table]:
+    """What is said of the relation's table, and its rows as plain pyarrow reads them."""
+    recorder = MemoryRecorder()
+    [(table, streams)] = read(url, relation, recorder=recorder, jobs=jobs)
+    assert table.parts == tuple(path for path, _ in streams)
+    return table, pa.concat_tables(pq.read_table(io.BytesIO(recorder.file(ref))) for _, ref in streams)
