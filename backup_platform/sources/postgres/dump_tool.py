@@ -68,15 +68,15 @@ class Archive:
     path: str
 
     def listing(self) -> str:
-        """Raises SourceError for what is no archive that these tools read."""
-        with tempfile.TemporaryFile() as output:
+        """Raises TargetError for what is no archive that these tools read."""
+        with target_errors("the target"), tempfile.TemporaryFile() as output:
             run_tool(self.tools, "pg_restore", ["--list", "--verbose", self.path], stdout=output)
             output.seek(0)
             return output.read().decode("utf-8", "surrogateescape")
 
     def statements(self, entries: Iterable[int], *options: str) -> str:
         """The SQL of some entries."""
-        with tempfile.TemporaryFile() as output:
+        with target_errors("the target"), tempfile.TemporaryFile() as output:
             arguments = ["--file=-", f"--use-list={self._list(entries)}", *options, self.path]
             run_tool(self.tools, "pg_restore", arguments, stdout=output)
             output.seek(0)

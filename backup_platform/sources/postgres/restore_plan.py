@@ -114,15 +114,16 @@ def _steps(prepared: Preparation) -> Iterator[str]:
         yield f"create {_counted(scope)} by pg_restore {prepared.archive.tools.major}"
     if scope.data:
         rows = sum(table.rows for table in scope.tables)
-        yield f"load {len(scope.tables):,} tables with {rows:,} rows over {target.jobs} connections"
+        tables = _plural(len(scope.tables), "table")
+        yield f"load {tables} with {_plural(rows, 'row')} over {_plural(target.jobs, 'connection')}"
     if scope.large_objects:
-        yield f"restore {len(document.large_objects):,} large objects"
+        yield f"restore {_plural(len(document.large_objects), 'large object')}"
     if scope.sequences:
-        yield f"set {len(scope.sequences):,} sequences"
+        yield f"set {_plural(len(scope.sequences), 'sequence')}"
     if not target.data_only:
         yield "create indexes, constraints, triggers and what else comes after the data"
     if scope.refresh:
-        yield f"refresh {len(scope.refresh):,} materialised views"
+        yield f"refresh {_plural(len(scope.refresh), 'materialised view')}"
     if scope.data:
         yield "gather statistics (ANALYZE)"
 
@@ -131,4 +132,8 @@ def _counted(scope: Scope) -> str:
     if scope.entries is None:
         return "the schema"
     tables = sum(entry.kind == "TABLE" for entry in scope.entries)
-    return f"the definitions of {tables:,} tables and what they need"
+    return f"the definitions of {_plural(tables, 'table')} and what they need"
+
+
+def _plural(amount: int, what: str) -> str:
+    return f"{amount:,} {what}{'' if amount == 1 else 's'}"

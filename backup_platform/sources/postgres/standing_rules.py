@@ -91,7 +91,8 @@ def _in_the_way(prepared: Preparation, found: Database) -> Iterator[str]:
         if entry.kind in _RELATIONS and (entry.schema, entry.tag) in there:
             yield f"The {entry.label} exists already in {prepared.database.name!r}, and nothing is ever replaced."
     if prepared.scope.large_objects and any(item.kind == "large object" for item in found.objects):
-        yield f"The database {prepared.database.name!r} has large objects, whose numbers may be those to be restored."
+        name = prepared.database.name
+        yield f"The database {name!r} has large objects, whose numbers may be those to be restored."
 
 
 def kept(prepared: Preparation) -> tuple[TocEntry, ...]:
@@ -117,7 +118,7 @@ def _existing_tables(prepared: Preparation) -> Iterator[str]:
         return
     with prepared.database.connection() as connection:
         for table, into in tables:
-            query = """SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s, %s))
+            query = """SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))
                         AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
             rows = connection.execute(query, (into.schema, into.name)).fetchall()
             columns = {row[0] for row in rows}
