@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 # What PostgreSQL itself does not preserve, so that it is no difference. docs/postgres.md lists it.
@@ -14,6 +15,7 @@ NOT_PRESERVED = (
     "comments that name the versions of server and pg_dump, and the random words of \\restrict",
     "the order of objects that do not need each other",
     "between major versions: how the definitions of views and rules qualify the names of columns",
+    "between major versions: an owner without any privilege gets those that the newer one added (MAINTAIN)",
 )
 
 _HEADER = re.compile(
@@ -23,6 +25,8 @@ _STATE = re.compile(r"^SET (default_tablespace|default_table_access_method) = (.
 _IGNORED = re.compile(r"^(?:\\(?:restrict|unrestrict|connect) .*|-- PostgreSQL database dump complete)$")
 _STORED_SOMEWHERE = frozenset(("TABLE", "INDEX", "CONSTRAINT", "MATERIALIZED VIEW"))
 _DEPARSED = frozenset(("VIEW", "MATERIALIZED VIEW", "RULE"))
+_ALL_BEFORE_17 = "REVOKE SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON"
+_ADDED = re.compile(r"^GRANT MAINTAIN ON .*;\n*", re.MULTILINE)
 _QUALIFIER = re.compile(r'(?:\b[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")\.')
 _SHOWN = 160
 
@@ -98,18 +102,25 @@ def differences(stored: Schema, restored: Schema, *, same_major: bool) -> Iterat
             yield f"schema: {entry.label} is missing in the restored database."
         elif not before:
             yield f"schema: {entry.label} is in the restored database only."
-        elif same_major or entry.kind not in _DEPARSED or _bare(before) != _bare(after):
+        elif same_major or _across_majors(entry, before) != _across_majors(entry, after):
             yield f"schema: {entry.label} differs: {_first_difference(before, after)}"
 
 
-def _bare(texts: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_QUALIFIER.sub("", text) for text in texts)
+def _across_majors(entry: Entry, texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Without what is not preserved between major versions."""
+    if entry.kind in _DEPARSED:
+        return tuple(_QUALIFIER.sub("", text) for text in texts)
+    if entry.kind in ("ACL", "DEFAULT ACL"):
+        return tuple(_ADDED.sub("", text).replace(_ALL_BEFORE_17, "REVOKE ALL ON").strip() for text in texts)
+    return texts
 
 
 def _first_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     stored, restored = "\n".join(before).split("\n"), "\n".join(after).split("\n")
-    lines = difflib.unified_diff(stored, restored, n=0, lineterm="")
-    changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    lines = islice(
+        difflib.unified_diff(stored, restored, n=0, lineterm=""), 2, None
+    )  # after the names of files
+    changed = [line for line in lines if line[0] in "+-"]
     old = next((line[1:].strip() for line in changed if line[0] == "-"), "nothing")
     new = next((line[1:].strip() for line in changed if line[0] == "+"), "nothing")
     return f"{old[:_SHOWN]!r} stored, {new[:_SHOWN]!r} restored."
