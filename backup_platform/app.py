@@ -16,9 +16,6 @@ from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
     from backup_platform.actions.backup import BackupResult
     from backup_platform.actions.diff import Difference
     from backup_platform.actions.doctor import DoctorFinding
@@ -337,8 +334,8 @@ class App:
         columns: Sequence[str] | None = None,
         filter: Any = None,  # noqa: A002  as in pyarrow
         as_pandas: bool = False,
-    ) -> pa.Table | pd.DataFrame:
-        """A table of the recovery point of a window (or "latest"): `backup_platform.load_table`."""
+    ) -> Any:
+        """A table of the recovery point of a window (or "latest"), see `backup_platform.load_table`."""
         from backup_platform.actions.loading import load
 
         point = self.point(f"{source}@{window}")
@@ -382,25 +379,3 @@ class App:
         from backup_platform.alerting.channels import AppriseNotifier
 
         return AppriseNotifier([self.plan.secret(url) for url in self.plan.alerts])
-
-
-def load_table(
-    source: str,
-    window: str,
-    table: str,
-    *,
-    columns: Sequence[str] | None = None,
-    filter: Any = None,  # noqa: A002  as in pyarrow
-    as_pandas: bool = False,
-    plan: str | None = None,
-) -> pa.Table | pd.DataFrame:
-    """A table of the recovery point of a window, "latest" for the newest complete one.
-
-    `table` is `schema.name`, or a name that only one schema has. `filter` is a pyarrow expression, or a filter as
-    `pyarrow.parquet.read_table` takes it. Only the columns and row groups that are asked for are read. The plan is
-    found as everywhere: the path given, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml.
-
-    Raises NotFoundError when there is no such recovery point or table, UsageError, PlanError, RepositoryError.
-    """
-    app = App.load(plan)
-    return app.load_table(source, window, table, columns=columns, filter=filter, as_pandas=as_pandas)
