@@ -321,9 +321,17 @@ class App:
     ) -> ExportSummary:
         """Tables of a recovery point, all unless some are named, as Parquet files in a directory or store."""
         from backup_platform.actions.export import export
+        from backup_platform.stores.object_store import open_store
 
-        found = self.tables(spec)
-        return export(found, to, tables, overwrite=overwrite, clock=self.clock, progress=progress)
+        return export(
+            self.tables(spec),
+            to,
+            tables,
+            overwrite=overwrite,
+            open_store=open_store,
+            clock=self.clock,
+            progress=progress,
+        )
 
     def load_table(
         self,

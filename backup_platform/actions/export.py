@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
-from backup_platform.actions.exporting import BLOCK, Target, open_target
+from backup_platform.actions.exporting import BLOCK, Target, Uploads, open_target
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue
 from backup_platform.errors import TargetError
@@ -45,6 +45,7 @@ def export(
     names: Sequence[str],
     *,
     overwrite: bool,
+    open_store: Callable[[str], Uploads],
     clock: Clock,
     progress: Progress,
 ) -> ExportSummary:
@@ -62,7 +63,7 @@ def export(
     ]
     catalogue = CATALOGUE_PATH.decode()
     progress.expect(files=len(files), size=sum(stored.bytes for stored in tables.sizes(chosen)))
-    with open_target(to) as target:
+    with open_target(to, open_store) as target:
         if not overwrite:
             _refuse_occupied(target.occupied([*(new for _, new in files), catalogue]), to)
         size = sum(_export(tables, target, old, new, overwrite, progress) for old, new in files)

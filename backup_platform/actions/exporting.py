@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from blake3 import blake3
 
+from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import NotFoundError, TargetError
-from backup_platform.stores.object_store import ObjectStore, open_store
 
 BLOCK = 4 << 20
+
+
+class Uploads(Protocol):
+    """What an export needs of an object store."""
+
+    @property
+    def location(self) -> str: ...
+
+    def head(self, key: str) -> StoredObject: ...
+
+    def get_range(self, key: str, start: int, length: int) -> Buffer: ...
+
+    def upload(self, key: str, path: str) -> None:
+        """Write an object from a local file, whether or not the key exists."""
+        ...
 
 
 class Target(Protocol):
@@ -32,8 +47,8 @@ class Target(Protocol):
 
 
 @contextmanager
-def open_target(location: str) -> Iterator[Target]:
-    """Raises StoreError for a URL that cannot be used, TargetError for a directory that cannot be written."""
+def open_target(location: str, open_store: Callable[[str], Uploads]) -> Iterator[Target]:
+    """A directory, or the store of a URL. Raises StoreError for a URL that cannot be used, TargetError for a directory that cannot be written."""
     if "://" in location and not location.startswith("file://"):
         with tempfile.TemporaryDirectory(prefix="backup-platform-export-") as folder:
             yield StoreTarget(open_store(location), folder)
@@ -85,7 +100,7 @@ def _sync(folder: str) -> None:
 class StoreTarget:
     """Drafts are in a local directory; what was uploaded is read back and compared."""
 
-    def __init__(self, store: ObjectStore, folder: str) -> None:
+    def __init__(self, store: Uploads, folder: str) -> None:
         self._store, self._folder = store, folder
 
     def occupied(self, names: Sequence[str]) -> list[str]:

@@ -47,12 +47,25 @@ Run = Callable[..., ExportSummary]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def bucket() -> ObjectStore:
+    return ObjectStore(MemoryStore(), "memory://bucket")
+
+
+@pytest.fixture
+def run(tmp_path: Path, bucket: ObjectStore) -> Run:
     bench = tables_bench(tmp_path / "repository")
     tables = open_tables(bench, store_tables(bench, *RELATIONS))
 
     def call(to: str, *names: str, overwrite: bool = False) -> ExportSummary:
-        return export(tables, to, names, overwrite=overwrite, clock=bench.clock, progress=QuietProgress())
+        return export(
+            tables,
+            to,
+            names,
+            overwrite=overwrite,
+            open_store=lambda location: bucket,
+            clock=bench.clock,
+            progress=QuietProgress(),
+        )
 
     return call
 
@@ -147,13 +160,6 @@ def test_a_directory_that_cannot_be_made(run: Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(TargetError, match="cannot be written"):
         run(str(tmp_path / "file" / "below"))
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> ObjectStore:
-    store = ObjectStore(MemoryStore(), "memory://")
-    monkeypatch.setattr(exporting, "open_store", lambda location: store)
-    return store
 
 
 def test_to_a_bucket(run: Run, tmp_path: Path, bucket: ObjectStore) -> None:
