@@ -48,7 +48,10 @@ class Target(Protocol):
 
 @contextmanager
 def open_target(location: str, open_store: Callable[[str], Uploads]) -> Iterator[Target]:
-    """A directory, or the store of a URL. Raises StoreError for a URL that cannot be used, TargetError for a directory that cannot be written."""
+    """A directory, or the store of a URL.
+
+    Raises StoreError for a URL that cannot be used, TargetError for a directory that cannot be written.
+    """
     if "://" in location and not location.startswith("file://"):
         with tempfile.TemporaryDirectory(prefix="backup-platform-export-") as folder:
             yield StoreTarget(open_store(location), folder)
