@@ -298,6 +298,12 @@ class App:
         having = [name for name, plan in self.plan.sources.items() if plan.kind in KINDS_WITH_TABLES]
         return PointTables(self.repository.reader(self.point(spec)), elsewhere=having)
 
+    def tables_of(self, point: RecoveryPoint) -> PointTables | None:
+        """The tables of a point; None, and nothing is read, when its kind has none."""
+        from backup_platform.actions.tables import KINDS_WITH_TABLES, PointTables
+
+        return PointTables(self.repository.reader(point)) if point.kind in KINDS_WITH_TABLES else None
+
     def query(self, spec: str, sql: str, *, form: Form = "native") -> AbstractContextManager[Result]:
         """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""
         from backup_platform.actions.query import query

@@ -11,8 +11,9 @@ import dagster as dg
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.orchestration.checks import evaluation
 from backup_platform.orchestration.failures import dagster_errors
-from backup_platform.orchestration.metadata import point_metadata
+from backup_platform.orchestration.metadata import Metadata, point_metadata
 from backup_platform.orchestration.progress import LogProgress
+from backup_platform.orchestration.tables import tables_metadata
 from backup_platform.orchestration.translator import SOURCE_TAG, BackupTranslator
 
 if TYPE_CHECKING:
@@ -75,9 +76,13 @@ class _Step:
         manifest = self._app.manifest_path(point)
         return dg.MaterializeResult(
             asset_key=self._key,
-            metadata=point_metadata(point, created=created, manifest=manifest),
+            metadata={**point_metadata(point, created=created, manifest=manifest), **self._tables(point)},
             data_version=dg.DataVersion(point.id),
         )
+
+    def _tables(self, point: RecoveryPoint) -> Metadata:
+        tables = self._app.tables_of(point)
+        return {} if tables is None else tables_metadata(list(tables.sizes()))
 
     def _checked(self, point: RecoveryPoint, *, asked_for: bool) -> Iterator[dg.AssetCheckResult]:
         """The evaluations of the selected checks. A drill that a person asked for is always due."""
