@@ -85,7 +85,8 @@ _BY_CODE = {
 }
 _FAILED = _Meaning(SourceError, "reported an error")
 
-# Refused connections have no SQLSTATE; libpq has only its text. More specific texts come first.
+# Refused connections have no SQLSTATE, nor what fails in the middle of an Arrow stream: there is only its text, which
+# is the server's and may be in another language. More specific texts come first.
 _BY_TEXT = (
     ("does not exist", "3D000", "database "),
     ("password authentication failed", "28", ""),
@@ -97,6 +98,15 @@ _BY_TEXT = (
     ("the database system is", "57", ""),
     ("too many", "53", ""),
     ("remaining connection slots", "53", ""),
+    ("invalid byte sequence for encoding", "22021", ""),
+    ("has no equivalent in encoding", "22P05", ""),
+    ("due to conflict with recovery", "40", ""),
+    ("due to lock timeout", "55P03", ""),
+    ("canceling statement", "57014", ""),
+    ("terminating connection", "57", ""),
+    ("could not open relation", "42P01", ""),
+    ("invalid memory alloc", "54", ""),
+    ("cannot enlarge string buffer", "54", ""),
 )
 _UNREACHABLE = (
     "Connection refused",
@@ -131,6 +141,18 @@ def postgres_errors(server: str) -> Iterator[None]:
         yield
     except (psycopg.Error, adbc_driver_manager.Error) as error:
         raise as_source_error(error, server) from error
+
+
+@contextmanager
+def arrow_errors(server: str) -> Iterator[None]:
+    """The same for the next batch of a result, whose failures come as pyarrow's: the block does nothing else."""
+    import pyarrow as pa
+
+    with postgres_errors(server):
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise as_source_error(error, server) from error
 
 
 def as_source_error(error: Exception, server: str) -> SourceError:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from backup_platform.sources.postgres.conversion import Form, convert
-from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.failures import arrow_errors, postgres_errors
 from backup_platform.sources.postgres.ranges import in_key_order
 from backup_platform.sources.postgres.relation import Relation
 from backup_platform.sources.postgres.settings import identifier
@@ -46,7 +46,7 @@ def batches(connection: Connection, form: Form, condition: str) -> Generator[pa.
         with postgres_errors(server):
             reader = _execute(cursor, select(form, condition))
         while True:
-            with postgres_errors(server):
+            with arrow_errors(server):
                 batch = next(reader, None)
             if batch is None:
                 return

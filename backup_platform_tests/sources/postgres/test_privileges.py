@@ -55,15 +55,25 @@ def test_a_closed_schema_counts_as_unreadable(database18: str) -> None:
         capture(database18.replace("postgres@", "plain@", 1))
 
 
-def test_a_reader_of_everything_needs_no_more(database: str, as_plain: Callable[..., Captured]) -> None:
-    execute(database, "GRANT pg_read_all_data TO plain")
+def test_without_the_passwords_of_roles_there_is_a_warning(
+    database: str, as_plain: Callable[..., Captured]
+) -> None:
+    execute(database, "GRANT SELECT ON theirs, counter TO plain")
     found = as_plain()
     assert found.facts["row_counts"] == {"public.ours": 1, "public.theirs": 1}
     assert found.facts["warnings"] == [
         "The passwords of roles are not stored: this role may not read them (pg_authid)."
     ]
     assert not found.capture.incomplete
+    assert not found.capture.problems
     assert b"CREATE ROLE plain" in found.recorder.content("globals.sql")
+
+
+def test_a_reader_of_everything_needs_no_more(database: str, as_plain: Callable[..., Captured]) -> None:
+    execute(database, "GRANT pg_read_all_data TO plain")
+    found = as_plain()
+    assert found.facts["row_counts"] == {"public.ours": 1, "public.theirs": 1}
+    assert found.facts["warnings"] == []
 
 
 def test_passwords_of_roles_are_stored_where_they_may_be_read(server18: Server, database18: str) -> None:

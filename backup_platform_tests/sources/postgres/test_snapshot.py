@@ -190,6 +190,31 @@ def test_killed_connections_are_a_retryable_error(database18: str, when: str, wh
     assert recorder.entries == []
 
 
+def test_a_connection_that_is_killed_in_the_middle_of_a_table_is_a_retryable_error(database18: str) -> None:
+    execute(
+        database18, "CREATE TABLE t AS SELECT x, repeat(md5(x::text), 30) s FROM generate_series(1, 60000) x"
+    )
+    active = "state = 'active' AND query LIKE '%COPY%' AND pid <> pg_backend_pid()"
+    killed: list[int] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 20
+        while not killed and time.monotonic() < deadline:
+            query = f"SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity WHERE {active}"
+            killed.extend([1] * fetch_value(database18, query))
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    recorder = MemoryRecorder()
+    with pytest.raises(SourceError, match="closed the connection") as caught:
+        capture(database18, recorder=recorder, facts="counts")
+    thread.join()
+    assert killed
+    assert caught.value.retryable
+    assert recorder.entries == []
+
+
 def test_the_snapshot_and_the_locks_end_with_the_capture(server18: Server, database18: str) -> None:
     execute(database18, "CREATE TABLE t ()")
     recorder = MemoryRecorder()
