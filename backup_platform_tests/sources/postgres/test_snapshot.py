@@ -68,9 +68,14 @@ def test_a_table_that_is_locked_is_named_with_who_has_it(database: str) -> None:
     assert caught.value.retryable
 
 
-def test_a_migration_that_waits_for_the_capture_does_not_stop_it(database18: str) -> None:
+@pytest.mark.parametrize("when", ["1 large", "facts"])
+def test_a_migration_that_waits_for_the_capture_does_not_stop_it(database18: str, when: str) -> None:
     """Its request for a lock comes before every later one of the same table."""
-    execute(database18, "CREATE TABLE t AS SELECT x FROM generate_series(1, 1000) x")
+    execute(
+        database18,
+        "CREATE TABLE t AS SELECT x FROM generate_series(1, 1000) x",
+        "SELECT lo_from_bytea(1, 'x')",
+    )
     waiting: list[threading.Thread] = []
 
     def migrate() -> None:
@@ -82,7 +87,7 @@ def test_a_migration_that_waits_for_the_capture_does_not_stop_it(database18: str
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
-    found = capture(database18, progress=Steps(on_note=once(migrate, "facts")), lock_timeout=2)
+    found = capture(database18, progress=Steps(on_note=once(migrate, when)), lock_timeout=2)
     waiting[0].join(20)
     assert found.facts["row_counts"] == {"public.t": 1000}
     assert [column.name for column in found.catalogue.tables[0].columns] == ["x"]
