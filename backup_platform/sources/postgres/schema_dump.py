@@ -15,7 +15,7 @@ from backup_platform.sources.postgres.connecting import milliseconds, tool_conni
 from backup_platform.sources.postgres.settings import identifier
 from backup_platform.sources.postgres.tools import Tools, read_tool, run_tool
 
-LISTED = 20_000  # objects
+LISTED = 5_000  # objects: every listing of recovery points reads the manifests that hold them
 _DIGITS = 16
 _HEADER = re.compile(rb"-- Name: (.*); Type: (.*); Schema: (.*); Owner: (.*)\n")
 _PLACED = {b"TABLE", b"INDEX", b"CONSTRAINT", b"MATERIALIZED VIEW"}

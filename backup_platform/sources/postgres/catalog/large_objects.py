@@ -32,18 +32,20 @@ SELECT count(*), min(m.oid::int8) FROM pg_largeobject_metadata m
 WHERE NOT pg_has_role(m.lomowner, 'USAGE') AND NOT EXISTS (SELECT FROM aclexplode(m.lomacl) x
     WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE')))
 """
-# Each object in slices, as far as slices are full; the query holds one slice of every object at a time, on disk where
-# they are many.
-_SLICES = f"""
-WITH RECURSIVE slices(oid, at, data) AS (
-    SELECT m.oid, 0::int8, lo_get(m.oid, 0, {SLICE}) FROM pg_largeobject_metadata m
-    UNION ALL
-    SELECT s.oid, s.at + {SLICE}, lo_get(s.oid, s.at + {SLICE}, {SLICE}) FROM slices s WHERE length(s.data) = {SLICE}
-)
+# Each object in slices, as far as slices are full. What the recursion keeps of a slice is its length and its hash, not
+# its data; OFFSET 0 keeps the planner from reading a slice twice.
+_HASHED = """
+    SELECT {oid} AS oid, {at} AS at, length(x.data) AS length,
+        hash_array_extended(ARRAY[record_send(ROW({oid}, {at}, x.data))], 0) AS hash
+    FROM {slices}, LATERAL (SELECT lo_get({oid}, {at}, {most}) AS data OFFSET 0) x
 """  # noqa: S608
-_HASH = f"""{_SLICES}
-SELECT count(*) FILTER (WHERE at = 0),
-    coalesce(sum(hash_array_extended(ARRAY[record_send(ROW(oid, at, data))], 0)), 0)::text FROM slices
+_HASH = f"""
+WITH RECURSIVE slices AS (
+    {_HASHED.format(oid="m.oid", at="0::int8", slices="pg_largeobject_metadata m", most=SLICE)}
+    UNION ALL
+    {_HASHED.format(oid="s.oid", at=f"(s.at + {SLICE})", slices="slices s", most=SLICE)} WHERE s.length = {SLICE}
+)
+SELECT count(*) FILTER (WHERE at = 0), coalesce(sum(hash), 0)::text FROM slices
 """  # noqa: S608
 _FIRST = f"SELECT oid::int8, lo_get(oid, 0, {SLICE}) FROM pg_largeobject_metadata ORDER BY oid"  # noqa: S608
 _Row = tuple[int, int, bytes]
