@@ -38,10 +38,11 @@ class NotNativeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a relation's columns are asked for and stored."""
+    """How a relation's columns are asked for and stored. `large`: there may be large values among them."""
 
     relation: Relation
     columns: tuple[Column, ...]
+    large: bool = False
 
     def schema(self) -> pa.Schema:
         import pyarrow as pa
@@ -49,13 +50,9 @@ class Form:
         pairs = zip(self.relation.columns, self.columns, strict=True)
         return pa.schema([pa.field(c.name, types.arrow_type(c, stored.storage)) for c, stored in pairs])
 
-    def expressions(self) -> str:
-        pairs = zip(self.relation.columns, self.columns, strict=True)
-        return ", ".join(types.select_expression(c, stored.storage) for c, stored in pairs)
 
-
-def form_of(relation: Relation, as_text: frozenset[str] = frozenset()) -> Form:
-    return Form(relation, types.stored_columns(relation, as_text))
+def form_of(relation: Relation, as_text: frozenset[str] = frozenset(), *, large: bool = False) -> Form:
+    return Form(relation, types.stored_columns(relation, as_text), large)
 
 
 def convert(batch: pa.RecordBatch, form: Form, schema: pa.Schema) -> pa.RecordBatch:

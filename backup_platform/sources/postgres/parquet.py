@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from backup_platform.domain.ports import Buffer
+from backup_platform.sources.postgres.large_rows import LargeRow, with_groups, write_row
+from backup_platform.sources.postgres.thrift import Struct
+
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # Bytes of values, before they are encoded. The ends of pages between these sizes depend on the values.
 PAGE_LEAST, PAGE_MOST = 32 << 10, 256 << 10
@@ -19,21 +24,59 @@ SAMPLE = 1 << 16  # rows
 REPEATS = 8  # a dictionary pays where a value comes so often
 
 
-def parquet_blocks(schema: pa.Schema, groups: Iterable[pa.Table]) -> Iterator[bytes]:
-    """A Parquet file of one row group per table, as blocks of one page each; the same bytes for the same values."""
-    import pyarrow.parquet as pq
+def parquet_blocks(schema: pa.Schema, groups: Iterable[pa.Table | LargeRow]) -> Iterator[Buffer]:
+    """A Parquet file of one row group per table, as blocks of one page each; the same bytes for the same values.
 
-    sink, writer = _Sink(), None
+    Pages of large values come in several blocks.
+    """
+    file = _File(schema)
     for group in groups:
-        if writer is None:
-            writer = pq.ParquetWriter(sink, schema, **_options(schema, group))
-        writer.write_table(group, row_group_size=max(1, group.num_rows))
+        if isinstance(group, LargeRow):
+            yield from file.add_large(group)
+        else:
+            yield from file.add(group)
         del group
-        yield from sink.pages()
-    if writer is None:
-        writer = pq.ParquetWriter(sink, schema, **_options(schema, None))
-    writer.close()
-    yield from sink.pages()
+    yield from file.close()
+
+
+class _File:
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema, self._sink = schema, _Sink()
+        self._writer: pq.ParquetWriter | None = None
+        self._options: dict[str, Any] = {}
+        self._count = 0
+        self._large: list[tuple[int, Struct]] = []
+
+    def add(self, group: pa.Table) -> Iterator[Buffer]:
+        self._open(group).write_table(group, row_group_size=max(1, group.num_rows))
+        self._count += 1
+        return self._sink.pages()
+
+    def add_large(self, group: LargeRow) -> Iterator[Buffer]:
+        self._open(group.row)
+        yield from self._sink.pages()
+        for block in write_row(group, self._options, self._sink.tell()):
+            if isinstance(block, dict):
+                self._large.append((self._count, block))
+            else:
+                self._sink.skip(len(block))
+                yield block
+        self._count += 1
+
+    def close(self) -> Iterator[Buffer]:
+        self._open(None).close()
+        if not self._large:
+            return self._sink.pages()
+        end = b"".join(self._sink.pages())
+        return iter([with_groups(end, self._large)])
+
+    def _open(self, first: pa.Table | None) -> pq.ParquetWriter:
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._options = _options(self._schema, first)
+            self._writer = pq.ParquetWriter(self._sink, self._schema, **self._options)
+        return self._writer
 
 
 class _Sink:
@@ -64,6 +107,10 @@ class _Sink:
 
     def tell(self) -> int:
         return self._position
+
+    def skip(self, size: int) -> None:
+        """What somebody else wrote."""
+        self._position += size
 
     def flush(self) -> None:
         """Nothing is held back."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from backup_platform.sources.postgres.conversion import Form, convert
 from backup_platform.sources.postgres.failures import arrow_errors, postgres_errors
+from backup_platform.sources.postgres.large_rows import LargeRow
+from backup_platform.sources.postgres.large_values import LargeValues, expressions
 from backup_platform.sources.postgres.ranges import in_key_order
 from backup_platform.sources.postgres.relation import Relation
 from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.storage import select_expression
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,11 +40,28 @@ def connected(connect: Connect) -> Iterator[Connection]:
             connection.close()
 
 
-def batches(connection: Connection, form: Form, condition: str) -> Generator[pa.RecordBatch]:
+def batches(
+    connection: Connection, form: Form, condition: str, connect: Connect
+) -> Generator[pa.RecordBatch | LargeRow]:
     """The rows of a piece of the relation, in the form's schema. Raises SourceError, `NotNativeError`.
 
-    Close it before the connection."""
-    schema, server = form.schema(), f"The server, asked for the rows of {form.relation.label},"
+    Close it before the connection. `connect` is for large values.
+    """
+    schema = form.schema()
+    answers = _answers(connection, form, condition)
+    with closing(answers), closing(LargeValues(form, lambda: connected(connect))) as values:
+        for batch in answers:
+            converted = convert(batch, form, schema)
+            addresses = batch.column(len(schema)) if form.large else None
+            if addresses is None or addresses.null_count == len(addresses):
+                yield converted
+            else:
+                yield from values.split(converted, addresses)
+            del batch, converted
+
+
+def _answers(connection: Connection, form: Form, condition: str) -> Generator[pa.RecordBatch]:
+    server = f"The server, asked for the rows of {form.relation.label},"
     with connection.cursor() as cursor:
         with postgres_errors(server):
             reader = _execute(cursor, select(form, condition))
@@ -50,7 +70,7 @@ def batches(connection: Connection, form: Form, condition: str) -> Generator[pa.
                 batch = next(reader, None)
             if batch is None:
                 return
-            yield convert(batch, form, schema)
+            yield batch
             del batch
 
 
@@ -63,11 +83,18 @@ def _execute(cursor: Cursor, query: str) -> pa.RecordBatchReader:
 def select(form: Form, condition: str) -> str:
     """The query for the rows of a piece."""
     relation = form.relation
-    query = f"SELECT {form.expressions()} FROM {_from(relation, condition)}"  # noqa: S608  names are quoted
+    query = f"SELECT {', '.join(_selected(form))} FROM {_from(relation, condition)}"  # noqa: S608  names are quoted
     if in_key_order(relation):
         # A bare name would mean the column of the result, which may be the text.
         query += " ORDER BY " + ", ".join(identifier(relation.name, name) for name in relation.key)
     return query
+
+
+def _selected(form: Form) -> list[str]:
+    if form.large:
+        return expressions(form)
+    pairs = zip(form.relation.columns, form.columns, strict=True)
+    return [select_expression(column, stored.storage) for column, stored in pairs]
 
 
 def count_rows(connection: Connection, relation: Relation) -> int:

@@ -18,6 +18,8 @@ from backup_platform.sources.postgres.conversion import Form, NotNativeError, fo
 from backup_platform.sources.postgres.document import part_path
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.groups import row_groups
+from backup_platform.sources.postgres.large_rows import LargeRow
+from backup_platform.sources.postgres.large_values import with_large_storage
 from backup_platform.sources.postgres.parquet import parquet_blocks
 from backup_platform.sources.postgres.queries import Connect, batches, connected, count_rows
 from backup_platform.sources.postgres.ranges import pieces
@@ -45,16 +47,25 @@ def read_tables(
     """
     progress.expect(files=len(relations), size=sum(relation.bytes for relation in relations))
     with connected(connect) as connection:
-        readings = [_Reading(r, _pieces(r, connection), form_of(r), r.bytes) for r in relations]
+        readings = _readings(relations, connection)
     work = _Work(connect, recorder, progress)
     while tasks := _tasks(readings):
         work.run(tasks, jobs)
     return [reading.result() for reading in readings]
 
 
-def _pieces(relation: Relation, connection: Connection) -> tuple[str, ...]:
-    with postgres_errors(f"The server, asked for the size of {relation.label},"):
-        return pieces(relation, connection) if relation.columns else ("",)
+def _readings(relations: Sequence[Relation], connection: Connection) -> list[_Reading]:
+    with postgres_errors("The server, asked for the sizes of tables,"):
+        large = with_large_storage(relations, connection)
+        return [
+            _Reading(
+                relation,
+                pieces(relation, connection) if relation.columns else ("",),
+                form_of(relation, large=relation.oid in large),
+                relation.bytes,
+            )
+            for relation in relations
+        ]
 
 
 class _Stored(NamedTuple):
@@ -82,7 +93,7 @@ class _Reading:
 
     def widen(self, column: str) -> None:
         self.as_text |= {column}
-        self.form = form_of(self.relation, self.as_text)
+        self.form = form_of(self.relation, self.as_text, large=self.form.large)
         self.stored.clear()
 
     def result(self) -> StoredTable:
@@ -171,14 +182,14 @@ class _Work:
         condition = task.reading.conditions[task.number]
         if not form.columns:
             return _Stored(count_rows(connection, form.relation), None)
-        with closing(batches(connection, form, condition)) as found:
+        with closing(batches(connection, form, condition, self._connect)) as found:
             counted = _Counted(self._watched(found, task.reading, form))
             stream = self._recorder.stream(parquet_blocks(form.schema(), row_groups(counted)), PageChunks())
         return _Stored(counted.rows, stream)
 
     def _watched(
-        self, found: Iterator[pa.RecordBatch], reading: _Reading, form: Form
-    ) -> Iterator[pa.RecordBatch]:
+        self, found: Iterator[pa.RecordBatch | LargeRow], reading: _Reading, form: Form
+    ) -> Iterator[pa.RecordBatch | LargeRow]:
         for batch in found:
             if self._stop.is_set() or reading.form is not form:
                 raise _StoppedError
@@ -195,11 +206,11 @@ class _Work:
 class _Counted:
     """Batches, and how many rows they had."""
 
-    def __init__(self, found: Iterator[pa.RecordBatch]) -> None:
+    def __init__(self, found: Iterator[pa.RecordBatch | LargeRow]) -> None:
         self._found = found
         self.rows = 0
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[pa.RecordBatch | LargeRow]:
         for batch in self._found:
             self.rows += batch.num_rows
             yield batch

@@ -1,0 +1,124 @@
+"""Thrift's compact protocol, as far as Parquet's metadata uses it: structs as dicts from field to (type, value)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+_INTEGERS = (I16, I32, I64)
+Struct = dict[int, tuple[int, Any]]
+List = tuple[int, list[Any]]  # type of the elements, elements
+
+
+def decode(data: bytes) -> tuple[Struct, int]:
+    """A struct, and how many bytes it took. Raises ValueError for a type that Parquet does not use."""
+    reader = _Reader(data)
+    return reader.struct(), reader.at
+
+
+def encode(value: Struct) -> bytes:
+    out = bytearray()
+    _write(out, STRUCT, value)
+    return bytes(out)
+
+
+class _Reader:
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+
+    def struct(self) -> Struct:
+        found: Struct = {}
+        field = 0
+        while head := self.byte():
+            field = field + (head >> 4) if head >> 4 else _signed(self.varint())
+            found[field] = (head & 15, self.value(head & 15))
+        return found
+
+    def value(self, kind: int) -> Any:
+        if kind in (TRUE, FALSE):
+            return None
+        if kind in _INTEGERS:
+            return _signed(self.varint())
+        if kind == BYTE:
+            return self.byte()
+        if kind in (BINARY, DOUBLE):
+            return self.take(self.varint() if kind == BINARY else 8)
+        if kind == LIST:
+            return self.list()
+        if kind == STRUCT:
+            return self.struct()
+        raise ValueError(f"thrift type {kind}")
+
+    def list(self) -> List:
+        head = self.byte()
+        kind, count = head & 15, head >> 4
+        count = self.varint() if count == 15 else count
+        if kind in (TRUE, FALSE):
+            return kind, [self.byte() for _ in range(count)]
+        return kind, [self.value(kind) for _ in range(count)]
+
+    def byte(self) -> int:
+        self.at += 1
+        return self.data[self.at - 1]
+
+    def take(self, count: int) -> bytes:
+        self.at += count
+        return self.data[self.at - count : self.at]
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+            shift += 7
+
+
+def _write(out: bytearray, kind: int, value: Any) -> None:
+    if kind in _INTEGERS:
+        _write_varint(out, value << 1 if value >= 0 else (-value << 1) - 1)
+    elif kind == BYTE:
+        out.append(value)
+    elif kind in (BINARY, DOUBLE):
+        if kind == BINARY:
+            _write_varint(out, len(value))
+        out += value
+    elif kind == LIST:
+        _write_list(out, *value)
+    elif kind == STRUCT:
+        _write_struct(out, value)
+
+
+def _write_struct(out: bytearray, value: Struct) -> None:
+    last = 0
+    for field, (kind, content) in sorted(value.items()):
+        if 0 < field - last < 16:
+            out.append(field - last << 4 | kind)
+        else:
+            out.append(kind)
+            _write(out, I16, field)
+        last = field
+        _write(out, kind, content)
+    out.append(0)
+
+
+def _write_list(out: bytearray, kind: int, values: list[Any]) -> None:
+    if len(values) < 15:
+        out.append(len(values) << 4 | kind)
+    else:
+        out.append(0xF0 | kind)
+        _write_varint(out, len(values))
+    for value in values:
+        _write(out, BYTE if kind in (TRUE, FALSE) else kind, value)
+
+
+def _write_varint(out: bytearray, value: int) -> None:
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+
+
+def _signed(value: int) -> int:
+    return value >> 1 ^ -(value & 1)
