@@ -149,6 +149,12 @@ class FakeApp:
     def restore(self, plan: Any, *, progress: Progress) -> Any:
         return self._answer("restore", plan=plan)
 
+    def restore_database_plan(self, spec: str, target: Any) -> Any:
+        return self._answer("restore_database_plan", spec=spec, target=target)
+
+    def restore_database(self, plan: Any, *, progress: Progress) -> Any:
+        return self._answer("restore_database", plan=plan)
+
     def ls(self, spec: str, path: str | None) -> Iterator[Entry]:
         yield from self._rows(self._answer("ls", spec=spec, path=path))
 

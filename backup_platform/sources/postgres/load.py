@@ -14,6 +14,7 @@ from backup_platform.domain.ports import Progress
 from backup_platform.domain.tables import Table
 from backup_platform.errors import DamageError, TargetError
 from backup_platform.sources.postgres.contents import PointContents
+from backup_platform.sources.postgres.copybinary import HEADER, TRAILER, binary_bytes, is_binary
 from backup_platform.sources.postgres.copytext import copy_bytes
 from backup_platform.sources.postgres.document import Name
 from backup_platform.sources.postgres.settings import identifier
@@ -32,12 +33,14 @@ _READ_BYTES = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Load:
     """One table. `into` is the relation that takes its rows. `empty` says that the relation was made by this restore
-    and is loaded by nobody else: it may be truncated first, which spares its log where `wal_level` is minimal."""
+    and is loaded by nobody else: it may be truncated first, which spares its log where `wal_level` is minimal. `exact`
+    says that its columns have the captured types, to the last bit: binary values may be sent."""
 
     table: Table
     into: Name
     size: int
     empty: bool = False
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +136,19 @@ class Loader:
 
     def _copy(self, connection: Connection[TupleRow], load: Load, file: BinaryIO) -> int:
         columns = ", ".join(identifier(column.name) for column in load.table.columns)
-        statement = f"COPY {_target(load)} ({columns}) FROM STDIN (FORMAT csv)"
+        binary = load.exact and is_binary(load.table)
+        statement = f"COPY {_target(load)} ({columns}) FROM STDIN (FORMAT {'binary' if binary else 'csv'})"
         cursor, sent = connection.cursor(), 0
         with cursor.copy(statement.encode()) as copy:
+            copy.write(HEADER if binary else b"")
             for batch in batches(file, load.table):
                 if self._stopped.is_set():
                     raise TargetError(
                         f"Loading {load.table.label} was given up, because something else failed."
                     )
                 sent += batch.num_rows
-                copy.write(memoryview(copy_bytes(batch)))
+                copy.write(memoryview(binary_bytes(batch, load.table) if binary else copy_bytes(batch)))
+            copy.write(TRAILER if binary else b"")
         if cursor.rowcount != sent:
             raise TargetError(
                 f"Of {sent:,} rows sent to {load.table.label}, {self.server} took {cursor.rowcount:,}.",

@@ -213,7 +213,13 @@ class _Restoration:
         scope, size = self.prepared.scope, self.prepared.contents.stored_bytes
         ours = self._made_here()
         return [
-            Load(table, into, size(table), empty=into in ours and into == Name(table.schema, table.name))
+            Load(
+                table,
+                into,
+                size(table),
+                empty=into in ours and into == Name(table.schema, table.name),
+                exact=not self.prepared.target.data_only,
+            )
             for table, into in zip(scope.tables, scope.through, strict=True)
         ]
 

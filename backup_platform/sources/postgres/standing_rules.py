@@ -118,8 +118,9 @@ def _existing_tables(prepared: Preparation) -> Iterator[str]:
         return
     with prepared.database.connection() as connection:
         for table, into in tables:
-            query = """SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))
-                        AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
+            query = """SELECT attname FROM pg_attribute
+                        WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))
+                          AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
             rows = connection.execute(query, (into.schema, into.name)).fetchall()
             columns = {row[0] for row in rows}
             missing = [column.name for column in table.columns if column.name not in columns]

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.errors import TargetError
+from backup_platform_tests.cli.conftest import Cli
+from backup_platform_tests.cli.fake import make_point
+
+URL = "postgresql://dba:s3cret@db2/sales"
+PLAN = DatabaseRestorePlan(
+    point=make_point(),
+    target=DatabaseTarget(URL),
+    server="PostgreSQL 18 at db2:5432",
+    database="sales",
+    tables=("public.orders", "public.lines"),
+    rows=1234,
+    bytes=5_000_000,
+    steps=("create the schema", "load 2 tables"),
+    warnings=("The server lacks the roles 'alice'.",),
+)
+DONE = DatabaseRestoreSummary(tables=2, rows=1234, bytes=5_000_000, duration_s=2.0, warnings=("no role",))
+
+
+def answering(cli: Cli, plan: DatabaseRestorePlan = PLAN, done: Any = DONE) -> Cli:
+    cli.app.answers |= {"restore_database_plan": plan, "restore_database": done}
+    return cli
+
+
+def test_a_restore_into_a_database_tells_what_it_did(cli: Cli) -> None:
+    options = ["--create", "--schema", "a", "--schema", "b", "--occupied", "--jobs", "4"]
+    ran = answering(cli)("restore", "shop@latest", "--into", URL, *options)
+    assert ran.code == 0
+    target = DatabaseTarget(URL, schemas=("a", "b"), create=True, occupied=True, jobs=4)
+    assert cli.app.calls[0] == ("restore_database_plan", {"spec": "shop@latest", "target": target})
+    assert ran.out.splitlines() == [
+        "restored shop, window 2026-11-22, point 2273686f70aa, into sales (PostgreSQL 18 at db2:5432)",
+        "  2 tables, 1,234 rows, 5.0 MB stored, 2.0 s",
+        "  warning: no role",
+    ]
+
+
+def test_a_dry_run_tells_the_steps_and_writes_nothing(cli: Cli) -> None:
+    ran = answering(cli)("restore", "shop@latest", "--into", URL, "--dry-run")
+    assert ran.code == 0
+    assert [name for name, _ in cli.app.calls] == ["restore_database_plan"]
+    assert ran.out.splitlines()[1:] == [
+        "  2 tables, 1,234 rows, 5.0 MB stored",
+        "  1. create the schema",
+        "  2. load 2 tables",
+        "  warning: The server lacks the roles 'alice'.",
+    ]
+
+
+def test_a_dry_run_with_conflicts_has_the_exit_code_of_the_restore(cli: Cli) -> None:
+    from dataclasses import replace
+
+    plan = replace(PLAN, conflicts=("The database 'sales' is not empty.",))
+    ran = answering(cli, plan)("restore", "shop@latest", "--into", URL, "--dry-run")
+    assert ran.code == TargetError.exit_code
+    assert "  in the way: The database 'sales' is not empty." in ran.out
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_no_output_holds_the_password(cli: Cli, dry_run: bool) -> None:
+    options = ["--dry-run"] if dry_run else []
+    for form in ([], ["--json"]):
+        ran = answering(cli)("restore", "shop@latest", "--into", URL, *options, *form)
+        assert "s3cret" not in ran.out + ran.err
+
+
+def test_the_json_document(cli: Cli) -> None:
+    ran = answering(cli)("restore", "shop@latest", "--into", URL, "--json")
+    assert ran.document["result"] == {
+        "tables": 2,
+        "rows": 1234,
+        "bytes": 5_000_000,
+        "duration_s": 2.0,
+        "warnings": ["no role"],
+    }
+    assert ran.document["plan"]["database"] == "sales"
+    assert ran.document["plan"]["steps"] == ["create the schema", "load 2 tables"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "--to DIR, or --into URL"),
+        (["--to", "x", "--into", URL], "not both"),
+        (["--into", URL, "--overwrite"], "--overwrite goes with --to"),
+        (["--into", URL, "--jobs", "0"], "--jobs takes a number"),
+        (["--into", URL, "--jobs", "many"], "--jobs takes a number"),
+        (["--to", "x", "--create"], "--create goes with --into"),
+        (["--to", "x", "--schema", "a"], "--schema goes with --into"),
+        (["--to", "x", "--data-only"], "--data-only goes with --into"),
+        (["--to", "x", "--jobs", "3"], "--jobs goes with --into"),
+        (["a/path", "--into", URL], "Paths go with --to"),
+    ],
+)
+def test_options_that_do_not_go_together(cli: Cli, options: list[str], said: str) -> None:
+    ran = answering(cli)("restore", "shop@latest", *options)
+    assert ran.code == 2
+    assert said in ran.err
+    assert cli.app.calls == []
+
+
+def test_an_interrupted_restore_says_how_to_go_on(cli: Cli) -> None:
+    ran = answering(cli, done=KeyboardInterrupt())("restore", "shop@latest", "--into", URL)
+    assert ran.code == 130
+    assert "drop the database" in ran.err
