@@ -69,13 +69,20 @@ class Account:
 def server_account() -> Account:
     """This user's own; for root `nobody`, in a group of its own.
 
-    Other processes of `nobody` are not in that group, so that they cannot reach what the group may enter.
+    Other processes of `nobody` are not in that group, so that they cannot reach what the group may enter. Raises
+    `SourceError`.
     """
     if os.geteuid() != 0:
         return Account()
     taken = {group.gr_gid for group in grp.getgrall()}
     free = [gid for gid in _UNUSED_GROUPS if gid not in taken]
-    return Account(pwd.getpwnam("nobody").pw_uid, secrets.choice(free))
+    try:
+        return Account(pwd.getpwnam("nobody").pw_uid, secrets.choice(free))
+    except KeyError as error:
+        raise SourceError(
+            "PostgreSQL does not run as root, and there is no user `nobody` to run a private server as.",
+            hint="Run as another user, or name a drill_server in the plan.",
+        ) from error
 
 
 def usable_binaries(bin_dir: str, account: Account, home: str) -> str:

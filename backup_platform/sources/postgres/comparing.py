@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -62,18 +63,32 @@ class TableComparison:
     read: ReadTables
     directory: str
     progress: Progress
+    jobs: int = 1
     located: int = 0
 
     def differences(self) -> Iterator[str]:
         """Raises `DamageError`, `SourceError`."""
         recorder = DigestingRecorder(self.directory, secrets.randbits(64))
+        stored = self._stored_parts(recorder.seed)
         found = self._restored(self.contents.catalogue.tables, recorder)
         for group in groups(self.contents):
             self.progress.note(f"comparing {group.label}")
             missing = [table.label for table in group.tables if table.label not in found]
             yield from (f"table {label} is missing in the restored database." for label in missing)
             if not missing:
-                yield from self._compare(group, [found[t.label] for t in group.tables], recorder)
+                before = [stored[path] for path in _paths(group)]
+                yield from self._compare(group, before, [found[t.label] for t in group.tables], recorder)
+
+    def _stored_parts(self, seed: int) -> dict[str, Digested]:
+        """The parts of all tables, several at a time."""
+        paths = [path for table in self.contents.catalogue.tables for path in table.parts]
+
+        def read(path: str) -> Digested:
+            with self.contents.open(path) as file:
+                return digested(file, seed)
+
+        with ThreadPoolExecutor(self.jobs, thread_name_prefix="digest") as pool:
+            return dict(zip(paths, pool.map(read, paths), strict=True))
 
     def _restored(self, tables: Sequence[Table], recorder: Recorder) -> dict[str, StoredTable]:
         wanted = {table.label for table in tables}
@@ -81,7 +96,11 @@ class TableComparison:
         return {stored.table.label: stored for stored in self.read(relations, recorder, self.progress)}
 
     def _compare(
-        self, group: Group, restored: Sequence[StoredTable], recorder: DigestingRecorder
+        self,
+        group: Group,
+        before: Sequence[Digested],
+        restored: Sequence[StoredTable],
+        recorder: DigestingRecorder,
     ) -> Iterator[str]:
         shapes = [line for t, r in zip(group.tables, restored, strict=True) for line in _shape(t, r.table)]
         yield from shapes
@@ -90,14 +109,13 @@ class TableComparison:
             yield f"table {group.label}: {group.rows:,} rows stored, {after:,} restored."
         if shapes or not group.tables[0].columns:
             return
-        yield from self._compare_rows(group, restored, recorder)
+        parts = [recorder.digested[ref.content.blobs] for stored in restored for _, ref in stored.streams]
+        yield from self._compare_rows(group, before, parts, recorder.seed)
 
     def _compare_rows(
-        self, group: Group, restored: Sequence[StoredTable], recorder: DigestingRecorder
+        self, group: Group, before: Sequence[Digested], parts: Sequence[Digested], seed: int
     ) -> Iterator[str]:
         names = sorted(column.name for column in group.tables[0].columns)
-        parts = [recorder.digested[ref.content.blobs] for stored in restored for _, ref in stored.streams]
-        before = list(self._stored_parts(group, recorder.seed))
         types = {_sorted(part) for part in parts} ^ {_sorted(part) for part in before}
         if types and parts and before:
             yield f"table {group.label}: types of columns differ: {_types(types)}."
@@ -106,20 +124,12 @@ class TableComparison:
         if old.rows != group.rows:
             yield f"table {group.label}: the catalogue says {group.rows:,} rows, its streams hold {old.rows:,}."
         if not old.equals(new):
-            yield from self._located(group, names, old, new, recorder.seed)
-
-    def _stored_parts(self, group: Group, seed: int) -> Iterator[Digested]:
-        for path in self._paths(group):
-            with self.contents.open(path) as file:
-                yield digested(file, seed)
+            yield from self._located(group, names, old, new, seed)
 
     def _stored(self, group: Group) -> Iterator[pa.RecordBatch]:
-        for path in self._paths(group):
+        for path in _paths(group):
             with self.contents.open(path) as file:
                 yield from parquet_batches(file)
-
-    def _paths(self, group: Group) -> Iterator[str]:
-        return (path for table in group.tables for path in table.parts)
 
     def _located(
         self, group: Group, names: Sequence[str], old: Digest, new: Digest, seed: int
@@ -140,6 +150,10 @@ class TableComparison:
 
             key = group.tables[0].key
             yield from locate(group.label, key, lambda: self._stored(group), restored, old, new, seed)
+
+
+def _paths(group: Group) -> Iterator[str]:
+    return (path for table in group.tables for path in table.parts)
 
 
 def _shape(stored: Table, restored: Table) -> Iterator[str]:

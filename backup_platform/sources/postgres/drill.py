@@ -134,7 +134,8 @@ class _Drill:
             chosen = select(find(connection), PostgresOptions(self.target.url), standby=False)
             there = relations(connection, chosen)
             yield from unstored_tables(connection, self.contents)
-        comparison = TableComparison(self.contents, there, self._read, self.directory, self.progress)
+        jobs = self.options.jobs
+        comparison = TableComparison(self.contents, there, self._read, self.directory, self.progress, jobs)
         yield from comparison.differences()
 
     def _read(self, wanted: Sequence[Relation], recorder: Recorder, progress: Progress) -> list[StoredTable]:

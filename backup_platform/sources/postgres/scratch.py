@@ -18,7 +18,7 @@ from backup_platform.sources.postgres.creation import create_statement
 from backup_platform.sources.postgres.document import Database, Locale
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
-from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, private_server
+from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, PrivateServer, private_server
 from backup_platform.sources.postgres.settings import identifier, literal
 from backup_platform.sources.postgres.tools import Tools, find_tools
 
@@ -30,7 +30,6 @@ STALE_AFTER = timedelta(days=1)
 _MARK = "backup_platform drill begun "
 _MARKED = re.compile(re.escape(_MARK) + r"(\S+)")
 _MAINTENANCE = ("postgres", "template0", "template1")
-_PLAIN = Locale(encoding="UTF8", collate="C", ctype="C")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +74,22 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
             _make_tablespaces(connection, document, version // 10_000)
             name = PREFIX + "restored" if document.name in _MAINTENANCE else document.name
             lacking = _make_database(connection, name, document.locale, version // 10_000)
+            if not lacking:  # so the restore can make it, with what belongs to it
+                connection.execute(f"DROP DATABASE {identifier(name)}".encode())
         text = f"private server of PostgreSQL {version // 10_000}.{version % 10_000}"
-        yield Scratch(server.url(name), text, version, private=True, create=not lacking, lacking=lacking)
+        try:
+            yield Scratch(server.url(name), text, version, private=True, create=not lacking, lacking=lacking)
+        except SourceError as error:
+            raise _with_log(error, server) from error
+
+
+def _with_log(error: SourceError, server: PrivateServer) -> SourceError:
+    """A server that was lost may have said why."""
+    tail = server.log_tail()
+    if not error.retryable or not tail:
+        return error
+    text = f"{error.message} The end of the private server's log: {tail}"
+    return type(error)(text, hint=error.hint, retryable=True)
 
 
 def _server_tools(options: PostgresOptions, major: int) -> Tools:
@@ -112,26 +125,24 @@ def _make_tablespaces(connection: Connection, document: Database, major: int) ->
 
 
 def _make_database(connection: Connection, name: str, locale: Locale, major: int) -> tuple[str, ...]:
-    """Nothing where the restore can make it with its own locale. Otherwise an empty database in the plain one."""
-    if _is_possible(connection, create_statement(PREFIX + "probe", locale, None, major)):
-        connection.execute(f"DROP DATABASE {PREFIX}probe".encode())
+    """Empty, with its locale if the server has it; what it lacks."""
+    if _done(connection, create_statement(name, locale, None, major)):
         return ()
-    for encoding in (locale.encoding, "UTF8"):
-        plain = Locale(encoding=encoding, collate="C", ctype="C")
-        if _is_possible(connection, create_statement(name, plain, None, major)):
-            break
+    plain = Locale(encoding=locale.encoding, collate="C", ctype="C")
+    connection.execute(create_statement(name, plain, None, major).encode())
     return (f"locale {locale.locale or locale.collate!r} (C was used)",)
 
 
-def _is_possible(connection: Connection, statement: str) -> bool:
+def _done(connection: Connection, statement: str) -> bool:
+    """False where the server refuses the options; whatever else is wrong shows when it is asked for less."""
     import psycopg
 
     try:
         connection.execute(statement.encode())
-    except psycopg.Error as error:
+    except psycopg.Error:
         if connection.closed:
             raise
-        return error.sqlstate is None
+        return False
     return True
 
 
@@ -141,13 +152,8 @@ def _on_server(url: str, document: Database, clock: Clock) -> Iterator[Scratch]:
     server = describe(url)
     with connect(url) as connection, postgres_errors(server):
         version = connection.info.server_version
-        drop_stale(connection, clock.now())
-        statement = create_statement(name, document.locale, None, version // 10_000)
-        lacking: tuple[str, ...] = ()
-        if not _is_possible(connection, statement):
-            plain = Locale(encoding=document.locale.encoding, collate="C", ctype="C")
-            connection.execute(create_statement(name, plain, None, version // 10_000).encode())
-            lacking = (f"locale {document.locale.locale or document.locale.collate!r} (C was used)",)
+        drop_stale(connection, url, clock.now())
+        lacking = _make_database(connection, name, document.locale, version // 10_000)
     try:
         with connect(url) as connection, postgres_errors(server):
             mark = literal(_MARK + clock.now().astimezone(UTC).isoformat(timespec="seconds"))
@@ -164,24 +170,21 @@ def _database_of(url: str, name: str) -> str:
     return make_conninfo(url, dbname=name)
 
 
-def drop_stale(connection: Connection, now: datetime) -> None:
+def drop_stale(connection: Connection, url: str, now: datetime) -> None:
     """Databases of drills that were killed more than a day ago. Others' are never touched."""
     query = "SELECT datname, shobj_description(oid, 'pg_database') FROM pg_database WHERE starts_with(datname, %s)"
     for name, comment in connection.execute(query, (PREFIX,)).fetchall():
         marked = _MARKED.search(comment or "")
         if marked and datetime.fromisoformat(marked[1]) < now - STALE_AFTER:
-            drop(connection, None, name)
+            drop(connection, url, name)
 
 
-def drop(connection: Connection, url: str | None, name: str) -> None:
+def drop(connection: Connection, url: str, name: str) -> None:
     """A subscription would keep its database, and must not touch the publisher's slot."""
-    from psycopg.conninfo import make_conninfo
-
     query = """SELECT s.subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = %s"""
     names = [row[0] for row in connection.execute(query, (name,))]
     if names:
-        inside = url or make_conninfo(connection.info.dsn, password=connection.info.password)
-        with connect(inside, dbname=name) as other:
+        with connect(url, dbname=name) as other:
             for subscription in names:
                 for action in (
                     "ALTER SUBSCRIPTION {} DISABLE",
