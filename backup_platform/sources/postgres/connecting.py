@@ -31,6 +31,8 @@ _DEFAULTS = {
     "keepalives_interval": "15",
     "keepalives_count": "4",
 }
+# From the first byte: Python has no codec for some encodings of databases.
+_ENCODED = {"client_encoding": "UTF8"}
 _WITHOUT_TOOLS = ("sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 
 
@@ -39,8 +41,9 @@ def connect(url: str, *, lock_timeout: float = 0.0, **parameters: str) -> Connec
     `dbname="postgres"`. `lock_timeout` in seconds, 0 waits for ever. Raises `SourceError`."""
     import psycopg
 
+    arguments = _arguments(url, parameters) | _ENCODED
     with postgres_errors(describe(url, **parameters)):
-        connection = psycopg.connect(**_arguments(url, parameters), autocommit=True, prepare_threshold=None)
+        connection = psycopg.connect(**arguments, autocommit=True, prepare_threshold=None)
         try:
             connection.execute(pin_statement(lock_timeout=milliseconds(lock_timeout)))
         except BaseException:
@@ -53,7 +56,7 @@ def adbc_uri(url: str, **parameters: str) -> str:
     """What `adbc_driver_postgresql.dbapi.connect` takes; it holds the password. Pin the settings after it."""
     from psycopg.conninfo import make_conninfo
 
-    return make_conninfo(**_arguments(url, parameters))
+    return make_conninfo(**(_arguments(url, parameters) | _ENCODED))
 
 
 def describe(url: str, **parameters: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, cast
 
 from backup_platform.domain.model import Json
+from backup_platform.domain.tables import label_of
 from backup_platform.sources.postgres.catalog.large_objects import large_object_facts, large_objects
 from backup_platform.sources.postgres.connecting import connect
 from backup_platform.sources.postgres.contents import PointContents
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 
 # Tables that hold rows of their own, beside those of extensions and temporary ones.
 _TABLES = """
-SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT EXISTS (SELECT FROM pg_depend d
         WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-ORDER BY 1
+ORDER BY 1, 2
 """
 
 
@@ -35,9 +36,9 @@ def unstored_tables(connection: Connection, contents: PointContents) -> Iterator
     """Tables of the schema that the recovery point neither stores nor says that it left out."""
     known = {table.label for table in contents.catalogue.tables}
     known |= {left.name for left in contents.database.left_out}
-    for (label,) in connection.execute(_TABLES):
-        if label not in known:
-            yield f"table {label} is in the schema, and the recovery point does not hold its rows."
+    for schema, name in connection.execute(_TABLES):
+        if label_of(schema, name) not in known:
+            yield f"table {label_of(schema, name)} is in the schema, and the recovery point does not hold its rows."
 
 
 def fact_differences(

@@ -100,6 +100,7 @@ _BY_TEXT = (
     ("remaining connection slots", "53", ""),
     ("invalid byte sequence for encoding", "22021", ""),
     ("has no equivalent in encoding", "22P05", ""),
+    ("conversion between", "22021", "is not supported"),
     ("due to conflict with recovery", "40", ""),
     ("due to lock timeout", "55P03", ""),
     ("canceling statement", "57014", ""),
@@ -171,6 +172,8 @@ def sqlstate(error: Exception) -> str:
 def _meaning(code: str, text: str) -> _Meaning:
     if code == "XX000" and "could not open relation" in text:
         return _CHANGED
+    if "snapshot" in text and "does not exist" in text:  # the session that holds it is gone
+        return _LOST
     if code:
         return _BY_CODE.get(code) or _BY_CODE.get(code[:2]) or _FAILED
     return _meaning_of_text(text)

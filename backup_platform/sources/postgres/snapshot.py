@@ -17,7 +17,7 @@ a migration that is waiting for this capture to end.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,7 @@ def take_snapshot(url: str, options: PostgresOptions, clock: Clock) -> Iterator[
     `SourceError` for anything else, before any row is read.
     """
     server = describe(url)
-    with ExitStack() as stack, postgres_errors(server):
+    with postgres_errors(server), ExitStack() as stack:
         main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
         _require_version(main, server)
         selection, captured_at = _lock_and_look(main, options, clock, server)
@@ -128,7 +128,8 @@ def take_snapshot(url: str, options: PostgresOptions, clock: Clock) -> Iterator[
         arrow: list[ArrowConnection] = []
         stack.callback(_close_all, arrow)
         # One more: the reader asks for the sizes of tables before its threads start.
-        arrow += [open_arrow() for _ in range(max(1, options.jobs) + 1)]
+        for _ in range(max(1, options.jobs) + 1):
+            arrow.append(open_arrow())  # one by one: those before one that fails are closed
         yield Snapshot(url, main, others, selection, row[0], captured_at, row[1], arrow, open_arrow)
 
 
@@ -230,8 +231,11 @@ def _arrow(url: str, options: PostgresOptions, statements: Sequence[str], server
 
 
 def _close_all(connections: list[ArrowConnection]) -> None:
+    import adbc_driver_manager
+
     while connections:
-        connections.pop().close()
+        with suppress(adbc_driver_manager.Error):  # the server is gone
+            connections.pop().close()
 
 
 def _one(connection: Connection, query: str) -> Any:

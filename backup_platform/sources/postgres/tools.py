@@ -27,7 +27,14 @@ _WRAPPER = "pg_wrapper"  # Debian's: it runs the version of a local cluster, not
 _VERSION = re.compile(rb"\(PostgreSQL\) (\d+)(?:\.(\d+))?")
 _SAID = 5  # lines of a tool's errors that are repeated
 # A server that is away, and what was there when the snapshot was taken.
-_PASSING = ("connection", "terminating", "shutting down", "starting up", "does not exist")
+_PASSING = (
+    "connection",
+    "could not connect",
+    "terminating",
+    "shutting down",
+    "starting up",
+    "does not exist",
+)
 
 
 @dataclass(frozen=True, slots=True)
