@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.ports import Clock
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 OLDEST = 130000
 ATTEMPTS = 5
+JOIN_S = 1.0  # how long a session waits for its locks while the main one holds them already
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _GONE = ("42P01", "3F000")
 
@@ -114,23 +116,71 @@ def take_snapshot(url: str, options: PostgresOptions, clock: Clock) -> Iterator[
     """
     server = describe(url)
     with postgres_errors(server), ExitStack() as stack:
-        main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
-        _require_version(main, server)
+        yield _taken(_opened(url, options, server, stack), options, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """Those of one capture, connected before anything is locked: a connection for ADBC takes a third of a second."""
+
+    url: str
+    server: str
+    main: Connection
+    others: list[Connection]
+    arrow: list[ArrowConnection]
+
+    def run(self, statement: str) -> None:
+        """In all but the main one."""
+        for connection in self.others:
+            connection.execute(statement.encode())
+        for arrow in self.arrow:
+            _run(arrow, statement)
+
+
+def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -> _Sessions:
+    main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
+    _require_version(main, server)
+    others = [stack.enter_context(connect(url, lock_timeout=JOIN_S)) for _ in range(max(0, options.jobs - 1))]
+    arrow: list[ArrowConnection] = []
+    stack.callback(_close_all, arrow)
+    # One more: the reader asks for the sizes of tables before its threads start.
+    for _ in range(max(1, options.jobs) + 1):
+        arrow.append(_connect_arrow(url))  # one by one: those before one that fails are closed
+    return _Sessions(url, server, main, others, arrow)
+
+
+def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snapshot:
+    """A migration that begins between the locks of the main session and those of the others waits for the first, and
+    the others wait behind it. Then all is begun anew, so that it goes first."""
+    main, server = sessions.main, sessions.server
+    for _ in range(ATTEMPTS):
         selection, captured_at = _lock_and_look(main, options, clock, server)
         row = main.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
         assert row is not None
         join = _joining(row[0], selection)
+        if _join(sessions, join):
+            open_arrow = partial(_late_arrow, sessions.url, options, join, server)
+            others, arrow = sessions.others, sessions.arrow
+            return Snapshot(
+                sessions.url, main, others, selection, row[0], captured_at, row[1], arrow, open_arrow
+            )
+        main.execute("ROLLBACK")
+        sessions.run("ROLLBACK")
+    raise SourceBusyError(
+        f"Tables of {server} are altered all the time: {ATTEMPTS} attempts to lock them met a migration.",
+        hint="Choose a time when no migration runs.",
+    )
 
-        def open_arrow() -> ArrowConnection:
-            return _arrow(url, options, join, server)
 
-        others = [stack.enter_context(_joined(url, options, join)) for _ in range(max(0, options.jobs - 1))]
-        arrow: list[ArrowConnection] = []
-        stack.callback(_close_all, arrow)
-        # One more: the reader asks for the sizes of tables before its threads start.
-        for _ in range(max(1, options.jobs) + 1):
-            arrow.append(open_arrow())  # one by one: those before one that fails are closed
-        yield Snapshot(url, main, others, selection, row[0], captured_at, row[1], arrow, open_arrow)
+def _join(sessions: _Sessions, statements: Sequence[str]) -> bool:
+    """False when a lock was not given in time."""
+    try:
+        with postgres_errors(sessions.server):
+            for statement in statements:
+                sessions.run(statement)
+    except SourceBusyError:
+        return False
+    return True
 
 
 def _require_version(connection: Connection, server: str) -> None:
@@ -202,32 +252,38 @@ def _joining(snapshot: str, selection: Selection) -> list[str]:
     return [statement for statement in statements if statement]
 
 
-def _joined(url: str, options: PostgresOptions, statements: Sequence[str]) -> Connection:
-    connection = connect(url, lock_timeout=options.lock_timeout)
+def _connect_arrow(url: str, lock_timeout: float = JOIN_S) -> ArrowConnection:
+    import adbc_driver_postgresql.dbapi
+
+    connection: ArrowConnection = adbc_driver_postgresql.dbapi.connect(adbc_uri(url), autocommit=True)
     try:
-        for statement in statements:
-            connection.execute(statement.encode())
+        with connection.cursor() as cursor:
+            cursor.execute(pin_statement(lock_timeout=milliseconds(lock_timeout)))
+            cursor.fetchall()
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _arrow(url: str, options: PostgresOptions, statements: Sequence[str], server: str) -> ArrowConnection:
-    import adbc_driver_postgresql.dbapi
-
+def _late_arrow(
+    url: str, options: PostgresOptions, statements: Sequence[str], server: str
+) -> ArrowConnection:
+    """One that joins while tables are read."""
     with postgres_errors(server):
-        connection: ArrowConnection = adbc_driver_postgresql.dbapi.connect(adbc_uri(url), autocommit=True)
+        connection = _connect_arrow(url, options.lock_timeout)
         try:
-            with connection.cursor() as cursor:
-                cursor.execute(pin_statement(lock_timeout=milliseconds(options.lock_timeout)))
-                cursor.fetchall()
-                for statement in statements:
-                    cursor.execute(statement)
+            for statement in statements:
+                _run(connection, statement)
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def _run(connection: ArrowConnection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
 
 
 def _close_all(connections: list[ArrowConnection]) -> None:
