@@ -21,7 +21,8 @@ row is hashed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 ALGORITHM: Final = "record-send-1"
 SAMPLED_OF = 128
 _CHOOSING_COLUMNS = 4
+_CANCEL_S = 10.0
 
 _FLOATS = {700: "float4", 701: "float8"}
 _INTEGERS = {20, 21, 23}
@@ -104,9 +106,23 @@ def shared_table_facts(
         _work_off(connections[0], work, facts)
         return facts
     with ThreadPoolExecutor(len(connections), thread_name_prefix="facts") as executor:
-        for future in [executor.submit(_work_off, each, work, facts) for each in connections]:
-            future.result()
+        futures = [executor.submit(_work_off, each, work, facts) for each in connections]
+        try:
+            for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                future.result()
+        except BaseException:
+            _cancel(connections)
+            raise
     return facts
+
+
+def _cancel(connections: Sequence[Connection]) -> None:
+    """A query over a large table may go on for hours, and its answer is not needed any more."""
+    import psycopg
+
+    for connection in connections:
+        with suppress(psycopg.Error):  # those that are lost need no cancelling
+            connection.cancel_safe(timeout=_CANCEL_S)
 
 
 def _work_off(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.connecting import connect
-from backup_platform.sources.postgres.facts import TableFact, table_facts
+from backup_platform.sources.postgres.facts import TableFact, shared_table_facts, table_facts
 from backup_platform.sources.postgres.options import Facts
 from backup_platform_tests.sources.postgres.servers import execute
 
@@ -211,3 +212,25 @@ def test_the_session_of_the_user_does_not_matter(database18: str) -> None:
         f"ALTER DATABASE {name} SET quote_all_identifiers = on",
     )
     assert facts(database18, T) == usual
+
+
+def test_the_first_failure_ends_the_queries_of_the_other_connections(
+    database18: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [("slow", "SELECT 1, ''::text FROM pg_sleep(60)"), ("bad", "SELECT 1 / 0, ''::text")]
+    monkeypatch.setattr("backup_platform.sources.postgres.facts._queries", lambda *arguments: queries)
+    began = time.monotonic()
+    with (
+        connect(database18) as one,
+        connect(database18) as other,
+        pytest.raises(psycopg.errors.DivisionByZero),
+    ):
+        shared_table_facts([one, other], [], "full")
+    assert time.monotonic() - began < 30
+
+
+def test_several_connections_say_what_one_says(database18: str) -> None:
+    make(database18)
+    tables = (T, table("empty", ("a",)), table("bare", ()))
+    with connect(database18) as one, connect(database18) as other:
+        assert shared_table_facts([one, other], tables, "full") == table_facts(one, tables, "full")

@@ -38,7 +38,7 @@ _HASHED = """
     SELECT {oid} AS oid, {at} AS at, length(x.data) AS length,
         hash_array_extended(ARRAY[record_send(ROW({oid}, {at}, x.data))], 0) AS hash
     FROM {slices}, LATERAL (SELECT lo_get({oid}, {at}, {most}) AS data OFFSET 0) x
-"""  # noqa: S608
+"""
 _HASH = f"""
 WITH RECURSIVE slices AS (
     {_HASHED.format(oid="m.oid", at="0::int8", slices="pg_largeobject_metadata m", most=SLICE)}
