@@ -41,11 +41,8 @@ class Grants:
 
     def explains(self, error: ToolError) -> bool:
         """Did the statement fail because of a missing role, and of nothing else?"""
-        named = any(self._quoted(role) in error.message for role in self.missing)
+        named = any(role in error.message for role in self.missing)
         return named and bool(_NAMES_ROLES.match(error.command))
-
-    def _quoted(self, role: str) -> str:
-        return f'"{role}"'
 
     def repair(
         self, connection: Connection[TupleRow], errors: Sequence[ToolError], entries: Iterable[TocEntry]
@@ -82,7 +79,7 @@ class Grants:
         try:
             connection.execute(statement.encode())
         except psycopg.errors.UndefinedObject as error:
-            if any(self._quoted(role) in str(error) for role in self.missing):
+            if any(role in str(error) for role in self.missing):
                 return False
             raise
         return True

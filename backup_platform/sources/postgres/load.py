@@ -66,6 +66,7 @@ class Loader:
         self._left: dict[str, int] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
+        self._failure: Exception | None = None
         self._connections: list[Connection[TupleRow]] = []
 
     def run(self, loads: Sequence[Load], jobs: int) -> None:
@@ -78,6 +79,9 @@ class Loader:
             try:
                 for future in futures:
                     future.result()
+            except Exception as error:
+                self._stop()
+                raise self._failure or error from error
             except BaseException:
                 self._stop()
                 raise
@@ -106,7 +110,9 @@ class Loader:
                 connection.execute("SET synchronous_commit = off")
                 while (part := self._next(waiting)) is not None:
                     self._load(connection, part)
-        except BaseException:
+        except Exception as error:
+            with self._lock:
+                self._failure = self._failure or error  # the others only fail because this one did
             self._stopped.set()
             raise
 

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 _NAMED = 3
+_OTHER_LOCALE = (
+    "Make the database yourself, with a locale that this server has, and restore into it without --create."
+)
 _MEMBERS = b"""
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
@@ -90,9 +93,9 @@ class _Restoration:
 
     def run(self) -> None:
         prepared, scope = self.prepared, self.prepared.scope
+        if prepared.target.create:
+            self._create()
         with self._telling_how_to_go_on():
-            if prepared.target.create:
-                self._create()
             self._mark()
             if not prepared.target.data_only:
                 self._section("pre-data", 1)
@@ -136,8 +139,12 @@ class _Restoration:
         owner = document.owner if document.owner in prepared.standing.roles else None
         self.progress.note(f"creating the database {prepared.database.name}")
         statement = create_statement(prepared.database.name, document.locale, owner, prepared.standing.major)
-        with prepared.database.maintenance() as connection:
-            connection.execute(statement.encode())
+        try:
+            with prepared.database.maintenance() as connection:
+                connection.execute(statement.encode())
+        except TargetError as error:
+            error.hint = error.hint or _OTHER_LOCALE
+            raise
 
     def _mark(self) -> None:
         """Of a database that is not the role's own, the comment cannot be changed: the plan says so."""

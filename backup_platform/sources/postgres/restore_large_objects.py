@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 _COLUMNS = ["oid", "offset", "data"]
-_SLICES = 64
+_SLICES = 8  # of a mebibyte at most
 
 
 def restore_large_objects(

@@ -149,7 +149,9 @@ def _wanted_extensions(prepared: Preparation) -> set[str]:
 
 
 def missing_roles(prepared: Preparation) -> tuple[str, ...]:
-    return tuple(sorted(set(prepared.contents.database.roles) - prepared.standing.roles))
+    document = prepared.contents.database
+    named = {*document.roles, *([document.owner] if prepared.target.create else [])}
+    return tuple(sorted(named - prepared.standing.roles))
 
 
 def missing_tablespaces(prepared: Preparation) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.domain.tables import CATALOGUE_PATH
 from backup_platform.errors import BackupError, DamageError, TargetError
+from backup_platform.sources.postgres.document import DATABASE_PATH, decode, encode
 from backup_platform.sources.postgres.restore import plan_restore, run_restore
 from backup_platform.sources.postgres.target import MARKER, TargetDatabase
 from backup_platform_tests.sources.postgres.points import Streams, capture_by_hand, recovery_point
@@ -228,6 +229,29 @@ def test_a_target_that_cannot_be_reached(sample: Streams, url: str, said: str) -
         plan(sample, url)
     assert isinstance(caught.value, TargetError)
     assert "se/cr" not in str(caught.value)
+
+
+def test_a_locale_that_the_server_lacks(sample: Streams, server18: Server) -> None:
+    other = Streams()
+    document = decode(sample.data[DATABASE_PATH])
+    other.data = sample.data | {
+        DATABASE_PATH: encode(replace(document, locale=replace(document.locale, collate="xx_XX")))
+    }
+    with pytest.raises(TargetError, match="locale") as caught:
+        restore(other, server18.url("never"), create=True)
+    assert "without --create" in caught.value.hint
+    assert plan(sample, server18.url("never"), create=True).conflicts == ()
+
+
+def test_the_first_failure_is_told_and_not_what_follows_from_it(sample: Streams, database18: str) -> None:
+    """One table fails while another is loaded for longer."""
+    execute(
+        database18, "CREATE TABLE one (said int)", "CREATE TABLE part (id int, k int) PARTITION BY RANGE (k)"
+    )
+    execute(database18, "CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (0) TO (5)")
+    with pytest.raises(TargetError, match=r"table public\.(one|part1), refused") as caught:
+        restore(sample, database18, data_only=True, tables=("one", "part1"))
+    assert "0 of 2 tables were loaded" in caught.value.hint
 
 
 def test_a_url_without_a_database(sample: Streams, server18: Server) -> None:
