@@ -123,7 +123,6 @@ def test_every_change_of_the_restored_database_is_named(shop: Drilled, meddle: C
         "table public.moods: the stored row (m = ok, n = 20) is not in the restored table.",
     ):
         assert expected in found, expected
-    assert "more differences" in found
 
 
 def test_every_change_is_seen_by_the_servers_facts_alone(
@@ -138,7 +137,8 @@ def test_every_change_is_seen_by_the_servers_facts_alone(
         "SELECT lo_put(77, 0, 'LARGE')",
         "COMMENT ON LARGE OBJECT 77 IS 'new'",
     )
-    found = "\n".join(shop.drill().differences)
+    differences = shop.drill().differences
+    found = "\n".join(differences)
     for expected in (
         "facts: the rows of table shop.items differ",
         "facts: table public.log had 500 rows in the source, and has 499 restored.",
@@ -148,7 +148,7 @@ def test_every_change_is_seen_by_the_servers_facts_alone(
         "large object 77:",
     ):
         assert expected in found, expected
-    assert len(shop.drill().differences) == 6
+    assert len(differences) == 6
 
 
 def test_a_table_that_no_part_of_the_point_knows_is_named(shop: Drilled, meddle: Callable[..., None]) -> None:
@@ -164,6 +164,11 @@ def test_an_index_that_disagrees_with_its_table_is_found(shop: Drilled, meddle: 
     report = shop.drill()
     assert report.compared["amcheck"] == "failed"
     assert any("items_twice" in line for line in report.differences)
+
+
+def test_differences_are_few_even_when_all_differs() -> None:
+    assert module._bounded([f"line {i}" for i in range(500)])[-2:] == ["line 19", "and 480 more differences."]
+    assert len(module._bounded(["line"] * 20)) == 20
 
 
 def test_assertions_must_return_true(shop: Drilled) -> None:
@@ -184,7 +189,6 @@ def test_assertions_must_return_true(shop: Drilled) -> None:
 
 def test_a_point_without_facts_does_not_pass(shop: Drilled) -> None:
     lacking = "The recovery point lacks the facts that the server computed of its tables."
-    assert lacking in shop.drill(row_counts=None).differences
     assert lacking in shop.drill(row_hashes={}).differences
 
 
