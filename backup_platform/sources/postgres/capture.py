@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
 from backup_platform.domain.model import Capture, Json, StreamRef
 from backup_platform.domain.ports import Clock, Progress, Recorder
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
-from backup_platform.errors import SourceError
+from backup_platform.errors import SourceBusyError, SourceError
 from backup_platform.sources.postgres.catalog.database import database_document
 from backup_platform.sources.postgres.catalog.large_objects import large_object_blocks, large_object_facts
 from backup_platform.sources.postgres.catalog.relations import relations
@@ -34,16 +35,31 @@ from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.reading import read_tables
 from backup_platform.sources.postgres.recording import record_streams
 from backup_platform.sources.postgres.schema_dump import dump_globals, dump_schema, schema_facts
-from backup_platform.sources.postgres.snapshot import Snapshot, take_snapshot
+from backup_platform.sources.postgres.snapshot import ATTEMPTS, Snapshot, take_snapshot
 from backup_platform.sources.postgres.tools import Tools, find_tools
 
 ENGINE = "postgresql"
+DUMP_S = 5.0  # how long pg_dump waits for its locks, which this capture holds already
 _BLOCK = 1 << 20
 _MISCOUNTED = 5  # in messages
 
 
 def capture(options: PostgresOptions, clock: Clock, recorder: Recorder, progress: Progress) -> Capture:
-    """Raises `SourceError`, and then nothing was recorded; lets `RepositoryError` pass through."""
+    """Raises `SourceError`, and then nothing was recorded; lets `RepositoryError` pass through.
+
+    A migration that is stopped by the locks of the snapshot stops pg_dump in turn: then it goes first.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with suppress(_OvertakenError):
+            return _captured(options, clock, recorder, progress)
+    return _captured(options, clock, recorder, progress)
+
+
+class _OvertakenError(SourceBusyError):
+    """pg_dump waits behind somebody who waits for this capture."""
+
+
+def _captured(options: PostgresOptions, clock: Clock, recorder: Recorder, progress: Progress) -> Capture:
     with take_snapshot(options.url, options, clock) as snapshot:
         major = snapshot.connection.info.server_version // 10000
         tools = find_tools(major, prefer=major, bin_dir=options.bin_dir)
@@ -85,14 +101,17 @@ class _Capture:
     def _store_schema(self) -> None:
         self.progress.note("schema")
         with tempfile.TemporaryFile(prefix="backup-pg-") as file:
-            self.warnings += dump_schema(
-                self.tools,
-                self.options.url,
-                file,
-                snapshot=self.snapshot.name,
-                lock_timeout=self.options.lock_timeout,
-                without=self.snapshot.selection.unreadable,
-            )
+            try:
+                self.warnings += dump_schema(
+                    self.tools,
+                    self.options.url,
+                    file,
+                    snapshot=self.snapshot.name,
+                    lock_timeout=DUMP_S,
+                    without=self.snapshot.selection.unreadable,
+                )
+            except SourceBusyError as error:
+                raise _OvertakenError(error.message, hint=error.hint) from error
             self.facts |= schema_facts(self.tools, file)
             self._store(SCHEMA_PATH, _blocks(file))
 

@@ -122,7 +122,7 @@ def tool_failure(name: str, code: int, said: str) -> SourceError:
     short = " / ".join(lines[-_SAID:]) or "it said nothing"
     ended = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     message = f"{name} {ended}: {short}"
-    if "lock timeout" in said or "could not obtain lock" in said:
+    if "lock timeout" in said or "statement timeout" in said or "could not obtain lock" in said:
         return SourceBusyError(
             message, hint="Raise the source's lock_timeout, or run it when no migration runs."
         )
