@@ -26,7 +26,9 @@ def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[R
         from backup_platform.actions.querying.names import sql_names
         from backup_platform.actions.querying.results import Result
 
-        advice = tables.advice(labels=[name.plain for name in sql_names(tables.catalogue.tables)])
+        named = zip(tables.catalogue.tables, sql_names(tables.catalogue.tables), strict=True)
+        # SQL knows no table without columns.
+        advice = tables.advice(labels=[name.plain for table, name in named if table.columns])
         engine.offer(tables, sql)
         yield Result(engine, engine.query(sql, advice=advice), form, advice)
 

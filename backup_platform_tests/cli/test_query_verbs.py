@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -227,3 +229,15 @@ def test_whoever_reads_may_go_away(bench: Bench) -> None:
             process.stdout.close()
             errors = process.stderr.read()
         assert (process.returncode, b"Traceback" in errors) == (141, False)
+
+
+def test_a_query_can_be_interrupted(bench: Bench) -> None:
+    """DuckDB itself would go on for hours."""
+    sql = "select count(*) from many a, many b, many c where hash(a.n + b.n + c.n) % 1000 = 1"
+    command = [sys.executable, "-c", AS_PROCESS, str(bench.root), "query", "shop@latest", sql]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        time.sleep(3)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, "interrupted" in errors, "Traceback" in errors) == (130, True, False)

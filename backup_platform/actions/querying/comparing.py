@@ -108,8 +108,7 @@ class Comparison:
 
     def _all(self, sql: str) -> list[tuple[Any, ...]]:
         with self._engine.translated():
-            rows: list[tuple[Any, ...]] = self._engine.query(sql).fetchall()
-            return rows
+            return self._engine.run(self._engine.query(sql).fetchall)
 
     def _values(self, sql: str) -> Iterator[list[Any]]:
         for row in Result(self._engine, self._engine.query(sql), "json", "").objects():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +21,7 @@ from backup_platform.errors import UsageError
 if TYPE_CHECKING:
     from backup_platform.domain.tables import Table
 
+T = TypeVar("T")
 MEMORY = "512MB"
 MAX_THREADS = 4
 ONE_QUERY = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
@@ -48,6 +50,7 @@ class Engine:
         }
         self._connection = duckdb.connect(":memory:", config=settings)
         self._connection.register_filesystem(self.files)
+        self._thread = ThreadPoolExecutor(1)
         for statement in LOCKED:
             self._connection.execute(statement)
 
@@ -57,6 +60,7 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._thread.shutdown()
         self._connection.close()
         self._spill.cleanup()
 
@@ -66,10 +70,10 @@ class Engine:
         for table, name in zip(catalogue, sql_names(catalogue), strict=True):
             if name.name.lower().replace('"', '""') not in text or not table.columns:
                 continue
-            self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(name.schema)}")
-            self._run(f"CREATE VIEW {name.quoted} AS {self.rows(tables, table, table.parts)}")
+            self._execute(f"CREATE SCHEMA IF NOT EXISTS {quote(name.schema)}")
+            self._execute(f"CREATE VIEW {name.quoted} AS {self.rows(tables, table, table.parts)}")
             if name.bare and name.schema.lower() != "main":
-                self._run(f"CREATE VIEW main.{quote(name.name)} AS FROM {name.quoted}")
+                self._execute(f"CREATE VIEW main.{quote(name.name)} AS FROM {name.quoted}")
 
     def rows(self, tables: PointTables, table: Table, parts: Sequence[str]) -> str:
         """A query for the rows of some parts of a table, with the columns of the table also when there are none."""
@@ -103,7 +107,17 @@ class Engine:
             hint = _MORE_MEMORY if "Out of Memory Error" in str(error) else advice
             raise UsageError(f"The query failed: {str(error).strip()}", hint=hint) from error
 
-    def _run(self, statement: str) -> None:
+    def run(self, work: Callable[[], T]) -> T:
+        """Do it in another thread, so that Ctrl-C and SIGTERM end it: DuckDB does not look for signals."""
+        future = self._thread.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            self._connection.interrupt()
+            wait([future])
+            raise
+
+    def _execute(self, statement: str) -> None:
         with self.translated():
             self._connection.execute(statement)
 

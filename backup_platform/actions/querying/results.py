@@ -53,7 +53,8 @@ class Result:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """At least one, so that there is always a schema. Raises UsageError, and what the store raises."""
         with self._engine.translated(self._advice):
-            reader = self._relation.project(self._selection).to_arrow_reader(ROWS_PER_BATCH)
+            relation = self._relation.project(self._selection)
+            reader = self._engine.run(lambda: relation.to_arrow_reader(ROWS_PER_BATCH))
         try:
             yield _empty(reader.schema)
             while (batch := self._next(reader)) is not None:
@@ -63,10 +64,7 @@ class Result:
 
     def _next(self, reader: Any) -> pa.RecordBatch | None:
         with self._engine.translated(self._advice):
-            try:
-                return reader.read_next_batch()
-            except StopIteration:
-                return None
+            return self._engine.run(lambda: next(reader, None))
 
     def objects(self, batches: Iterator[pa.RecordBatch] | None = None) -> Iterator[dict[str, Any]]:
         """Rows (of these batches) as JSON objects, in the form `json`: what JSON has no number for is a text."""
