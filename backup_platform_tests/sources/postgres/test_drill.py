@@ -15,6 +15,7 @@ from backup_platform.sources.postgres.comparing import TableComparison
 from backup_platform.sources.postgres.document import DATABASE_PATH, SCHEMA_PATH
 from backup_platform.sources.postgres.scratch import PREFIX
 from backup_platform_tests.sources.postgres.drill_support import Drilled, captured
+from backup_platform_tests.sources.postgres.fidelity_database import features, fidelity_database
 from backup_platform_tests.sources.postgres.servers import (
     SECRET,
     Server,
@@ -264,6 +265,12 @@ class TestNewerServer:
         report = captured(database15, open_tmp, bin_dir=embedded_18()).drill()
         assert report.differences == ()
         assert report.compared["server_version"] // 10000 == 18  # type: ignore[operator]
+        assert report.compared["schema"] == "definitions"
+
+    def test_everything_passes_there(self, server15: Server, server18: Server, open_tmp: Path) -> None:
+        with fidelity_database(server15, features(server15) & features(server18)) as url:
+            report = captured(url, open_tmp, bin_dir=embedded_18()).drill()
+        assert report.differences == ()
         assert report.compared["schema"] == "definitions"
 
     def test_where_its_pg_dump_cannot_read_that_server_names_are_compared(
