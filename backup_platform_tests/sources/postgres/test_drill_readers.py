@@ -86,9 +86,13 @@ def differences(
     server = request.getfixturevalue("server18")
     original = queries.batches
 
-    def batches(connection: Any, form: Any, condition: str) -> Iterator[pa.RecordBatch]:
+    def batches(connection: Any, form: Any, condition: str, connect: Any) -> Iterator[Any]:
         change = CORRUPTING.get(form.relation.name, lambda batch: batch)
-        return map(change, original(connection, form, condition))
+        found = original(connection, form, condition, connect)
+        try:
+            yield from map(change, found)
+        finally:
+            found.close()
 
     patch.setattr(reading, "batches", batches)
     patch.setattr(drill, "MAX_DIFFERENCES", 1000)
