@@ -52,11 +52,18 @@ def capture(options: PostgresOptions, clock: Clock, recorder: Recorder, progress
     for _ in range(ATTEMPTS - 1):
         with suppress(_OvertakenError):
             return _captured(options, clock, recorder, progress)
-    return _captured(options, clock, recorder, progress)
+    try:
+        return _captured(options, clock, recorder, progress)
+    except _OvertakenError as overtaken:
+        raise overtaken.reason from overtaken
 
 
-class _OvertakenError(SourceBusyError):
+class _OvertakenError(Exception):
     """pg_dump waits behind somebody who waits for this capture."""
+
+    def __init__(self, reason: SourceBusyError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
 
 
 def _captured(options: PostgresOptions, clock: Clock, recorder: Recorder, progress: Progress) -> Capture:
@@ -111,7 +118,7 @@ class _Capture:
                     without=self.snapshot.selection.unreadable,
                 )
             except SourceBusyError as error:
-                raise _OvertakenError(error.message, hint=error.hint) from error
+                raise _OvertakenError(error) from error
             self.facts |= schema_facts(self.tools, file)
             self._store(SCHEMA_PATH, _blocks(file))
 

@@ -1,0 +1,239 @@
+"""The plan: what it says of every way to get it wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from backup_platform.errors import PlanError
+from backup_platform.plan import Plan, SourcePlan
+from backup_platform_tests.test_plan import HEAD, load, problems, source_problems, write
+
+
+class TestMistakes:
+    def test_all_are_listed_with_their_lines_in_order(self, tmp_path: Path) -> None:
+        found = problems(
+            tmp_path,
+            "repositry: {path: /x}\n"
+            "sources:\n"
+            "  a:\n"
+            "    files: /a\n"
+            "    evry: hour\n"
+            "    keep: {dayly: 7}\n"
+            "  b: {files: /b, every: day, at: noon}\n"
+            "  b: {}\n",
+        )
+        assert [line.split(":")[0] for line in found] == ["1", "1", "3", "5", "6", "7", "8"]
+        assert found[0].startswith("1: the key `repository` is missing: ")
+        assert found[1] == '1: unknown key "repositry"; did you mean "repository"?'
+        assert found[2] == "3: sources.a: has neither `every` nor `cron`: say how often, as in `every: day`"
+        assert found[3] == '5: sources.a: unknown key "evry"; did you mean "every"?'
+        assert found[4] == '6: sources.a.keep: unknown key "dayly"; did you mean "daily"?'
+        assert found[5].startswith('7: sources.b.at: "noon" is not a time of day')
+        assert found[6] == '8: the key "b" is there twice; first in line 7'
+
+    def test_an_unknown_key_without_a_near_one_lists_all(self, tmp_path: Path) -> None:
+        (found,) = problems(tmp_path, HEAD + "  a: {files: /a, every: day}\nzzzz: 1\n")
+        assert found.startswith('4: unknown key "zzzz"; known are repository, sources,')
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("", "the plan is empty"),
+            ("# nothing\n", "the plan is empty"),
+            ("- a\n", "must be keys and values"),
+            ("just words\n", "must be keys and values"),
+        ],
+    )
+    def test_not_a_mapping(self, tmp_path: Path, text: str, message: str) -> None:
+        (found,) = problems(tmp_path, text)
+        assert message in found
+        assert "`sources:`" in found
+
+    @pytest.mark.parametrize("sources", ["", "sources: {}\n", "sources:\n", "sources: []\n"])
+    def test_no_sources(self, tmp_path: Path, sources: str) -> None:
+        (found,) = problems(tmp_path, "repository: {path: /x}\n" + sources)
+        assert "sources" in found
+
+    def test_no_file_says_how_to_write_one(self, tmp_path: Path) -> None:
+        with pytest.raises(PlanError, match="there is no plan") as caught:
+            Plan.load(str(tmp_path / "backup.yaml"))
+        example = caught.value.hint.partition(":\n\n")[2]
+        assert load(tmp_path, example).sources
+
+    def test_a_directory_is_not_a_plan(self, tmp_path: Path) -> None:
+        with pytest.raises(PlanError, match="cannot be read"):
+            Plan.load(str(tmp_path))
+
+    def test_bytes_that_are_not_text(self, tmp_path: Path) -> None:
+        (tmp_path / "backup.yaml").write_bytes(b"a: \xff")
+        with pytest.raises(PlanError, match="not UTF-8"):
+            Plan.load(str(tmp_path / "backup.yaml"))
+
+    @pytest.mark.parametrize(
+        ("text", "line", "message"),
+        [
+            ("a: 1\nb: [1\nc: 2\n", "3", "not valid YAML"),
+            ("a:\n\tb: 1\n", "2", "with spaces, not with tabs"),
+            ("a: 1\nb: \x01\n", "2", "control character"),
+            ("a: 1\n---\nb: 1\n", "2", "not valid YAML"),
+            ("a: *nowhere\n", "1", "not valid YAML"),
+            ("a: &a [*a]\n", "1", "alias"),
+            ("a: !!python/name:os.system\n", "1", "not known"),
+            ("a: !x {b: 1}\n", "1", "not known"),
+            ("? [a, b]\n: 1\n", "1", "single word"),
+            ("a: 1\n<<: 3\n", "2", "merges"),
+        ],
+    )
+    def test_yaml_that_is_wrong(self, tmp_path: Path, text: str, line: str, message: str) -> None:
+        found = problems(tmp_path, text)
+        assert any(each.startswith(f"{line}: ") and message in each for each in found), found
+
+    @pytest.mark.parametrize("at", ["02:15", "12:15", "12:15:00"])
+    def test_a_time_without_quotes_is_refused(self, tmp_path: Path, at: str) -> None:
+        (found,) = source_problems(tmp_path, f"files: /a, every: day, at: {at}")
+        assert found.startswith(f'3: put {at} in quotes: "{at}"')
+
+    @pytest.mark.parametrize(
+        ("source", "expected"),
+        [
+            ("every: day", "has neither `files`, `sqlite` nor `postgres`"),
+            ("files: , every: day", "has neither `files`, `sqlite` nor `postgres`"),
+            ("files: /a, sqlite: /b, every: day", "has both `files` and `sqlite`"),
+            ("files: /a, every: day, cron: 1 2 * * *", "has both `every` and `cron`"),
+            ("files: /a, every: fortnight", "not one of 15min, 30min, hour, 6h, 12h, day, week, month"),
+            ("files: /a, every: hourly", 'did you mean "hour"?'),
+            ("files: /a, every: day, timezone: Europe/Berln", 'did you mean "Europe/Berlin"?'),
+            ("files: /a, every: day, timezone: berlin", 'did you mean "Europe/Berlin"?'),
+            ("files: /a, every: day, timezone: europe/berlin", 'did you mean "Europe/Berlin"?'),
+            ("files: /a, every: day, timezone: Europe", "is not a time zone"),
+            ("files: /a, every: day, timezone: ../x", "is not a time zone"),
+            ("files: /a, every: day, timezone: localtime", "is not a time zone"),
+            ("files: /a, every: hour, timezone: Australia/Lord_Howe", "moves by less than an hour"),
+            ('files: /a, every: day, at: "25:00"', "is not a time of day"),
+            ('files: /a, every: hour, at: "02:15"', 'from the start of each window, "00:00" to "00:59"'),
+            ('files: /a, cron: 1 2 * * *, at: "02:15"', "write the time into the cron expression"),
+            ("files: /a, cron: 61 * * * *", "is not a cron expression: bad minute"),
+            ("files: /a, cron: 1 * * *", "it takes five fields"),
+            ('files: /a, cron: "@daily"', "it takes five fields"),
+            ("files: /a, cron: 0 0 L * *", "that all crons understand"),
+            ("files: /a, cron: 0 0 * * 1#2", "that all crons understand"),
+            ("files: /a, cron: 0 0 */2 * 1", "read differently"),
+            ("files: /a, cron: 0 0 31 2 *", "is not a cron expression"),
+            ("files: /a, cron: 0 0 29 2 *", "leap years"),
+            ("files: /a, every: day, late_limit: 2hours", 'write one like "30s"'),
+            ("files: /a, every: day, late_limit: 5", 'write one like "30s"'),
+            ("files: /a, every: day, late_limit: -2h", 'write one like "30s"'),
+            ("files: /a, every: day, max_runtime: 0s", "longer than 0"),
+            ("files: /a, every: day, late_limit: 99999999999999w", 'write one like "30s"'),
+            ("files: /a, every: day, since: 2026-02-30", "there is no day 2026-02-30"),
+            ("files: /a, every: day, since: 2026", "is not a date"),
+            ("files: /a, every: day, since: yesterday", "is not a date"),
+            ("files: /a, every: day, keep: {}", "keeps nothing"),
+            ("files: /a, every: day, keep: {daily: -1}", "at least 0"),
+            ('files: /a, every: day, keep: {daily: "7"}', "a whole number, without quotes"),
+            ("files: /a, every: day, keep: {daily: 010}", "a whole number"),
+            ("files: /a, every: day, keep: 7", "must be keys and values"),
+            (
+                "files: /a, every: day, lock_timeout: 3s",
+                "`lock_timeout` belongs to sources with `sqlite` or `postgres`",
+            ),
+            (
+                "sqlite: /a, every: day, exclude: [b]",
+                "`exclude` belongs to sources with `files` or `postgres`",
+            ),
+            ("files: /a, every: day, exclude: b", "must be a list"),
+            ("files: /a, every: day, exclude: [7]", 'put it in quotes, as in "7"'),
+            ("files: /a, every: day, exclude: ['']", "is empty"),
+            ("files: /a, every: day, one_file_system: maybe", "must be true or false"),
+            ("files: /a, every: day, drill: dayly", 'did you mean "daily"?'),
+            ("files: /a, every: day, verify: 101%", "is not a share"),
+            ("files: /a, every: day, verify: 0%", "is not a share"),
+            ("files: /a, every: day, verify: 10", 'put it in quotes, as in "10"'),
+            ("files: /a, every: day, owners: [joe]", 'neither an e-mail address nor "team:NAME"'),
+            ("files: /a, every: day, tags: {a b: c}", "not a tag's key"),
+            ("files: /a, every: day, tags: {a: b c}", "not a tag's value"),
+            ("files: /a, every: day, tags: {a: 1.10}", 'put 1.10 in quotes: "1.10"'),
+            ("files: /a, every: day, retries: -1", "at least 0"),
+            ("files: /a, every: day, description: ", "is empty: write a value"),
+            ("files: '', every: day", "is empty: write a path"),
+            ("files: '/a/${HOME}', every: day", "${HOME} is not a reference; write ${env:NAME}"),
+            ("files: '/a/${env:X', every: day", "has no closing }"),
+            ("files: /a/${env:X}, every: day", "put what holds ${...} in quotes"),
+            ("files: '/a/${env:1X}', every: day", "does not name an environment variable"),
+            ("postgres: db/shop, every: day", "write one like postgresql://user@host:5432/database"),
+            ("postgres: postgresql://me:hush@db/shop, every: day", "holds a password or token"),
+            ("postgres: postgresql://db/shop?password=hush, every: day", "holds a password or token"),
+            (
+                "postgres: postgresql://db/shop, every: day, password: hush",
+                "must refer to a secret, as in ${env:NAME}",
+            ),
+            ("postgres: postgresql://db/shop, every: day, jobs: 0", "must be at least 1"),
+            (
+                "postgres: postgresql://db/shop, every: day, facts: some",
+                "is not one of full, sampled, counts",
+            ),
+            (
+                "postgres: postgresql://db/shop, every: day, include: [a.b.c]",
+                "not a pattern of tables; write one like `audit.*`",
+            ),
+            (
+                "postgres: postgresql://db/shop, every: day, exclude: [a.b.c]",
+                '"a.b.c" is not a pattern of tables',
+            ),
+            (
+                "postgres: postgresql://db/shop, every: day, drill_server: db",
+                "write one like postgresql://user@host:5432/database",
+            ),
+            ("postgres: postgresql://db/shop, every: day, assertions: ['']", "is empty"),
+            (
+                "postgres: postgresql://db/shop, every: day, one_file_system: true",
+                "belongs to sources with `files`, not with `postgres`",
+            ),
+            (
+                "sqlite: /a, every: day, jobs: 2",
+                "`jobs` belongs to sources with `postgres`, not with `sqlite`",
+            ),
+        ],
+    )
+    def test_a_source_that_is_wrong(self, tmp_path: Path, source: str, expected: str) -> None:
+        (found,) = source_problems(tmp_path, source)
+        assert found.startswith("3: ")
+        assert expected in found
+
+    @pytest.mark.parametrize("name", ["Shop", "shop-db", "_shop", "a" * 64, '""', "é"])
+    def test_a_source_name_that_is_wrong(self, tmp_path: Path, name: str) -> None:
+        (found,) = problems(tmp_path, f"{HEAD}  {name}: {{files: /a, every: day}}\n")
+        assert found.startswith("3: ")
+        assert "not a source's name" in found
+
+    def test_a_better_source_name_is_offered(self, tmp_path: Path) -> None:
+        (found,) = problems(tmp_path, f"{HEAD}  Shop-DB: {{files: /a, every: day}}\n")
+        assert found.endswith('such as "shop_db"')
+
+    def test_a_source_without_anything(self, tmp_path: Path) -> None:
+        (found,) = problems(tmp_path, f"{HEAD}  shop:\n")
+        assert found == "3: sources.shop: is empty: write a value or leave the key out"
+
+    @pytest.mark.parametrize("compression", ["0", "20", "fast", "true"])
+    def test_compression(self, tmp_path: Path, compression: str) -> None:
+        (found,) = problems(
+            tmp_path,
+            f"repository: {{path: /x, compression: {compression}}}\n"
+            "sources: {a: {files: /a, every: day}}\n",
+        )
+        assert found.startswith("1: repository.compression: must be ")
+
+    def test_models_refuse_the_same_when_they_are_built_from_data(self) -> None:
+        with pytest.raises(ValidationError, match="both `files` and `sqlite`"):
+            SourcePlan(files="/a", sqlite="/b", every="day")
+
+    def test_the_file_is_named_relative_to_the_working_directory(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = write(tmp_path, "")
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(PlanError, match=r"^backup\.yaml:1: the plan is empty"):
+            Plan.load(path)
