@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SMALL = 64 << 20  # bytes of a relation that is never split, and is sorted where its heap is not in order
 LARGEST_PIECE = 1 << 30
-PIECES = 8  # at least, between the two: enough that two or four readers end together
+PIECES = 8  # at least: enough that two or four readers end together
 IN_ORDER = 0.9  # correlation of key and heap from which an index scan reads few pages twice
 TID_RANGES = 140000  # the server that scans a range of pages without reading the others
 PAGE = 8192
@@ -48,11 +48,13 @@ def pieces(relation: Relation, connection: Connection) -> tuple[str, ...]:
 
 
 def piece_count(size: int) -> int:
-    """Pieces of a relation of so many bytes; it changes seldom while the relation grows."""
+    """Pieces of a relation of so many bytes. It only doubles while the relation grows: the bounds stay bounds."""
     if size <= SMALL:
         return 1
-    piece = 1 << ((size // PIECES).bit_length() - 1)
-    return -(-size // min(max(piece, SMALL), LARGEST_PIECE))
+    count = PIECES
+    while size > count * LARGEST_PIECE:
+        count *= 2
+    return count
 
 
 def _key_pieces(relation: Relation, connection: Connection, count: int) -> tuple[str, ...]:

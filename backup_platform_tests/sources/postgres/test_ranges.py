@@ -41,8 +41,9 @@ def test_the_key_gives_the_order_where_that_is_cheap() -> None:
 @given(st.integers(0, 1 << 45))
 def test_pieces_are_neither_small_nor_very_large(size: int) -> None:
     count = piece_count(size)
-    assert count == 1 if size <= ranges.SMALL else size / count >= ranges.SMALL / 2
+    assert count == 1 if size <= ranges.SMALL else size / count >= ranges.SMALL / ranges.PIECES
     assert size / count <= ranges.LARGEST_PIECE
+    assert piece_count(size + size // 100) in (count, 2 * count, ranges.PIECES)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), unique=True, min_size=2).map(sorted), st.integers(2, 20))
