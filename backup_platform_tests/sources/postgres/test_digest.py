@@ -72,6 +72,11 @@ def test_values_hash_alike_however_they_are_sliced(values: list[bytes], size: in
     assert len(set(whole)) == len(set(values))
 
 
+def test_the_length_and_the_order_of_words_count() -> None:
+    values = [b"a", b"a\0", b"a" * 8 + b"b" * 8, b"b" * 8 + b"a" * 8, b"a" * 8, b"a" * 8 + b"\0"]
+    assert len(set(value_hashes(pa.array(values), np.uint64(1)))) == len(values)
+
+
 def test_long_values_are_hashed_to_their_last_byte() -> None:
     values = [b"x" * LONG_VALUE, b"x" * (LONG_VALUE + 1), b"x" * LONG_VALUE + b"y", b"x" * (LONG_VALUE + 2)]
     assert len(set(value_hashes(pa.array(values), np.uint64(1)))) == 4
