@@ -86,19 +86,9 @@ def differences(
     server = request.getfixturevalue("server18")
     original = queries.batches
 
-<<<<<<< HEAD
-    def batches(connection: Any, form: Any, condition: str, connect: Any) -> Iterator[Any]:
-        change = CORRUPTING.get(form.relation.name, lambda batch: batch)
-        found = original(connection, form, condition, connect)
-        try:
-            yield from map(change, found)
-        finally:
-            found.close()
-=======
     def batches(connection: Any, form: Any, *rest: Any) -> Iterator[pa.RecordBatch]:
         change = CORRUPTING.get(form.relation.name, lambda batch: batch)
-        return map(change, original(connection, form, *rest))
->>>>>>> a5726b7 (Tests of digests: lengths and places count)
+        return (change(batch) for batch in original(connection, form, *rest))
 
     patch.setattr(reading, "batches", batches)
     patch.setattr(drill, "MAX_DIFFERENCES", 1000)
