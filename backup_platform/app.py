@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.export import ExportSummary
     from backup_platform.actions.querying.results import Form, Result
+    from backup_platform.actions.keys import KeyTest
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.table_diff import TableDifference
     from backup_platform.actions.tables import PointTables
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     )
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
+    from backup_platform.repository.keys import Keys
+    from backup_platform.repository.recipients import StoredRecipient
     from backup_platform.repository.repository import Repository
 
 PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
@@ -61,22 +64,77 @@ class App:
         from backup_platform.repository.repository import Repository
         from backup_platform.stores.object_store import open_store
 
-        settings = self.plan.repository
-        return Repository(open_store(self._location), self.clock, level=settings.compression)
+        level = self.plan.repository.compression
+        return Repository(open_store(self._location), self.clock, level=level, keys=self._keys)
+
+    @property
+    def _keys(self) -> Keys:
+        from backup_platform.wiring import repository_keys
+
+        return repository_keys(self.plan)
 
     @property
     def _location(self) -> str:
         return self.plan.path(self.plan.repository.path)
 
-    def init(self) -> RepositoryInfo:
-        """Create the plan's repository. Raises ConflictError when there is one."""
+    def init(self, *, recipients: Sequence[str] = ()) -> RepositoryInfo:
+        """Create the plan's repository, encrypted if there are recipients. Raises ConflictError, UsageError."""
         from backup_platform.repository.repository import init_repository
         from backup_platform.stores.object_store import open_store
 
+        keys = self._keys
+        if recipients:
+            from backup_platform.actions.keys import init_encrypted
+
+            return init_encrypted(open_store(self._location, create=True), keys, recipients, self.clock)
+        if keys:
+            raise UsageError(
+                "A key is named in the plan or the environment, and no recipient is given.",
+                hint="Encrypted: `init --recipient age1…` (`key generate FILE` makes one). Otherwise name no key.",
+            )
         return init_repository(open_store(self._location, create=True), self.clock)
 
     def info(self) -> RepositoryInfo:
         return self.repository.info
+
+    # Keys of an encrypted repository: UsageError when it is not encrypted, KeyMissingError without the key needed
+
+    def key_add(self, recipient: str) -> StoredRecipient:
+        """Raises ConflictError for one that is there."""
+        from backup_platform.actions.keys import cipher_of
+        from backup_platform.repository.recipients import add_recipient, parse_recipient
+
+        return add_recipient(cipher_of(self.repository), parse_recipient(recipient), self.clock.now())
+
+    def key_retire(self, recipient: str) -> StoredRecipient:
+        """Raises NotFoundError, UsageError for the last one."""
+        from backup_platform.actions.keys import cipher_of
+        from backup_platform.repository.recipients import retire_recipient
+
+        return retire_recipient(cipher_of(self.repository), recipient, self.clock.now())
+
+    def key_list(self) -> list[StoredRecipient]:
+        from backup_platform.actions.keys import cipher_of
+        from backup_platform.repository.recipients import list_recipients
+
+        return list_recipients(cipher_of(self.repository))
+
+    def key_test(self) -> list[KeyTest]:
+        from backup_platform.actions.keys import test_keys
+
+        return test_keys(self.repository, self.clock)
+
+    def key_rewrap(self) -> int:
+        """Every pack becomes readable for all recipients; how many packs."""
+        from backup_platform.actions.keys import cipher_of
+        from backup_platform.repository.recipients import rewrap
+
+        return rewrap(self.repository, cipher_of(self.repository))
+
+    def key_export(self, path: str) -> None:
+        from backup_platform.actions.keys import export_key
+
+        export_key(self.repository, path, self.clock.now())
 
     # Sources and their windows
 
@@ -202,11 +260,13 @@ class App:
         ]
         passed = [(each.window, proof.at) for each, proof in drills if proof.passed]
         own = [proof for each, proof in drills if each.id == point.id]
-        if drill_due(policy, point.window, [window for window, _ in passed], timezone):
+        possible = self.repository.cipher.reads_contents
+        if possible and drill_due(policy, point.window, [window for window, _ in passed], timezone):
             return checks.drilled(self._drill(point, progress))
-        return (
-            checks.drill_recorded(own[-1]) if own else checks.drill_skipped(policy, [at for _, at in passed])
-        )
+        if own:
+            return checks.drill_recorded(own[-1])
+        why = "" if possible else "no identity on this host opens the contents"
+        return checks.drill_skipped(policy, [at for _, at in passed], why=why)
 
     def verify(
         self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
@@ -244,9 +304,10 @@ class App:
     def restore_plan(
         self, spec: str, *, to: str, paths: Sequence[str] = (), overwrite: bool = False
     ) -> RestorePlan:
-        """What a restore would do. Raises NotFoundError, TargetError."""
+        """What a restore would do. Raises NotFoundError, TargetError, KeyMissingError without a key to contents."""
         from backup_platform.actions.restore import plan_restore
 
+        self.repository.cipher.require_contents()
         point = self.point(spec)
         return plan_restore(self.repository.reader(point), point, to=to, paths=paths, overwrite=overwrite)
 

@@ -11,11 +11,36 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from backup_platform.domain.ports import Clock, Source
-from backup_platform.errors import RepositoryError
+from backup_platform.errors import PlanError, RepositoryError
 
 if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.plan import Plan, SourcePlan
+    from backup_platform.repository.keys import Keys, Secret
+
+
+def repository_keys(plan: Plan) -> Keys:
+    """Where this host's keys are: what the environment names, else what the plan does. Reads none of them."""
+    from backup_platform.repository.keys import IDENTITY_VARIABLE, KEY_VARIABLE, Keys
+
+    settings = plan.repository
+    return Keys(
+        _secret(plan, KEY_VARIABLE, settings.key_file, "repository.key_file"),
+        _secret(plan, IDENTITY_VARIABLE, settings.identity_file, "repository.identity_file"),
+    )
+
+
+def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:
+    from backup_platform.repository.keys import Secret
+
+    if path := os.environ.get(variable):
+        return Secret(os.path.abspath(os.path.expanduser(path)))
+    if value is None:
+        return None
+    try:
+        return Secret.of(plan.secret(value), name, plan.path)
+    except PlanError as error:  # hosts share a plan, and do not have the same secrets
+        return Secret(name, problem=error.message)
 
 
 def make_source(name: str, plan: Plan, repository: str, clock: Clock) -> Source:

@@ -20,7 +20,7 @@ HISTORY = 60
 def stored(
     repository: Repository, point: RecoveryPoint, share: ReadShare, clock: Clock, progress: Progress
 ) -> CheckResult:
-    """Every object that the point needs is there; those of this window's share are read and decoded."""
+    """Every object that the point needs is there; those of this window's share are read, and decoded where a key is."""
     result = verify(repository, [point], share, clock, progress)
     texts = [text for findings in result.findings.values() for text in findings]
     metadata: dict[str, Json] = {
@@ -29,7 +29,11 @@ def stored(
         "bytes_read": result.bytes_read,
         "verify_s": result.duration_s,
     }
-    good = f"{result.packs_needed} packs present, {result.packs_read} read back and decoded"
+    decoded = result.packs_read - result.packs_not_decoded
+    good = f"{result.packs_needed} packs present, {decoded} read back and decoded"
+    if result.packs_not_decoded:
+        metadata["packs_not_decoded"] = result.packs_not_decoded
+        good += f", {result.packs_not_decoded} read back and compared with their hashes: no identity here opens them"
     return CheckResult("stored", result.passed, "error", _first(texts) or good, metadata)
 
 
@@ -122,10 +126,10 @@ def drill_recorded(proof: Proof) -> CheckResult:
     )
 
 
-def drill_skipped(policy: str, passed: Sequence[datetime]) -> CheckResult:
-    """The verdict where no drill was due: not proven, and so not passed. `passed`: when earlier ones did."""
+def drill_skipped(policy: str, passed: Sequence[datetime], *, why: str = "") -> CheckResult:
+    """The verdict where no drill was due or possible: not proven, so not passed. `passed`: when earlier ones did."""
     when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
-    summary = f"not drilled: policy {policy}; {when}"
+    summary = f"not drilled: {why or f'policy {policy}'}; {when}"
     return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
 
 

@@ -49,8 +49,10 @@ def drill(
 ) -> DrillResult:
     """Restore, compare, record the verdict.
 
-    Damage is a verdict; a store that does not answer, a full disk or a missing privilege is an error, and no proof.
+    Damage is a verdict; a store that does not answer, a full disk, a missing privilege or key is an error, and no
+    proof.
     """
+    repository.cipher.require_contents()
     started = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as path:
         sandbox = FileSandbox(path, repository, point, clock, progress)

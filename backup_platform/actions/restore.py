@@ -67,9 +67,10 @@ def run_restore(
     """Carry out a plan. A name in the target only shows a complete file; what was written is read back.
 
     An interrupted restore continues when it is run again. Raises TargetError, before anything is written if
-    the plan has conflicts; DamageError for content that cannot be read.
+    the plan has conflicts, KeyMissingError, too; DamageError for content that cannot be read.
     """
     refuse_conflicts(plan)
+    repository.cipher.require_contents()
     started = clock.monotonic()
     target = make_target(plan.to)
     try:

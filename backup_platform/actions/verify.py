@@ -1,4 +1,8 @@
-"""Verify: present, authentic, decodable. What is re-read is decoded and compared blob by blob."""
+"""Verify: present, authentic, decodable. What is re-read is decoded and compared blob by blob.
+
+Without a key to the contents they are compared with the hash of their name only: they are what was decoded and
+compared when it was written. The result says so.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from backup_platform.actions.structure import Needs, needs_of
-from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Window
-from backup_platform.domain.ports import Clock, Progress
-from backup_platform.errors import DamageError, UsageError
+from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
+from backup_platform.domain.ports import Buffer, Clock, Progress
+from backup_platform.errors import DamageError, KeyMissingError, UsageError
 from backup_platform.repository.blobs import worker_count
 from backup_platform.repository.format import META
 from backup_platform.repository.manifests import chain_breaks
@@ -54,7 +58,10 @@ def window_share(text: str, window: Window) -> ReadShare:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository)."""
+    """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository).
+
+    `packs_not_decoded` of those that were read have the hash of their name, and no key on this host opens them.
+    """
 
     points: tuple[RecoveryPoint, ...]
     packs_needed: int
@@ -62,6 +69,7 @@ class VerifyResult:
     bytes_read: int
     duration_s: float
     findings: dict[str, list[str]] = field(default_factory=dict)
+    packs_not_decoded: int = 0
 
     @property
     def passed(self) -> bool:
@@ -90,8 +98,8 @@ def verify(
     )
     sizes = repository.indexes().listed
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
-    damaged = _read(repository, packs, progress)
-    findings = _findings(needs, damaged)
+    read = _read(repository, packs, progress)
+    findings = _findings(needs, read.damaged)
     for text in (*unreadable, *chain_breaks(points)):
         findings.setdefault("", []).append(text)
     result = VerifyResult(
@@ -101,6 +109,7 @@ def verify(
         bytes_read=sum(sizes.get(key, 0) for key in packs),
         duration_s=round(clock.monotonic() - started, 3),
         findings=findings,
+        packs_not_decoded=read.not_decoded,
     )
     if record:
         _record(repository, result, clock, whole=share.cycle == 1)
@@ -112,25 +121,45 @@ def _suspect(need: Needs, key: str) -> bool:
     return bool(need.findings) and key.startswith(META)
 
 
-def _read(repository: Repository, packs: Sequence[str], progress: Progress) -> dict[str, str]:
-    """What is wrong with which pack."""
+@dataclass(slots=True)
+class _Reading:
+    """What is wrong with which pack, and how many could not be looked into."""
 
-    known = repository.damaged()
+    damaged: dict[str, str] = field(default_factory=dict)
+    not_decoded: int = 0
 
-    def read(key: str) -> tuple[str, str]:
+
+def _read(repository: Repository, packs: Sequence[str], progress: Progress) -> _Reading:
+    known, reading = repository.damaged(), _Reading()
+
+    def read(key: str) -> tuple[str, str, bool]:
         try:
             data = repository.verified(key)
-            check_pack(data)
+            decoded = _decode(repository, key, data)
         except DamageError as error:
             repository.mark_damaged(key, error.message)
-            return key, error.message
+            return key, error.message, True
         progress.advance(size=len(data))
-        if key in known:
+        if key in known and decoded:
             repository.unmark_damaged(key)
-        return key, ""
+        return key, "", decoded
 
     with ThreadPoolExecutor(worker_count()) as pool:
-        return {key: text for key, text in pool.map(read, packs) if text}
+        for key, text, decoded in pool.map(read, packs):
+            reading.not_decoded += not decoded
+            if text:
+                reading.damaged[key] = text
+    return reading
+
+
+def _decode(repository: Repository, key: str, stored: Buffer) -> bool:
+    """False when no key on this host opens it. Raises DamageError."""
+    try:
+        plain = repository.cipher.unwrap(key, stored)
+    except KeyMissingError:
+        return False
+    check_pack(plain, repository.cipher.hash)
+    return True
 
 
 def _findings(needs: dict[str, Needs], damaged: dict[str, str]) -> dict[str, list[str]]:
@@ -147,7 +176,9 @@ def _record(repository: Repository, result: VerifyResult, clock: Clock, *, whole
     for point in result.points:
         findings = result.findings.get(point.id, [])
         if whole or findings:
-            detail = {"findings": list[object](findings[:20]), "packs_read": result.packs_read}
+            detail: dict[str, Json] = {"findings": list(findings[:20]), "packs_read": result.packs_read}
+            if result.packs_not_decoded:
+                detail["packs_not_decoded"] = result.packs_not_decoded
             repository.record_proof(
-                Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail)  # type: ignore[arg-type]
+                Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail)
             )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -31,6 +31,22 @@ VERBS = {
     "query": ("query", "query"),
     "export": ("export", "export"),
     "doctor": ("doctor", "doctor"),
+}
+
+# groups of verbs: what they are about, and their verbs as above
+GROUPS = {
+    "key": (
+        "Who can open an encrypted repository (docs/encryption.md).",
+        {
+            "generate": ("key", "generate"),
+            "add": ("key", "add"),
+            "retire": ("key", "retire"),
+            "list": ("key", "list_keys"),
+            "test": ("key", "test"),
+            "rewrap": ("key", "rewrap"),
+            "export": ("key", "export"),
+        },
+    ),
 }
 
 HELP = """Back up databases and file trees, prove the recovery points, restore them.
@@ -152,6 +168,9 @@ class _Verb(TyperCommand):
 class _Verbs(TyperGroup):
     """Imports a verb's module when the verb is asked for."""
 
+    verbs: ClassVar[Mapping[str, tuple[str, str]]] = VERBS
+    groups: ClassVar[Mapping[str, Any]] = GROUPS
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**_with_shared(settings))
 
@@ -159,14 +178,18 @@ class _Verbs(TyperGroup):
         return _as_typed(super().get_params(ctx))
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(VERBS)
+        return [*self.verbs, *self.groups]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in VERBS:  # the suggestions for a misspelt verb need all their names
-            self.commands.update((name, _load(name)) for name in VERBS)
-        elif cmd_name not in self.commands:
-            self.commands[cmd_name] = _load(cmd_name)
+        # the suggestions for a misspelt verb need all their names
+        known = cmd_name in self.verbs or cmd_name in self.groups
+        for name in [cmd_name] if known else self.list_commands(ctx):
+            if name not in self.commands:
+                self.commands[name] = self._load(name)
         return super().get_command(ctx, cmd_name)
+
+    def _load(self, name: str) -> Any:
+        return _group(name, *self.groups[name]) if name in self.groups else _load(name, self.verbs[name])
 
 
 def _application() -> typer.Typer:
@@ -175,8 +198,21 @@ def _application() -> typer.Typer:
     return application
 
 
-def _load(verb: str) -> Any:
-    module, name = VERBS[verb]
+def _group(name: str, about: str, verbs: Mapping[str, tuple[str, str]]) -> Any:
+    group = type("_Group", (_Verbs,), {"verbs": verbs, "groups": {}})
+    application = _typer(add_completion=False)
+    application.callback(cls=group, help=about, epilog=EXIT_CODES, context_settings=_CONTEXT)(_no_options)
+    made: Any = typer.main.get_command(application)
+    made.name = name
+    return made
+
+
+def _no_options() -> None:
+    """A group of verbs has the shared options only."""
+
+
+def _load(verb: str, place: tuple[str, str]) -> Any:
+    module, name = place
     function = getattr(import_module(f"backup_platform.cli.{module}"), name)
     text = inspect.cleandoc(function.__doc__)
     return _command(function, name=verb, cls=_Verb, help=text, epilog=EXIT_CODES, context_settings=_CONTEXT)

@@ -63,6 +63,7 @@ def _verify_shape(result: VerifyResult, read: str) -> dict[str, Json]:
         "incomplete_points": sum(point.incomplete for point in result.points),
         "packs": result.packs_needed,
         "packs_read": result.packs_read,
+        "packs_not_decoded": result.packs_not_decoded,
         "bytes_read": result.bytes_read,
         "duration_s": result.duration_s,
         "findings": findings,
@@ -80,6 +81,11 @@ def _print_verified(out: Output, result: VerifyResult) -> None:
     out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
     if result.packs_read < result.packs_needed:
         out.line("Of what was not read, only presence and size are known.")
+    if result.packs_not_decoded:
+        closed = formats.plural(result.packs_not_decoded, "pack")
+        out.line(
+            f"Read and compared with its hash, not decoded: {closed}. No identity on this host opens more."
+        )
 
 
 def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:

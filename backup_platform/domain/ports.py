@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol, runtime_checkable
@@ -82,6 +82,71 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Succeeds when the key is absent already."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """Bytes to store, and what makes the plain bytes of what is read back; that raises `DamageError`."""
+
+    stored: Buffer
+    unwrap: Callable[[Buffer], Buffer]
+
+
+class Part(Protocol):
+    """Plain bytes of a stored object, of which only what is asked for is read."""
+
+    @property
+    def plain(self) -> int:
+        """How many plain bytes there are. Raises `DamageError`."""
+        ...
+
+    def read(self, start: int, length: int, read: Callable[[int, int], Buffer]) -> Buffer:
+        """Plain bytes; `read(start, length)` gives those of the object. Raises `DamageError`."""
+        ...
+
+
+class Cipher(Protocol):
+    """What a repository does to names and bytes. That of an unencrypted repository changes nothing.
+
+    Methods that read contents raise `KeyMissingError` without the key that they need. Thread-safe.
+    """
+
+    @property
+    def name(self) -> str:
+        """As `repository.json` has it."""
+        ...
+
+    @property
+    def chunking_seed(self) -> int: ...
+
+    @property
+    def reads_contents(self) -> bool:
+        """Is a key for contents at hand? It may still not open every pack."""
+        ...
+
+    def require_contents(self) -> None:
+        """Raises `KeyMissingError` unless a key for contents is at hand; says which, and where it is kept."""
+        ...
+
+    def hash(self, data: Buffer) -> bytes:
+        """32 bytes: the name of a blob, the signature of a document."""
+        ...
+
+    def prepare_writing(self) -> None:
+        """Learn whom contents are written to from now on. Raises `KeyMissingError` when that is nobody."""
+        ...
+
+    def wrap(self, key: str, plain: Buffer) -> Wrapped:
+        """The stored form of an object. `key` may be its prefix only, because packs are named by their stored form."""
+        ...
+
+    def unwrap(self, key: str, stored: Buffer) -> Buffer:
+        """The plain bytes of a whole object."""
+        ...
+
+    def part(self, key: str, size: Callable[[], int], read: Callable[[int, int], Buffer]) -> Part | None:
+        """For reading parts of a pack; None when its stored form is its plain form."""
         ...
 
 

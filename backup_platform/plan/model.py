@@ -23,6 +23,7 @@ from backup_platform.plan.values import (
     Day,
     Duration,
     Every,
+    KeyFile,
     LocalPath,
     Location,
     Owner,
@@ -66,10 +67,15 @@ class _Model(BaseModel):
 
 
 class RepositoryPlan(_Model):
-    """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level."""
+    """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level.
+
+    `key_file` and `identity_file` are of an encrypted one; a host may lack either file.
+    """
 
     path: Location
     compression: Annotated[int, Field(strict=True, ge=1, le=19)] = 3
+    key_file: KeyFile | None = None
+    identity_file: KeyFile | None = None
 
 
 class KeepPlan(_Model):

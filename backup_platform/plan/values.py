@@ -219,6 +219,18 @@ def _location(value: str, info: ValidationInfo) -> str:
     return without_secret(value) if is_url(value) else _path(value, info)
 
 
+def _key_file(value: str, info: ValidationInfo) -> str:
+    if "secret-key-1" in value.lower() or "platform-key-1" in value.lower():
+        raise ValueError(
+            "holds a key: write it into a file, and name that, as in /etc/backup-platform/repository.key"
+        )
+    if is_url(value):
+        raise ValueError(
+            "is a URL: keys are kept in files of this host, or behind ${env:NAME} or ${file:path}"
+        )
+    return _path(value, info)
+
+
 def _database_url(value: str) -> str:
     if value.startswith("${"):
         return value
@@ -270,5 +282,6 @@ Alert = Annotated[str, AfterValidator(_alert)]
 LocalPath = Annotated[str, AfterValidator(_path)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url), _schema(examples=["postgresql://user@host/shop"])]
 Pattern = Annotated[str, AfterValidator(parse_pattern)]
+KeyFile = Annotated[str, AfterValidator(_key_file)]
 Location = Annotated[str, AfterValidator(_location)]
 Count = Annotated[int, Field(strict=True, ge=0)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import zstandard
 
 from backup_platform.domain.ports import Buffer
-from backup_platform.repository.format import digest
+from backup_platform.repository.format import Hash, digest
 from backup_platform.repository.index import ABSENT, BlobIndex, IndexedPack
 from backup_platform.repository.packs import FRAME_TARGET, PackBuilder
 
@@ -81,9 +81,11 @@ class _Open:
 class BlobWriter:
     """Stores blobs of one kind of pack. `index` knows what is stored already, and learns what this writer adds."""
 
-    def __init__(self, index: BlobIndex, workers: Workers, store_pack: StorePack, level: int) -> None:
+    def __init__(
+        self, index: BlobIndex, workers: Workers, store_pack: StorePack, level: int, hashed: Hash = digest
+    ) -> None:
         self._index, self._workers, self._store_pack = index, workers, store_pack
-        self._level = level
+        self._level, self._hashed = level, hashed
         self._new: set[bytes] = set()
         self._frame = _Open()
         self._pack = PackBuilder()
@@ -99,7 +101,7 @@ class BlobWriter:
 
     def add(self, data: Buffer) -> bytes:
         """Store a blob unless the repository has it; its id."""
-        identity = digest(data)
+        identity = self._hashed(data)
         with self._adding:
             full = None if self._known(identity) else self._append(identity, data)
         if full is not None:

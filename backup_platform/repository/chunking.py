@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Json
@@ -26,6 +26,11 @@ class ContentDefined:
     average: int
     maximum: int
     normalization: int = 1
+    seed: int = 0
+
+    def seeded(self, seed: int) -> ContentDefined:
+        """The same sizes, cut elsewhere (FORMAT.md §3)."""
+        return replace(self, seed=seed)
 
     def parameters(self) -> dict[str, Json]:
         return {
@@ -62,6 +67,7 @@ class ContentDefined:
             min_size=self.minimum,
             max_size=self.maximum,
             normalized_chunking=self.normalization,  # type: ignore[arg-type]
+            seed=self.seed,
         )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hmac import compare_digest
 
 from blake3 import blake3
 
@@ -16,9 +17,11 @@ from backup_platform.errors import DamageError
 FORMAT = 1
 ROOT_KEY = "repository.json"
 PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "manifests/", "tombstones/"
-PROOFS, DAMAGED = "ledger/proofs/", "ledger/damaged/"
+PROOFS, DAMAGED, KEY_TESTS = "ledger/proofs/", "ledger/damaged/", "ledger/keys/"
+KEYS = "keys/"
 MAX_LISTED_IDS = 4096
 MAX_BLOB = 4 << 20
+Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
 
 
 def digest(data: Buffer) -> bytes:
@@ -38,12 +41,12 @@ def damage_key(pack_key: str) -> str:
     return f"{DAMAGED}{kind}/{name}"
 
 
-def source_tag(source: str) -> str:
-    return digest(source.encode()).hex()[:32]
+def source_tag(source: str, hashed: Hash = digest) -> str:
+    return hashed(source.encode()).hex()[:32]
 
 
-def manifest_key(source: str, sequence: int) -> str:
-    return f"{MANIFESTS}{source_tag(source)}/{sequence:010d}"
+def manifest_key(source: str, sequence: int, hashed: Hash = digest) -> str:
+    return f"{MANIFESTS}{source_tag(source, hashed)}/{sequence:010d}"
 
 
 def canonical(document: Mapping[str, Json]) -> bytes:
@@ -52,17 +55,17 @@ def canonical(document: Mapping[str, Json]) -> bytes:
     return text.encode()
 
 
-def sign(document: Mapping[str, Json]) -> tuple[str, bytes]:
+def sign(document: Mapping[str, Json], hashed: Hash = digest) -> tuple[str, bytes]:
     """The document's id and its stored form of two lines."""
     line = canonical(document)
-    identity = digest(line).hex()
+    identity = hashed(line).hex()
     return identity, line + b"\n" + identity.encode() + b"\n"
 
 
-def unsign(key: str, data: Buffer) -> tuple[str, dict[str, Json]]:
+def unsign(key: str, data: Buffer, hashed: Hash = digest) -> tuple[str, dict[str, Json]]:
     """Inverse of `sign`. Raises DamageError naming the object when the bytes are not what was written."""
     lines = bytes(data).split(b"\n")
-    if len(lines) != 3 or lines[2] or digest(lines[0]).hex().encode() != lines[1]:
+    if len(lines) != 3 or lines[2] or not compare_digest(hashed(lines[0]).hex().encode(), lines[1]):
         raise DamageError(f"The object {key} is altered or cut short: its hash does not match.")
     try:
         document = json.loads(lines[0])
@@ -81,3 +84,4 @@ class RepositoryInfo:
     location: str
     created_at: datetime
     encryption: str
+    key_id: str = ""

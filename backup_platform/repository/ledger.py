@@ -12,7 +12,7 @@ from typing import Any
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import PROOFS, sign, unsign
+from backup_platform.repository.format import PROOFS, Hash, digest, sign, unsign
 
 TIME = "%Y%m%dT%H%M%S.%fZ"
 KEY = re.compile(
@@ -20,7 +20,7 @@ KEY = re.compile(
 )
 
 
-def encode_proof(proof: Proof) -> tuple[str, bytes]:
+def encode_proof(proof: Proof, hashed: Hash = digest) -> tuple[str, bytes]:
     """Key and bytes of a ledger entry."""
     at = proof.at.astimezone(UTC)
     verdict = "passed" if proof.passed else "failed"
@@ -33,7 +33,8 @@ def encode_proof(proof: Proof) -> tuple[str, bytes]:
             "method": proof.method.value,
             "passed": proof.passed,
             "point": proof.point,
-        }
+        },
+        hashed,
     )
     return key, data
 
@@ -50,9 +51,9 @@ def parse_proof_key(key: str) -> Proof | None:
     return Proof(match["point"], ProofMethod(match["method"]), match["verdict"] == "passed", at, 0.0)
 
 
-def decode_proof(key: str, data: Buffer) -> Proof:
+def decode_proof(key: str, data: Buffer, hashed: Hash = digest) -> Proof:
     """Raises DamageError when the entry is altered or says something else than its key."""
-    _, document = unsign(key, data)
+    _, document = unsign(key, data, hashed)
     told = parse_proof_key(key)
     try:
         proof = _proof(document)

@@ -19,13 +19,15 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import FORMAT, manifest_key, sign, unsign
+from backup_platform.repository.format import FORMAT, Hash, digest, manifest_key, sign, unsign
 
 MAX_PROBLEMS = 100
 
 
-def encode_manifest(point: RecoveryPoint, repository: str) -> tuple[RecoveryPoint, bytes]:
-    """The point with its id, and the object's bytes. `point.id` of the argument is ignored."""
+def encode_manifest(
+    point: RecoveryPoint, repository: str, hashed: Hash = digest
+) -> tuple[RecoveryPoint, bytes]:
+    """The point with its id, and the object's plain bytes. `point.id` of the argument is ignored."""
     window = point.window
     document: dict[str, Json] = {
         "captured_at": point.captured_at.isoformat(),
@@ -54,16 +56,16 @@ def encode_manifest(point: RecoveryPoint, repository: str) -> tuple[RecoveryPoin
         "versions": dict(point.versions),
         "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
     }
-    identity, data = sign(document)
+    identity, data = sign(document, hashed)
     return replace(point, id=identity), data
 
 
-def decode_manifest(key: str, data: Buffer, repository: str) -> RecoveryPoint:
+def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> RecoveryPoint:
     """The point of a manifest found under `key`. Raises DamageError when it is altered or not at its place."""
-    identity, document = unsign(key, data)
+    identity, document = unsign(key, data, hashed)
     try:
         point = _point(identity, document)
-        place = manifest_key(point.source, point.sequence)
+        place = manifest_key(point.source, point.sequence, hashed)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamageError(f"The manifest {key} lacks a field or has one of another kind: {error}.") from error
     if document.get("repository") != repository or key != place:

@@ -10,7 +10,7 @@ import zstandard
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import MAX_BLOB, digest
+from backup_platform.repository.format import MAX_BLOB, Hash, digest
 
 SKIPPABLE = 0x184D2A5B
 TABLE_MAGIC = b"BPTOC\x00\x00\x01"
@@ -122,12 +122,14 @@ def decompress(compressed: Buffer, plain: int, decompressor: zstandard.ZstdDecom
     return data
 
 
-def split(data: Buffer, blobs: Sequence[tuple[bytes, int]]) -> Iterator[tuple[bytes, memoryview]]:
+def split(
+    data: Buffer, blobs: Sequence[tuple[bytes, int]], hashed: Hash = digest
+) -> Iterator[tuple[bytes, memoryview]]:
     """The blobs of a decompressed frame, each compared with its id. Raises DamageError."""
     view, offset = memoryview(data), 0
     for identity, length in blobs:
         blob = view[offset : offset + length]
-        if len(blob) != length or length > MAX_BLOB or digest(blob) != identity:
+        if len(blob) != length or length > MAX_BLOB or hashed(blob) != identity:
             raise DamageError(f"The blob {identity.hex()[:12]} does not have the content of its name.")
         offset += length
         yield identity, blob
@@ -135,12 +137,12 @@ def split(data: Buffer, blobs: Sequence[tuple[bytes, int]]) -> Iterator[tuple[by
         raise DamageError("A frame holds bytes that belong to no blob.")
 
 
-def check_pack(pack: Buffer) -> list[Frame]:
+def check_pack(pack: Buffer, hashed: Hash = digest) -> list[Frame]:
     """Decode a plain pack entirely and compare every blob with its id. Raises DamageError."""
     view, decompressor = memoryview(pack), zstandard.ZstdDecompressor()
     frames = frames_of(view)
     for frame in frames:
         data = decompress(view[frame.offset : frame.offset + frame.stored], frame.plain, decompressor)
-        for _ in split(data, frame.blobs):
+        for _ in split(data, frame.blobs, hashed):
             pass
     return frames

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BufferedReader
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import zstandard
 
 from backup_platform.domain.model import Content, Entry, RecoveryPoint
-from backup_platform.domain.ports import Buffer, Store
+from backup_platform.domain.ports import Buffer, Cipher, Store
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.blobs import worker_count
-from backup_platform.repository.format import META, PACKS, digest, object_key
+from backup_platform.repository.cipher import PLAIN
+from backup_platform.repository.format import META, PACKS, Hash, object_key
 from backup_platform.repository.index import BlobIndex, Location
 from backup_platform.repository.packs import decompress
+from backup_platform.repository.ranges import PackRanges
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,10 +39,19 @@ LOCATED = 1 << 12
 
 
 class BlobReader:
-    """Reads blobs of one kind of pack. Thread-safe."""
+    """Reads blobs of one kind of pack. Thread-safe. `sizes` are those of stored packs that are known already."""
 
-    def __init__(self, store: Store, index: BlobIndex, *, meta: bool) -> None:
-        self._store, self._index = store, index
+    def __init__(
+        self,
+        store: Store,
+        index: BlobIndex,
+        *,
+        meta: bool,
+        cipher: Cipher = PLAIN,
+        sizes: Mapping[str, int] | None = None,
+    ) -> None:
+        self._index, self._hashed = index, cipher.hash
+        self._packs = PackRanges(store, cipher, sizes or {})
         self._prefix = META if meta else PACKS
         self._frames: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
         self._local = threading.local()
@@ -61,7 +72,7 @@ class BlobReader:
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
         blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
-        return checked(blob, identity, object_key(self._prefix, place.pack))
+        return checked(blob, identity, object_key(self._prefix, place.pack), self._hashed)
 
     def _frame(self, place: Location) -> bytes:
         key = (place.pack, place.frame)
@@ -79,7 +90,7 @@ class BlobReader:
     def _fetch(self, pack: bytes, start: int, length: int) -> Buffer:
         key = object_key(self._prefix, pack)
         try:
-            return self._store.get_range(key, start, length)
+            return self._packs.read(key, start, length)
         except NotFoundError as error:
             raise DamageError(f"The pack {key} is not in the store any more.") from error
 
@@ -125,11 +136,11 @@ class BlobReader:
             plain = memoryview(self._decode(place, data[start : start + place.frame_stored]))
             for part, identity, token in frame:
                 blob = plain[part.offset : part.offset + part.length]
-                deliver(token, checked(blob, identity, key))
+                deliver(token, checked(blob, identity, key, self._hashed))
 
 
-def checked(blob: memoryview, identity: bytes, key: str) -> memoryview:
-    if digest(blob) != identity:
+def checked(blob: memoryview, identity: bytes, key: str, hashed: Hash) -> memoryview:
+    if hashed(blob) != identity:
         raise DamageError(f"The blob {identity.hex()[:12]} in {key} does not have the content of its name.")
     return blob
 

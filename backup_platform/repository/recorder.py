@@ -8,9 +8,10 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import EMPTY, Content, Entry, EntryKind, Stat, Status, StreamRef
-from backup_platform.domain.ports import Buffer, Chunking
+from backup_platform.domain.ports import Buffer, Chunking, Cipher
 from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter
-from backup_platform.repository.chunking import CONTENTS, METADATA
+from backup_platform.repository.chunking import CONTENTS, METADATA, ContentDefined
+from backup_platform.repository.cipher import PLAIN
 from backup_platform.repository.format import MAX_BLOB, MAX_LISTED_IDS
 from backup_platform.repository.index import IndexedPack
 
@@ -32,11 +33,15 @@ class PointRecorder:
         meta: BlobWriter,
         previous: PreviousInventory | None,
         write_index: Callable[[Sequence[IndexedPack]], None],
+        cipher: Cipher = PLAIN,
     ) -> None:
         from backup_platform.repository.inventory import InventoryWriter
 
         self._contents, self._meta = contents, meta
         self._previous, self._write_index = previous, write_index
+        self._seed = cipher.chunking_seed
+        # What no index names is lost to a writer that cannot read it (FORMAT.md §5).
+        self._packs_per_index = PACKS_PER_INDEX if cipher is PLAIN else PACKS_PER_INDEX // 4
         self._indexing = threading.Lock()
         self._spool: Any = SpooledTemporaryFile(max_size=SPOOLED)  # noqa: SIM115  closed by `close`
         self._inventory = InventoryWriter(self._spool)
@@ -75,12 +80,12 @@ class PointRecorder:
         if not 0 < len(data) <= MAX_BLOB:
             raise ValueError(f"a blob has 1 to {MAX_BLOB} bytes, not {len(data)}")
         identity = self._contents.add(data)
-        self._index_some(PACKS_PER_INDEX)
+        self._index_some(self._packs_per_index)
         return identity
 
     def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
         ids, size = _Ids(self._meta), 0
-        for chunk in (chunking or CONTENTS).cut(blocks):
+        for chunk in (chunking or _seeded(CONTENTS, self._seed)).cut(blocks):
             ids.append(self.blob(chunk))
             size += len(chunk)
         return StreamRef(size, ids.content())
@@ -97,7 +102,7 @@ class PointRecorder:
     def _store_inventory(self) -> StreamRef:
         self._spool.seek(0)
         ids, size = _Ids(self._meta), 0
-        for chunk in METADATA.cut(_blocks(self._spool)):
+        for chunk in _seeded(METADATA, self._seed).cut(_blocks(self._spool)):
             ids.append(self._meta.add(bytes(chunk)))
             size += len(chunk)
         return StreamRef(size, ids.content())
@@ -116,6 +121,10 @@ class PointRecorder:
     def close(self) -> None:
         self._inventory.abandon()
         self._spool.close()
+
+
+def _seeded(how: ContentDefined, seed: int) -> ContentDefined:
+    return how.seeded(seed) if seed else how
 
 
 def _blocks(file: Any) -> Iterator[bytes]:

@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import Json, Proof, RecoveryPoint
 from backup_platform.domain.ports import Buffer, Clock, Store
 from backup_platform.errors import (
     ConflictError,
     DamageError,
-    KeyMissingError,
     NotFoundError,
     RepositoryError,
     RepositoryMissingError,
 )
 from backup_platform.repository.chunking import CONTENTS
+from backup_platform.repository.cipher import open_cipher
 from backup_platform.repository.format import (
     DAMAGED,
     FORMAT,
@@ -40,20 +40,23 @@ from backup_platform.repository.format import (
     sign,
     source_tag,
 )
+from backup_platform.repository.keys import Keys
 from backup_platform.repository.ledger import decode_proof, encode_proof, parse_proof_key
 from backup_platform.repository.manifests import decode_manifest, encode_manifest
 
 if TYPE_CHECKING:
     from backup_platform.repository.index import IndexedPack
-    from backup_platform.repository.packs import PackBuilder
+    from backup_platform.repository.packs import Frame, PackBuilder
     from backup_platform.repository.reader import RecoveryPointReader
     from backup_platform.repository.stored import Indexes
 
 MANIFEST_READERS = 8
 
 
-def init_repository(store: Store, clock: Clock) -> RepositoryInfo:
-    """Create a repository in an empty place. Raises ConflictError when there is one."""
+def init_repository(
+    store: Store, clock: Clock, *, key: bytes | None = None, recipients: Sequence[str] = ()
+) -> RepositoryInfo:
+    """Create a repository in an empty place, encrypted when it has a key. Raises ConflictError when there is one."""
     document: dict[str, Json] = {
         "chunking": CONTENTS.parameters(),
         "created_at": clock.now().isoformat(),
@@ -61,6 +64,10 @@ def init_repository(store: Store, clock: Clock) -> RepositoryInfo:
         "format": FORMAT,
         "id": secrets.token_hex(16),
     }
+    if key is not None:
+        from backup_platform.repository.sealing import key_id
+
+        document |= {"encryption": "age-v1", "key_id": key_id(key)}
     try:
         store.create(ROOT_KEY, canonical(document))
     except ConflictError as error:
@@ -68,7 +75,21 @@ def init_repository(store: Store, clock: Clock) -> RepositoryInfo:
             f"There is a repository at {store.location} already.",
             hint="Use it, or name another place in the plan.",
         ) from error
-    return read_info(store)
+    info = read_info(store)
+    if key is not None:
+        _add_recipients(store, info, key, recipients, clock)
+    return info
+
+
+def _add_recipients(
+    store: Store, info: RepositoryInfo, key: bytes, recipients: Sequence[str], clock: Clock
+) -> None:
+    from backup_platform.repository.encryption import AgeCipher
+    from backup_platform.repository.recipients import add_recipient, parse_recipient
+
+    cipher = AgeCipher(info, store, Keys(), key)
+    for recipient in recipients:
+        add_recipient(cipher, parse_recipient(recipient), clock.now())
 
 
 def read_info(store: Store) -> RepositoryInfo:
@@ -87,23 +108,20 @@ def read_info(store: Store) -> RepositoryInfo:
                 hint="Install a newer backup-platform.",
             )
         created = datetime.fromisoformat(document["created_at"])
-        return RepositoryInfo(document["id"], store.location, created, document["encryption"])
+        return RepositoryInfo(
+            document["id"], store.location, created, document["encryption"], document.get("key_id", "")
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {error}.") from error
 
 
 class Repository:
-    """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError when it is encrypted."""
+    """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError without the right key."""
 
-    def __init__(self, store: Store, clock: Clock, *, level: int = 3) -> None:
+    def __init__(self, store: Store, clock: Clock, *, level: int = 3, keys: Keys | None = None) -> None:
         self.store, self.clock, self.level = store, clock, level
         self.info = read_info(store)
-        if self.info.encryption != "none":
-            raise KeyMissingError(
-                f"The repository at {store.location} is encrypted ({self.info.encryption}), and this version "
-                "opens unencrypted ones only.",
-                hint="Install a newer backup-platform.",
-            )
+        self.cipher = open_cipher(self.info, store, keys or Keys())
         self._indexes: Indexes | None = None
         self._manifests: dict[str, RecoveryPoint] = {}
 
@@ -123,7 +141,7 @@ class Repository:
         """Like `manifests`, and what is wrong with those that are damaged: for what one of them must not stop."""
         if reread:
             self._manifests.clear()
-        prefix = f"{MANIFESTS}{source_tag(source)}/" if source else MANIFESTS
+        prefix = self._chain(source) if source else MANIFESTS
         keys = sorted(found.key for found in self.store.list(prefix))
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
             results = list(pool.map(self._manifest, keys))
@@ -134,20 +152,29 @@ class Repository:
     def _manifest(self, key: str) -> RecoveryPoint | DamageError:
         if key not in self._manifests:
             try:
-                self._manifests[key] = decode_manifest(key, self._get(key), self.info.id)
+                self._manifests[key] = self._decode_manifest(key)
             except DamageError as error:
                 return error
         return self._manifests[key]
 
+    def _decode_manifest(self, key: str) -> RecoveryPoint:
+        return decode_manifest(key, self.plain(key), self.info.id, self.cipher.hash)
+
+    def _chain(self, source: str) -> str:
+        return f"{MANIFESTS}{source_tag(source, self.cipher.hash)}/"
+
+    def _manifest_key(self, point: RecoveryPoint) -> str:
+        return manifest_key(point.source, point.sequence, self.cipher.hash)
+
     def next_sequence(self, source: str) -> int:
         """The first free place in the chain of a source."""
-        prefix = f"{MANIFESTS}{source_tag(source)}/"
+        prefix = self._chain(source)
         taken = (found.key.removeprefix(prefix) for found in self.store.list(prefix))
         return max((int(name) for name in taken if name.isdecimal()), default=0) + 1
 
     def manifest_location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""
-        return f"{self.store.location.rstrip('/')}/{manifest_key(point.source, point.sequence)}"
+        return f"{self.store.location.rstrip('/')}/{self._manifest_key(point)}"
 
     def indexes(self, *, fresh: bool = False) -> Indexes:
         """The indexes of packs that the store lists now, for reading. Kept until `fresh` is asked for."""
@@ -179,9 +206,10 @@ class Repository:
 
     def mark_damaged(self, key: str, reason: str) -> None:
         """Make writers store the blobs of a pack again, from sources that still have them."""
-        _, data = sign({"at": self.clock.now().isoformat(), "pack": key, "reason": reason})
+        _, data = sign({"at": self.clock.now().isoformat(), "pack": key, "reason": reason}, self.cipher.hash)
+        mark = damage_key(key)
         with suppress(ConflictError):
-            self.store.create(damage_key(key), data)
+            self.store.create(mark, self.cipher.wrap(mark, data).stored)
 
     def unmark_damaged(self, key: str) -> None:
         self.store.delete(damage_key(key))
@@ -196,6 +224,20 @@ class Repository:
             )
         return data
 
+    def plain(self, key: str) -> Buffer:
+        """The plain bytes of an object, which has the hash of its name where it is named by one.
+
+        Raises DamageError, and KeyMissingError for contents that no key on this host opens.
+        """
+        named = key.startswith((PACKS, META, INDEXES))
+        return self.cipher.unwrap(key, self.verified(key) if named else self._get(key))
+
+    def checked_pack(self, key: str) -> list[Frame]:
+        """Decode a stored pack entirely and compare every blob. Raises DamageError, KeyMissingError."""
+        from backup_platform.repository.packs import check_pack
+
+        return check_pack(self.plain(key), self.cipher.hash)
+
     def _get(self, key: str) -> Buffer:
         """An object that was written or listed. Raises DamageError when it is not there."""
         try:
@@ -207,10 +249,11 @@ class Repository:
         from backup_platform.repository.reader import BlobReader, RecoveryPointReader
 
         indexes = self.indexes()
+        settings: Any = {"cipher": self.cipher, "sizes": indexes.listed}
         return RecoveryPointReader(
             point,
-            BlobReader(self.store, indexes.contents, meta=False),
-            BlobReader(self.store, indexes.meta, meta=True),
+            BlobReader(self.store, indexes.contents, meta=False, **settings),
+            BlobReader(self.store, indexes.meta, meta=True, **settings),
         )
 
     def store_pack(self, pack: PackBuilder, *, meta: bool) -> IndexedPack:
@@ -218,12 +261,13 @@ class Repository:
         from backup_platform.repository.index import index_pack
         from backup_platform.repository.packs import check_pack
 
-        data = pack.finish()
-        identity, size = digest(data), len(data)
-        key = object_key(META if meta else PACKS, identity)
-        was_there = not self._put_named(key, data)
-        del data
-        frames = check_pack(self.verified(key))
+        prefix = META if meta else PACKS
+        wrapped = self.cipher.wrap(prefix, pack.finish())
+        identity, size, unwrap = digest(wrapped.stored), len(wrapped.stored), wrapped.unwrap
+        key = object_key(prefix, identity)
+        was_there = not self._put_named(key, wrapped.stored)
+        del wrapped
+        frames = check_pack(unwrap(self.verified(key)), self.cipher.hash)
         if frames != pack.frames:
             raise DamageError(f"The pack {key} reads back with other blobs than were written.")
         if was_there:
@@ -246,7 +290,7 @@ class Repository:
         """Store the index of some packs and read it back. Raises DamageError or StoreError."""
         from backup_platform.repository.index import encode_index
 
-        data = encode_index(packs)
+        data = self.cipher.wrap(INDEXES, encode_index(packs)).stored
         key = object_key(INDEXES, digest(data))
         self._put_named(key, data)
         self.verified(key)
@@ -256,20 +300,26 @@ class Repository:
 
         A second call with the same point succeeds, too: the store's client may repeat what was answered too late.
         """
-        complete, data = encode_manifest(point, self.info.id)
-        key = manifest_key(complete.source, complete.sequence)
+        complete, data = encode_manifest(point, self.info.id, self.cipher.hash)
+        key = self._manifest_key(complete)
         try:
-            self.store.create(key, data)
+            self.store.create(key, self.cipher.wrap(key, data).stored)
         except ConflictError:
-            if bytes(self._get(key)) != data:
+            if not self._holds(key, data):
                 raise
-        if decode_manifest(key, self._get(key), self.info.id) != complete:
+        if self._decode_manifest(key) != complete:
             raise DamageError(f"The manifest {key} reads back different from what was written.")
         return complete
 
+    def _holds(self, key: str, plain: bytes) -> bool:
+        try:
+            return bytes(self.plain(key)) == plain
+        except DamageError:
+            return False
+
     def record_proof(self, proof: Proof) -> None:
-        key, data = encode_proof(proof)
-        self.store.create(key, data)
+        key, data = encode_proof(proof, self.cipher.hash)
+        self.store.create(key, self.cipher.wrap(key, data).stored)
 
     def proofs(self) -> dict[str, list[Proof]]:
         """Verdicts by point id, oldest first, from a listing alone: `detail` and `duration_s` are left out."""
@@ -283,4 +333,4 @@ class Repository:
     def proof_details(self, point: str) -> list[Proof]:
         """The full verdicts of one point, oldest first. Raises DamageError."""
         keys = sorted(o.key for o in self.store.list(f"{PROOFS}{point}/"))
-        return [decode_proof(key, self._get(key)) for key in keys]
+        return [decode_proof(key, self.plain(key), self.cipher.hash) for key in keys]

@@ -14,7 +14,6 @@ from backup_platform.repository.blobs import BlobWriter, Workers
 from backup_platform.repository.format import META, PACKS, object_key
 from backup_platform.repository.index import ABSENT
 from backup_platform.repository.memory import return_large_buffers
-from backup_platform.repository.packs import check_pack
 from backup_platform.repository.reader import BlobReader
 from backup_platform.repository.recorder import PointRecorder
 from backup_platform.repository.repository import Repository
@@ -34,21 +33,35 @@ class Session:
 
     def __init__(self, repository: Repository, previous: RecoveryPoint | None) -> None:
         self._repository, self._previous = repository, previous
+        cipher = repository.cipher
+        cipher.prepare_writing()
         self._indexes = load_trusted(repository)
         # Readers may use them, unless something is left out that readers still need.
         repository.keep_indexes(None if self._indexes.refused else self._indexes)
-        self._lists = BlobReader(repository.store, self._indexes.meta, meta=True)
+        self._lists = BlobReader(
+            repository.store, self._indexes.meta, meta=True, cipher=cipher, sizes=self._indexes.listed
+        )
         self._met_damage = False
         return_large_buffers()
         self._workers = Workers()
         level = repository.level
         self._contents = BlobWriter(
-            self._indexes.contents, self._workers, lambda p: repository.store_pack(p, meta=False), level
+            self._indexes.contents,
+            self._workers,
+            lambda p: repository.store_pack(p, meta=False),
+            level,
+            cipher.hash,
         )
         self._meta = BlobWriter(
-            self._indexes.meta, self._workers, lambda p: repository.store_pack(p, meta=True), level
+            self._indexes.meta,
+            self._workers,
+            lambda p: repository.store_pack(p, meta=True),
+            level,
+            cipher.hash,
         )
-        self.recorder = PointRecorder(self._contents, self._meta, self._inventory(), repository.write_index)
+        self.recorder = PointRecorder(
+            self._contents, self._meta, self._inventory(), repository.write_index, cipher
+        )
 
     def _inventory(self) -> PreviousInventory | None:
         from backup_platform.repository.previous import PreviousInventory
@@ -121,7 +134,7 @@ class Session:
         """Damage was met in the previous point's metadata: this point must not need the same packs."""
         for key in sorted(key for key in self._used() if key.startswith(META)):
             try:
-                check_pack(self._repository.verified(key))
+                self._repository.checked_pack(key)
             except DamageError as error:
                 self._repository.mark_damaged(key, error.message)
                 raise _refusal(key, "is damaged") from error

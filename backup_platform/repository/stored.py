@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.format import INDEXES, META, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack
-from backup_platform.repository.packs import check_pack, decode_table, table_length
+from backup_platform.repository.packs import decode_table, table_length
+from backup_platform.repository.ranges import PackRanges
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -47,7 +48,8 @@ def load_indexes(repository: Repository) -> Indexes:
     listed = repository.list_packs()
     packs = _indexed(repository, listed)
     unindexed = listed.keys() - packs.keys()
-    packs |= {key: pack for key in sorted(unindexed) if (pack := _by_its_table(repository, key)) is not None}
+    ranges = PackRanges(repository.store, repository.cipher, listed)
+    packs |= {key: pack for key in sorted(unindexed) if (pack := _by_its_table(ranges, key)) is not None}
     result = Indexes(BlobIndex(), BlobIndex(), listed, unindexed=frozenset(unindexed))
     result.add(packs[key] for key in sorted(packs, key=lambda key: (key in damaged, key in unindexed)))
     return result
@@ -76,7 +78,7 @@ def _indexed(repository: Repository, listed: dict[str, int]) -> dict[str, Indexe
     packs: dict[str, IndexedPack] = {}
     for found in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
         try:
-            named = list(decode_index(repository.verified(found.key)))
+            named = list(decode_index(repository.plain(found.key)))
         except DamageError:
             continue  # its packs are found by their tables
         for pack in named:
@@ -85,14 +87,13 @@ def _indexed(repository: Repository, listed: dict[str, int]) -> dict[str, Indexe
     return packs
 
 
-def _by_its_table(repository: Repository, key: str) -> IndexedPack | None:
-    store = repository.store
+def _by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:
     try:
-        tail = store.get_tail(key, TABLE_GUESS)
+        tail = packs.tail(key, TABLE_GUESS)
         length = table_length(tail)
-        table = tail[-length:] if length <= len(tail) else store.get_tail(key, length)
+        table = tail[-length:] if length <= len(tail) else packs.tail(key, length)
         return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), decode_table(table))
-    except (DamageError, NotFoundError):
+    except (DamageError, KeyMissingError, NotFoundError):
         return None
 
 
@@ -100,7 +101,7 @@ def _sound(repository: Repository, keys: Iterable[str]) -> Iterator[IndexedPack]
     """Those of some packs that are what their names say. Others are not used, and verify reports them if needed."""
     for key in sorted(keys):
         try:
-            frames = check_pack(repository.verified(key))
-        except DamageError:
+            frames = repository.checked_pack(key)
+        except (DamageError, KeyMissingError):
             continue
         yield index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)

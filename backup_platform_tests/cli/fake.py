@@ -99,8 +99,26 @@ class FakeApp:
             raise answer
         return answer
 
-    def init(self) -> Any:
-        return self._answer("init")
+    def init(self, *, recipients: Sequence[str] = ()) -> Any:
+        return self._answer("init", recipients=tuple(recipients))
+
+    def key_add(self, recipient: str) -> Any:
+        return self._answer("key_add", recipient=recipient)
+
+    def key_retire(self, recipient: str) -> Any:
+        return self._answer("key_retire", recipient=recipient)
+
+    def key_list(self) -> Any:
+        return self._answer("key_list")
+
+    def key_test(self) -> Any:
+        return self._answer("key_test")
+
+    def key_rewrap(self) -> Any:
+        return self._answer("key_rewrap")
+
+    def key_export(self, path: str) -> Any:
+        return self._answer("key_export", path=path)
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
         if "points" in self.answers:

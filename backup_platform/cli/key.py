@@ -1,0 +1,166 @@
+"""`key …`: who can open an encrypted repository."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import shapes
+from backup_platform.cli.context import session_of
+from backup_platform.domain.model import Json
+
+if TYPE_CHECKING:
+    from backup_platform.repository.recipients import StoredRecipient
+
+FILE = Annotated[str, typer.Argument(metavar="FILE", help="A file that does not exist yet.")]
+RECIPIENT = Annotated[str, typer.Argument(metavar="RECIPIENT", help="A public key, age1…")]
+
+
+def generate(ctx: typer.Context, file: FILE) -> int:
+    """Make an identity in a new file, readable by its owner only, and print its public key. Needs no plan.
+
+    Keep the file off the hosts that write, and a second copy elsewhere. `age-keygen` makes the same.
+
+    \b
+    Example:
+      backup-platform key generate /media/usb/backup-identity.txt
+    """
+    from backup_platform.actions.keys import generate_key
+
+    recipient, out = generate_key(file, datetime.now(UTC)), session_of(ctx).out
+    out.document({"recipient": recipient, "file": file})
+    out.line(f"Wrote an identity to {file}. Whoever loses it and every other identity loses the backups.")
+    out.line(f"Its public key, the recipient: {recipient}")
+    return 0
+
+
+def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
+    """Write new contents to one more recipient. Needs the repository key only.
+
+    `key rewrap` makes what is stored already readable for it.
+
+    \b
+    Example:
+      backup-platform key add age1…
+    """
+    session = session_of(ctx)
+    added, out = session.app.key_add(recipient), session.out
+    out.document({"recipient": _shape(added)})
+    out.line(f"Added {added.text}: what is stored from now on is readable with its identity.")
+    out.line(f"For what is stored already: {session.command('key', 'rewrap')}")
+    return 0
+
+
+def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
+    """Write no new contents to a recipient. What it can read already, it can still read.
+
+    \b
+    Example:
+      backup-platform key retire age1…
+    """
+    session = session_of(ctx)
+    retired, out = session.app.key_retire(recipient), session.out
+    out.document({"recipient": _shape(retired)})
+    out.line(f"Retired {retired.text}: runs that start from now on do not write to it.")
+    return 0
+
+
+def list_keys(ctx: typer.Context) -> int:
+    """Show all recipients, since when, and when their identities were tested last.
+
+    \b
+    Example:
+      backup-platform key list
+    """
+    session = session_of(ctx)
+    found, out = session.app.key_list(), session.out
+    out.document({"recipients": [_shape(each) for each in found]})
+    for each in found:
+        state = f"retired {_day(each.retired_at)}" if each.retired_at else f"since {_day(each.added_at)}"
+        tested = f"tested {_day(each.tested_at)}" if each.tested_at else out.paint("never tested", "warn")
+        out.line(f"{each.text}  {state}  {tested}")
+    return 0
+
+
+def test(ctx: typer.Context) -> int:
+    """Prove that the identities on this host open the repository and a pack of its newest point.
+
+    \b
+    Example:
+      BACKUP_PLATFORM_IDENTITY_FILE=/media/usb/identity.txt backup-platform key test
+    """
+    session = session_of(ctx)
+    with session.progress("key test"):
+        tests = session.app.key_test()
+    out = session.out
+    out.document(
+        {
+            "tests": [
+                {
+                    "recipient": _shape(each.recipient),
+                    "point": each.point.id if each.point else None,
+                    "pack": each.pack or None,
+                }
+                for each in tests
+            ]
+        }
+    )
+    for each in tests:
+        what = (
+            f"{each.point.source}@{each.point.window.key}" if each.point else "the repository, which is empty"
+        )
+        read = "one pack read" if each.pack else "no contents to read"
+        out.line(f"{out.paint('PASSED', 'good')}: {each.recipient.text} opens {what} ({read}).")
+        out.line(f"  The last test before this one: {_ago(each.recipient.tested_at)}.")
+    return 0
+
+
+def rewrap(ctx: typer.Context) -> int:
+    """Make everything that is stored readable for all recipients of now. Needs an identity; stores no pack again.
+
+    \b
+    Example:
+      backup-platform key rewrap
+    """
+    session = session_of(ctx)
+    with session.progress("key rewrap"):
+        count = session.app.key_rewrap()
+    session.out.document({"packs": count})
+    session.out.line(f"The keys of {count} packs are now there for every recipient that is not retired.")
+    return 0
+
+
+def export(ctx: typer.Context, file: FILE) -> int:
+    """Write the repository key to a new key file: for another host that writes, or when the file was lost.
+
+    \b
+    Example:
+      backup-platform key export /etc/backup-platform/repository.key
+    """
+    session = session_of(ctx)
+    session.app.key_export(file)
+    session.out.document({"file": file})
+    session.out.line(f"Wrote the repository key to {file}. It opens names and structure, not contents.")
+    return 0
+
+
+def _shape(value: StoredRecipient) -> dict[str, Json]:
+    return {
+        "recipient": value.text,
+        "added_at": shapes.moment(value.added_at),
+        "retired_at": shapes.moment(value.retired_at) if value.retired_at else None,
+        "tested_at": shapes.moment(value.tested_at) if value.tested_at else None,
+    }
+
+
+def _day(value: datetime) -> str:
+    return f"{value.astimezone(UTC):%Y-%m-%d}"
+
+
+def _ago(value: datetime | None) -> str:
+    if value is None:
+        return "never"
+    days = (datetime.now(UTC) - value).days
+    return f"{_day(value)}, {days} day{'' if days == 1 else 's'} ago"
