@@ -25,6 +25,7 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import (
     Buffer,
+    Clock,
     DrillReport,
     PointReader,
     Progress,
@@ -35,9 +36,44 @@ from backup_platform.domain.ports import (
 )
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import StoreError
+from backup_platform.repository import bech32
 from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
+from backup_platform.repository.keys import Keys, Secret
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.stores.object_store import DirectoryStore
+
+# Keys for tests only: these of all bytes are on record.
+REPOSITORY_KEY = bytes(range(32))
+IDENTITIES = tuple(bech32.encode("age-secret-key-", bytes([n]) * 32).upper() for n in (1, 2, 3))
+
+
+def writer_keys() -> Keys:
+    """What a host that only writes has."""
+    return Keys(key=Secret("the test's key", bech32.encode("backup-platform-key-", REPOSITORY_KEY)))
+
+
+def reader_keys(number: int = 0) -> Keys:
+    """What a host that restores has: the n-th identity, and no repository key."""
+    return Keys(identity=Secret("the test's identity", IDENTITIES[number]))
+
+
+def all_keys(number: int = 0) -> Keys:
+    return Keys(writer_keys().key, reader_keys(number).identity)
+
+
+def recipient(number: int = 0) -> str:
+    """The public key of the n-th identity."""
+    from backup_platform.repository.age import Identity
+
+    return Identity(IDENTITIES[number]).recipient
+
+
+def make_repository(store: Store, clock: Clock, *, encrypted: bool) -> None:
+    if encrypted:
+        init_repository(store, clock, key=REPOSITORY_KEY, recipients=[recipient(0)])
+    else:
+        init_repository(store, clock)
+
 
 START = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)
 SMALL = 64 << 10  # as in real sources: what is shorter is one blob
@@ -272,20 +308,25 @@ def flipped(data: Buffer, position: int | None = None) -> bytes:
 
 @dataclass
 class Bench:
-    """A repository in a directory with one scripted source; every `backup` opens it anew, as a process would."""
+    """A repository in a directory with one scripted source; every `backup` opens it anew, as a process would.
+
+    `held` are the keys of this host, all of them where the repository is encrypted.
+    """
 
     root: Path
     clock: ManualClock = field(default_factory=ManualClock)
+    encrypted: bool = False
 
     def __post_init__(self) -> None:
+        self.held = all_keys() if self.encrypted else Keys()
         self.source = ScriptedSource(self.clock)
         self.store = DirectoryStore(str(self.root))
         self.schedule = WindowSchedule(CADENCES["hour"], since=START)
         if not (self.root / "repository.json").exists():
-            init_repository(self.store, self.clock)
+            make_repository(self.store, self.clock, encrypted=self.encrypted)
 
     def open(self, store: Store | None = None) -> Repository:
-        return Repository(store or self.store, self.clock)
+        return Repository(store or self.store, self.clock, keys=self.held)
 
     def job(self, store: Store | None = None) -> BackupJob:
         return BackupJob(self.source, self.schedule, self.open(store), self.clock)

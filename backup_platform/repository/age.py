@@ -14,7 +14,8 @@ import os
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
@@ -46,10 +47,11 @@ def _base64(data: bytes) -> bytes:
 
 def _unbase64(text: bytes) -> bytes:
     """Raises DamageError unless the text is the one encoding of its bytes."""
-    data = b64decode(text + b"=" * (-len(text) % 4)) if len(text) % 4 != 1 else b""
-    if _base64(data) != text:
-        raise DamageError("The age header is altered: its base64 is not canonical.")
-    return data
+    with suppress(ValueError):
+        data = b64decode(text + b"=" * (-len(text) % 4))
+        if _base64(data) == text:
+            return data
+    raise DamageError("The age header is altered: its base64 is not canonical.")
 
 
 # Keys
@@ -187,7 +189,7 @@ def stream_length(plain: int) -> int:
 def plain_length(stream: int) -> int:
     """Inverse of `stream_length`. Raises DamageError for a length that no STREAM has."""
     plain = stream - TAG * -(-stream // SEALED)
-    if stream <= 0 or stream_length(plain) != stream:
+    if plain < 0 or stream_length(plain) != stream:
         raise DamageError("The encrypted data is cut short.")
     return plain
 
@@ -210,7 +212,7 @@ def write_stream(key: bytes, plain: Buffer, out: memoryview) -> None:
 class Stream:
     """A STREAM of `length` bytes that begins `offset` bytes into a stored object. Reads any part of its plain bytes."""
 
-    key: bytes
+    key: bytes = field(repr=False)
     offset: int
     length: int
 
@@ -280,7 +282,7 @@ def decrypt_with(file: Buffer, file_key: bytes) -> bytearray:
     return stream.read(0, stream.plain, lambda start, length: view[start : start + length])
 
 
-def decrypt(file: Buffer, identities: Sequence[Identity]) -> bytearray | None:
+def decrypt(file: Buffer, identities: Sequence[Identity]) -> Buffer | None:
     """Plain bytes of a whole file; None when it is for somebody else. Raises DamageError."""
     file_key = whole_header(memoryview(file)).unwrap(identities)
     return None if file_key is None else decrypt_with(file, file_key)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from backup_platform.domain.ports import Buffer, Cipher, Part, Store
+from backup_platform.errors import DamageError
 
 KEPT = 1 << 12  # of what a pack's header tells; some hundred bytes each
 
@@ -22,8 +23,12 @@ class PackRanges:
 
     def read(self, key: str, start: int, length: int) -> Buffer:
         """Raises NotFoundError, DamageError, KeyMissingError."""
-        part, read = self._part(key), partial(self._store.get_range, key)
-        return read(start, length) if part is None else part.read(start, length, read)
+        part = self._part(key)
+        return (
+            self._store.get_range(key, start, length)
+            if part is None
+            else self._open(part, key, start, length)
+        )
 
     def tail(self, key: str, length: int) -> Buffer:
         """The last bytes, all of them when the pack is shorter. Raises NotFoundError, DamageError, KeyMissingError."""
@@ -31,7 +36,15 @@ class PackRanges:
         if part is None:
             return self._store.get_tail(key, length)
         start = max(0, part.plain - length)
-        return part.read(start, part.plain - start, partial(self._store.get_range, key))
+        return self._open(part, key, start, part.plain - start)
+
+    def _open(self, part: Part, key: str, start: int, length: int) -> Buffer:
+        try:
+            return part.read(start, length, partial(self._store.get_range, key))
+        except DamageError as error:
+            raise DamageError(
+                f"The object {key} cannot be decrypted. {error.message}", hint=error.hint
+            ) from error
 
     def _part(self, key: str) -> Part | None:
         with self._lock:

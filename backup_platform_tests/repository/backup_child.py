@@ -21,10 +21,10 @@ from backup_platform.actions.backup import BackupJob
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.repository import inventory, packs, previous, reader, session, stored
-from backup_platform.repository.repository import Repository
+from backup_platform.repository.repository import Repository, read_info
 from backup_platform.sources.files import FileTreeSource, capture
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform_tests.support import Call, ScriptedStore
+from backup_platform_tests.support import Call, ScriptedStore, all_keys
 
 LOADED = (inventory, previous, reader, session, stored, capture)
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
@@ -66,7 +66,9 @@ def backup(root: str, tree: str, kill_at: int | None) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     clock = SystemClock()
-    repository = Repository(ScriptedStore(DirectoryStore(root), script), clock)
+    store = DirectoryStore(root)
+    keys = all_keys() if read_info(store).encryption != "none" else None
+    repository = Repository(ScriptedStore(store, script), clock, keys=keys)
     schedule = WindowSchedule(CADENCES["day"], since=SINCE)
     BackupJob(FileTreeSource("tree", tree, clock), schedule, repository, clock).run(
         None, force=True, progress=SILENT

@@ -35,9 +35,9 @@ AT_EVERY_WRITE = [Do.FAIL_AFTER, Do.DIE_AFTER, Do.LOSE]
 class Scene:
     """A repository with one recovery point, and a source that has changed since; copied for every run."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        bench = Bench(root / "template")
+    def __init__(self, root: Path, *, encrypted: bool) -> None:
+        self._root, self._encrypted = root, encrypted
+        bench = Bench(root / "template", encrypted=encrypted)
         for n in range(12):
             bench.source.write(b"d%d/f%d" % (n % 3, n), text(3_000, n))
         bench.source.write(b"large", noise(700_000, 1))
@@ -53,14 +53,14 @@ class Scene:
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(self._root / "template", root)
         source = deepcopy(self._source)
-        bench = Bench(root, source.clock)
+        bench = Bench(root, source.clock, encrypted=self._encrypted)
         bench.source = source
         return bench
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene(tmp_path)
+@pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
+def scene(tmp_path: Path, request: pytest.FixtureRequest) -> Scene:
+    return Scene(tmp_path, encrypted=request.param)
 
 
 def at(

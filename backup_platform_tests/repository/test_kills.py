@@ -18,10 +18,9 @@ import pytest
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.repository.packs import check_pack
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.repository import Repository, read_info
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform_tests.support import content_of, noise, text
+from backup_platform_tests.support import all_keys, content_of, make_repository, noise, text
 
 KILLS = 50
 KILLS_A_TURN = 5
@@ -69,11 +68,13 @@ def contents_of(tree: Path) -> dict[bytes, bytes]:
 
 
 def open_repository(root: Path) -> Repository:
-    return Repository(DirectoryStore(str(root)), SystemClock())
+    store = DirectoryStore(str(root))
+    keys = all_keys() if read_info(store).encryption != "none" else None
+    return Repository(store, SystemClock(), keys=keys)
 
 
-def create(root: Path) -> None:
-    init_repository(DirectoryStore(str(root)), SystemClock())
+def create(root: Path, *, encrypted: bool = False) -> None:
+    make_repository(DirectoryStore(str(root)), SystemClock(), encrypted=encrypted)
 
 
 def assert_sound(root: Path) -> list[RecoveryPoint]:
@@ -83,13 +84,13 @@ def assert_sound(root: Path) -> list[RecoveryPoint]:
     result = verify(repository, points, ReadShare(), SystemClock(), SILENT, record=False)
     assert result.passed, result.findings
     for key in repository.list_packs():
-        check_pack(repository.verified(key))
+        repository.checked_pack(key)
     return points
 
 
 def stored_blobs(root: Path) -> set[bytes]:
     repository = open_repository(root)
-    packs = [check_pack(repository.verified(key)) for key in repository.list_packs()]
+    packs = [repository.checked_pack(key) for key in repository.list_packs()]
     return {identity for frames in packs for frame in frames for identity, _ in frame.blobs}
 
 
@@ -143,10 +144,11 @@ def test_killed_at_random_moments(tmp_path: Path, backups: Backups) -> None:
     assert stored < total // 2
 
 
-def test_killed_at_every_store_call(tmp_path: Path, backups: Backups) -> None:
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_killed_at_every_store_call(tmp_path: Path, backups: Backups, encrypted: bool) -> None:
     tree, template, root = tmp_path / "tree", tmp_path / "template", tmp_path / "repository"
     make_tree(tree, 7, large=600_000, small=4)
-    create(template)
+    create(template, encrypted=encrypted)
     assert backups.run(template, tree) == 0
     make_tree(tree, 8, large=3_000_000, small=9)
     for number in range(1, 200):

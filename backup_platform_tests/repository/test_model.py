@@ -41,10 +41,12 @@ SHARES = st.sampled_from([ReadShare(), ReadShare(0), ReadShare(3, 1)])
 
 
 class RepositoryMachine(RuleBasedStateMachine):
+    encrypted = False
+
     @initialize()
     def create(self) -> None:
         self.folder = Path(tempfile.mkdtemp())
-        self.bench = Bench(self.folder)
+        self.bench = Bench(self.folder, encrypted=self.encrypted)
         self.sources = {name: ScriptedSource(self.bench.clock, name) for name in ("docs", "mail")}
         self.expected: dict[str, dict[bytes, bytes]] = {}
         self.repository = self.bench.open()
@@ -157,6 +159,10 @@ class RepositoryMachine(RuleBasedStateMachine):
         return True
 
 
+class EncryptedRepositoryMachine(RepositoryMachine):
+    encrypted = True
+
+
 class LongRepositoryMachine(RepositoryMachine):
     """The same for hours (`make soak`)."""
 
@@ -165,6 +171,8 @@ TestRepository = RepositoryMachine.TestCase
 TestRepository.settings = settings(
     max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
+TestEncryptedRepository = EncryptedRepositoryMachine.TestCase
+TestEncryptedRepository.settings = settings(TestRepository.settings, max_examples=10)
 TestRepositoryForLong = pytest.mark.soak(LongRepositoryMachine.TestCase)
 TestRepositoryForLong.settings = settings(
     max_examples=500, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)

@@ -1,0 +1,662 @@
+"""An encrypted repository: who can do what with which key, what the store shows, and what a forger gains."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from backup_platform.actions import checks
+from backup_platform.actions.drill import drill
+from backup_platform.actions.keys import cipher_of, export_key, init_encrypted
+from backup_platform.actions.keys import test_keys as prove_keys
+from backup_platform.actions.restore import plan_restore, run_restore
+from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
+from backup_platform.repository import age
+from backup_platform.repository.encryption import recipient_name
+from backup_platform.repository.format import digest, manifest_key
+from backup_platform.repository.keys import Keys, Secret
+from backup_platform.repository.recipients import (
+    add_recipient,
+    list_recipients,
+    parse_recipient,
+    read_recipients,
+    retire_recipient,
+    rewrap,
+)
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.sealing import Secrets, seal, unseal
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.support import (
+    IDENTITIES,
+    REPOSITORY_KEY,
+    Bench,
+    Call,
+    ManualClock,
+    QuietProgress,
+    ScriptedStore,
+    all_keys,
+    content_of,
+    flipped,
+    noise,
+    reader_keys,
+    recipient,
+    small_bench,
+    text,
+    writer_keys,
+)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    made = Bench(tmp_path / "repository", encrypted=True)
+    made.source.write(b"docs/small", text(2_000, 1))
+    made.source.write(b"a file name that must not show", b"and its content neither")
+    made.source.write(b"large", noise(900_000, 3))
+    return made
+
+
+def opened(bench: Bench, keys: Keys) -> Repository:
+    return Repository(bench.store, bench.clock, keys=keys)
+
+
+def verified(repository: Repository, clock: ManualClock) -> VerifyResult:
+    return verify(repository, repository.manifests(), ReadShare(), clock, QuietProgress())
+
+
+def add(bench: Bench, number: int) -> None:
+    add_recipient(
+        cipher_of(opened(bench, writer_keys())), parse_recipient(recipient(number)), bench.clock.now()
+    )
+
+
+def retire(bench: Bench, number: int) -> None:
+    retire_recipient(cipher_of(opened(bench, writer_keys())), recipient(number), bench.clock.now())
+
+
+# What the store shows
+
+
+def test_the_store_shows_no_name_and_no_content(bench: Bench) -> None:
+    bench.backup()
+    bench.source.write(b"docs/later", b"later")
+    point = bench.backup()
+    repository = bench.open()
+    verified(repository, bench.clock)
+    repository.mark_damaged(sorted(bench.keys("packs/"))[0], "a reason that names nothing")
+    stored = b"".join((bench.root / key).read_bytes() + key.encode() for key in bench.keys(""))
+    secrets = [
+        *bench.source.files,
+        *bench.source.files.values(),
+        b"docs",
+        b"later",
+        b"BPTOC",
+        b"PAR1",
+        b"window",
+    ]
+    for secret in [s[:64] for s in secrets] + [digest(b"docs")[:16], b"a reason"]:
+        assert secret not in stored, secret
+        assert secret.hex().encode() not in stored, secret
+    assert IDENTITIES[0].encode() not in stored
+    assert REPOSITORY_KEY not in stored
+    assert recipient().encode() not in stored
+    assert point.id.encode() in stored, "which point was proven shows: FORMAT.md says so"
+
+
+def test_ids_differ_from_those_of_an_unencrypted_repository(bench: Bench, tmp_path: Path) -> None:
+    bench.backup()
+    plain = small_bench(tmp_path / "plain")
+    plain.source.files, plain.source.modified = bench.source.files, bench.source.modified
+    plain.backup()
+
+    def ids(repository: Repository) -> set[bytes]:
+        return {
+            blob
+            for key in repository.list_packs()
+            for f in repository.checked_pack(key)
+            for blob, _ in f.blobs
+        }
+
+    assert ids(bench.open()) & ids(plain.open()) == set()
+    assert {key.split("/")[1] for key in bench.keys("manifests/")} != {
+        key.split("/")[1] for key in plain.keys("manifests/")
+    }
+
+
+def test_chunks_of_known_data_have_other_sizes() -> None:
+    from backup_platform.repository.chunking import CONTENTS
+
+    data = noise(20_000_000, 1)
+    seeds = [0, Secrets.of(REPOSITORY_KEY).chunking, Secrets.of(bytes(32)).chunking]
+    cuts = [tuple(len(chunk) for chunk in CONTENTS.seeded(seed).cut([data])) for seed in seeds]
+    assert len(set(cuts)) == 3
+    assert all(sum(cut) == len(data) for cut in cuts)
+    assert all(seed < 1 << 63 for seed in seeds)
+
+
+def test_age_and_zstd_open_a_pack_by_hand(bench: Bench, tmp_path: Path) -> None:
+    bench.source.files = {b"one": text(50_000, 1)}
+    bench.source.modified = {b"one": bench.clock.ns}
+    bench.backup()
+    (pack,) = bench.keys("packs/")
+    (tmp_path / "key").write_text(IDENTITIES[0])
+    command = f"age -d -i {tmp_path}/key {bench.root}/{pack} | zstd -d"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=True)
+    assert done.stdout == bench.source.files[b"one"]
+
+
+# Who can do what
+
+
+def test_a_writer_backs_up_lists_and_verifies_without_an_identity(bench: Bench) -> None:
+    bench.held = writer_keys()
+    bench.backup()
+    bench.source.write(b"docs/small", text(3_000, 2))
+    point = bench.backup()
+    assert point.stats.new_bytes == 3_000
+    repository = bench.open()
+    paths = [entry.stat.path for entry in repository.reader(point).entries()]
+    assert b"a file name that must not show" in paths
+    result = verified(repository, bench.clock)
+    assert result.passed
+    assert (result.packs_read, result.packs_not_decoded) == (result.packs_needed, len(bench.keys("packs/")))
+    detail = repository.proof_details(point.id)[0].detail
+    assert detail["packs_not_decoded"] == len(bench.keys("packs/"))
+
+
+def test_the_check_stored_says_what_was_not_decoded(bench: Bench) -> None:
+    point = bench.backup()
+    of_all = checks.stored(opened(bench, all_keys()), point, ReadShare(), bench.clock, QuietProgress())
+    of_writer = checks.stored(opened(bench, writer_keys()), point, ReadShare(), bench.clock, QuietProgress())
+    assert of_all.summary == "2 packs present, 2 read back and decoded"
+    assert of_writer.passed
+    assert of_writer.summary.startswith("2 packs present, 1 read back and decoded, 1 read back and compared")
+    assert of_writer.metadata["packs_not_decoded"] == 1
+
+
+def test_a_writer_finds_altered_contents_without_an_identity(bench: Bench) -> None:
+    point = bench.backup()
+    bench.damage(max(bench.keys("packs/")))
+    result = verified(opened(bench, writer_keys()), bench.clock)
+    assert list(result.findings) == [point.id]
+
+
+def test_a_writer_does_not_take_back_what_an_identity_found_damaged(bench: Bench) -> None:
+    bench.backup()
+    (pack,) = bench.keys("packs/")
+    bench.open().mark_damaged(pack, "its frames cannot be decoded")
+    verified(opened(bench, writer_keys()), bench.clock)
+    assert opened(bench, writer_keys()).damaged() == {pack}
+    verified(opened(bench, reader_keys()), bench.clock)
+    assert opened(bench, writer_keys()).damaged() == set()
+
+
+def read_all(repository: Repository, point: RecoveryPoint, tmp_path: Path) -> None:
+    content_of(repository, point)
+
+
+def restore(repository: Repository, point: RecoveryPoint, tmp_path: Path) -> None:
+    plan = plan_restore(repository.reader(point), point, to=str(tmp_path / "out"))
+    try:
+        run_restore(plan, repository, ManualClock(), QuietProgress())
+    finally:
+        assert not (tmp_path / "out").exists(), "nothing is begun that cannot be done"
+
+
+def drilled(repository: Repository, point: RecoveryPoint, tmp_path: Path) -> None:
+    drill(repository, Bench(tmp_path / "other").source, point, ManualClock(), QuietProgress())
+
+
+@pytest.mark.parametrize("use", [read_all, restore, drilled])
+def test_without_an_identity_contents_are_not_read(
+    bench: Bench, tmp_path: Path, use: Callable[[Repository, RecoveryPoint, Path], None]
+) -> None:
+    point = bench.backup()
+    with pytest.raises(KeyMissingError) as raised:
+        use(opened(bench, writer_keys()), point, tmp_path)
+    assert recipient() in raised.value.message
+    assert "password store" in raised.value.hint
+    with pytest.raises(KeyMissingError, match=recipient(1)):
+        use(opened(bench, all_keys(1)), point, tmp_path)
+    assert opened(bench, writer_keys()).proofs() == {}
+
+
+def test_an_identity_alone_opens_everything(bench: Bench) -> None:
+    point = bench.backup()
+    repository = opened(bench, reader_keys())
+    assert content_of(repository, point) == bench.source.files
+    assert verified(repository, bench.clock).packs_not_decoded == 0
+    bench.held = reader_keys()
+    assert bench.content(bench.backup()) == bench.source.files
+
+
+def test_no_key_and_a_wrong_key_are_told_apart_from_damage(bench: Bench) -> None:
+    bench.backup()
+    with pytest.raises(KeyMissingError, match="not on this host"):
+        opened(bench, Keys())
+    from backup_platform.repository import bech32
+
+    wrong = Keys(key=Secret("the wrong one", bech32.encode("backup-platform-key-", bytes(32))))
+    with pytest.raises(KeyMissingError, match="the wrong one"):
+        opened(bench, wrong)
+    with pytest.raises(KeyMissingError, match="none of the recipients"):
+        opened(bench, reader_keys(1))
+
+
+def test_a_lost_key_file_is_written_anew_by_an_identity(bench: Bench, tmp_path: Path) -> None:
+    bench.backup()
+    path = tmp_path / "key"
+    export_key(opened(bench, reader_keys()), str(path), bench.clock.now())
+    assert opened(bench, Keys(key=Secret(str(path)))).manifests()
+
+
+# Writing
+
+
+def test_what_a_writer_stored_is_decrypted_and_compared(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mistake in encryption, not in the store: the bytes read back are those that were sent."""
+    bench.held = writer_keys()
+    real = age.write_stream
+
+    def wrong(key: bytes, plain: bytes, out: memoryview) -> None:
+        real(key, plain, out)
+        out[100] ^= 1
+
+    monkeypatch.setattr(age, "write_stream", wrong)
+    with pytest.raises(DamageError):
+        bench.backup()
+    assert bench.keys("manifests/") == set()
+
+
+def test_a_commit_may_be_repeated(bench: Bench) -> None:
+    """Sealed anew it has other bytes: what it says is compared."""
+    point = bench.backup()
+    repository = bench.open()
+    assert repository.commit(point) == point
+    with pytest.raises(ConflictError):
+        repository.commit(replace(point, lateness_s=5.0))
+
+
+def test_a_writer_without_identity_stores_again_what_no_index_names(bench: Bench) -> None:
+    first = bench.backup()
+    for key in bench.keys("indexes/"):
+        (bench.root / key).unlink()
+    assert content_of(opened(bench, reader_keys()), first) == bench.source.files
+    result = verified(opened(bench, writer_keys()), bench.clock)
+    assert "no stored pack holds" in result.findings[first.id][0]
+    bench.held = writer_keys()
+    second = bench.backup()
+    assert second.stats.new_bytes == sum(map(len, bench.source.files.values()))
+    for point in (first, second):
+        assert content_of(opened(bench, reader_keys()), point) == bench.source.files
+    assert verified(opened(bench, writer_keys()), bench.clock).passed
+
+
+def test_a_writer_with_an_identity_uses_what_no_index_names(bench: Bench) -> None:
+    bench.backup()
+    for key in bench.keys("indexes/"):
+        (bench.root / key).unlink()
+    assert bench.backup().stats.new_bytes == 0
+
+
+def test_parts_are_read_and_not_whole_packs(bench: Bench) -> None:
+    point = bench.backup()
+    store = ScriptedStore(bench.store)
+    repository = Repository(store, bench.clock, keys=reader_keys())
+    reader = repository.reader(point)
+    small = next(e for e in reader.entries() if e.stat.path == b"docs/small")
+    store.calls.clear()
+    assert b"".join(reader.read(small.content)) == bench.source.files[b"docs/small"]
+    assert {call.verb for call in store.calls if call.key.startswith("packs/")} == {"get_range"}
+    assert len(store.calls) <= 3
+
+
+def test_an_unchanged_backup_needs_few_requests(bench: Bench) -> None:
+    bench.held = writer_keys()
+    bench.backup()
+    store = ScriptedStore(bench.store)
+    bench.backup(store)
+    assert len(store.calls) < 30, [(c.verb, c.key[:20]) for c in store.calls]
+
+
+def altered(position: Callable[[bytes], int]) -> Callable[[bytes], bytes]:
+    return lambda data: flipped(data, position(data))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        altered(lambda data: 3),
+        altered(lambda data: data.index(b"-> X25519 ") + 20),
+        altered(lambda data: data.index(b"\n--- ") - 10),
+        altered(lambda data: data.index(b"\n--- ") + 10),
+        altered(lambda data: len(data) - 1),
+        lambda data: data[:100],
+        lambda data: data[:-1],
+        lambda data: b"",
+        lambda data: data + b"x",
+    ],
+)
+def test_altered_packs_are_damage_and_no_missing_key(bench: Bench, harm: Callable[[bytes], bytes]) -> None:
+    point = bench.backup()
+    (key,) = bench.keys("packs/")
+    sound = (bench.root / key).read_bytes()
+    (bench.root / key).write_bytes(harm(sound))
+    with pytest.raises(DamageError, match=key):
+        content_of(opened(bench, reader_keys()), point)
+    (bench.root / key).write_bytes(sound)
+    assert content_of(opened(bench, reader_keys()), point) == bench.source.files
+
+
+def test_two_packs_that_are_swapped_are_damage(bench: Bench) -> None:
+    first = bench.backup()
+    bench.source.write(b"more", noise(900_000, 9))
+    second = bench.backup()
+    one, two = (bench.root / key for key in sorted(bench.keys("packs/")))
+    sound = one.read_bytes(), two.read_bytes()
+    one.write_bytes(sound[1])
+    two.write_bytes(sound[0])
+    for point in (first, second):
+        with pytest.raises(DamageError):
+            content_of(opened(bench, reader_keys()), point)
+    assert not verified(opened(bench, writer_keys()), bench.clock).passed
+
+
+# Authenticity
+
+
+def place(bench: Bench, sequence: int, source: str = "docs") -> Path:
+    key = manifest_key(source, sequence, opened(bench, writer_keys()).cipher.hash)
+    (bench.root / key).parent.mkdir(exist_ok=True)
+    return bench.root / key
+
+
+@pytest.mark.parametrize(("source", "sequence"), [("docs", 2), ("docs", 3), ("mail", 1)])
+def test_a_manifest_replayed_or_moved_is_refused(bench: Bench, source: str, sequence: int) -> None:
+    bench.backup()
+    bench.backup()
+    shutil.copy(place(bench, 1), place(bench, sequence, source))
+    with pytest.raises(DamageError, match="belongs elsewhere"):
+        bench.open().manifests()
+
+
+def test_a_manifest_of_another_repository_with_the_same_key_is_refused(bench: Bench, tmp_path: Path) -> None:
+    other = Bench(tmp_path / "other", encrypted=True)
+    other.source.files, other.source.modified = bench.source.files, bench.source.modified
+    bench.backup()
+    other.backup()
+    shutil.copy(place(other, 1), place(bench, 1))
+    with pytest.raises(DamageError, match="belongs elsewhere"):
+        bench.open().manifests()
+
+
+def test_a_manifest_cannot_be_forged_without_the_key(bench: Bench, tmp_path: Path) -> None:
+    bench.backup()
+    repository = bench.open()
+    path = place(bench, 1)
+    plain = bytes(repository.plain(path.relative_to(bench.root).as_posix()))
+    for forged in (plain, bytes(seal(Secrets.of(bytes(32)), plain)), path.read_bytes()[:-20]):
+        path.write_bytes(forged)
+        with pytest.raises(DamageError):
+            bench.open().manifests()
+
+
+def test_a_repository_that_turns_out_unencrypted_is_refused_by_whoever_has_a_key(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Else a forged repository.json would make writers write in the clear."""
+    bench.backup()
+    root = bench.root / "repository.json"
+    document = json.loads(root.read_bytes()) | {"encryption": "none"}
+    root.write_text(json.dumps(document))
+    for keys in (writer_keys(), reader_keys()):
+        with pytest.raises(KeyMissingError, match="says that it is not encrypted"):
+            opened(bench, keys)
+
+
+def test_a_recipient_cannot_be_added_without_the_repository_key(bench: Bench, tmp_path: Path) -> None:
+    other = Bench(tmp_path / "other", encrypted=True)
+    add(other, 1)
+    name = recipient_name(recipient(1))
+    shutil.copy(other.root / "keys" / f"{name}.recipient", bench.root / "keys")
+    with pytest.raises(DamageError, match="belongs elsewhere"):
+        bench.backup()
+    (bench.root / "keys" / f"{name}.recipient").write_bytes(seal(Secrets.of(bytes(32)), b"{}"))
+    with pytest.raises(DamageError, match="cannot be decrypted"):
+        bench.backup()
+    (bench.root / "keys" / f"{name}.recipient").unlink()
+    (bench.root / "keys" / f"{recipient_name(recipient(0))}.recipient").rename(
+        bench.root / "keys" / f"{name}.retired"
+    )
+    with pytest.raises(DamageError):
+        bench.backup()
+
+
+# Recipients
+
+
+def test_a_new_recipient_reads_what_is_stored_from_then_on(bench: Bench) -> None:
+    first = bench.backup()
+    add(bench, 1)
+    bench.source.write(b"docs/small", text(4_000, 5))
+    second = bench.backup()
+    later = opened(bench, reader_keys(1))
+    (small,) = (e for e in later.reader(second).entries() if e.stat.path == b"docs/small")
+    assert b"".join(later.reader(second).read(small.content)) == text(4_000, 5)
+    with pytest.raises(KeyMissingError, match="key rewrap"):
+        content_of(later, first)
+
+
+def test_rewrapping_makes_old_packs_readable_and_stores_none(bench: Bench) -> None:
+    first = bench.backup()
+    add(bench, 1)
+    before = {key: (bench.root / key).read_bytes() for key in bench.keys("packs/")}
+    with pytest.raises(KeyMissingError):
+        rewrap(repository := opened(bench, all_keys(1)), cipher_of(repository))
+    repository = opened(bench, reader_keys(0))
+    assert rewrap(repository, cipher_of(repository)) == len(before)
+    assert {key: (bench.root / key).read_bytes() for key in bench.keys("packs/")} == before
+    later = opened(bench, reader_keys(1))
+    assert content_of(later, first) == bench.source.files
+    assert verified(later, bench.clock).packs_not_decoded == 0
+    assert rewrap(later, cipher_of(later)) == len(before)
+    with pytest.raises(KeyMissingError):
+        opened(bench, reader_keys(2))
+
+
+def test_a_forged_or_damaged_rewrap_gains_nothing(bench: Bench) -> None:
+    first = bench.backup()
+    add(bench, 1)
+    (pack,) = bench.keys("packs/")
+    forged, _ = age.encrypt(bytes.fromhex(pack[-64:]) + bytes(16), [age.Recipient(recipient(1))])
+    bench.store.create(f"keys/rewrap/{digest(forged).hex()}", forged)
+    bench.store.create(f"keys/rewrap/{bytes(32).hex()}", b"no age file")
+    with pytest.raises(KeyMissingError):
+        content_of(opened(bench, reader_keys(1)), first)
+    repository = opened(bench, reader_keys(0))
+    rewrap(repository, cipher_of(repository))
+    assert content_of(opened(bench, reader_keys(1)), first) == bench.source.files
+
+
+def test_a_retired_recipient_cannot_read_what_comes_after(bench: Bench) -> None:
+    add(bench, 1)
+    first = bench.backup()
+    retire(bench, 1)
+    bench.source.write(b"large", noise(900_000, 8))
+    second = bench.backup()
+    leaked = opened(bench, reader_keys(1))
+    assert content_of(leaked, first)[b"large"] == noise(900_000, 3)
+    with pytest.raises(KeyMissingError):
+        content_of(leaked, second)
+    repository = opened(bench, reader_keys(0))
+    rewrap(repository, cipher_of(repository))
+    with pytest.raises(KeyMissingError):
+        content_of(opened(bench, reader_keys(1)), second)
+    assert content_of(opened(bench, reader_keys(0)), second) == bench.source.files
+
+
+def test_retiring_holds_for_a_process_that_runs_already(bench: Bench) -> None:
+    """From its next backup on."""
+    add(bench, 1)
+    repository = opened(bench, writer_keys())
+    repository.cipher.prepare_writing()
+    retire(bench, 1)
+    repository.cipher.prepare_writing()
+    stored = bytes(repository.cipher.wrap("packs/", b"x").stored)
+    assert age.decrypt(stored, [age.Identity(IDENTITIES[1])]) is None
+
+
+def test_the_last_recipient_and_unknown_and_known_ones(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="last recipient"):
+        retire(bench, 0)
+    with pytest.raises(NotFoundError):
+        retire(bench, 1)
+    add(bench, 1)
+    with pytest.raises(ConflictError, match="there already"):
+        add(bench, 1)
+    retire(bench, 1)
+    retire(bench, 1)
+    with pytest.raises(ConflictError, match="does not come back"):
+        add(bench, 1)
+    with pytest.raises(UsageError, match="last recipient"):
+        retire(bench, 0)
+
+
+def test_an_addition_that_was_interrupted_is_finished_by_the_next(bench: Bench) -> None:
+    def script(call: Call) -> None:
+        if call.key.endswith(".recipient") and call.verb == "create":
+            raise KeyboardInterrupt
+
+    store = ScriptedStore(bench.store, script)
+    cipher = cipher_of(Repository(store, bench.clock, keys=writer_keys()))
+    with pytest.raises(KeyboardInterrupt):
+        add_recipient(cipher, parse_recipient(recipient(1)), bench.clock.now())
+    assert [each.text for each in read_recipients(cipher)] == [recipient(0)]
+    add(bench, 1)
+    assert opened(bench, reader_keys(1)).manifests() == []
+
+
+def test_without_recipients_nothing_is_written(bench: Bench) -> None:
+    for key in bench.keys("keys/"):
+        (bench.root / key).unlink()
+    with pytest.raises(KeyMissingError, match="no recipient"):
+        bench.backup()
+    add(bench, 1)
+    bench.held = all_keys(1)
+    assert bench.content(bench.backup()) == bench.source.files
+
+
+def test_a_recipient_is_parsed_and_an_identity_given_by_mistake_is_not_shown() -> None:
+    with pytest.raises(UsageError, match="private key") as raised:
+        parse_recipient(IDENTITIES[0])
+    assert IDENTITIES[0][20:] not in str(raised.value)
+    with pytest.raises(UsageError, match="no recipient"):
+        parse_recipient("age1notakey")
+
+
+# Tests of keys
+
+
+def test_a_test_of_keys_reads_the_newest_point_and_is_remembered(bench: Bench) -> None:
+    repository = opened(bench, reader_keys())
+    (empty,) = prove_keys(repository, bench.clock)
+    assert (empty.point, empty.pack, empty.recipient.tested_at) == (None, "", None)
+    at = bench.clock.now()
+    point = bench.backup()
+    (done,) = prove_keys(opened(bench, all_keys()), bench.clock)
+    assert (done.point, done.pack) == (point, *bench.keys("packs/"))
+    assert done.recipient.tested_at == at
+    assert list_recipients(cipher_of(opened(bench, writer_keys())))[0].tested_at == bench.clock.now()
+    assert len(bench.keys("ledger/keys/")) == 2
+
+
+def test_a_test_of_keys_fails_where_the_identity_does_not_open_the_newest_point(bench: Bench) -> None:
+    bench.backup()
+    add(bench, 1)
+    with pytest.raises(KeyMissingError):
+        prove_keys(opened(bench, all_keys(1)), bench.clock)
+    with pytest.raises(KeyMissingError):
+        prove_keys(opened(bench, writer_keys()), bench.clock)
+    (bench.root / "keys" / recipient_name(recipient(0))).write_bytes(b"altered")
+    with pytest.raises(DamageError):
+        prove_keys(opened(bench, all_keys(0)), bench.clock)
+    assert bench.keys("ledger/keys/") == set()
+
+
+# Making one
+
+
+def test_init_writes_the_key_file_and_uses_one_that_is_there(tmp_path: Path) -> None:
+    clock, keys = ManualClock(), Keys(key=Secret(str(tmp_path / "key")))
+    first = DirectoryStore(str(tmp_path / "first"))
+    info = init_encrypted(first, keys, [recipient(0), recipient(1)], clock)
+    assert info.encryption == "age-v1"
+    key = keys.repository_key()
+    assert Repository(first, clock, keys=reader_keys(1)).cipher.reads_contents
+    second = DirectoryStore(str(tmp_path / "second"))
+    init_encrypted(second, keys, [recipient(2)], clock)
+    assert keys.repository_key() == key
+    with pytest.raises(ConflictError):
+        init_encrypted(second, keys, [recipient(2)], clock)
+    with pytest.raises(UsageError, match="no file is named"):
+        init_encrypted(DirectoryStore(str(tmp_path / "third")), Keys(), [recipient(0)], clock)
+    with pytest.raises(UsageError, match="twice"):
+        init_encrypted(DirectoryStore(str(tmp_path / "third")), keys, [recipient(0)] * 2, clock)
+
+
+def test_init_leaves_no_key_file_where_a_repository_is(bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(ConflictError):
+        init_encrypted(bench.store, Keys(key=Secret(str(tmp_path / "key"))), [recipient(0)], bench.clock)
+    assert not (tmp_path / "key").exists()
+
+
+def test_keys_of_an_unencrypted_repository(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not encrypted"):
+        cipher_of(small_bench(tmp_path).open())
+
+
+UNENCRYPTED = """
+import sys
+from pathlib import Path
+from backup_platform_tests.support import QuietProgress, small_bench
+bench = small_bench(Path(sys.argv[1]))
+assert bench.content(bench.backup()) == bench.source.files
+loaded = [name for name in sys.modules if name.split(".")[0] in ("cryptography", "pyrage")]
+assert not loaded, loaded
+"""
+
+
+def test_an_unencrypted_repository_imports_no_cryptography(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", UNENCRYPTED, str(tmp_path)], check=True, cwd=os.getcwd())
+
+
+# Sealed objects
+
+
+def test_sealed_objects_round_trip_and_no_two_are_equal() -> None:
+    secrets = Secrets.of(REPOSITORY_KEY)
+    for size in (0, 1, 65536, 65537, 200_000):
+        assert unseal(secrets, seal(secrets, noise(size, 1))) == noise(size, 1)
+    assert len({bytes(seal(secrets, b"same")) for _ in range(50)}) == 50
+
+
+def test_every_altered_byte_and_every_truncation_of_a_sealed_object_is_damage() -> None:
+    secrets = Secrets.of(REPOSITORY_KEY)
+    sealed = bytes(seal(secrets, noise(300, 2)))
+    for position in range(len(sealed)):
+        for broken in (flipped(sealed, position), sealed[:position]):
+            with pytest.raises(DamageError):
+                unseal(secrets, broken)
+    with pytest.raises(DamageError):
+        unseal(Secrets.of(bytes(32)), sealed)
