@@ -1,5 +1,6 @@
-"""Makes the repository in `format1/`. It was run once (`python -m backup_platform_tests.golden.make`), and is kept to
-say what is in it: a format that is out there does not change.
+"""Makes the repositories in `format1/` and `format1-encrypted/`. It was run once for each
+(`python -m backup_platform_tests.golden.make [encrypted]`), and is kept to say what is in them: a format that is out
+there does not change.
 
 What is expected of it, in `expected.json`, is computed from what goes in and not by reading it back.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from backup_platform.actions.keys import cipher_of, generate_key
 from backup_platform.domain.model import (
     Content,
     Entry,
@@ -30,12 +33,15 @@ from backup_platform.domain.model import (
 from backup_platform.domain.ports import Buffer
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.repository import recorder
+from backup_platform.repository.age import Identity, Recipient, generate_identity
+from backup_platform.repository.keys import Keys, Secret, new_repository_key
+from backup_platform.repository.recipients import add_recipient, record_test, retire_recipient, rewrap
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.repository.session import Session
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import START, ManualClock, noise, text
 
-HERE = Path(__file__).parent / "format1"
+GOLDEN = Path(__file__).parent
 FILE, OK = EntryKind.FILE, Status.OK
 
 
@@ -161,24 +167,50 @@ def expectation(version: int) -> dict[str, Any]:
     }
 
 
+def make_encrypted(store: DirectoryStore, clock: ManualClock, here: Path) -> Keys:
+    """To one recipient; its identity is checked in, for tests only."""
+    recipient = generate_key(str(here / "identity-first.txt"), clock.now())
+    init_repository(store, clock, key=new_repository_key(), recipients=[recipient])
+    return Keys(identity=Secret("golden", (here / "identity-first.txt").read_text()))
+
+
+def change_recipients(repository: Repository, here: Path) -> None:
+    """Add two, and retire one of them. The packs of the first point are rewrapped for the other one afterwards."""
+    cipher, now = cipher_of(repository), repository.clock.now()
+    later = generate_key(str(here / "identity-later.txt"), now)
+    retired = Identity(generate_identity()).recipient
+    for recipient in (later, retired):
+        add_recipient(cipher, Recipient(recipient), now)
+    retire_recipient(cipher, retired, now)
+    record_test(cipher, later, "", now)
+
+
 def main() -> None:
-    shutil.rmtree(HERE, ignore_errors=True)
+    encrypted = sys.argv[1:] == ["encrypted"]
+    here = GOLDEN / ("format1-encrypted" if encrypted else "format1")
+    shutil.rmtree(here, ignore_errors=True)
     clock = ManualClock()
-    store = DirectoryStore(str(HERE / "repository"))
+    store = DirectoryStore(str(here / "repository"))
     secrets.token_hex = lambda nbytes=None: "0123456789abcdef" * ((nbytes or 32) // 8) or "01234567"
     vars(recorder)["MAX_LISTED_IDS"] = 4
-    init_repository(store, clock)
-    repository = Repository(store, clock)
+    keys = make_encrypted(store, clock, here) if encrypted else Keys()
+    if not encrypted:
+        init_repository(store, clock)
+    repository = Repository(store, clock, keys=keys)
     first = capture(repository, None, 1)
     clock.advance(days=1)
+    if encrypted:
+        change_recipients(repository, here)
     second = capture(repository, first, 2)
     repository.record_proof(Proof(first.id, ProofMethod.VERIFY, True, clock.now(), 2.5, {"packs_read": 3}))
     repository.record_proof(
         Proof(second.id, ProofMethod.DRILL, False, clock.now(), 9.0, {"differences": ["é"]})
     )
     repository.mark_damaged(sorted(repository.list_packs())[0], "for the golden repository")
+    if encrypted:
+        rewrap(repository, cipher_of(repository))
     expected = {"points": [expectation(1), expectation(2)], "ids": [first.id, second.id]}
-    (HERE / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
+    (here / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,18 @@
 """Reads a repository of format 1 as FORMAT.md says, with nothing of this project: standard library, blake3, zstandard,
-pyarrow. `python -I reader.py REPOSITORY` prints what it holds as JSON, and fails on anything that is not as it says.
+pyarrow, and cryptography for an encrypted one. `python -I reader.py REPOSITORY [IDENTITY FILE]` prints what it holds as
+JSON, and fails on anything that is not as it says.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import io
 import json
+import re
 import struct
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +25,144 @@ def digest(data: bytes) -> str:
     return str(blake3(data).hexdigest())
 
 
+class Plain:
+    """How an unencrypted repository is read."""
+
+    def keyed(self, data: bytes) -> str:
+        return digest(data)
+
+    def plain(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+
+class Encrypted(Plain):
+    """How an encrypted one is read, with the identity of one recipient."""
+
+    def __init__(self, root: Path, info: dict[str, Any], identity_file: Path) -> None:
+        self.root, self.secret = root, age_identity(identity_file.read_text())
+        recipient = bech32("age", self.secret.public_key().public_bytes_raw())
+        header, stream = age_header((root / "keys" / digest(recipient.encode())).read_bytes())
+        key = age_payload(header, stream, age_file_key(header, self.secret))
+        assert derived("key id", key).hex() == info["key_id"]
+        self.blob_key, self.metadata_key = derived("blob id", key), derived("metadata", key)
+        self.rewrapped = dict(self._rewrapped())
+        self.recipients = [
+            json.loads(self._sealed(p).split(b"\n")[0]) for p in (root / "keys").glob("*.recipient")
+        ]
+
+    def keyed(self, data: bytes) -> str:
+        return str(blake3(data, key=self.blob_key).hexdigest())
+
+    def plain(self, path: Path) -> bytes:
+        if path.relative_to(self.root).parts[0] != "packs":
+            return self._sealed(path)
+        header, stream = age_header(path.read_bytes())
+        file_key = age_file_key(header, self.secret) or self.rewrapped[path.name]
+        return age_payload(header, stream, file_key)
+
+    def _sealed(self, path: Path) -> bytes:
+        data = path.read_bytes()
+        assert data[:8] == b"BPSEAL\x00\x01"
+        return stream_plain(derived("sealed", self.metadata_key + data[8:40]), data[40:])
+
+    def _rewrapped(self) -> Iterator[tuple[str, bytes]]:
+        for path in (self.root / "keys" / "rewrap").iterdir():
+            header, stream = age_header(named_by_hash(path))
+            entries = age_payload(header, stream, age_file_key(header, self.secret))
+            yield from ((e.hex(), k) for e, k in struct.iter_unpack("32s16s", entries))
+
+
+def derived(purpose: str, material: bytes) -> bytes:
+    return blake3(material, derive_key_context=f"backup_platform 1 {purpose}").digest()
+
+
+def bech32_checksum(values: list[int]) -> int:
+    residue = 1
+    for value in values:
+        top, residue = residue >> 25, (residue & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            residue ^= generator if top >> bit & 1 else 0
+    return residue
+
+
+def bech32(prefix: str, data: bytes) -> str:
+    number = int.from_bytes(data, "big") << -len(data) * 8 % 5
+    values = [number >> 5 * i & 31 for i in reversed(range(-(-len(data) * 8 // 5)))]
+    expanded = [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix]
+    end = bech32_checksum([*expanded, *values, *[0] * 6]) ^ 1
+    return (
+        prefix
+        + "1"
+        + "".join(ALPHABET[v] for v in [*values, *(end >> 5 * i & 31 for i in reversed(range(6)))])
+    )
+
+
+def age_identity(text: str) -> Any:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    (line,) = (line for line in text.splitlines() if line.startswith("AGE-SECRET-KEY-1"))
+    number = 0
+    for character in line.lower().removeprefix("age-secret-key-1")[:-6]:
+        number = number << 5 | ALPHABET.index(character)
+    secret = (number >> 4).to_bytes(32, "big")  # 52 characters are 260 bits
+    assert bech32("age-secret-key-", secret) == line.lower()
+    return X25519PrivateKey.from_private_bytes(secret)
+
+
+def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+    return HKDF(hashes.SHA256(), 32, salt, info).derive(key)
+
+
+def unpadded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+def age_header(data: bytes) -> tuple[bytes, bytes]:
+    """The header up to its HMAC, and what follows: the nonce and the STREAM."""
+    end = data.index(b"\n", data.index(b"\n--- ") + 1) + 1
+    return data[:end], data[end:]
+
+
+def age_file_key(header: bytes, secret: Any) -> bytes:
+    """Empty when no stanza is for this identity."""
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    own = secret.public_key().public_bytes_raw()
+    for stanza in re.finditer(r"-> X25519 (\S+)\n(\S+)\n", header.decode()):
+        share, body = unpadded(stanza[1]), unpadded(stanza[2])
+        shared = secret.exchange(X25519PublicKey.from_public_bytes(share))
+        key = hkdf(shared, share + own, b"age-encryption.org/v1/X25519")
+        try:
+            return ChaCha20Poly1305(key).decrypt(bytes(12), body, None)
+        except InvalidTag:
+            continue
+    return b""
+
+
+def age_payload(header: bytes, stream: bytes, file_key: bytes) -> bytes:
+    signed, _, mac = header.rpartition(b" ")
+    expected = hmac.digest(hkdf(file_key, b"", b"header"), signed, "sha256")
+    assert unpadded(mac.decode().strip()) == expected, "the header is altered"
+    return stream_plain(hkdf(file_key, stream[:16], b"payload"), stream[16:])
+
+
+def stream_plain(key: bytes, stream: bytes) -> bytes:
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+    segments = [stream[i : i + 65552] for i in range(0, len(stream), 65552)]
+    plain = [
+        ChaCha20Poly1305(key).decrypt(i.to_bytes(11, "big") + bytes([i == len(segments) - 1]), segment, None)
+        for i, segment in enumerate(segments)
+    ]
+    assert len(plain) == 1 or plain[-1], "an empty segment ends nothing"
+    return b"".join(plain)
+
+
 def canonical(document: Any) -> bytes:
     return json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -30,6 +173,19 @@ def named_by_hash(path: Path) -> bytes:
     data = path.read_bytes()
     assert digest(data) == path.name, f"{path} is not what its name says"
     return data
+
+
+ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+VAULT = [Plain()]  # of the repository that is read
+
+
+def named_plain(path: Path) -> bytes:
+    named_by_hash(path)
+    return VAULT[0].plain(path)
+
+
+def keyed(data: bytes) -> str:
+    return VAULT[0].keyed(data)
 
 
 def pack_frames(pack: bytes) -> list[tuple[int, int, int, list[tuple[bytes, int]]]]:
@@ -55,7 +211,7 @@ def read_packs(root: Path, kind: str) -> tuple[dict[bytes, bytes], dict[tuple[st
     """Blobs by id; and by pack, frame and offset."""
     blobs, places = {}, {}
     for path in sorted((root / kind).glob("*/*")):
-        pack = named_by_hash(path)
+        pack = named_plain(path)
         assert path.parent.name == path.name[:2]
         printed = zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress(pack)
         joined = b""
@@ -66,7 +222,7 @@ def read_packs(root: Path, kind: str) -> tuple[dict[bytes, bytes], dict[tuple[st
             offset = 0
             for identity, length in held:
                 blob = data[offset : offset + length]
-                assert bytes.fromhex(digest(blob)) == identity
+                assert bytes.fromhex(keyed(blob)) == identity
                 blobs[identity], places[path.name, start, offset] = blob, blob
                 offset += length
             assert offset == plain
@@ -78,10 +234,10 @@ def check_indexes(root: Path, places: dict[bool, dict[tuple[str, int, int], byte
     """Packs that the indexes name; every row leads to the blob of its id."""
     named = set()
     for path in (root / "indexes").iterdir():
-        for row in pq.read_table(io.BytesIO(named_by_hash(path))).to_pylist():
+        for row in pq.read_table(io.BytesIO(named_plain(path))).to_pylist():
             blob = places[row["meta"]][row["pack"].hex(), row["frame"], row["offset"]]
             assert len(blob) == row["length"]
-            assert bytes.fromhex(digest(blob)) == row["blob"]
+            assert bytes.fromhex(keyed(blob)) == row["blob"]
             named.add(row["pack"].hex())
     return named
 
@@ -93,9 +249,9 @@ def stream(blobs: bytes, depth: int, contents: dict[bytes, bytes], meta: dict[by
 
 
 def signed(path: Path) -> tuple[str, Any]:
-    line, identity, rest = path.read_bytes().split(b"\n")
+    line, identity, rest = VAULT[0].plain(path).split(b"\n")
     assert rest == b""
-    assert digest(line) == identity.decode()
+    assert keyed(line) == identity.decode()
     document = json.loads(line)
     assert canonical(document) == line
     return identity.decode(), document
@@ -135,7 +291,7 @@ def read_chain(root: Path, repository: str) -> list[tuple[str, dict[str, Any]]]:
         identity, document = signed(path)
         assert document["format"] == 1
         assert document["repository"] == repository
-        assert path.parent.name == digest(document["source"].encode())[:32]
+        assert path.parent.name == keyed(document["source"].encode())[:32]
         assert path.name == f"{document['sequence']:010d}"
         assert document["predecessor"] == (chain[-1][0] if chain else "")
         chain.append((identity, document))
@@ -158,10 +314,11 @@ def check_ledger(root: Path, points: list[str], packs: set[str]) -> int:
     return count
 
 
-def read(root: Path) -> dict[str, Any]:
+def read(root: Path, identity: Path | None) -> dict[str, Any]:
     info = json.loads((root / "repository.json").read_bytes())
     assert canonical(info) == (root / "repository.json").read_bytes()
-    assert (info["format"], info["encryption"]) == (1, "none")
+    assert (info["format"], info["encryption"]) == (1, "age-v1" if identity else "none")
+    VAULT[0] = Encrypted(root, info, identity) if identity else Plain()
     contents, content_places = read_packs(root, "packs")
     meta, meta_places = read_packs(root, "meta")
     packs = {path.name for kind in ("packs", "meta") for path in (root / kind).glob("*/*")}
@@ -176,5 +333,5 @@ def read(root: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(read(Path(sys.argv[1])), sys.stdout)
+    json.dump(read(Path(sys.argv[1]), Path(sys.argv[2]) if sys.argv[2:] else None), sys.stdout)
     assert not [name for name in sys.modules if name.split(".")[0].startswith("backup_platform")]
