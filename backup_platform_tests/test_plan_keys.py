@@ -1,0 +1,46 @@
+"""Where a plan says that keys are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from backup_platform.errors import PlanError
+from backup_platform.plan import Plan
+from backup_platform_tests.support import IDENTITIES
+
+
+def load(tmp_path: Path, repository: str) -> Plan:
+    path = tmp_path / "backup.yaml"
+    path.write_text(f"repository: {{path: r, {repository}}}\nsources:\n  a: {{files: /x, every: day}}\n")
+    return Plan.load(str(path))
+
+
+def test_key_files_start_from_the_plan_and_may_be_references(tmp_path: Path) -> None:
+    plan = load(tmp_path, 'key_file: keys/repository, identity_file: "${env:IDENTITY}"')
+    assert plan.repository.key_file == str(tmp_path / "keys" / "repository")
+    assert plan.repository.identity_file == "${env:IDENTITY}"
+    assert plan.references() == ["${env:IDENTITY}"]
+    assert load(tmp_path, "compression: 3").repository.key_file is None
+
+
+@pytest.mark.parametrize("key", ["key_file", "identity_file"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (IDENTITIES[0], "holds a key"),
+        (f'"BACKUP-PLATFORM-KEY-1{"Q" * 58}"', "holds a key"),
+        ("s3://bucket/key", "is a URL"),
+        ('""', "is empty"),
+        ("5", "must be"),
+        ("[a]", "must be"),
+        ('"${vault:x}"', "not a reference"),
+    ],
+)
+def test_what_is_refused_and_never_shown(tmp_path: Path, key: str, value: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message) as raised:
+        load(tmp_path, f"{key}: {value}")
+    assert f"repository.{key}" in str(raised.value)
+    assert "backup.yaml:1" in str(raised.value)
+    assert IDENTITIES[0][20:50] not in str(raised.value)
