@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from backup_platform.actions.doctor import DoctorFinding
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.export import ExportSummary
-    from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.keys import KeyTest
+    from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.table_diff import TableDifference
     from backup_platform.actions.tables import PointTables
@@ -317,14 +317,19 @@ class App:
         return run_restore(plan, self.repository, self.clock, progress)
 
     def restore_database_plan(self, spec: str, target: DatabaseTarget) -> DatabaseRestorePlan:
-        """What a restore into a database server would do. Raises NotFoundError, UsageError, TargetError."""
+        """What a restore into a database server would do.
+
+        Raises NotFoundError, UsageError, TargetError, KeyMissingError without a key to contents.
+        """
+        self.repository.cipher.require_contents()
         point = self.point(spec)
         return self._database_of(point).plan_restore(point, self.repository.reader(point), target)
 
     def restore_database(
         self, plan: DatabaseRestorePlan, *, progress: Progress = SILENT
     ) -> DatabaseRestoreSummary:
-        """Raises TargetError: before anything is written if the plan has conflicts."""
+        """Raises TargetError: before anything is written if the plan has conflicts; KeyMissingError likewise."""
+        self.repository.cipher.require_contents()
         source = self._database_of(plan.point)
         return source.run_restore(plan, self.repository.reader(plan.point), progress)
 

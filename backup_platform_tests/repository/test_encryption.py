@@ -1,10 +1,8 @@
-"""An encrypted repository: who can do what with which key, what the store shows, and what a forger gains."""
+"""An encrypted repository: who can do what with which key, and what the store shows."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,32 +13,21 @@ import pytest
 
 from backup_platform.actions import checks
 from backup_platform.actions.drill import drill
-from backup_platform.actions.keys import cipher_of, export_key, init_encrypted
-from backup_platform.actions.keys import test_keys as prove_keys
+from backup_platform.actions.keys import export_key
 from backup_platform.actions.restore import plan_restore, run_restore
-from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.actions.verify import ReadShare
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
+from backup_platform.errors import ConflictError, DamageError, KeyMissingError
 from backup_platform.repository import age
-from backup_platform.repository.encryption import recipient_name
-from backup_platform.repository.format import digest, manifest_key
+from backup_platform.repository.format import digest
 from backup_platform.repository.keys import Keys, Secret
-from backup_platform.repository.recipients import (
-    add_recipient,
-    list_recipients,
-    parse_recipient,
-    read_recipients,
-    retire_recipient,
-    rewrap,
-)
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.sealing import Secrets, seal, unseal
-from backup_platform.stores.object_store import DirectoryStore
+from backup_platform.repository.sealing import Secrets
+from backup_platform_tests.repository.encrypted import encrypted_bench, opened, verified
 from backup_platform_tests.support import (
     IDENTITIES,
     REPOSITORY_KEY,
     Bench,
-    Call,
     ManualClock,
     QuietProgress,
     ScriptedStore,
@@ -58,29 +45,7 @@ from backup_platform_tests.support import (
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    made = Bench(tmp_path / "repository", encrypted=True)
-    made.source.write(b"docs/small", text(2_000, 1))
-    made.source.write(b"a file name that must not show", b"and its content neither")
-    made.source.write(b"large", noise(900_000, 3))
-    return made
-
-
-def opened(bench: Bench, keys: Keys) -> Repository:
-    return Repository(bench.store, bench.clock, keys=keys)
-
-
-def verified(repository: Repository, clock: ManualClock) -> VerifyResult:
-    return verify(repository, repository.manifests(), ReadShare(), clock, QuietProgress())
-
-
-def add(bench: Bench, number: int) -> None:
-    add_recipient(
-        cipher_of(opened(bench, writer_keys())), parse_recipient(recipient(number)), bench.clock.now()
-    )
-
-
-def retire(bench: Bench, number: int) -> None:
-    retire_recipient(cipher_of(opened(bench, writer_keys())), recipient(number), bench.clock.now())
+    return encrypted_bench(tmp_path)
 
 
 # What the store shows
@@ -373,259 +338,6 @@ def test_two_packs_that_are_swapped_are_damage(bench: Bench) -> None:
     assert not verified(opened(bench, writer_keys()), bench.clock).passed
 
 
-# Authenticity
-
-
-def place(bench: Bench, sequence: int, source: str = "docs") -> Path:
-    key = manifest_key(source, sequence, opened(bench, writer_keys()).cipher.hash)
-    (bench.root / key).parent.mkdir(exist_ok=True)
-    return bench.root / key
-
-
-@pytest.mark.parametrize(("source", "sequence"), [("docs", 2), ("docs", 3), ("mail", 1)])
-def test_a_manifest_replayed_or_moved_is_refused(bench: Bench, source: str, sequence: int) -> None:
-    bench.backup()
-    bench.backup()
-    shutil.copy(place(bench, 1), place(bench, sequence, source))
-    with pytest.raises(DamageError, match="belongs elsewhere"):
-        bench.open().manifests()
-
-
-def test_a_manifest_of_another_repository_with_the_same_key_is_refused(bench: Bench, tmp_path: Path) -> None:
-    other = Bench(tmp_path / "other", encrypted=True)
-    other.source.files, other.source.modified = bench.source.files, bench.source.modified
-    bench.backup()
-    other.backup()
-    shutil.copy(place(other, 1), place(bench, 1))
-    with pytest.raises(DamageError, match="belongs elsewhere"):
-        bench.open().manifests()
-
-
-def test_a_manifest_cannot_be_forged_without_the_key(bench: Bench, tmp_path: Path) -> None:
-    bench.backup()
-    repository = bench.open()
-    path = place(bench, 1)
-    plain = bytes(repository.plain(path.relative_to(bench.root).as_posix()))
-    for forged in (plain, bytes(seal(Secrets.of(bytes(32)), plain)), path.read_bytes()[:-20]):
-        path.write_bytes(forged)
-        with pytest.raises(DamageError):
-            bench.open().manifests()
-
-
-def test_a_repository_that_turns_out_unencrypted_is_refused_by_whoever_has_a_key(
-    bench: Bench, tmp_path: Path
-) -> None:
-    """Else a forged repository.json would make writers write in the clear."""
-    bench.backup()
-    root = bench.root / "repository.json"
-    document = json.loads(root.read_bytes()) | {"encryption": "none"}
-    root.write_text(json.dumps(document))
-    for keys in (writer_keys(), reader_keys()):
-        with pytest.raises(KeyMissingError, match="says that it is not encrypted"):
-            opened(bench, keys)
-
-
-def test_a_recipient_cannot_be_added_without_the_repository_key(bench: Bench, tmp_path: Path) -> None:
-    other = Bench(tmp_path / "other", encrypted=True)
-    add(other, 1)
-    name = recipient_name(recipient(1))
-    shutil.copy(other.root / "keys" / f"{name}.recipient", bench.root / "keys")
-    with pytest.raises(DamageError, match="belongs elsewhere"):
-        bench.backup()
-    (bench.root / "keys" / f"{name}.recipient").write_bytes(seal(Secrets.of(bytes(32)), b"{}"))
-    with pytest.raises(DamageError, match="cannot be decrypted"):
-        bench.backup()
-    (bench.root / "keys" / f"{name}.recipient").unlink()
-    (bench.root / "keys" / f"{recipient_name(recipient(0))}.recipient").rename(
-        bench.root / "keys" / f"{name}.retired"
-    )
-    with pytest.raises(DamageError):
-        bench.backup()
-
-
-# Recipients
-
-
-def test_a_new_recipient_reads_what_is_stored_from_then_on(bench: Bench) -> None:
-    first = bench.backup()
-    add(bench, 1)
-    bench.source.write(b"docs/small", text(4_000, 5))
-    second = bench.backup()
-    later = opened(bench, reader_keys(1))
-    (small,) = (e for e in later.reader(second).entries() if e.stat.path == b"docs/small")
-    assert b"".join(later.reader(second).read(small.content)) == text(4_000, 5)
-    with pytest.raises(KeyMissingError, match="key rewrap"):
-        content_of(later, first)
-
-
-def test_rewrapping_makes_old_packs_readable_and_stores_none(bench: Bench) -> None:
-    first = bench.backup()
-    add(bench, 1)
-    before = {key: (bench.root / key).read_bytes() for key in bench.keys("packs/")}
-    with pytest.raises(KeyMissingError):
-        rewrap(repository := opened(bench, all_keys(1)), cipher_of(repository))
-    repository = opened(bench, reader_keys(0))
-    assert rewrap(repository, cipher_of(repository)) == len(before)
-    assert {key: (bench.root / key).read_bytes() for key in bench.keys("packs/")} == before
-    later = opened(bench, reader_keys(1))
-    assert content_of(later, first) == bench.source.files
-    assert verified(later, bench.clock).packs_not_decoded == 0
-    assert rewrap(later, cipher_of(later)) == len(before)
-    with pytest.raises(KeyMissingError):
-        opened(bench, reader_keys(2))
-
-
-def test_a_forged_or_damaged_rewrap_gains_nothing(bench: Bench) -> None:
-    first = bench.backup()
-    add(bench, 1)
-    (pack,) = bench.keys("packs/")
-    forged, _ = age.encrypt(bytes.fromhex(pack[-64:]) + bytes(16), [age.Recipient(recipient(1))])
-    bench.store.create(f"keys/rewrap/{digest(forged).hex()}", forged)
-    bench.store.create(f"keys/rewrap/{bytes(32).hex()}", b"no age file")
-    with pytest.raises(KeyMissingError):
-        content_of(opened(bench, reader_keys(1)), first)
-    repository = opened(bench, reader_keys(0))
-    rewrap(repository, cipher_of(repository))
-    assert content_of(opened(bench, reader_keys(1)), first) == bench.source.files
-
-
-def test_a_retired_recipient_cannot_read_what_comes_after(bench: Bench) -> None:
-    add(bench, 1)
-    first = bench.backup()
-    retire(bench, 1)
-    bench.source.write(b"large", noise(900_000, 8))
-    second = bench.backup()
-    leaked = opened(bench, reader_keys(1))
-    assert content_of(leaked, first)[b"large"] == noise(900_000, 3)
-    with pytest.raises(KeyMissingError):
-        content_of(leaked, second)
-    repository = opened(bench, reader_keys(0))
-    rewrap(repository, cipher_of(repository))
-    with pytest.raises(KeyMissingError):
-        content_of(opened(bench, reader_keys(1)), second)
-    assert content_of(opened(bench, reader_keys(0)), second) == bench.source.files
-
-
-def test_retiring_holds_for_a_process_that_runs_already(bench: Bench) -> None:
-    """From its next backup on."""
-    add(bench, 1)
-    repository = opened(bench, writer_keys())
-    repository.cipher.prepare_writing()
-    retire(bench, 1)
-    repository.cipher.prepare_writing()
-    stored = bytes(repository.cipher.wrap("packs/", b"x").stored)
-    assert age.decrypt(stored, [age.Identity(IDENTITIES[1])]) is None
-
-
-def test_the_last_recipient_and_unknown_and_known_ones(bench: Bench) -> None:
-    with pytest.raises(UsageError, match="last recipient"):
-        retire(bench, 0)
-    with pytest.raises(NotFoundError):
-        retire(bench, 1)
-    add(bench, 1)
-    with pytest.raises(ConflictError, match="there already"):
-        add(bench, 1)
-    retire(bench, 1)
-    retire(bench, 1)
-    with pytest.raises(ConflictError, match="does not come back"):
-        add(bench, 1)
-    with pytest.raises(UsageError, match="last recipient"):
-        retire(bench, 0)
-
-
-def test_an_addition_that_was_interrupted_is_finished_by_the_next(bench: Bench) -> None:
-    def script(call: Call) -> None:
-        if call.key.endswith(".recipient") and call.verb == "create":
-            raise KeyboardInterrupt
-
-    store = ScriptedStore(bench.store, script)
-    cipher = cipher_of(Repository(store, bench.clock, keys=writer_keys()))
-    with pytest.raises(KeyboardInterrupt):
-        add_recipient(cipher, parse_recipient(recipient(1)), bench.clock.now())
-    assert [each.text for each in read_recipients(cipher)] == [recipient(0)]
-    add(bench, 1)
-    assert opened(bench, reader_keys(1)).manifests() == []
-
-
-def test_without_recipients_nothing_is_written(bench: Bench) -> None:
-    for key in bench.keys("keys/"):
-        (bench.root / key).unlink()
-    with pytest.raises(KeyMissingError, match="no recipient"):
-        bench.backup()
-    add(bench, 1)
-    bench.held = all_keys(1)
-    assert bench.content(bench.backup()) == bench.source.files
-
-
-def test_a_recipient_is_parsed_and_an_identity_given_by_mistake_is_not_shown() -> None:
-    with pytest.raises(UsageError, match="private key") as raised:
-        parse_recipient(IDENTITIES[0])
-    assert IDENTITIES[0][20:] not in str(raised.value)
-    with pytest.raises(UsageError, match="no recipient"):
-        parse_recipient("age1notakey")
-
-
-# Tests of keys
-
-
-def test_a_test_of_keys_reads_the_newest_point_and_is_remembered(bench: Bench) -> None:
-    repository = opened(bench, reader_keys())
-    (empty,) = prove_keys(repository, bench.clock)
-    assert (empty.point, empty.pack, empty.recipient.tested_at) == (None, "", None)
-    at = bench.clock.now()
-    point = bench.backup()
-    (done,) = prove_keys(opened(bench, all_keys()), bench.clock)
-    assert (done.point, done.pack) == (point, *bench.keys("packs/"))
-    assert done.recipient.tested_at == at
-    assert list_recipients(cipher_of(opened(bench, writer_keys())))[0].tested_at == bench.clock.now()
-    assert len(bench.keys("ledger/keys/")) == 2
-
-
-def test_a_test_of_keys_fails_where_the_identity_does_not_open_the_newest_point(bench: Bench) -> None:
-    bench.backup()
-    add(bench, 1)
-    with pytest.raises(KeyMissingError):
-        prove_keys(opened(bench, all_keys(1)), bench.clock)
-    with pytest.raises(KeyMissingError):
-        prove_keys(opened(bench, writer_keys()), bench.clock)
-    (bench.root / "keys" / recipient_name(recipient(0))).write_bytes(b"altered")
-    with pytest.raises(DamageError):
-        prove_keys(opened(bench, all_keys(0)), bench.clock)
-    assert bench.keys("ledger/keys/") == set()
-
-
-# Making one
-
-
-def test_init_writes_the_key_file_and_uses_one_that_is_there(tmp_path: Path) -> None:
-    clock, keys = ManualClock(), Keys(key=Secret(str(tmp_path / "key")))
-    first = DirectoryStore(str(tmp_path / "first"))
-    info = init_encrypted(first, keys, [recipient(0), recipient(1)], clock)
-    assert info.encryption == "age-v1"
-    key = keys.repository_key()
-    assert Repository(first, clock, keys=reader_keys(1)).cipher.reads_contents
-    second = DirectoryStore(str(tmp_path / "second"))
-    init_encrypted(second, keys, [recipient(2)], clock)
-    assert keys.repository_key() == key
-    with pytest.raises(ConflictError):
-        init_encrypted(second, keys, [recipient(2)], clock)
-    with pytest.raises(UsageError, match="no file is named"):
-        init_encrypted(DirectoryStore(str(tmp_path / "third")), Keys(), [recipient(0)], clock)
-    with pytest.raises(UsageError, match="twice"):
-        init_encrypted(DirectoryStore(str(tmp_path / "third")), keys, [recipient(0)] * 2, clock)
-
-
-def test_init_leaves_no_key_file_where_a_repository_is(bench: Bench, tmp_path: Path) -> None:
-    with pytest.raises(ConflictError):
-        init_encrypted(bench.store, Keys(key=Secret(str(tmp_path / "key"))), [recipient(0)], bench.clock)
-    assert not (tmp_path / "key").exists()
-
-
-def test_keys_of_an_unencrypted_repository(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not encrypted"):
-        cipher_of(small_bench(tmp_path).open())
-
-
 UNENCRYPTED = """
 import sys
 from pathlib import Path
@@ -639,24 +351,3 @@ assert not loaded, loaded
 
 def test_an_unencrypted_repository_imports_no_cryptography(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", UNENCRYPTED, str(tmp_path)], check=True, cwd=os.getcwd())
-
-
-# Sealed objects
-
-
-def test_sealed_objects_round_trip_and_no_two_are_equal() -> None:
-    secrets = Secrets.of(REPOSITORY_KEY)
-    for size in (0, 1, 65536, 65537, 200_000):
-        assert unseal(secrets, seal(secrets, noise(size, 1))) == noise(size, 1)
-    assert len({bytes(seal(secrets, b"same")) for _ in range(50)}) == 50
-
-
-def test_every_altered_byte_and_every_truncation_of_a_sealed_object_is_damage() -> None:
-    secrets = Secrets.of(REPOSITORY_KEY)
-    sealed = bytes(seal(secrets, noise(300, 2)))
-    for position in range(len(sealed)):
-        for broken in (flipped(sealed, position), sealed[:position]):
-            with pytest.raises(DamageError):
-                unseal(secrets, broken)
-    with pytest.raises(DamageError):
-        unseal(Secrets.of(bytes(32)), sealed)
