@@ -91,7 +91,12 @@ def test_ids_differ_from_those_of_an_unencrypted_repository(bench: Bench, tmp_pa
             for blob, _ in f.blobs
         }
 
+    def sizes(repository: Repository) -> set[int]:
+        packs = [repository.checked_pack(key) for key in repository.list_packs() if key.startswith("packs/")]
+        return {size for frames in packs for f in frames for _, size in f.blobs if size > 100_000}
+
     assert ids(bench.open()) & ids(plain.open()) == set()
+    assert len(sizes(bench.open()) & sizes(plain.open())) == 0
     assert {key.split("/")[1] for key in bench.keys("manifests/")} != {
         key.split("/")[1] for key in plain.keys("manifests/")
     }

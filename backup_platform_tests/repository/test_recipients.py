@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.actions.backup import BackupJob
 from backup_platform.actions.keys import cipher_of, init_encrypted
 from backup_platform.actions.keys import test_keys as prove_keys
 from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
@@ -28,6 +29,7 @@ from backup_platform_tests.support import (
     Bench,
     Call,
     ManualClock,
+    QuietProgress,
     ScriptedStore,
     all_keys,
     content_of,
@@ -112,11 +114,16 @@ def test_retiring_holds_for_a_process_that_runs_already(bench: Bench) -> None:
     """From its next backup on."""
     add(bench, 1)
     repository = opened(bench, writer_keys())
-    repository.cipher.prepare_writing()
+    job = BackupJob(bench.source, bench.schedule, repository, bench.clock)
+    job.run(None, force=True, progress=QuietProgress())
     retire(bench, 1)
-    repository.cipher.prepare_writing()
-    stored = bytes(repository.cipher.wrap("packs/", b"x").stored)
-    assert age.decrypt(stored, [age.Identity(IDENTITIES[1])]) is None
+    before = bench.keys("packs/")
+    bench.source.write(b"large", noise(900_000, 8))
+    job.run(None, force=True, progress=QuietProgress())
+    (new,) = bench.keys("packs/") - before
+    identities = [age.Identity(text) for text in IDENTITIES]
+    assert age.decrypt((bench.root / new).read_bytes(), identities[1:]) is None
+    assert age.decrypt((bench.root / new).read_bytes(), identities[:1])
 
 
 def test_the_last_recipient_and_unknown_and_known_ones(bench: Bench) -> None:
