@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source
+from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
@@ -39,22 +39,35 @@ if TYPE_CHECKING:
     from backup_platform.repository.keys import Keys
     from backup_platform.repository.recipients import StoredRecipient
     from backup_platform.repository.repository import Repository
+    from backup_platform.stores.options import CredentialProvider
 
 PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
 DEFAULT_PLAN = "backup.yaml"
 
 
 class App:
-    """One plan, wired. Construction reads the plan and nothing else."""
+    """One plan, wired. Construction reads the plan and nothing else.
 
-    def __init__(self, plan: Plan, plan_path: str, clock: Clock) -> None:
+    `credentials` gives those of the store when the plan has none: asked when they are needed, and as they expire.
+    """
+
+    def __init__(
+        self, plan: Plan, plan_path: str, clock: Clock, credentials: CredentialProvider | None = None
+    ) -> None:
         self.plan, self.plan_path, self.clock = plan, plan_path, clock
+        self._credentials = credentials
 
     @classmethod
-    def load(cls, plan_path: str | None = None, *, clock: Clock | None = None) -> App:
+    def load(
+        cls,
+        plan_path: str | None = None,
+        *,
+        clock: Clock | None = None,
+        credentials: CredentialProvider | None = None,
+    ) -> App:
         """The plan at a path, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml. Raises PlanError."""
         path = os.path.abspath(plan_path or os.environ.get(PLAN_VARIABLE) or DEFAULT_PLAN)
-        return cls(Plan.load(path), path, clock or SystemClock())
+        return cls(Plan.load(path), path, clock or SystemClock(), credentials)
 
     # The repository
 
@@ -62,10 +75,9 @@ class App:
     def repository(self) -> Repository:
         """Raises RepositoryMissingError, KeyMissingError, StoreError."""
         from backup_platform.repository.repository import Repository
-        from backup_platform.stores.object_store import open_store
 
         level = self.plan.repository.compression
-        return Repository(open_store(self._location), self.clock, level=level, keys=self._keys)
+        return Repository(self._store, self.clock, level=level, keys=self._keys)
 
     @property
     def _keys(self) -> Keys:
@@ -73,26 +85,57 @@ class App:
 
         return repository_keys(self.plan)
 
+    @cached_property
+    def _store(self) -> Store:
+        from backup_platform.wiring import make_store
+
+        return make_store(self.plan, self.plan.repository, self.clock, provider=self._credentials)
+
+    def _evidence(self) -> AbstractContextManager[None]:
+        """For what tells whether the store holds what it should: no copies of its objects."""
+        from backup_platform.stores.opening import evidence
+
+        return evidence(self.repository.store)
+
     @property
     def _location(self) -> str:
         return self.plan.path(self.plan.repository.path)
 
     def init(self, *, recipients: Sequence[str] = ()) -> RepositoryInfo:
-        """Create the plan's repository, encrypted if there are recipients. Raises ConflictError, UsageError."""
+        """Create the plan's repository, encrypted if there are recipients.
+
+        Raises ConflictError when there is one, StoreError where none may be, UsageError.
+        """
         from backup_platform.repository.repository import init_repository
-        from backup_platform.stores.object_store import open_store
+        from backup_platform.wiring import make_store
 
         keys = self._keys
-        if recipients:
-            from backup_platform.actions.keys import init_encrypted
-
-            return init_encrypted(open_store(self._location, create=True), keys, recipients, self.clock)
-        if keys:
+        if keys and not recipients:
             raise UsageError(
                 "A key is named in the plan or the environment, and no recipient is given.",
                 hint="Encrypted: `init --recipient age1…` (`key generate FILE` makes one). Otherwise name no key.",
             )
-        return init_repository(open_store(self._location, create=True), self.clock)
+        store = make_store(
+            self.plan, self.plan.repository, self.clock, create=True, provider=self._credentials
+        )
+        self._probe(store)
+        if recipients:
+            from backup_platform.actions.keys import init_encrypted
+
+            return init_encrypted(store, keys, recipients, self.clock)
+        return init_repository(store, self.clock)
+
+    def probe(self) -> str:
+        """Whether the store does what a repository relies on: what was seen. Raises RepositoryError."""
+        return self._probe(self.repository.store)
+
+    def _probe(self, store: Store) -> str:
+        from backup_platform.stores.probe import probe_store, require_one_creator
+
+        probe = probe_store(store)
+        if not self.plan.repository.single_writer:
+            require_one_creator(store, probe)
+        return str(probe)
 
     def info(self) -> RepositoryInfo:
         return self.repository.info
@@ -162,10 +205,16 @@ class App:
         """When windows start: the plan's `since`, else when the repository was created."""
         if self.plan.since:
             return self.plan.since
-        from backup_platform.wiring import remembered_creation, state_directory
+        from backup_platform.repository.repository import read_info
+        from backup_platform.wiring import remembered_creation, state_of
 
-        state = self.plan.path(self.plan.state) if self.plan.state else state_directory()
-        return remembered_creation(self.plan_path, self._location, state, self.clock)
+        return remembered_creation(
+            self.plan_path,
+            self._location,
+            state_of(self.plan),
+            self.clock,
+            lambda: read_info(self._store).created_at,
+        )
 
     # Recovery points
 
@@ -235,9 +284,13 @@ class App:
 
         plan, repository = self._source_plan(point.source), self.repository
         history, _ = repository.readable_manifests(point.source)  # `authentic` reports the damaged ones
-        yield checks.stored(repository, point, window_share(plan.verify, point.window), self.clock, progress)
+        share = window_share(plan.verify, point.window)
+        with self._evidence():
+            stored = checks.stored(repository, point, share, self.clock, progress)
+            authentic = checks.authentic(repository, point)
+        yield stored
         yield checks.complete(point)
-        yield checks.authentic(repository, point)
+        yield authentic
         yield checks.plausible_size(history, point)
         if "schema_unchanged" in self.check_names(point.source):
             yield checks.schema_unchanged(history, point)
@@ -275,9 +328,10 @@ class App:
         from backup_platform.actions.verify import read_share, verify
 
         share = read_share(read, self.clock.now().date())
-        points = [self.point(spec)] if spec else self.repository.readable_manifests(reread=True)[0]
-        unreadable = [] if spec else self.unreadable()
-        return verify(self.repository, points, share, self.clock, progress, unreadable=unreadable)
+        with self._evidence():
+            points = [self.point(spec)] if spec else self.repository.readable_manifests(reread=True)[0]
+            unreadable = [] if spec else self.unreadable()
+            return verify(self.repository, points, share, self.clock, progress, unreadable=unreadable)
 
     def drill(self, spec: str, *, progress: Progress = SILENT) -> DrillResult:
         """Restore a point into a sandbox and compare. The verdict is recorded. Raises NotFoundError."""
@@ -286,8 +340,9 @@ class App:
     def _drill(self, point: RecoveryPoint, progress: Progress) -> DrillResult:
         from backup_platform.actions.drill import drill
 
-        self.repository.indexes(fresh=True)
-        return drill(self.repository, self._source_of(point), point, self.clock, progress)
+        with self._evidence():
+            self.repository.indexes(fresh=True)
+            return drill(self.repository, self._source_of(point), point, self.clock, progress)
 
     def _source_of(self, point: RecoveryPoint) -> Source:
         """The point's source for comparing: what it is stored as matters, not where the original is now."""
@@ -393,14 +448,14 @@ class App:
     ) -> ExportSummary:
         """Tables of a recovery point, all unless some are named, as Parquet files in a directory or store."""
         from backup_platform.actions.export import export
-        from backup_platform.stores.object_store import open_store
+        from backup_platform.stores.remote import open_url
 
         return export(
             self.tables(spec),
             to,
             tables,
             overwrite=overwrite,
-            open_store=open_store,
+            open_store=open_url,
             clock=self.clock,
             progress=progress,
         )
@@ -437,6 +492,7 @@ class App:
             secrets=lambda: [self.plan.secret(value) for value in self.plan.references()],
             sources={name: partial(self._probe_source, name) for name in self.plan.sources},
             repository=lambda: self.repository,
+            store=self.probe,
             points=self.points,
             channels=self._channels,
         ).run()

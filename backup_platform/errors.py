@@ -9,7 +9,8 @@ BackupError
 │   ├── KeyMissingError          the key is absent or wrong                             exit 12
 │   ├── DamageError              stored data is missing, altered or not decodable
 │   ├── ConflictError            an object that must not exist yet does
-│   └── StoreError               the store refused or failed (retryable when transient)
+│   └── StoreError               the store failed (retryable when transient)
+│       └── StoreRefusedError        it does not allow this with these credentials
 ├── SourceError          the source's side failed
 │   ├── SourceMissingError       the source is not there
 │   ├── SourceBusyError          locked for longer than the timeout (retryable)
@@ -86,6 +87,10 @@ class ConflictError(RepositoryError):
 
 class StoreError(RepositoryError):
     code = "store-failed"
+
+
+class StoreRefusedError(StoreError):
+    code = "store-refused"
 
 
 class SourceError(BackupError):

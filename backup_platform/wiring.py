@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from backup_platform.domain.ports import Clock, Source
+from backup_platform.domain.ports import Clock, Source, Store
 from backup_platform.errors import PlanError, RepositoryError
 
 if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.plan import Plan, SourcePlan
+    from backup_platform.plan.model import RepositoryPlan
     from backup_platform.repository.keys import Keys, Secret
+    from backup_platform.stores.options import CredentialProvider, StoreOptions
 
 
 def repository_keys(plan: Plan) -> Keys:
@@ -108,27 +110,66 @@ def _own(root: str, repository: str) -> Iterator[str]:
         yield "/" + "".join(f"\\{c}" if c in "\\*?[]!# " else c for c in inside) + "/"
 
 
-def remembered_creation(plan_path: str, location: str, state: str, clock: Clock) -> datetime:
-    """When the repository was created; of a remote one it is remembered, so that it is known while that is away.
-    The current instant when it was never seen.
+def make_store(
+    plan: Plan,
+    repository: RepositoryPlan,
+    clock: Clock,
+    *,
+    create: bool = False,
+    provider: CredentialProvider | None = None,
+) -> Store:
+    """The store of a repository of the plan. Raises PlanError, RepositoryMissingError, StoreError."""
+    from backup_platform.stores.opening import open_store
+
+    options = store_options(plan, repository, clock, provider)
+    return open_store(plan.path(repository.path), options, create=create)
+
+
+def store_options(
+    plan: Plan, store: RepositoryPlan, clock: Clock, provider: CredentialProvider | None = None
+) -> StoreOptions:
+    """What the plan says of a store, with secrets looked up."""
+    from backup_platform.stores.options import StoreOptions
+
+    return StoreOptions(
+        endpoint=plan.secret(store.endpoint or ""),
+        region=plan.secret(store.region or ""),
+        path_style=store.path_style,
+        allow_http=store.allow_http,
+        credentials={name: plan.secret(value) for name, value in store.credentials.items()},
+        provider=provider,
+        single_writer=store.single_writer,
+        write_only=store.write_only,
+        rate=store.bandwidth or 0,
+        storage_class=store.storage_class,
+        lock=store.lock,
+        lock_mode=store.lock_mode,
+        cache=os.path.join(state_of(plan), "cache"),
+        now=clock.now,
+    )
+
+
+def state_of(plan: Plan) -> str:
+    """The plan's directory of notes that may be lost."""
+    return plan.path(plan.state) if plan.state else state_directory()
+
+
+def remembered_creation(
+    plan_path: str, location: str, state: str, clock: Clock, read: Callable[[], datetime]
+) -> datetime:
+    """When the repository was created, which `read` tells; of a remote one it is remembered, so that it is known while
+    that is away. The current instant when it was never seen.
     """
     note = os.path.join(state, hashlib.sha256(f"{plan_path}\n{location}".encode()).hexdigest()[:32])
     if "://" in location:
         with suppress(OSError, ValueError), open(note, encoding="ascii") as file:
             return datetime.fromisoformat(file.read())
-    with suppress(RepositoryError):
-        created = _creation(location)
+    with suppress(RepositoryError, PlanError):
+        created = read()
         if "://" in location:
             _remember(note, created)
         return created
     return clock.now()
-
-
-def _creation(location: str) -> datetime:
-    from backup_platform.repository.repository import read_info
-    from backup_platform.stores.object_store import open_store
-
-    return read_info(open_store(location)).created_at
 
 
 def _remember(note: str, created: datetime) -> None:

@@ -35,6 +35,7 @@ class Examination:
     secrets: Callable[[], Sequence[str]]
     sources: Mapping[str, Callable[[], str]]
     repository: Callable[[], Repository]
+    store: Callable[[], str]
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], int]
 
@@ -46,6 +47,7 @@ class Examination:
         ]
         findings += [self._probe(f"source {name}", probe) for name, probe in self.sources.items()]
         if findings[2].ok:
+            findings.insert(3, self._probe("store", self.store))
             findings += [self._probe("scratch space", self._scratch), *self._proofs()]
         return [*findings, self._probe("alerts", self._alerts)]
 

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.errors import PlanError
 from backup_platform.plan.references import references, resolve
+from backup_platform.plan.store import StorePlan
 from backup_platform.plan.values import (
     Alert,
     At,
@@ -66,7 +67,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class RepositoryPlan(_Model):
+class RepositoryPlan(StorePlan):
     """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level.
 
     `key_file` and `identity_file` are of an encrypted one; a host may lack either file.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
 from backup_platform.repository.format import INDEXES, META, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack
 from backup_platform.repository.packs import decode_table, table_length
@@ -102,6 +102,6 @@ def _sound(repository: Repository, keys: Iterable[str]) -> Iterator[IndexedPack]
     for key in sorted(keys):
         try:
             frames = repository.checked_pack(key)
-        except (DamageError, KeyMissingError):
+        except (DamageError, KeyMissingError, StoreRefusedError):  # a writer may lack the right to read packs
             continue
         yield index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)

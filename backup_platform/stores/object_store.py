@@ -1,49 +1,55 @@
-"""A store over obstore: a directory or the URL of a bucket."""
+"""Stores over obstore: any of its backends, and a local directory made durable."""
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from backup_platform.domain.ports import Buffer, StoredObject
-from backup_platform.errors import (
-    BackupError,
-    ConflictError,
-    DamageError,
-    NotFoundError,
-    RepositoryMissingError,
-    StoreError,
-)
+from backup_platform.errors import DamageError, NotFoundError, StoreError, StoreRefusedError
+from backup_platform.stores.failures import translation
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
+NOT_PARTIAL = "non-partial response"  # obstore, of a server that sends a part and calls it the whole
+
+
+class Puts(Protocol):
+    """How objects are written: which backend takes a key, with which attributes."""
+
+    def __call__(self, key: str) -> tuple[Backend, dict[str, str]]: ...
+
 
 class ObjectStore:
-    """`ports.Store` over any obstore backend."""
+    """`ports.Store` over any obstore backend. `puts` is asked for each write where writes differ from reads."""
 
     _location: str
 
-    def __init__(self, backend: Backend, location: str) -> None:
+    def __init__(self, backend: Backend, location: str, puts: Puts | None = None) -> None:
         self._backend = backend
         self._location = location
+        self._puts = puts
+        self._ignores_ranges = False
 
     @property
     def location(self) -> str:
         return self._location
 
     def create(self, key: str, data: Buffer) -> None:
-        with self._translated("write", key):
-            self._backend.put(key, data, mode="create", use_multipart=False)
+        self._put(key, data, "create")
 
     def replace(self, key: str, data: Buffer) -> None:
+        self._put(key, data, "overwrite")
+
+    def _put(self, key: str, data: Buffer, mode: Literal["create", "overwrite"]) -> None:
+        """In one request: no store takes a condition for an upload in parts."""
         with self._translated("write", key):
-            self._backend.put(key, data, mode="overwrite", use_multipart=False)
+            backend, attributes = self._puts(key) if self._puts else (self._backend, {})
+            backend.put(key, data, mode=mode, use_multipart=False, attributes=dict(attributes) or None)
 
     def upload(self, key: str, path: str) -> None:
         """Write an object of any size from a local file, whether or not the key exists."""
@@ -60,8 +66,9 @@ class ObjectStore:
         if not length:  # no backend takes an empty range
             return b""
         try:
-            with self._translated("read", key):
-                data = memoryview(self._backend.get_range(key, start=start, length=length))
+            data = self._range(key, start, length)
+        except StoreRefusedError:
+            raise
         except StoreError as error:
             # Backends report a range that begins behind the end like any other failure.
             size = self.head(key).size
@@ -71,6 +78,17 @@ class ObjectStore:
         if len(data) != length:
             raise _cut_short(key, start + len(data), start + length)
         return data
+
+    def _range(self, key: str, start: int, length: int) -> memoryview:
+        if not self._ignores_ranges:
+            try:
+                with self._translated("read", key):
+                    return memoryview(self._backend.get_range(key, start=start, length=length))
+            except StoreError as error:
+                if NOT_PARTIAL not in str(error.__cause__):
+                    raise
+                self._ignores_ranges = True
+        return memoryview(self.get(key))[start : start + length]
 
     def get_tail(self, key: str, length: int) -> Buffer:
         size = self.head(key).size
@@ -101,48 +119,11 @@ class ObjectStore:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:
-            raise self._translation(verb, key, error) from error
-
-    def _translation(self, verb: str, key: str, error: Exception) -> BackupError:
-        from obstore import exceptions
-
-        number = _errno(error)
-        if isinstance(error, FileExistsError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
-            return ConflictError(f"The object {key} exists already in {self._location}.")
-        if isinstance(error, FileNotFoundError | exceptions.NotFoundError):
-            if verb != "write":
-                return NotFoundError(f"There is no object {key} in {self._location}.")
-            return StoreError(
-                f"The store {self._location} could not write {key}: its directory or bucket is gone.",
-                hint="Mount the disk that holds it, or create it.",
-            )
-        refusals = (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-        if isinstance(error, refusals) or number in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return StoreError(
-                f"The store {self._location} refused to {verb} {key}.",
-                hint="Check the permissions of the directory, or the credentials and their policy.",
-            )
-        full = number in (errno.ENOSPC, errno.EDQUOT)
-        return StoreError(
-            f"The store {self._location} could not {verb} {key}: {_reason(error)}.",
-            hint="Make room on its disk." if full else "",
-            retryable=not full,
-        )
+            raise translation(verb, key, self._location, error) from error
 
 
 def _cut_short(key: str, size: int, needed: int) -> DamageError:
     return DamageError(f"The object {key} is cut short: it has {size} bytes and not {needed} or more.")
-
-
-def _errno(error: Exception) -> int | None:
-    """The system's number of an error; obstore tells it in its text only."""
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return int(told[1]) if told else getattr(error, "errno", None)
-
-
-def _reason(error: BaseException) -> str:
-    """The first line of obstore's message: the rest is Rust debug output."""
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
 
 
 class DirectoryStore(ObjectStore):
@@ -207,34 +188,3 @@ def _fsync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def open_store(location: str, *, create: bool = False) -> ObjectStore:
-    """The store at a directory path or URL. A directory is only made when `create` is set.
-
-    Raises RepositoryMissingError for a directory that is not there, StoreError for a URL that cannot be used.
-    """
-    if location.startswith("file://"):
-        from urllib.parse import unquote, urlsplit
-
-        location = unquote(urlsplit(location).path)
-    if "://" in location:
-        return _open_url(location)
-    if not create and not os.path.isdir(location):
-        raise RepositoryMissingError(
-            f"There is no directory {location}.",
-            hint="Create the repository with `backup-platform init`, or mount the disk that holds it.",
-        )
-    return DirectoryStore(location)
-
-
-def _open_url(url: str) -> ObjectStore:
-    from obstore import exceptions
-    from obstore.store import from_url
-
-    try:
-        return ObjectStore(from_url(url), url)
-    except (exceptions.BaseError, ValueError) as error:
-        raise StoreError(
-            f"The store {url} cannot be used: {_reason(error)}.", hint="Check the URL."
-        ) from error

@@ -15,7 +15,7 @@ from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import EntryKind, RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.errors import SourceError, StoreError
-from backup_platform.stores.object_store import open_store
+from backup_platform.stores.opening import open_store
 from backup_platform_tests.support import Call, Do, ScriptedStore, walk_order
 
 

@@ -20,7 +20,8 @@ from backup_platform.errors import (
     RepositoryMissingError,
     StoreError,
 )
-from backup_platform.stores.object_store import DirectoryStore, ObjectStore, open_store
+from backup_platform.stores.object_store import DirectoryStore, ObjectStore
+from backup_platform.stores.opening import open_store
 from backup_platform_tests.contracts.store_contract import StoreContract
 
 FOREIGN = [

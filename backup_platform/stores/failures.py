@@ -1,0 +1,176 @@
+"""What a failed call of obstore means: which error of ours, whether it may pass by itself, and what to do."""
+
+from __future__ import annotations
+
+import errno
+import re
+from dataclasses import dataclass
+
+from backup_platform.errors import (
+    BackupError,
+    ConflictError,
+    NotFoundError,
+    StoreError,
+    StoreRefusedError,
+)
+
+PERMISSIONS = {  # by verb: S3, Google, Azure
+    "write": ("s3:PutObject", "storage.objects.create", "blobs/write"),
+    "read": ("s3:GetObject", "storage.objects.get", "blobs/read"),
+    "look up": ("s3:GetObject and s3:ListBucket", "storage.objects.get", "blobs/read"),
+    "list": ("s3:ListBucket", "storage.objects.list", "blobs/read"),
+    "delete": ("s3:DeleteObject", "storage.objects.delete", "blobs/delete"),
+}
+_SCHEMES = {"s3": 0, "s3a": 0, "gs": 1, "az": 2, "azure": 2, "adl": 2, "abfs": 2, "abfss": 2}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
+_UNKNOWN = {"InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "AuthenticationFailed"}
+_NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "FilesystemNotFound"}
+# A conditional write met another one that was not over yet (S3): no verdict about the object.
+_UNDECIDED = {"ConditionalRequestConflict", "OperationAborted"}
+_ELSEWHERE = {"PermanentRedirect", "IllegalLocationConstraintException"}
+_DENIED = {"AccessDenied", "AuthorizationFailure", "AuthorizationPermissionMismatch"}
+_SKEWED = {"RequestTimeTooSkewed"}
+_PASSING = {408, 425, 429}
+_PASSING_CODES = {"SlowDown", "RequestTimeout", "ServerBusy", "OperationTimedOut", "InternalError"}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=[\w/])\?[^\s,)\"']*")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the text of an obstore error says; the rest of it is Rust's debug output."""
+
+    status: int
+    code: str
+    text: str
+    number: int | None  # of the operating system
+
+    @classmethod
+    def by(cls, error: BaseException) -> Told:
+        text = str(error)
+        status = re.search(r"status code: (\d{3})", text)
+        code = re.search(r"<Code>\s*(\w+)\s*</Code>|\(code: (\w+)\)", text)
+        number = re.search(r"\(os error (\d+)\)", text)
+        return cls(
+            int(status[1]) if status else 0,
+            (code[1] or code[2]) if code else "",
+            text,
+            int(number[1]) if number else getattr(error, "errno", None),
+        )
+
+
+def without_secrets(text: str) -> str:
+    """A text without what URLs in it may hold: passwords, and queries with signatures."""
+    return _URL_SECRETS.sub("", text)
+
+
+def reason(error: BaseException) -> str:
+    """One line, without secrets: the server's own words where it said any."""
+    text = str(error).strip()
+    said = re.search(r"status code: (\d{3}[^:]*)", text)
+    message = re.search(r"<Message>\s*([^<]*?)\s*</Message>", text)
+    if said:
+        code = Told.by(error).code
+        parts = [f"{said[1].strip()}", *([code] if code else []), *([message[1]] if message else [])]
+        return without_secrets(": ".join(part.splitlines()[0] for part in parts if part)).rstrip(".")
+    return without_secrets(text.splitlines()[0]).rstrip(".") if text else type(error).__name__
+
+
+def translation(verb: str, key: str, location: str, error: Exception) -> BackupError:
+    """Our error for one of obstore's, of a call that wanted to `verb` the object `key`."""
+    from obstore import exceptions
+
+    told = Told.by(error)
+    if told.code in _UNDECIDED:
+        return StoreError(f"The store {location} was busy with {key}.", retryable=True)
+    if isinstance(error, FileExistsError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
+        return ConflictError(f"The object {key} exists already in {location}.")
+    if isinstance(error, FileNotFoundError | exceptions.NotFoundError) or told.code in _NO_BUCKET:
+        return _not_found(verb, key, location, told)
+    refusals = (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+    denied = told.code in _DENIED | _EXPIRED | _UNKNOWN | _SKEWED
+    if denied or isinstance(error, refusals) or told.number in _REFUSED:
+        return _refusal(verb, key, location, told)
+    return _failure(verb, key, location, error, told)
+
+
+def _not_found(verb: str, key: str, location: str, told: Told) -> BackupError:
+    if told.code in _NO_BUCKET:
+        return StoreError(
+            f"The store {location} could not {verb} {key}: its bucket is not there.",
+            hint="Create the bucket or container, or correct `repository.path` in the plan.",
+        )
+    if verb != "write":
+        return NotFoundError(f"There is no object {key} in {location}.")
+    return StoreError(
+        f"The store {location} could not write {key}: its directory or bucket is gone.",
+        hint="Mount the disk that holds it, or create it.",
+    )
+
+
+def _refusal(verb: str, key: str, location: str, told: Told) -> BackupError:
+    start = f"The store {location} refused to {verb} {key}"
+    if told.code in _EXPIRED:
+        return StoreRefusedError(
+            f"{start}: the credentials have expired.", hint="Renew them, then run this again."
+        )
+    if told.code in _UNKNOWN:
+        return StoreRefusedError(
+            f"{start}: it does not know these credentials ({told.code}).",
+            hint="Check the access key and its secret, and that both belong to this endpoint.",
+        )
+    if told.code in _SKEWED:
+        return StoreRefusedError(f"{start}: the clocks differ.", hint="Correct the clock of this machine.")
+    return StoreRefusedError(f"{start}.", hint=_permission(verb, key, location))
+
+
+def _permission(verb: str, key: str, location: str) -> str:
+    scheme = location.partition("://")[0] if "://" in location else ""
+    if scheme not in _SCHEMES:
+        return "Check the permissions of the directory, or the credentials and their policy."
+    needed = PERMISSIONS[verb][_SCHEMES[scheme]]
+    folder = key.split("/")[0] + ("/*" if "/" in key else "")
+    return f"Allow {needed} on {folder or 'the bucket'} in the policy of these credentials (docs/stores.md)."
+
+
+def _failure(verb: str, key: str, location: str, error: Exception, told: Told) -> StoreError:
+    hint = _hint(told)
+    return StoreError(
+        f"The store {location} could not {verb} {key}: {reason(error)}.",
+        hint=hint,
+        retryable=not hint and _may_pass(error, told),
+    )
+
+
+def _hint(told: Told) -> str:
+    """What a person has to do; empty when nothing is known that one could do."""
+    if told.number in _FULL:
+        return "Make room on its disk."
+    if "certificate" in told.text:
+        return "Its certificate is not trusted: install the authority's, or correct `repository.endpoint`."
+    if "builder error" in told.text and "http://" in told.text:
+        return "Use https, or set `repository.allow_http: true`."
+    if "redirect without LOCATION" in told.text or told.code in (
+        "PermanentRedirect",
+        "IllegalLocationConstraintException",
+    ):
+        return "Set `repository.region` to the region of the bucket."
+    if "169.254.169.254" in told.text or "metadata.google" in told.text:
+        return "No credentials were found: give them in `repository.credentials`, or in the environment."
+    return ""
+
+
+def _may_pass(error: Exception, told: Told) -> bool:
+    from obstore import exceptions
+
+    lasting = (
+        exceptions.NotSupportedError,
+        exceptions.InvalidPathError,
+        exceptions.UnknownConfigurationKeyError,
+    )
+    if isinstance(error, lasting):
+        return False
+    if told.code in _PASSING_CODES:
+        return True
+    return told.status in _PASSING or not 300 <= told.status < 500

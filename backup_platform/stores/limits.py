@@ -1,0 +1,115 @@
+"""What a plan may forbid or allow a store: bandwidth, several writers, reading back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from backup_platform.domain.ports import Buffer, Store
+from backup_platform.errors import ConflictError, NotFoundError, StoreRefusedError
+from backup_platform.stores.wrapping import WrappedStore
+
+PACKS = "packs/"
+
+
+class ThrottledStore(WrappedStore):
+    """At most `rate` bytes per second on average, in both directions together and over all threads.
+
+    An object is one transfer: it goes at the line's speed, and what follows it waits.
+    """
+
+    def __init__(
+        self,
+        inner: Store,
+        rate: int,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(inner)
+        self._rate, self._monotonic, self._sleep = rate, monotonic, sleep
+        self._lock = threading.Lock()
+        self._free_at = 0.0
+
+    def create(self, key: str, data: Buffer) -> None:
+        self._take(len(data))
+        self.inner.create(key, data)
+
+    def replace(self, key: str, data: Buffer) -> None:
+        self._take(len(data))
+        self.inner.replace(key, data)
+
+    def get(self, key: str) -> Buffer:
+        self._take(0)
+        data = self.inner.get(key)
+        self._book(len(data))
+        return data
+
+    def get_range(self, key: str, start: int, length: int) -> Buffer:
+        self._take(length)
+        return self.inner.get_range(key, start, length)
+
+    def get_tail(self, key: str, length: int) -> Buffer:
+        self._take(length)
+        return self.inner.get_tail(key, length)
+
+    def _take(self, size: int) -> None:
+        """Wait until what was transferred before is paid for, and book `size` bytes."""
+        wait = self._book(size)
+        if wait > 0:
+            self._sleep(wait)
+
+    def _book(self, size: int) -> float:
+        with self._lock:
+            now = self._monotonic()
+            start = max(now, self._free_at)
+            self._free_at = start + size / self._rate
+            return start - now
+
+
+class SingleWriterStore(WrappedStore):
+    """For a store that overwrites in spite of the condition: looks before it creates.
+
+    Two writers at the same instant may both find nothing; the second then replaces what the first one wrote.
+    """
+
+    def create(self, key: str, data: Buffer) -> None:
+        try:
+            self.inner.head(key)
+        except NotFoundError:
+            self.inner.create(key, data)
+        else:
+            raise ConflictError(f"The object {key} exists already in {self.location}.")
+
+
+class WriteOnlyStore(WrappedStore):
+    """For credentials that may not read packs: what was just sent is read back from memory.
+
+    The store compared it with the SHA-256 that was sent along before it said yes. A pack that is there already may not
+    be looked at, so it is written again: its name is the hash of its bytes.
+    """
+
+    def __init__(self, inner: Store) -> None:
+        super().__init__(inner)
+        self._sent: dict[str, Buffer] = {}
+
+    def create(self, key: str, data: Buffer) -> None:
+        if not key.startswith(PACKS):
+            self.inner.create(key, data)
+            return
+        try:
+            self.inner.create(key, data)
+        except ConflictError:
+            self.inner.replace(key, data)
+        self._sent[key] = data
+
+    def get(self, key: str) -> Buffer:
+        """Once only: a pack is kept until it was compared."""
+        sent = self._sent.pop(key, None)
+        try:
+            return self.inner.get(key)
+        except StoreRefusedError:
+            if sent is None:
+                raise
+            return sent

@@ -1,0 +1,63 @@
+"""The store at a place, with the behaviour that its options ask for."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+from urllib.parse import unquote, urlsplit
+
+from backup_platform.domain.ports import Store
+from backup_platform.errors import RepositoryMissingError
+from backup_platform.stores.caching import CachingStore
+from backup_platform.stores.limits import SingleWriterStore, ThrottledStore, WriteOnlyStore
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform.stores.options import StoreOptions
+from backup_platform.stores.retrying import RetryingStore
+from backup_platform.stores.wrapping import WrappedStore
+
+
+def open_store(location: str, options: StoreOptions | None = None, *, create: bool = False) -> Store:
+    """The store at a directory path or URL. A directory is only made when `create` is set.
+
+    Raises RepositoryMissingError for a directory that is not there, StoreError for a URL that cannot be used.
+    """
+    options = options or StoreOptions()
+    if location.startswith("file://"):
+        location = unquote(urlsplit(location).path)
+    if "://" in location:
+        return _restricted(_remote(location, options), options)
+    return _restricted(_throttled(_directory(location, create=create), options), options)
+
+
+def _remote(url: str, options: StoreOptions) -> Store:
+    from backup_platform.stores.remote import open_url
+
+    store = RetryingStore(_throttled(open_url(url, options), options))
+    return CachingStore(store, options.cache) if options.cache else store
+
+
+def _throttled(store: Store, options: StoreOptions) -> Store:
+    return ThrottledStore(store, options.rate) if options.rate else store
+
+
+def _restricted(store: Store, options: StoreOptions) -> Store:
+    store = WriteOnlyStore(store) if options.write_only else store
+    return SingleWriterStore(store) if options.single_writer else store
+
+
+def evidence(store: Store) -> AbstractContextManager[None]:
+    """Inside, nothing that is read comes from a copy."""
+    while isinstance(store, WrappedStore):
+        if isinstance(store, CachingStore):
+            return store.direct()
+        store = store.inner
+    return nullcontext()
+
+
+def _directory(path: str, *, create: bool) -> Store:
+    if not create and not os.path.isdir(path):
+        raise RepositoryMissingError(
+            f"There is no directory {path}.",
+            hint="Create the repository with `backup-platform init`, or mount the disk that holds it.",
+        )
+    return DirectoryStore(path)

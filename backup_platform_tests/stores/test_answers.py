@@ -1,0 +1,211 @@
+"""What servers may answer, what it is called then, whether it is repeated, and what the message tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+
+from backup_platform.domain.ports import Store
+from backup_platform.errors import BackupError, ConflictError, NotFoundError, StoreError, StoreRefusedError
+from backup_platform.stores.opening import open_store
+from backup_platform.stores.options import StoreOptions
+from backup_platform.stores.remote import open_url
+from backup_platform_tests.stores.relays import serving
+from backup_platform_tests.stores.servers import KEYS, free_port
+
+KEY = "packs/ab/abcd"
+CREATE, GET, LIST, DELETE = (
+    lambda store: store.create(KEY, b"1"),
+    lambda store: store.get(KEY),
+    lambda store: list(store.list("packs/")),
+    lambda store: store.delete(KEY),
+)
+
+
+def options(endpoint: str) -> StoreOptions:
+    return StoreOptions(endpoint=endpoint, region="us-east-1", allow_http=True, credentials=KEYS)
+
+
+@pytest.fixture
+def answering() -> Iterator[Callable[..., tuple[Store, list[dict[str, str]]]]]:
+    """A store whose server gives one answer to everything, and the headers that it was sent."""
+    with ExitStack() as stack:
+
+        def make(status: int, code: str = "") -> tuple[Store, list[dict[str, str]]]:
+            seen: list[dict[str, str]] = []
+            text = f"<Error><Code>{code}</Code><Message>said {code}</Message></Error>" if code else ""
+
+            class Handler(BaseHTTPRequestHandler):
+                protocol_version = "HTTP/1.1"
+
+                def do_GET(self) -> None:
+                    self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                    seen.append({k.lower(): v for k, v in self.headers.items()})
+                    self.send_response(status)
+                    self.send_header("ETag", '"x"')
+                    self.send_header("Content-Length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text.encode())
+
+                do_PUT = do_DELETE = do_GET  # noqa: N815
+
+                def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                    """Nobody reads it."""
+
+            return open_url("s3://bucket/x", options(stack.enter_context(serving(Handler)))), seen
+
+        yield make
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "call", "kind", "retryable", "said"),
+    [
+        (412, "PreconditionFailed", CREATE, ConflictError, False, KEY),
+        (409, "ConditionalRequestConflict", CREATE, StoreError, True, "busy"),
+        (403, "AccessDenied", CREATE, StoreRefusedError, False, r"s3:PutObject on packs/\*"),
+        (403, "AccessDenied", GET, StoreRefusedError, False, r"s3:GetObject on packs/\*"),
+        (403, "AccessDenied", LIST, StoreRefusedError, False, "s3:ListBucket"),
+        (403, "AccessDenied", DELETE, StoreRefusedError, False, r"s3:DeleteObject on packs/\*"),
+        (401, "", GET, StoreRefusedError, False, "refused"),
+        (403, "InvalidAccessKeyId", GET, StoreRefusedError, False, "Check the access key"),
+        (403, "SignatureDoesNotMatch", CREATE, StoreRefusedError, False, "Check the access key"),
+        (403, "RequestTimeTooSkewed", CREATE, StoreRefusedError, False, "Correct the clock"),
+        (400, "ExpiredToken", CREATE, StoreRefusedError, False, "Renew them"),
+        (400, "ExpiredToken", GET, StoreRefusedError, False, "Renew them"),
+        (404, "NoSuchKey", GET, NotFoundError, False, KEY),
+        (404, "NoSuchBucket", GET, StoreError, False, "Create the bucket"),
+        (404, "NoSuchBucket", CREATE, StoreError, False, "Create the bucket"),
+        (404, "NoSuchBucket", LIST, StoreError, False, "Create the bucket"),
+        (301, "", CREATE, StoreError, False, "repository.region"),
+        (400, "InvalidStorageClass", CREATE, StoreError, False, "InvalidStorageClass: said"),
+        (400, "RequestTimeout", CREATE, StoreError, True, "RequestTimeout"),
+        (429, "", CREATE, StoreError, True, "429"),
+        (500, "InternalError", CREATE, StoreError, True, "500"),
+        (503, "SlowDown", CREATE, StoreError, True, "SlowDown"),
+        (503, "SlowDown", GET, StoreError, True, "SlowDown"),
+    ],
+)
+def test_an_answer(
+    answering: Callable[..., tuple[Store, list[dict[str, str]]]],
+    status: int,
+    code: str,
+    call: Callable[[Store], object],
+    kind: type[BackupError],
+    retryable: bool,
+    said: str,
+) -> None:
+    store, seen = answering(status, code)
+    with pytest.raises(kind, match=said) as caught:
+        call(store)
+    assert type(caught.value) is kind
+    assert caught.value.retryable is retryable
+    assert "s3://bucket/x" in str(caught.value)
+    assert KEYS["secret_access_key"] not in str(caught.value)
+    if call is CREATE:
+        assert len(seen) == 1, "a write is repeated where it is known what that means"
+
+
+def test_a_write_carries_its_condition_and_its_checksum(
+    answering: Callable[..., tuple[Store, list[dict[str, str]]]],
+) -> None:
+    store, seen = answering(200)
+    store.create(KEY, b"1")
+    store.replace(KEY, b"1")
+    assert [headers.get("if-none-match") for headers in seen] == ["*", None]
+    for headers in seen:
+        assert headers["x-amz-checksum-sha256"] == "a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s="
+        assert "x-amz-checksum-sha256" in headers["authorization"]
+
+
+def test_storage_classes_are_sent_by_kind_of_object() -> None:
+    seen: list[tuple[str, str | None]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append((self.path, self.headers.get("x-amz-storage-class")))
+            self.send_response(200)
+            self.send_header("ETag", '"x"')
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nobody reads it."""
+
+    with serving(Handler) as endpoint:
+        settings = options(endpoint)
+        store = open_url(
+            "s3://bucket",
+            StoreOptions(
+                endpoint=settings.endpoint,
+                allow_http=True,
+                credentials=KEYS,
+                storage_class={"packs": "STANDARD_IA"},
+            ),
+        )
+        store.create("packs/a", b"")
+        store.create("meta/a", b"")
+    assert seen == [("/bucket/packs/a", "STANDARD_IA"), ("/bucket/meta/a", None)]
+
+
+def test_a_server_that_is_not_there() -> None:
+    store = open_url("s3://bucket", options(f"http://127.0.0.1:{free_port()}"))
+    for call in (CREATE, GET, LIST, DELETE):
+        with pytest.raises(StoreError, match="could not") as caught:
+            call(store)
+        assert caught.value.retryable
+
+
+def test_http_has_to_be_allowed() -> None:
+    store = open_store(
+        "s3://bucket", StoreOptions(endpoint="http://127.0.0.1:9", region="us-east-1", credentials=KEYS)
+    )
+    with pytest.raises(StoreError, match="allow_http") as caught:
+        store.create(KEY, b"1")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("path_style", [None, True])
+def test_the_bucket_is_in_the_path_unless_asked_otherwise(path_style: bool | None) -> None:
+    seen: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append(f"{self.headers['Host'].split(':')[0]}{self.path}")
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nobody reads it."""
+
+    with serving(Handler) as endpoint:
+        store = open_url(
+            "s3://bucket/x",
+            StoreOptions(endpoint=endpoint, allow_http=True, path_style=path_style, credentials=KEYS),
+        )
+        with pytest.raises(NotFoundError):
+            store.get(KEY)
+    assert seen == [f"127.0.0.1/bucket/x/{KEY}"]
+
+
+def test_virtual_hosts_have_the_bucket_in_front() -> None:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nobody reads it."""
+
+    with serving(Handler) as endpoint:
+        local = endpoint.replace("127.0.0.1", "localhost")
+        store = open_url(
+            "s3://bucket/x",
+            StoreOptions(endpoint=local, allow_http=True, path_style=False, credentials=KEYS),
+        )
+        with pytest.raises((NotFoundError, StoreError)) as caught:  # not every resolver knows such names
+            store.get(KEY)
+    assert re.search(rf"http://bucket\.localhost:\d+/x/{KEY}", str(caught.value.__cause__))

@@ -1,0 +1,150 @@
+"""The policies of docs/stores.md, enforced by a server: each role can do its work, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup_platform.app import App
+from backup_platform.domain.ports import Store
+from backup_platform.errors import ConflictError, StoreRefusedError
+from backup_platform.stores.opening import open_store
+from backup_platform.stores.options import StoreOptions
+from backup_platform_tests.stores import servers
+
+DOCS = Path(__file__).parents[2] / "docs" / "stores.md"
+BUCKET, PREFIX = "vault", "some/place"
+EVERYTHING = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+FREE_CALLS = 3  # those that make the first user: moto lets them pass, and checks every one after them
+
+
+def documented(role: str) -> str:
+    found = re.search(rf"```json policy={role}\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert found, role
+    return found[1].replace("BUCKET", BUCKET).replace("PREFIX", PREFIX)
+
+
+@dataclass
+class Account:
+    """An account of a server that enforces policies."""
+
+    endpoint: str
+    admin: dict[str, str]
+
+    def user(self, name: str, policy: str) -> dict[str, str]:
+        """Credentials of a new user who may do what a policy says."""
+        iam = servers.client("iam", self.endpoint, self.admin)
+        iam.create_user(UserName=name)
+        iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+    def store(self, keys: dict[str, str]) -> Store:
+        options = StoreOptions(endpoint=self.endpoint, region="us-east-1", allow_http=True, credentials=keys)
+        return open_store(f"s3://{BUCKET}/{PREFIX}", options)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    port, folder = servers.free_port(), tmp_path_factory.mktemp("iam")
+    command = [str(servers.BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    enforced = {"INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_CALLS)}
+    with servers.running(command, port, folder / "moto.log", **enforced):
+        account = Account(f"http://127.0.0.1:{port}", servers.KEYS)
+        account.admin = account.user("admin", json.dumps(EVERYTHING))
+        servers.s3_client(account.endpoint, account.admin).create_bucket(Bucket=BUCKET)
+        yield account
+
+
+@pytest.fixture(scope="module")
+def roles(account: Account) -> dict[str, dict[str, str]]:
+    names = ("writer", "verifier", "restorer", "pruner")
+    return {**{name: account.user(name, documented(name)) for name in names}, "admin": account.admin}
+
+
+@pytest.fixture
+def app_of(
+    account: Account,
+    roles: dict[str, dict[str, str]],
+    make_app: Callable[..., App],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[str], App]:
+    """An app with the credentials of a role, over the repository that the first test makes."""
+
+    def make(role: str) -> App:
+        for name, value in roles[role].items():
+            monkeypatch.setenv(f"TEST_{name.upper()}", value)
+        plan: dict[str, Any] = servers.Server(account.endpoint, lambda: "").plan(f"s3://{BUCKET}/{PREFIX}")
+        return make_app({**plan, "write_only": role == "writer"})
+
+    return make
+
+
+@pytest.mark.xdist_group("policies")
+def test_every_role_does_its_work_and_no_other(
+    app_of: Callable[[str], App],
+    account: Account,
+    roles: dict[str, dict[str, str]],
+    tree: Path,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(StoreRefusedError, match="s3:PutObject"):
+        app_of("restorer").init()
+    app_of("writer").init()
+    assert app_of("writer").backup("tree").created
+    (tree / "new").write_bytes(b"new")
+    assert app_of("writer").backup("tree").point.stats.new_bytes == 3
+    for role in ("verifier", "restorer", "pruner"):
+        app = app_of(role)
+        target = tmp_path / role
+        app.restore(app.restore_plan("tree@latest", to=str(target)))
+        assert (target / "new").read_bytes() == b"new"
+    assert app_of("verifier").verify().passed
+    app = app_of("writer")
+    with pytest.raises(StoreRefusedError, match=r"s3:GetObject on packs/\*"):
+        app.restore(app.restore_plan("tree@latest", to=str(tmp_path / "writer")))
+    for role in ("verifier", "restorer"):
+        (tree / role).write_bytes(role.encode())
+        with pytest.raises(StoreRefusedError, match="s3:PutObject"):
+            app_of(role).backup("tree")
+    with pytest.raises(StoreRefusedError, match=r"s3:PutObject on ledger/\*"):
+        app_of("restorer").verify()
+
+
+@pytest.mark.xdist_group("policies")
+def test_only_the_pruner_deletes(account: Account, roles: dict[str, dict[str, str]]) -> None:
+    key = "packs/ab/" + "ab" * 32
+    account.store(roles["writer"]).create(key, b"1")
+    for role in ("writer", "verifier", "restorer"):
+        with pytest.raises(StoreRefusedError, match=r"s3:DeleteObject on packs/\*") as caught:
+            account.store(roles[role]).delete(key)
+        assert not caught.value.retryable
+    account.store(roles["pruner"]).delete(key)
+    account.store(roles["verifier"]).delete("ledger/damaged/packs/none")
+
+
+@pytest.mark.xdist_group("policies")
+def test_an_interrupted_write_only_backup_is_repeated(
+    app_of: Callable[[str], App], account: Account, roles: dict[str, dict[str, str]], tree: Path
+) -> None:
+    """Its packs are there without an index, and may not be read."""
+    with suppress(ConflictError):  # the repository of another test
+        app_of("writer").init()
+    (tree / "more").write_bytes(b"more")
+    app_of("writer").backup("tree")
+    admin = account.store(account.admin)
+    for prefix in ("indexes/", "manifests/"):
+        for found in admin.list(prefix):
+            admin.delete(found.key)
+    assert app_of("writer").backup("tree").created
+    assert app_of("verifier").verify().passed
