@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.doctor import DoctorFinding
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.export import ExportSummary
-    from backup_platform.actions.keys import KeyTest
+    from backup_platform.actions.key_ring import KeyRing
     from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.table_diff import TableDifference
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.repository.format import RepositoryInfo
     from backup_platform.repository.keys import Keys
-    from backup_platform.repository.recipients import StoredRecipient
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider
 
@@ -140,44 +139,12 @@ class App:
     def info(self) -> RepositoryInfo:
         return self.repository.info
 
-    # Keys of an encrypted repository: UsageError when it is not encrypted, KeyMissingError without the key needed
+    @property
+    def keys(self) -> KeyRing:
+        """The recipients of an encrypted repository."""
+        from backup_platform.actions.key_ring import KeyRing
 
-    def key_add(self, recipient: str) -> StoredRecipient:
-        """Raises ConflictError for one that is there."""
-        from backup_platform.actions.keys import cipher_of
-        from backup_platform.repository.recipients import add_recipient, parse_recipient
-
-        return add_recipient(cipher_of(self.repository), parse_recipient(recipient), self.clock.now())
-
-    def key_retire(self, recipient: str) -> StoredRecipient:
-        """Raises NotFoundError, UsageError for the last one."""
-        from backup_platform.actions.keys import cipher_of
-        from backup_platform.repository.recipients import retire_recipient
-
-        return retire_recipient(cipher_of(self.repository), recipient, self.clock.now())
-
-    def key_list(self) -> list[StoredRecipient]:
-        from backup_platform.actions.keys import cipher_of
-        from backup_platform.repository.recipients import list_recipients
-
-        return list_recipients(cipher_of(self.repository))
-
-    def key_test(self) -> list[KeyTest]:
-        from backup_platform.actions.keys import test_keys
-
-        return test_keys(self.repository, self.clock)
-
-    def key_rewrap(self) -> int:
-        """Every pack becomes readable for all recipients; how many packs."""
-        from backup_platform.actions.keys import cipher_of
-        from backup_platform.repository.recipients import rewrap
-
-        return rewrap(self.repository, cipher_of(self.repository))
-
-    def key_export(self, path: str) -> None:
-        from backup_platform.actions.keys import export_key
-
-        export_key(self.repository, path, self.clock.now())
+        return KeyRing(self.repository, self.clock)
 
     # Sources and their windows
 

@@ -46,7 +46,7 @@ def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
       backup-platform key add age1…
     """
     session = session_of(ctx)
-    added, out = session.app.key_add(recipient), session.out
+    added, out = session.app.keys.add(recipient), session.out
     out.document({"recipient": _shape(added)})
     out.line(f"Added {added.text}: what is stored from now on is readable with its identity.")
     out.line(f"For what is stored already: {session.command('key', 'rewrap')}")
@@ -61,7 +61,7 @@ def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
       backup-platform key retire age1…
     """
     session = session_of(ctx)
-    retired, out = session.app.key_retire(recipient), session.out
+    retired, out = session.app.keys.retire(recipient), session.out
     out.document({"recipient": _shape(retired)})
     out.line(f"Retired {retired.text}: runs that start from now on do not write to it.")
     return 0
@@ -75,7 +75,7 @@ def list_keys(ctx: typer.Context) -> int:
       backup-platform key list
     """
     session = session_of(ctx)
-    found, out = session.app.key_list(), session.out
+    found, out = session.app.keys.recipients(), session.out
     out.document({"recipients": [_shape(each) for each in found]})
     for each in found:
         state = f"retired {_day(each.retired_at)}" if each.retired_at else f"since {_day(each.added_at)}"
@@ -93,7 +93,7 @@ def test(ctx: typer.Context) -> int:
     """
     session = session_of(ctx)
     with session.progress("key test"):
-        tests = session.app.key_test()
+        tests = session.app.keys.test()
     out = session.out
     out.document(
         {
@@ -126,7 +126,7 @@ def rewrap(ctx: typer.Context) -> int:
     """
     session = session_of(ctx)
     with session.progress("key rewrap"):
-        count = session.app.key_rewrap()
+        count = session.app.keys.rewrap()
     session.out.document({"packs": count})
     session.out.line(f"The keys of {count} packs are now there for every recipient that is not retired.")
     return 0
@@ -140,7 +140,7 @@ def export(ctx: typer.Context, file: FILE) -> int:
       backup-platform key export /etc/backup-platform/repository.key
     """
     session = session_of(ctx)
-    session.app.key_export(file)
+    session.app.keys.export(file)
     session.out.document({"file": file})
     session.out.line(f"Wrote the repository key to {file}. It opens names and structure, not contents.")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -79,6 +79,29 @@ def make_entry(path: bytes, *, kind: EntryKind = EntryKind.FILE, size: int = 5, 
 
 
 @dataclass
+class FakeKeyRing:
+    answer: Callable[..., Any]
+
+    def add(self, recipient: str) -> Any:
+        return self.answer("key_add", recipient=recipient)
+
+    def retire(self, recipient: str) -> Any:
+        return self.answer("key_retire", recipient=recipient)
+
+    def recipients(self) -> Any:
+        return self.answer("key_list")
+
+    def test(self) -> Any:
+        return self.answer("key_test")
+
+    def rewrap(self) -> Any:
+        return self.answer("key_rewrap")
+
+    def export(self, path: str) -> Any:
+        return self.answer("key_export", path=path)
+
+
+@dataclass
 class FakeApp:
     """Answers what it was given; an exception among the answers is raised."""
 
@@ -102,23 +125,9 @@ class FakeApp:
     def init(self, *, recipients: Sequence[str] = ()) -> Any:
         return self._answer("init", recipients=tuple(recipients))
 
-    def key_add(self, recipient: str) -> Any:
-        return self._answer("key_add", recipient=recipient)
-
-    def key_retire(self, recipient: str) -> Any:
-        return self._answer("key_retire", recipient=recipient)
-
-    def key_list(self) -> Any:
-        return self._answer("key_list")
-
-    def key_test(self) -> Any:
-        return self._answer("key_test")
-
-    def key_rewrap(self) -> Any:
-        return self._answer("key_rewrap")
-
-    def key_export(self, path: str) -> Any:
-        return self._answer("key_export", path=path)
+    @property
+    def keys(self) -> FakeKeyRing:
+        return FakeKeyRing(self._answer)
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
         if "points" in self.answers:
