@@ -6,6 +6,8 @@ import errno
 import os
 from dataclasses import dataclass, field
 
+from backup_platform.sources.owners import group_name, user_name
+
 Xattrs = tuple[tuple[bytes, bytes], ...]
 Extents = tuple[tuple[int, int], ...]
 
@@ -63,28 +65,12 @@ class Owners:
 
     def user(self, uid: int) -> str:
         name = self._users.get(uid)
-        return self._look_up_user(uid) if name is None else name
+        if name is None:
+            name = self._users[uid] = user_name(uid)
+        return name
 
     def group(self, gid: int) -> str:
         name = self._groups.get(gid)
-        return self._look_up_group(gid) if name is None else name
-
-    def _look_up_user(self, uid: int) -> str:
-        import pwd
-
-        try:
-            name = pwd.getpwuid(uid).pw_name
-        except (KeyError, OverflowError):
-            name = ""
-        self._users[uid] = name
-        return name
-
-    def _look_up_group(self, gid: int) -> str:
-        import grp
-
-        try:
-            name = grp.getgrgid(gid).gr_name
-        except (KeyError, OverflowError):
-            name = ""
-        self._groups[gid] = name
+        if name is None:
+            name = self._groups[gid] = group_name(gid)
         return name

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from collections.abc import Mapping
 from datetime import datetime
 
 from backup_platform.domain.model import Entry, EntryKind, Stat, StreamRef
 from backup_platform.domain.ports import Recorder
+from backup_platform.sources.owners import group_name, user_name
 
 _BATCH = 1000
 
@@ -31,19 +30,5 @@ def _entry(path: bytes, stream: StreamRef | None, at: datetime) -> Entry:
     mtime = round(at.timestamp() * 1e6) * 1000
     kind, mode, size = (EntryKind.FILE, 0o600, stream.size) if stream else (EntryKind.DIRECTORY, 0o700, 0)
     stat = Stat(path, kind, mode, uid, gid, size, mtime, mtime, 0, 0, 1, 0)
-    entry = Entry(stat, user=_user(uid), group=_group(gid))
+    entry = Entry(stat, user=user_name(uid), group=group_name(gid))
     return entry._replace(content=stream.content) if stream else entry
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return ""

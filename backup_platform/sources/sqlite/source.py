@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
@@ -14,6 +12,7 @@ from io import FileIO
 from backup_platform.domain.model import Capture, Entry, EntryKind, Json, RecoveryPoint, Stat
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError
+from backup_platform.sources.owners import group_name, user_name
 from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill
 from backup_platform.sources.sqlite.facts import journal_mode, read_facts
@@ -108,7 +107,9 @@ class SqliteSource:
     def _store(self, copy: FileIO, row: Stat, recorder: Recorder, progress: Progress) -> None:
         with copy:
             stream = recorder.stream(_told(blocks(copy), progress), page_chunks(row.size))
-        recorder.record([Entry(row, user=_user(row.uid), group=_group(row.gid), content=stream.content)])
+        recorder.record(
+            [Entry(row, user=user_name(row.uid), group=group_name(row.gid), content=stream.content)]
+        )
         progress.advance(files=1)
 
 
@@ -123,17 +124,3 @@ def _told(blocks: Iterable[Buffer], progress: Progress) -> Iterator[Buffer]:
     for block in blocks:
         yield block
         progress.advance(size=len(block))
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
-
-
-def _group(gid: int) -> str:
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return ""
