@@ -19,6 +19,7 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+FACT_LINES = 20  # of one fact, for people
 POINT_HELP = "SOURCE@latest, SOURCE@2026-11-21, SOURCE@WINDOW, or the beginning of an id."
 
 _WORDS = {
@@ -159,8 +160,12 @@ def _exact(amount: int) -> str:
 def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
     if facts:
         out.line("\nFacts, from the source itself inside the snapshot:")
-    for line in value_lines(facts, "  "):
-        out.line(line)
+    for name in facts:
+        lines = list(value_lines({name: facts[name]}, "  "))
+        for line in lines[:FACT_LINES]:
+            out.line(line)
+        if len(lines) > FACT_LINES:
+            out.line(f"    and {formats.count(len(lines) - FACT_LINES)} more lines: --json shows them")
 
 
 def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> None:
@@ -179,6 +184,10 @@ def _restore_commands(session: Session, point: RecoveryPoint) -> dict[str, Json]
     commands: dict[str, Json] = {
         "all": session.command("restore", short, "--to", f"./restored-{point.source}"),
     }
+    if point.kind == "postgres":
+        commands["database"] = session.command(
+            "restore", short, "--into", f"postgresql://HOST/{point.source}", "--create"
+        )
     if point.kind == "files":
         commands["one_path"] = session.command(
             "restore", short, "some/path", "--to", f"./restored-{point.source}"

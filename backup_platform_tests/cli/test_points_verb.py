@@ -92,6 +92,19 @@ def test_show_lists_all_problems_that_are_known(filled: Cli) -> None:
     assert "  and 150 more problems\n" in ran.out
 
 
+def test_show_bounds_what_it_prints_of_a_fact_and_tells_how_a_database_is_restored(filled: Cli) -> None:
+    facts = {"row_counts": {f"t{number}": number for number in range(500)}, "tables": 500}
+    filled.app.known = [make_point("ledger", kind="postgres", facts=facts)]
+    lines = filled("show", "ledger@latest").out.splitlines()
+    assert "    t18: 18" in lines
+    assert "    t19: 19" not in lines
+    assert "    and 481 more lines: --json shows them" in lines
+    assert "  tables: 500" in lines
+    assert lines[-1].endswith(" --into postgresql://HOST/ledger --create")
+    document = filled("show", "ledger@latest", "--json").document
+    assert len(document["point"]["facts"]["row_counts"]) == 500
+
+
 def test_the_document_of_show(filled: Cli) -> None:
     document = filled("show", "shop@2026-11-22", "--json").document
     point = document["point"]
