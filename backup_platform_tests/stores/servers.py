@@ -154,6 +154,7 @@ def seaweed(folder: Path) -> Iterator[Server]:
     command = [
         *(str(BIN / "weed"), "server", f"-dir={data}", "-s3", f"-s3.config={config}"),
         *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=64", "-volume.max=100"),
+        *("-s3.port.iceberg=0", "-s3.port.lance=0"),  # of fixed numbers otherwise
         *(f"-{name}.port={port}" for name, port in ports.items()),
         *(f"-{name}={port}" for name, port in grpc.items()),
     ]
