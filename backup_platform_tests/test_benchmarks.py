@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import files, report, workload
+from benchmarks import files, postgres, report, workload
 from benchmarks.measure import BenchmarkError, Command, measure
 
 
@@ -36,6 +36,24 @@ def test_it_measures_every_step(
     assert sections["size"]["repository"]["backup-platform"][0] > 0
     assert "| first backup " in capsys.readouterr().out
     assert not list(tmp_path.glob("backup-bench-*"))
+
+
+def test_it_measures_databases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = tmp_path / "result.json"
+    options = ["--peers", "ours,gzip", "--purchases", "900", "--scratch", "/var/tmp", "--json", str(result)]
+    monkeypatch.setattr(sys, "argv", ["postgres", *options])
+    postgres.main()
+    sections = json.loads(result.read_text())["values"]
+    assert set(sections["wall time"]) == {
+        "first backup",
+        "restore",
+        "backup after 1 % of rows updated",
+        "backup after 1 % appended",
+    }
+    assert sections["size"]["stored"]["backup-platform"][0] > 0
+    assert "| first backup " in capsys.readouterr().out
 
 
 def test_a_command_that_fails_is_no_measurement(tmp_path: Path) -> None:
