@@ -39,7 +39,8 @@ INSERT INTO notes SELECT i, jsonb_build_object('k', md5(i::text)) FROM generate_
 SELECT lo_from_bytea(7, decode(repeat('00ff', 100000), 'hex'));
 """
 # At parts of the time that an undisturbed run takes, the same ones in every run of the tests.
-MOMENTS = [0.3, 0.7]
+MOMENTS = [0.5]
+KILLS = [0.6, *(pytest.param(part, marks=pytest.mark.soak) for part in (0.2, 1.0))]
 MORE = [pytest.param(n / 20, marks=pytest.mark.soak) for n in range(22)]
 
 
@@ -211,7 +212,7 @@ def killed(made: PointBench, moment: float, target: str = "") -> None:
     process.wait()
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.6, 1.0])
+@pytest.mark.parametrize("moment", KILLS)
 def test_a_capturing_process_that_is_killed(
     doomed: Server, filled: PointBench, moment: float, tmp_path: Path
 ) -> None:
@@ -223,7 +224,7 @@ def test_a_capturing_process_that_is_killed(
     next_run_succeeds(doomed, filled, tmp_path)
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.6, 1.0])
+@pytest.mark.parametrize("moment", KILLS)
 def test_a_restoring_process_that_is_killed(
     doomed: Server, filled: PointBench, moment: float, tmp_path: Path
 ) -> None:
