@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from backup_platform.clock import SILENT, SystemClock
-from backup_platform.domain.model import Entry, Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
@@ -35,10 +35,12 @@ if TYPE_CHECKING:
         DatabaseTarget,
     )
     from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.plan import RepositoryPlan
     from backup_platform.repository.format import RepositoryInfo
     from backup_platform.repository.keys import Keys
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider
+    from backup_platform.upkeep import Upkeep
 
 PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
 DEFAULT_PLAN = "backup.yaml"
@@ -51,10 +53,35 @@ class App:
     """
 
     def __init__(
-        self, plan: Plan, plan_path: str, clock: Clock, credentials: CredentialProvider | None = None
+        self,
+        plan: Plan,
+        plan_path: str,
+        clock: Clock,
+        credentials: CredentialProvider | None = None,
+        repository: str | None = None,
     ) -> None:
         self.plan, self.plan_path, self.clock = plan, plan_path, clock
+        self.repository_name = repository or next(iter(plan.repositories))
         self._credentials = credentials
+
+    def at(self, repository: str | None) -> Self:
+        """The same plan, bound to another of its repositories; None: the first. Raises NotFoundError."""
+        name = self.plan.known_repository(repository)
+        if name == self.repository_name:
+            return self
+        return type(self)(self.plan, self.plan_path, self.clock, self._credentials, name)
+
+    @property
+    def repository_plan(self) -> RepositoryPlan:
+        """What the plan says of the repository that this is bound to."""
+        return self.plan.repositories[self.repository_name]
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """What keeps the repository small, read, copied and sound."""
+        from backup_platform.upkeep import Upkeep
+
+        return Upkeep(self.plan, self.repository_plan, self.repository, self.clock)
 
     @classmethod
     def load(
@@ -75,20 +102,20 @@ class App:
         """Raises RepositoryMissingError, KeyMissingError, StoreError."""
         from backup_platform.repository.repository import Repository
 
-        level = self.plan.repository.compression
-        return Repository(self._store, self.clock, level=level, keys=self._keys)
+        level = self.repository_plan.compression
+        return Repository(self.store, self.clock, level=level, keys=self._keys)
 
     @property
     def _keys(self) -> Keys:
         from backup_platform.wiring import repository_keys
 
-        return repository_keys(self.plan)
+        return repository_keys(self.plan, self.repository_plan)
 
     @cached_property
-    def _store(self) -> Store:
+    def store(self) -> Store:
         from backup_platform.wiring import make_store
 
-        return make_store(self.plan, self.plan.repository, self.clock, provider=self._credentials)
+        return make_store(self.plan, self.repository_plan, self.clock, provider=self._credentials)
 
     def _evidence(self) -> AbstractContextManager[None]:
         """For what tells whether the store holds what it should: no copies of its objects."""
@@ -97,7 +124,7 @@ class App:
         return evidence(self.repository.store)
 
     @property
-    def _location(self) -> str:
+    def _first_location(self) -> str:
         return self.plan.path(self.plan.repository.path)
 
     def init(self, *, recipients: Sequence[str] = ()) -> RepositoryInfo:
@@ -115,7 +142,7 @@ class App:
                 hint="Encrypted: `init --recipient age1…` (`key generate FILE` makes one). Otherwise name no key.",
             )
         store = make_store(
-            self.plan, self.plan.repository, self.clock, create=True, provider=self._credentials
+            self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )
         self._probe(store)
         if recipients:
@@ -132,7 +159,7 @@ class App:
         from backup_platform.stores.probe import probe_store, require_one_creator
 
         probe = probe_store(store)
-        if not self.plan.repository.single_writer:
+        if not self.repository_plan.single_writer:
             require_one_creator(store, probe)
         return str(probe)
 
@@ -153,7 +180,7 @@ class App:
         from backup_platform.wiring import make_source
 
         self._source_plan(name)
-        return make_source(name, self.plan, self._location, self.clock)
+        return make_source(name, self.plan, self.clock)
 
     def _source_plan(self, name: str) -> SourcePlan:
         if name not in self.plan.sources:
@@ -177,10 +204,10 @@ class App:
 
         return remembered_creation(
             self.plan_path,
-            self._location,
+            self._first_location,
             state_of(self.plan),
             self.clock,
-            lambda: read_info(self._store).created_at,
+            lambda: read_info(self.at(None).store).created_at,
         )
 
     # Recovery points
@@ -191,6 +218,11 @@ class App:
         """Raises WindowError, SourceError, RepositoryError. An incomplete point is returned, and says so."""
         from backup_platform.actions.backup import BackupJob
 
+        if self.repository_name != (first := next(iter(self.plan.repositories))):
+            raise UsageError(
+                f"Backups go to {first}, and {self.repository_name} holds copies of it.",
+                hint=f"`backup {source}` without --repository, then `copy {source}`.",
+            )
         job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock)
         return job.run(window, force=force, progress=progress)
 
@@ -267,26 +299,12 @@ class App:
         self, point: RecoveryPoint, policy: DrillPolicy, *, progress: Progress = SILENT
     ) -> CheckResult:
         """Drill when the policy says that it is due; else what an earlier drill of the same point found."""
-        from backup_platform.actions import checks
-        from backup_platform.domain.health import drill_due
+        from backup_platform.actions.checks import drill_check
 
-        history, _ = self.repository.readable_manifests(point.source)
-        recorded, timezone = self.proofs(), self._source_plan(point.source).timezone
-        drills = [
-            (each, proof)
-            for each in history
-            for proof in recorded.get(each.id, [])
-            if proof.method is ProofMethod.DRILL
-        ]
-        passed = [(each.window, proof.at) for each, proof in drills if proof.passed]
-        own = [proof for each, proof in drills if each.id == point.id]
-        possible = self.repository.cipher.reads_contents
-        if possible and drill_due(policy, point.window, [window for window, _ in passed], timezone):
-            return checks.drilled(self._drill(point, progress))
-        if own:
-            return checks.drill_recorded(own[-1])
-        why = "" if possible else "no identity on this host opens the contents"
-        return checks.drill_skipped(policy, [at for _, at in passed], why=why)
+        timezone = self._source_plan(point.source).timezone
+        return drill_check(
+            self.repository, point, policy, timezone, drill=lambda: self._drill(point, progress)
+        )
 
     def verify(
         self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
@@ -438,13 +456,11 @@ class App:
         as_pandas: bool = False,
     ) -> Any:
         """A table of the recovery point of a window (or "latest"), see `backup_platform.load_table`."""
+        from backup_platform.actions.find import require_window
         from backup_platform.actions.loading import load
 
         point = self.point(f"{source}@{window}")
-        if window != "latest" and point.window.key != window:
-            raise NotFoundError(
-                f"There is no recovery point {source}@{window}.", hint=f"The nearest is {point.window.key}."
-            )
+        require_window(point, window)
         rows = load(self.tables(point.id), table, columns=columns, where=filter)
         return rows.to_pandas() if as_pandas else rows
 
@@ -465,12 +481,9 @@ class App:
         ).run()
 
     def _probe_source(self, name: str) -> str:
-        from backup_platform.actions.doctor import readable
+        from backup_platform.actions.doctor import probe_source
 
-        source = self.source(name)
-        if isinstance(source, DatabaseSource):
-            return source.probe()
-        return readable(self.plan.path(self.plan.sources[name].location))
+        return probe_source(self.source(name), self.plan.path(self.plan.sources[name].location))
 
     def _channels(self) -> int:
         """How many alert channels there are, once their secrets could be looked up."""

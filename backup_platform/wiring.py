@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from typing import TYPE_CHECKING
@@ -16,19 +16,27 @@ from backup_platform.errors import PlanError, RepositoryError
 if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.plan import Plan, SourcePlan
-    from backup_platform.plan.model import RepositoryPlan
+    from backup_platform.plan.repository import RepositoryPlan
     from backup_platform.repository.keys import Keys, Secret
     from backup_platform.stores.options import CredentialProvider, StoreOptions
 
 
-def repository_keys(plan: Plan) -> Keys:
-    """Where this host's keys are: what the environment names, else what the plan does. Reads none of them."""
+def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
+    """Where this host's keys are: what the environment names, else what the plan does. Reads none of them.
+
+    Copies have the key of the first repository, so that its part of the plan serves them, too.
+    """
     from backup_platform.repository.keys import IDENTITY_VARIABLE, KEY_VARIABLE, Keys
 
-    settings = plan.repository
+    first = plan.repository
     return Keys(
-        _secret(plan, KEY_VARIABLE, settings.key_file, "repository.key_file"),
-        _secret(plan, IDENTITY_VARIABLE, settings.identity_file, "repository.identity_file"),
+        _secret(plan, KEY_VARIABLE, repository.key_file or first.key_file, "repository.key_file"),
+        _secret(
+            plan,
+            IDENTITY_VARIABLE,
+            repository.identity_file or first.identity_file,
+            "repository.identity_file",
+        ),
     )
 
 
@@ -45,7 +53,7 @@ def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret |
         return Secret(name, problem=error.message)
 
 
-def make_source(name: str, plan: Plan, repository: str, clock: Clock) -> Source:
+def make_source(name: str, plan: Plan, clock: Clock) -> Source:
     """The source of that name. Touches nothing but the secrets that its part of the plan refers to."""
     source = plan.sources[name]
     location = plan.path(source.location)
@@ -55,7 +63,7 @@ def make_source(name: str, plan: Plan, repository: str, clock: Clock) -> Source:
         return SqliteSource(name, location, source.lock_timeout.total_seconds(), clock)
     if source.kind == "postgres":
         return _postgres(name, plan, location, clock)
-    return _files(name, source, location, repository, clock)
+    return _files(name, source, location, _local_repositories(plan), clock)
 
 
 def _postgres(name: str, plan: Plan, location: str, clock: Clock) -> Source:
@@ -84,7 +92,12 @@ def _with_password(url: str, password: str) -> str:
     return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
 
 
-def _files(name: str, plan: SourcePlan, location: str, repository: str, clock: Clock) -> Source:
+def _local_repositories(plan: Plan) -> Iterator[str]:
+    locations = (plan.path(repository.path) for repository in plan.repositories.values())
+    return (location for location in locations if "://" not in location)
+
+
+def _files(name: str, plan: SourcePlan, location: str, repositories: Iterable[str], clock: Clock) -> Source:
     """A repository inside a tree would back itself up, and grow with every window: it is excluded."""
     from backup_platform.sources.files import FileTreeSource
 
@@ -92,7 +105,7 @@ def _files(name: str, plan: SourcePlan, location: str, repository: str, clock: C
         name,
         location,
         clock,
-        exclude=(*plan.exclude, *_own(location, repository)),
+        exclude=(*plan.exclude, *(each for path in repositories for each in _own(location, path))),
         one_file_system=plan.one_file_system,
         exclude_caches=plan.exclude_caches,
         follow_symlinks=plan.follow_symlinks,
@@ -101,11 +114,7 @@ def _files(name: str, plan: SourcePlan, location: str, repository: str, clock: C
 
 def _own(root: str, repository: str) -> Iterator[str]:
     """The gitignore pattern of a repository below `root`, if it is there."""
-    inside = (
-        os.path.relpath(os.path.realpath(repository), os.path.realpath(root))
-        if "://" not in repository
-        else ".."
-    )
+    inside = os.path.relpath(os.path.realpath(repository), os.path.realpath(root))
     if inside.split(os.sep)[0] != os.pardir:
         yield "/" + "".join(f"\\{c}" if c in "\\*?[]!# " else c for c in inside) + "/"
 

@@ -8,6 +8,7 @@ import sys
 import time as clock
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -17,9 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backup_platform.errors import PlanError
+from backup_platform.domain.retention import KeepRules
+from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan import KeepPlan, Plan, SourcePlan, json_schema
 from backup_platform.plan.values import parse_duration, show_duration
+from backup_platform.upkeep import Upkeep
+from backup_platform.wiring import repository_keys
 
 FULL = """
 repository: {path: backups, compression: 5}
@@ -70,6 +74,25 @@ sources:
     assertions: ["select sum(amount) = 0 from booking"]
 """
 
+SEVERAL = """
+repositories:
+  main:
+    path: backups
+    key_file: repository.key
+    verify: {cycle: 4w, at: "05:30"}
+    prune: {every: week, at: "04:00", grace: 2d, max_waste: 25%}
+  offsite:
+    path: s3://bucket/backups
+    place: eu-central-1
+    keep: {monthly: 12, min_points: 3, min_proven: 2}
+sources:
+  shop:
+    sqlite: data/shop.db
+    every: day
+    keep: {daily: 7}
+    repositories: [main, offsite]
+    copies: {number: 2, places: 2, within: 2d}
+"""
 HEAD = "repository: {path: /backups}\nsources:\n"
 
 
@@ -309,7 +332,7 @@ class TestSecrets:
 
 def test_the_json_schema_knows_every_key() -> None:
     schema = json_schema()
-    assert set(schema["properties"]) == set(Plan.model_fields)
+    assert set(schema["properties"]) == {field.alias or name for name, field in Plan.model_fields.items()}
     assert schema["additionalProperties"] is False
     assert set(schema["$defs"]["SourcePlan"]["properties"]) == set(SourcePlan.model_fields)
 
@@ -336,3 +359,40 @@ def test_twenty_sources_load_quickly(tmp_path: Path) -> None:
     before = clock.process_time()
     assert len(Plan.load(path).sources) == 20
     assert clock.process_time() - before < 0.5
+
+
+class TestRepositories:
+    def test_a_single_one_is_called_main(self, tmp_path: Path) -> None:
+        plan = load(tmp_path, FULL)
+        assert list(plan.repositories) == ["main"]
+        assert plan.repositories["main"] is plan.repository
+        assert plan.copies_of("shop") == []
+
+    def test_the_first_is_written_to(self, tmp_path: Path) -> None:
+        plan = load(tmp_path, SEVERAL)
+        assert plan.repository is plan.repositories["main"]
+        assert plan.copies_of("shop") == ["offsite"]
+        assert plan.known_repository(None) == "main"
+        assert plan.repository.prune is not None
+        assert plan.repository.prune.grace == timedelta(days=2)
+        with pytest.raises(NotFoundError, match="no repository 'x'"):
+            plan.known_repository("x")
+
+    def test_a_dump_is_a_plan_again(self, tmp_path: Path) -> None:
+        plan = load(tmp_path, SEVERAL)
+        shown = plan.model_dump(mode="json", exclude_unset=True)
+        assert Plan.from_mapping(shown, base=str(tmp_path)) == plan
+
+    def test_a_copy_needs_no_key_of_its_own(self, tmp_path: Path) -> None:
+        plan = load(tmp_path, SEVERAL)
+        keys = repository_keys(plan, plan.repositories["offsite"])
+        assert keys.key is not None
+
+    def test_its_own_rules_take_the_place_of_the_sources(self, tmp_path: Path) -> None:
+        plan = load(tmp_path, SEVERAL)
+        parts: Any = (plan.repositories[name] for name in ("main", "offsite"))
+        here, there = (Upkeep(plan, part, *2 * [cast("Any", None)]) for part in parts)
+        assert here.keep_rules("shop") == KeepRules(daily=7)
+        assert there.keep_rules("shop") == KeepRules(monthly=12, min_points=3, min_proven=2)
+        assert here.keep_rules("gone") is None
+        assert there.keep_rules("gone") is None

@@ -36,7 +36,7 @@ class TestMistakes:
 
     def test_an_unknown_key_without_a_near_one_lists_all(self, tmp_path: Path) -> None:
         (found,) = problems(tmp_path, HEAD + "  a: {files: /a, every: day}\nzzzz: 1\n")
-        assert found.startswith('4: unknown key "zzzz"; known are repository, sources,')
+        assert found.startswith('4: unknown key "zzzz"; known are repository, repositories, sources,')
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -237,3 +237,72 @@ class TestMistakes:
         monkeypatch.chdir(tmp_path)
         with pytest.raises(PlanError, match=r"^backup\.yaml:1: the plan is empty"):
             Plan.load(path)
+
+
+TWO = "repositories:\n  main: {path: /a}\n  offsite: {path: /b}\nsources:\n  a: {files: /a, every: day, "
+
+
+class TestRepositories:
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            ("[main, ofsite]", 'there is no repository "ofsite"; there are main, offsite'),
+            ("[offsite]", 'must start with "main": backups go to the first repository of the plan'),
+            ("[main, offsite, offsite]", "names a repository twice"),
+            ("[]", "is empty: write at least one"),
+        ],
+    )
+    def test_names_that_do_not_fit(self, tmp_path: Path, names: str, message: str) -> None:
+        (found,) = problems(tmp_path, f"{TWO}repositories: {names}}}\n")
+        assert found == f"5: sources.a.repositories: {message}"
+        with pytest.raises(ValidationError):
+            Plan.from_mapping(
+                {
+                    "repositories": {"main": {"path": "/a"}, "offsite": {"path": "/b"}},
+                    "sources": {
+                        "a": {"files": "/a", "every": "day", "repositories": names.strip("[]").split(", ")}
+                    },
+                },
+                base="/",
+            )
+
+    def test_one_of_both_keys(self, tmp_path: Path) -> None:
+        (found,) = problems(tmp_path, "repository: {path: /c}\n" + TWO + "}\n")
+        assert found == "2: repositories: has both `repository` and `repositories`: give one of them"
+        (found,) = problems(tmp_path, "sources: {a: {files: /a, every: day}}\n")
+        assert found.startswith("1: the key `repository` is missing: ")
+
+    def test_unknown_keys_inside_are_told_with_what_is_near(self, tmp_path: Path) -> None:
+        text = "repositories: {main: {path: /a, prune: {grase: 1d}, verfy: {}}}\n"
+        found = problems(tmp_path, text + "sources: {a: {files: /a, every: day, copies: {numbr: 2}}}\n")
+        assert [line.partition(": ")[2] for line in found] == [
+            'repositories.main.prune: unknown key "grase"; did you mean "grace"?',
+            'repositories.main: unknown key "verfy"; did you mean "verify"?',
+            'sources.a.copies: unknown key "numbr"; did you mean "number"?',
+        ]
+
+    @pytest.mark.parametrize(
+        ("part", "message"),
+        [
+            ("place: /", 'main.place: not the name of a place; write one like "office"'),
+            ("prune: {max_waste: 10}", "main.prune.max_waste: must be text"),
+            ("prune: {max_waste: 0%}", 'main.prune.max_waste: "0%" is not a percentage'),
+            ("prune: {every: hour}", 'main.prune.every: "hour" is not one of day, week'),
+            ("verify: {cycle: 0}", "main.verify.cycle: must be longer than 0"),
+            ("keep: {min_points: 3}", "main.keep: keeps nothing: give at least one of hourly, daily"),
+        ],
+    )
+    def test_values_that_do_not_fit(self, tmp_path: Path, part: str, message: str) -> None:
+        text = f"repositories: {{main: {{path: /a, {part}}}}}\nsources: {{a: {{files: /a, every: day}}}}\n"
+        (found,) = problems(tmp_path, text)
+        assert found.startswith(f"1: repositories.{message}")
+
+    def test_a_name_that_dagster_does_not_take(self, tmp_path: Path) -> None:
+        (found,) = problems(tmp_path, TWO.replace("offsite", "off-site") + "}\n")
+        assert 'not a repository\'s name: use a-z, 0-9 and _, at most 63 of them, such as "off_site"' in found
+
+
+@pytest.mark.parametrize("cron", ["1-1 0 * * *", "0 3 5,01-1 * *", "0 3 * * mon-mon"])
+def test_a_range_of_one_which_crons_read_differently(tmp_path: Path, cron: str) -> None:
+    (found,) = problems(tmp_path, HEAD + f"  a: {{files: /a, cron: '{cron}'}}\n")
+    assert "is read differently by different crons" in found

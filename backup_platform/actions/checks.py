@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.checks import CheckResult, Severity
-from backup_platform.domain.model import Json, Proof, RecoveryPoint
+from backup_platform.domain.health import DrillPolicy, drill_due
+from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import DamageError
 from backup_platform.repository.manifests import chain_breaks, effective_points
@@ -105,6 +106,33 @@ def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> 
     compared = f"compared with {before[-1].window.key}"
     summary = f"as before, {compared}" if same else f"{len(difference)} objects differ, {compared}"
     return CheckResult("schema_unchanged", same, "warn", summary, metadata)
+
+
+def drill_check(
+    repository: Repository,
+    point: RecoveryPoint,
+    policy: DrillPolicy,
+    timezone: str,
+    drill: Callable[[], DrillResult],
+) -> CheckResult:
+    """Drill when the policy says that it is due; else what an earlier drill of the same point found."""
+    history, _ = repository.readable_manifests(point.source)
+    recorded = repository.proofs()
+    drills = [
+        (each, proof)
+        for each in history
+        for proof in recorded.get(each.id, [])
+        if proof.method is ProofMethod.DRILL
+    ]
+    passed = [(each.window, proof.at) for each, proof in drills if proof.passed]
+    own = [proof for each, proof in drills if each.id == point.id]
+    possible = repository.cipher.reads_contents
+    if possible and drill_due(policy, point.window, [window for window, _ in passed], timezone):
+        return drilled(drill())
+    if own:
+        return drill_recorded(own[-1])
+    why = "" if possible else "no identity on this host opens the contents"
+    return drill_skipped(policy, [at for _, at in passed], why=why)
 
 
 def drilled(result: DrillResult) -> CheckResult:

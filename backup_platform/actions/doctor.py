@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.ports import DatabaseSource, Source
 from backup_platform.errors import BackupError, SourceError, SourceMissingError, StoreError
 from backup_platform.repository.repository import Repository
 
@@ -92,6 +93,11 @@ class Examination:
         if not count:
             raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
         return f"{count} channels"
+
+
+def probe_source(source: Source, location: str) -> str:
+    """Whether a source can be captured: what was found. Raises SourceError."""
+    return source.probe() if isinstance(source, DatabaseSource) else readable(location)
 
 
 def readable(location: str) -> str:

@@ -67,3 +67,11 @@ def _nearest(repository: Repository, source: str) -> str:
     names: Iterable[str] = {p.source for p in repository.readable_manifests()[0]}
     close = difflib.get_close_matches(source, names, 1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def require_window(point: RecoveryPoint, window: str) -> None:
+    """A window was asked for, and not the nearest one before it. Raises NotFoundError."""
+    if window not in ("latest", point.window.key):
+        raise NotFoundError(
+            f"There is no recovery point {point.source}@{window}.", hint=f"The nearest is {point.window.key}."
+        )

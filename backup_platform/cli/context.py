@@ -29,6 +29,7 @@ class Session:
 
     def __init__(self) -> None:
         self.plan: str | None = None
+        self.repository: str | None = None
         self.json = False
         self.debug = False
         self.resume = ""
@@ -37,9 +38,11 @@ class Session:
 
     @property
     def app(self) -> App:
-        """The application of the plan. Raises `PlanError`."""
+        """The application of the plan, bound to the repository that was named. Raises `PlanError`, `NotFoundError`."""
         if self._app is None:
             self._app = app_factory(self.plan)
+            if self.repository is not None:
+                self._app = self._app.at(self.repository)
             gc.enable()
         return self._app
 
@@ -50,11 +53,12 @@ class Session:
         return self._out
 
     def command(self, *words: str) -> str:
-        """A command that can be pasted into a shell and uses the same plan."""
+        """A command that can be pasted into a shell and uses the same plan and repository."""
         import shlex
 
         plan = ["--plan", self.plan] if self.plan else []
-        return shlex.join(["backup-platform", *plan, *words])
+        repository = ["--repository", self.repository] if self.repository else []
+        return shlex.join(["backup-platform", *plan, *repository, *words])
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:

@@ -106,6 +106,11 @@ def _set_plan(ctx: typer.Context, value: str | None) -> None:
         session_of(ctx).plan = value
 
 
+def _set_repository(ctx: typer.Context, value: str | None) -> None:
+    if value is not None:
+        session_of(ctx).repository = value
+
+
 def _set_debug(ctx: typer.Context, value: bool) -> None:
     if value:
         session_of(ctx).debug = True
@@ -123,6 +128,16 @@ def _shared(
     plan: Annotated[
         str | None,
         typer.Option("--plan", metavar="FILE", help=_PLAN_HELP, callback=_set_plan, expose_value=False),
+    ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Option(
+            "--repository",
+            metavar="NAME",
+            help="A repository of the plan, such as one that holds copies; else the first.",
+            callback=_set_repository,
+            expose_value=False,
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document on standard output.", expose_value=False)

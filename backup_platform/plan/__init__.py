@@ -4,6 +4,7 @@
 (`${env:NAME}`, `${file:path}`): models, reprs and dumps hold the reference, and `Plan.secret` looks it up.
 """
 
-from backup_platform.plan.model import KeepPlan, Plan, RepositoryPlan, SourcePlan, json_schema
+from backup_platform.plan.model import Plan, SourcePlan, json_schema
+from backup_platform.plan.repository import KeepPlan, RepositoryPlan
 
 __all__ = ["KeepPlan", "Plan", "RepositoryPlan", "SourcePlan", "json_schema"]

@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
 from backup_platform.plan.document import Document, Path, Problem, read_document
-from backup_platform.plan.model import CONFLICT, KeepPlan, Plan, RepositoryPlan, SourcePlan, conflicts
+from backup_platform.plan.model import CONFLICT, Plan, SourcePlan, conflicts, repository_conflicts
 from backup_platform.plan.references import reference_problem
+from backup_platform.plan.repository import CopiesPlan, KeepPlan, PrunePlan, RepositoryPlan, VerifyPlan
 from backup_platform.plan.values import suggest
 
 EXAMPLE = """\
@@ -21,6 +22,9 @@ repository: {path: /var/backups/main}
 sources:
   uploads: {files: /srv/uploads, every: day}
 """
+EXAMPLE_SOURCE = (
+    ": there are no sources; write at least one, as in `sources: {uploads: {files: /srv, every: day}}`"
+)
 
 
 def load_plan(path: str) -> Plan:
@@ -69,7 +73,11 @@ def _not_a_mapping(data: object) -> str:
 
 def _validate(document: Document, base: str) -> tuple[Plan | None, list[Problem]]:
     assert isinstance(document.data, dict)
-    problems = [*_reference_problems(document, document.data, ()), *_source_conflicts(document)]
+    problems = [
+        *_reference_problems(document, document.data, ()),
+        *_source_conflicts(document),
+        *_repository_conflicts(document),
+    ]
     try:
         return Plan.from_mapping(document.data, base=base), problems
     except ValidationError as error:
@@ -99,6 +107,21 @@ def _source_conflicts(document: Document) -> Iterator[Problem]:
             yield Problem(document.line(path), f"{_dotted(('sources', name))}: {message}")
 
 
+def _repository_conflicts(document: Document) -> Iterator[Problem]:
+    assert isinstance(document.data, dict)
+    several, sources = document.data.get("repositories"), document.data.get("sources")
+    given = {
+        str(name): source["repositories"]
+        for name, source in (sources.items() if isinstance(sources, dict) else ())
+        if isinstance(source, dict) and isinstance(source.get("repositories"), list)
+    }
+    named = [str(name) for name in several] if isinstance(several, dict) else None
+    if named is None and "repositories" in document.data:
+        return  # it is no mapping, which is told elsewhere
+    for path, message in repository_conflicts(named, given, single="repository" in document.data):
+        yield Problem(document.line(path), f"{_dotted(path)}: {message}" if path else message)
+
+
 def _problem(document: Document, error: ErrorDetails) -> Problem:
     path = tuple(part for part in error["loc"] if part != "[key]")
     where = path[:-1] if error["type"] in ("missing", "extra_forbidden") else path
@@ -117,7 +140,7 @@ def _message(error: ErrorDetails, path: Path) -> str:
     """What is wrong, for people. Shows a value only where a secret cannot be."""
     kind = error["type"]
     if kind == "extra_forbidden":
-        known = list(_model_at(path).model_fields)
+        known = [field.alias or name for name, field in _model_at(path).model_fields.items()]
         return f'unknown key "{path[-1]}"{suggest(str(path[-1]), known) or "; known are " + ", ".join(known)}'
     if kind == "missing":
         return _missing(path)
@@ -129,22 +152,26 @@ def _message(error: ErrorDetails, path: Path) -> str:
 
 
 def _missing(path: Path) -> str:
-    examples = {
-        "repository": "write where recovery points go, as in `repository: {path: /var/backups/main}`",
-        (
-            "sources",
-        ): "there are no sources; write at least one, as in `sources: {uploads: {files: /srv, every: day}}`",
-    }
-    example = examples.get(".".join(map(str, path)))
-    return f"the key `{path[-1]}` is missing" + (f": {example}" if example else "")
+    example = EXAMPLE_SOURCE if path == ("sources",) else ""
+    return f"the key `{path[-1]}` is missing{example}"
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "keep": KeepPlan,
+    "prune": PrunePlan,
+    "verify": VerifyPlan,
+    "copies": CopiesPlan,
+}
 
 
 def _model_at(path: Path) -> type[BaseModel]:
-    if path[0] == "repository" and len(path) > 1:
-        return RepositoryPlan
-    if path[0] == "sources" and len(path) > 2:
-        return KeepPlan if path[2] == "keep" and len(path) > 3 else SourcePlan
-    return Plan
+    """The model whose key the last of a path is."""
+    inside = {"repository": 1, "repositories": 2, "sources": 2}.get(str(path[0]), 0)
+    if not inside or len(path) <= inside:
+        return Plan
+    if len(path) > inside + 1:
+        return _PARTS.get(str(path[inside]), Plan)
+    return SourcePlan if path[0] == "sources" else RepositoryPlan
 
 
 def _text_type(error: ErrorDetails) -> str:

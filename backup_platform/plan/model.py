@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -12,9 +12,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from pydantic_core import PydanticCustomError
 
 from backup_platform.domain.cadence import CADENCES, Cadence
-from backup_platform.errors import PlanError
+from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan.references import references, resolve
-from backup_platform.plan.store import StorePlan
+from backup_platform.plan.repository import (
+    FIRST_REPOSITORY,
+    CopiesPlan,
+    KeepPlan,
+    Repositories,
+    RepositoryPlan,
+)
 from backup_platform.plan.values import (
     Alert,
     At,
@@ -24,11 +30,10 @@ from backup_platform.plan.values import (
     Day,
     Duration,
     Every,
-    KeyFile,
     LocalPath,
-    Location,
     Owner,
     Pattern,
+    RepositoryName,
     Share,
     SourceName,
     Span,
@@ -43,6 +48,10 @@ from backup_platform.plan.values import (
 )
 
 CONFLICT = "plan_conflict"
+MISSING_REPOSITORY = (
+    "the key `repository` is missing: write where recovery points go, as in "
+    "`repository: {path: /var/backups/main}`"
+)
 Kind = Literal["files", "sqlite", "postgres"]
 KINDS: dict[Kind, tuple[str, ...]] = {  # and the keys that belong to some kinds only
     "files": ("exclude", "one_file_system", "exclude_caches", "follow_symlinks"),
@@ -67,36 +76,6 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class RepositoryPlan(StorePlan):
-    """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level.
-
-    `key_file` and `identity_file` are of an encrypted one; a host may lack either file.
-    """
-
-    path: Location
-    compression: Annotated[int, Field(strict=True, ge=1, le=19)] = 3
-    key_file: KeyFile | None = None
-    identity_file: KeyFile | None = None
-
-
-class KeepPlan(_Model):
-    """How many recovery points to keep of each kind; `within` keeps all that are younger."""
-
-    hourly: Count = 0
-    daily: Count = 0
-    weekly: Count = 0
-    monthly: Count = 0
-    yearly: Count = 0
-    last: Count = 0
-    within: Span | None = None
-
-    @model_validator(mode="after")
-    def _keeps_something(self) -> Self:
-        if not any(self.model_dump().values()):
-            raise ValueError("keeps nothing: give at least one of " + ", ".join(type(self).model_fields))
-        return self
-
-
 class SourcePlan(_Model):
     """One thing to protect, when, for how long, and how it is proven."""
 
@@ -110,6 +89,8 @@ class SourcePlan(_Model):
     since: Day | None = None
     late_limit: Duration = timedelta(0)
     keep: KeepPlan | None = None
+    repositories: Annotated[list[RepositoryName], Field(min_length=1)] | None = None
+    copies: CopiesPlan = CopiesPlan()
     exclude: list[Annotated[str, Field(min_length=1)]] = []
     one_file_system: bool = False
     exclude_caches: bool = False
@@ -158,14 +139,28 @@ class SourcePlan(_Model):
 
 
 class Plan(_Model):
-    """A whole plan. Relative paths are absolute after `load`, from the plan file's directory."""
+    """A whole plan. Relative paths are absolute after `load`, from the plan file's directory.
 
-    repository: RepositoryPlan
+    The first of its `repositories` is the one that is written to; the others hold copies.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+    single: RepositoryPlan | None = Field(default=None, alias="repository")
+    several: Annotated[Repositories, Field(min_length=1)] | None = Field(default=None, alias="repositories")
     sources: Annotated[dict[SourceName, SourcePlan], Field(min_length=1)]
     alerts: list[Alert] = []
     since: Day | None = None
     state: LocalPath | None = None
     _base: str = PrivateAttr(default="")
+
+    @model_validator(mode="after")
+    def _repositories_fit(self) -> Self:
+        given = {name: source.repositories for name, source in self.sources.items() if source.repositories}
+        named = None if self.several is None else list(self.several)
+        found = list(repository_conflicts(named, given, single=self.single is not None))
+        if found:
+            raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
+        return self
 
     def model_post_init(self, context: Any) -> None:
         self._base = (context or {}).get("base", "")
@@ -181,6 +176,32 @@ class Plan(_Model):
     def from_mapping(cls, data: Mapping[str, Any], *, base: str) -> Plan:
         """The plan in plain data, relative paths from `base`. Raises pydantic's ValidationError."""
         return cls.model_validate(dict(data), context={"base": os.path.abspath(base)})
+
+    @property
+    def repositories(self) -> dict[str, RepositoryPlan]:
+        """By name; the first is written to, the others hold copies of it."""
+        if self.several is not None:
+            return self.several
+        assert self.single is not None
+        return {FIRST_REPOSITORY: self.single}
+
+    @property
+    def repository(self) -> RepositoryPlan:
+        """The one that is written to."""
+        return next(iter(self.repositories.values()))
+
+    def known_repository(self, name: str | None) -> str:
+        """The name of a repository; None: of the first. Raises NotFoundError."""
+        known = list(self.repositories)
+        if (name or known[0]) not in known:
+            raise NotFoundError(
+                f"The plan has no repository {name!r}.", hint=f"Its repositories are: {', '.join(known)}."
+            )
+        return name or known[0]
+
+    def copies_of(self, source: str) -> list[str]:
+        """The names of the repositories that a source's points are copied to."""
+        return list((self.sources[source].repositories or [])[1:])
 
     @property
     def base(self) -> str:
@@ -219,6 +240,28 @@ def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     yield from _of_other_kind(given)
     yield from _exclude_conflicts(source)
     yield from _schedule_conflicts(source)
+
+
+def repository_conflicts(
+    named: Sequence[str] | None, sources: Mapping[str, Sequence[object]], *, single: bool
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What does not fit together in the repositories of a plan, as (path, message). `named` are those of
+    `repositories`, `sources` the names that sources give."""
+    if named is None and not single:
+        yield (), MISSING_REPOSITORY
+        return
+    if named is not None and single:
+        yield ("repositories",), "has both `repository` and `repositories`: give one of them"
+    known = list(named or [FIRST_REPOSITORY])
+    for source, names in sources.items():
+        path = ("sources", source, "repositories")
+        strange = [name for name in names if name not in known]
+        if strange:
+            yield path, f'there is no repository "{strange[0]}"; there are {", ".join(known)}'
+        elif names and names[0] != known[0]:
+            yield path, f'must start with "{known[0]}": backups go to the first repository of the plan'
+        elif len(set(map(str, names))) < len(names):
+            yield path, "names a repository twice"
 
 
 def _one_of(given: set[str], keys: tuple[str, ...], missing: str) -> Iterator[tuple[str, str]]:
@@ -288,4 +331,4 @@ def _try_zone(value: object) -> ZoneInfo | None:
 
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a plan, for editors."""
-    return Plan.model_json_schema()
+    return Plan.model_json_schema(by_alias=True)

@@ -112,6 +112,8 @@ def _cron(value: str) -> str:
             f'"{value}" is not a cron expression that all crons understand: use numbers, names of days '
             "and months, and * , - /"
         )
+    if same := re.search(r"\b0*(\w+)-0*\1\b", value.lower()):
+        raise ValueError(f'"{value}" is read differently by different crons: write {same[1]}, not {same[0]}')
     day, month, weekday = fields[2:]
     if (day.startswith("*/") and weekday != "*") or (weekday.startswith("*/") and day != "*"):
         raise ValueError(f'"{value}" is read differently by different crons: make one of its day fields "*"')
@@ -133,18 +135,43 @@ def _check_cron(value: str) -> None:
 
 
 def _source_name(value: str) -> str:
+    return _name(value, "source")
+
+
+def _repository_name(value: str) -> str:
+    return _name(value, "repository")
+
+
+def _name(value: str, of: str) -> str:
+    """One that Dagster takes as a part of a key."""
     if re.fullmatch(r"[a-z0-9][a-z0-9_]{0,62}", value):
         return value
     better = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")[:63]
     like = f', such as "{better}"' if better else ""
-    raise ValueError(f"not a source's name: use a-z, 0-9 and _, at most 63 of them{like}")
+    raise ValueError(f"not a {of}'s name: use a-z, 0-9 and _, at most 63 of them{like}")
 
 
 def _share(value: str) -> str:
-    number = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
-    if value == "all" or (number and 0 < float(number[1]) <= 100):
+    if value == "all" or _is_percentage(value):
         return value
     raise ValueError(f'"{value}" is not a share; write "all" or a percentage like "10%"')
+
+
+def _percentage(value: str) -> str:
+    if _is_percentage(value):
+        return value
+    raise ValueError(f'"{value}" is not a percentage; write one like "10%"')
+
+
+def _is_percentage(value: str) -> bool:
+    number = re.fullmatch(r"(\d+(?:\.\d+)?)%", value)
+    return bool(number) and 0 < float(value.rstrip("%")) <= 100
+
+
+def name_of_place(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}", value):
+        return value
+    raise ValueError('not the name of a place; write one like "office" or "eu-central-1"')
 
 
 def _owner(value: str) -> str:
@@ -273,6 +300,8 @@ Every = Annotated[str, AfterValidator(_every), _schema(enum=list(CADENCES))]
 Cron = Annotated[str, AfterValidator(_cron), _schema(examples=["15 2 * * mon-fri"])]
 Timezone = Annotated[str, AfterValidator(_timezone), _schema(examples=["Europe/Berlin"])]
 SourceName = Annotated[str, AfterValidator(_source_name)]
+RepositoryName = Annotated[str, AfterValidator(_repository_name)]
+Percentage = Annotated[str, AfterValidator(_percentage), _schema(examples=["10%"])]
 Share = Annotated[str, AfterValidator(_share), _schema(examples=["all", "10%"])]
 Owner = Annotated[str, AfterValidator(_owner)]
 TagKey = Annotated[str, AfterValidator(_tag_key)]

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import PlanError
-from backup_platform.plan import Plan
-from backup_platform.plan.model import RepositoryPlan
+from backup_platform.plan import Plan, RepositoryPlan
 from backup_platform.plan.store import parse_rate
 from backup_platform.wiring import store_options
 from backup_platform_tests.support import ManualClock
