@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform.app import App
-from backup_platform.errors import NotFoundError
+from backup_platform.errors import NotFoundError, UsageError
 
 
 @pytest.fixture
@@ -52,3 +52,41 @@ def test_a_drill_that_is_not_due_tells_of_the_last_one_of_the_same_point(app: Ap
 def test_an_unknown_source_is_not_found(app: App) -> None:
     with pytest.raises(NotFoundError, match="no source"):
         app.points("other")
+
+
+class TestSeveralRepositories:
+    @pytest.fixture
+    def app(self, tmp_path: Path) -> App:
+        (tmp_path / "tree").mkdir()
+        (tmp_path / "tree/a").write_bytes(b"a")
+        plan = tmp_path / "backup.yaml"
+        plan.write_text(
+            "repositories: {main: {path: tree/main}, offsite: {path: tree/offsite}}\n"
+            "sources: {tree: {files: tree, every: day, repositories: [main, offsite]}}\n"
+        )
+        return App.load(str(plan))
+
+    def test_the_first_is_the_one_that_is_meant(self, app: App, tmp_path: Path) -> None:
+        assert app.at(None) is app
+        assert app.at("main") is app
+        assert app.init().location == str(tmp_path / "tree/main")
+
+    def test_another_is_bound_by_its_name(self, app: App) -> None:
+        offsite = app.at("offsite")
+        assert (offsite.repository_name, offsite.at(None).repository_name) == ("offsite", "main")
+        with pytest.raises(NotFoundError, match="no repository 'ofsite'"):
+            app.at("ofsite")
+
+    def test_none_is_part_of_a_tree_that_holds_them(self, app: App) -> None:
+        app.init()
+        app.at("offsite").init()
+        app.backup("tree")
+        assert [entry.stat.path for entry in app.ls("tree@latest")] == [b".", b"a"]
+
+    def test_backups_go_to_the_first_only(self, app: App) -> None:
+        with pytest.raises(UsageError, match="Backups go to main, and offsite holds copies"):
+            app.at("offsite").backup("tree")
+
+    def test_windows_are_counted_from_the_first(self, app: App) -> None:
+        created = app.init().created_at
+        assert app.at("offsite").since == created

@@ -122,6 +122,10 @@ class FakeApp:
             raise answer
         return answer
 
+    def at(self, repository: str) -> FakeApp:
+        self.calls.append(("at", {"repository": repository}))
+        return self
+
     def init(self, *, recipients: Sequence[str] = ()) -> Any:
         return self._answer("init", recipients=tuple(recipients))
 

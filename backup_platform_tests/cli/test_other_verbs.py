@@ -99,3 +99,12 @@ def test_the_documented_exit_codes_are_those_of_the_errors(cli: Cli) -> None:
     told = {int(code) for code in re.findall(r"^ +(\d+)  ", text, re.MULTILINE)}
     raised = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
     assert told == raised | {0, 130}
+
+
+@pytest.mark.parametrize("words", [["--repository", "offsite", "show"], ["show", "--repository", "offsite"]])
+def test_a_repository_is_named_before_or_after_the_verb(cli: Cli, words: list[str]) -> None:
+    cli.app.known = [make_point()]
+    ran = cli(*words, "shop@latest")
+    assert ran.code == 0
+    assert cli.app.calls[0] == ("at", {"repository": "offsite"})
+    assert "backup-platform --repository offsite restore" in ran.out
