@@ -47,6 +47,13 @@ class Session:
         return self._app
 
     @property
+    def copies(self) -> list[str]:
+        """Repositories of the plan that hold copies of the one that is used; none before the plan was read."""
+        if self._app is None or self.repository is not None:
+            return []
+        return list(self._app.plan.repositories)[1:]
+
+    @property
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:
             self._out = Output(sys.stdout, json=self.json)

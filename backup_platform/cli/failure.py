@@ -10,7 +10,7 @@ from typing import ClassVar
 from backup_platform.cli.context import Session
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import OutputClosedError, colours, error_object
-from backup_platform.errors import BackupError
+from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -33,6 +33,7 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
         code = call()
         session.out.flush()
     except BackupError as error:
+        _mention_copies(session, error)
         return fail(session, error)
     except KeyboardInterrupt:
         return fail(session, InterruptError("interrupted", hint=session.resume))
@@ -43,6 +44,13 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
             raise
         return fail(session, unexpected(session, error))
     return code
+
+
+def _mention_copies(session: Session, error: BackupError) -> None:
+    """Whoever cannot reach a repository at night may not remember that there are others."""
+    if isinstance(error, RepositoryMissingError | DamageError | StoreError) and (names := session.copies):
+        there = f"Copies are in {', '.join(names)}: add `--repository {names[0]}`."
+        error.hint = f"{error.hint} {there}".lstrip()
 
 
 def fail(session: Session, error: BackupError) -> int:

@@ -110,10 +110,13 @@ class FakeApp:
     backups: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    repositories: tuple[str, ...] = ("main",)
 
     @property
     def plan(self) -> Any:
-        return SimpleNamespace(sources=dict.fromkeys(self.backups))
+        return SimpleNamespace(
+            sources=dict.fromkeys(self.backups), repositories=dict.fromkeys(self.repositories)
+        )
 
     def _answer(self, name: str, **arguments: Any) -> Any:
         self.calls.append((name, arguments))

@@ -12,7 +12,7 @@ import pytest
 
 from backup_platform import errors
 from backup_platform.cli import context
-from backup_platform.errors import BackupError
+from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError, UsageError
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import FakeApp, make_entry, make_point
 
@@ -199,3 +199,13 @@ def test_a_document_that_breaks_off_still_parses_and_says_so(cli: Cli) -> None:
     assert ran.document["error"]["code"] == "repository-damaged"
     assert json.loads(ran.out)
     assert os.linesep.join(ran.err.splitlines()) == "error [repository-damaged]: pack 7 is altered"
+
+
+@pytest.mark.parametrize("error", [StoreError("down"), RepositoryMissingError("gone"), DamageError("rot")])
+def test_who_cannot_read_the_repository_is_told_of_its_copies(cli: Cli, error: BackupError) -> None:
+    cli.app.repositories, cli.app.answers["points"] = ("main", "offsite", "vault"), error
+    assert "hint: Copies are in offsite, vault: add `--repository offsite`." in cli("points").err
+    error.hint = ""
+    assert "Copies" not in cli("points", "--repository", "offsite").err
+    cli.app.answers["points"] = UsageError("no")
+    assert "Copies" not in cli("points").err
