@@ -11,10 +11,10 @@ from backup_platform.cli.backup import ID_SHOWN, print_problems
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
-from backup_platform.cli.standing import Standing, State, standing
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.cli.values import value_lines
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.standing import Standing, State, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

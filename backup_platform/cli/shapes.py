@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from backup_platform.cli.names import name_fields
-from backup_platform.cli.standing import Standing
 from backup_platform.domain.model import Entry, Json, Problem, Proof, RecoveryPoint, Stat, Stats
+from backup_platform.domain.standing import Standing
 
 if TYPE_CHECKING:
     from backup_platform.actions.diff import Difference
