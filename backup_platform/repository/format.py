@@ -18,6 +18,7 @@ FORMAT = 1
 ROOT_KEY = "repository.json"
 PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "manifests/", "tombstones/"
 PROOFS, DAMAGED, KEY_TESTS = "ledger/proofs/", "ledger/damaged/", "ledger/keys/"
+HOLDS, FORGOTTEN = "ledger/holds/", "ledger/forgotten/"
 KEYS = "keys/"
 MAX_LISTED_IDS = 4096
 MAX_BLOB = 4 << 20

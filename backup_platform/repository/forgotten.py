@@ -1,0 +1,125 @@
+"""Records of the points that were forgotten (FORMAT.md §8): written before a manifest is deleted, and kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from backup_platform.domain.model import RecoveryPoint, Window
+from backup_platform.errors import ConflictError, DamageError
+from backup_platform.repository.documents import moment, read_document, write_document
+from backup_platform.repository.format import FORGOTTEN, source_tag
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+KEY = re.compile(rf"{FORGOTTEN}(?P<tag>[0-9a-f]{{32}})/(?P<sequence>\d{{10}})-(?P<point>[0-9a-f]{{64}})")
+READERS = 8
+
+
+class ForgottenPlace(NamedTuple):
+    """What the key of a record tells, and when the store wrote it."""
+
+    key: str
+    tag: str
+    sequence: int
+    point: str
+    stored_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenPoint:
+    """What is still known of a recovery point that was forgotten."""
+
+    point: str
+    source: str
+    sequence: int
+    window: Window
+    captured_at: datetime
+    forgotten_at: datetime
+    reason: str
+
+
+def record_forgotten(repository: Repository, point: RecoveryPoint, reason: str, now: datetime) -> None:
+    """Before the manifest goes. One that an interrupted call left is kept. Raises DamageError when it is altered."""
+    key = f"{_folder(repository, point.source)}{point.sequence:010d}-{point.id}"
+    window = point.window
+    try:
+        write_document(
+            repository,
+            key,
+            {
+                "at": now.isoformat(),
+                "captured_at": point.captured_at.isoformat(),
+                "point": point.id,
+                "reason": reason,
+                "sequence": point.sequence,
+                "source": point.source,
+                "window": {
+                    "end": window.end.isoformat(),
+                    "key": window.key,
+                    "start": window.start.isoformat(),
+                },
+            },
+        )
+    except ConflictError:
+        _read(repository, _place(key, now))
+
+
+def forgotten_places(repository: Repository, source: str | None = None) -> list[ForgottenPlace]:
+    """Which points were forgotten, from a listing alone; of all sources, or of one."""
+    prefix = FORGOTTEN if source is None else _folder(repository, source)
+    listed = (
+        _place(each.key, each.modified) for each in repository.store.list(prefix) if KEY.fullmatch(each.key)
+    )
+    return sorted(listed, key=lambda place: (place.tag, place.sequence))
+
+
+def read_forgotten(
+    repository: Repository, places: Iterable[ForgottenPlace]
+) -> tuple[list[ForgottenPoint], list[DamageError]]:
+    """The records themselves, and what is wrong with those that are damaged."""
+
+    def read(place: ForgottenPlace) -> ForgottenPoint | DamageError:
+        try:
+            return _read(repository, place)
+        except DamageError as error:
+            return error
+
+    with ThreadPoolExecutor(READERS) as pool:
+        results = list(pool.map(read, places))
+    records = [each for each in results if isinstance(each, ForgottenPoint)]
+    return records, [each for each in results if isinstance(each, DamageError)]
+
+
+def _folder(repository: Repository, source: str) -> str:
+    return f"{FORGOTTEN}{source_tag(source, repository.cipher.hash)}/"
+
+
+def _place(key: str, stored_at: datetime) -> ForgottenPlace:
+    match = KEY.fullmatch(key)
+    assert match is not None
+    return ForgottenPlace(key, match["tag"], int(match["sequence"]), match["point"], stored_at)
+
+
+def _read(repository: Repository, place: ForgottenPlace) -> ForgottenPoint:
+    key = place.key
+    document = read_document(repository, key, {"point": place.point, "sequence": place.sequence})
+    source, window = document.get("source"), document.get("window")
+    if not isinstance(source, str) or source_tag(source, repository.cipher.hash) != place.tag:
+        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+    if not isinstance(window, dict):
+        raise DamageError(f"The document {key} has no window.")
+    return ForgottenPoint(
+        point=place.point,
+        source=source,
+        sequence=place.sequence,
+        window=Window(str(window.get("key")), moment(key, window, "start"), moment(key, window, "end")),
+        captured_at=moment(key, document, "captured_at"),
+        forgotten_at=moment(key, document, "at"),
+        reason=str(document.get("reason")),
+    )
