@@ -3,6 +3,9 @@
 Buckets (hours, days ...) are those of the source's time zone. Of each of the newest N buckets that have points the
 newest point is kept, as restic's `forget` does, so that a source that was not backed up for a while keeps what it
 has. A point counts by the start of its window and never by when somebody says that it was written.
+
+A point that was stored long after its window may be forged: it is kept where a rule wants it, but evicts none of those
+that were stored in time.
 """
 
 from __future__ import annotations
@@ -30,8 +33,19 @@ class KeepRules:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceRules:
+    """What a plan says of a source; `keep` None: everything. A point that was stored more than `patience` after the
+    end of its window is late."""
+
+    keep: KeepRules | None = None
+    timezone: str = "UTC"
+    patience: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """What retention must know of a point. `stored_at` is the store's clock; `held` is the reason of a hold."""
+    """What retention must know of a point. `stored_at` is the store's clock; `held` is the reason of a hold; `doubt`
+    says why it is not known whether it is proven; `late`: it was stored long after its window."""
 
     id: str
     sequence: int
@@ -41,6 +55,8 @@ class Candidate:
     complete: bool = True
     proven: bool = False
     held: str = ""
+    doubt: str = ""
+    late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +85,17 @@ def decide(
     """One decision per candidate of one source, in their order. `now` is the store's clock.
 
     Without rules everything is kept. A point whose window starts after `now`, or after it was stored, is kept and
-    not counted: it cannot evict others. Neither the newest complete point nor the newest proven one ever goes.
+    not counted: it cannot evict others. Neither the newest complete point nor the newest proven one ever goes, nor the
+    last of the chain, whose number would be given again.
     """
     reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
     if rules is None:
         return [Decision(each.id, True, ("the plan keeps everything",)) for each in candidates]
     for identity, reason in _kept(rules, candidates, now, ZoneInfo(timezone)):
         reasons[identity].append(reason)
+    last = max(candidates, key=lambda each: each.sequence, default=None)
+    if last is not None and not reasons[last.id]:
+        reasons[last.id].append("the last of its chain")
     current = {each.id for each in _current(candidates)}
     return [
         Decision(each.id, bool(found), tuple(found) or (_why_not(each, current),))
@@ -88,9 +108,20 @@ def _kept(
 ) -> Iterator[tuple[str, str]]:
     """Ids with a reason to keep them."""
     yield from ((each.id, f"held: {each.held}") for each in candidates if each.held)
-    strange = {each.id for each in candidates if each.start > min(now, each.stored_at)}
+    yield from ((each.id, each.doubt) for each in candidates if each.doubt)
+    real = [each for each in candidates if each.start <= min(now, each.stored_at)]
+    known = {each.id for each in real}
+    strange = (each.id for each in candidates if each.id not in known)
     yield from ((identity, "its window starts in the future: not counted") for identity in strange)
-    real = [each for each in candidates if each.id not in strange]
+    in_time = [each for each in real if not each.late]
+    found = list(_by_rules(rules, in_time, zone))
+    yield from found
+    if len(in_time) < len(real):
+        sure = {identity for identity, _ in found}
+        yield from (each for each in _by_rules(rules, real, zone) if each[0] not in sure)
+
+
+def _by_rules(rules: KeepRules, real: Sequence[Candidate], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     counted = sorted(_current(real), key=_age, reverse=True)
     yield from _by_count(rules, counted)
     for name, unit, bucket in _BUCKETS:

@@ -75,6 +75,13 @@ def test_a_hold_keeps_and_tells_its_reason() -> None:
     assert first == Decision("p1", True, ("held: audit 7",))
 
 
+def test_a_point_whose_proofs_cannot_be_read_stays_and_takes_no_proven_ones_place() -> None:
+    points = series(9, DAY)
+    points[4] = replace(points[4], proven=True)
+    points[6] = replace(points[6], doubt="a proof of it is damaged")
+    assert kept(decide(KeepRules(last=1), points, NOW, "UTC")) == ["p5", "p7", "p9"]
+
+
 def test_the_newest_proven_point_stays_behind_newer_unproven_ones() -> None:
     points = [replace(each, proven=each.id == "p2") for each in series(9, DAY)]
     assert kept(decide(KeepRules(last=2), points, NOW, "UTC")) == ["p2", "p8", "p9"]
@@ -83,8 +90,10 @@ def test_the_newest_proven_point_stays_behind_newer_unproven_ones() -> None:
 def test_an_incomplete_point_takes_no_place() -> None:
     points = [replace(each, complete=each.id != "p9") for each in series(9, DAY)]
     decisions = decide(KeepRules(last=1), points, NOW, "UTC")
-    assert kept(decisions) == ["p8"]
-    assert decisions[-1].reasons == ("incomplete",)
+    assert kept(decisions) == ["p8", "p9"]
+    assert decisions[-1].reasons == ("the last of its chain",)
+    points.append(point(10, NOW - HOUR / 2))
+    assert decide(KeepRules(last=1), points, NOW, "UTC")[-2] == Decision("p9", False, ("incomplete",))
 
 
 def test_incomplete_points_alone_are_not_all_removed() -> None:
@@ -123,6 +132,33 @@ def test_a_window_after_the_moment_of_storing_is_not_believed() -> None:
     assert decision.reasons == ("its window starts in the future: not counted",)
 
 
+def test_the_last_of_the_chain_stays_although_its_window_is_old() -> None:
+    """Its number would be given to another point."""
+    points = [*series(9, DAY), point(10, NOW - 90 * DAY)]
+    assert kept(decide(KeepRules(last=2), points, NOW, "UTC")) == ["p8", "p9", "p10"]
+
+
+def test_points_of_windows_long_gone_evict_nobody() -> None:
+    """Somebody who may write, and wants the real ones gone: one forged point at the end of every day."""
+    real = series(30, DAY)
+    forged = [
+        replace(point(100 + n, each.start + 10 * HOUR, proven=True), late=True) for n, each in enumerate(real)
+    ]
+    superseding = [replace(each, id=f"s{n}", sequence=200 + n, late=True) for n, each in enumerate(real)]
+    rules = KeepRules(daily=7, weekly=3, last=4, within=5 * DAY)
+    alone = kept(decide(rules, real, NOW, "UTC"))
+    together = kept(decide(rules, [*real, *forged, *superseding], NOW, "UTC"))
+    assert set(alone) <= set(together)
+
+
+def test_where_all_are_late_they_are_judged_as_any_others() -> None:
+    """As in a copy of a repository that was made in one go."""
+    points = [replace(each, late=True) for each in series(30, DAY)]
+    assert kept(decide(KeepRules(daily=7), points, NOW, "UTC")) == kept(
+        decide(KeepRules(daily=7), series(30, DAY), NOW, "UTC")
+    )
+
+
 counts = st.integers(0, 4)
 rule_sets = st.builds(
     KeepRules,
@@ -148,6 +184,7 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
             complete=draw(st.booleans()),
             proven=draw(st.booleans()),
             held=draw(st.sampled_from(["", "", "", "case 1"])),
+            late=draw(st.sampled_from([False, False, True])),
         )
         for number, hour in enumerate(hours, 1)
     ]
@@ -166,6 +203,17 @@ def test_no_plan_removes_what_must_stay(rules: KeepRules, points: list[Candidate
     assert {each.id for each in points if each.held} <= remaining
     real = [each for each in points if each.start <= NOW and each.complete]
     assert {newest(real), newest([each for each in real if each.proven])} - {None} <= remaining
+    assert max(points, key=lambda each: each.sequence).id in remaining
+
+
+@given(rule_sets, histories(), st.sampled_from(ZONES))
+def test_late_points_evict_none_that_came_in_time(
+    rules: KeepRules, points: list[Candidate], zone: str
+) -> None:
+    in_time = [each for each in points if not each.late]
+    alone = kept(decide(rules, in_time, NOW, zone)) if in_time else []
+    last = in_time[-1].id if in_time else ""  # kept for its number alone, which a later one has now
+    assert set(alone) - {last} <= set(kept(decide(rules, points, NOW, zone)))
 
 
 @given(rule_sets, histories(), st.sampled_from(ZONES))
