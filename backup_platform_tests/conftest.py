@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-from importlib import import_module
-from pkgutil import walk_packages
 
-import hypothesis
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -26,17 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     if os.environ.get("CI") == "true":
         config.pluginmanager.register(NoSkips(), "no-skips")
-
-
-def pytest_collection_finish() -> None:
-    """Import all of Hypothesis before any test runs.
-
-    pytest rewrites the modules of its plugins as they are imported. Hypothesis imports some of its own within a test,
-    below many frames, where Python 3.11's `ast.parse` now and then fails with "recursion depth mismatch".
-    """
-    package = hypothesis.strategies._internal
-    for module in walk_packages(package.__path__, f"{package.__name__}."):
-        import_module(module.name)
 
 
 class NoSkips:
