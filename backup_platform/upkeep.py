@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from backup_platform.actions.holds import Holds
+    from backup_platform.actions.retention import Retention
     from backup_platform.domain.ports import Clock
-    from backup_platform.domain.retention import KeepRules
-    from backup_platform.plan import KeepPlan, Plan, RepositoryPlan
+    from backup_platform.domain.retention import KeepRules, SourceRules
+    from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
     from backup_platform.repository.repository import Repository
 
 
@@ -21,11 +24,38 @@ class Upkeep:
     repository: Repository
     clock: Clock
 
+    @property
+    def retention(self) -> Retention:
+        """Which points stay in this repository, and forgetting the others."""
+        from backup_platform.actions.retention import Retention
+
+        return Retention(self.repository, self._source_rules(), self.clock)
+
+    @property
+    def holds(self) -> Holds:
+        """What keeps points of this repository whatever the rules say."""
+        from backup_platform.actions.holds import Holds
+
+        return Holds(self.repository, self.clock)
+
+    def _source_rules(self) -> dict[str, SourceRules]:
+        from backup_platform.domain.retention import SourceRules
+
+        return {
+            name: SourceRules(self.keep_rules(name), source.timezone, source.late_limit + _patience(source))
+            for name, source in self.plan.sources.items()
+        }
+
     def keep_rules(self, source: str) -> KeepRules | None:
         """What the plan keeps of a source in this repository; None: everything, also of one that left the plan."""
         planned = self.plan.sources.get(source)
         keep = planned and (self.settings.keep or planned.keep)
         return _rules(keep) if keep else None
+
+
+def _patience(source: SourcePlan) -> timedelta:
+    """How long after its window a recovery point may be stored that was captured within it."""
+    return max(timedelta(days=1), source.max_runtime)
 
 
 def _rules(keep: KeepPlan) -> KeepRules:

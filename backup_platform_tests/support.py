@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -304,6 +305,19 @@ def flipped(data: Buffer, position: int | None = None) -> bytes:
     if altered:
         altered[len(altered) // 2 if position is None else position] ^= 0x10
     return bytes(altered)
+
+
+class ClockedStore(DirectoryStore):
+    """A directory whose own clock is the test's: `modified` is when the test's clock says that it was written."""
+
+    def __init__(self, path: str, clock: ManualClock) -> None:
+        super().__init__(path)
+        self.clock = clock
+
+    def create(self, key: str, data: Buffer) -> None:
+        super().create(key, data)
+        instant = self.clock.now().timestamp()
+        os.utime(f"{self.location}/{key}", (instant, instant))
 
 
 @dataclass

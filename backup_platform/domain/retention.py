@@ -44,8 +44,9 @@ class SourceRules:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What retention must know of a point. `stored_at` is the store's clock; `held` is the reason of a hold; `doubt`
-    says why it is not known whether it is proven; `late`: it was stored long after its window."""
+    """What retention must know of a point. `stored_at` is the store's clock; `proven` by a drill, `verified` at least
+    by a verify; `held` is the reason of a hold; `doubt` says why it is not known whether it is proven; `late`: it was
+    stored long after its window."""
 
     id: str
     sequence: int
@@ -56,6 +57,7 @@ class Candidate:
     proven: bool = False
     held: str = ""
     doubt: str = ""
+    verified: bool = False
     late: bool = False
 
 
@@ -85,8 +87,8 @@ def decide(
     """One decision per candidate of one source, in their order. `now` is the store's clock.
 
     Without rules everything is kept. A point whose window starts after `now`, or after it was stored, is kept and
-    not counted: it cannot evict others. Neither the newest complete point nor the newest proven one ever goes, nor the
-    last of the chain, whose number would be given again.
+    not counted: it cannot evict others. Neither the newest complete point, the newest proven nor the newest verified
+    one ever goes, nor the last of the chain, whose number would be given again.
     """
     reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
     if rules is None:
@@ -153,9 +155,11 @@ def _safeguards(
 ) -> Iterator[tuple[str, str]]:
     for each in counted[: max(1, rules.min_points)]:
         yield each.id, f"one of the {max(1, rules.min_points)} newest"
-    proven = sorted((each for each in real if each.proven and each.complete), key=_age, reverse=True)
-    for each in proven[: max(1, rules.min_proven)]:
+    complete = sorted((each for each in real if each.complete), key=_age, reverse=True)
+    for each in [each for each in complete if each.proven][: max(1, rules.min_proven)]:
         yield each.id, f"one of the {max(1, rules.min_proven)} newest proven"
+    for each in [each for each in complete if each.verified][:1]:
+        yield each.id, "the newest that was verified"
     if not counted and real:
         yield max(real, key=_age).id, "the only kind of point that there is"
 

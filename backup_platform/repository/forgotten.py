@@ -44,7 +44,9 @@ class ForgottenPoint:
     reason: str
 
 
-def record_forgotten(repository: Repository, point: RecoveryPoint, reason: str, now: datetime) -> None:
+def record_forgotten(
+    repository: Repository, point: RecoveryPoint, reason: str, now: datetime
+) -> ForgottenPoint:
     """Before the manifest goes. One that an interrupted call left is kept. Raises DamageError when it is altered."""
     key = f"{_folder(repository, point.source)}{point.sequence:010d}-{point.id}"
     window = point.window
@@ -67,7 +69,8 @@ def record_forgotten(repository: Repository, point: RecoveryPoint, reason: str, 
             },
         )
     except ConflictError:
-        _read(repository, _place(key, now))
+        return _read(repository, _place(key, now))
+    return ForgottenPoint(point.id, point.source, point.sequence, window, point.captured_at, now, reason)
 
 
 def forgotten_places(repository: Repository, source: str | None = None) -> list[ForgottenPlace]:

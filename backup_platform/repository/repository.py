@@ -164,7 +164,7 @@ class Repository:
     def _chain(self, source: str) -> str:
         return f"{MANIFESTS}{source_tag(source, self.cipher.hash)}/"
 
-    def _manifest_key(self, point: RecoveryPoint) -> str:
+    def manifest_key(self, point: RecoveryPoint) -> str:
         return manifest_key(point.source, point.sequence, self.cipher.hash)
 
     def next_sequence(self, source: str) -> int:
@@ -175,7 +175,17 @@ class Repository:
 
     def manifest_location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""
-        return f"{self.store.location.rstrip('/')}/{self._manifest_key(point)}"
+        return f"{self.store.location.rstrip('/')}/{self.manifest_key(point)}"
+
+    def stored_manifests(self, source: str) -> dict[str, datetime]:
+        """When the store received each manifest of a source, by key."""
+        return {found.key: found.modified for found in self.store.list(self._chain(source))}
+
+    def delete_manifest(self, point: RecoveryPoint) -> None:
+        """Only for retention. The point is gone; its packs are prune's."""
+        key = self.manifest_key(point)
+        self.store.delete(key)
+        self._manifests.pop(key, None)
 
     def indexes(self, *, fresh: bool = False) -> Indexes:
         """The indexes of packs that the store lists now, for reading. Kept until `fresh` is asked for."""
@@ -303,7 +313,7 @@ class Repository:
         A second call with the same point succeeds, too: the store's client may repeat what was answered too late.
         """
         complete, data = encode_manifest(point, self.info.id, self.cipher.hash)
-        key = self._manifest_key(complete)
+        key = self.manifest_key(complete)
         try:
             self.store.create(key, self.cipher.wrap(key, data).stored)
         except ConflictError:
@@ -334,5 +344,12 @@ class Repository:
 
     def proof_details(self, point: str) -> list[Proof]:
         """The full verdicts of one point, oldest first. Raises DamageError."""
-        keys = sorted(o.key for o in self.store.list(f"{PROOFS}{point}/"))
-        return [decode_proof(key, self.plain(key), self.cipher.hash) for key in keys]
+        return [self.read_proof(key) for key in self.proof_keys(point)]
+
+    def proof_keys(self, point: str) -> list[str]:
+        """Where the verdicts of one point are, oldest first."""
+        return sorted(found.key for found in self.store.list(f"{PROOFS}{point}/"))
+
+    def read_proof(self, key: str) -> Proof:
+        """Raises DamageError."""
+        return decode_proof(key, self.plain(key), self.cipher.hash)

@@ -87,6 +87,11 @@ def test_the_newest_proven_point_stays_behind_newer_unproven_ones() -> None:
     assert kept(decide(KeepRules(last=2), points, NOW, "UTC")) == ["p2", "p8", "p9"]
 
 
+def test_where_nothing_is_drilled_the_newest_verified_point_stays() -> None:
+    points = [replace(each, verified=each.id in ("p2", "p5")) for each in series(9, DAY)]
+    assert kept(decide(KeepRules(last=1), points, NOW, "UTC")) == ["p5", "p9"]
+
+
 def test_an_incomplete_point_takes_no_place() -> None:
     points = [replace(each, complete=each.id != "p9") for each in series(9, DAY)]
     decisions = decide(KeepRules(last=1), points, NOW, "UTC")
@@ -183,6 +188,7 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
             NOW - hour * HOUR,
             complete=draw(st.booleans()),
             proven=draw(st.booleans()),
+            verified=draw(st.booleans()),
             held=draw(st.sampled_from(["", "", "", "case 1"])),
             late=draw(st.sampled_from([False, False, True])),
         )
@@ -202,7 +208,8 @@ def test_no_plan_removes_what_must_stay(rules: KeepRules, points: list[Candidate
     assert remaining
     assert {each.id for each in points if each.held} <= remaining
     real = [each for each in points if each.start <= NOW and each.complete]
-    assert {newest(real), newest([each for each in real if each.proven])} - {None} <= remaining
+    proven, verified = ([p for p in real if getattr(p, name)] for name in ("proven", "verified"))
+    assert {newest(real), newest(proven), newest(verified)} - {None} <= remaining
     assert max(points, key=lambda each: each.sequence).id in remaining
 
 

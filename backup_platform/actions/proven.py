@@ -1,0 +1,57 @@
+"""Which points are proven, by the bodies of the ledger's entries: deletions go by nothing less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.standing import State, standing
+from backup_platform.errors import DamageError
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(slots=True)
+class Proven:
+    """Point ids. `doubts` say of a point why what is recorded of it cannot be relied on, for better or worse."""
+
+    proven: set[str] = field(default_factory=set)
+    verified: set[str] = field(default_factory=set)
+    doubts: dict[str, str] = field(default_factory=dict)
+
+    def learn(self, point: RecoveryPoint, proofs: Sequence[Proof], damaged: Sequence[str]) -> None:
+        state = standing(point, proofs).state
+        if damaged:
+            self.doubts[point.id] = f"an entry of its ledger is damaged: {damaged[0]}"
+        elif state in (State.PROVEN, State.VERIFIED):
+            self.verified.add(point.id)
+            if state is State.PROVEN:
+                self.proven.add(point.id)
+
+
+def newest_proven(
+    repository: Repository, points: Sequence[RecoveryPoint], listed: Mapping[str, list[Proof]], wanted: int
+) -> Proven:
+    """The `wanted` newest points that are proven, and the newest that is verified; older ones are not looked into.
+
+    `points` are the newest first; `listed` is what a listing of the ledger tells.
+    """
+    found = Proven()
+    for point in points:
+        passed = {proof.method for proof in listed.get(point.id, ()) if proof.passed}
+        if ProofMethod.DRILL in passed or (passed and not found.verified):
+            found.learn(point, *_bodies(repository, point))
+        if len(found.proven) >= wanted:
+            break
+    return found
+
+
+def _bodies(repository: Repository, point: RecoveryPoint) -> tuple[list[Proof], list[str]]:
+    proofs: list[Proof] = []
+    damaged: list[str] = []
+    for key in repository.proof_keys(point.id):
+        try:
+            proofs.append(repository.read_proof(key))
+        except DamageError as error:
+            damaged.append(error.message)
+    return proofs, damaged

@@ -1,0 +1,212 @@
+"""Which recovery points stay, and forgetting the others: their manifests go, their packs are prune's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import groupby
+from typing import NamedTuple
+
+from backup_platform.actions.proven import newest_proven
+from backup_platform.clock import SILENT
+from backup_platform.domain.holds import Hold
+from backup_platform.domain.model import Proof, RecoveryPoint
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
+from backup_platform.errors import StoreRefusedError
+from backup_platform.repository.forgotten import ForgottenPoint, record_forgotten
+from backup_platform.repository.holds import read_holds
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.store_clock import store_now
+
+
+class Judged(NamedTuple):
+    """A recovery point, and whether it stays."""
+
+    point: RecoveryPoint
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetPlan:
+    """Every point that was looked at. `blocked` says by source why nothing of it is forgotten."""
+
+    judged: tuple[Judged, ...]
+    blocked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def forget(self) -> tuple[Judged, ...]:
+        """What goes, by source, oldest first."""
+        return tuple(each for each in self.judged if not each.decision.keep)
+
+    @property
+    def kept(self) -> int:
+        return len(self.judged) - len(self.forget)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetSummary:
+    """What became of a plan. `kept` are points that stay after all, and `refused` those that the store does not delete
+    (Object Lock, a policy), each with the reason. `blocked` as in the plan."""
+
+    forgotten: tuple[ForgottenPoint, ...]
+    kept: tuple[tuple[RecoveryPoint, str], ...] = ()
+    refused: tuple[tuple[RecoveryPoint, str], ...] = ()
+    blocked: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def points_by_source(self) -> dict[str, int]:
+        """How many points of each source were forgotten."""
+        return dict(Counter(point.source for point in self.forgotten))
+
+
+@dataclass(slots=True)
+class _Result:
+    forgotten: list[ForgottenPoint] = field(default_factory=list)
+    kept: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
+    refused: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ledger:
+    """What one pass over the sources goes by. `now` is the store's clock."""
+
+    now: datetime
+    proofs: Mapping[str, list[Proof]]
+    holds: Mapping[str, list[Hold]]
+
+    def held(self, point: str) -> str:
+        return _held(self.holds, point, self.now)
+
+
+def _held(holds: Mapping[str, list[Hold]], point: str, now: datetime) -> str:
+    return "; ".join(str(hold) for hold in holds.get(point, ()) if hold.in_force(now))
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Of one repository. `rules` by source; of a source without rules everything is kept."""
+
+    repository: Repository
+    rules: Mapping[str, SourceRules]
+    clock: Clock
+
+    def decisions(self, source: str) -> list[Judged]:
+        """Every point of a source with what becomes of it, oldest sequence first. Changes nothing.
+
+        While a manifest of the source is damaged all of them stay, and say why.
+        """
+        return self._decisions(source, self._ledger(), reread=True)[0]
+
+    def plan_forget(self, sources: Sequence[str] = ()) -> ForgetPlan:
+        """What `run_forget` would do, of some sources or of all that have points. Changes nothing."""
+        ledger, judged, blocked = self._ledger(), list[Judged](), dict[str, str]()
+        for source in sources or self._sources():
+            decided, damage = self._decisions(source, ledger, reread=True)
+            judged += decided
+            if damage:
+                blocked[source] = damage
+        return ForgetPlan(tuple(judged), blocked)
+
+    def run_forget(self, plan: ForgetPlan, progress: Progress = SILENT) -> ForgetSummary:
+        """Forget what the plan says, as far as it is still decided so. Raises StoreError, DamageError; what was done
+        until then is done, and recorded."""
+        progress.expect(files=len(plan.forget))
+        result = _Result()
+        for source, group in groupby(plan.forget, key=lambda each: each.point.source):
+            ledger = self._ledger()
+            decided, _ = self._decisions(source, ledger, reread=False)
+            current = {each.point.id: each for each in decided}
+            for planned in group:
+                if each := current.get(planned.point.id):  # else somebody else forgot it
+                    self._forget(each, ledger.now, result)
+                progress.advance(files=1)
+        return ForgetSummary(tuple(result.forgotten), tuple(result.kept), tuple(result.refused), plan.blocked)
+
+    def _forget(self, judged: Judged, now: datetime, result: _Result) -> None:
+        """The record first, then a last look for holds, then the manifest: see `Holds.place`."""
+        point, reason = judged.point, "; ".join(judged.decision.reasons)
+        if judged.decision.keep:
+            result.kept.append((point, reason))
+            return
+        record = record_forgotten(self.repository, point, reason, self.clock.now())
+        if held := _held(read_holds(self.repository, point.id), point.id, now):
+            result.kept.append((point, f"held: {held}"))
+            return
+        try:
+            self.repository.delete_manifest(point)
+        except StoreRefusedError as error:
+            result.refused.append((point, error.message))
+            return
+        result.forgotten.append(record)
+
+    def _ledger(self) -> _Ledger:
+        # The clock first: what is listed after it was stored at a time that the clock may not have reached.
+        return _Ledger(
+            store_now(self.repository.store), self.repository.proofs(), read_holds(self.repository)
+        )
+
+    def _sources(self) -> list[str]:
+        """Of the plan and of the repository."""
+        return sorted({*self.rules, *(point.source for point in self.repository.readable_manifests()[0])})
+
+    def _decisions(self, source: str, ledger: _Ledger, *, reread: bool) -> tuple[list[Judged], str]:
+        """And what is wrong with a manifest of the source, empty when nothing is."""
+        rules = self.rules.get(source, SourceRules())
+        points, damaged = self.repository.readable_manifests(source, reread=reread)
+        if damaged:
+            kept = ("nothing is forgotten while a manifest of the source is damaged",)
+            return [Judged(point, Decision(point.id, True, kept)) for point in points], damaged[0].message
+        candidates = self._candidates(source, points, rules, ledger)
+        decisions = decide(rules.keep, candidates, ledger.now, rules.timezone)
+        return list(map(Judged, points, decisions)), ""
+
+    def _candidates(
+        self, source: str, points: Sequence[RecoveryPoint], rules: SourceRules, ledger: _Ledger
+    ) -> list[Candidate]:
+        stored = self.repository.stored_manifests(source)
+        made = [
+            self._candidate(point, stored.get(self.repository.manifest_key(point), ledger.now), rules, ledger)
+            for point in points
+        ]
+        if rules.keep is None:
+            return made
+        wanted = max(1, rules.keep.min_proven)
+        proven = newest_proven(self.repository, _trusted(points, made, ledger.now), ledger.proofs, wanted)
+        return [
+            replace(
+                each,
+                proven=each.id in proven.proven,
+                verified=each.id in proven.verified,
+                doubt=proven.doubts.get(each.id, ""),
+            )
+            for each in made
+        ]
+
+    def _candidate(
+        self, point: RecoveryPoint, stored_at: datetime, rules: SourceRules, ledger: _Ledger
+    ) -> Candidate:
+        return Candidate(
+            id=point.id,
+            sequence=point.sequence,
+            window=point.window.key,
+            start=point.window.start,
+            stored_at=stored_at,
+            complete=not point.incomplete,
+            held=ledger.held(point.id),
+            late=stored_at > point.window.end + rules.patience,
+        )
+
+
+def _trusted(
+    points: Sequence[RecoveryPoint], candidates: Sequence[Candidate], now: datetime
+) -> list[RecoveryPoint]:
+    """Those whose proofs count, the newest first; before those that are late, because they may be forged."""
+    found = [
+        (not each.late, each.start, each.sequence, point)
+        for point, each in zip(points, candidates, strict=True)
+        if each.complete and each.start <= min(now, each.stored_at)
+    ]
+    return [point for *_, point in sorted(found, key=lambda each: each[:3], reverse=True)]
