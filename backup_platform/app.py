@@ -286,7 +286,8 @@ class App:
         share = window_share(plan.verify, point.window)
         with self._evidence():
             stored = checks.stored(repository, point, share, self.clock, progress)
-            authentic = checks.authentic(repository, point)
+            first = self.repository_name == next(iter(self.plan.repositories))
+            authentic = checks.authentic(repository, point, whole=first)
         yield stored
         yield checks.complete(point)
         yield authentic

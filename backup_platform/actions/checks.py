@@ -12,10 +12,12 @@ from backup_platform.domain.health import DrillPolicy, drill_due
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import DamageError
-from backup_platform.repository.manifests import chain_breaks, effective_points
+from backup_platform.repository.forgotten import forgotten_places, read_forgotten
+from backup_platform.repository.manifests import ChainLink, chain_breaks, chain_gaps, effective_points
 from backup_platform.repository.repository import Repository
 
 HISTORY = 60
+RECORDS_READ = 32  # of forgotten points, the newest: each is read many times while it is young
 
 
 def stored(
@@ -71,17 +73,26 @@ def _miscounts(point: RecoveryPoint) -> list[str]:
     ]
 
 
-def authentic(repository: Repository, point: RecoveryPoint) -> CheckResult:
-    """The manifest has the hash, place and predecessor that it must have, back to the first point of the source."""
+def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = False) -> CheckResult:
+    """The manifest has the hash, place and predecessor that it must have, back to the first point of the source.
+
+    With `whole` every place of the chain is filled, by a point or the record of one that was forgotten: not so in
+    copies, which need not hold them all.
+    """
     try:
         points = repository.manifests(point.source, reread=True)
     except DamageError as error:
         return CheckResult("authentic", False, "error", error.message)
-    texts = chain_breaks(points)
+    forgotten = forgotten_places(repository, point.source)
+    links = [ChainLink(point.source, each.sequence, each.point) for each in forgotten]
+    texts = chain_breaks(points, links) + (chain_gaps(points, links) if whole else [])
+    newest = sorted(forgotten, key=lambda each: each.stored_at)[-RECORDS_READ:]
+    texts += [error.message for error in read_forgotten(repository, newest)[1]]
     if point.id not in {p.id for p in points}:
         texts.append(f"The manifest of {point.id[:12]} is not in the store any more.")
-    metadata: dict[str, Json] = {"chain_length": len(points)}
+    metadata: dict[str, Json] = {"chain_length": len(points), "forgotten": len(forgotten)}
     good = f"manifest and a chain of {len(points)} points hold"
+    good += f", {len(forgotten)} were forgotten" if forgotten else ""
     return CheckResult("authentic", not texts, "error", _first(texts) or good, metadata)
 
 

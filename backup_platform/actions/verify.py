@@ -17,6 +17,7 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Buffer, Clock, Progress
 from backup_platform.errors import DamageError, KeyMissingError, UsageError
 from backup_platform.repository.blobs import worker_count
+from backup_platform.repository.forgotten import forgotten_links
 from backup_platform.repository.format import META
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.packs import check_pack
@@ -100,7 +101,7 @@ def verify(
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
     read = _read(repository, packs, progress)
     findings = _findings(needs, read.damaged)
-    for text in (*unreadable, *chain_breaks(points)):
+    for text in (*unreadable, *_breaks(repository, points)):
         findings.setdefault("", []).append(text)
     result = VerifyResult(
         points=tuple(points),
@@ -114,6 +115,11 @@ def verify(
     if record:
         _record(repository, result, clock, whole=share.cycle == 1)
     return result
+
+
+def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str]:
+    sources = {point.source for point in points}
+    return chain_breaks(points, forgotten_links(repository, *sources) if len(points) > 1 else ())
 
 
 def _suspect(need: Needs, key: str) -> bool:

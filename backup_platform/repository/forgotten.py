@@ -13,6 +13,7 @@ from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.errors import ConflictError, DamageError
 from backup_platform.repository.documents import moment, read_document, write_document
 from backup_platform.repository.format import FORGOTTEN, source_tag
+from backup_platform.repository.manifests import ChainLink
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -97,6 +98,15 @@ def read_forgotten(
         results = list(pool.map(read, places))
     records = [each for each in results if isinstance(each, ForgottenPoint)]
     return records, [each for each in results if isinstance(each, DamageError)]
+
+
+def forgotten_links(repository: Repository, *sources: str) -> list[ChainLink]:
+    """The places that points had which were forgotten, in the chains of some sources; from one listing."""
+    names = {source_tag(source, repository.cipher.hash): source for source in sources}
+    places = forgotten_places(repository, sources[0] if len(sources) == 1 else None)
+    return [
+        ChainLink(names[place.tag], place.sequence, place.point) for place in places if place.tag in names
+    ]
 
 
 def _folder(repository: Repository, source: str) -> str:

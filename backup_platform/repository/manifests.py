@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from backup_platform.domain.model import (
     Content,
@@ -102,20 +102,53 @@ def _point(identity: str, document: Mapping[str, Any]) -> RecoveryPoint:
     )
 
 
-def chain_breaks(points: Iterable[RecoveryPoint]) -> list[str]:
+class ChainLink(NamedTuple):
+    """A place in the chain of a source: a point that is here, or that was forgotten."""
+
+    source: str
+    sequence: int
+    id: str
+    predecessor: str | None = None  # None of a forgotten one: not known
+
+
+def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
     """What does not fit in the chains: one sentence for each point whose predecessor is not the point before."""
-    latest: dict[str, RecoveryPoint] = {}
+    before: ChainLink | None = None
     breaks = []
-    for point in sorted(points, key=lambda p: (p.source, p.sequence)):
-        before = latest.get(point.source)
-        follows = before is not None and before.sequence == point.sequence - 1
-        if follows and before is not None and before.id != point.predecessor:
+    for link in _links(points, forgotten):
+        follows = before is not None and (before.source, before.sequence) == (link.source, link.sequence - 1)
+        if follows and before is not None and link.predecessor not in (None, before.id):
             breaks.append(
-                f"{point.source}: point {point.id[:12]} names {point.predecessor[:12] or 'nothing'} as its "
+                f"{link.source}: point {link.id[:12]} names {link.predecessor[:12] or 'nothing'} as its "
                 f"predecessor, but the point before it is {before.id[:12]}."
             )
-        latest[point.source] = point
+        before = link
     return breaks
+
+
+def chain_gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
+    """Places of the chains that neither a point nor the record of a forgotten one fills: somebody took them away."""
+    latest: dict[str, int] = {}
+    gaps = []
+    for link in _links(points, forgotten):
+        first, last = latest.get(link.source, 0) + 1, link.sequence - 1
+        if first <= last:
+            missing = f"{first}" if first == last else f"{first} to {last}"
+            gaps.append(
+                f"{link.source}: no recovery point {missing} is here, and no record says that it was forgotten."
+            )
+        latest[link.source] = link.sequence
+    return gaps
+
+
+def _links(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]) -> list[ChainLink]:
+    """In order. A point that is here goes before the record that an interrupted call left of it."""
+    links = {(link.source, link.sequence): link for link in forgotten}
+    for point in points:
+        links[point.source, point.sequence] = ChainLink(
+            point.source, point.sequence, point.id, point.predecessor
+        )
+    return [links[place] for place in sorted(links)]
 
 
 def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:

@@ -25,7 +25,8 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import DrillReport
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.forgotten import record_forgotten
+from backup_platform.repository.format import FORGOTTEN, manifest_key
 from backup_platform_tests.support import START, Bench, QuietProgress, small_bench
 
 
@@ -156,7 +157,34 @@ def test_authentic_is_green_over_a_chain(bench: Bench) -> None:
     made = bench.backup()
     result = checks.authentic(bench.open(), made)
     assert result.passed
-    assert result.metadata == {"chain_length": 2}
+    assert result.metadata == {"chain_length": 2, "forgotten": 0}
+
+
+def test_authentic_goes_on_over_what_was_forgotten_and_misses_what_was_taken_away(bench: Bench) -> None:
+    first, second, made = bench.backup(), bench.backup(), bench.backup()
+    record_forgotten(bench.open(), first, "no rule keeps it", bench.clock.now())
+    for gone in (first, second):
+        bench.open().delete_manifest(gone)
+    result = checks.authentic(bench.open(), made, whole=True)
+    assert not result.passed
+    assert "no recovery point 2 is here" in result.summary
+    assert checks.authentic(bench.open(), made).passed, "a copy need not hold them all"
+    record_forgotten(bench.open(), second, "no rule keeps it", bench.clock.now())
+    result = checks.authentic(bench.open(), made, whole=True)
+    assert result.passed
+    assert result.summary.endswith("a chain of 1 points hold, 2 were forgotten")
+
+
+def test_authentic_is_red_over_a_record_that_somebody_made_up(bench: Bench) -> None:
+    """Who deletes a manifest without the key cannot say that it was forgotten."""
+    first, made = bench.backup(), bench.backup()
+    record_forgotten(bench.open(), first, "made up", bench.clock.now())
+    [record] = bench.keys(FORGOTTEN)
+    bench.damage(record)
+    bench.open().delete_manifest(first)
+    result = checks.authentic(bench.open(), made, whole=True)
+    assert not result.passed
+    assert record in result.summary
 
 
 def test_authentic_is_red_over_an_altered_manifest_also_when_it_was_read_before(bench: Bench) -> None:

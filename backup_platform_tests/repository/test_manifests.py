@@ -19,7 +19,9 @@ from backup_platform.errors import DamageError
 from backup_platform.repository.format import canonical, manifest_key, sign, unsign
 from backup_platform.repository.manifests import (
     MAX_PROBLEMS,
+    ChainLink,
     chain_breaks,
+    chain_gaps,
     decode_manifest,
     effective_points,
     encode_manifest,
@@ -195,6 +197,35 @@ def test_a_replaced_point_breaks_the_chain() -> None:
 def test_a_point_that_was_pruned_does_not_break_the_chain() -> None:
     points = chain(4)
     assert chain_breaks([points[0], points[2], points[3]]) == []
+
+
+def forgotten(point: RecoveryPoint) -> ChainLink:
+    return ChainLink(point.source, point.sequence, point.id)
+
+
+def test_the_chain_goes_on_over_what_was_forgotten() -> None:
+    points = chain(5)
+    gone = [forgotten(points[1]), forgotten(points[2])]
+    left = [points[0], *points[3:]]
+    assert chain_breaks(left, gone) == chain_gaps(left, gone) == []
+    (text,) = chain_breaks(left, [gone[0], gone[1]._replace(id="ee" * 32)])
+    assert points[3].id[:12] in text
+
+
+def test_what_an_interrupted_forget_left_stands_for_itself() -> None:
+    points = chain(3)
+    assert chain_breaks(points, [ChainLink("shop", 2, "ee" * 32)]) == []
+
+
+def test_a_place_that_nothing_fills_is_a_gap() -> None:
+    points = chain(9)
+    left = [points[1], points[2], points[6], points[8]]
+    texts = chain_gaps(left, [forgotten(points[7])])
+    assert [text.partition(" is here")[0] for text in texts] == [
+        "shop: no recovery point 1",
+        "shop: no recovery point 4 to 6",
+    ]
+    assert chain_gaps(points) == []
 
 
 def test_chains_of_sources_are_apart() -> None:
