@@ -379,10 +379,10 @@ def stream_bytes(repository: Repository, point: RecoveryPoint, stream: StreamRef
     return b"".join(repository.reader(point).read(stream.content))
 
 
-def tombstone(bench: Bench, packs: Iterable[str]) -> None:
-    """Condemn packs, as prune does."""
+def tombstone(bench: Bench, packs: Iterable[str], *, final: bool = False) -> None:
+    """Condemn packs, as prune does; doom them when `final`."""
     data = canonical({"packs": list[Json](sorted(packs))})
-    bench.store.create(object_key(TOMBSTONES, digest(data)), data)
+    bench.store.create(object_key(TOMBSTONES, digest(data)) + (".final" if final else ""), data)
 
 
 def noise(size: int, seed: int) -> bytes:

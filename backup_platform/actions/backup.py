@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from backup_platform import __version__
-from backup_platform.actions.structure import structure_findings
+from backup_platform.actions.structure import needs_of, structure_findings
 from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
 from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.domain.schedule import WindowSchedule
@@ -14,6 +14,7 @@ from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.repository.manifests import MAX_PROBLEMS, effective_points
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
+from backup_platform.repository.tombstones import doomed_packs
 
 COMMIT_ATTEMPTS = 10
 
@@ -57,8 +58,14 @@ class BackupJob:
         return next((p for p in effective_points(points) if p.window.key == window.key), None)
 
     def _intact(self, point: RecoveryPoint) -> bool:
-        """Damage is a reason to capture the window anew; a store that does not answer is not."""
-        return not structure_findings(self.repository, [point])
+        """Damage is a reason to capture the window anew; a store that does not answer is not.
+
+        A point whose writer came too late for prune may still have all its packs, but not for long.
+        """
+        if structure_findings(self.repository, [point]):
+            return False
+        doomed = doomed_packs(self.repository)
+        return not (doomed and doomed & needs_of(self.repository, point).packs)
 
     def _capture(
         self, points: list[RecoveryPoint], window: Window, lateness: timedelta, progress: Progress
@@ -69,7 +76,9 @@ class BackupJob:
             capture = self.source.capture(session.recorder, progress)
             inventory = session.finish()
             stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
-        return self._commit(self._point(window, lateness, capture, inventory, stats))
+            point = self._commit(self._point(window, lateness, capture, inventory, stats))
+            session.confirm()
+        return point
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats

@@ -87,6 +87,11 @@ class BlobIndex:
     def __len__(self) -> int:
         return len(self._rows)
 
+    @property
+    def rows(self) -> NDArray[Any]:
+        """All rows (`ROW`), by number; `pack` is a place in `packs`. Not to be changed."""
+        return self._rows
+
     def add(self, packs: Iterable[IndexedPack]) -> None:
         parts = [self._rows]
         for pack in packs:

@@ -22,6 +22,7 @@ FRAME = struct.Struct("<III")
 BLOB = struct.Struct("<32sI")
 PACK_TARGET = 16 << 20
 FRAME_TARGET = 1 << 20
+OTHER_LEVELS = (3, 1, 5, 9, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +147,16 @@ def check_pack(pack: Buffer, hashed: Hash = digest) -> list[Frame]:
         for _ in split(data, frame.blobs, hashed):
             pass
     return frames
+
+
+def compressed_otherwise(pack: Buffer, frames: Sequence[Frame]) -> Iterator[PackBuilder]:
+    """A plain pack with other bytes and the same blobs, again and again otherwise: its last frame gets a checksum."""
+    view, last = memoryview(pack), frames[-1]
+    data = zstandard.ZstdDecompressor().decompress(view[last.offset : last.offset + last.stored])
+    for level in OTHER_LEVELS:
+        other = PackBuilder()
+        for frame in frames[:-1]:
+            other.add(view[frame.offset : frame.offset + frame.stored], frame.plain, frame.blobs)
+        again = zstandard.ZstdCompressor(level=level, write_checksum=True).compress(data)
+        other.add(again, last.plain, last.blobs)
+        yield other

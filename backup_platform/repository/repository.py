@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import Json, Proof, RecoveryPoint
-from backup_platform.domain.ports import Buffer, Clock, Store
+from backup_platform.domain.ports import Buffer, Clock, Store, Wrapped
 from backup_platform.errors import (
     ConflictError,
     DamageError,
@@ -31,7 +31,6 @@ from backup_platform.repository.format import (
     PACKS,
     PROOFS,
     ROOT_KEY,
-    TOMBSTONES,
     RepositoryInfo,
     canonical,
     damage_key,
@@ -204,11 +203,12 @@ class Repository:
         return {found.key: found.size for prefix in (PACKS, META) for found in self.store.list(prefix)}
 
     def tombstoned(self) -> set[str]:
-        """Keys of packs that prune is about to delete."""
-        condemned: set[str] = set()
-        for found in self.store.list(TOMBSTONES):
-            condemned.update(json.loads(bytes(self.verified(found.key)))["packs"])
-        return condemned
+        """Keys of packs that prune is about to delete, or deletes: nothing new may build on them."""
+        from backup_platform.repository.tombstones import read_tombstones
+
+        tombstones = read_tombstones(self)
+        tombstones.require_finals()
+        return set(tombstones.condemned)
 
     def damaged(self) -> set[str]:
         """Keys of packs that a verify found damaged."""
@@ -267,13 +267,18 @@ class Repository:
             BlobReader(self.store, indexes.meta, meta=True, **settings),
         )
 
-    def store_pack(self, pack: PackBuilder, *, meta: bool) -> IndexedPack:
-        """Store a pack, read it back, decode it and compare every blob. Raises DamageError or StoreError."""
+    def store_pack(
+        self, pack: PackBuilder, *, meta: bool, avoided: Collection[str] = frozenset()
+    ) -> IndexedPack:
+        """Store a pack, read it back, decode it and compare every blob. Raises DamageError or StoreError.
+
+        `avoided` are keys that it must not get, because packs of these names are being deleted.
+        """
         from backup_platform.repository.index import index_pack
         from backup_platform.repository.packs import check_pack
 
         prefix = META if meta else PACKS
-        wrapped = self.cipher.wrap(prefix, pack.finish())
+        wrapped = self._wrapped(prefix, pack, avoided)
         identity, size, unwrap = digest(wrapped.stored), len(wrapped.stored), wrapped.unwrap
         key = object_key(prefix, identity)
         was_there = not self._put_named(key, wrapped.stored)
@@ -285,6 +290,21 @@ class Repository:
             with suppress(StoreRefusedError):  # a writer that may not delete: the next verify does
                 self.unmark_damaged(key)
         return index_pack(identity, meta, frames, size)
+
+    def _wrapped(self, prefix: str, pack: PackBuilder, avoided: Collection[str]) -> Wrapped:
+        from backup_platform.repository.packs import compressed_otherwise
+
+        frames = pack.frames
+        plain = pack.finish()
+        wrapped = self.cipher.wrap(prefix, plain)
+        if object_key(prefix, digest(wrapped.stored)) not in avoided:
+            return wrapped
+        for other in compressed_otherwise(plain, frames):
+            pack.frames = other.frames
+            wrapped = self.cipher.wrap(prefix, other.finish())
+            if object_key(prefix, digest(wrapped.stored)) not in avoided:
+                break
+        return wrapped
 
     def _put_named(self, key: str, data: Buffer) -> bool:
         """Store an object under its own hash, or mend one that is damaged; whether there was none before."""

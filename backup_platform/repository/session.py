@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRef
-from backup_platform.errors import DamageError, RepositoryError
+from backup_platform.errors import DamageError
 from backup_platform.repository.blobs import BlobWriter, Workers
 from backup_platform.repository.format import META, PACKS, object_key
 from backup_platform.repository.index import ABSENT
@@ -18,6 +18,7 @@ from backup_platform.repository.reader import BlobReader
 from backup_platform.repository.recorder import PointRecorder
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.stored import load_trusted
+from backup_platform.repository.tombstones import PackWatch, refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,6 +42,7 @@ class Session:
         self._lists = BlobReader(
             repository.store, self._indexes.meta, meta=True, cipher=cipher, sizes=self._indexes.listed
         )
+        self._watch = PackWatch(repository)
         self._met_damage = False
         return_large_buffers()
         self._workers = Workers()
@@ -48,14 +50,14 @@ class Session:
         self._contents = BlobWriter(
             self._indexes.contents,
             self._workers,
-            lambda p: repository.store_pack(p, meta=False),
+            lambda p: repository.store_pack(p, meta=False, avoided=self._indexes.doomed),
             level,
             cipher.hash,
         )
         self._meta = BlobWriter(
             self._indexes.meta,
             self._workers,
-            lambda p: repository.store_pack(p, meta=True),
+            lambda p: repository.store_pack(p, meta=True, avoided=self._indexes.doomed),
             level,
             cipher.hash,
         )
@@ -118,17 +120,12 @@ class Session:
         inventory = self.recorder.finish()
         if self._met_damage:
             self._mark_damaged_metadata()
-        self._check_needed()
+        self._watch.before_commit(self._used())
         return inventory
 
-    def _check_needed(self) -> None:
-        """FORMAT.md §7, step 3 of the commit."""
-        # Tombstones first: prune deletes the packs, and then the tombstone.
-        condemned = self._repository.tombstoned()
-        listed = self._repository.list_packs()
-        for key in self._used():
-            if key in condemned or key not in listed:
-                raise _refusal(key, "is being deleted or lost")
+    def confirm(self) -> None:
+        """After the commit. Raises a retryable RepositoryError when the recovery point may miss what it needs."""
+        self._watch.after_commit()
 
     def _mark_damaged_metadata(self) -> None:
         """Damage was met in the previous point's metadata: this point must not need the same packs."""
@@ -137,7 +134,7 @@ class Session:
                 self._repository.checked_pack(key)
             except DamageError as error:
                 self._repository.mark_damaged(key, error.message)
-                raise _refusal(key, "is damaged") from error
+                raise refusal(key, "is damaged") from error
 
     def _used(self) -> Iterator[str]:
         """Keys of the packs that the recovery point needs."""
@@ -166,11 +163,3 @@ class Session:
         self.recorder.close()
         if self._indexes.refused:
             self._repository.keep_indexes(None)
-
-
-def _refusal(key: str, state: str) -> RepositoryError:
-    return RepositoryError(
-        f"The pack {key}, which this recovery point needs, {state}.",
-        hint="Run the backup again: it stores what is missing.",
-        retryable=True,
-    )

@@ -6,7 +6,7 @@ and the next writer verifies and indexes those packs again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from backup_platform.repository.format import INDEXES, META, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack
 from backup_platform.repository.packs import decode_table, table_length
 from backup_platform.repository.ranges import PackRanges
+from backup_platform.repository.tombstones import read_tombstones
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -27,7 +28,7 @@ class Indexes:
     """Blobs of contents and of metadata, in packs that the store lists (sizes by key).
 
     `refused` are packs that a writer does not build on: damaged, or about to be deleted. `unindexed` are packs that no
-    readable index names; their blobs are known from the packs' own tables.
+    readable index names; their blobs are known from the packs' own tables. `doomed` are being deleted.
     """
 
     contents: BlobIndex
@@ -35,6 +36,7 @@ class Indexes:
     listed: dict[str, int]
     refused: frozenset[str] = frozenset()
     unindexed: frozenset[str] = frozenset()
+    doomed: frozenset[str] = frozenset()
 
     def add(self, packs: Iterable[IndexedPack]) -> None:
         found = list(packs)
@@ -58,13 +60,15 @@ def load_indexes(repository: Repository) -> Indexes:
 def load_trusted(repository: Repository) -> Indexes:
     """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed."""
     # Before the packs are listed: prune deletes these first.
-    refused = repository.damaged() | repository.tombstoned()
+    tombstones = read_tombstones(repository)
+    tombstones.require_finals()
+    refused = repository.damaged() | tombstones.condemned
     listed = repository.list_packs()
     packs = _indexed(repository, listed)
     adopted = list(_sound(repository, listed.keys() - packs.keys() - refused))
     if adopted:
         repository.write_index(adopted)
-    result = Indexes(BlobIndex(), BlobIndex(), listed, refused=frozenset(refused))
+    result = Indexes(BlobIndex(), BlobIndex(), listed, refused=frozenset(refused), doomed=tombstones.doomed)
     result.add([*(pack for key, pack in packs.items() if key not in refused), *adopted])
     return result
 
@@ -76,15 +80,31 @@ def pack_key(pack: IndexedPack) -> str:
 def _indexed(repository: Repository, listed: dict[str, int]) -> dict[str, IndexedPack]:
     """The listed packs that a readable index names."""
     packs: dict[str, IndexedPack] = {}
-    for found in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
-        try:
-            named = list(decode_index(repository.plain(found.key)))
-        except DamageError:
-            continue  # its packs are found by their tables
-        for pack in named:
-            if (key := pack_key(pack)) in listed:
-                packs.setdefault(key, pack)
+    seen: set[str] = set()
+    # An index that vanishes was replaced: by one that a listing made from now on has.
+    while _read_indexes(repository, listed, packs, seen):
+        pass
     return packs
+
+
+def _read_indexes(
+    repository: Repository, listed: Container[str], packs: dict[str, IndexedPack], seen: set[str]
+) -> bool:
+    """Read the indexes that were not seen yet; whether one vanished meanwhile."""
+    vanished = False
+    for key in sorted(found.key for found in repository.store.list(INDEXES)):
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            named = list(decode_index(repository.plain(key)))
+        except DamageError as error:  # its packs are found by their tables
+            vanished = vanished or isinstance(error.__cause__, NotFoundError)
+            continue
+        for pack in named:
+            if (name := pack_key(pack)) in listed:
+                packs.setdefault(name, pack)
+    return vanished
 
 
 def _by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:

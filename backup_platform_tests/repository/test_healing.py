@@ -167,16 +167,29 @@ def test_a_condemned_pack_is_not_deduplicated_against(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["packs/", "meta/"])
-def test_a_pack_condemned_meanwhile_fails_the_commit(bench: Bench, prefix: str) -> None:
+def test_a_pack_doomed_meanwhile_fails_the_commit_and_the_same_blobs_get_another_pack(
+    bench: Bench, prefix: str
+) -> None:
     bench.backup()
     before = bench.keys("manifests/")
-    bench.source.during = lambda: tombstone(bench, bench.keys(prefix))
+    doomed = bench.keys(prefix)
+    bench.source.during = lambda: tombstone(bench, doomed, final=True)
     with pytest.raises(RepositoryError) as caught:
         bench.backup()
     assert caught.value.retryable
     assert bench.keys("manifests/") == before
     bench.source.during = lambda: None
-    bench.source.write(b"more", noise(70_000, 5))  # so that the new packs are others
+    second = bench.backup()
+    for key in doomed:
+        (bench.root / key).unlink()
+    assert bench.content(second) == bench.source.files
+
+
+def test_a_pack_condemned_meanwhile_does_not_disturb_the_commit(bench: Bench) -> None:
+    """Prune reads the manifests again before it deletes."""
+    bench.backup()
+    bench.source.during = lambda: tombstone(bench, bench.keys("packs/") | bench.keys("meta/"))
+    bench.source.write(b"more", noise(70_000, 5))
     assert bench.content(bench.backup()) == bench.source.files
 
 
