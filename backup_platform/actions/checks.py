@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from backup_platform.actions.drill import DrillResult
+from backup_platform.actions.read_cycle import ReadStatus
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.checks import CheckResult, Severity
 from backup_platform.domain.health import DrillPolicy, drill_due
@@ -144,6 +145,27 @@ def drill_check(
         return drill_recorded(own[-1])
     why = "" if possible else "no identity on this host opens the contents"
     return drill_skipped(policy, [at for _, at in passed], why=why)
+
+
+def read_recently(status: ReadStatus) -> CheckResult:
+    """Every byte of a repository was read within its cycle. That damage was found is an error, to be late a warning."""
+    metadata: dict[str, Json] = {
+        "bytes": status.size,
+        "bytes_read_in_cycle": status.size_read,
+        "bytes_due": status.size_due,
+        "oldest_unverified_s": status.oldest_s,
+        "cycle_s": status.cycle_s,
+        "damaged_packs": len(status.damaged),
+    }
+    age = f"the oldest unread byte is {status.oldest_s / 86400:.1f} days old, the cycle {status.cycle_s / 86400:g}"
+    damaged = (
+        f"{len(status.damaged)} packs are damaged, the first is {status.damaged[0]}; "
+        if status.damaged
+        else ""
+    )
+    severity: Severity = "error" if damaged else "warn"
+    passed = not damaged and not status.overdue
+    return CheckResult("read_recently", passed, severity, damaged + age, metadata)
 
 
 def drilled(result: DrillResult) -> CheckResult:

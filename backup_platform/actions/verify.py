@@ -7,20 +7,19 @@ compared when it was written. The result says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from backup_platform.actions.read_cycle import ReadCycle, ReadStatus
+from backup_platform.actions.reading import Reading, read_packs
 from backup_platform.actions.structure import Needs, needs_of
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
-from backup_platform.domain.ports import Buffer, Clock, Progress
-from backup_platform.errors import DamageError, KeyMissingError, UsageError
-from backup_platform.repository.blobs import worker_count
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.errors import UsageError
 from backup_platform.repository.forgotten import forgotten_links
 from backup_platform.repository.format import META
 from backup_platform.repository.manifests import chain_breaks
-from backup_platform.repository.packs import check_pack
 from backup_platform.repository.repository import Repository
 
 
@@ -62,6 +61,7 @@ class VerifyResult:
     """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository).
 
     `packs_not_decoded` of those that were read have the hash of their name, and no key on this host opens them.
+    `rotation` says how far the reading of everything is, where it was asked for.
     """
 
     points: tuple[RecoveryPoint, ...]
@@ -71,6 +71,7 @@ class VerifyResult:
     duration_s: float
     findings: dict[str, list[str]] = field(default_factory=dict)
     packs_not_decoded: int = 0
+    rotation: ReadStatus | None = None
 
     @property
     def passed(self) -> bool:
@@ -86,32 +87,22 @@ def verify(
     *,
     record: bool = True,
     unreadable: Sequence[str] = (),
+    after: Callable[[Sequence[str]], None] = lambda sound: None,
 ) -> VerifyResult:
     """Verify recovery points, and record a proof for each where every needed pack was re-read.
 
-    `unreadable` says what is wrong with manifests that are damaged: findings of the repository.
+    `unreadable` says what is wrong with manifests that are damaged: findings of the repository. `after` is told which
+    packs were read and are sound, every few of them.
     """
     started = clock.monotonic()
-    repository.indexes(fresh=True)
-    needs = {point.id: needs_of(repository, point) for point in points}
+    needs = _needs(repository, points)
     packs = sorted(
         {key for need in needs.values() for key in need.packs if key in share or _suspect(need, key)}
     )
     sizes = repository.indexes().listed
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
-    read = _read(repository, packs, progress)
-    findings = _findings(needs, read.damaged)
-    for text in (*unreadable, *_breaks(repository, points)):
-        findings.setdefault("", []).append(text)
-    result = VerifyResult(
-        points=tuple(points),
-        packs_needed=len({key for need in needs.values() for key in need.packs}),
-        packs_read=len(packs),
-        bytes_read=sum(sizes.get(key, 0) for key in packs),
-        duration_s=round(clock.monotonic() - started, 3),
-        findings=findings,
-        packs_not_decoded=read.not_decoded,
-    )
+    reading = read_packs(repository, packs, progress, after)
+    result = _result(repository, points, needs, reading, unreadable, clock.monotonic() - started)
     if record:
         _record(repository, result, clock, whole=share.cycle == 1)
     return result
@@ -122,50 +113,64 @@ def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str
     return chain_breaks(points, forgotten_links(repository, *sources) if len(points) > 1 else ())
 
 
+def verify_due(
+    cycle: ReadCycle,
+    points: Sequence[RecoveryPoint],
+    progress: Progress,
+    *,
+    unreadable: Sequence[str] = (),
+    budget: int | None = None,
+) -> VerifyResult:
+    """Verify that everything that points need is there, and read of all that is stored what is due.
+
+    A point that needs a damaged pack gets that verdict recorded; a good one is none, as not all was read.
+    """
+    repository, clock = cycle.repository, cycle.clock
+    started = clock.monotonic()
+    needs = _needs(repository, points)
+    suspects = sorted({key for need in needs.values() for key in need.packs if _suspect(need, key)})
+    reading = read_packs(repository, suspects, progress)
+    run = cycle.run(progress, budget=budget)
+    duration = clock.monotonic() - started
+    result = _result(repository, points, needs, reading.joined(run.reading), unreadable, duration, run.status)
+    _record(repository, result, clock, whole=False)
+    return result
+
+
+def _needs(repository: Repository, points: Sequence[RecoveryPoint]) -> dict[str, Needs]:
+    repository.indexes(fresh=True)
+    return {point.id: needs_of(repository, point) for point in points}
+
+
+def _result(
+    repository: Repository,
+    points: Sequence[RecoveryPoint],
+    needs: dict[str, Needs],
+    reading: Reading,
+    unreadable: Sequence[str],
+    duration_s: float,
+    rotation: ReadStatus | None = None,
+) -> VerifyResult:
+    known = dict.fromkeys(rotation.damaged if rotation else (), "")
+    damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
+    findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone})
+    for text in (*unreadable, *_breaks(repository, points)):
+        findings.setdefault("", []).append(text)
+    return VerifyResult(
+        points=tuple(points),
+        packs_needed=len({key for need in needs.values() for key in need.packs}),
+        packs_read=reading.packs,
+        bytes_read=reading.size,
+        duration_s=round(duration_s, 3),
+        findings=findings,
+        packs_not_decoded=reading.not_decoded,
+        rotation=rotation,
+    )
+
+
 def _suspect(need: Needs, key: str) -> bool:
     """Metadata that something is wrong with: the damaged pack must be found, so that writers avoid it."""
     return bool(need.findings) and key.startswith(META)
-
-
-@dataclass(slots=True)
-class _Reading:
-    """What is wrong with which pack, and how many could not be looked into."""
-
-    damaged: dict[str, str] = field(default_factory=dict)
-    not_decoded: int = 0
-
-
-def _read(repository: Repository, packs: Sequence[str], progress: Progress) -> _Reading:
-    known, reading = repository.damaged(), _Reading()
-
-    def read(key: str) -> tuple[str, str, bool]:
-        try:
-            data = repository.verified(key)
-            decoded = _decode(repository, key, data)
-        except DamageError as error:
-            repository.mark_damaged(key, error.message)
-            return key, error.message, True
-        progress.advance(size=len(data))
-        if key in known and decoded:
-            repository.unmark_damaged(key)
-        return key, "", decoded
-
-    with ThreadPoolExecutor(worker_count()) as pool:
-        for key, text, decoded in pool.map(read, packs):
-            reading.not_decoded += not decoded
-            if text:
-                reading.damaged[key] = text
-    return reading
-
-
-def _decode(repository: Repository, key: str, stored: Buffer) -> bool:
-    """False when no key on this host opens it. Raises DamageError."""
-    try:
-        plain = repository.cipher.unwrap(key, stored)
-    except KeyMissingError:
-        return False
-    check_pack(plain, repository.cipher.hash)
-    return True
 
 
 def _findings(needs: dict[str, Needs], damaged: dict[str, str]) -> dict[str, list[str]]:

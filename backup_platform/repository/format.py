@@ -19,6 +19,7 @@ ROOT_KEY = "repository.json"
 PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "manifests/", "tombstones/"
 PROOFS, DAMAGED, KEY_TESTS = "ledger/proofs/", "ledger/damaged/", "ledger/keys/"
 HOLDS, FORGOTTEN = "ledger/holds/", "ledger/forgotten/"
+READS = "ledger/reads/"
 KEYS = "keys/"
 MAX_LISTED_IDS = 4096
 MAX_BLOB = 4 << 20

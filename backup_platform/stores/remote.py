@@ -24,7 +24,7 @@ CONNECT_TIMEOUT = timedelta(seconds=10)
 READ_RETRIES = 3
 READ_PATIENCE = timedelta(minutes=2)
 # What prune and verify delete, and what the probe leaves, is never retained.
-NOT_LOCKED = ("tombstones/", "ledger/damaged/", "probe/")
+NOT_LOCKED = ("tombstones/", "ledger/damaged/", "ledger/reads/", "probe/")
 CONTENT = "packs/"
 
 

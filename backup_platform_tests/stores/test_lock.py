@@ -42,7 +42,9 @@ class TestLock:
             with pytest.raises(Exception, match="AccessDenied"):
                 client.delete_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
 
-    @pytest.mark.parametrize("key", ["tombstones/ab", "ledger/damaged/packs/ab", "probe/ab"])
+    @pytest.mark.parametrize(
+        "key", ["tombstones/ab", "ledger/damaged/packs/ab", "ledger/reads/ab", "probe/ab"]
+    )
     def test_what_later_steps_delete_is_not(
         self, seaweed: servers.Server, bucket: str, client: Any, key: str
     ) -> None:

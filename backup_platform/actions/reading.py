@@ -1,0 +1,112 @@
+"""Reading stored packs again: each is compared with the hash of its name, and decoded where a key opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from backup_platform.domain.ports import Buffer, Progress
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
+from backup_platform.repository.blobs import worker_count
+from backup_platform.repository.packs import check_pack
+from backup_platform.repository.repository import Repository
+
+SLICE = 64  # packs between two records of progress: about 1 GiB
+
+
+@dataclass(slots=True)
+class Reading:
+    """Packs by what was found. `damaged` and `gone` (since they were listed) say why; `not_decoded` of the sound ones
+    have the hash of their name, and no key on this host opens them."""
+
+    sound: list[str] = field(default_factory=list)
+    damaged: dict[str, str] = field(default_factory=dict)
+    gone: dict[str, str] = field(default_factory=dict)
+    not_decoded: int = 0
+    size: int = 0
+
+    @property
+    def packs(self) -> int:
+        """How many were read."""
+        return len(self.sound) + len(self.damaged)
+
+    def joined(self, other: Reading) -> Reading:
+        return Reading(
+            [*self.sound, *other.sound],
+            {**self.damaged, **other.damaged},
+            {**self.gone, **other.gone},
+            self.not_decoded + other.not_decoded,
+            self.size + other.size,
+        )
+
+
+def read_packs(
+    repository: Repository,
+    packs: Sequence[str],
+    progress: Progress,
+    after: Callable[[Sequence[str]], None] = lambda sound: None,
+) -> Reading:
+    """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError.
+
+    `after` is told of the sound ones of every few packs, so that an interrupted reading is not all lost.
+    """
+    reading, known = Reading(), repository.damaged()
+    with ThreadPoolExecutor(worker_count()) as pool:
+        for start in range(0, len(packs), SLICE):
+            first = len(reading.sound)
+            for one in pool.map(lambda key: _read(repository, key, progress), packs[start : start + SLICE]):
+                _note(repository, one, reading, known)
+            after(reading.sound[first:])
+    return reading
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    key: str
+    size: int = 0
+    damage: str = ""
+    gone: bool = False
+    decoded: bool = True
+
+
+def _read(repository: Repository, key: str, progress: Progress) -> _Pack:
+    try:
+        data = repository.verified(key)
+        decoded = decode(repository, key, data)
+    except DamageError as error:
+        return _Pack(key, damage=error.message, gone=not _stored(repository, key))
+    progress.advance(size=len(data))
+    return _Pack(key, len(data), decoded=decoded)
+
+
+def _stored(repository: Repository, key: str) -> bool:
+    try:
+        repository.store.head(key)
+    except NotFoundError:
+        return False
+    return True
+
+
+def decode(repository: Repository, key: str, stored: Buffer) -> bool:
+    """False when no key on this host opens it. Raises DamageError."""
+    try:
+        plain = repository.cipher.unwrap(key, stored)
+    except KeyMissingError:
+        return False
+    check_pack(plain, repository.cipher.hash)
+    return True
+
+
+def _note(repository: Repository, one: _Pack, reading: Reading, known: set[str]) -> None:
+    if one.gone:
+        reading.gone[one.key] = one.damage
+    elif one.damage:
+        repository.mark_damaged(one.key, one.damage)
+        reading.damaged[one.key] = one.damage
+    else:
+        if one.key in known and one.decoded:
+            repository.unmark_damaged(one.key)
+        reading.sound.append(one.key)
+        reading.size += one.size
+        reading.not_decoded += not one.decoded

@@ -1,0 +1,129 @@
+"""The ledger of reads: it may be lost, late, altered or written twice, and only makes packs be read the sooner."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backup_platform.domain.ports import Buffer
+from backup_platform.errors import DamageError, StoreRefusedError
+from backup_platform.repository.format import READS
+from backup_platform.repository.reads import (
+    COMPACTED_ABOVE,
+    compact_reads,
+    decode_reads,
+    encode_reads,
+    load_reads,
+    record_reads,
+)
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.support import Bench, noise
+
+PACKS = st.binary(min_size=32, max_size=32).map(bytes.hex)
+TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+
+
+@given(last=st.dictionaries(PACKS, TIMES, max_size=20))
+def test_what_is_written_reads_back_to_the_second(last: dict[str, datetime]) -> None:
+    read = decode_reads("ledger/reads/x", encode_reads(last, "repository"), "repository")
+    assert read == {pack: at.replace(microsecond=0) for pack, at in last.items()}
+
+
+def test_that_of_another_repository_is_refused() -> None:
+    data = encode_reads({"ab" * 32: datetime(2026, 1, 1, tzinfo=UTC)}, "mine")
+    with pytest.raises(DamageError, match="another repository"):
+        decode_reads("ledger/reads/x", data, "theirs")
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
+    made = Bench(tmp_path, encrypted=request.param)
+    made.source.write(b"one", noise(10_000, 1))
+    made.backup()
+    return made
+
+
+def test_the_latest_read_of_a_pack_counts(bench: Bench) -> None:
+    repository, (pack,) = bench.open(), bench.keys("packs/")
+    for day in (2, 3, 1):
+        record_reads(repository, [pack], datetime(2026, 1, day, tzinfo=UTC))
+    assert load_reads(bench.open()).last == {pack[-64:]: datetime(2026, 1, 3, tzinfo=UTC)}
+    record_reads(repository, [], datetime(2026, 1, 4, tzinfo=UTC))
+    assert len(bench.keys(READS)) == 3
+
+
+def test_nothing_was_read_after_the_store_got_the_word_of_it(bench: Bench) -> None:
+    """A clock that was ahead must not keep a pack from being read again."""
+    repository, (pack,) = bench.open(), bench.keys("packs/")
+    record_reads(repository, [pack], datetime(2999, 1, 1, tzinfo=UTC))
+    assert load_reads(repository).last[pack[-64:]] < datetime.now(UTC) + timedelta(minutes=1)
+
+
+def test_an_altered_object_says_nothing_and_the_others_do(bench: Bench) -> None:
+    repository, (pack,) = bench.open(), bench.keys("packs/")
+    record_reads(repository, [pack], datetime(2026, 1, 1, tzinfo=UTC))
+    record_reads(repository, [pack], datetime(2026, 1, 2, tzinfo=UTC))
+    bench.damage(max(bench.keys(READS)))
+    reads = load_reads(repository)
+    assert reads.last == {pack[-64:]: datetime(2026, 1, 1, tzinfo=UTC)}
+    assert len(reads.objects) == 1
+
+
+def recorded(bench: Bench, count: int) -> str:
+    (pack,) = bench.keys("packs/")
+    for day in range(count):
+        record_reads(bench.open(), [pack, "packs/aa/" + "a" * 64], datetime(2026, 1, 1 + day, tzinfo=UTC))
+    return pack
+
+
+def test_many_objects_become_one_without_packs_that_are_gone(bench: Bench) -> None:
+    pack = recorded(bench, COMPACTED_ABOVE)
+    now = datetime(2026, 2, 1, tzinfo=UTC)
+    assert not compact_reads(bench.open(), now)
+    record_reads(bench.open(), [pack], datetime(2026, 1, 20, tzinfo=UTC))
+    assert compact_reads(bench.open(), now)
+    assert len(bench.keys(READS)) == 1
+    assert load_reads(bench.open()).last == {pack[-64:]: datetime(2026, 1, 20, tzinfo=UTC)}
+
+
+class Refusing(DirectoryStore):
+    def delete(self, key: str) -> None:
+        raise StoreRefusedError(f"It does not allow to delete {key}.")
+
+
+def test_where_nothing_may_be_deleted_nothing_is_compacted(bench: Bench) -> None:
+    recorded(bench, COMPACTED_ABOVE + 1)
+    assert not compact_reads(bench.open(Refusing(str(bench.root))), datetime(2026, 2, 1, tzinfo=UTC))
+    assert len(bench.keys(READS)) == COMPACTED_ABOVE + 1
+
+
+class Interrupted(DirectoryStore):
+    """Somebody else records while this one compacts, which then dies while it deletes."""
+
+    meanwhile: Bench
+
+    def create(self, key: str, data: Buffer) -> None:
+        super().create(key, data)
+        record_reads(self.meanwhile.open(), ["packs/bb/" + "b" * 64], datetime(2026, 1, 31, tzinfo=UTC))
+
+    def delete(self, key: str) -> None:
+        if os.path.exists(os.path.join(self.location, key)):
+            super().delete(key)
+            raise KeyboardInterrupt
+
+
+def test_a_compaction_that_is_interrupted_loses_nothing(bench: Bench) -> None:
+    pack = recorded(bench, COMPACTED_ABOVE + 1)
+    before = load_reads(bench.open()).last[pack[-64:]]
+    store = Interrupted(str(bench.root))
+    store.meanwhile = bench
+    with pytest.raises(KeyboardInterrupt):
+        compact_reads(bench.open(store), datetime(2026, 2, 1, tzinfo=UTC))
+    last = load_reads(bench.open()).last
+    assert last[pack[-64:]] == before
+    assert "b" * 64 in last
