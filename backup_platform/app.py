@@ -310,14 +310,11 @@ class App:
     def verify(
         self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
     ) -> VerifyResult:
-        """Verify one point, or every point of the repository."""
-        from backup_platform.actions.verify import read_share, verify
-
-        share = read_share(read, self.clock.now().date())
+        """Verify one point, or every point of the repository. `read`: all, none, N%, or due, see `Upkeep.verify`."""
         with self._evidence():
             points = [self.point(spec)] if spec else self.repository.readable_manifests(reread=True)[0]
             unreadable = [] if spec else self.unreadable()
-            return verify(self.repository, points, share, self.clock, progress, unreadable=unreadable)
+            return self.upkeep.verify(points, read, progress, unreadable=unreadable)
 
     def drill(self, spec: str, *, progress: Progress = SILENT) -> DrillResult:
         """Restore a point into a sandbox and compare. The verdict is recorded. Raises NotFoundError."""

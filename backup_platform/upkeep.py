@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from backup_platform.actions.holds import Holds
+    from backup_platform.actions.read_cycle import ReadCycle
     from backup_platform.actions.retention import Retention
-    from backup_platform.domain.ports import Clock
+    from backup_platform.actions.verify import VerifyResult
+    from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.domain.ports import Clock, Progress
     from backup_platform.domain.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
     from backup_platform.repository.repository import Repository
@@ -51,6 +56,39 @@ class Upkeep:
         planned = self.plan.sources.get(source)
         keep = planned and (self.settings.keep or planned.keep)
         return _rules(keep) if keep else None
+
+    @property
+    def read_cycle(self) -> ReadCycle:
+        """The reading of everything that is stored, a part each day. Every 30 days where the plan says nothing."""
+        from backup_platform.actions.read_cycle import CYCLE, ReadCycle
+
+        planned = self.settings.verify
+        return ReadCycle(self.repository, planned.cycle if planned else CYCLE, self.clock)
+
+    def verify(
+        self,
+        points: Sequence[RecoveryPoint],
+        read: str,
+        progress: Progress,
+        *,
+        unreadable: Sequence[str] = (),
+    ) -> VerifyResult:
+        """Verify points, and read a share of what they need (all, none, N%), or of the repository what is `due`."""
+        from backup_platform.actions.verify import read_share, verify, verify_due
+        from backup_platform.repository.reads import record_reads
+
+        if read == "due":
+            return verify_due(self.read_cycle, points, progress, unreadable=unreadable)
+        now = self.clock.now()
+        return verify(
+            self.repository,
+            points,
+            read_share(read, now.date()),
+            self.clock,
+            progress,
+            unreadable=unreadable,
+            after=partial(record_reads, self.repository, at=now),
+        )
 
 
 def _patience(source: SourcePlan) -> timedelta:

@@ -14,11 +14,12 @@ from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.values import value_lines
 from backup_platform.domain.model import Json
-from backup_platform.errors import ProofError
+from backup_platform.errors import ProofError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from backup_platform.actions.read_cycle import ReadStatus
     from backup_platform.actions.verify import VerifyResult
 
 FINDINGS_SHOWN = 50
@@ -33,23 +34,42 @@ def verify(
         str,
         typer.Option("--read", metavar="all|N%|none", help="How much of the stored data to read and decode."),
     ] = "all",
+    due: Annotated[
+        bool,
+        typer.Option(
+            "--due", help="Read what is due of all that is stored, so that a cycle reads each byte."
+        ),
+    ] = False,
 ) -> int:
     """Check stored data: present, authentic, decodable.
 
     With less than --read all, the rest is only checked to be there with the right size. A share is chosen in
-    turn, so that repeated runs cover everything.
+    turn, so that repeated runs cover everything. With --due, run once a day, nothing is unread for longer than the
+    cycle that the plan says for the repository (verify: {cycle: 30d}).
 
     \b
     Examples:
       backup-platform verify
+      backup-platform verify --due
       backup-platform verify shop@latest --read 10%
     """
     session = session_of(ctx)
+    if due:
+        read = _due(point, read)
     with session.progress(f"verify {point or 'repository'}") as progress:
         result = session.app.verify(point, read=read, progress=progress)
     session.out.document(_verify_shape(result, read))
     _print_verified(session.out, result)
     return 0 if result.passed else ProofError.exit_code
+
+
+def _due(point: str | None, read: str) -> str:
+    if point or read != "all":
+        raise UsageError(
+            "--due is about the whole repository, and says itself how much is read.",
+            hint="Leave out the point and --read, or leave out --due.",
+        )
+    return "due"
 
 
 def _verify_shape(result: VerifyResult, read: str) -> dict[str, Json]:
@@ -67,7 +87,35 @@ def _verify_shape(result: VerifyResult, read: str) -> dict[str, Json]:
         "bytes_read": result.bytes_read,
         "duration_s": result.duration_s,
         "findings": findings,
+        "rotation": _rotation_shape(result.rotation) if result.rotation else None,
     }
+
+
+def _rotation_shape(status: ReadStatus) -> dict[str, Json]:
+    return {
+        "packs": status.packs,
+        "bytes": status.size,
+        "bytes_read_in_cycle": status.size_read,
+        "bytes_never_read_again": status.size_never,
+        "bytes_due": status.size_due,
+        "oldest_unverified_s": status.oldest_s,
+        "cycle_s": status.cycle_s,
+        "damaged": list[Json](status.damaged),
+    }
+
+
+def _print_rotation(out: Output, status: ReadStatus) -> None:
+    age, cycle = (_days(seconds) for seconds in (status.oldest_s, status.cycle_s))
+    read = f"{formats.size(status.size_read)} of {formats.size(status.size)} read again within {cycle}"
+    late = out.paint(" That is too long: run this once a day.", "bad") if status.overdue else ""
+    out.line(f"{read}; the oldest unread byte is {age} old.{late}")
+    for key in status.damaged:
+        out.line(f"  {out.paint('x', 'bad')} {key} is damaged: see `backup-platform repair --dry-run`.")
+
+
+def _days(seconds: float) -> str:
+    days = round(seconds / 86400, 1)
+    return f"{days:g} day{'' if days == 1 else 's'}"
 
 
 def _print_verified(out: Output, result: VerifyResult) -> None:
@@ -79,7 +127,9 @@ def _print_verified(out: Output, result: VerifyResult) -> None:
     checked = f"{formats.plural(points, 'recovery point')}, {formats.plural(packs, 'pack')}"
     read = f"{formats.count(result.packs_read)} of them read ({formats.size(result.bytes_read)})"
     out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
-    if result.packs_read < result.packs_needed:
+    if result.rotation:
+        _print_rotation(out, result.rotation)
+    elif result.packs_read < result.packs_needed:
         out.line("Of what was not read, only presence and size are known.")
     if result.packs_not_decoded:
         closed = formats.plural(result.packs_not_decoded, "pack")
