@@ -22,8 +22,8 @@ from backup_platform.repository.repository import Repository, read_info
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import all_keys, content_of, make_repository, noise, text
 
-KILLS = 50
 KILLS_A_TURN = 5
+SAMPLED = 3  # of the store calls, one in so many is hit; the soak run hits each
 
 
 @dataclass
@@ -115,7 +115,8 @@ def assert_reuses(backups: Backups, root: Path, tree: Path) -> tuple[int, int]:
     return point.stats.new_bytes, sum(needed.values())
 
 
-def test_killed_at_random_moments(tmp_path: Path, backups: Backups) -> None:
+@pytest.mark.parametrize("kills", [12, pytest.param(200, marks=pytest.mark.soak)])
+def test_killed_at_random_moments(tmp_path: Path, backups: Backups, kills: int) -> None:
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -128,7 +129,7 @@ def test_killed_at_random_moments(tmp_path: Path, backups: Backups) -> None:
         assert backups.run(root, tree) == 0
         duration = time.monotonic() - started
     stored, total, killed, turns = 0, 0, 0, 0
-    while killed < KILLS:
+    while killed < kills:
         turns += 1
         shutil.rmtree(root)
         create(root)
@@ -145,13 +146,14 @@ def test_killed_at_random_moments(tmp_path: Path, backups: Backups) -> None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-def test_killed_at_every_store_call(tmp_path: Path, backups: Backups, encrypted: bool) -> None:
+@pytest.mark.parametrize("step", [SAMPLED, pytest.param(1, marks=pytest.mark.soak)])
+def test_killed_at_store_calls(tmp_path: Path, backups: Backups, encrypted: bool, step: int) -> None:
     tree, template, root = tmp_path / "tree", tmp_path / "template", tmp_path / "repository"
     make_tree(tree, 7, large=600_000, small=4)
     create(template, encrypted=encrypted)
     assert backups.run(template, tree) == 0
     make_tree(tree, 8, large=3_000_000, small=9)
-    for number in range(1, 200):
+    for number in range(1 + encrypted, 200, step):  # other calls than without
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(template, root)
         status = backups.run(root, tree, kill_at=number)

@@ -23,8 +23,8 @@ def peak(root: Path, kind: str, amount: int) -> int:
 
 def test_a_stream_of_any_size_needs_the_same(tmp_path: Path) -> None:
     small, large = (
-        peak(tmp_path / "small", "stream", 100_000_000),
-        peak(tmp_path / "large", "stream", 400_000_000),
+        peak(tmp_path / "small", "stream", 60_000_000),
+        peak(tmp_path / "large", "stream", 240_000_000),
     )
     assert large < LIMIT
     assert large < small * 1.25

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from backup_platform.domain.model import RecoveryPoint
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform_tests.sources.postgres.fidelity_database import (
     dump,
@@ -25,36 +28,70 @@ def bench(tmp_path: Path, server: Server, url: str) -> PointBench:
     return PointBench(tmp_path / "repository", PostgresOptions(url, bin_dir=server.bin_dir))
 
 
-def test_everything_comes_back(server: Server, tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Captured:
+    """The database of everything, its recovery point, and what it restores to: one for all tests that only look."""
+
+    server: Server
+    original: str
+    before: list[str]
+    made: PointBench
+    point: RecoveryPoint
+    restored: str
+
+
+@pytest.fixture(scope="module")
+def captured15(server15: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Captured]:
+    yield from captured(server15, tmp_path_factory.mktemp("captured15"))
+
+
+@pytest.fixture(scope="module")
+def captured18(server18: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Captured]:
+    yield from captured(server18, tmp_path_factory.mktemp("captured18"))
+
+
+def captured(server: Server, folder: Path) -> Iterator[Captured]:
     with fidelity_database(server) as original, new_database(server) as restored:
-        made = bench(tmp_path, server, original)
+        before = dump(server, original, folder / "before.sql")
+        made = bench(folder, server, original)
         point = made.backup()
-        made.assert_intact()
         made.restore(point, restored)
-        expected = dump(server, original, tmp_path / "original.sql")
-        assert differences(expected, dump(server, restored, tmp_path / "restored.sql")) == []
+        yield Captured(server, original, before, made, point, restored)
 
 
-def test_everything_passes_its_drill(server: Server, tmp_path: Path) -> None:
-    with fidelity_database(server) as original:
-        made = bench(tmp_path, server, original)
-        assert made.drill(made.backup()).report.differences == ()
+@pytest.fixture(
+    params=[
+        pytest.param("captured15", id="pg15", marks=pytest.mark.xdist_group("captured15")),
+        pytest.param("captured18", id="pg18", marks=pytest.mark.xdist_group("captured18")),
+    ]
+)
+def everything(request: pytest.FixtureRequest) -> Captured:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Captured)
+    return found
 
 
-def test_a_capture_changes_nothing(server18: Server, tmp_path: Path) -> None:
-    with fidelity_database(server18) as original:
-        before = dump(server18, original, tmp_path / "before.sql")
-        bench(tmp_path, server18, original).backup()
-        assert differences(before, dump(server18, original, tmp_path / "after.sql")) == []
+def test_everything_comes_back(everything: Captured, tmp_path: Path) -> None:
+    everything.made.assert_intact()
+    restored = dump(everything.server, everything.restored, tmp_path / "restored.sql")
+    assert differences(everything.before, restored) == []
 
 
-def test_a_restored_database_is_captured_alike(server18: Server, tmp_path: Path) -> None:
+def test_everything_passes_its_drill(everything: Captured) -> None:
+    assert everything.made.drill(everything.point).report.differences == ()
+
+
+@pytest.mark.xdist_group("captured18")
+def test_a_capture_changes_nothing(captured18: Captured, tmp_path: Path) -> None:
+    after = dump(captured18.server, captured18.original, tmp_path / "after.sql")
+    assert differences(captured18.before, after) == []
+
+
+@pytest.mark.xdist_group("captured18")
+def test_a_restored_database_is_captured_alike(captured18: Captured, tmp_path: Path) -> None:
     """The server's own facts of the two are equal, table by table."""
-    with fidelity_database(server18) as original, new_database(server18) as restored:
-        first = bench(tmp_path / "1", server18, original)
-        first.restore(first.backup(), restored)
-        second = bench(tmp_path / "2", server18, restored)
-        assert second.backup().facts["tables"] == first.points()[0].facts["tables"]
+    again = bench(tmp_path, captured18.server, captured18.restored)
+    assert again.backup().facts["tables"] == captured18.point.facts["tables"]
 
 
 def test_into_a_newer_major_version(server15: Server, server18: Server, tmp_path: Path) -> None:
