@@ -21,6 +21,7 @@ from backup_platform_tests.stores.relays import json_uploads
 
 BIN = Path(sys.executable).parent
 READY_S = 60
+MOTO_PAGE = 100
 KEYS = {"access_key_id": "AKIDTEST", "secret_access_key": "a-secret-that-nobody-sees"}
 
 
@@ -123,8 +124,9 @@ def _s3(command: list[str], port: int, log: Path, **environment: str) -> Iterato
 
 @contextmanager
 def moto(folder: Path, **environment: str) -> Iterator[Server]:
-    """S3 with conditional writes, versions, Object Lock and, when it is told to, policies."""
+    """S3 with conditional writes, versions, Object Lock, few keys in a page and, when told to, policies."""
     port = free_port()
+    environment = {"MOTO_S3_DEFAULT_MAX_KEYS": str(MOTO_PAGE), **environment}
     command = [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
     with _s3(command, port, folder / "moto.log", **environment) as server:
         yield server

@@ -7,11 +7,13 @@ import pytest
 from backup_platform.domain.ports import Store
 from backup_platform.stores.opening import open_store
 from backup_platform_tests.contracts.store_contract import StoreContract
-from backup_platform_tests.stores.servers import Server
+from backup_platform_tests.stores.servers import MOTO_PAGE, Server
 
 
 @pytest.mark.xdist_group("moto")
 class TestMoto(StoreContract):
+    MANY = 3 * MOTO_PAGE + 10
+
     @pytest.fixture
     def store(self, moto: Server) -> Store:
         return open_store(moto.place(), moto.options())

@@ -165,8 +165,9 @@ def test_errors_of_tools_do_not_hold_the_password(secret_url: str) -> None:
             time.sleep(1.5)
 
     thread = threading.Thread(target=lock)
+    impatient = f"{secret_url}?connect_timeout=2"  # pg_dump cannot connect without pg_class
     with pytest.raises(SourceError) as caught:
-        capture(secret_url, lock_timeout=0.3, progress=Steps(on_note=lambda text: _started(thread)))
+        capture(impatient, lock_timeout=0.3, progress=Steps(on_note=lambda text: _started(thread)))
     thread.join()
     assert "s3cret" not in repr(caught.value) + str(caught.value)
     assert caught.value.retryable
