@@ -14,13 +14,14 @@ import pytest
 
 from backup_platform.app import App
 from backup_platform.domain.ports import Store
-from backup_platform.errors import ConflictError, StoreRefusedError
+from backup_platform.errors import ConflictError, KeyMissingError, StoreRefusedError
 from backup_platform.stores.opening import open_store
 from backup_platform.stores.options import StoreOptions
 from backup_platform_tests.stores import servers
+from backup_platform_tests.support import IDENTITIES, recipient
 
 DOCS = Path(__file__).parents[2] / "docs" / "stores.md"
-BUCKET, PREFIX = "vault", "some/place"
+BUCKET, PREFIX, SEALED = "vault", "some/place", "sealed"
 EVERYTHING = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
@@ -28,10 +29,10 @@ EVERYTHING = {
 FREE_CALLS = 3  # those that make the first user: moto lets them pass, and checks every one after them
 
 
-def documented(role: str) -> str:
+def documented(role: str, prefix: str = PREFIX) -> str:
     found = re.search(rf"```json policy={role}\n(.*?)```", DOCS.read_text(), re.DOTALL)
     assert found, role
-    return found[1].replace("BUCKET", BUCKET).replace("PREFIX", PREFIX)
+    return found[1].replace("BUCKET", BUCKET).replace("PREFIX", prefix)
 
 
 @dataclass
@@ -49,9 +50,9 @@ class Account:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
-    def store(self, keys: dict[str, str]) -> Store:
+    def store(self, keys: dict[str, str], prefix: str = PREFIX) -> Store:
         options = StoreOptions(endpoint=self.endpoint, region="us-east-1", allow_http=True, credentials=keys)
-        return open_store(f"s3://{BUCKET}/{PREFIX}", options)
+        return open_store(f"s3://{BUCKET}/{prefix}", options)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,15 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
 @pytest.fixture(scope="module")
 def roles(account: Account) -> dict[str, dict[str, str]]:
     names = ("writer", "verifier", "restorer", "pruner")
-    return {**{name: account.user(name, documented(name)) for name in names}, "admin": account.admin}
+    sealed = {
+        f"{SEALED} {name}": account.user(f"{SEALED}-{name}", documented(name, SEALED))
+        for name in ("writer", "restorer")
+    }
+    return {
+        **{name: account.user(name, documented(name)) for name in names},
+        **sealed,
+        "admin": account.admin,
+    }
 
 
 @pytest.fixture
@@ -78,21 +87,22 @@ def app_of(
     roles: dict[str, dict[str, str]],
     make_app: Callable[..., App],
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[str], App]:
+) -> Callable[..., App]:
     """An app with the credentials of a role, over the repository that the first test makes."""
 
-    def make(role: str) -> App:
+    def make(role: str, **more: object) -> App:
         for name, value in roles[role].items():
             monkeypatch.setenv(f"TEST_{name.upper()}", value)
-        plan: dict[str, Any] = servers.Server(account.endpoint, lambda: "").plan(f"s3://{BUCKET}/{PREFIX}")
-        return make_app({**plan, "write_only": role == "writer"})
+        prefix = SEALED if role.startswith(SEALED) else PREFIX
+        plan: dict[str, Any] = servers.Server(account.endpoint, lambda: "").plan(f"s3://{BUCKET}/{prefix}")
+        return make_app({**plan, "write_only": role.endswith("writer"), **more})
 
     return make
 
 
 @pytest.mark.xdist_group("policies")
 def test_every_role_does_its_work_and_no_other(
-    app_of: Callable[[str], App],
+    app_of: Callable[..., App],
     account: Account,
     roles: dict[str, dict[str, str]],
     tree: Path,
@@ -135,7 +145,7 @@ def test_only_the_pruner_deletes(account: Account, roles: dict[str, dict[str, st
 
 @pytest.mark.xdist_group("policies")
 def test_an_interrupted_write_only_backup_is_repeated(
-    app_of: Callable[[str], App], account: Account, roles: dict[str, dict[str, str]], tree: Path
+    app_of: Callable[..., App], account: Account, roles: dict[str, dict[str, str]], tree: Path
 ) -> None:
     """Its packs are there without an index, and may not be read."""
     with suppress(ConflictError):  # the repository of another test
@@ -148,3 +158,34 @@ def test_an_interrupted_write_only_backup_is_repeated(
             admin.delete(found.key)
     assert app_of("writer").backup("tree").created
     assert app_of("verifier").verify().passed
+
+
+@pytest.mark.xdist_group("policies")
+def test_a_host_that_can_neither_read_nor_delete_nor_decrypt_backs_up(
+    app_of: Callable[..., App],
+    account: Account,
+    roles: dict[str, dict[str, str]],
+    tree: Path,
+    tmp_path: Path,
+) -> None:
+    """Who takes it over has the repository key, and the store's credentials of a writer: no past content."""
+    host = {"key_file": str(tmp_path / "repository.key")}
+    app_of(f"{SEALED} writer", **host).init(recipients=[recipient()])
+    assert app_of(f"{SEALED} writer", **host).backup("tree").created
+    (tree / "new").write_bytes(b"new")
+    point = app_of(f"{SEALED} writer", **host).backup("tree").point
+    assert point.stats.new_bytes == 3
+    thief = app_of(f"{SEALED} writer", **host)
+    with pytest.raises(KeyMissingError):
+        thief.restore(thief.restore_plan("tree@latest", to=str(tmp_path / "stolen")))
+    store = account.store(roles[f"{SEALED} writer"], SEALED)
+    pack = next(iter(store.list("packs/"))).key
+    for use in (store.get, store.delete):
+        with pytest.raises(StoreRefusedError):
+            use(pack)
+    identity = tmp_path / "identity.txt"
+    identity.touch(mode=0o600)
+    identity.write_text(IDENTITIES[0])
+    app = app_of(f"{SEALED} restorer", identity_file=str(identity), **host)
+    app.restore(app.restore_plan("tree@latest", to=str(tmp_path / "back")))
+    assert (tmp_path / "back" / "new").read_bytes() == b"new"
