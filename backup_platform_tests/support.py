@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from pathlib import Path
 
 from backup_platform.actions.backup import BackupJob, BackupResult
@@ -33,15 +31,18 @@ from backup_platform.domain.ports import (
     Recorder,
     Sandbox,
     Store,
-    StoredObject,
 )
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.errors import StoreError
 from backup_platform.repository import bech32
 from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
 from backup_platform.repository.keys import Keys, Secret
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.faults.store import Call as Call
+from backup_platform_tests.faults.store import Do as Do
+from backup_platform_tests.faults.store import Killed as Killed
+from backup_platform_tests.faults.store import ScriptedStore as ScriptedStore
+from backup_platform_tests.faults.store import flipped as flipped
 
 # Keys for tests only: these of all bytes are on record.
 REPOSITORY_KEY = bytes(range(32))
@@ -204,107 +205,6 @@ def _stat(path: bytes, kind: EntryKind, size: int, modified: int) -> Stat:
     inode = int.from_bytes(path[-7:], "big") + len(path)
     mode = 0o755 if kind is EntryKind.DIRECTORY else 0o644
     return Stat(path, kind, mode, 0, 0, size, modified, modified, inode, 1, 1, 0)
-
-
-class Do(Enum):
-    """What a `ScriptedStore` does with one call."""
-
-    FAIL = "refuse it"
-    FAIL_AFTER = "do it, and say that it failed"
-    DIE = "nothing, and nothing from now on: the process is gone"
-    DIE_AFTER = "do it, and nothing from now on"
-    LOSE = "say that it was done"
-    FLIP = "flip one bit of the data on its way"
-
-
-@dataclass(frozen=True)
-class Call:
-    number: int  # from 1
-    verb: str
-    key: str
-
-
-class Killed(Exception):  # noqa: N818  not an error of the program
-    """The process would not have seen this: it is dead."""
-
-
-class ScriptedStore:
-    """`ports.Store` over another one, which misbehaves as `script` says for each call."""
-
-    def __init__(self, inner: Store, script: Callable[[Call], Do | None] = lambda call: None) -> None:
-        self._inner, self._script = inner, script
-        self._lock = threading.Lock()
-        self.calls: list[Call] = []
-        self.dead = False
-
-    @property
-    def location(self) -> str:
-        return self._inner.location
-
-    def create(self, key: str, data: Buffer) -> None:
-        self._write("create", key, data, self._inner.create)
-
-    def replace(self, key: str, data: Buffer) -> None:
-        self._write("replace", key, data, self._inner.replace)
-
-    def delete(self, key: str) -> None:
-        self._write("delete", key, b"", lambda key, _: self._inner.delete(key))
-
-    def get(self, key: str) -> Buffer:
-        return self._read("get", key, lambda: self._inner.get(key))
-
-    def get_range(self, key: str, start: int, length: int) -> Buffer:
-        return self._read("get_range", key, lambda: self._inner.get_range(key, start, length))
-
-    def get_tail(self, key: str, length: int) -> Buffer:
-        return self._read("get_tail", key, lambda: self._inner.get_tail(key, length))
-
-    def head(self, key: str) -> StoredObject:
-        self._before("head", key)
-        return self._inner.head(key)
-
-    def list(self, prefix: str) -> Iterator[StoredObject]:
-        self._before("list", prefix)
-        return self._inner.list(prefix)
-
-    def _write(self, verb: str, key: str, data: Buffer, perform: Callable[[str, Buffer], None]) -> None:
-        do = self._before(verb, key)
-        if do is not Do.LOSE:
-            perform(key, flipped(data) if do is Do.FLIP else data)
-        if do is Do.FAIL_AFTER:
-            raise _refusal(verb, key)
-        if do is Do.DIE_AFTER:
-            self.dead = True
-            raise Killed(verb, key)
-
-    def _read(self, verb: str, key: str, perform: Callable[[], Buffer]) -> Buffer:
-        do = self._before(verb, key)
-        data = perform()
-        return flipped(data) if do is Do.FLIP else data
-
-    def _before(self, verb: str, key: str) -> Do | None:
-        with self._lock:
-            call = Call(len(self.calls) + 1, verb, key)
-            self.calls.append(call)
-            do = self._script(call)
-            self.dead = self.dead or do is Do.DIE
-            if self.dead:
-                raise Killed(verb, key)
-        if do is Do.FAIL:
-            raise _refusal(verb, key)
-        return do
-
-
-def _refusal(verb: str, key: str) -> StoreError:
-    return StoreError(f"The store broke at {verb} {key}.", retryable=True)
-
-
-def flipped(data: Buffer, position: int | None = None) -> bytes:
-    """The data with one bit changed, in the middle unless told otherwise."""
-    altered = bytearray(data)
-    if altered:
-        altered[len(altered) // 2 if position is None else position] ^= 0x10
-    return bytes(altered)
 
 
 class ClockedStore(DirectoryStore):

@@ -25,7 +25,7 @@ Standing = tuple[bool, ...]  # of a pack: smaller is better to keep
 class Kept:
     """By number of the pack: is it needed, and the stored bytes of the blobs that are taken from it.
 
-    `stand_ins` are pairs of packs (not taken, taken): the first holds a needed blob, too, which is taken from the second.
+    `stand_ins` are pairs of packs (not taken, taken): the first holds a needed blob, too, taken from the second.
     `taken` says of each row of the index whether its blob is taken from there.
     """
 

@@ -1,0 +1,105 @@
+"""What the program does with a store, each as something to break: `run` meets the fault, `converge` comes after."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Protocol
+
+from backup_platform.actions.find import find_point
+from backup_platform.actions.restore import plan_restore, run_restore
+from backup_platform.domain.ports import Store
+from backup_platform_tests.faults.scene import Files, Scene
+from backup_platform_tests.faults.store import flipped
+from backup_platform_tests.support import QuietProgress
+
+
+class Operation(Protocol):
+    """Raises what the program raises, and AssertionError when a run that says it succeeded did not."""
+
+    def prepare(self, scene: Scene) -> None:
+        """Once, before the fault; the scene has two points by then, and a source that has changed since."""
+        ...
+
+    def run(self, scene: Scene, store: Store) -> None: ...
+
+    def converge(self, scene: Scene) -> None:
+        """The same again without a fault: everything is as if there had been none."""
+        ...
+
+
+class Backup:
+    def prepare(self, scene: Scene) -> None:
+        """There is a point to build on already."""
+
+    def run(self, scene: Scene, store: Store) -> None:
+        point = scene.backup(store)
+        assert point.id in {each.id for each in scene.open().readable_manifests()[0]}
+        scene.assert_restorable()
+
+    def converge(self, scene: Scene) -> None:
+        self.run(scene, scene.store)
+        assert scene.verify().findings.keys() <= {""}  # a damaged manifest stays where it is
+
+
+class Verify:
+    """Of a sound repository, or of one with a damaged pack, which no fault may hide."""
+
+    def __init__(self, *, broken: bool) -> None:
+        self.broken = broken
+
+    def prepare(self, scene: Scene) -> None:
+        if self.broken:  # the pack that both points need
+            key = min(scene.store.keys("packs/"), key=lambda key: scene.store.head(key).modified)
+            scene.store.alter(key, flipped(scene.store.get(key), 50))  # not the bit that the store flips
+
+    def run(self, scene: Scene, store: Store) -> None:
+        assert not (scene.verify(store).passed and self.broken)
+
+    def converge(self, scene: Scene) -> None:
+        assert scene.verify().passed is not self.broken
+        assert self.broken or not scene.store.keys("ledger/damaged/")
+
+
+class Restore:
+    """Of the newest point, by its id, into a directory; the second run finds what the first has left there."""
+
+    def __init__(self) -> None:
+        self._target = Path()
+
+    def prepare(self, scene: Scene) -> None:
+        self._target = Path(tempfile.mkdtemp()) / "target"
+
+    def run(self, scene: Scene, store: Store) -> None:
+        shutil.rmtree(self._target, ignore_errors=True)
+        self._restore(scene, store)
+
+    def converge(self, scene: Scene) -> None:
+        if not self._target.exists() or read_tree(self._target) != scene.expected[newest(scene)]:
+            self._restore(scene, scene.store)
+        shutil.rmtree(self._target)
+
+    def _restore(self, scene: Scene, store: Store) -> None:
+        repository = scene.open(store)
+        point = find_point(repository, newest(scene))
+        plan = plan_restore(repository.reader(point), point, to=str(self._target))
+        run_restore(plan, repository, scene.clock, QuietProgress())
+        assert read_tree(self._target) == scene.expected[point.id]
+
+
+def newest(scene: Scene) -> str:
+    return next(reversed(scene.expected))
+
+
+def read_tree(root: Path) -> Files:
+    files = (path for path in root.rglob("*") if path.is_file())
+    return {bytes(path.relative_to(root)): path.read_bytes() for path in files}
+
+
+OPERATIONS: dict[str, Operation] = {
+    "backup": Backup(),
+    "verify": Verify(broken=False),
+    "verify of damage": Verify(broken=True),
+    "restore": Restore(),
+}

@@ -1,0 +1,94 @@
+"""A repository in memory with recovery points, a source that has changed since, and what each point must restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+
+from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.ports import Store
+from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.repository.keys import Keys
+from backup_platform.repository.repository import Repository
+from backup_platform_tests.faults.memory import MemoryStore
+from backup_platform_tests.support import (
+    START,
+    ManualClock,
+    QuietProgress,
+    ScriptedSource,
+    all_keys,
+    content_of,
+    make_repository,
+    noise,
+    text,
+)
+
+Files = dict[bytes, bytes]
+
+
+@dataclass
+class Scene:
+    """`expected` says what each committed point shows, by its id; `second` is another store, for copies."""
+
+    clock: ManualClock
+    source: ScriptedSource
+    store: MemoryStore
+    second: MemoryStore
+    held: Keys
+    expected: dict[str, Files] = field(default_factory=dict)
+    schedule: WindowSchedule = field(default_factory=lambda: WindowSchedule(CADENCES["hour"], since=START))
+
+    @classmethod
+    def make(cls, *, encrypted: bool) -> Scene:
+        """Empty, with one source of a dozen small files and a large one."""
+        clock = ManualClock()
+        store, second = MemoryStore(clock), MemoryStore(clock, location="memory:second")
+        scene = cls(clock, ScriptedSource(clock), store, second, all_keys() if encrypted else Keys())
+        make_repository(store, clock, encrypted=encrypted)
+        for n in range(12):
+            scene.source.write(b"d%d/f%d" % (n % 3, n), text(3_000, n))
+        scene.source.write(b"large", noise(400_000, 1))
+        return scene
+
+    def change(self, seed: int) -> None:
+        """The source is another one from now on."""
+        self.source.write(b"large", noise(400_000, seed))
+        self.source.write(b"d1/new%d" % seed, b"new %d" % seed)
+        self.source.remove(b"d0/f0") if b"d0/f0" in self.source.files else None
+
+    def copied(self) -> Scene:
+        clock, source = deepcopy((self.clock, self.source))
+        source.clock = clock
+        stores = (self.store.copied(clock), self.second.copied(clock))
+        return Scene(clock, source, *stores, self.held, dict(self.expected), self.schedule)
+
+    def open(self, store: Store | None = None) -> Repository:
+        return Repository(store or self.store, self.clock, keys=self.held)
+
+    def backup(self, store: Store | None = None) -> RecoveryPoint:
+        """Anew, as a process would; the clock moves first, so that what was written counts as settled."""
+        self.clock.advance(minutes=2)
+        job = BackupJob(self.source, self.schedule, self.open(store), self.clock)
+        point = job.run(None, force=True, progress=QuietProgress()).point
+        self.expected[point.id] = dict(self.source.files)
+        return point
+
+    def verify(self, store: Store | None = None) -> VerifyResult:
+        repository = self.open(store)
+        points, errors = repository.readable_manifests()
+        texts = [error.message for error in errors]
+        return verify(repository, points, ReadShare(), self.clock, QuietProgress(), unreadable=texts)
+
+    def assert_restorable(self, store: Store | None = None, *, gone: Iterable[str] = ()) -> None:
+        """Every committed point that is not `gone` is there and reads as it was captured."""
+        repository = self.open(store)
+        points, _ = repository.readable_manifests()
+        for point in points:
+            # One that committed before its run broke shows what was captured then.
+            expected = self.expected.setdefault(point.id, dict(self.source.files))
+            assert content_of(repository, point) == expected, (point.sequence, point.id)
+        lost = self.expected.keys() - {point.id for point in points} - set(gone)
+        assert not lost, f"lost: {lost}"
