@@ -150,9 +150,9 @@ def test_a_deep_stream_whose_lists_are_not_to_be_relied_on_is_read_again(
     assert bench.content(second) == bench.source.files
 
 
-def test_lists_condemned_while_their_rows_were_reused_fail_the_commit(bench: Bench) -> None:
+def test_lists_doomed_while_their_rows_were_reused_fail_the_commit(bench: Bench) -> None:
     first = separate_lists(bench)
-    bench.source.during = lambda: tombstone(bench, lists_of(bench, first))
+    bench.source.during = lambda: tombstone(bench, lists_of(bench, first), final=True)
     bench.source.write(b"new", b"so that the inventory differs")
     before = bench.keys("manifests/")
     with pytest.raises(RepositoryError) as caught:
