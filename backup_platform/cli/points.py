@@ -51,7 +51,7 @@ def points(
     ctx: typer.Context,
     source: Annotated[str | None, typer.Argument(metavar="SOURCE", help="One source; else all.")] = None,
 ) -> int:
-    """List the recovery points, oldest first, with what is proven of each.
+    """List the recovery points, oldest first, with what is proven of each, and which are held.
 
     The states: proven (a drill restored it and found no difference), verified (what is stored was read and
     checked, but never restored), unproven, incomplete, FAILED proof. Times are in the source's own zone. A
@@ -64,13 +64,16 @@ def points(
     session = session_of(ctx)
     found, unreadable = session.app.points(source), session.app.unreadable(source)
     proofs = session.app.proofs() if found else {}
+    held = session.app.upkeep.holds.in_force() if found else {}
     judged = [(point, standing(point, proofs.get(point.id, ()))) for point in found]
     if session.json:
         session.out.rows(
-            {"unreadable": [*unreadable]}, "points", (shapes.point(point, state) for point, state in judged)
+            {"unreadable": [*unreadable]},
+            "points",
+            (shapes.point(point, state, held.get(point.id, [])) for point, state in judged),
         )
     elif found:
-        print_table(session.out, _COLUMNS, [_row(point, state) for point, state in judged])
+        print_table(session.out, _COLUMNS, [_row(point, state, point.id in held) for point, state in judged])
     else:
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
     for text in unreadable:
@@ -78,7 +81,8 @@ def points(
     return 1 if unreadable else 0
 
 
-def _row(point: RecoveryPoint, judged: Standing) -> list[Cell]:
+def _row(point: RecoveryPoint, judged: Standing, held: bool) -> list[Cell]:
+    state, word = state_text(point, judged), _WORDS[judged.state]
     return [
         Cell(point.source),
         Cell(point.window.key),
@@ -86,8 +90,12 @@ def _row(point: RecoveryPoint, judged: Standing) -> list[Cell]:
         Cell(point.id[:ID_SHOWN], "", point.id[:8]),
         Cell(formats.size(point.stats.source_bytes)),
         Cell(formats.size(point.stats.new_bytes)),
-        Cell(state_text(point, judged), _STYLES[judged.state], _WORDS[judged.state]),
+        Cell(_and_held(state, held), _STYLES[judged.state], _and_held(word, held)),
     ]
+
+
+def _and_held(text: str, held: bool) -> str:
+    return f"{text}, held" if held else text
 
 
 def state_text(point: RecoveryPoint, judged: Standing) -> str:
@@ -110,9 +118,12 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     proofs = session.app.proof_details(found)
     judged = standing(found, proofs)
     commands = _restore_commands(session, found)
-    described = shapes.point_in_full(found, judged, proofs)
+    held = session.app.upkeep.holds.in_force(found.id).get(found.id, [])
+    described = shapes.point_in_full(found, judged, proofs, held)
     session.out.document({"point": described, "restore": commands})
     _print_point(session.out, found, judged)
+    for hold in held:
+        session.out.line(f"{'held:':<14}{one_line(str(hold))}")
     _print_facts(session.out, found.facts)
     _print_proofs(session.out, found, proofs)
     session.out.line("\nRestore it:")

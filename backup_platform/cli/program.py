@@ -30,6 +30,11 @@ VERBS = {
     "tables": ("tables", "tables"),
     "query": ("query", "query"),
     "export": ("export", "export"),
+    "retention": ("retention", "retention"),
+    "forget": ("retention", "forget"),
+    "hold": ("holding", "hold"),
+    "release": ("holding", "release"),
+    "holds": ("holding", "holds"),
     "doctor": ("doctor", "doctor"),
 }
 

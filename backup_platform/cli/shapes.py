@@ -10,7 +10,10 @@ from backup_platform.domain.model import Entry, Json, Problem, Proof, RecoveryPo
 from backup_platform.domain.standing import Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from backup_platform.actions.diff import Difference
+    from backup_platform.domain.holds import Hold
 
 
 def moment(value: datetime) -> str:
@@ -18,8 +21,10 @@ def moment(value: datetime) -> str:
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def point(value: RecoveryPoint, judged: Standing | None = None) -> dict[str, Json]:
-    """A recovery point without its facts and problems; with its state where it was judged."""
+def point(
+    value: RecoveryPoint, judged: Standing | None = None, holds: Sequence[Hold] | None = None
+) -> dict[str, Json]:
+    """A recovery point without its facts and problems; with its state and its holds where they were looked up."""
     shape: dict[str, Json] = {
         "id": value.id,
         "source": value.source,
@@ -35,12 +40,31 @@ def point(value: RecoveryPoint, judged: Standing | None = None) -> dict[str, Jso
     if judged is not None:
         shape["state"] = judged.state.value
         shape["proof"] = None if judged.proof is None else proof(judged.proof)
+    if holds is not None:
+        shape["holds"] = [hold(each, in_force=True) for each in holds]
     return shape
 
 
-def point_in_full(value: RecoveryPoint, judged: Standing, proofs: list[Proof]) -> dict[str, Json]:
+def hold(value: Hold, *, in_force: bool) -> dict[str, Json]:
     return {
-        **point(value, judged),
+        "id": value.id,
+        "point": value.point,
+        "reason": value.reason,
+        "legal": value.legal,
+        "placed_at": moment(value.placed_at),
+        "until": moment(value.until) if value.until else None,
+        "in_force": in_force,
+        "released_at": moment(value.released_at) if value.released_at else None,
+        "release_reason": value.release_reason or None,
+        "damaged": value.damaged or None,
+    }
+
+
+def point_in_full(
+    value: RecoveryPoint, judged: Standing, proofs: list[Proof], holds: Sequence[Hold]
+) -> dict[str, Json]:
+    return {
+        **point(value, judged, holds),
         "sequence": value.sequence,
         "predecessor": value.predecessor,
         "versions": dict(value.versions),

@@ -102,13 +102,28 @@ class FakeKeyRing:
 
 
 @dataclass
+class FakeUpkeep:
+    """Any part of the upkeep, with any method: the answer is that to `part.method`."""
+
+    answer: Callable[..., Any]
+    part: str = ""
+
+    def __getattr__(self, name: str) -> Any:
+        if not self.part:
+            return FakeUpkeep(self.answer, name)
+        return lambda *arguments, **options: self.answer(
+            f"{self.part}.{name}", arguments=arguments, **options
+        )
+
+
+@dataclass
 class FakeApp:
     """Answers what it was given; an exception among the answers is raised."""
 
     known: list[RecoveryPoint] = field(default_factory=list)
     recorded: dict[str, list[Proof]] = field(default_factory=dict)
     backups: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=lambda: {"holds.in_force": {}})
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     repositories: tuple[str, ...] = ("main",)
 
@@ -135,6 +150,10 @@ class FakeApp:
     @property
     def keys(self) -> FakeKeyRing:
         return FakeKeyRing(self._answer)
+
+    @property
+    def upkeep(self) -> FakeUpkeep:
+        return FakeUpkeep(self._answer)
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
         if "points" in self.answers:

@@ -1,0 +1,23 @@
+"""What verbs that delete have in common: where a person watches, they only tell what they would do."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from backup_platform.cli.context import Session
+from backup_platform.errors import UsageError
+
+DRY_RUN = Annotated[
+    bool, typer.Option("--dry-run", help="Only tell what would be done: the default on a terminal.")
+]
+YES = Annotated[bool, typer.Option("--yes", help="Do it: the default where there is no terminal.")]
+
+
+def consented(session: Session, *, dry_run: bool, yes: bool) -> bool:
+    """Whether to delete. Raises UsageError for a contradiction."""
+    if dry_run and yes:
+        raise UsageError("--dry-run and --yes are opposites.", hint="Give one of them.")
+    return yes or not (dry_run or session.out.terminal or sys.stdin.isatty())

@@ -1,0 +1,116 @@
+"""`hold`, `release` and `holds`: keeping recovery points whatever the plan says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.table import Cell, Column, print_table
+
+if TYPE_CHECKING:
+    from backup_platform.actions.holds import Held
+
+POINT = Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]
+_COLUMNS = (
+    Column("source"),
+    Column("window"),
+    Column("id"),
+    Column("placed", drop=1),
+    Column("state"),
+    Column("reason"),
+)
+
+
+def hold(
+    ctx: typer.Context,
+    point: POINT,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who finds it in a year.")],
+    until: Annotated[
+        str,
+        typer.Option("--until", metavar="DATE", help="It ends when this day begins; else it is released."),
+    ] = "",
+    legal: Annotated[
+        bool, typer.Option("--legal", help="Only `release --legal` ends it before its time.")
+    ] = False,
+) -> int:
+    """Keep a recovery point whatever the plan says, until it is released.
+
+    A hold concerns one repository: name another one with --repository to hold the copy there.
+
+    \b
+    Examples:
+      backup-platform hold shop@2026-11-21 --reason "before the migration" --until 2027-02-01
+      backup-platform hold shop@latest --reason "case 4711" --legal
+    """
+    session = session_of(ctx)
+    held, out = session.app.upkeep.holds.place(point, reason, until=until, legal=legal), session.out
+    out.document({"hold": shapes.hold(held.hold, in_force=held.in_force)})
+    name = (
+        f"{held.point.source}@{held.point.window.key} ({held.point.id[:ID_SHOWN]})" if held.point else point
+    )
+    out.line(f"Held {name}: {one_line(str(held.hold))}.")
+    return 0
+
+
+def release(
+    ctx: typer.Context,
+    point: POINT,
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is not needed any more.")],
+    legal: Annotated[bool, typer.Option("--legal", help="End legal holds, too.")] = False,
+) -> int:
+    """End the holds of a recovery point. From then on the plan decides about it again.
+
+    \b
+    Example:
+      backup-platform release shop@2026-11-21 --reason "the migration worked"
+    """
+    session = session_of(ctx)
+    ended, out = session.app.upkeep.holds.release(point, reason, legal=legal), session.out
+    out.document({"released": [shapes.hold(each, in_force=False) for each in ended]})
+    for each in ended:
+        out.line(f"Released {each.point[:ID_SHOWN]}: {one_line(str(each))}.")
+    return 0
+
+
+def holds(ctx: typer.Context) -> int:
+    """List the holds of recovery points, also those that are over.
+
+    \b
+    Example:
+      backup-platform holds
+    """
+    session = session_of(ctx)
+    found, out = session.app.upkeep.holds.listed(), session.out
+    out.document({"holds": [shapes.hold(each.hold, in_force=each.in_force) for each in found]})
+    if found:
+        print_table(out, _COLUMNS, [_row(each) for each in found])
+    else:
+        out.line("Nothing is held.")
+    for each in found:
+        if each.hold.damaged:
+            out.line(out.paint("DAMAGED ", "bad") + one_line(each.hold.damaged))
+    return 1 if any(each.hold.damaged for each in found) else 0
+
+
+def _row(held: Held) -> list[Cell]:
+    point, zone = held.point, held.point.timezone if held.point else "UTC"
+    return [
+        Cell(point.source if point else "not here"),
+        Cell(point.window.key if point else ""),
+        Cell(held.hold.point[:ID_SHOWN], "", held.hold.point[:8]),
+        Cell(formats.instant(held.hold.placed_at, zone)),
+        Cell("held", "good") if held.in_force else Cell(_over(held, zone), "dim"),
+        Cell(one_line(str(held.hold))),
+    ]
+
+
+def _over(held: Held, zone: str) -> str:
+    if held.hold.released_at is None:
+        return "ended"
+    return f"released {formats.instant(held.hold.released_at, zone)}: {one_line(held.hold.release_reason)}"

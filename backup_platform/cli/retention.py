@@ -1,0 +1,147 @@
+"""`retention` and `forget`: which recovery points stay and why, and forgetting the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.consent import DRY_RUN, YES, consented
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import Output
+from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.model import Json, RecoveryPoint
+
+if TYPE_CHECKING:
+    from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
+
+SOURCE = Annotated[str | None, typer.Argument(metavar="SOURCE", help="One source; else all.")]
+_COLUMNS = (
+    Column("source"),
+    Column("window"),
+    Column("captured", drop=1),
+    Column("id"),
+    Column("decision"),
+    Column("why"),
+)
+
+
+def retention(
+    ctx: typer.Context,
+    source: SOURCE = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Every reason; otherwise the first one of each point.")
+    ] = False,
+) -> int:
+    """Show which recovery points stay and which `forget` would forget, each with the reason. Changes nothing.
+
+    \b
+    Examples:
+      backup-platform retention
+      backup-platform retention shop --explain
+    """
+    session = session_of(ctx)
+    plan, out = _plan(session, source), session.out
+    out.document({"points": [_judged(each) for each in plan.judged], "blocked": _blocked(plan)})
+    if plan.judged:
+        print_table(out, _COLUMNS, [_row(each, explain=explain) for each in plan.judged])
+    _print_standing(out, plan)
+    return 1 if plan.blocked else 0
+
+
+def forget(ctx: typer.Context, source: SOURCE = None, dry_run: DRY_RUN = False, yes: YES = False) -> int:
+    """Forget the recovery points that the plan's `keep` does not keep. What they held is freed by `prune`.
+
+    Whatever the plan says, held points stay, and of each source the newest point, the newest that is proven, and all of
+    them while a manifest is damaged.
+
+    \b
+    Examples:
+      backup-platform forget
+      backup-platform forget shop --yes
+    """
+    session = session_of(ctx)
+    plan, out = _plan(session, source), session.out
+    if plan.forget:
+        print_table(out, _COLUMNS, [_row(each, explain=True) for each in plan.forget])
+    _print_standing(out, plan)
+    if not consented(session, dry_run=dry_run, yes=yes):
+        out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
+        if plan.forget:
+            again = session.command("forget", *([source] if source else []), "--yes")
+            out.line(f"Nothing was changed. To forget them: {again}")
+        return 1 if plan.blocked else 0
+    with session.progress("forget") as progress:
+        summary = session.app.upkeep.retention.run_forget(plan, progress)
+    out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
+    _print_summary(session, summary)
+    return 1 if summary.refused or summary.blocked else 0
+
+
+def _plan(session: Session, source: str | None) -> ForgetPlan:
+    """Raises NotFoundError for a source that neither the plan nor the repository has."""
+    plan = session.app.upkeep.retention.plan_forget([source] if source else [])
+    if source and not plan.judged and not plan.blocked:
+        session.app.points(source)
+    return plan
+
+
+def _row(judged: Judged, *, explain: bool) -> list[Cell]:
+    point, decision = judged
+    reasons = [one_line(reason) for reason in decision.reasons]
+    return [
+        Cell(point.source),
+        Cell(point.window.key),
+        Cell(formats.instant(point.captured_at, point.timezone)),
+        Cell(point.id[:ID_SHOWN], "", point.id[:8]),
+        Cell("keep", "good") if decision.keep else Cell("forget", "warn"),
+        Cell("; ".join(reasons) if explain else reasons[0], "", reasons[0]),
+    ]
+
+
+def _print_standing(out: Output, plan: ForgetPlan) -> None:
+    for text in plan.blocked.values():
+        out.line(out.paint("DAMAGED ", "bad") + one_line(text))
+    stay, go = formats.plural(plan.kept, "point stays", "points stay"), formats.count(len(plan.forget))
+    out.line(f"{stay}, {go} to forget." if plan.judged else "There are no recovery points.")
+
+
+def _print_summary(session: Session, summary: ForgetSummary) -> None:
+    out = session.out
+    for point, why in (*summary.kept, *summary.refused):
+        out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {one_line(why)}")
+    count = formats.plural(len(summary.forgotten), "recovery point")
+    freed = f" `{session.command('prune')}` frees what only they needed." if summary.forgotten else ""
+    out.line(f"Forgot {count}.{freed}")
+
+
+def _judged(judged: Judged) -> dict[str, Json]:
+    reasons: list[Json] = [*judged.decision.reasons]
+    return {**shapes.point(judged.point), "keep": judged.decision.keep, "reasons": reasons}
+
+
+def _blocked(plan: ForgetPlan) -> list[Json]:
+    return [{"source": source, "text": text} for source, text in plan.blocked.items()]
+
+
+def _plan_shape(plan: ForgetPlan) -> dict[str, Json]:
+    return {
+        "forget": [_judged(each) for each in plan.forget],
+        "kept": plan.kept,
+        "blocked": _blocked(plan),
+    }
+
+
+def _summary_shape(summary: ForgetSummary) -> dict[str, Json]:
+    def left(points: Sequence[tuple[RecoveryPoint, str]]) -> list[Json]:
+        return [{"point": point.id, "source": point.source, "reason": why} for point, why in points]
+
+    return {
+        "forgotten": [each.point for each in summary.forgotten],
+        "kept": left(summary.kept),
+        "refused": left(summary.refused),
+    }
