@@ -33,8 +33,10 @@ class Upkeep:
     def retention(self) -> Retention:
         """Which points stay in this repository, and forgetting the others."""
         from backup_platform.actions.retention import Retention
+        from backup_platform.stores.opening import evidence
 
-        return Retention(self.repository, self._source_rules(), self.clock)
+        store = self.repository.store
+        return Retention(self.repository, self._source_rules(), self.clock, partial(evidence, store))
 
     @property
     def holds(self) -> Holds:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -87,27 +88,32 @@ def _held(holds: Mapping[str, list[Hold]], point: str, now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Of one repository. `rules` by source; of a source without rules everything is kept."""
+    """Of one repository. `rules` by source; of a source without rules everything is kept. What is read within
+    `evidence` comes from the store itself."""
 
     repository: Repository
     rules: Mapping[str, SourceRules]
     clock: Clock
+    evidence: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def decisions(self, source: str) -> list[Judged]:
         """Every point of a source with what becomes of it, oldest sequence first. Changes nothing.
 
         While a manifest of the source is damaged all of them stay, and say why.
         """
-        return self._decisions(source, self._ledger(), reread=True)[0]
+        with self.evidence():
+            return self._decisions(source, self._ledger(), reread=True)[0]
 
     def plan_forget(self, sources: Sequence[str] = ()) -> ForgetPlan:
         """What `run_forget` would do, of some sources or of all that have points. Changes nothing."""
-        ledger, judged, blocked = self._ledger(), list[Judged](), dict[str, str]()
-        for source in sources or self._sources():
-            decided, damage = self._decisions(source, ledger, reread=True)
-            judged += decided
-            if damage:
-                blocked[source] = damage
+        judged, blocked = list[Judged](), dict[str, str]()
+        with self.evidence():
+            ledger = self._ledger()
+            for source in sources or self._sources():
+                decided, damage = self._decisions(source, ledger, reread=True)
+                judged += decided
+                if damage:
+                    blocked[source] = damage
         return ForgetPlan(tuple(judged), blocked)
 
     def run_forget(self, plan: ForgetPlan, progress: Progress = SILENT) -> ForgetSummary:

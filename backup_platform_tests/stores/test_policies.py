@@ -129,6 +129,19 @@ def test_every_role_does_its_work_and_no_other(
             app_of(role).backup("tree")
     with pytest.raises(StoreRefusedError, match=r"s3:PutObject on ledger/\*"):
         app_of("restorer").verify()
+    forgets_as_pruner_only(app_of)
+
+
+def forgets_as_pruner_only(app_of: Callable[..., App]) -> None:
+    """Of the two points of a window; who may only read sees what would be forgotten."""
+    forgetting = app_of("restorer", keep={"last": 1}).upkeep.retention
+    plan = forgetting.plan_forget()
+    assert len(plan.forget) == 1
+    for role in ("restorer", "writer"):
+        retention = app_of(role, keep={"last": 1}).upkeep.retention
+        with suppress(StoreRefusedError):
+            assert retention.run_forget(plan).refused
+    assert len(app_of("pruner", keep={"last": 1}).upkeep.retention.run_forget(plan).forgotten) == 1
 
 
 @pytest.mark.xdist_group("policies")
