@@ -1,0 +1,67 @@
+"""A repository of 100,000 packs, about 2 TB: what is done for each of them must stay small."""
+
+from __future__ import annotations
+
+import re
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from backup_platform.domain.ports import StoredObject
+from backup_platform.repository.format import object_key
+from backup_platform.repository.index import ROW, IndexedPack
+from backup_platform_tests.faults.scene import Scene
+from backup_platform_tests.support import START, noise
+
+PACKS, INDEXES, BLOBS = 100_000, 250, 2  # each pack holds 2 blobs
+SECONDS = 60  # of a machine that does a lot besides; it takes 3 alone
+MEMORY = 200 << 20
+
+
+@cache
+def large() -> Scene:
+    """Its packs are names in listings and rows in indexes: no point needs them."""
+    scene = Scene.make(encrypted=False)
+    scene.backup()
+    names, blobs = noise(32 * PACKS, 1), np.frombuffer(noise(32 * PACKS * BLOBS, 2), "<u8").reshape(-1, 4)
+    packs = []
+    for n in range(PACKS):
+        rows = np.zeros(BLOBS, ROW)
+        rows["blob"], rows["frame_stored"] = blobs[n * BLOBS :][:BLOBS], 900
+        packs.append(IndexedPack(names[32 * n : 32 * n + 32], False, rows))
+        key = object_key("packs/", packs[-1].pack)
+        scene.store.objects[key] = b"", StoredObject(key, 20 << 20, START)
+    repository = scene.open()
+    for first in range(0, PACKS, PACKS // INDEXES):
+        repository.write_index(packs[first : first + PACKS // INDEXES])
+    return scene
+
+
+def test_listing_and_indexes_of_many_packs() -> None:
+    repository, before = large().open(), memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    started = time.monotonic()
+    indexes = repository.indexes()
+    assert time.monotonic() - started < SECONDS
+    used = memory("VmHWM") - before
+    assert len(indexes.listed) > PACKS
+    assert len(indexes.contents) > PACKS * BLOBS
+    assert used < MEMORY, f"{used:,} bytes"
+
+
+def memory(name: str) -> int:
+    """Bytes of this process, or their peak."""
+    found = re.search(rf"{name}:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) << 10
+
+
+def test_a_backup_beside_many_packs() -> None:
+    scene = large().copied()
+    scene.change(2)
+    started = time.monotonic()
+    scene.backup()
+    assert time.monotonic() - started < SECONDS
+    scene.assert_restorable()
