@@ -55,14 +55,16 @@ def read_packs(
     with ThreadPoolExecutor(worker_count()) as pool:
         for start in range(0, len(packs), SLICE):
             first = len(reading.sound)
-            for one in pool.map(lambda key: _read(repository, key, progress), packs[start : start + SLICE]):
+            for one in pool.map(lambda key: examine(repository, key, progress), packs[start : start + SLICE]):
                 _note(repository, one, reading, known)
             after(reading.sound[first:])
     return reading
 
 
 @dataclass(frozen=True, slots=True)
-class _Pack:
+class Examined:
+    """A pack that was read: `damage` says what is wrong, and whether it is `gone`; `decoded` if a key opened it."""
+
     key: str
     size: int = 0
     damage: str = ""
@@ -70,14 +72,15 @@ class _Pack:
     decoded: bool = True
 
 
-def _read(repository: Repository, key: str, progress: Progress) -> _Pack:
+def examine(repository: Repository, key: str, progress: Progress) -> Examined:
+    """Read one pack; nothing is recorded. Raises StoreError."""
     try:
         data = repository.verified(key)
         decoded = decode(repository, key, data)
     except DamageError as error:
-        return _Pack(key, damage=error.message, gone=not _stored(repository, key))
+        return Examined(key, damage=error.message, gone=not _stored(repository, key))
     progress.advance(size=len(data))
-    return _Pack(key, len(data), decoded=decoded)
+    return Examined(key, len(data), decoded=decoded)
 
 
 def _stored(repository: Repository, key: str) -> bool:
@@ -98,7 +101,7 @@ def decode(repository: Repository, key: str, stored: Buffer) -> bool:
     return True
 
 
-def _note(repository: Repository, one: _Pack, reading: Reading, known: set[str]) -> None:
+def _note(repository: Repository, one: Examined, reading: Reading, known: set[str]) -> None:
     if one.gone:
         reading.gone[one.key] = one.damage
     elif one.damage:

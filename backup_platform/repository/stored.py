@@ -7,6 +7,7 @@ and the next writer verifies and indexes those packs again.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,14 @@ class Indexes:
         self.meta.add(p for p in found if p.meta)
 
 
-def load_indexes(repository: Repository) -> Indexes:
-    """For reading: a blob in a damaged pack, or in one that is not indexed, is found only where no other has it."""
+def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozenset()) -> Indexes:
+    """For reading: a blob in a damaged pack, or in one that is not indexed, is found only where no other has it.
+
+    Packs in `without` are left out as if the store did not list them.
+    """
     damaged = repository.damaged()
-    listed = repository.list_packs()
-    packs = _indexed(repository, listed)
+    listed = {key: size for key, size in repository.list_packs().items() if key not in without}
+    packs = indexed_packs(repository, listed)
     unindexed = listed.keys() - packs.keys()
     ranges = PackRanges(repository.store, repository.cipher, listed)
     packs |= {key: pack for key in sorted(unindexed) if (pack := _by_its_table(ranges, key)) is not None}
@@ -64,7 +68,7 @@ def load_trusted(repository: Repository) -> Indexes:
     tombstones.require_finals()
     refused = repository.damaged() | tombstones.condemned
     listed = repository.list_packs()
-    packs = _indexed(repository, listed)
+    packs = indexed_packs(repository, listed)
     adopted = list(_sound(repository, listed.keys() - packs.keys() - refused))
     if adopted:
         repository.write_index(adopted)
@@ -77,8 +81,8 @@ def pack_key(pack: IndexedPack) -> str:
     return object_key(META if pack.meta else PACKS, pack.pack)
 
 
-def _indexed(repository: Repository, listed: dict[str, int]) -> dict[str, IndexedPack]:
-    """The listed packs that a readable index names."""
+def indexed_packs(repository: Repository, listed: Container[str]) -> dict[str, IndexedPack]:
+    """Those of some packs that a readable index names."""
     packs: dict[str, IndexedPack] = {}
     seen: set[str] = set()
     # An index that vanishes was replaced: by one that a listing made from now on has.
