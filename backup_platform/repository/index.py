@@ -142,6 +142,16 @@ class BlobIndex:
     def pack_numbers(self, rows: NDArray[Any]) -> set[int]:
         return set(np.unique(self._rows["pack"][rows]).tolist())
 
+    def of_packs(self, numbers: Sequence[int], *, meta: bool) -> list[IndexedPack]:
+        """The packs of some numbers, of this index's kind."""
+        # Rows of a pack stand together, and packs in the order of their numbers.
+        column = np.ascontiguousarray(self._rows["pack"])
+        starts, ends = (np.searchsorted(column, numbers, side=side) for side in ("left", "right"))
+        return [
+            IndexedPack(self.packs[number], meta, self._rows[start:end])
+            for number, start, end in zip(numbers, starts.tolist(), ends.tolist(), strict=True)
+        ]
+
     def pack_number(self, row: int) -> int:
         return int(self._rows["pack"][row])
 

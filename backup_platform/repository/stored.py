@@ -61,15 +61,17 @@ def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozense
     return result
 
 
-def load_trusted(repository: Repository) -> Indexes:
-    """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed."""
+def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
+    """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed, if it
+    is to be adopted."""
     # Before the packs are listed: prune deletes these first.
     tombstones = read_tombstones(repository)
     tombstones.require_finals()
     refused = repository.damaged() | tombstones.condemned
     listed = repository.list_packs()
     packs = indexed_packs(repository, listed)
-    adopted = list(_sound(repository, listed.keys() - packs.keys() - refused))
+    left = listed.keys() - packs.keys() - refused
+    adopted = list(_sound(repository, left)) if adopt else []
     if adopted:
         repository.write_index(adopted)
     result = Indexes(BlobIndex(), BlobIndex(), listed, refused=frozenset(refused), doomed=tombstones.doomed)

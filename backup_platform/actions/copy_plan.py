@@ -1,0 +1,176 @@
+"""What a copy would do: which recovery points another repository lacks, and which packs it lacks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import DamageError
+from backup_platform.repository.forgotten import forgotten_places
+from backup_platform.repository.format import META, PACKS, object_key
+from backup_platform.repository.index import ABSENT, BlobIndex
+from backup_platform.repository.replicas import diverged, missing_keys
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.stored import Indexes
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStep:
+    """A point to copy, and the packs that it needs and that no step before it brings, with their sizes in bytes."""
+
+    point: RecoveryPoint
+    packs: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """`kept` are in the target with all that they need. `forgotten` were, and retention there let them go.
+
+    `findings` say by point id why a point cannot be copied now. `there` are bytes of packs that an interrupted copy
+    left, which are read in the target and not moved. `keys` is how many objects of `keys/` are missing.
+    """
+
+    origin: str
+    target: str
+    steps: tuple[CopyStep, ...] = ()
+    kept: tuple[RecoveryPoint, ...] = ()
+    forgotten: tuple[RecoveryPoint, ...] = ()
+    findings: dict[str, str] = field(default_factory=dict)
+    there: int = 0
+    keys: int = 0
+
+    @property
+    def points(self) -> list[RecoveryPoint]:
+        """Those to copy, newest first."""
+        return [step.point for step in self.steps]
+
+    @property
+    def packs(self) -> int:
+        return sum(len(step.packs) for step in self.steps)
+
+    @property
+    def size(self) -> int:
+        """Bytes to move."""
+        return sum(sum(step.packs.values()) for step in self.steps) - self.there
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """Packs of the origin that hold what the target lacks of a point; blobs that the origin lacks itself; why the point
+    is unreadable there."""
+
+    packs: set[str]
+    missing: int = 0
+    problem: str = ""
+
+
+def lacking(origin: Repository, here: Indexes, point: RecoveryPoint) -> Lacking:
+    """By the current indexes of the origin, and `here`, the trusted ones of the target."""
+    reader, there, packs = origin.reader(point), origin.indexes(), set[str]()
+    try:
+        missing = _collect(here.meta, there.meta, reader.meta_blobs(), META, packs)
+        missing += _collect(here.contents, there.contents, reader.content_blobs(), PACKS, packs)
+    except DamageError as error:
+        return Lacking(packs, problem=error.message)
+    return Lacking(packs, missing)
+
+
+class CopyPlanner:
+    """Reads listings and inventories, writes nothing."""
+
+    def __init__(self, origin: Repository, target: Repository, here: Indexes) -> None:
+        self._origin, self._target, self._here = origin, target, here
+        self._condemned = target.tombstoned()
+        self._coming: set[str] = set()
+
+    def plan(self, points: Iterable[RecoveryPoint]) -> CopyPlan:
+        """The newest point comes first: it is the one that would be missed most."""
+        wanted = sorted(points, key=lambda point: (point.window.start, point.sequence), reverse=True)
+        committed = {point.id for point in self._target.readable_manifests()[0]}
+        apart = self._diverged({point.source for point in wanted})
+        gone = _forgotten(self._target) - committed
+        steps, kept, findings = [], [], {}
+        for point in wanted:
+            if point.source in apart:
+                findings[point.id] = apart[point.source]
+                continue
+            if point.id in gone:
+                continue
+            need = lacking(self._origin, self._here, point)
+            if text := self._finding(point, need):
+                findings[point.id] = text
+            elif point.id in committed and not need.packs:
+                kept.append(point)
+            else:
+                steps.append(self._step(point, need.packs))
+        return CopyPlan(
+            self._origin.info.location,
+            self._target.info.location,
+            tuple(steps),
+            tuple(kept),
+            tuple(point for point in wanted if point.id in gone),
+            findings,
+            sum(self._here.listed.get(key, 0) for key in self._coming),
+            len(missing_keys(self._origin, self._target.store)),
+        )
+
+    def _diverged(self, sources: set[str]) -> dict[str, str]:
+        """Sources of which the target has other points than the origin, and what to say of them."""
+        apart: dict[str, str] = {}
+        for source in sources:
+            own = {point.sequence: point.id for point in self._origin.readable_manifests(source)[0]}
+            for point in self._target.readable_manifests(source)[0]:
+                if own.get(point.sequence, point.id) != point.id:
+                    apart.setdefault(source, diverged(self._target, point))
+        return apart
+
+    def _finding(self, point: RecoveryPoint, need: Lacking) -> str:
+        """Why a point cannot be copied; empty when it can."""
+        if need.problem:
+            return f"{name_of(point)} cannot be read in {self._origin.info.location}: {need.problem}"
+        if need.missing:
+            return f"{name_of(point)} needs {need.missing} blobs that no pack in {self._origin.info.location} holds."
+        if need.packs & self._condemned:
+            return waits_for_prune(self._target, point, min(need.packs & self._condemned))
+        return ""
+
+    def _step(self, point: RecoveryPoint, packs: set[str]) -> CopyStep:
+        listed = self._origin.indexes().listed
+        sizes = {key: listed[key] for key in sorted(packs - self._coming)}
+        self._coming |= packs
+        return CopyStep(point, sizes)
+
+
+def name_of(point: RecoveryPoint) -> str:
+    return f"{point.source}@{point.window.key} ({point.id[:12]})"
+
+
+def waits_for_prune(target: Repository, point: RecoveryPoint, pack: str) -> str:
+    """A pack that is being deleted cannot be stored again: it would have the same name."""
+    return (
+        f"{name_of(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when the "
+        "prunes after that are done."
+    )
+
+
+def _forgotten(repository: Repository) -> set[str]:
+    """Ids of the points that retention let go in a repository: copying them again would undo it."""
+    return {place.point for place in forgotten_places(repository)}
+
+
+def _collect(
+    here: BlobIndex, there: BlobIndex, batches: Iterator[bytes], prefix: str, packs: set[str]
+) -> int:
+    """Add the packs of the origin that hold those of some blobs which the target lacks; how many are nowhere."""
+    missing, known = 0, set[int]()
+    for ids in batches:
+        wanted = np.frombuffer(ids, "V32")[here.find_all(ids) == ABSENT].tobytes()
+        rows = there.find_all(wanted)
+        missing += int(np.count_nonzero(rows == ABSENT))
+        numbers = there.pack_numbers(rows[rows != ABSENT]) - known
+        known |= numbers
+        packs.update(object_key(prefix, there.packs[number]) for number in numbers)
+    return missing

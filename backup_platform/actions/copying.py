@@ -1,0 +1,190 @@
+"""Copy recovery points to the same repository in another place: whole objects, as they are (FORMAT.md §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from backup_platform.actions.copy_packs import PackMover
+from backup_platform.actions.copy_plan import (
+    CopyPlan,
+    CopyPlanner,
+    CopyStep,
+    lacking,
+    name_of,
+    waits_for_prune,
+)
+from backup_platform.actions.structure import Needs, needs_of
+from backup_platform.clock import SILENT
+from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.errors import ConflictError, DamageError, RepositoryError
+from backup_platform.repository.replicas import copy_keys, copy_manifest, require_replica
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.stored import load_trusted
+
+PACKS_PER_GROUP = 64  # how many packs are stored before the points that need them are committed
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """`findings` say by point id why a point was not copied; `waiting` are those of them that a later run may copy."""
+
+    copied: tuple[RecoveryPoint, ...]
+    kept: tuple[RecoveryPoint, ...]
+    findings: dict[str, str]
+    packs: int
+    bytes: int
+    keys: int
+    duration_s: float
+    waiting: frozenset[str] = frozenset()
+
+    @property
+    def passed(self) -> bool:
+        return not self.findings
+
+    def require(self) -> None:
+        """Raises RepositoryError when a point was not copied."""
+        if self.findings:
+            texts = list(dict.fromkeys(self.findings.values()))
+            more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+            raise RepositoryError(
+                f"{len(self.findings)} recovery points were not copied: {texts[0]}{more}",
+                hint="`verify` shows what is damaged, and `repair` what can be mended from another copy.",
+                retryable=self.findings.keys() <= self.waiting,
+            )
+
+
+@dataclass(slots=True)
+class _Work:
+    """What has been done so far."""
+
+    copied: list[RecoveryPoint] = field(default_factory=list)
+    findings: dict[str, str] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+
+
+class Copying:
+    """From `origin` to `target`, which are one repository in two places.
+
+    Raises RepositoryError when they are not. Only adds; interrupted anywhere, the next run goes on. Of an encrypted
+    repository it needs the repository key, and no identity.
+    """
+
+    def __init__(self, origin: Repository, target: Repository, clock: Clock) -> None:
+        require_replica(origin, target)
+        self.origin, self.target, self._clock = origin, target, clock
+
+    def plan(self, points: Iterable[RecoveryPoint]) -> CopyPlan:
+        """What the target lacks of some points of the origin. Writes nothing."""
+        self.origin.indexes(fresh=True)
+        here = load_trusted(self.target, adopt=False)
+        return CopyPlanner(self.origin, self.target, here).plan(points)
+
+    def run(self, plan: CopyPlan, progress: Progress = SILENT) -> CopyResult:
+        """Copy the points of a plan, newest first; one that cannot be copied does not stop the others.
+
+        Raises StoreError when either store fails, DamageError when the target loses or alters what it was given.
+        """
+        started, work = self._clock.monotonic(), _Work(findings=dict(plan.findings))
+        progress.expect(size=sum(sum(step.packs.values()) for step in plan.steps))
+        keys = sum(1 for _ in copy_keys(self.origin, self.target.store))
+        here = load_trusted(self.target, adopt=False)
+        mover = PackMover(self.origin, self.target, here, progress)
+        self.target.keep_indexes(here)
+        try:
+            for group in _groups(plan.steps):
+                mover.move([key for step in group for key in step.packs])
+                self._commit([step.point for step in group], mover, work)
+        finally:
+            self.target.keep_indexes(None)
+        return CopyResult(
+            copied=tuple(work.copied),
+            kept=plan.kept,
+            findings=work.findings,
+            packs=mover.packs,
+            bytes=mover.bytes,
+            keys=keys,
+            duration_s=round(self._clock.monotonic() - started, 3),
+            waiting=frozenset(work.waiting),
+        )
+
+    def _commit(self, points: Sequence[RecoveryPoint], mover: PackMover, work: _Work) -> None:
+        """FORMAT.md §7 for some points: what they need is there and is not being deleted, before and after."""
+        started = self._clock.monotonic()
+        needs = {point.id: needs_of(self.target, point) for point in points}
+        for point in points:
+            if needs[point.id].findings:
+                work.findings[point.id] = self._why_not(point, needs[point.id], mover)
+        ready = [point for point in points if not needs[point.id].findings]
+        ready = self._undisturbed(ready, needs, work)
+        committed = [point for point in ready if self._create(point, work)]
+        sound = self._undisturbed(committed, needs, work)
+        for point in sound:
+            if needs[point.id].packs <= mover.read:
+                self._record(point, needs[point.id], self._clock.monotonic() - started)
+        work.copied += sound
+
+    def _why_not(self, point: RecoveryPoint, needs: Needs, mover: PackMover) -> str:
+        packs = lacking(self.origin, mover.here, point).packs
+        reasons = [mover.failures[key] for key in sorted(packs & mover.failures.keys())] or needs.findings
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return f"{name_of(point)} cannot be copied: {reasons[0]}{more}"
+
+    def _undisturbed(
+        self, points: Sequence[RecoveryPoint], needs: dict[str, Needs], work: _Work
+    ) -> list[RecoveryPoint]:
+        """Those whose packs the target lists and is not about to delete."""
+        if not points:
+            return []
+        # Tombstones first: prune deletes the packs, and then the tombstone.
+        condemned = self.target.tombstoned()
+        listed = self.target.list_packs()
+        sound = []
+        for point in points:
+            packs = needs[point.id].packs
+            if dying := packs & condemned:
+                work.findings[point.id] = waits_for_prune(self.target, point, min(dying))
+            elif lost := packs - listed.keys():
+                work.findings[point.id] = (
+                    f"{name_of(point)} needs {min(lost)}, which {self.target.info.location} lost."
+                )
+            else:
+                sound.append(point)
+                continue
+            work.waiting.add(point.id)
+        return sound
+
+    def _create(self, point: RecoveryPoint, work: _Work) -> bool:
+        try:
+            copy_manifest(self.origin, self.target, point)
+        except (ConflictError, DamageError) as error:
+            work.findings[point.id] = f"{name_of(point)} cannot be copied: {error.message}"
+            if error.retryable:
+                work.waiting.add(point.id)
+            return False
+        return True
+
+    def _record(self, point: RecoveryPoint, needs: Needs, duration_s: float) -> None:
+        """A verify, when this run read every pack of the point in the target."""
+        detail: dict[str, Json] = {
+            "copied_from": self.origin.info.location,
+            "findings": [],
+            "packs_read": len(needs.packs),
+        }
+        at = self._clock.now()
+        self.target.record_proof(Proof(point.id, ProofMethod.VERIFY, True, at, round(duration_s, 3), detail))
+
+
+def _groups(steps: Iterable[CopyStep]) -> Iterator[list[CopyStep]]:
+    """Steps that are committed together: listings are few, and little is lost when a run is interrupted."""
+    group: list[CopyStep] = []
+    count = 0
+    for step in steps:
+        group.append(step)
+        count += len(step.packs)
+        if count >= PACKS_PER_GROUP:
+            yield group
+            group, count = [], 0
+    if group:
+        yield group

@@ -1,0 +1,180 @@
+"""Copies of a repository: the same objects in another store, byte for byte (FORMAT.md §11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.ports import Buffer, Store
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    NotFoundError,
+    RepositoryError,
+    StoreRefusedError,
+)
+from backup_platform.repository.format import (
+    KEYS,
+    ROOT_KEY,
+    RepositoryInfo,
+    digest,
+    manifest_key,
+    unsign,
+)
+from backup_platform.repository.manifests import decode_manifest
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+REWRAPPED = f"{KEYS}rewrap/"
+SIGNED = (".recipient", ".retired")
+
+
+def init_replica(origin: Repository, store: Store) -> RepositoryInfo:
+    """Make an empty copy of a repository in an empty place: the same id, key and recipients.
+
+    Raises ConflictError when another repository is there; a copy of the same one is taken as it is.
+    """
+    from backup_platform.repository.repository import read_info
+
+    data = origin.store.get(ROOT_KEY)
+    try:
+        store.create(ROOT_KEY, data)
+    except ConflictError as error:
+        if read_info(store).id != origin.info.id:
+            raise ConflictError(
+                f"There is another repository at {store.location} already.",
+                hint="Name another place in the plan.",
+            ) from error
+    info = read_info(store)
+    _require_same(origin.info, info)
+    for _ in copy_keys(origin, store):
+        pass
+    return info
+
+
+def require_replica(origin: Repository, target: Repository) -> None:
+    """Raises RepositoryError unless both are the same repository in two places."""
+    _require_same(origin.info, target.info)
+
+
+def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
+    if origin.location == target.location:
+        raise RepositoryError(
+            f"The repository at {origin.location} cannot be a copy of itself.",
+            hint="Give the copy a place of its own in the plan.",
+        )
+    if (origin.id, origin.encryption, origin.key_id) != (target.id, target.encryption, target.key_id):
+        raise RepositoryError(
+            f"The repository at {target.location} is no copy of the one at {origin.location}: it was made on its own, "
+            "and has another id or key.",
+            hint="Copies need a place of their own: name an empty one in the plan, and run `init --repository NAME`.",
+        )
+
+
+def missing_keys(origin: Repository, store: Store) -> list[str]:
+    """The objects below `keys/` that a copy lacks, in the order in which they are valid."""
+    there = {found.key for found in store.list(KEYS)}
+    return sorted(found.key for found in origin.store.list(KEYS) if found.key not in there)
+
+
+def copy_keys(origin: Repository, store: Store) -> Iterator[str]:
+    """Give a copy the recipients that it lacks, also retired ones, and file keys that were rewrapped; their objects.
+
+    Nothing is taken away: a copy may have recipients of its own. Raises DamageError for an altered object.
+    """
+    for key in missing_keys(origin, store):
+        data = origin.store.get(key)
+        _check_key_object(origin, key, data)
+        with suppress(ConflictError):
+            store.create(key, data)
+        yield key
+
+
+def _check_key_object(origin: Repository, key: str, data: Buffer) -> None:
+    """Of a wrapped repository key (`keys/<name>`) only its recipient can tell."""
+    if key.startswith(REWRAPPED) and digest(data).hex() != key[-64:]:
+        raise DamageError(f"The object {key} at {origin.info.location} is altered.")
+    if key.endswith(SIGNED):
+        _, document = unsign(key, origin.cipher.unwrap(key, data), origin.cipher.hash)
+        if document.get("repository") != origin.info.id:
+            raise DamageError(f"The object {key} at {origin.info.location} belongs to another repository.")
+
+
+def put_object(repository: Repository, key: str, data: Buffer) -> None:
+    """Store an object that is named by its hash, unless it is there and sound; read it back.
+
+    Raises DamageError, retryable, when what was written does not read back.
+    """
+    try:
+        repository.store.create(key, data)
+    except ConflictError:
+        if not is_sound(repository, key):
+            repository.store.replace(key, data)
+    try:
+        repository.verified(key)
+    except DamageError as error:
+        raise DamageError(
+            f"{error.message} It was just written to {repository.info.location}.",
+            hint="Run the same command again. If it happens again, the store loses or alters data.",
+            retryable=True,
+        ) from error
+
+
+def is_sound(repository: Repository, key: str) -> bool:
+    """Whether an object has the bytes of its name; one that these credentials may not read counts as not."""
+    try:
+        repository.verified(key)
+    except (DamageError, StoreRefusedError):
+        return False
+    return True
+
+
+def unmark_damaged(repository: Repository, key: str) -> None:
+    """A pack that was mended, where these credentials may say so: else the next verify does."""
+    with suppress(StoreRefusedError):
+        repository.unmark_damaged(key)
+
+
+def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) -> None:
+    """Commit a recovery point in a copy: the same manifest under the same key, read back and compared.
+
+    Raises ConflictError when another point is in its place, DamageError when the manifest of either is damaged.
+    """
+    key = manifest_key(point.source, point.sequence, origin.cipher.hash)
+    stored = _manifest(origin, key)
+    if _decode(origin, key, stored) != point:
+        raise DamageError(f"The manifest {key} in {origin.info.location} is not what it was before.")
+    with suppress(ConflictError):
+        target.store.create(key, stored)
+    if _decode(target, key, _manifest(target, key)) != point:
+        raise ConflictError(diverged(target, point))
+
+
+def diverged(target: Repository, point: RecoveryPoint) -> str:
+    """For people: another point is in the place of this one."""
+    return (
+        f"{point.source}: the repository at {target.info.location} has another recovery point in the place of number "
+        f"{point.sequence}, so it is no copy of this source."
+    )
+
+
+def _manifest(repository: Repository, key: str) -> Buffer:
+    try:
+        return repository.store.get(key)
+    except NotFoundError as error:
+        raise DamageError(
+            f"The manifest {key} is not in {repository.info.location} any more.",
+            hint="Run the same command again.",
+            retryable=True,
+        ) from error
+
+
+def _decode(repository: Repository, key: str, stored: Buffer) -> RecoveryPoint:
+    try:
+        plain = repository.cipher.unwrap(key, stored)
+        return decode_manifest(key, plain, repository.info.id, repository.cipher.hash)
+    except DamageError as error:
+        raise DamageError(f"{error.message} It is in {repository.info.location}.", hint=error.hint) from error
