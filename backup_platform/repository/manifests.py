@@ -112,12 +112,20 @@ class ChainLink(NamedTuple):
 
 
 def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
-    """What does not fit in the chains: one sentence for each point whose predecessor is not the point before."""
+    """What does not fit in the chains: one sentence for each point whose predecessor is not the point before.
+
+    An earlier one will do, or none: those between could not be read when it was written, and were repaired since.
+    """
     before: ChainLink | None = None
     breaks = []
+    earlier: set[str] = set()
     for link in _links(points, forgotten):
+        if before is None or before.source != link.source:
+            earlier = {""}
+        else:
+            earlier.add(before.id)
         follows = before is not None and (before.source, before.sequence) == (link.source, link.sequence - 1)
-        if follows and before is not None and link.predecessor not in (None, before.id):
+        if follows and before and link.predecessor is not None and link.predecessor not in earlier:
             breaks.append(
                 f"{link.source}: point {link.id[:12]} names {link.predecessor[:12] or 'nothing'} as its "
                 f"predecessor, but the point before it is {before.id[:12]}."

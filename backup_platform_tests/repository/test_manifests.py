@@ -228,6 +228,15 @@ def test_a_place_that_nothing_fills_is_a_gap() -> None:
     assert chain_gaps(points) == []
 
 
+def test_a_point_that_was_written_past_a_damaged_one_fits_once_that_is_repaired() -> None:
+    """It names the newest that could be read then, or none."""
+    first, second, third = chain(3)
+    for earlier in (first.id, ""):
+        assert chain_breaks([first, second, replace(third, predecessor=earlier)]) == []
+    assert chain_breaks([second, replace(third, predecessor=first.id)], [forgotten(first)]) == []
+    assert len(chain_breaks([second, replace(third, predecessor=first.id)])) == 1
+
+
 def test_chains_of_sources_are_apart() -> None:
     other = [replace(point, source="other") for point in chain(2, lateness_s=1.0)]
     assert chain_breaks([*chain(2), *other]) == []
