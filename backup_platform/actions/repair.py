@@ -1,0 +1,91 @@
+"""Repair: what is missing or damaged is put back from the packs themselves and from copies (FORMAT.md §8).
+
+It only adds. What is sound is never written over; what is damaged is replaced by the bytes that belong there, and by
+nothing else. What nobody has any more is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from backup_platform.actions.repairing.donors import Donor, open_donors
+from backup_platform.actions.repairing.keys import key_steps
+from backup_platform.actions.repairing.manifests import manifest_steps
+from backup_platform.actions.repairing.mending import Mender
+from backup_platform.actions.repairing.packs import pack_steps
+from backup_platform.actions.repairing.steps import RepairPlan, RepairResult
+from backup_platform.actions.repairing.survey import Surveyor
+from backup_platform.actions.structure import structure_findings
+from backup_platform.clock import SILENT
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.repository.forgotten import forgotten_links
+from backup_platform.repository.manifests import chain_breaks
+from backup_platform.repository.replicas import require_replica
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.tombstones import read_tombstones
+
+
+class Repair:
+    """Of one repository, from copies of it by name. Raises RepositoryError for one that is another repository.
+
+    `complete`: every point was written here first, so that one that only a copy has was lost. It is false of a
+    repository of copies: there `copy` brings what is missing. `absent` says of copies why they could not be opened.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        donors: Mapping[str, Repository],
+        clock: Clock,
+        *,
+        complete: bool = True,
+        absent: Sequence[str] = (),
+    ) -> None:
+        for donor in donors.values():
+            require_replica(repository, donor)
+        self._repository, self._donors, self._clock = repository, donors, clock
+        self._complete, self._absent = complete, tuple(absent)
+
+    def plan(self, progress: Progress = SILENT) -> RepairPlan:
+        """Find what is wrong, and who has it. Reads inventories, and the packs that are suspect; writes nothing.
+
+        Damage that nobody met yet is found by a verify, not here.
+        """
+        repository = self._repository
+        donors, notes = open_donors(self._donors)
+        points, _ = repository.readable_manifests(reread=True)
+        manifests, lost = manifest_steps(repository, points, donors, complete=self._complete)
+        keys, lost_keys = key_steps(repository, donors)
+        missing = [step.point for step in manifests if step.point is not None]
+        survey = Surveyor(repository, donors, progress).survey(points, missing)
+        packs = pack_steps(repository, donors, survey, read_tombstones(repository, final=True).doomed)
+        return RepairPlan(
+            steps=(*keys, *packs.steps, *manifests),
+            lost=(*lost_keys, *packs.lost, *lost),
+            notes=(*self._absent, *notes, *packs.notes),
+        )
+
+    def run(self, plan: RepairPlan, progress: Progress = SILENT) -> RepairResult:
+        """Carry out a plan; what is still wrong afterwards. Interrupted anywhere, the next repair goes on.
+
+        Raises StoreError when the repository's own store fails.
+        """
+        started = self._clock.monotonic()
+        progress.expect(size=plan.size)
+        donors: list[Donor] = open_donors(self._donors)[0] if plan.steps else []
+        mender = Mender(self._repository, donors, progress)
+        mender.run(plan.steps)
+        return RepairResult(
+            done=tuple(mender.done),
+            failed=tuple(mender.failed),
+            remaining=tuple(self._remaining()),
+            bytes=mender.bytes,
+            duration_s=round(self._clock.monotonic() - started, 3),
+        )
+
+    def _remaining(self) -> list[str]:
+        """As a verify that reads no contents sees it."""
+        points, errors = self._repository.readable_manifests(reread=True)
+        found = [error.message for error in errors]
+        links = forgotten_links(self._repository, *{point.source for point in points})
+        return [*found, *chain_breaks(points, links), *structure_findings(self._repository, points)]

@@ -1,0 +1,67 @@
+"""What a repair would do, for people to read before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from backup_platform.domain.model import RecoveryPoint
+
+
+class Act(StrEnum):
+    """What is done to one object. Nothing that is sound is ever written over, and nothing is deleted but marks."""
+
+    REPLACE = "replace"  # a damaged object, by its own bytes out of a copy
+    TAKE = "take"  # an object that is missing, out of a copy
+    INDEX = "index"  # a pack that no index names
+    UNMARK = "unmark"  # a pack that was marked as damaged, and is sound
+
+
+@dataclass(frozen=True, slots=True)
+class RepairStep:
+    """One object to mend. `donors` are the copies that hold it, best first; `point` is that of a manifest."""
+
+    act: Act
+    key: str
+    why: str
+    donors: tuple[str, ...] = ()
+    size: int = 0
+    point: RecoveryPoint | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """In the order in which it is done. `lost` is what cannot be mended now, one sentence each; `notes` is what else
+    somebody should know, such as a copy that does not answer."""
+
+    steps: tuple[RepairStep, ...] = ()
+    lost: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes to fetch from copies."""
+        return sum(step.size for step in self.steps if step.donors)
+
+    @property
+    def nothing_wrong(self) -> bool:
+        return not self.steps and not self.lost
+
+
+@dataclass(frozen=True, slots=True)
+class RepairResult:
+    """`failed` says why a step was not done, `remaining` what is still wrong after it, as a verify would see it."""
+
+    done: tuple[RepairStep, ...]
+    failed: tuple[str, ...]
+    remaining: tuple[str, ...]
+    bytes: int
+    duration_s: float
+
+    @property
+    def sound(self) -> bool:
+        return not self.failed and not self.remaining
+
+
+def name_of(point: RecoveryPoint) -> str:
+    return f"{point.source}@{point.window.key} ({point.id[:12]})"
