@@ -17,7 +17,12 @@ from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
 from backup_platform.errors import StoreRefusedError
-from backup_platform.repository.forgotten import ForgottenPoint, record_forgotten
+from backup_platform.repository.forgotten import (
+    ForgottenPoint,
+    forgotten_places,
+    record_forgotten,
+    record_lost,
+)
 from backup_platform.repository.holds import read_holds
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.store_clock import store_now
@@ -108,9 +113,9 @@ class Retention:
         """What `run_forget` would do, of some sources or of all that have points. Changes nothing."""
         judged, blocked = list[Judged](), dict[str, str]()
         with self.evidence():
-            ledger = self._ledger()
-            for source in sources or self._sources():
-                decided, damage = self._decisions(source, ledger, reread=True)
+            ledger, named = self._ledger(), bool(sources)
+            for source in sources if named else self._sources():
+                decided, damage = self._decisions(source, ledger, reread=named)
                 judged += decided
                 if damage:
                     blocked[source] = damage
@@ -121,15 +126,19 @@ class Retention:
         until then is done, and recorded."""
         progress.expect(files=len(plan.forget))
         result = _Result()
-        for source, group in groupby(plan.forget, key=lambda each: each.point.source):
-            ledger = self._ledger()
-            decided, _ = self._decisions(source, ledger, reread=False)
-            current = {each.point.id: each for each in decided}
-            for planned in group:
-                if each := current.get(planned.point.id):  # else somebody else forgot it
-                    self._forget(each, ledger.now, result)
-                progress.advance(files=1)
+        with self.evidence():
+            for source, group in groupby(plan.forget, key=lambda each: each.point.source):
+                self._forget_of(source, list(group), result, progress)
         return ForgetSummary(tuple(result.forgotten), tuple(result.kept), tuple(result.refused), plan.blocked)
+
+    def _forget_of(self, source: str, planned: Sequence[Judged], result: _Result, progress: Progress) -> None:
+        ledger = self._ledger()
+        decided, _ = self._decisions(source, ledger, reread=False)
+        current = {each.point.id: each for each in decided}
+        for each in planned:
+            if again := current.get(each.point.id):  # else somebody else forgot it
+                self._forget(again, ledger.now, result)
+            progress.advance(files=1)
 
     def _forget(self, judged: Judged, now: datetime, result: _Result) -> None:
         """The record first, then a last look for holds, then the manifest: see `Holds.place`."""
@@ -155,8 +164,20 @@ class Retention:
         )
 
     def _sources(self) -> list[str]:
-        """Of the plan and of the repository."""
-        return sorted({*self.rules, *(point.source for point in self.repository.readable_manifests()[0])})
+        """Of the plan and of the repository, whose manifests are read anew."""
+        points, _ = self.repository.readable_manifests(reread=True)
+        return sorted({*self.rules, *(point.source for point in points)})
+
+    def lost(self, source: str) -> list[int]:
+        """Sequences of points of a source that are neither here nor forgotten: the store lost them, or somebody did."""
+        present = {int(key[-10:]) for key in self.repository.stored_manifests(source)}
+        forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
+        return sorted(set(range(1, max(present, default=0))) - present - forgotten)
+
+    def give_up(self, source: str, sequences: Sequence[int]) -> None:
+        """Record that points are lost for good, so that the chain is taken as it is."""
+        for sequence in sequences:
+            record_lost(self.repository, source, sequence, self.clock.now())
 
     def _decisions(self, source: str, ledger: _Ledger, *, reread: bool) -> tuple[list[Judged], str]:
         """And what is wrong with a manifest of the source, empty when nothing is."""

@@ -15,6 +15,7 @@ from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.model import Json, RecoveryPoint
+from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
@@ -53,11 +54,22 @@ def retention(
     return 1 if plan.blocked else 0
 
 
-def forget(ctx: typer.Context, source: SOURCE = None, dry_run: DRY_RUN = False, yes: YES = False) -> int:
+def forget(
+    ctx: typer.Context,
+    source: SOURCE = None,
+    dry_run: DRY_RUN = False,
+    yes: YES = False,
+    lost: Annotated[
+        bool,
+        typer.Option("--lost", help="Record instead that points which SOURCE has lost are gone for good."),
+    ] = False,
+) -> int:
     """Forget the recovery points that the plan's `keep` does not keep. What they held is freed by `prune`.
 
     Whatever the plan says, held points stay, and of each source the newest point, the newest that is proven, and all of
     them while a manifest is damaged.
+
+    --lost is for when the check `authentic` misses points that no copy has: from then on it takes the chain as it is.
 
     \b
     Examples:
@@ -65,6 +77,8 @@ def forget(ctx: typer.Context, source: SOURCE = None, dry_run: DRY_RUN = False, 
       backup-platform forget shop --yes
     """
     session = session_of(ctx)
+    if lost:
+        return _give_up(session, source, dry_run=dry_run, yes=yes)
     plan, out = _plan(session, source), session.out
     if plan.forget:
         print_table(out, _COLUMNS, [_row(each, explain=True) for each in plan.forget])
@@ -88,6 +102,24 @@ def _plan(session: Session, source: str | None) -> ForgetPlan:
     if source and not plan.judged and not plan.blocked:
         session.app.points(source)
     return plan
+
+
+def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) -> int:
+    if source is None:
+        raise UsageError("--lost concerns one source.", hint="Name it.")
+    retention, out = session.app.upkeep.retention, session.out
+    lost = retention.lost(source)
+    done = consented(session, dry_run=dry_run, yes=yes)
+    if done:
+        retention.give_up(source, lost)
+    out.document({"dry_run": not done, "lost": [*lost]})
+    for sequence in lost:
+        out.line(f"{source}: recovery point {sequence} is lost.")
+    if done or not lost:
+        out.line(f"Recorded that {formats.plural(len(lost), 'recovery point')} are gone for good.")
+    else:
+        out.line(f"To record that: {session.command('forget', source, '--lost', '--yes')}")
+    return 0
 
 
 def _row(judged: Judged, *, explain: bool) -> list[Cell]:

@@ -7,18 +7,20 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from backup_platform.domain.model import RecoveryPoint, Window
+from backup_platform.domain.model import Json, RecoveryPoint, Window
 from backup_platform.errors import ConflictError, DamageError
 from backup_platform.repository.documents import moment, read_document, write_document
 from backup_platform.repository.format import FORGOTTEN, source_tag
-from backup_platform.repository.manifests import ChainLink
+from backup_platform.repository.manifests import LOST, ChainLink
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
 
-KEY = re.compile(rf"{FORGOTTEN}(?P<tag>[0-9a-f]{{32}})/(?P<sequence>\d{{10}})-(?P<point>[0-9a-f]{{64}})")
+KEY = re.compile(
+    rf"{FORGOTTEN}(?P<tag>[0-9a-f]{{32}})/(?P<sequence>\d{{10}})-(?P<point>[0-9a-f]{{64}}|{LOST})"
+)
 READERS = 8
 
 
@@ -74,6 +76,16 @@ def record_forgotten(
     return ForgottenPoint(point.id, point.source, point.sequence, window, point.captured_at, now, reason)
 
 
+def record_lost(repository: Repository, source: str, sequence: int, now: datetime) -> None:
+    """That a point is gone which nobody forgot. Raises DamageError when there is such a record, and it is altered."""
+    key = f"{_folder(repository, source)}{sequence:010d}-{LOST}"
+    document: dict[str, Json] = {"at": now.isoformat(), "point": LOST, "sequence": sequence, "source": source}
+    try:
+        write_document(repository, key, document)
+    except ConflictError:
+        _document(repository, _place(key, now))
+
+
 def forgotten_places(repository: Repository, source: str | None = None) -> list[ForgottenPlace]:
     """Which points were forgotten, from a listing alone; of all sources, or of one."""
     prefix = FORGOTTEN if source is None else _folder(repository, source)
@@ -86,13 +98,16 @@ def forgotten_places(repository: Repository, source: str | None = None) -> list[
 def read_forgotten(
     repository: Repository, places: Iterable[ForgottenPlace]
 ) -> tuple[list[ForgottenPoint], list[DamageError]]:
-    """The records themselves, and what is wrong with those that are damaged."""
+    """What is recorded of the points, and what is wrong with damaged records. Of lost points nothing is known."""
 
-    def read(place: ForgottenPlace) -> ForgottenPoint | DamageError:
+    def read(place: ForgottenPlace) -> ForgottenPoint | DamageError | None:
         try:
-            return _read(repository, place)
+            if place.point != LOST:
+                return _read(repository, place)
+            _document(repository, place)
         except DamageError as error:
             return error
+        return None
 
     with ThreadPoolExecutor(READERS) as pool:
         results = list(pool.map(read, places))
@@ -119,17 +134,23 @@ def _place(key: str, stored_at: datetime) -> ForgottenPlace:
     return ForgottenPlace(key, match["tag"], int(match["sequence"]), match["point"], stored_at)
 
 
-def _read(repository: Repository, place: ForgottenPlace) -> ForgottenPoint:
-    key = place.key
-    document = read_document(repository, key, {"point": place.point, "sequence": place.sequence})
-    source, window = document.get("source"), document.get("window")
+def _document(repository: Repository, place: ForgottenPlace) -> dict[str, Any]:
+    """Raises DamageError."""
+    document = read_document(repository, place.key, {"point": place.point, "sequence": place.sequence})
+    source = document.get("source")
     if not isinstance(source, str) or source_tag(source, repository.cipher.hash) != place.tag:
-        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+        raise DamageError(f"The object {place.key} belongs elsewhere: somebody moved or copied it.")
+    return document
+
+
+def _read(repository: Repository, place: ForgottenPlace) -> ForgottenPoint:
+    key, document = place.key, _document(repository, place)
+    window = document.get("window")
     if not isinstance(window, dict):
         raise DamageError(f"The document {key} has no window.")
     return ForgottenPoint(
         point=place.point,
-        source=source,
+        source=document["source"],
         sequence=place.sequence,
         window=Window(str(window.get("key")), moment(key, window, "start"), moment(key, window, "end")),
         captured_at=moment(key, document, "captured_at"),

@@ -22,6 +22,7 @@ from backup_platform.errors import DamageError
 from backup_platform.repository.format import FORMAT, Hash, digest, manifest_key, sign, unsign
 
 MAX_PROBLEMS = 100
+LOST = "lost"  # instead of the id of a point that is known to be gone
 
 
 def encode_manifest(
@@ -125,7 +126,8 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
         else:
             earlier.add(before.id)
         follows = before is not None and (before.source, before.sequence) == (link.source, link.sequence - 1)
-        if follows and before and link.predecessor is not None and link.predecessor not in earlier:
+        known = link.predecessor is None or link.predecessor in earlier
+        if follows and before is not None and before.id != LOST and not known:
             breaks.append(
                 f"{link.source}: point {link.id[:12]} names {link.predecessor[:12] or 'nothing'} as its "
                 f"predecessor, but the point before it is {before.id[:12]}."

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from backup_platform.actions import checks
 from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
+from backup_platform.app import App
 from backup_platform.cli.entry import main
 from backup_platform.domain.retention import Decision
 from backup_platform_tests.cli.conftest import Cli, Ran
@@ -163,3 +165,22 @@ def test_what_the_store_refuses_is_exit_code_1(cli: Cli) -> None:
     ran = cli("forget", "--yes")
     assert ran.code == 1
     assert "kept shop@2026-11-22 (2273686f70aa): Object Lock holds it.\nForgot 0 recovery points." in ran.out
+
+
+def test_what_is_lost_is_recorded_for_who_says_so(
+    run: Command, made: list[str], world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = max((world / "repository" / "manifests").iterdir(), key=lambda path: len(list(path.iterdir())))
+    (chain / "0000000002").unlink()
+    app = App.load()
+    point = app.point("uploads@latest")
+    assert not checks.authentic(app.repository, point, whole=True).passed
+    run("forget", "--lost", code=2)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
+    assert "uploads: recovery point 2 is lost.\nTo record that:" in run("forget", "uploads", "--lost").out
+    assert not checks.authentic(app.repository, point, whole=True).passed
+    assert json.loads(run("forget", "uploads", "--lost", "--yes", "--json").out)["lost"] == [2]
+    result = checks.authentic(app.repository, point, whole=True)
+    assert result.passed, result.summary
+    assert "PASSED" in run("verify").out
+    assert "0 recovery points" in run("forget", "uploads", "--lost", "--yes").out
