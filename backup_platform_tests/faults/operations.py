@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 from backup_platform.actions.find import find_point
+from backup_platform.actions.holds import Holds
+from backup_platform.actions.read_cycle import CYCLE, ReadCycle
 from backup_platform.actions.restore import plan_restore, run_restore
+from backup_platform.actions.retention import Retention
 from backup_platform.domain.ports import Store
+from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform_tests.faults.scene import Files, Scene
 from backup_platform_tests.faults.store import flipped
 from backup_platform_tests.support import QuietProgress
@@ -88,6 +92,48 @@ class Restore:
         assert read_tree(self._target) == scene.expected[point.id]
 
 
+class Forget:
+    """Of five points, of which a rule keeps the last two, and a hold the first."""
+
+    def prepare(self, scene: Scene) -> None:
+        for seed in (4, 5, 6):
+            scene.clock.advance(hours=1)
+            scene.backup()
+            scene.change(seed)
+        assert scene.verify().passed
+        first = next(iter(scene.expected))
+        Holds(scene.open(), scene.clock).place(first, "the auditors come")
+        scene.forgettable = {*list(scene.expected)[1:-2]}
+
+    def run(self, scene: Scene, store: Store) -> None:
+        retention = Retention(scene.open(store), {"docs": SourceRules(KeepRules(last=2))}, scene.clock)
+        summary = retention.run_forget(retention.plan_forget())
+        there = {point.id for point in scene.open().manifests()}
+        assert not there & {each.point for each in summary.forgotten}
+
+    def converge(self, scene: Scene) -> None:
+        self.run(scene, scene.store)
+        assert {point.id for point in scene.open().manifests()} == scene.expected.keys() - scene.forgettable
+        assert scene.verify().passed
+
+
+class ReadAll:
+    """Everything that is stored, as the cycle of a repository reads it."""
+
+    def prepare(self, scene: Scene) -> None:
+        scene.clock.advance(days=40)
+
+    def run(self, scene: Scene, store: Store) -> None:
+        result = ReadCycle(scene.open(store), CYCLE, scene.clock).run(QuietProgress())
+        assert not result.status.overdue
+
+    def converge(self, scene: Scene) -> None:
+        assert scene.verify().passed  # takes back what a fault made it believe
+        self.run(scene, scene.store)
+        status = ReadCycle(scene.open(), CYCLE, scene.clock).status()
+        assert (status.size_due, status.size_never, status.damaged) == (0, 0, ())
+
+
 def newest(scene: Scene) -> str:
     return next(reversed(scene.expected))
 
@@ -102,4 +148,6 @@ OPERATIONS: dict[str, Operation] = {
     "verify": Verify(broken=False),
     "verify of damage": Verify(broken=True),
     "restore": Restore(),
+    "forget": Forget(),
+    "read all": ReadAll(),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -31,7 +30,8 @@ Files = dict[bytes, bytes]
 
 @dataclass
 class Scene:
-    """`expected` says what each committed point shows, by its id; `second` is another store, for copies."""
+    """`expected` says what each committed point shows, by its id; `forgettable` are those of them that may be gone.
+    `second` is another store, for copies."""
 
     clock: ManualClock
     source: ScriptedSource
@@ -39,6 +39,7 @@ class Scene:
     second: MemoryStore
     held: Keys
     expected: dict[str, Files] = field(default_factory=dict)
+    forgettable: set[str] = field(default_factory=set)
     schedule: WindowSchedule = field(default_factory=lambda: WindowSchedule(CADENCES["hour"], since=START))
 
     @classmethod
@@ -63,7 +64,8 @@ class Scene:
         clock, source = deepcopy((self.clock, self.source))
         source.clock = clock
         stores = (self.store.copied(clock), self.second.copied(clock))
-        return Scene(clock, source, *stores, self.held, dict(self.expected), self.schedule)
+        points = dict(self.expected), set(self.forgettable)
+        return Scene(clock, source, *stores, self.held, *points, schedule=self.schedule)
 
     def open(self, store: Store | None = None) -> Repository:
         return Repository(store or self.store, self.clock, keys=self.held)
@@ -82,13 +84,13 @@ class Scene:
         texts = [error.message for error in errors]
         return verify(repository, points, ReadShare(), self.clock, QuietProgress(), unreadable=texts)
 
-    def assert_restorable(self, store: Store | None = None, *, gone: Iterable[str] = ()) -> None:
-        """Every committed point that is not `gone` is there and reads as it was captured."""
+    def assert_restorable(self, store: Store | None = None) -> None:
+        """Every committed point is there, unless it may be gone, and reads as it was captured."""
         repository = self.open(store)
         points, _ = repository.readable_manifests()
         for point in points:
             # One that committed before its run broke shows what was captured then.
             expected = self.expected.setdefault(point.id, dict(self.source.files))
             assert content_of(repository, point) == expected, (point.sequence, point.id)
-        lost = self.expected.keys() - {point.id for point in points} - set(gone)
+        lost = self.expected.keys() - {point.id for point in points} - self.forgettable
         assert not lost, f"lost: {lost}"
