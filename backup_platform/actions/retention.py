@@ -70,6 +70,7 @@ class ForgetSummary:
 
 @dataclass(slots=True)
 class _Result:
+    deleted: list[tuple[RecoveryPoint, ForgottenPoint]] = field(default_factory=list)
     forgotten: list[ForgottenPoint] = field(default_factory=list)
     kept: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
     refused: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
@@ -139,6 +140,7 @@ class Retention:
             if again := current.get(each.point.id):  # else somebody else forgot it
                 self._forget(again, ledger.now, result)
             progress.advance(files=1)
+        self._settle(source, result)
 
     def _forget(self, judged: Judged, now: datetime, result: _Result) -> None:
         """The record first, then a last look for holds, then the manifest: see `Holds.place`."""
@@ -155,7 +157,17 @@ class Retention:
         except StoreRefusedError as error:
             result.refused.append((point, error.message))
             return
-        result.forgotten.append(record)
+        result.deleted.append((point, record))
+
+    def _settle(self, source: str, result: _Result) -> None:
+        """What was deleted is gone when it is not listed any more."""
+        listed = self.repository.stored_manifests(source) if result.deleted else {}
+        for point, record in result.deleted:
+            if self.repository.manifest_key(point) in listed:
+                result.refused.append((point, "the store said that it deleted it, and still lists it"))
+            else:
+                result.forgotten.append(record)
+        result.deleted.clear()
 
     def _ledger(self) -> _Ledger:
         # The clock first: what is listed after it was stored at a time that the clock may not have reached.

@@ -126,10 +126,11 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
         else:
             earlier.add(before.id)
         follows = before is not None and (before.source, before.sequence) == (link.source, link.sequence - 1)
-        known = link.predecessor is None or link.predecessor in earlier
+        named = link.predecessor
+        known = named is None or named in earlier
         if follows and before is not None and before.id != LOST and not known:
             breaks.append(
-                f"{link.source}: point {link.id[:12]} names {link.predecessor[:12] or 'nothing'} as its "
+                f"{link.source}: point {link.id[:12]} names {(named or 'nothing')[:12]} as its "
                 f"predecessor, but the point before it is {before.id[:12]}."
             )
         before = link

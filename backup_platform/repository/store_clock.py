@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from backup_platform.domain.ports import Store, StoredObject
-from backup_platform.errors import StoreError, StoreRefusedError
+from backup_platform.errors import NotFoundError, StoreError, StoreRefusedError
 from backup_platform.repository.format import MANIFESTS, ROOT_KEY
 
 PROBES = "probe/"  # no part of the repository, and never locked
@@ -26,6 +26,10 @@ def store_now(store: Store) -> datetime:
         return newest([store.head(ROOT_KEY), *store.list(MANIFESTS)])
     try:
         return store.head(key).modified
+    except NotFoundError as error:
+        raise StoreError(
+            f"The store {store.location} lost {key}, which it just took.", retryable=True
+        ) from error
     finally:
         with suppress(StoreError):
             store.delete(key)
