@@ -85,6 +85,16 @@ class Store(Protocol):
         ...
 
 
+class Drafts(Protocol):
+    """What writers to a directory leave when they die: no objects, and in no listing."""
+
+    def drafts(self) -> Iterator[StoredObject]: ...
+
+    def delete_draft(self, key: str) -> None:
+        """Succeeds when it is gone already. Raises ValueError for what is no draft."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Wrapped:
     """Bytes to store, and what makes the plain bytes of what is read back; that raises `DamageError`."""

@@ -55,7 +55,7 @@ def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozense
     packs = indexed_packs(repository, listed)
     unindexed = listed.keys() - packs.keys()
     ranges = PackRanges(repository.store, repository.cipher, listed)
-    packs |= {key: pack for key in sorted(unindexed) if (pack := _by_its_table(ranges, key)) is not None}
+    packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
     result = Indexes(BlobIndex(), BlobIndex(), listed, unindexed=frozenset(unindexed))
     result.add(packs[key] for key in sorted(packs, key=lambda key: (key in damaged, key in unindexed)))
     return result
@@ -113,7 +113,7 @@ def _read_indexes(
     return vanished
 
 
-def _by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:
+def by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:
     try:
         tail = packs.tail(key, TABLE_GUESS)
         length = table_length(tail)

@@ -23,14 +23,14 @@ Standing = tuple[bool, ...]  # of a pack: smaller is better to keep
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """By number of the pack: is it needed, and the stored bytes of the blobs that are taken from it.
+    """By number of the pack: is it needed, and the stored bytes of its blobs that are not taken from it.
 
-    `stand_ins` are pairs of packs (not taken, taken): the first holds a needed blob, too, taken from the second.
-    `taken` says of each row of the index whether its blob is taken from there.
+    `stand_ins` are pairs of packs (not taken, taken): the first holds a needed blob, too, that is taken from the
+    second. `taken` says of each row of the index whether its blob is taken from there.
     """
 
     needed: NDArray[Any]
-    stored: NDArray[Any]
+    unused: NDArray[Any]
     stand_ins: NDArray[Any]
     taken: NDArray[Any]
 
@@ -54,7 +54,8 @@ class Usage:
         index, count = self._index, len(self._index.packs)
         packs = index.rows["pack"]
         rows, groups = self._needed_rows()
-        share = _by_pack(index, rows, count) / np.maximum(_by_pack(index, np.arange(len(packs)), count), 1)
+        total = _by_pack(index, np.arange(len(packs)), count)
+        share = _by_pack(index, rows, count) / np.maximum(total, 1)
         order = sorted(range(count), key=lambda n: (standing(n), -share[n], index.packs[n]))
         rank = np.empty(count, "<u4")
         rank[order] = np.arange(count, dtype="<u4")
@@ -69,7 +70,8 @@ class Usage:
         taken = np.zeros(len(packs), bool)
         taken[rows[leads]] = True
         pairs = np.stack([packs[rows[~leads]], leader[~leads]], axis=1)
-        return Kept(needed, _by_pack(index, rows[leads], count), np.unique(pairs, axis=0), taken)
+        pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+        return Kept(needed, total - _by_pack(index, rows[leads], count), pairs, taken)
 
     def _needed_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Rows of needed blobs, and of each the row that the index finds first."""

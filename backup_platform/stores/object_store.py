@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from backup_platform.domain.ports import Buffer, StoredObject
@@ -15,6 +17,7 @@ from backup_platform.stores.failures import translation
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
+DRAFT = re.compile(r"#\d+$")
 NOT_PARTIAL = "non-partial response"  # obstore, of a server that sends a part and calls it the whole
 
 
@@ -161,6 +164,23 @@ class DirectoryStore(ObjectStore):
                 with suppress(FileNotFoundError):
                     os.unlink(draft)
             _fsync(folder)
+
+    def drafts(self) -> Iterator[StoredObject]:
+        """What writers left that died; their times are those of the last write."""
+        for folder, _, names in os.walk(self._root):
+            for name in filter(DRAFT.search, names):
+                path = os.path.join(folder, name)
+                with suppress(FileNotFoundError), self._translated("look up", name):
+                    status = os.lstat(path)
+                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                    yield StoredObject(os.path.relpath(path, self._root), status.st_size, modified)
+
+    def delete_draft(self, key: str) -> None:
+        """Raises ValueError for what is no draft."""
+        if not DRAFT.search(key):
+            raise ValueError(f"{key} is no draft")
+        with self._translated("delete", key), suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._root, key))
 
     def _make(self, folder: str) -> None:
         """Durably, below the root only: a root that is gone is a disk that is not mounted any more."""

@@ -54,6 +54,13 @@ def evidence(store: Store) -> AbstractContextManager[None]:
     return nullcontext()
 
 
+def drafts_of(store: Store) -> DirectoryStore | None:
+    """Where writers that died may have left drafts; None for stores in which a write is there or not."""
+    while isinstance(store, WrappedStore):
+        store = store.inner
+    return store if isinstance(store, DirectoryStore) else None
+
+
 def _directory(path: str, *, create: bool) -> Store:
     if not create and not os.path.isdir(path):
         raise RepositoryMissingError(

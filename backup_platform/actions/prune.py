@@ -1,0 +1,297 @@
+"""Prune: delete what no recovery point needs. Two phases, no lock, and it may end anywhere (FORMAT.md §10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from backup_platform.actions.prune_plan import (
+    FINAL_KEPT,
+    Decisions,
+    PrunePlan,
+    PruneSettings,
+    plan_rewriting,
+    refuse,
+    size_of,
+)
+from backup_platform.actions.rewriting import Rewritten, rewrite
+from backup_platform.domain.ports import Clock, Drafts, Progress, StoredObject
+from backup_platform.errors import DamageError, NotFoundError, RepositoryError, StoreError, StoreRefusedError
+from backup_platform.repository.compaction import merge, mergeable, superfluous
+from backup_platform.repository.format import MANIFESTS
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.survey import Survey, list_packs, survey
+from backup_platform.repository.tombstones import read_tombstones, write_tombstones
+
+DELETERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSummary:
+    """What was done. Sizes in bytes; `locked` are objects that the store refused to delete, left for a later run."""
+
+    packs_deleted: int = 0
+    freed_bytes: int = 0
+    packs_condemned: int = 0
+    condemned_bytes: int = 0
+    packs_rewritten: int = 0
+    rewritten_bytes: int = 0
+    indexes_written: int = 0
+    indexes_deleted: int = 0
+    drafts_deleted: int = 0
+    locked: int = 0
+    locked_bytes: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pruning:
+    """Of one repository; `drafts` where its store has any. Inside `evidence` nothing is read from a cache.
+
+    Raises StoreError, KeyMissingError.
+    """
+
+    repository: Repository
+    settings: PruneSettings
+    clock: Clock
+    drafts: Drafts | None = None
+    evidence: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def plan(self) -> PrunePlan:
+        """What a run would do now. Reads every manifest and inventory."""
+        with self.evidence():
+            return self._plan(survey(self.repository))
+
+    def _plan(self, found: Survey) -> PrunePlan:
+        if found.problems:
+            return refuse(found, self.settings)
+        decided = Decisions(found, self.settings)
+        decided.decide()
+        rewriting = plan_rewriting(decided, reads_contents=self.repository.cipher.reads_contents)
+        delete = decided.delete
+        staying = found.packs.keys() - delete
+        return PrunePlan(
+            now=found.now,
+            grace=self.settings.grace,
+            packs=len(found.packs),
+            pack_bytes=size_of(found.packs.values()),
+            wasted_bytes=rewriting.wasted,
+            condemn=_objects(found, decided.condemn),
+            waiting=_objects(found, decided.waiting),
+            delete=_objects(found, delete),
+            doom=frozenset(decided.doom),
+            rewrite=rewriting.packs,
+            rewrite_saves=rewriting.saves,
+            needs_identity=rewriting.needs_identity,
+            merge_indexes=tuple(mergeable(found.indexes, staying)),
+            delete_indexes=self.superfluous(found, staying),
+            delete_tombstones=tuple(decided.tombstones),
+            delete_finals=tuple(decided.finals),
+            drafts=self._drafts(found),
+            survey=found,
+        )
+
+    def superfluous(self, found: Survey, staying: Collection[str]) -> tuple[StoredObject, ...]:
+        """Indexes that may go when these packs stay."""
+        named = not found.unindexed.intersection(staying)
+        some = superfluous(found.indexes, staying, found.now, self.settings.grace, all_named=named)
+        return tuple(each.stored for each in some)
+
+    def _drafts(self, found: Survey) -> tuple[StoredObject, ...]:
+        least = max(self.settings.grace, FINAL_KEPT)
+        drafts = self.drafts.drafts() if self.drafts else iter(())
+        return tuple(draft for draft in drafts if found.now - draft.modified >= least)
+
+    def run(self, plan: PrunePlan, progress: Progress) -> PruneSummary:
+        """Carry out a plan, as far as it still holds. Raises RepositoryError, before anything is deleted, where
+        something cannot be read that might need anything."""
+        with self.evidence():
+            return _Run(self, progress).run(plan)
+
+    def current(self, plan: PrunePlan) -> PrunePlan:
+        """The plan, without what new recovery points need."""
+        assert plan.survey is not None
+        if self.manifests() <= plan.survey.manifests:
+            return plan
+        return narrowed(self._plan(survey(self.repository)), plan)
+
+    def manifests(self) -> set[str]:
+        """Keys of all manifests."""
+        return {found.key for found in self.repository.store.list(MANIFESTS)}
+
+
+def _objects(found: Survey, keys: Iterable[str]) -> tuple[StoredObject, ...]:
+    return tuple(found.packs[key] for key in sorted(keys))
+
+
+def narrowed(fresh: PrunePlan, agreed: PrunePlan) -> PrunePlan:
+    """A fresh plan without deletions that the one agreed to did not have."""
+    delete = {each.key for each in agreed.delete}
+    indexes = {each.key for each in agreed.delete_indexes}
+    return replace(
+        fresh,
+        delete=tuple(each for each in fresh.delete if each.key in delete),
+        doom=fresh.doom & delete,
+        # A tombstone of packs that are not deleted now has to stay.
+        delete_tombstones=fresh.delete_tombstones if fresh.doom <= delete else (),
+        delete_indexes=tuple(each for each in fresh.delete_indexes if each.key in indexes),
+    )
+
+
+class _Run:
+    """One run of a plan."""
+
+    def __init__(self, pruning: Pruning, progress: Progress) -> None:
+        self._pruning, self._progress = pruning, progress
+        self._repository, self._store = pruning.repository, pruning.repository.store
+        self._locked: list[StoredObject] = []
+
+    def run(self, plan: PrunePlan) -> PruneSummary:
+        started = self._pruning.clock.monotonic()
+        plan = self._pruning.current(plan)
+        self._require_sound(plan)
+        assert plan.survey is not None
+        self._progress.expect(size=size_of([*plan.rewrite, *plan.delete]))
+        rewritten = rewrite(self._repository, plan.survey, plan.rewrite, self._progress)
+        condemned = {each.key for each in plan.condemn} | rewritten.replaced
+        list(write_tombstones(self._repository, condemned))
+        deleted = self._delete_packs(plan)
+        self._delete(_nameless(plan.delete_finals))
+        merged = merge(self._repository, plan.merge_indexes, self._staying(plan, deleted))
+        indexes = self._delete_indexes(plan, self._staying(plan, deleted))
+        drafts = self._delete_drafts(plan.drafts)
+        summary = self._summary(plan, rewritten, condemned, [*deleted, *indexes, *drafts])
+        return replace(
+            summary,
+            packs_deleted=len(deleted),
+            indexes_written=merged,
+            indexes_deleted=len(indexes),
+            drafts_deleted=len(drafts),
+            duration_s=round(self._pruning.clock.monotonic() - started, 3),
+        )
+
+    def _require_sound(self, plan: PrunePlan) -> None:
+        if plan.refusals:
+            self._delete(_nameless(plan.delete_finals))
+            more = len(plan.refusals) - 1
+            raise RepositoryError(
+                f"Nothing was pruned, because what is needed cannot be told: {plan.refusals[0]}"
+                + (f" (and {more} more)" if more else ""),
+                hint="Run `backup-platform verify`, then repair the repository from a copy, or forget the points "
+                "that cannot be restored any more.",
+            )
+
+    def _summary(
+        self, plan: PrunePlan, rewritten: Rewritten, condemned: Collection[str], gone: list[StoredObject]
+    ) -> PruneSummary:
+        assert plan.survey is not None
+        return PruneSummary(
+            freed_bytes=size_of(gone),
+            packs_condemned=len(condemned),
+            condemned_bytes=size_of(_objects(plan.survey, condemned)),
+            packs_rewritten=len(rewritten.replaced),
+            rewritten_bytes=rewritten.bytes,
+            locked=len(self._locked),
+            locked_bytes=size_of(self._locked),
+        )
+
+    # Packs
+
+    def _delete_packs(self, plan: PrunePlan) -> list[StoredObject]:
+        """FORMAT.md §10, steps 3 and 4."""
+        assert plan.survey is not None
+        verified = self._require_stand_ins(plan.survey, plan.delete, set())
+        finals = set(write_tombstones(self._repository, plan.doom, final=True))
+        self._delete(_nameless(plan.delete_tombstones))
+        if not plan.delete:
+            return []
+        allowed = self._confirmed(plan, finals, verified)
+        deleted = self._delete(allowed)
+        for key in {pack.key for pack in deleted} & plan.survey.damaged:
+            self._repository.unmark_damaged(key)
+        return deleted
+
+    def _require_stand_ins(
+        self, found: Survey, packs: Collection[StoredObject], verified: set[str]
+    ) -> set[str]:
+        """Read what stays in the place of packs that hold the same blobs. Raises a retryable DamageError."""
+        wanted = {other for pack in packs for other in found.stand_ins.get(pack.key, ())}
+        for key in sorted(wanted - verified):
+            try:
+                self._repository.verified(key)
+            except DamageError as error:
+                if not isinstance(error.__cause__, NotFoundError):
+                    self._repository.mark_damaged(key, error.message)
+                raise DamageError(
+                    f"{error.message} Other packs that hold the same blobs were to be deleted.",
+                    hint="Nothing was deleted. Run prune again: it keeps those packs.",
+                    retryable=True,
+                ) from error
+        return wanted | verified
+
+    def _confirmed(self, plan: PrunePlan, finals: set[str], verified: set[str]) -> list[StoredObject]:
+        """The packs that may go, by what the store lists with the final tombstones in place."""
+        assert plan.survey is not None
+        tombstones = read_tombstones(self._repository, final=True)
+        tombstones.require_finals()
+        if lost := finals - {each.key for each in tombstones.readable}:
+            raise StoreError(
+                f"The store does not list {min(lost)}, which was just written: nothing was deleted.",
+                retryable=True,
+            )
+        known = plan.survey.tombstones.doomed | plan.doom
+        there = list_packs(self._repository).keys()
+        same = tombstones.doomed <= known and plan.survey.needed <= there
+        if same and self._pruning.manifests() <= plan.survey.manifests:
+            return list(plan.delete)
+        return self._by_a_new_survey(plan, verified)
+
+    def _by_a_new_survey(self, plan: PrunePlan, verified: set[str]) -> list[StoredObject]:
+        self._progress.note("The repository changed meanwhile: reading it again.")
+        fresh = survey(self._repository)
+        self._require_sound(replace(plan, refusals=fresh.problems, delete_finals=()))
+        allowed = (fresh.tombstones.doomed & fresh.packs.keys()) - fresh.needed
+        left = [each for each in plan.delete if each.key in allowed]
+        self._require_stand_ins(fresh, left, verified)
+        return left
+
+    def _delete_indexes(self, plan: PrunePlan, staying: Collection[str]) -> list[StoredObject]:
+        """Those of the plan that no pack needs which is really still there."""
+        assert plan.survey is not None
+        allowed = set(self._pruning.superfluous(plan.survey, staying))
+        return self._delete([each for each in plan.delete_indexes if each in allowed])
+
+    def _staying(self, plan: PrunePlan, deleted: Iterable[StoredObject]) -> Collection[str]:
+        assert plan.survey is not None
+        return plan.survey.packs.keys() - {each.key for each in deleted}
+
+    # Objects
+
+    def _delete(self, objects: Collection[StoredObject]) -> list[StoredObject]:
+        """Those that are gone now. What the store refuses to delete stays: it may be locked for some time."""
+        with ThreadPoolExecutor(DELETERS) as pool:
+            gone = list(pool.map(self._deleted, objects))
+        return [each for each, done in zip(objects, gone, strict=True) if done]
+
+    def _deleted(self, stored: StoredObject) -> bool:
+        try:
+            self._store.delete(stored.key)
+        except StoreRefusedError:
+            self._locked.append(stored)
+            return False
+        self._progress.advance(size=stored.size)
+        return True
+
+    def _delete_drafts(self, drafts: Collection[StoredObject]) -> Collection[StoredObject]:
+        for draft in drafts:
+            assert self._pruning.drafts is not None
+            self._pruning.drafts.delete_draft(draft.key)
+        return drafts
+
+
+def _nameless(keys: Iterable[str]) -> list[StoredObject]:
+    """Objects whose size does not matter."""
+    return [StoredObject(key, 0, datetime.fromtimestamp(0, UTC)) for key in keys]

@@ -1,0 +1,175 @@
+"""What prune will do, decided from what a survey found (FORMAT.md §10). Nothing here touches the store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import StoredObject
+from backup_platform.repository.format import PACKS
+
+if TYPE_CHECKING:
+    from backup_platform.repository.survey import StoredIndex, Survey
+    from backup_platform.repository.tombstones import Tombstone
+
+FINAL_KEPT = timedelta(hours=1)  # FORMAT.md §10, step 5
+UNREADABLE_KEPT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class PruneSettings:
+    """`grace` lies between marking and deleting, by the store's clock. Packs are rewritten when the unneeded bytes in
+    needed ones exceed `max_waste`, a share of all their bytes."""
+
+    grace: timedelta = timedelta(days=1)
+    max_waste: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PrunePlan:
+    """Objects with their sizes in bytes. `refusals` say why nothing at all will be changed.
+
+    `delete` are packs whose grace is over; `doom` those of them that have no final tombstone yet. `condemn` are packs
+    that nobody needs now, `waiting` those that were condemned before. `needs_identity` are bytes that only a host
+    with an identity can save by rewriting.
+    """
+
+    now: datetime  # the store's
+    grace: timedelta
+    refusals: tuple[str, ...] = ()
+    packs: int = 0
+    pack_bytes: int = 0
+    wasted_bytes: int = 0
+    condemn: tuple[StoredObject, ...] = ()
+    waiting: tuple[StoredObject, ...] = ()
+    delete: tuple[StoredObject, ...] = ()
+    doom: frozenset[str] = frozenset()
+    rewrite: tuple[StoredObject, ...] = ()
+    rewrite_saves: int = 0
+    needs_identity: int = 0
+    merge_indexes: tuple[StoredIndex, ...] = ()
+    delete_indexes: tuple[StoredObject, ...] = ()
+    delete_tombstones: tuple[str, ...] = ()  # after the final ones are written
+    delete_finals: tuple[str, ...] = ()
+    drafts: tuple[StoredObject, ...] = ()
+    survey: Survey | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def freed_bytes(self) -> int:
+        """What is deleted, in bytes: packs, indexes and drafts."""
+        return size_of([*self.delete, *self.delete_indexes, *self.drafts])
+
+    @property
+    def empty(self) -> bool:
+        """Is there nothing to do?"""
+        work = (self.condemn, self.delete, self.rewrite, self.merge_indexes, self.delete_indexes, self.drafts)
+        return not any((*work, self.delete_tombstones, self.delete_finals))
+
+
+def size_of(objects: Iterable[StoredObject]) -> int:
+    """Bytes of some objects."""
+    return sum(each.size for each in objects)
+
+
+def refuse(found: Survey, settings: PruneSettings) -> PrunePlan:
+    """The plan of doing nothing, because something cannot be read that might need anything.
+
+    An altered final tombstone is removed when it is a day old: no prune is deleting on its account any more.
+    """
+    forgotten = [
+        each.key
+        for each in found.tombstones.unreadable_finals
+        if found.now - each.modified >= UNREADABLE_KEPT
+    ]
+    return PrunePlan(
+        found.now,
+        settings.grace,
+        found.problems,
+        len(found.packs),
+        size_of(found.packs.values()),
+        delete_finals=tuple(forgotten),
+        survey=found,
+    )
+
+
+@dataclass(slots=True)
+class Decisions:
+    """What becomes of the packs that nobody needs, and of the tombstones."""
+
+    found: Survey
+    settings: PruneSettings
+    doom: set[str] = field(default_factory=set)
+    condemn: set[str] = field(default_factory=set)
+    waiting: set[str] = field(default_factory=set)
+    tombstones: list[str] = field(default_factory=list)
+    finals: list[str] = field(default_factory=list)
+
+    def decide(self) -> None:
+        found, unneeded = self.found, self.found.packs.keys() - self.found.needed
+        for tombstone in found.tombstones.readable:
+            if tombstone.final:
+                self._final(tombstone)
+            else:
+                self._tombstone(tombstone)
+        self.tombstones += [o.key for o in found.tombstones.unreadable if not o.key.endswith(".final")]
+        known = found.tombstones.condemned
+        self.condemn |= {key for key in unneeded - known if self.old(found.packs[key])}
+        self.doom -= found.tombstones.doomed
+        self.condemn -= self.doom | found.tombstones.doomed
+        self.waiting -= self.doom | found.tombstones.doomed
+
+    def old(self, stored: StoredObject) -> bool:
+        return self.found.now - stored.modified >= self.settings.grace
+
+    def _final(self, tombstone: Tombstone) -> None:
+        """It stays while one of its packs is there."""
+        aged = self.found.now - tombstone.modified >= FINAL_KEPT
+        if aged and not tombstone.packs & self.found.packs.keys():
+            self.finals.append(tombstone.key)
+
+    def _tombstone(self, tombstone: Tombstone) -> None:
+        there = tombstone.packs & self.found.packs.keys()
+        unneeded = there - self.found.needed
+        if self.found.now - tombstone.modified >= self.settings.grace:
+            self.doom |= unneeded
+            self.tombstones.append(tombstone.key)
+        elif unneeded == there and there:
+            self.waiting |= unneeded
+        else:  # some are needed again: the others wait anew
+            self.condemn |= unneeded
+            self.tombstones.append(tombstone.key)
+
+    @property
+    def delete(self) -> set[str]:
+        doomed = (self.found.tombstones.doomed & self.found.packs.keys()) - self.found.needed
+        return self.doom | doomed
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """Packs to rewrite, the bytes that saves, and those that it would save with an identity."""
+
+    packs: tuple[StoredObject, ...] = ()
+    saves: int = 0
+    needs_identity: int = 0
+    wasted: int = 0
+
+
+def plan_rewriting(decided: Decisions, *, reads_contents: bool) -> Rewriting:
+    """The most wasteful packs, until what is left is within the limit."""
+    found = decided.found
+    waste = found.unused
+    excess = sum(waste.values()) - decided.settings.max_waste * size_of(found.packs[k] for k in found.needed)
+    settled = found.tombstones.condemned | found.damaged | found.unindexed
+    chosen, saves, locked = [], 0, 0
+    for key in sorted(waste, key=lambda key: (-waste[key] / found.packs[key].size, key)):
+        if excess <= saves or key in settled or not decided.old(found.packs[key]):
+            continue
+        if key.startswith(PACKS) and not reads_contents:
+            locked += waste[key]
+            continue
+        chosen.append(found.packs[key])
+        saves += waste[key]
+    return Rewriting(tuple(chosen), saves, locked if excess > saves else 0, sum(waste.values()))

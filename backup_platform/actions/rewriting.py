@@ -1,0 +1,96 @@
+"""Store the needed blobs of partly used packs in new ones, by the writer's path (FORMAT.md §10, step 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import Progress, StoredObject
+from backup_platform.errors import DamageError, KeyMissingError
+from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter, Workers
+from backup_platform.repository.format import META, PACKS
+from backup_platform.repository.index import BlobIndex, IndexedPack
+from backup_platform.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from backup_platform.repository.survey import Survey
+
+BATCH = 256
+
+
+@dataclass(slots=True)
+class Rewritten:
+    """Keys of the packs that are not needed any more, the bytes that were written, and what could not be rewritten."""
+
+    replaced: set[str] = field(default_factory=set)
+    bytes: int = 0
+    left: list[str] = field(default_factory=list)
+
+
+def rewrite(
+    repository: Repository, found: Survey, packs: Sequence[StoredObject], progress: Progress
+) -> Rewritten:
+    """Raises DamageError when what was written reads back different, StoreError."""
+    result = Rewritten()
+    for prefix in (META, PACKS):
+        some = [pack.key for pack in packs if pack.key.startswith(prefix)]
+        if some:
+            _Rewriter(repository, found, prefix, result).run(some, progress)
+    return result
+
+
+class _Rewriter:
+    """Of one kind of pack."""
+
+    def __init__(self, repository: Repository, found: Survey, prefix: str, result: Rewritten) -> None:
+        self._repository, self._found, self._result = repository, found, result
+        if prefix == PACKS:
+            repository.cipher.prepare_writing()
+        self._workers = Workers()
+        doomed = found.tombstones.doomed
+        self._writer = BlobWriter(
+            BlobIndex(),  # not that of the repository: its blobs are what is stored again
+            self._workers,
+            lambda pack: repository.store_pack(pack, meta=prefix == META, avoided=doomed),
+            repository.level,
+            repository.cipher.hash,
+        )
+
+    def run(self, packs: Sequence[str], progress: Progress) -> None:
+        done = set()
+        try:
+            for key in packs:
+                if self._carried(key, progress):
+                    done.add(key)
+                self._index(PACKS_PER_INDEX)
+                progress.advance(size=self._found.packs[key].size)
+            self._writer.flush()
+            self._index(1)
+        finally:
+            self._workers.close()
+        self._result.replaced |= done
+
+    def _carried(self, key: str, progress: Progress) -> bool:
+        """Add the needed blobs of a pack to the new ones. A pack that cannot be read stays."""
+        try:
+            for data in self._blobs(key):
+                self._writer.add(data)
+        except (DamageError, KeyMissingError) as error:
+            self._result.left.append(key)
+            progress.note(f"The pack {key} is left as it is: {error.message}")
+            return False
+        return True
+
+    def _blobs(self, key: str) -> Iterator[bytes]:
+        ids = self._found.blobs(key)
+        while some := list(islice(ids, BATCH)):
+            for blob in self._found.reader(key).blobs(some):
+                yield bytes(blob)
+
+    def _index(self, at_least: int) -> None:
+        stored: list[IndexedPack] = self._writer.take_stored(at_least)
+        if stored:
+            self._result.bytes += sum(pack.size for pack in stored)
+            self._repository.write_index(stored)

@@ -1,0 +1,188 @@
+"""What a repository holds and what its recovery points need, read in the order that prune relies on (FORMAT.md §10)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from backup_platform.domain.model import Content, RecoveryPoint
+from backup_platform.domain.ports import StoredObject
+from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACKS, object_key
+from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index
+from backup_platform.repository.ranges import PackRanges
+from backup_platform.repository.reader import BlobReader, RecoveryPointReader
+from backup_platform.repository.repository import Repository
+from backup_platform.repository.store_clock import store_now
+from backup_platform.repository.stored import by_its_table, pack_key
+from backup_platform.repository.tombstones import Tombstones, read_tombstones
+from backup_platform.repository.usage import Kept, Usage, blobs_of
+
+PACK_KEY = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """An index object and how many rows it has of which pack; nothing where it is altered."""
+
+    stored: StoredObject
+    rows: dict[str, int]
+    readable: bool = True
+
+
+@dataclass(slots=True)
+class Survey:
+    """`problems` say why nothing may be deleted. Packs are named by their keys."""
+
+    now: datetime  # the store's, before anything else was read
+    tombstones: Tombstones
+    manifests: frozenset[str]
+    damaged: frozenset[str]
+    indexes: tuple[StoredIndex, ...]
+    packs: dict[str, StoredObject]
+    unindexed: frozenset[str]
+    problems: tuple[str, ...] = ()
+    needed: frozenset[str] = frozenset()
+    unused: dict[str, int] = field(
+        default_factory=dict
+    )  # stored bytes of what is not taken from a needed pack
+    stand_ins: dict[str, set[str]] = field(default_factory=dict)  # packs that blobs of another are taken from
+    places: dict[str, tuple[BlobIndex, int, Kept]] = field(default_factory=dict)  # of each pack's rows
+    readers: dict[str, BlobReader] = field(default_factory=dict)  # by prefix
+
+    def blobs(self, pack: str) -> Iterator[bytes]:
+        """Ids of the needed blobs that are taken from a pack, in its order."""
+        index, number, kept = self.places[pack]
+        return blobs_of(index, number, kept.taken)
+
+    def reader(self, pack: str) -> BlobReader:
+        return self.readers[META if pack.startswith(META) else PACKS]
+
+
+def survey(repository: Repository) -> Survey:
+    """Reads everything but contents. Raises StoreError, KeyMissingError."""
+    now = store_now(repository.store)
+    tombstones = read_tombstones(repository)
+    manifests, points, problems = _manifests(repository)
+    damaged = frozenset(repository.damaged())
+    indexes, indexed = _indexes(repository)
+    packs = list_packs(repository)
+    unindexed = frozenset(packs.keys() - indexed.keys())
+    found = Survey(now, tombstones, manifests, damaged, indexes, packs, unindexed)
+    rows = {key: pack for key, pack in indexed.items() if key in packs}
+    indexed.clear()
+    ranges = PackRanges(repository.store, repository.cipher, _sizes(found))
+    rows |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
+    contents, meta = _index(rows, found, PACKS), _index(rows, found, META)
+    rows.clear()
+    problems += _collect(repository, found, contents, meta, points)
+    problems += [f"The final tombstone {o.key} is altered." for o in tombstones.unreadable_finals]
+    found.problems = tuple(problems)
+    return found
+
+
+def list_packs(repository: Repository) -> dict[str, StoredObject]:
+    """The packs in the store. What has no name of a pack is none, and nobody touches it."""
+    found = (each for prefix in (PACKS, META) for each in repository.store.list(prefix))
+    return {each.key: each for each in found if PACK_KEY.fullmatch(each.key)}
+
+
+def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoint], list[str]]:
+    keys = frozenset(o.key for o in repository.store.list(MANIFESTS))
+    points, errors = repository.readable_manifests(reread=True)
+    if errors:  # one may have been forgotten between the listing and the reading
+        points, errors = repository.readable_manifests()
+    return keys, points, [error.message for error in errors]
+
+
+def _indexes(repository: Repository) -> tuple[tuple[StoredIndex, ...], dict[str, IndexedPack]]:
+    """All indexes, and the packs that they name, whether those are there or not."""
+    objects, packs = [], dict[str, IndexedPack]()
+    for stored in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
+        try:
+            named = list(decode_index(repository.plain(stored.key)))
+        except DamageError as error:
+            if not isinstance(error.__cause__, NotFoundError):  # else another prune replaced it
+                objects.append(StoredIndex(stored, {}, readable=False))
+            continue
+        objects.append(StoredIndex(stored, {pack_key(pack): len(pack.rows) for pack in named}))
+        for pack in named:
+            packs.setdefault(pack_key(pack), pack)
+    return tuple(objects), packs
+
+
+def _sizes(found: Survey) -> dict[str, int]:
+    return {key: pack.size for key, pack in found.packs.items()}
+
+
+def _index(rows: dict[str, IndexedPack], found: Survey, prefix: str) -> BlobIndex:
+    """Sound packs first: blobs are read from those."""
+    index = BlobIndex()
+    keys = sorted(key for key in rows if key.startswith(prefix))
+    keys.sort(key=lambda key: (key in found.damaged, key in found.unindexed))
+    index.add(rows[key] for key in keys)
+    return index
+
+
+def _collect(
+    repository: Repository,
+    found: Survey,
+    contents: BlobIndex,
+    meta: BlobIndex,
+    points: Sequence[RecoveryPoint],
+) -> list[str]:
+    """Fill in what the points need; what is missing for them."""
+    sizes = _sizes(found)
+    readers = {
+        prefix: BlobReader(
+            repository.store, index, meta=prefix == META, cipher=repository.cipher, sizes=sizes
+        )
+        for prefix, index in ((PACKS, contents), (META, meta))
+    }
+    usages = {PACKS: Usage(contents), META: Usage(meta)}
+    problems = []
+    for point in _distinct(points):
+        reader = RecoveryPointReader(point, readers[PACKS], readers[META])
+        problems += _needs(point, reader, usages)
+    for prefix, index in ((PACKS, contents), (META, meta)):
+        _settle(found, index, usages[prefix], prefix)
+    found.readers = readers
+    return problems
+
+
+def _distinct(points: Iterable[RecoveryPoint]) -> Iterator[RecoveryPoint]:
+    """One point of those that have the same inventory."""
+    seen: set[Content] = set()
+    for point in points:
+        if point.inventory.content not in seen:
+            seen.add(point.inventory.content)
+            yield point
+
+
+def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: dict[str, Usage]) -> list[str]:
+    name = f"{point.source}@{point.window.key} ({point.id[:12]})"
+    try:
+        missing = sum(usages[META].need(ids) for ids in reader.meta_blobs())
+        missing += sum(usages[PACKS].need(ids) for ids in reader.content_blobs())
+    except DamageError as error:
+        return [f"{name} cannot be read: {error.message}"]
+    return [f"{name} needs {missing} blobs that no listed pack is known to hold."] if missing else []
+
+
+def _settle(found: Survey, index: BlobIndex, usage: Usage, prefix: str) -> None:
+    keys = [object_key(prefix, pack) for pack in index.packs]
+    condemned, doomed = found.tombstones.condemned, found.tombstones.doomed
+
+    def standing(number: int) -> tuple[bool, ...]:
+        key = keys[number]
+        return (key in found.damaged, key in doomed, key in condemned, key in found.unindexed)
+
+    kept = usage.settle(standing, lambda n: keys[n] in doomed or keys[n] in found.damaged)
+    found.needed |= {key for key, needed in zip(keys, kept.needed.tolist(), strict=True) if needed}
+    unused = (kept.needed * kept.unused).round().astype(int)
+    found.unused |= {keys[n]: int(unused[n]) for n in unused.nonzero()[0].tolist()}
+    found.places |= {key: (index, number, kept) for number, key in enumerate(keys)}
+    for other, taken in kept.stand_ins.tolist():
+        found.stand_ins.setdefault(keys[other], set()).add(keys[taken])
