@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from backup_platform.errors import UsageError
+
 if TYPE_CHECKING:
     from backup_platform.actions.holds import Holds
+    from backup_platform.actions.prune import Pruning
+    from backup_platform.actions.prune_plan import PruneSettings
     from backup_platform.actions.read_cycle import ReadCycle
     from backup_platform.actions.retention import Retention
     from backup_platform.actions.verify import VerifyResult
@@ -44,6 +48,35 @@ class Upkeep:
         from backup_platform.actions.holds import Holds
 
         return Holds(self.repository, self.clock)
+
+    def pruning(self, grace: str | None = None) -> Pruning:
+        """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""
+        from backup_platform.actions.prune import Pruning
+        from backup_platform.stores.opening import drafts_of, evidence
+
+        store = self.repository.store
+        return Pruning(
+            self.repository,
+            self._prune_settings(grace),
+            self.clock,
+            drafts_of(store),
+            partial(evidence, store),
+        )
+
+    def _prune_settings(self, grace: str | None) -> PruneSettings:
+        from backup_platform.actions.prune_plan import PruneSettings
+        from backup_platform.plan.values import parse_duration
+
+        planned, default = self.settings.prune, PruneSettings()
+        settings = (
+            PruneSettings(planned.grace, float(planned.max_waste.rstrip("% ")) / 100) if planned else default
+        )
+        if grace is None:
+            return settings
+        try:
+            return replace(settings, grace=parse_duration(grace))
+        except ValueError as error:
+            raise UsageError(f"--grace {grace}: {error}.", hint="Say for example 24h or 0.") from error
 
     def _source_rules(self) -> dict[str, SourceRules]:
         from backup_platform.domain.retention import SourceRules

@@ -35,6 +35,7 @@ VERBS = {
     "hold": ("holding", "hold"),
     "release": ("holding", "release"),
     "holds": ("holding", "holds"),
+    "prune": ("prune", "prune"),
     "doctor": ("doctor", "doctor"),
 }
 

@@ -1,0 +1,141 @@
+"""`prune`: delete what no recovery point needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.consent import DRY_RUN, YES, consented
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import Output
+from backup_platform.domain.model import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from backup_platform.actions.prune import PruneSummary
+    from backup_platform.actions.prune_plan import PrunePlan
+    from backup_platform.domain.ports import StoredObject
+
+_RESUME = "Nothing is lost: the next prune goes on."
+
+
+def prune(
+    ctx: typer.Context,
+    dry_run: DRY_RUN = False,
+    yes: YES = False,
+    grace: Annotated[
+        str | None,
+        typer.Option(
+            "--grace", metavar="TIME", help="Between marking and deleting; else the plan's, else 24h."
+        ),
+    ] = None,
+) -> int:
+    """Delete what no recovery point needs any more, in two phases: a run marks, and a run after the grace deletes.
+
+    Safe beside running backups and restores, and may be interrupted at any time. While a manifest or an inventory
+    cannot be read, nothing is deleted and the exit code is 1. It forgets no point: `forget` does.
+
+    \b
+    Examples:
+      backup-platform prune
+      backup-platform prune --yes
+      backup-platform prune --yes --grace 0
+    """
+    session = session_of(ctx)
+    pruning = session.app.upkeep.pruning(grace)
+    plan, out = pruning.plan(), session.out
+    _print_plan(out, plan)
+    if plan.refusals or not consented(session, dry_run=dry_run, yes=yes):
+        out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
+        if not plan.empty and not plan.refusals:
+            again = session.command("prune", *(["--grace", grace] if grace else []), "--yes")
+            out.line(f"Nothing was changed. To do it: {again}")
+        return 1 if plan.refusals else 0
+    session.resume = _RESUME
+    with session.progress("prune") as progress:
+        summary = pruning.run(plan, progress)
+    out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
+    _print_summary(out, summary)
+    return 0
+
+
+def _print_plan(out: Output, plan: PrunePlan) -> None:
+    for text in plan.refusals[:10]:
+        out.line(f"{out.paint('DAMAGED', 'bad')} {one_line(text)}")
+    if plan.refusals:
+        out.line("Nothing may be deleted: what is needed cannot be told.")
+        return
+    used = f"{formats.plural(plan.packs, 'pack')}, {formats.size(plan.pack_bytes)}"
+    out.line(f"{used}; {formats.size(plan.wasted_bytes)} of needed packs are not needed")
+    steps: dict[str, Sequence[StoredObject]] = {
+        "to delete": plan.delete,
+        f"to mark, for {formats.duration(plan.grace.total_seconds())} before they go": plan.condemn,
+        "marked, still waiting": plan.waiting,
+    }
+    for words, some in steps.items():
+        if some:
+            out.line(f"  {_counted(some, 'pack')} {words}")
+    if plan.rewrite:
+        saved = formats.size(plan.rewrite_saves)
+        out.line(f"  {_counted(plan.rewrite, 'pack')} to write again without {saved} that nobody needs")
+    if plan.needs_identity:
+        size = formats.size(plan.needs_identity)
+        out.line(f"  {size} more could be saved on a host that has an identity")
+    if plan.merge_indexes or plan.delete_indexes:
+        merged = formats.plural(len(plan.merge_indexes), "index", "indexes")
+        out.line(f"  {merged} to merge, {_counted(plan.delete_indexes, 'index', 'indexes')} to delete")
+    if plan.drafts:
+        out.line(f"  {_counted(plan.drafts, 'draft')} of writers that died, to delete")
+
+
+def _counted(some: Sequence[StoredObject], one: str, many: str = "") -> str:
+    return f"{formats.plural(len(some), one, many)} ({formats.size(sum(each.size for each in some))})"
+
+
+def _print_summary(out: Output, summary: PruneSummary) -> None:
+    freed, packs = formats.size(summary.freed_bytes), formats.plural(summary.packs_deleted, "pack")
+    out.line(f"freed {freed}: {packs} deleted, in {formats.duration(summary.duration_s)}")
+    if summary.packs_condemned:
+        size = formats.size(summary.condemned_bytes)
+        out.line(f"  {formats.plural(summary.packs_condemned, 'pack')} ({size}) marked for a later run")
+    if summary.packs_rewritten:
+        size = formats.size(summary.rewritten_bytes)
+        out.line(f"  {formats.plural(summary.packs_rewritten, 'pack')} written again, as {size}")
+    if summary.locked:
+        what = f"{formats.plural(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
+        text = f"{what} the store refused to delete: locked, or not allowed with these credentials"
+        out.line(f"  {out.paint('left', 'warn')}: {text}")
+
+
+def _plan_shape(plan: PrunePlan) -> dict[str, Json]:
+    return {
+        "store_time": shapes.moment(plan.now),
+        "grace_s": plan.grace.total_seconds(),
+        "refusals": list[Json](plan.refusals),
+        "packs": plan.packs,
+        "pack_bytes": plan.pack_bytes,
+        "wasted_bytes": plan.wasted_bytes,
+        "delete": _objects(plan.delete),
+        "condemn": _objects(plan.condemn),
+        "waiting": _objects(plan.waiting),
+        "rewrite": _objects(plan.rewrite),
+        "rewrite_saves_bytes": plan.rewrite_saves,
+        "needs_identity_bytes": plan.needs_identity,
+        "indexes_to_merge": len(plan.merge_indexes),
+        "indexes_to_delete": _objects(plan.delete_indexes),
+        "drafts_to_delete": _objects(plan.drafts),
+    }
+
+
+def _objects(some: Sequence[StoredObject]) -> dict[str, Json]:
+    return {"count": len(some), "bytes": sum(each.size for each in some)}
+
+
+def _summary_shape(summary: PruneSummary) -> dict[str, Json]:
+    from dataclasses import asdict
+
+    return asdict(summary)
