@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, settings
 from backup_platform_tests.parsing import make_parsing_safe
 
 make_parsing_safe()
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "default", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("soak", settings.get_profile("default"), max_examples=2_000)
 settings.load_profile("default")
 

@@ -42,3 +42,23 @@ def test_without_skips_ci_is_content(tmp_path: Path) -> None:
 
 def test_elsewhere_a_skip_is_allowed(tmp_path: Path) -> None:
     assert outcome(tmp_path, SKIPS, ci="") == pytest.ExitCode.OK
+
+
+GROUP = """
+import os, pytest
+pytestmark = pytest.mark.xdist_group("shared")
+@pytest.mark.parametrize("n", range(6))
+def test_it(n):
+    with open("processes", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+"""
+
+
+def test_a_group_stays_in_one_process(tmp_path: Path) -> None:
+    """What its tests share is made once."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = xdist_group: shares\n")
+    arguments = ("-p", "xdist", "-n", "2", "--dist", "loadgroup")
+    assert outcome(tmp_path, GROUP, *arguments, ci="true") == pytest.ExitCode.OK
+    processes = (tmp_path / "processes").read_text().split()
+    assert len(processes) == 6
+    assert len(set(processes)) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.actions.diff import Difference, diff_entries
@@ -31,7 +31,6 @@ def rows(tree: dict[bytes, tuple[EntryKind, int, int, int]]) -> list[Entry]:
     return sorted(made, key=lambda entry: walk_order(entry.stat.path))
 
 
-@settings(max_examples=300)
 @given(before=TREES, after=TREES)
 def test_differences(
     before: dict[bytes, tuple[EntryKind, int, int, int]], after: dict[bytes, tuple[EntryKind, int, int, int]]

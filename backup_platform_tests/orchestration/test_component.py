@@ -183,6 +183,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.xdist_group("dg")
 def test_dg_accepts_what_the_scaffolder_wrote(project: Project) -> None:
     written = project.root / "src" / "acme" / "defs" / "nightly"
     assert {path.name for path in written.iterdir()} == {"defs.yaml", "backup.yaml", "example"}
@@ -190,12 +191,14 @@ def test_dg_accepts_what_the_scaffolder_wrote(project: Project) -> None:
     assert "loaded successfully" in project.run("dg", "check", "defs").stdout
 
 
+@pytest.mark.xdist_group("dg")
 def test_dg_lists_what_the_scaffolder_wrote(project: Project) -> None:
     listed = json.loads(project.run("dg", "list", "defs", "--json").stdout)
     assert "backups/example" in {asset["asset_key"] for asset in listed["assets"]}
     assert {"missed_windows", "alerts"} == {sensor["name"] for sensor in listed["sensors"]}
 
 
+@pytest.mark.xdist_group("dg")
 def test_dg_launches_what_the_scaffolder_wrote(project: Project) -> None:
     """After the one command that the plan's first lines tell."""
     plan = "src/acme/defs/nightly/backup.yaml"

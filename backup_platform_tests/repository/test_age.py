@@ -11,7 +11,7 @@ from pathlib import Path
 import pyrage
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.errors import DamageError
@@ -252,7 +252,6 @@ def test_a_header_without_stanzas_is_refused() -> None:
 # Parts
 
 
-@settings(max_examples=60)
 @given(size=st.integers(0, 3 * SEGMENT), data=st.data())
 def test_any_part_is_read_from_the_segments_that_hold_it(size: int, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, size))

@@ -40,7 +40,6 @@ def cut(data: bytes, sizes: list[int] | None = None, how: ContentDefined = FINE)
     return [bytes(chunk) for chunk in how.cut(blocks_of(data, sizes or []))]
 
 
-@settings(max_examples=60)
 @given(data=DATA, sizes=st.lists(st.integers(0, 200_000), max_size=20))
 def test_the_cuts_joined_are_the_data_however_it_came(data: bytes, sizes: list[int]) -> None:
     chunks = cut(data, sizes)
@@ -48,7 +47,6 @@ def test_the_cuts_joined_are_the_data_however_it_came(data: bytes, sizes: list[i
     assert chunks == cut(data)
 
 
-@settings(max_examples=60)
 @given(data=DATA)
 def test_sizes_stay_within_the_limits(data: bytes) -> None:
     chunks = cut(data)

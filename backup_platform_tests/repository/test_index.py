@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.errors import DamageError
@@ -57,7 +57,6 @@ def places(number: int, shape: list[list[tuple[bytes, int]]]) -> dict[bytes, Loc
     return found
 
 
-@settings(max_examples=100)
 @given(shapes=st.lists(FRAMES, max_size=5), at_once=st.booleans(), asked=st.lists(IDS, max_size=30))
 def test_find_find_all_and_locate_agree(
     shapes: list[list[list[tuple[bytes, int]]]], at_once: bool, asked: list[bytes]
@@ -98,7 +97,6 @@ def test_an_empty_index_has_nothing() -> None:
     assert index.locate(bytes(32)) is None
 
 
-@settings(max_examples=100)
 @given(shapes=PACKS.filter(bool))
 def test_round_trip(shapes: list[tuple[list[list[tuple[bytes, int]]], bool]]) -> None:
     packs = [pack_of(n, shape, meta) for n, (shape, meta) in enumerate(shapes)]

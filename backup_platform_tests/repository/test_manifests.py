@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.domain.model import Content, Problem, RecoveryPoint, Stats, Status, StreamRef, Window
@@ -69,7 +69,6 @@ POINTS = st.builds(
 )
 
 
-@settings(max_examples=100)
 @given(point=POINTS)
 def test_round_trip(point: RecoveryPoint) -> None:
     signed, data = encode_manifest(point, "repo")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.errors import DamageError
@@ -53,14 +53,12 @@ def decoded(pack: bytes) -> list[tuple[bytes, bytes]]:
     return found
 
 
-@settings(max_examples=100)
 @given(frames=FRAMES)
 def test_round_trip(frames: list[list[bytes]]) -> None:
     blobs = [blob for frame in frames for blob in frame]
     assert decoded(make_pack(frames)) == [(digest(blob), blob) for blob in blobs]
 
 
-@settings(max_examples=50)
 @given(frames=FRAMES)
 def test_any_zstd_program_opens_a_pack(frames: list[list[bytes]]) -> None:
     pack = make_pack(frames)
@@ -181,7 +179,6 @@ def test_a_table_whose_frames_claim_another_number_of_blobs(counts: tuple[int, i
             decode_table(table)
 
 
-@settings(max_examples=50)
 @given(
     sizes=st.lists(
         st.tuples(st.integers(0, 1 << 31), st.integers(0, 1 << 31), st.integers(0, 5)), max_size=20

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.actions.backup import BackupJob
@@ -97,7 +97,6 @@ def unchanged(old: Entry | None, new: Stat) -> bool:
     )
 
 
-@settings(max_examples=200)
 @given(
     tree=TREES,
     new=st.lists(PATHS, max_size=8),

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.errors import PlanError
@@ -89,7 +89,6 @@ def kept_by_rules(root: Path, patterns: list[str]) -> set[str]:
     return kept
 
 
-@settings(max_examples=300)
 @given(patterns=st.lists(PATTERNS, min_size=1, max_size=4))
 def test_same_as_git(tree: Path, patterns: list[str]) -> None:
     assert kept_by_rules(tree, patterns) == kept_by_git(tree, patterns)

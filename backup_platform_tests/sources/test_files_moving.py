@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,8 +72,15 @@ def test_shrinking_records_what_was_read(tmp_path: Path) -> None:
     assert row.status is Status.CHANGED
     data = recorder.bytes_of(b"log")
     assert row.stat.size == len(data) < 20 << 20
-    assert data == noise(20 << 20, 1)[: len(data)]
+    assert all(page in (sound, bytes(len(sound))) for page, sound in pages(data, noise(20 << 20, 1)))
     assert captured.facts["bytes"] == len(data)
+
+
+def pages(*both: bytes) -> Iterator[tuple[bytes, ...]]:
+    """A read that meets a truncation may get zeros in the place of what is gone, as Linux does it."""
+    shorter = min(map(len, both))
+    for start in range(0, shorter, 4096):
+        yield tuple(data[start : min(start + 4096, shorter)] for data in both)
 
 
 def test_growing_records_what_was_read(tmp_path: Path) -> None:

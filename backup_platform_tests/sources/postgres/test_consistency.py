@@ -48,7 +48,7 @@ def pgbench(server: Server, url: str) -> Iterator[None]:
         writers.wait()
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
 def test_the_books_balance_while_writers_run(server: Server, tmp_path: Path, times: int) -> None:
     with new_database(server) as url, pgbench(server, url):
         made = bench(tmp_path, server, url)
@@ -156,7 +156,7 @@ UNDO = """DROP TABLE IF EXISTS other_1; DROP TABLE moving; CREATE TABLE moving (
     INSERT INTO moving SELECT i, 'row ' || i FROM generate_series(1, 500) i"""
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
+@pytest.mark.parametrize("times", [2, pytest.param(100, marks=[pytest.mark.soak, pytest.mark.timeout(1200)])])
 def test_changes_without_end(server: Server, tmp_path: Path, times: int) -> None:
     """Each capture ends in an error or in a point of one instant."""
     with new_database(server) as url:

@@ -141,7 +141,7 @@ def check(url: str, connection: psycopg.Connection, rows: list[list[str | None]]
 
 
 @settings(
-    max_examples=20,
+    max_examples=10,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -154,6 +154,7 @@ def test_legal_values_are_native_and_exact(
     assert set(storages.values()) == {Storage.NATIVE}
 
 
+@pytest.mark.parametrize("server", [18], ids=["pg18"], indirect=True)
 @pytest.mark.parametrize("kind", ILLEGAL)
 def test_values_without_a_native_form_are_text(
     database: str, connection: psycopg.Connection, kind: str
