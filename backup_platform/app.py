@@ -127,29 +127,23 @@ class App:
     def _first_location(self) -> str:
         return self.plan.path(self.plan.repository.path)
 
-    def init(self, *, recipients: Sequence[str] = ()) -> RepositoryInfo:
-        """Create the plan's repository, encrypted if there are recipients.
+    def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
+        """Create the plan's repository, encrypted if there are recipients. One that is not the first is made as a copy
+        of the first; `copy_of` names another one.
 
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
-        from backup_platform.repository.repository import init_repository
+        from backup_platform.actions.making import check_recipients, make
         from backup_platform.wiring import make_store
 
-        keys = self._keys
-        if keys and not recipients:
-            raise UsageError(
-                "A key is named in the plan or the environment, and no recipient is given.",
-                hint="Encrypted: `init --recipient age1…` (`key generate FILE` makes one). Otherwise name no key.",
-            )
+        origin = self.at(copy_of)
+        check_recipients(self._keys, recipients, copy=origin is not self)
+        other = None if origin is self else origin.repository
         store = make_store(
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )
         self._probe(store)
-        if recipients:
-            from backup_platform.actions.keys import init_encrypted
-
-            return init_encrypted(store, keys, recipients, self.clock)
-        return init_repository(store, self.clock)
+        return make(store, self.clock, self._keys, recipients, other)
 
     def probe(self) -> str:
         """Whether the store does what a repository relies on: what was seen. Raises RepositoryError."""

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
+    from backup_platform.actions.copying import Copying
     from backup_platform.actions.holds import Holds
     from backup_platform.actions.prune import Pruning
     from backup_platform.actions.prune_plan import PruneSettings
     from backup_platform.actions.read_cycle import ReadCycle
     from backup_platform.actions.retention import Retention
     from backup_platform.actions.verify import VerifyResult
+    from backup_platform.domain.checks import CheckResult
+    from backup_platform.domain.copies import CopyRule
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.ports import Clock, Progress
     from backup_platform.domain.retention import KeepRules, SourceRules
@@ -77,6 +83,47 @@ class Upkeep:
             return replace(settings, grace=parse_duration(grace))
         except ValueError as error:
             raise UsageError(f"--grace {grace}: {error}.", hint="Say for example 24h or 0.") from error
+    def copying(self, origin: Repository) -> Copying:
+        """Copying points of another repository of the plan to this one. Raises RepositoryError unless it is a copy."""
+        from backup_platform.actions.copying import Copying
+
+        return Copying(origin, self.repository, self.clock)
+
+    def copies_in_place(
+        self,
+        point: RecoveryPoint,
+        holdings: Mapping[str, Iterable[RecoveryPoint]],
+        forgotten: Collection[str] = (),
+    ) -> CheckResult:
+        """Whether a point is where the plan wants it. `holdings` are the points by repository, without those that did
+        not answer; `forgotten` repositories let it go."""
+        from backup_platform.actions.copy_checks import copies_in_place
+        from backup_platform.domain.copies import Holding, judge_copies
+
+        held = {name: any(each.id == point.id for each in points) for name, points in holdings.items()}
+        places = [
+            Holding(name, self._place(name), held.get(name), forgot=name in forgotten)
+            for name in self._repositories(point.source)
+        ]
+        rule = self.copy_rule(point.source)
+        return copies_in_place(rule, judge_copies(rule, places, point.committed_at, self.clock.now()))
+
+    def copy_rule(self, source: str) -> CopyRule:
+        """What the plan says of the copies of a source: all its repositories, unless it gives a number."""
+        from backup_platform.domain.copies import CopyRule
+
+        copies = self.plan.sources[source].copies
+        number = copies.number or len(self._repositories(source))
+        return CopyRule(number, copies.places, copies.within)
+
+    def _repositories(self, source: str) -> list[str]:
+        return [next(iter(self.plan.repositories)), *self.plan.copies_of(source)]
+
+    def _place(self, name: str) -> str:
+        """As the plan calls it, else the server or bucket, else here."""
+        settings = self.plan.repositories[name]
+        where = self.plan.secret(settings.endpoint) if settings.endpoint else self.plan.path(settings.path)
+        return settings.place or urlsplit(where).hostname or "local"
 
     def _source_rules(self) -> dict[str, SourceRules]:
         from backup_platform.domain.retention import SourceRules

@@ -6,13 +6,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
-from backup_platform.domain.ports import Progress
-from backup_platform.errors import DamageError, NotFoundError, StoreRefusedError
+from backup_platform.domain.ports import Buffer, Progress
+from backup_platform.errors import (
+    DamageError,
+    KeyMissingError,
+    NotFoundError,
+    RepositoryError,
+    StoreRefusedError,
+)
 from backup_platform.repository.format import META
 from backup_platform.repository.index import BlobIndex, IndexedPack
+from backup_platform.repository.packs import Frame, PackBuilder, frames_of
 from backup_platform.repository.replicas import is_sound, put_object, unmark_damaged
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import Indexes
+from backup_platform.repository.stored import Indexes, pack_key
 
 TRANSFERS = 4
 PACKS_PER_INDEX = 64
@@ -42,51 +49,67 @@ class PackMover:
         A pack that is damaged in the origin becomes a failure. Raises StoreError; DamageError of the target.
         """
         for first in range(0, len(keys), PACKS_PER_INDEX):
-            moved = list(self._transfer(keys[first : first + PACKS_PER_INDEX]))
-            self.read.update(moved)
-            self._index(moved)
+            some = keys[first : first + PACKS_PER_INDEX]
+            doomed = [key for key in some if key in self.here.doomed]
+            anew = [pack for key in doomed if (pack := self._anew(key)) is not None]
+            moved = list(self._transfer([key for key in some if key not in doomed]))
+            self.read.update(moved, map(pack_key, anew))
+            self._index([*self._rows(moved, meta=False), *self._rows(moved, meta=True), *anew])
 
     def _transfer(self, keys: Iterable[str]) -> Iterator[str]:
         """Keys of the packs that are in the target by now."""
         with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="copy") as pool:
             try:
-                for key, size, problem in pool.map(self._one, keys):
-                    self.packs += size > 0
-                    self.bytes += size
-                    if problem:
-                        self.failures[key] = problem
-                    else:
+                for key, size in pool.map(self._one, keys):
+                    self._count(size)
+                    if key not in self.failures:
                         yield key
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _one(self, key: str) -> tuple[str, int, str]:
-        """The key, the bytes that were sent, and what is wrong with the pack in the origin."""
-        listed = self.here.listed
-        if key in listed and is_sound(self._target, key):  # left by a copy that was interrupted
-            sent = 0
-        else:
+    def _one(self, key: str) -> tuple[str, int]:
+        """The key, and the bytes that were sent."""
+        listed, sent = self.here.listed, 0
+        if not (key in listed and is_sound(self._target, key)):  # else left by a copy that was interrupted
             try:
                 data = self._origin.verified(key)
             except DamageError as error:
-                self._mark_damaged(key, error)
-                return key, 0, f"{error.message} It is in {self._origin.info.location}."
+                self._fail(key, error)
+                return key, 0
             put_object(self._target, key, data)
-            sent = len(data)
-            listed[key] = sent
+            listed[key] = sent = len(data)
         if key in self.here.refused:
             unmark_damaged(self._target, key)
         self._progress.advance(size=listed[key])
-        return key, sent, ""
+        return key, sent
 
-    def _mark_damaged(self, key: str, error: DamageError) -> None:
-        """So that the next backup stores again what its source still has; not when prune has deleted the pack."""
-        with suppress(NotFoundError, StoreRefusedError):
-            self._origin.store.head(key)
-            self._origin.mark_damaged(key, error.message)
+    def _anew(self, key: str) -> IndexedPack | None:
+        """The blobs of a pack whose name cannot be used, because prune is deleting it: in a pack of another name."""
+        try:
+            plain = self._origin.plain(key)
+            builder = rebuilt(plain, frames_of(plain))
+        except (DamageError, KeyMissingError) as error:
+            self._fail(key, error)
+            return None
+        pack = self._target.store_pack(builder, meta=key.startswith(META), avoided=self.here.doomed)
+        self.here.listed[pack_key(pack)] = pack.size
+        self._count(pack.size)
+        self._progress.advance(size=self._origin.indexes().listed[key])
+        return pack
 
-    def _index(self, keys: Sequence[str]) -> None:
-        packs = [*self._rows(keys, meta=False), *self._rows(keys, meta=True)]
+    def _count(self, sent: int) -> None:
+        self.packs += sent > 0
+        self.bytes += sent
+
+    def _fail(self, key: str, error: RepositoryError) -> None:
+        """Damage is recorded, so that the next backup stores again what its source still has."""
+        self.failures[key] = f"{error.message} It is in {self._origin.info.location}."
+        if isinstance(error, DamageError):
+            with suppress(NotFoundError, StoreRefusedError):
+                self._origin.store.head(key)  # prune may have deleted it meanwhile
+                self._origin.mark_damaged(key, error.message)
+
+    def _index(self, packs: Sequence[IndexedPack]) -> None:
         if packs:
             self._target.write_index(packs)
             self.here.add(packs)
@@ -96,3 +119,11 @@ class PackMover:
         index: BlobIndex = indexes.meta if meta else indexes.contents
         ids = [bytes.fromhex(key[-64:]) for key in keys if key.startswith(META) == meta]
         return index.of_packs([self._numbers[meta][identity] for identity in ids], meta=meta)
+
+
+def rebuilt(plain: Buffer, frames: Sequence[Frame]) -> PackBuilder:
+    """A plain pack, to be stored once more."""
+    view, builder = memoryview(plain), PackBuilder()
+    for frame in frames:
+        builder.add(view[frame.offset : frame.offset + frame.stored], frame.plain, frame.blobs)
+    return builder

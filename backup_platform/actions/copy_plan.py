@@ -83,7 +83,6 @@ class CopyPlanner:
 
     def __init__(self, origin: Repository, target: Repository, here: Indexes) -> None:
         self._origin, self._target, self._here = origin, target, here
-        self._condemned = target.tombstoned()
         self._coming: set[str] = set()
 
     def plan(self, points: Iterable[RecoveryPoint]) -> CopyPlan:
@@ -133,8 +132,9 @@ class CopyPlanner:
             return f"{name_of(point)} cannot be read in {self._origin.info.location}: {need.problem}"
         if need.missing:
             return f"{name_of(point)} needs {need.missing} blobs that no pack in {self._origin.info.location} holds."
-        if need.packs & self._condemned:
-            return waits_for_prune(self._target, point, min(need.packs & self._condemned))
+        stuck = [key for key in need.packs & self._here.doomed if not can_store_anew(self._origin, key)]
+        if stuck:
+            return waits_for_prune(self._target, point, min(stuck))
         return ""
 
     def _step(self, point: RecoveryPoint, packs: set[str]) -> CopyStep:
@@ -148,11 +148,16 @@ def name_of(point: RecoveryPoint) -> str:
     return f"{point.source}@{point.window.key} ({point.id[:12]})"
 
 
+def can_store_anew(origin: Repository, key: str) -> bool:
+    """Whether the blobs of a pack can be given another pack: that takes a key to contents, for packs of contents."""
+    return key.startswith(META) or origin.cipher.reads_contents
+
+
 def waits_for_prune(target: Repository, point: RecoveryPoint, pack: str) -> str:
     """A pack that is being deleted cannot be stored again: it would have the same name."""
     return (
         f"{name_of(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when the "
-        "prunes after that are done."
+        "prune after that is done."
     )
 
 

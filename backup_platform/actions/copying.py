@@ -22,6 +22,7 @@ from backup_platform.errors import ConflictError, DamageError, RepositoryError
 from backup_platform.repository.replicas import copy_keys, copy_manifest, require_replica
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.stored import load_trusted
+from backup_platform.repository.tombstones import doomed_packs
 
 PACKS_PER_GROUP = 64  # how many packs are stored before the points that need them are committed
 
@@ -138,12 +139,12 @@ class Copying:
         if not points:
             return []
         # Tombstones first: prune deletes the packs, and then the tombstone.
-        condemned = self.target.tombstoned()
+        doomed = doomed_packs(self.target)
         listed = self.target.list_packs()
         sound = []
         for point in points:
             packs = needs[point.id].packs
-            if dying := packs & condemned:
+            if dying := packs & doomed:
                 work.findings[point.id] = waits_for_prune(self.target, point, min(dying))
             elif lost := packs - listed.keys():
                 work.findings[point.id] = (

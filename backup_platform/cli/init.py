@@ -20,6 +20,14 @@ def init(
             help="Encrypt to this public key; may be repeated. Without it the repository is not encrypted.",
         ),
     ] = None,
+    copy_of: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="Make it as a copy of this repository of the plan. All but the first are made as copies of the first.",
+        ),
+    ] = None,
 ) -> int:
     """Make the plan's repository. Does nothing to one that is there: it fails.
 
@@ -30,9 +38,10 @@ def init(
     Examples:
       backup-platform --plan backup.yaml init
       backup-platform init --recipient age1… --recipient age1…
+      backup-platform init --repository offsite
     """
     session = session_of(ctx)
-    info, out = session.app.init(recipients=recipient or ()), session.out
+    info, out = session.app.init(recipients=recipient or (), copy_of=copy_of), session.out
     out.document(
         {
             "repository": {
@@ -48,5 +57,8 @@ def init(
         out.line(
             "There is one recipient: if its identity is lost, everything is. `key add` adds another one."
         )
-    out.line(f"Next: {session.command('backup')}")
+    if copy_of or session.repository:
+        out.line("Next: `backup-platform copy` brings recovery points to a copy.")
+    else:
+        out.line(f"Next: {session.command('backup')}")
     return 0

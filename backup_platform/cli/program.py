@@ -20,6 +20,7 @@ PROGRAM = "backup-platform"
 VERBS = {
     "init": ("init", "init"),
     "backup": ("backup", "backup"),
+    "copy": ("copy", "copy"),
     "points": ("points", "points"),
     "show": ("points", "show"),
     "ls": ("listing", "ls"),

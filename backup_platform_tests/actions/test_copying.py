@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,7 @@ from backup_platform.repository.keys import Keys
 from backup_platform.repository.recipients import add_recipient, parse_recipient, retire_recipient
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository
+from backup_platform.repository.tombstones import write_tombstones
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import (
     Bench,
@@ -271,24 +272,58 @@ def test_points_that_retention_forgot_in_the_copy_do_not_come_back(pair: Pair) -
     assert (plan.steps, plan.forgotten, plan.kept) == ((), (first,), (second,))
 
 
-def test_a_pack_that_prune_is_deleting_is_waited_for(pair: Pair) -> None:
-    grow(pair)
+def doom(pair: Pair, packs: Iterable[str]) -> None:
+    """As a prune does that is about to delete packs of the copy."""
+    list(write_tombstones(pair.open(), packs, final=True))
+
+
+def test_a_pack_that_is_only_condemned_in_the_copy_is_read_again_and_used(pair: Pair) -> None:
+    pair.backup()
     pair.copy()
-    third = grow(pair, 3)[-1]
-    shared = sorted(pair.keys(PACKS))
-    tombstone(Bench(pair.root), shared)
-    assert "prune is deleting" in pair.plan().findings[third.id]
+    point = grow(pair, 1)[0]
+    tombstone(Bench(pair.root), pair.keys(PACKS))
     result = pair.copy()
-    assert (result.copied, third.id in result.findings) == ((), True)
-    assert not pair.keys(MANIFESTS) - {key for key in pair.bench.keys(MANIFESTS) if int(key[-10:]) <= 2}
+    assert result.passed
+    assert point in result.copied
+    pair.check(point)
 
 
-def test_a_pack_that_prune_condemns_at_the_commit_is_no_success(pair: Pair) -> None:
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_what_is_in_packs_that_prune_is_deleting_gets_other_packs(tmp_path: Path, encrypted: bool) -> None:
+    pair = make_pair(tmp_path, encrypted=encrypted)
+    point = pair.backup()
+    pair.copy()
+    for key in pair.keys(MANIFESTS):
+        (pair.root / key).unlink()
+    going = pair.keys(PACKS) | pair.keys(META)
+    doom(pair, going)
+    assert pair.copy().passed
+    for key in going:
+        (pair.root / key).unlink()
+    pair.check(point)
+
+
+def test_without_an_identity_contents_that_prune_is_deleting_are_waited_for(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path, encrypted=True)
+    pair.backup()
+    pair.copy()
+    (manifest,) = pair.keys(MANIFESTS)
+    (pair.root / manifest).unlink()
+    doom(pair, pair.keys(PACKS))
+    pair.bench.held = writer_keys()
+    (text,) = pair.plan().findings.values()
+    assert "prune is deleting" in text
+    result = pair.copy()
+    assert (result.copied, len(result.findings)) == ((), 1)
+    assert not pair.keys(MANIFESTS)
+
+
+def test_a_pack_that_prune_dooms_at_the_commit_is_no_success(pair: Pair) -> None:
     point = pair.backup()
 
     def condemn(call: Call) -> None:
         if call.verb == "create" and call.key.startswith(MANIFESTS):
-            tombstone(Bench(pair.root), pair.keys(PACKS))
+            doom(pair, pair.keys(PACKS))
 
     result = pair.copy(target=ScriptedStore(pair.store, condemn))
     assert result.copied == ()
@@ -296,9 +331,6 @@ def test_a_pack_that_prune_condemns_at_the_commit_is_no_success(pair: Pair) -> N
     with pytest.raises(RepositoryError) as caught:
         result.require()
     assert caught.value.retryable
-    assert not pair.copy().passed, "as long as it is being deleted"
-    for key in pair.keys("tombstones/"):
-        (pair.root / key).unlink()
     for key in pair.keys(PACKS):
         (pair.root / key).unlink()
     assert pair.copy().passed

@@ -144,8 +144,8 @@ class FakeApp:
         self.calls.append(("at", {"repository": repository}))
         return self
 
-    def init(self, *, recipients: Sequence[str] = ()) -> Any:
-        return self._answer("init", recipients=tuple(recipients))
+    def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> Any:
+        return self._answer("init", recipients=tuple(recipients), copy_of=copy_of)
 
     @property
     def keys(self) -> FakeKeyRing:

@@ -91,7 +91,7 @@ def test_one_recipient_is_warned_about(cli: Cli) -> None:
     assert "one recipient" in cli("init", "--recipient", recipient(0)).out
     ran = cli("init", "--recipient", recipient(0), "--recipient", recipient(1))
     assert "one recipient" not in ran.out
-    assert cli.app.calls[-1] == ("init", {"recipients": (recipient(0), recipient(1))})
+    assert cli.app.calls[-1] == ("init", {"recipients": (recipient(0), recipient(1)), "copy_of": None})
 
 
 # With real repositories

@@ -72,7 +72,7 @@ def test_doctor(cli: Cli) -> None:
     assert (document["passed"], len(document["findings"])) == (False, 3)
 
 
-VERBS = ["init", "backup", "points", "show", "ls", "verify", "drill", "restore", "diff", "doctor"]
+VERBS = ["init", "backup", "points", "show", "ls", "verify", "drill", "restore", "diff", "doctor", "copy"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

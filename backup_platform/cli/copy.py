@@ -1,0 +1,222 @@
+"""`copy`: bring recovery points to the other repositories of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats, shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.failure import report, unexpected
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import error_object
+from backup_platform.domain.model import Json, RecoveryPoint
+from backup_platform.errors import BackupError, PlanError, UsageError
+
+if TYPE_CHECKING:
+    from backup_platform.actions.copy_plan import CopyPlan
+    from backup_platform.actions.copying import CopyResult
+    from backup_platform.plan import Plan
+
+LINES_SHOWN = 50
+_RESUME = "What was copied so far is kept: run the same command again, it goes on."
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one repository: a plan and, unless it was a dry run, a result; or the error that stopped it."""
+
+    repository: str
+    plan: CopyPlan | None = None
+    result: CopyResult | None = None
+    error: BackupError | None = None
+
+    @property
+    def findings(self) -> dict[str, str]:
+        done = self.result or self.plan
+        return dict(done.findings) if done else {}
+
+    @property
+    def passed(self) -> bool:
+        return self.error is None and not self.findings
+
+
+def copy(
+    ctx: typer.Context,
+    what: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="SOURCE|POINT", help="Sources or single points; else all that the plan copies."
+        ),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="NAME", help="One repository; else all that the sources name."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")
+    ] = False,
+) -> int:
+    """Bring recovery points to the other repositories of the plan. Only what is missing there is moved.
+
+    The newest points come first. A repository that is away, or a point that is damaged, does not stop the others; the
+    exit code is 1 then. Points that retention forgot in a copy are not brought back. Needs no identity.
+
+    \b
+    Examples:
+      backup-platform copy
+      backup-platform copy shop --to offsite --dry-run
+      backup-platform copy shop@latest
+    """
+    session = session_of(ctx)
+    session.resume = _RESUME
+    wanted = _wanted(session, what or [], to)
+    damaged = _damaged(session, what or session.app.plan.sources)
+    outcomes: list[Outcome] = []
+    for name, points in wanted.items():
+        outcomes.append(_attempt(session, name, points, dry_run, alone=len(wanted) == 1))
+        _describe(session, outcomes[-1])
+    for text in damaged:
+        session.out.line(f"  {session.out.paint('x', 'bad')} {one_line(text)}")
+    session.out.document(
+        {"results": [_shape(each) for each in outcomes], "damaged_manifests": list[Json](damaged)}
+    )
+    return 0 if not damaged and all(each.passed for each in outcomes) else 1
+
+
+def _wanted(session: Session, words: Sequence[str], to: str | None) -> dict[str, list[RecoveryPoint]]:
+    """The points to copy by repository. Raises UsageError when there is none to copy to, NotFoundError."""
+    plan, own = session.app.plan, session.app.repository_name
+    name = plan.known_repository(to) if to else None
+    wanted: dict[str, list[RecoveryPoint]] = {}
+    for word in words or [source for source in plan.sources if not name or _belongs(plan, source, name)]:
+        points = _points(session, word)
+        source = points[0].source if points else word
+        for repository in [name] if name else _copies_of(plan, source):
+            if repository != own or name:
+                wanted.setdefault(repository, []).extend(points)
+    if not wanted:
+        raise UsageError(
+            "There is no repository to copy to.",
+            hint="Name a second one in the plan, and say `repositories: [main, offsite]` in a source.",
+        )
+    return wanted
+
+
+def _belongs(plan: Plan, source: str, repository: str) -> bool:
+    return repository in (next(iter(plan.repositories)), *plan.copies_of(source))
+
+
+def _copies_of(plan: Plan, source: str) -> list[str]:
+    return plan.copies_of(source) if source in plan.sources else []
+
+
+def _points(session: Session, word: str) -> list[RecoveryPoint]:
+    app = session.app
+    return [app.point(word)] if word not in app.plan.sources and "@" in word else app.points(word)
+
+
+def _damaged(session: Session, words: Iterable[str]) -> list[str]:
+    """Manifests that cannot be copied, of sources that are copied as a whole."""
+    sources = [word for word in words if "@" not in word]
+    return [text for source in sources for text in session.app.unreadable(source)]
+
+
+def _attempt(
+    session: Session, name: str, points: Sequence[RecoveryPoint], dry_run: bool, *, alone: bool
+) -> Outcome:
+    """Copy to one of several repositories: its failure is its outcome."""
+    try:
+        return _copy(session, name, points, dry_run)
+    except PlanError:
+        raise
+    except BackupError as error:
+        if alone:
+            raise
+        outcome = Outcome(name, error=error)
+    except Exception as error:
+        outcome = Outcome(name, error=unexpected(session, error))
+    if outcome.error is not None:
+        report(outcome.error, about=name)
+    return outcome
+
+
+def _copy(session: Session, name: str, points: Sequence[RecoveryPoint], dry_run: bool) -> Outcome:
+    copying = session.app.at(name).upkeep.copying(session.app.repository)
+    with session.progress(f"copy to {name}") as progress:
+        plan = copying.plan(points)
+        return Outcome(name, plan, None if dry_run else copying.run(plan, progress))
+
+
+def _describe(session: Session, outcome: Outcome) -> None:
+    out, plan, result = session.out, outcome.plan, outcome.result
+    if plan is None:
+        out.line(f"{outcome.repository}: {out.paint('FAILED', 'bad')}")
+        return
+    if result is None:
+        out.line(
+            f"{outcome.repository}: {_amount(len(plan.steps), plan.packs, plan.size)} to copy{_others(plan)}"
+        )
+        _describe_steps(session, plan)
+    else:
+        done = f"copied {_amount(len(result.copied), result.packs, result.bytes)}"
+        word = "" if result.passed else f"{out.paint('INCOMPLETE', 'bad')}, "
+        out.line(
+            f"{outcome.repository}: {word}{done}, in {formats.duration(result.duration_s)}{_others(plan)}"
+        )
+    texts = list(dict.fromkeys(outcome.findings.values()))
+    for text in texts[:LINES_SHOWN]:
+        out.line(f"  {out.paint('x', 'bad')} {one_line(text)}")
+
+
+def _describe_steps(session: Session, plan: CopyPlan) -> None:
+    for step in plan.steps[:LINES_SHOWN]:
+        point, size = step.point, formats.size(sum(step.packs.values()))
+        session.out.line(f"  {point.source}@{point.window.key}  {point.id[:ID_SHOWN]}  {size}")
+    if len(plan.steps) > LINES_SHOWN:
+        session.out.line(f"  and {formats.count(len(plan.steps) - LINES_SHOWN)} more; --json lists all")
+
+
+def _amount(points: int, packs: int, size: int) -> str:
+    return (
+        f"{formats.plural(points, 'recovery point')}, {formats.plural(packs, 'pack')} ({formats.size(size)})"
+    )
+
+
+def _others(plan: CopyPlan) -> str:
+    kept = f"; {formats.count(len(plan.kept))} there already" if plan.kept else ""
+    return kept + (f"; {formats.count(len(plan.forgotten))} forgotten there" if plan.forgotten else "")
+
+
+def _shape(outcome: Outcome) -> dict[str, Json]:
+    plan, result = outcome.plan, outcome.result
+    shape: dict[str, Json] = {
+        "repository": outcome.repository,
+        "outcome": "failed" if plan is None else _word(outcome),
+        "error": error_object(outcome.error) if outcome.error else None,
+    }
+    if plan is None:
+        return shape
+    points: Sequence[RecoveryPoint] = plan.points if result is None else result.copied
+    findings: list[Json] = [{"point": point, "text": text} for point, text in outcome.findings.items()]
+    return {
+        **shape,
+        "location": plan.target,
+        "points": [shapes.point(point) for point in points],
+        "kept": len(plan.kept),
+        "forgotten": len(plan.forgotten),
+        "packs": plan.packs if result is None else result.packs,
+        "bytes": plan.size if result is None else result.bytes,
+        "duration_s": None if result is None else result.duration_s,
+        "findings": findings,
+    }
+
+
+def _word(outcome: Outcome) -> str:
+    if outcome.result is None:
+        return "planned"
+    return "copied" if outcome.passed else "incomplete"

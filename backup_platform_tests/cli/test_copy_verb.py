@@ -1,0 +1,165 @@
+"""`copy` and the making of copies, with real repositories: one is written to, two hold copies."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backup_platform.app import App
+from backup_platform.cli.entry import main
+from backup_platform_tests.cli.conftest import Ran
+from backup_platform_tests.support import IDENTITIES, recipient
+
+Run = Callable[..., Ran]
+PLAN = """
+repositories:
+  main: {{path: {root}/main{keys}}}
+  offsite: {{path: {root}/offsite, place: elsewhere}}
+  vault: {{path: {root}/vault}}
+sources:
+  docs: {{files: {root}/docs, every: hour, repositories: [main, offsite, vault], copies: {{number: 2, places: 2}}}}
+  notes: {{files: {root}/notes, every: month, repositories: [main, vault]}}
+  local: {{files: {root}/local, every: month}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a verb on a plan of three small sources."""
+    (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path, keys=""))
+    for name in ("docs", "notes", "local"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one").write_bytes(name.encode() * 1000)
+
+    def invoke(*arguments: str, code: int = 0) -> Ran:
+        ran = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
+        captured = capsys.readouterr()
+        assert ran == code, captured
+        return Ran(ran, captured.out, captured.err)
+
+    return invoke
+
+
+@pytest.fixture
+def made(run: Run) -> Run:
+    """Backed up, with both copies empty."""
+    run("init")
+    for name in ("offsite", "vault"):
+        run("init", "--repository", name)
+    run("backup")
+    return run
+
+
+def test_every_copy_of_each_source_gets_what_the_plan_says(made: Run, tmp_path: Path) -> None:
+    planned = made("copy", "--dry-run", "--json").document["results"]
+    assert [(each["repository"], each["outcome"], len(each["points"])) for each in planned] == [
+        ("offsite", "planned", 1),
+        ("vault", "planned", 2),
+    ]
+    out = made("copy").out
+    assert "offsite: copied 1 recovery point, 2 packs (" in out
+    assert "vault: copied 2 recovery points, 4 packs (" in out
+    listed = made("points", "--repository", "vault", "--json").document["points"]
+    assert {(point["source"], point["state"]) for point in listed} == {
+        ("docs", "verified"),
+        ("notes", "verified"),
+    }
+    made("restore", "docs@latest", "--repository", "offsite", "--to", str(tmp_path / "back"))
+    assert (tmp_path / "back" / "one").read_bytes() == b"docs" * 1000
+    assert "offsite: copied 0 recovery points, 0 packs (0 B)" in (again := made("copy").out)
+    assert "; 2 there already" in again
+
+
+def test_one_source_one_point_one_repository(made: Run) -> None:
+    results = made("copy", "docs@latest", "--to", "vault", "--json").document["results"]
+    assert [(each["repository"], each["packs"]) for each in results] == [("vault", 2)]
+    assert results[0]["points"][0]["source"] == "docs"
+    assert made("copy", "local", "--to", "vault", "--json").document["results"][0]["outcome"] == "copied"
+    assert "no repository to copy to" in made("copy", "local", code=2).err
+    assert "Its repositories are: main, offsite, vault" in made("copy", "--to", "nowhere", code=11).err
+    assert "no source 'other'" in made("copy", "other", code=11).err
+
+
+def test_a_copy_that_is_away_does_not_stop_the_others(made: Run, tmp_path: Path) -> None:
+    (tmp_path / "offsite").rename(tmp_path / "unplugged")
+    ran = made("copy", code=1)
+    assert "offsite: FAILED\n" in ran.out
+    assert "vault: copied 2 recovery points" in ran.out
+    assert "There is no directory" in ran.err
+    results = made("copy", "--json", code=1).document["results"]
+    assert [(each["outcome"], each["error"] and each["error"]["code"]) for each in results] == [
+        ("failed", "repository-missing"),
+        ("copied", None),
+    ]
+    assert "There is no directory" in made("copy", "docs", "--to", "offsite", code=10).err
+
+
+def test_what_is_damaged_is_told_and_is_no_success(made: Run, tmp_path: Path) -> None:
+    for pack in (tmp_path / "main" / "packs").rglob("*"):
+        if pack.is_file():
+            pack.write_bytes(b"damaged")
+    ran = made("copy", "notes", code=1)
+    assert "vault: INCOMPLETE, copied 0 recovery points" in ran.out
+    assert "does not have" in ran.out or "do not have the hash of its name" in ran.out
+    manifest = next(path for path in (tmp_path / "main" / "manifests").rglob("*") if path.is_file())
+    manifest.write_bytes(b"damaged")
+    assert made("copy", "--json", code=1).document["damaged_manifests"]
+
+
+def test_a_repository_that_was_made_on_its_own_is_no_copy(run: Run, tmp_path: Path) -> None:
+    run("init")
+    run("backup")
+    plan = (tmp_path / "backup.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(
+        plan.replace("/main}", "/offsite}").replace("/offsite, place", "/x, place")
+    )
+    assert main(["--plan", str(tmp_path / "other.yaml"), "init"]) == 0
+    assert "is no copy of the one at" in run("copy", "docs", "--to", "offsite", code=1).err
+    assert "another repository" in run("init", "--repository", "offsite", code=1).err
+    assert (
+        "recipients of the repository"
+        in run("init", "--repository", "vault", "--recipient", recipient(0), code=2).err
+    )
+    assert not (tmp_path / "vault").exists()
+
+
+def test_a_lost_first_repository_comes_back_from_a_copy(made: Run, tmp_path: Path) -> None:
+    made("copy")
+    shutil.rmtree(tmp_path / "main")
+    made("init", "--from", "vault")
+    out = made("copy", "--repository", "vault", "--to", "main").out
+    assert "main: copied 2 recovery points" in out
+    assert "docs: kept what the window has already" in made("backup", "docs").out
+
+
+def test_an_encrypted_repository_and_its_copies_share_keys(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = PLAN.format(root=tmp_path, keys=f", key_file: {tmp_path}/key")
+    (tmp_path / "backup.yaml").write_text(plan)
+    run("init", "--recipient", recipient(0))
+    run("init", "--repository", "offsite")
+    run("backup", "docs")
+    run("key", "add", recipient(1))
+    assert "offsite: copied 1 recovery point" in run("copy", "docs", "--to", "offsite").out
+    listed = run("key", "list", "--repository", "offsite", "--json").document["recipients"]
+    assert {each["recipient"] for each in listed} == {recipient(0), recipient(1)}
+    identity = tmp_path / "identity"
+    identity.touch(0o600)
+    identity.write_text(IDENTITIES[0])
+    monkeypatch.setenv("BACKUP_PLATFORM_IDENTITY_FILE", str(identity))
+    run("restore", "docs@latest", "--repository", "offsite", "--to", str(tmp_path / "back"))
+    assert (tmp_path / "back" / "one").read_bytes() == b"docs" * 1000
+
+
+def test_the_rule_of_copies_counts_repositories_and_places_of_the_plan(made: Run, tmp_path: Path) -> None:
+    app = App.load(str(tmp_path / "backup.yaml"))
+    point = app.point("docs@latest")
+    late = app.upkeep.copies_in_place(point, {"main": [point], "offsite": []})
+    assert (late.ran, late.metadata["lacking"]) == (False, ["offsite", "vault"])
+    assert not app.upkeep.copies_in_place(point, {"main": [point], "vault": [point]}).passed, "one place"
+    found = app.upkeep.copies_in_place(point, {"main": [point], "offsite": [point]})
+    assert (found.passed, found.summary) == (True, "in main, offsite, at elsewhere, local")
