@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from backup_platform.actions.copying import Copying
 from backup_platform.app import App
 from backup_platform.domain.ports import Store
 from backup_platform.errors import ConflictError, KeyMissingError, StoreRefusedError
+from backup_platform.repository.replicas import init_replica
+from backup_platform.stores.limits import WriteOnlyStore
 from backup_platform.stores.opening import open_store
 from backup_platform.stores.options import StoreOptions
 from backup_platform_tests.stores import servers
-from backup_platform_tests.support import IDENTITIES, recipient
+from backup_platform_tests.support import IDENTITIES, content_of, recipient, small_bench
 
 DOCS = Path(__file__).parents[2] / "docs" / "stores.md"
 BUCKET, PREFIX, SEALED = "vault", "some/place", "sealed"
@@ -142,6 +145,23 @@ def forgets_as_pruner_only(app_of: Callable[..., App]) -> None:
         with suppress(StoreRefusedError):
             assert retention.run_forget(plan).refused
     assert len(app_of("pruner", keep={"last": 1}).upkeep.retention.run_forget(plan).forgotten) == 1
+
+
+@pytest.mark.xdist_group("policies")
+def test_copies_are_made_with_the_rights_of_a_writer(account: Account, tmp_path: Path) -> None:
+    bench = small_bench(tmp_path)
+    keys = account.user("copier", documented("writer", "copies"))
+    store = WriteOnlyStore(account.store(keys, "copies"))
+    init_replica(bench.open(), store)
+    for number in range(2):
+        bench.source.write(b"new", b"%d" % number)
+        bench.backup()
+        copying = Copying(bench.open(), bench.open(store), bench.clock)
+        result = copying.run(copying.plan(bench.open().manifests()))
+        assert (result.passed, len(result.copied)) == (True, 1)
+    copy = bench.open(account.store(account.admin, "copies"))
+    for point in copy.manifests():
+        assert content_of(copy, point) == bench.content(point)
 
 
 @pytest.mark.xdist_group("policies")
