@@ -283,7 +283,7 @@ class Repository:
         key = object_key(prefix, identity)
         was_there = not self._put_named(key, wrapped.stored)
         del wrapped
-        frames = check_pack(unwrap(self.verified(key)), self.cipher.hash)
+        frames = check_pack(unwrap(self._read_back(key)), self.cipher.hash)
         if frames != pack.frames:
             raise DamageError(f"The pack {key} reads back with other blobs than were written.")
         if was_there:
@@ -318,6 +318,14 @@ class Repository:
             return False
         return True
 
+    def _read_back(self, key: str) -> Buffer:
+        """Like `verified`. That it is gone may be the work of a prune, and the next run stores it again."""
+        try:
+            return self.verified(key)
+        except DamageError as error:
+            error.retryable = isinstance(error.__cause__, NotFoundError)
+            raise
+
     def write_index(self, packs: Sequence[IndexedPack]) -> None:
         """Store the index of some packs and read it back. Raises DamageError or StoreError."""
         from backup_platform.repository.index import encode_index
@@ -325,7 +333,7 @@ class Repository:
         data = self.cipher.wrap(INDEXES, encode_index(packs)).stored
         key = object_key(INDEXES, digest(data))
         self._put_named(key, data)
-        self.verified(key)
+        self._read_back(key)
 
     def commit(self, point: RecoveryPoint) -> RecoveryPoint:
         """Create the manifest and read it back. Raises ConflictError when another writer took the sequence.

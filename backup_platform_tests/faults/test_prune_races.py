@@ -1,0 +1,292 @@
+"""Prune beside writers, beside another prune, and interrupted: at every call of the store, with a grace of zero.
+
+That no point is lost must not depend on the grace: here it protects nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
+from functools import cache
+
+import pytest
+
+from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.prune import Pruning
+from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.domain.ports import Buffer, Store, StoredObject
+from backup_platform.errors import BackupError, RepositoryError
+from backup_platform.repository.format import manifest_key
+from backup_platform_tests.faults.scene import Scene
+from backup_platform_tests.faults.store import Do, Killed, ScriptedStore
+from backup_platform_tests.support import QuietProgress
+
+REWRITING = PruneSettings(timedelta(0), 0.0)
+Act = Callable[[Scene], None]
+
+
+class Between:
+    """`ports.Store` over another one: before its n-th call something else happens."""
+
+    def __init__(self, inner: Store, number: int = 0, act: Callable[[], None] = lambda: None) -> None:
+        self._inner, self._number, self._act = inner, number, act
+        self.calls = 0
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    def _before(self) -> Store:
+        self.calls += 1
+        if self.calls == self._number:
+            self._act()
+        return self._inner
+
+    def create(self, key: str, data: Buffer) -> None:
+        self._before().create(key, data)
+
+    def replace(self, key: str, data: Buffer) -> None:
+        self._before().replace(key, data)
+
+    def get(self, key: str) -> Buffer:
+        return self._before().get(key)
+
+    def get_range(self, key: str, start: int, length: int) -> Buffer:
+        return self._before().get_range(key, start, length)
+
+    def get_tail(self, key: str, length: int) -> Buffer:
+        return self._before().get_tail(key, length)
+
+    def head(self, key: str) -> StoredObject:
+        return self._before().head(key)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        return self._before().list(prefix)
+
+    def delete(self, key: str) -> None:
+        self._before().delete(key)
+
+
+def prune(scene: Scene, store: Store | None = None, settings: PruneSettings = REWRITING) -> None:
+    pruning = Pruning(scene.open(store), settings, scene.clock)
+    pruning.run(pruning.plan(), QuietProgress())
+
+
+def prunes(count: int) -> Act:
+    def act(scene: Scene) -> None:
+        for _ in range(count):
+            scene.clock.advance(hours=2)  # final tombstones may go
+            prune(scene)
+
+    return act
+
+
+def backup(scene: Scene) -> None:
+    scene.backup()
+
+
+def forget(scene: Scene, number: int) -> None:
+    """The n-th of the points that are there."""
+    point = sorted(scene.open().manifests(), key=lambda p: p.sequence)[number]
+    scene.store.delete(manifest_key(point.source, point.sequence, scene.open().cipher.hash))
+    del scene.expected[point.id]
+
+
+@cache
+def prepared(encrypted: bool) -> Scene:
+    """Three points, of which the second was forgotten; the source has its content again. Some packs are needed in
+    part, some by nobody."""
+    scene = Scene.make(encrypted=encrypted)
+    scene.backup()
+    scene.change(5)
+    files = dict(scene.source.files)
+    scene.backup()
+    scene.change(6)
+    scene.backup()
+    forget(scene, 1)
+    for path in [*scene.source.files]:
+        scene.source.remove(path)
+    scene.clock.advance(minutes=5)
+    for path, data in files.items():
+        scene.source.write(path, data)
+    return scene
+
+
+def writer(scene: Scene, store: Store | None = None, *, force: bool) -> None:
+    """A backup whose point must restore when it says that it succeeded."""
+    job = BackupJob(scene.source, scene.schedule, scene.open(store), scene.clock)
+    point = job.run(None, force=force, progress=QuietProgress()).point
+    scene.expected[point.id] = dict(scene.source.files)
+
+
+def caught(run: Callable[[], None]) -> RepositoryError | None:
+    """What a run failed with: never something that does not pass by itself."""
+    try:
+        run()
+    except RepositoryError as error:
+        failure = error
+    else:
+        return None
+    assert failure.retryable or "Nothing was pruned" in failure.message, failure
+    return failure
+
+
+def count(run: Callable[[Scene, Store], None], encrypted: bool, start: Act) -> int:
+    scene = prepared(encrypted).copied()
+    start(scene)
+    store = Between(scene.store)
+    run(scene, store)
+    return store.calls
+
+
+def write_beside(number: int, start: Act, act: Act, encrypted: bool) -> bool:
+    """Whether the writer succeeded, with something happening before its n-th call."""
+    scene = prepared(encrypted).copied()
+    start(scene)
+    before = {point.id for point in scene.open().manifests()}
+    store = Between(scene.store, number, lambda: act(scene))
+    if caught(lambda: writer(scene, store, force=True)) is None:
+        prunes(3)(scene)
+        scene.assert_restorable()
+        return True
+    failed = {point.id for point in scene.open().readable_manifests()[0]} - before - scene.expected.keys()
+    writer(scene, force=False)  # as a scheduler repeats it
+    for point in scene.open().manifests():
+        if (
+            point.id in failed - scene.expected.keys()
+        ):  # it may lack packs, and is not the point of its window
+            key = manifest_key(point.source, point.sequence, scene.open().cipher.hash)
+            scene.store.delete(key)
+    prunes(3)(scene)
+    scene.assert_restorable()
+    return False
+
+
+def nothing(scene: Scene) -> None:
+    """As prepared."""
+
+
+def doomed(scene: Scene) -> None:
+    """A prune has written its final tombstones, and died."""
+    prune(scene)
+
+    def script(call: object) -> Do | None:
+        return (
+            Do.DIE if getattr(call, "verb", "") == "delete" and "packs/" in getattr(call, "key", "") else None
+        )
+
+    with pytest.raises(Killed):
+        prune(scene, ScriptedStore(scene.store, script))
+
+
+STARTS: dict[str, Act] = {"nothing": nothing, "condemned": prunes(1), "doomed": doomed}
+
+
+def some(total: int, picked: int) -> list[int]:
+    """Numbers of calls, spread evenly; the last ones, around the commit, are all among them."""
+    step = max(1, total // picked)
+    return sorted({*range(1, total + 1, step), *range(max(1, total - 8), total + 1)})
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_prunes_between_any_two_calls_of_a_writer(start: str) -> None:
+    run = lambda scene, store: writer(scene, store, force=True)  # noqa: E731
+    total = count(run, False, STARTS[start])
+    numbers = some(total, 6)
+    won = [
+        write_beside(number, STARTS[start], prunes(times), False) for number in numbers for times in (1, 2)
+    ]
+    assert any(won)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_prunes_between_all_calls_of_a_writer(start: str, times: int, encrypted: bool) -> None:
+    run = lambda scene, store: writer(scene, store, force=True)  # noqa: E731
+    for number in range(1, count(run, encrypted, STARTS[start]) + 2):
+        write_beside(number, STARTS[start], prunes(times), encrypted)
+
+
+def prune_beside(number: int, start: Act, act: Act, encrypted: bool) -> None:
+    """Something happens before the n-th call of a prune; nothing is lost, and the next prunes end the work."""
+    scene = prepared(encrypted).copied()
+    start(scene)
+    caught(lambda: prune(scene, Between(scene.store, number, lambda: act(scene))))
+    scene.assert_restorable()
+    prunes(4)(scene)
+    scene.assert_restorable()
+    assert scene.verify().passed
+    assert Pruning(scene.open(), REWRITING, scene.clock).plan().empty
+
+
+ACTS: dict[str, Act] = {
+    "a prune": prunes(1),
+    "two prunes": prunes(2),
+    "a backup": backup,
+    "a point is forgotten": lambda scene: forget(scene, 0),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_prune_beside_others(act: str) -> None:
+    for start in (nothing, prunes(1)):
+        total = count(prune, False, start)
+        for number in some(total, 5)[-8::2]:
+            prune_beside(number, start, ACTS[act], False)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("act", ACTS)
+def test_a_prune_beside_others_at_every_call(start: str, act: str, encrypted: bool) -> None:
+    for number in range(1, count(prune, encrypted, STARTS[start]) + 1):
+        prune_beside(number, STARTS[start], ACTS[act], encrypted)
+
+
+def broken_prune(number: int, do: Do, start: Act, encrypted: bool) -> None:
+    """A fault at the n-th call of a prune: nothing is lost, and the next prunes end the work."""
+    scene = prepared(encrypted).copied()
+    start(scene)
+    store = ScriptedStore(scene.store, lambda call: do if call.number == number else None)
+    with suppress(BackupError, Killed):
+        prune(scene, store)
+    scene.assert_restorable()
+    scene.clock.advance(days=2)
+    prunes(5)(scene)
+    scene.assert_restorable()
+    assert Pruning(scene.open(), REWRITING, scene.clock).plan().empty
+
+
+FATES = [Do.FAIL, Do.FAIL_AFTER, Do.DIE, Do.DIE_AFTER, Do.LOSE, Do.FLIP, Do.DENY, Do.LATE]
+
+
+@pytest.mark.parametrize("do", FATES, ids=lambda do: do.name)
+def test_a_prune_that_breaks(do: Do) -> None:
+    for start in (nothing, prunes(1)):
+        total = count(prune, False, start)
+        for number in range(1 + do.name.count("A"), total + 1, max(1, total // 6)):
+            broken_prune(number, do, start, False)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("encrypted", [False, True])
+@pytest.mark.parametrize("do", FATES, ids=lambda do: do.name)
+@pytest.mark.parametrize("start", STARTS)
+def test_a_prune_that_breaks_at_every_call(do: Do, start: str, encrypted: bool) -> None:
+    for number in range(1, count(prune, encrypted, STARTS[start]) + 1):
+        broken_prune(number, do, STARTS[start], encrypted)
+
+
+def test_a_point_whose_writer_came_too_late_is_not_taken_for_good() -> None:
+    """Its packs are doomed when it looks after its commit; the next run captures the window anew."""
+    scene = prepared(False).copied()
+    prune(scene)  # condemned
+    writer_total = count(lambda s, store: writer(s, store, force=True), False, nothing)
+    outcomes = set()
+    for number in range(writer_total - 6, writer_total + 1):
+        outcomes.add(write_beside(number, nothing, prunes(2), False))
+    assert outcomes == {False, True}
