@@ -118,7 +118,9 @@ def _store(repository: Repository, key: str, data: bytes) -> None:
         if bytes(store.get(key)) == data:
             return
     except NotFoundError as error:
-        raise DamageError(f"The tombstone {key} is not in the store after it was written.") from error
+        raise DamageError(
+            f"The tombstone {key} is gone after it was written: another prune may be at work.", retryable=True
+        ) from error
     if created:
         store.delete(key)  # nothing was deleted on its account
     raise DamageError(f"The tombstone {key} reads back different from what was written.")
