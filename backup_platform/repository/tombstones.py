@@ -109,21 +109,23 @@ def write_tombstones(repository: Repository, packs: Iterable[str], *, final: boo
 
 
 def _store(repository: Repository, key: str, data: bytes) -> None:
-    store, created = repository.store, True
+    store = repository.store
     try:
         store.create(key, data)
-    except ConflictError:
-        created = False  # another prune says the same
+    except ConflictError:  # another prune says the same, or it is altered
+        if not _holds(repository, key, data):
+            store.replace(key, data)
+    if not _holds(repository, key, data):
+        raise DamageError(f"The tombstone {key} reads back different from what was written.", retryable=True)
+
+
+def _holds(repository: Repository, key: str, data: bytes) -> bool:
     try:
-        if bytes(store.get(key)) == data:
-            return
+        return bytes(repository.store.get(key)) == data
     except NotFoundError as error:
         raise DamageError(
             f"The tombstone {key} is gone after it was written: another prune may be at work.", retryable=True
         ) from error
-    if created:
-        store.delete(key)  # nothing was deleted on its account
-    raise DamageError(f"The tombstone {key} reads back different from what was written.")
 
 
 class PackWatch:

@@ -1,0 +1,178 @@
+"""What prune does besides packs: indexes, locked objects, altered tombstones; and what a writer sees of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from backup_platform.actions.prune import PruneSummary, Pruning
+from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.domain.ports import Store
+from backup_platform.errors import DamageError, RepositoryError, StoreRefusedError
+from backup_platform.repository.format import manifest_key
+from backup_platform.repository.tombstones import PackWatch
+from backup_platform.stores.wrapping import WrappedStore
+from backup_platform_tests.faults.scene import Scene
+from backup_platform_tests.support import QuietProgress, flipped, noise
+
+AT_ONCE = PruneSettings(timedelta(0), 1.0)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    made = Scene.make(encrypted=False)
+    made.backup()
+    return made
+
+
+def prune(scene: Scene, store: Store | None = None, settings: PruneSettings = AT_ONCE) -> PruneSummary:
+    pruning = Pruning(scene.open(store), settings, scene.clock)
+    return pruning.run(pruning.plan(), QuietProgress())
+
+
+def forget(scene: Scene, number: int) -> None:
+    point = sorted(scene.open().manifests(), key=lambda p: p.sequence)[number]
+    scene.store.delete(manifest_key(point.source, point.sequence))
+    del scene.expected[point.id]
+
+
+def waste(scene: Scene) -> None:
+    """Packs that only a forgotten point needed."""
+    scene.change(5)
+    scene.backup()
+    forget(scene, 0)
+
+
+def test_many_indexes_become_one_and_the_old_ones_go_after_the_grace(scene: Scene) -> None:
+    for n in range(17):
+        scene.source.write(b"changing", b"%d" % n)
+        scene.backup()
+    daily = replace(AT_ONCE, grace=timedelta(days=1))
+    assert prune(scene, settings=daily).indexes_written == 1
+    assert len(scene.store.keys("indexes/")) == 19
+    again = prune(scene, settings=daily)
+    assert (again.indexes_written, again.indexes_deleted) == (0, 0)
+    scene.clock.advance(days=2)
+    assert prune(scene, settings=daily).indexes_deleted == 18
+    assert len(scene.store.keys("indexes/")) == 1
+    assert not scene.open().indexes().unindexed
+    scene.assert_restorable()
+    assert scene.verify().passed
+
+
+class Locked(WrappedStore):
+    """Deletes no pack, as a store with a retention policy."""
+
+    def delete(self, key: str) -> None:
+        if key.startswith(("packs/", "meta/")):
+            raise StoreRefusedError(f"{key} is retained.")
+        super().delete(key)
+
+
+def test_locked_packs_are_left_counted_and_deleted_later(scene: Scene) -> None:
+    waste(scene)
+    condemned = prune(scene).packs_condemned
+    for _ in range(2):
+        summary = prune(scene, Locked(scene.store))
+        assert (summary.packs_deleted, summary.locked) == (0, condemned)
+        assert summary.locked_bytes > 0
+        assert summary.freed_bytes < summary.locked_bytes
+    scene.backup()
+    scene.assert_restorable()
+    assert prune(scene).packs_deleted == condemned
+    scene.assert_restorable()
+
+
+def final(scene: Scene) -> str:
+    (key,) = (key for key in scene.store.keys("tombstones/") if key.endswith(".final"))
+    return key
+
+
+def test_while_a_final_tombstone_is_altered_nobody_commits_or_prunes_for_a_day(scene: Scene) -> None:
+    waste(scene)
+    prune(scene)
+    prune(scene)
+    scene.store.alter(final(scene), flipped(scene.store.get(final(scene))))
+    with pytest.raises(DamageError, match="final tombstone"):
+        scene.backup()
+    with pytest.raises(RepositoryError, match="final tombstone"):
+        prune(scene)
+    scene.clock.advance(hours=25)
+    with pytest.raises(RepositoryError, match="final tombstone"):
+        prune(scene)
+    prune(scene)
+    scene.backup()
+    scene.assert_restorable()
+
+
+def test_an_altered_tombstone_that_is_not_final_disturbs_nobody(scene: Scene) -> None:
+    waste(scene)
+    prune(scene)
+    (key,) = scene.store.keys("tombstones/")
+    scene.store.alter(key, flipped(scene.store.get(key)))
+    scene.backup()
+    deleted = [prune(scene).packs_deleted for _ in range(3)]
+    assert deleted[0] == 0 < sum(deleted)
+    prune(scene)
+    scene.assert_restorable()
+
+
+def looked(scene: Scene) -> PackWatch:
+    watch = PackWatch(scene.open())
+    watch.before_commit(scene.store.keys("packs/"))
+    return watch
+
+
+def test_a_writer_that_stood_still_while_tombstones_came_and_went_looks_for_the_packs(scene: Scene) -> None:
+    watch = looked(scene)
+    scene.store.delete(min(scene.store.keys("packs/")))
+    watch.after_commit()  # within minutes a final tombstone would still be there
+    scene.clock.advance(minutes=11)
+    with pytest.raises(RepositoryError) as caught:
+        watch.after_commit()
+    assert caught.value.retryable
+
+
+def test_a_clock_that_went_backwards_makes_a_writer_look_for_the_packs(scene: Scene) -> None:
+    watch = looked(scene)
+    scene.store.delete(min(scene.store.keys("packs/")))
+    scene.clock.advance(days=-1)
+    with pytest.raises(RepositoryError):
+        watch.after_commit()
+
+
+@pytest.mark.parametrize("skew_h", [-24, 24])
+def test_the_clients_clock_may_be_wrong(scene: Scene, skew_h: int) -> None:
+    waste(scene)
+    daily = replace(AT_ONCE, grace=timedelta(days=1))
+    scene.store.skew = timedelta(hours=skew_h)
+    scene.clock.advance(days=3)
+    prune(scene, settings=daily)
+    scene.clock.advance(hours=23)
+    assert prune(scene, settings=daily).packs_deleted == 0
+    scene.clock.advance(hours=2)
+    assert prune(scene, settings=daily).packs_deleted > 0
+    scene.assert_restorable()
+
+
+def test_the_blobs_of_a_doomed_pack_get_another_one_also_when_there_is_one_frame(scene: Scene) -> None:
+    """The same content in the same order would be the same pack, which is being deleted."""
+    scene.source.write(b"only", noise(50_000, 9))
+    gone = scene.store.keys("packs/")
+    scene.backup()
+    gone = scene.store.keys("packs/") - gone
+    scene.source.remove(b"only")
+    scene.backup()
+    forget(scene, 1)
+    prune(scene)
+    prune(scene)
+    assert not gone & scene.store.keys("packs/")
+    scene.source.write(b"only", noise(50_000, 9))
+    scene.backup()
+    assert not gone & scene.store.keys("packs/")
+    for _ in range(3):
+        scene.clock.advance(hours=2)
+        prune(scene)
+    scene.assert_restorable()

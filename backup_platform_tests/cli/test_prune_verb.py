@@ -1,0 +1,73 @@
+"""`prune`, with a real repository: dry unless told, and honest about what it did not do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backup_platform.cli.entry import main
+from backup_platform_tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+PLAN = """
+repository: {{path: {root}/repository, prune: {{grace: 0, max_waste: 100%}}}}
+sources:
+  docs: {{files: {root}/docs, every: month}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a verb on a repository with packs that nobody needs."""
+    (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one").write_bytes(b"content" * 1000)
+
+    def invoke(*arguments: str) -> Ran:
+        code = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    assert invoke("init").code == 0
+    assert invoke("backup").code == 0
+    (tmp_path / "docs" / "one").write_bytes(b"other" * 1000)
+    assert invoke("backup", "--force").code == 0
+    next((tmp_path / "repository" / "manifests").rglob("*1")).unlink()
+    return invoke
+
+
+def test_marks_then_deletes_and_tells(run: Run) -> None:
+    dry = run("prune", "--dry-run", "--json").document
+    assert (dry["dry_run"], dry["result"], dry["plan"]["condemn"]["count"]) == (True, None, 2)
+    assert "Nothing was changed" in run("prune", "--dry-run").out
+    first = run("prune", "--yes", "--json").document
+    assert (first["result"]["packs_condemned"], first["result"]["freed_bytes"]) == (2, 0)
+    second = run("prune", "--yes").out
+    assert "2 packs deleted" in second
+    assert run("verify").code == 0
+
+
+def test_on_a_terminal_it_only_tells_unless_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    assert run("prune", "--json").document["dry_run"] is True
+    assert run("prune", "--yes", "--json").document["dry_run"] is False
+
+
+def test_the_grace_can_be_given(run: Run) -> None:
+    run("prune", "--yes")
+    plan = run("prune", "--dry-run", "--grace", "2h", "--json").document["plan"]
+    assert (plan["grace_s"], plan["delete"]["count"], plan["waiting"]["count"]) == (7200, 0, 2)
+    assert run("prune", "--grace", "soon").code == 2
+
+
+def test_it_refuses_while_a_manifest_is_damaged(run: Run, tmp_path: Path) -> None:
+    manifest = next((tmp_path / "repository" / "manifests").rglob("*2"))
+    manifest.write_bytes(manifest.read_bytes()[:-5])
+    before = sorted((tmp_path / "repository").rglob("*"))
+    ran = run("prune", "--yes")
+    assert ran.code == 1
+    assert "Nothing may be deleted" in ran.out
+    assert sorted((tmp_path / "repository").rglob("*")) == before
