@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.ports import Clock, Progress
     from backup_platform.domain.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
+    from backup_platform.repository.forgotten import ForgottenPoint
     from backup_platform.repository.repository import Repository
 
 
@@ -124,6 +126,34 @@ class Upkeep:
         settings = self.plan.repositories[name]
         where = self.plan.secret(settings.endpoint) if settings.endpoint else self.plan.path(settings.path)
         return settings.place or urlsplit(where).hostname or "local"
+    def forgotten(self, since: datetime | None = None) -> list[ForgottenPoint]:
+        """Records of points that were forgotten here, since an instant of the store's clock; not the damaged ones."""
+        from backup_platform.repository.forgotten import forgotten_places, read_forgotten
+
+        places = forgotten_places(self.repository)
+        return read_forgotten(self.repository, [p for p in places if since is None or p.stored_at > since])[0]
+
+    def lacking(self, points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
+        """Those that this repository neither holds nor has forgotten. By listings alone: packs are for `verify`."""
+        from backup_platform.repository.forgotten import forgotten_places
+
+        here = {
+            point.id for source in {p.source for p in points} for point in self.repository.manifests(source)
+        }
+        lost = [point for point in points if point.id not in here]
+        gone = {place.point for place in forgotten_places(self.repository)} if lost else set()
+        return [point for point in lost if point.id not in gone]
+
+    def copy_checks(self, point: RecoveryPoint, progress: Progress) -> Iterator[CheckResult]:
+        """Whether the copy of a point in this repository is what it must be."""
+        from backup_platform.actions import checks
+        from backup_platform.actions.verify import window_share
+        from backup_platform.stores.opening import evidence
+
+        share = window_share(self.plan.sources[point.source].verify, point.window)
+        with evidence(self.repository.store):
+            yield checks.stored(self.repository, point, share, self.clock, progress)
+            yield checks.authentic(self.repository, point)
 
     def _source_rules(self) -> dict[str, SourceRules]:
         from backup_platform.domain.retention import SourceRules

@@ -1,4 +1,4 @@
-"""What went wrong: runs that failed and checks that failed, one incident per source and kind of trouble.
+"""What went wrong: runs that failed and checks that failed, one incident per asset and kind of trouble.
 
 Run status changes are polled from a cursor, each run's check evaluations with it: Dagster's run-failure
 sensors do not see failed checks and handle five runs a tick.
@@ -7,14 +7,16 @@ sensors do not see failed checks and handle five runs a tick.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
 from backup_platform.orchestration.outbox import Desk
-from backup_platform.orchestration.runs import SourceRuns
+from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import PARTITION_TAG, BackupTranslator
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
@@ -36,27 +38,27 @@ class Memory:
     positions: dict[str, int]
 
     @classmethod
-    def load(cls, cursor: str | None, sources: Collection[str], instance: dg.DagsterInstance) -> Memory:
+    def load(cls, cursor: str | None, subjects: Collection[str], instance: dg.DagsterInstance) -> Memory:
         """The first evaluation starts at now: what happened before is history, not news."""
         if not cursor:
-            return cls(Desk(None, sources), {end.value: _latest(instance, end) for end in _ENDS})
+            return cls(Desk(None, subjects), {end.value: _latest(instance, end) for end in _ENDS})
         state: dict[str, Any] = json.loads(cursor)
-        return cls(Desk(state["desk"], sources), state["positions"])
+        return cls(Desk(state["desk"], subjects), state["positions"])
 
     def dump(self) -> str:
         return json.dumps({"desk": self.desk.state(), "positions": self.positions})
 
 
 def alerts(
-    translator: BackupTranslator, job_of: Mapping[str, str]
+    translator: BackupTranslator, subjects: Sequence[Subject]
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
-    """The evaluation of the sensor; `job_of` names the job of each source."""
-    runs = SourceRuns(translator, job_of)
+    """The evaluation of the sensor."""
+    runs, ids = Runs(subjects), [subject.id for subject in subjects]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         app = translator.app
-        memory = Memory.load(context.cursor, job_of, context.instance)
-        watch = Watch(translator, runs, context.instance, memory)
+        memory = Memory.load(context.cursor, ids, context.instance)
+        watch = Watch(runs, context.instance, memory, app.clock.now())
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
         for record in _ended(context.instance, memory.positions):
@@ -75,18 +77,11 @@ def alerts(
 class Watch:
     """Turns the end of runs into observations of incidents."""
 
-    def __init__(
-        self,
-        translator: BackupTranslator,
-        runs: SourceRuns,
-        instance: dg.DagsterInstance,
-        memory: Memory,
-    ) -> None:
-        self._translator = translator
+    def __init__(self, runs: Runs, instance: dg.DagsterInstance, memory: Memory, now: datetime) -> None:
         self._runs = runs
         self._instance = instance
         self._memory = memory
-        self._now = translator.app.clock.now()
+        self._now = now
 
     def run_ended(self, record: dg.EventLogRecord) -> None:
         """One run, and the evaluations of its checks. The position moves with it."""
@@ -97,17 +92,18 @@ class Watch:
             return
         details = self._instance.get_records_for_run(run.run_id, of_type=_DETAILS).records
         entries = [detail.event_log_entry for detail in details]
-        where = f"Window {run.tags.get(PARTITION_TAG, 'unknown')}, run {run.run_id}."
-        for source in self._runs.captured(run):
-            failure = self._failure(self._translator.asset_key(source), end, entries)
-            problem = (f"{source}: backup failed", f"{failure} {where}") if failure else None
-            self._memory.desk.observe(source, "run", problem, self._now)
+        window = run.tags.get(PARTITION_TAG)
+        where = f"Window {window}, run {run.run_id}." if window else f"Run {run.run_id}."
+        for subject in self._runs.materialized(run):
+            failure = self._failure(subject, end, entries)
+            problem = (subject.failed, f"{failure} {where}") if failure else None
+            self._memory.desk.observe(subject.id, "run", problem, self._now)
         for entry in entries:
             evaluation = entry.get_dagster_event().event_specific_data
             if isinstance(evaluation, dg.AssetCheckEvaluation):
                 self._judge(evaluation, where)
 
-    def _failure(self, key: dg.AssetKey, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
+    def _failure(self, subject: Subject, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
         """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""
         if end.event_type == _T.RUN_SUCCESS:
             return ""
@@ -116,7 +112,7 @@ class Watch:
         steps = {entry.step_key: entry.get_dagster_event() for entry in entries if _is_failure(entry)}
         if not steps:
             return end.message or "The run failed."
-        step = steps.get(key.to_python_identifier())
+        step = steps.get(subject.step)
         if step is None:
             return ""
         data = step.step_failure_data
@@ -129,12 +125,14 @@ class Watch:
         return described or (data.error.message.strip() if data.error else "The step failed.")
 
     def _judge(self, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
-        source, name = self._runs.source_of(evaluation.asset_key), evaluation.check_name
-        if source is None:
+        subject, name = self._runs.subject_of(evaluation.asset_key), evaluation.check_name
+        if subject is None:
             return
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
-        problem = (f"{source}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())
-        self._memory.desk.observe(source, f"check {name}", None if evaluation.passed else problem, self._now)
+        problem = (f"{subject.name}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())
+        self._memory.desk.observe(
+            subject.id, f"check {name}", None if evaluation.passed else problem, self._now
+        )
 
 
 def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterator[dg.EventLogRecord]:

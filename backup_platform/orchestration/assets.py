@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.orchestration.checks import evaluation
+from backup_platform.orchestration.checks import IN_PLACE, evaluation
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata import Metadata, point_metadata
 from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.tables import tables_metadata
-from backup_platform.orchestration.translator import SOURCE_TAG, BackupTranslator
+from backup_platform.orchestration.translator import BackupTranslator
 
 if TYPE_CHECKING:
     from backup_platform.domain.checks import CheckResult
@@ -42,7 +42,7 @@ def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefiniti
         can_subset=True,
     )
     def backup(context: dg.AssetExecutionContext, config: BackupOptions) -> Results:
-        _tag_run(context, translator.run_tags(source))
+        tag_run(context, translator.run_tags(source))
         step = _Step(context, translator, source)
         with dagster_errors(context.retry_number, translator.app.plan.sources[source].retries):
             yield from step.run(force=config.force)
@@ -109,12 +109,13 @@ class _Step:
         return self._app.point(f"{self._source}@{window}")
 
 
-def _tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
+def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
     """Give a run that was launched by hand the tags that the schedule gives.
 
-    They limit its time and its concurrency, and find it in the list of runs. A run of several sources gets
+    They limit its time and its concurrency, and find it in the list of runs. A run of several assets gets
     none: one value per tag cannot speak for all of them.
     """
     run = context.run
-    if SOURCE_TAG not in run.tags and len(context.job_def.nodes) == 1:
+    alone = len([node for node in context.job_def.nodes if not node.name.endswith(IN_PLACE)]) == 1
+    if alone and not tags.keys() <= run.tags.keys():
         context.instance.add_run_tags(run.run_id, {k: v for k, v in tags.items() if k not in run.tags})

@@ -1,12 +1,26 @@
-"""Jobs, schedules and sensors of one plan."""
+"""Jobs, schedules and sensors of one plan: few of each, because cost grows with each of them.
+
+Runs have one step each: a process of its own for it would only cost time, so that jobs execute in process.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import dagster as dg
 
+from backup_platform.orchestration import subjects
 from backup_platform.orchestration.alerts import alerts
 from backup_platform.orchestration.missed import missed_windows
-from backup_platform.orchestration.schedules import launch_group, tick_groups
+from backup_platform.orchestration.schedules import (
+    launch_group,
+    launch_upkeep,
+    tick_groups,
+    upkeep_groups,
+)
+from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import BackupTranslator
 
 MISSED_INTERVAL_S = 60
@@ -14,50 +28,116 @@ ALERTS_INTERVAL_S = 30
 
 
 def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions:
-    """One job and one schedule per tick group, and two sensors for all sources: cost grows with each of them.
+    """`running` is the status of schedules and sensors until a person switches them in the UI."""
+    maker = _Maker(translator, running)
+    backups, backup_jobs, backup_schedules = maker.backups()
+    upkeep, upkeep_jobs, upkeep_schedules = maker.upkeep()
+    sensors = [
+        maker.sensor(
+            "missed_windows",
+            missed_windows(translator, backups),
+            MISSED_INTERVAL_S,
+            "Launches what is due and has no recovery point; records as missed what is over.",
+            jobs=backup_jobs,
+        ),
+        maker.sensor(
+            "alerts",
+            alerts(translator, [*backups, *upkeep]),
+            ALERTS_INTERVAL_S,
+            "Sends one message per incident: failed runs and failed checks.",
+        ),
+    ]
+    return dg.Definitions(
+        jobs=[*backup_jobs, *upkeep_jobs],
+        schedules=[*backup_schedules, *upkeep_schedules],
+        sensors=sensors,
+    )
 
-    `running` is their status until a person switches them in the UI. Runs have one step each: a process of
-    its own for it would only cost time, so that jobs execute in process.
-    """
-    groups = tick_groups(translator)
-    job_of = {source: translator.name(f"backup_{group.name}") for group in groups for source in group.sources}
-    jobs = [
-        dg.define_asset_job(
-            translator.name(f"backup_{group.name}"),
-            selection=[translator.asset_key(source) for source in group.sources],
-            description=f"Sources whose schedule is `{group.cron}` ({group.timezone}).",
+
+_Jobs = list[Any]  # what `define_asset_job` makes has no public name
+
+
+@dataclass(frozen=True)
+class _Maker:
+    translator: BackupTranslator
+    running: bool
+
+    def backups(self) -> tuple[list[Subject], _Jobs, list[dg.ScheduleDefinition]]:
+        """One job and one schedule per tick group."""
+        made: list[Subject] = []
+        jobs, schedules = [], []
+        for group in tick_groups(self.translator):
+            name = f"backup_{group.name}"
+            members = subjects.backups(self.translator, group.sources, self.translator.name(name))
+            when = f"whose schedule is `{group.cron}` ({group.timezone})."
+            jobs.append(self._job(name, members, f"Sources {when}"))
+            launch = launch_group(self.translator, members)
+            text = "Launches a run per source for the window that contains the tick."
+            schedules.append(self._schedule(name, jobs[-1], group.cron, group.timezone, launch, text))
+            made += members
+        return made, jobs, schedules
+
+    def upkeep(self) -> tuple[list[Subject], _Jobs, list[dg.ScheduleDefinition]]:
+        """One job per kind of work that the plan asks for, and a schedule per time of the day or week."""
+        made = subjects.upkeep(self.translator)
+        jobs = {
+            work: self._job(work, [each for each in made if each.work == work], text)
+            for work, text in UPKEEP_JOBS.items()
+            if any(each.work == work for each in made)
+        }
+        schedules = [
+            self._schedule(
+                group.name,
+                jobs[group.work],
+                group.cron,
+                "UTC",
+                launch_upkeep(group.subjects),
+                LAUNCHES_UPKEEP,
+            )
+            for group in upkeep_groups(made)
+        ]
+        return made, list(jobs.values()), schedules
+
+    def sensor(
+        self, name: str, evaluate: Callable[..., Any], interval_s: int, text: str, jobs: _Jobs | None = None
+    ) -> dg.SensorDefinition:
+        return dg.SensorDefinition(
+            name=self.translator.name(name),
+            jobs=jobs,
+            evaluation_fn=evaluate,
+            minimum_interval_seconds=interval_s,
+            default_status=dg.DefaultSensorStatus.RUNNING if self.running else dg.DefaultSensorStatus.STOPPED,
+            description=text,
+        )
+
+    def _job(self, name: str, members: Sequence[Subject], text: str) -> Any:
+        """Of the members and the checks that their own steps make."""
+        assets = dg.AssetSelection.assets(*(member.key for member in members))
+        others = dg.AssetSelection.checks(*(check for member in members for check in member.made_elsewhere))
+        return dg.define_asset_job(
+            self.translator.name(name),
+            selection=assets - others,
+            description=text,
             executor_def=dg.in_process_executor,
         )
-        for group in groups
-    ]
-    schedules = [
-        dg.ScheduleDefinition(
-            name=translator.name(f"backup_{group.name}_schedule"),
+
+    def _schedule(
+        self, name: str, job: Any, cron: str, timezone: str, launch: Callable[..., Any], text: str
+    ) -> dg.ScheduleDefinition:
+        running = dg.DefaultScheduleStatus.RUNNING if self.running else dg.DefaultScheduleStatus.STOPPED
+        return dg.ScheduleDefinition(
+            name=self.translator.name(f"{name}_schedule"),
             job=job,
-            cron_schedule=group.cron,
-            execution_timezone=group.timezone,
-            execution_fn=launch_group(translator, group),
-            default_status=dg.DefaultScheduleStatus.RUNNING if running else dg.DefaultScheduleStatus.STOPPED,
-            description="Launches a run per source for the window that contains the tick.",
+            cron_schedule=cron,
+            execution_timezone=timezone,
+            execution_fn=launch,
+            default_status=running,
+            description=text,
         )
-        for group, job in zip(groups, jobs, strict=True)
-    ]
-    status = dg.DefaultSensorStatus.RUNNING if running else dg.DefaultSensorStatus.STOPPED
-    sensors = [
-        dg.SensorDefinition(
-            name=translator.name("missed_windows"),
-            jobs=jobs,
-            evaluation_fn=missed_windows(translator, job_of),
-            minimum_interval_seconds=MISSED_INTERVAL_S,
-            default_status=status,
-            description="Launches what is due and has no recovery point; records as missed what is over.",
-        ),
-        dg.SensorDefinition(
-            name=translator.name("alerts"),
-            evaluation_fn=alerts(translator, job_of),
-            minimum_interval_seconds=ALERTS_INTERVAL_S,
-            default_status=status,
-            description="Sends one message per incident: failed runs and failed checks.",
-        ),
-    ]
-    return dg.Definitions(jobs=jobs, schedules=schedules, sensors=sensors)
+
+
+UPKEEP_JOBS = {
+    "prune": "Forgets and frees what the plan does not keep, in one or several repositories.",
+    "verify": "Reads repositories again, a part of each.",
+}
+LAUNCHES_UPKEEP = "Launches a run per repository."

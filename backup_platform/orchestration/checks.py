@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from backup_platform.orchestration.metadata import check_metadata
+from backup_platform.orchestration.metadata import check_metadata, plain_metadata
 
 if TYPE_CHECKING:
     from backup_platform.domain.checks import CheckResult
@@ -25,8 +25,14 @@ DESCRIPTIONS = {
     "authentic": "The manifest is authentic and continues the chain of its source.",
     "plausible_size": "The size fits the history of this source. Warns.",
     "schema_unchanged": "The schema is that of the recovery point before. Warns, and shows the difference.",
+    "copies_in_place": "The recovery point is in as many repositories and places as the plan asks for, soon enough.",
+    "nothing_refused": "Every point that is not kept was forgotten, and all that nobody needs was marked or deleted.",
+    "read_recently": "Every stored byte was read again within the cycle of the plan, and was sound.",
     "drill": "Restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
 }
+IN_PLACE = "copies_in_place"
+COPY_CHECKS = ("stored", "authentic")
+UPKEEP_CHECKS = {"prune": ("nothing_refused",), "verify": ("stored", "read_recently")}
 WARNINGS = frozenset({"plausible_size", "schema_unchanged"})
 
 
@@ -41,7 +47,8 @@ def check_spec(
             name,
             asset=asset,
             description=DESCRIPTIONS.get(name),
-            blocking=name not in WARNINGS,
+            # Nothing in the run of a backup waits for its copies.
+            blocking=name not in WARNINGS and name != IN_PLACE,
             partitions_def=partitions,
         )
 
@@ -50,12 +57,44 @@ def evaluation(result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint) ->
     """What a check that ran found. Raises `ValueError` for one that did not: it has no verdict."""
     if not result.ran:
         raise ValueError(f"check {result.name} did not run: {result.summary}")
-    severity = dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=result.name,
         passed=result.passed,
-        severity=severity,
+        severity=_severity(result),
         description=result.summary,
         metadata=check_metadata(result.metadata, window=point.window.key, point=point.id),
     )
+
+
+def recorded(
+    result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint, *, partitioned: bool
+) -> dg.AssetCheckEvaluation:
+    """The same for a sensor, which has no run that would know the partition."""
+    found = evaluation(result, asset, point)
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=result.name,
+        passed=result.passed,
+        severity=found.severity,
+        description=result.summary,
+        metadata=dict(found.metadata),
+        blocking=False,
+        partition=point.window.key if partitioned else None,
+    )
+
+
+def upkeep_evaluation(result: CheckResult, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    """What a check of a repository found."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=result.name,
+        passed=result.passed,
+        severity=_severity(result),
+        description=result.summary,
+        metadata=plain_metadata(result.metadata),
+    )
+
+
+def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR

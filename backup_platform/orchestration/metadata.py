@@ -55,8 +55,16 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
 
 def check_metadata(measured: Mapping[str, Json], *, window: str, point: str) -> Metadata:
     """The metadata of a check evaluation: what it measured, and of which recovery point."""
-    values = {name: _value(name, value) for name, value in measured.items() if value is not None}
-    return {**values, "window": dg.MetadataValue.text(window), "recovery_point": dg.MetadataValue.text(point)}
+    return {
+        **plain_metadata(measured),
+        "window": dg.MetadataValue.text(window),
+        "recovery_point": dg.MetadataValue.text(point),
+    }
+
+
+def plain_metadata(measured: Mapping[str, Json]) -> Metadata:
+    """Each value as what the UI shows best."""
+    return {name: _value(name, value) for name, value in measured.items() if value is not None}
 
 
 def _value(name: str, value: bool | float | str | list[Json] | dict[str, Json]) -> dg.MetadataValue:
@@ -132,6 +140,11 @@ def _problems(point: RecoveryPoint) -> str:
     lines = [f"- `{_code(p.path)}`: {p.status.value}{f' ({p.detail})' if p.detail else ''}" for p in shown]
     more = point.problem_count - len(shown)
     return "\n".join(["", *lines, *([f"- and {more:,} more"] if more > 0 else [])])
+
+
+def cell(text: str) -> str:
+    """A text within a table."""
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def _code(path: str) -> str:

@@ -20,8 +20,9 @@ from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.orchestration.outbox import ALL, Desk
 from backup_platform.orchestration.patience import Patience
-from backup_platform.orchestration.runs import SourceRuns, why_wait
+from backup_platform.orchestration.runs import Runs, why_wait
 from backup_platform.orchestration.schedules import run_request
+from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import BackupTranslator
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
@@ -57,16 +58,17 @@ class Memory:
 
 
 def missed_windows(
-    translator: BackupTranslator, job_of: Mapping[str, str]
+    translator: BackupTranslator, backups: Sequence[Subject]
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
-    """The evaluation of the sensor; `job_of` names the job of each source."""
-    runs, app, patience = SourceRuns(translator, job_of), translator.app, Patience()
+    """The evaluation of the sensor."""
+    subjects = {subject.source: subject for subject in backups}
+    runs, app, patience = Runs(backups), translator.app, Patience()
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = Memory.load(context.cursor, job_of)
-        sweep = Sweep(translator, job_of, runs, patience, context, memory)
+        memory = Memory.load(context.cursor, subjects)
+        sweep = Sweep(translator, subjects, runs, patience, context, memory)
         deadline = app.clock.monotonic() + BUDGET_S
-        rest = _from(list(job_of), memory.next)
+        rest = rotated(list(subjects), memory.next)
         for source in rest:
             if not sweep.visit(source) or app.clock.monotonic() >= deadline:
                 break
@@ -85,15 +87,15 @@ class Sweep:
     def __init__(
         self,
         translator: BackupTranslator,
-        job_of: Mapping[str, str],
-        runs: SourceRuns,
+        subjects: Mapping[str, Subject],
+        runs: Runs,
         patience: Patience,
         context: dg.SensorEvaluationContext,
         memory: Memory,
     ) -> None:
         self._translator = translator
         self._app = translator.app
-        self._job_of = job_of
+        self._subjects = subjects
         self._runs = runs
         self._patience = patience
         self._context = context
@@ -155,15 +157,15 @@ class Sweep:
         """
         if (source, window.key) in self._active:
             return
-        attempts = self._runs.attempts(self._context.instance, source, window.key)
+        attempts = self._runs.attempts(self._context.instance, self._subjects[source], window.key)
         wait = why_wait(attempts, self._now)
         if incomplete and len(attempts) >= INCOMPLETE_ATTEMPTS:
             wait = f"incomplete after {len(attempts)} attempts"
         if wait:
             self._context.log.info("%s %s: %s", source, window.key, wait)
             return
-        job, attempt = self._job_of[source], len(attempts) + 1
-        self._requests.append(run_request(self._translator, source, window.key, job=job, attempt=attempt))
+        subject = self._subjects[source]
+        self._requests.append(run_request(subject, window.key, job=subject.job, attempt=len(attempts) + 1))
 
     def _next_due(self, source: str) -> datetime:
         """When something can be missing next. Asking the repository sooner costs, and tells nothing new."""
@@ -210,7 +212,7 @@ def _problem(source: str, missed: Sequence[Window]) -> tuple[str, str]:
     return title, f"Over, without a complete recovery point: {_span(missed)}."
 
 
-def _from(sources: list[str], first: str) -> Iterator[str]:
+def rotated(sources: list[str], first: str) -> Iterator[str]:
     """All sources once, beginning with `first` when it is still there."""
     start = sources.index(first) if first in sources else 0
     yield from sources[start:]

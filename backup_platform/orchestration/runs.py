@@ -1,18 +1,19 @@
-"""What Dagster knows of the runs of sources, however they were launched."""
+"""What Dagster knows of the runs of a plan's assets, however they were launched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 import dagster as dg
 
-from backup_platform.orchestration.translator import PARTITION_TAG, SOURCE_TAG, BackupTranslator
+from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.translator import PARTITION_TAG
 
 FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=3)
 
-_ACTIVE = [
+ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -21,41 +22,41 @@ _ACTIVE = [
 ]
 
 
-class SourceRuns:
-    """Finds the sources of a run by its asset selection, or by its job when it runs all of it."""
+class Runs:
+    """Finds the subjects of a run by its asset selection, or by its job when it runs all of it."""
 
-    def __init__(self, translator: BackupTranslator, job_of: Mapping[str, str]) -> None:
-        self._keys = {translator.asset_key(source): source for source in job_of}
-        self._jobs: dict[str, list[str]] = {}
-        for source, job in job_of.items():
-            self._jobs.setdefault(job, []).append(source)
+    def __init__(self, subjects: Iterable[Subject]) -> None:
+        self._subjects = {subject.key: subject for subject in subjects}
+        self._jobs: dict[str, list[Subject]] = {}
+        for subject in self._subjects.values():
+            self._jobs.setdefault(subject.job, []).append(subject)
 
-    def captured(self, run: dg.DagsterRun) -> list[str]:
-        """The sources that a run backs up; none for a run of something else, or of checks alone."""
+    def materialized(self, run: dg.DagsterRun) -> list[Subject]:
+        """What a run materialises; nothing for a run of something else, or of checks alone."""
         if run.asset_selection is None:
             return [] if run.asset_check_selection else self._jobs.get(run.job_name, [])
-        return [self._keys[key] for key in run.asset_selection if key in self._keys]
+        return [self._subjects[key] for key in run.asset_selection if key in self._subjects]
 
     def concerns(self, run: dg.DagsterRun) -> bool:
-        """Whether a run backs up a source or may have run checks of one."""
+        """Whether a run materialises a subject or may have run checks of one."""
         checks = {check.asset_key for check in run.asset_check_selection or ()}
         alone = run.asset_selection is not None and not run.asset_selection
-        return bool(self.captured(run)) or alone or not checks.isdisjoint(self._keys)
+        return bool(self.materialized(run)) or alone or not checks.isdisjoint(self._subjects)
 
-    def source_of(self, key: dg.AssetKey) -> str | None:
-        """The source that an asset is the backup of."""
-        return self._keys.get(key)
+    def subject_of(self, key: dg.AssetKey) -> Subject | None:
+        """The subject whose asset it is."""
+        return self._subjects.get(key)
 
     def active(self, instance: dg.DagsterInstance) -> set[tuple[str, str]]:
-        """(source, window) of every backup that is queued or running."""
-        runs = instance.get_runs(filters=dg.RunsFilter(statuses=_ACTIVE))
-        return {(source, run.tags.get(PARTITION_TAG, "")) for run in runs for source in self.captured(run)}
+        """(id of the subject, window) of everything that is queued or running."""
+        runs = instance.get_runs(filters=dg.RunsFilter(statuses=ACTIVE))
+        return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
 
-    def attempts(self, instance: dg.DagsterInstance, source: str, window: str) -> list[dg.RunRecord]:
-        """Every run of a source for a window, the newest first."""
-        tags = {SOURCE_TAG: source, PARTITION_TAG: window}
+    def attempts(self, instance: dg.DagsterInstance, subject: Subject, window: str) -> list[dg.RunRecord]:
+        """Every run of a subject for a window, the newest first."""
+        tags = {**subject.mark, PARTITION_TAG: window}
         records = instance.get_run_records(filters=dg.RunsFilter(tags=tags))
-        return [record for record in records if source in self.captured(record.dagster_run)]
+        return [record for record in records if subject in self.materialized(record.dagster_run)]
 
 
 def why_wait(attempts: Iterable[dg.RunRecord], now: datetime) -> str:

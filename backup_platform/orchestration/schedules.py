@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.tick_names import tick_name
 from backup_platform.orchestration.translator import BackupTranslator
 
@@ -32,33 +33,67 @@ def tick_groups(translator: BackupTranslator) -> list[TickGroup]:
     return list(groups.values())
 
 
+@dataclass(frozen=True, slots=True)
+class UpkeepGroup:
+    """The repositories for which one schedule launches one kind of work; `cron` is in UTC."""
+
+    name: str
+    work: str
+    cron: str
+    subjects: tuple[Subject, ...]
+
+
+def upkeep_groups(subjects: Sequence[Subject]) -> list[UpkeepGroup]:
+    """The groups of a plan's upkeep, in the order of their first repository."""
+    groups: dict[str, UpkeepGroup] = {}
+    for subject in subjects:
+        cron = subject.cron
+        name = f"{subject.work}_{tick_name(cron, 'UTC')}"
+        group = groups.get(name) or UpkeepGroup(name, subject.work, cron, ())
+        groups[name] = replace(group, subjects=(*group.subjects, subject))
+    return list(groups.values())
+
+
+def launch_upkeep(
+    subjects: Sequence[Subject],
+) -> Callable[[dg.ScheduleEvaluationContext], Iterator[dg.RunRequest]]:
+    """The evaluation of a group's schedule: one run per repository."""
+
+    def evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+        for subject in subjects:
+            yield run_request(subject, None, tick=context.scheduled_execution_time.isoformat())
+
+    return evaluate
+
+
 def launch_group(
-    translator: BackupTranslator, group: TickGroup
+    translator: BackupTranslator, subjects: Sequence[Subject]
 ) -> Callable[[dg.ScheduleEvaluationContext], Iterator[dg.RunRequest | dg.SkipReason]]:
     """The evaluation of a group's schedule: one run per source, for the window that contains the tick."""
 
     def evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
-        windows = {source: translator.app.schedule(source).current(tick) for source in group.sources}
-        for source, window in windows.items():
+        windows = [(subject, translator.app.schedule(subject.source).current(tick)) for subject in subjects]
+        for subject, window in windows:
             if window:
-                yield run_request(translator, source, window.key)
-        if not any(windows.values()):
-            yield dg.SkipReason(f"the first windows of {', '.join(windows)} start after {tick.isoformat()}")
+                yield run_request(subject, window.key)
+        if not any(window for _, window in windows):
+            sources = ", ".join(subject.source for subject, _ in windows)
+            yield dg.SkipReason(f"the first windows of {sources} start after {tick.isoformat()}")
 
     return evaluate
 
 
 def run_request(
-    translator: BackupTranslator, source: str, window: str, *, job: str | None = None, attempt: int = 0
+    subject: Subject, window: str | None, *, job: str | None = None, attempt: int = 0, tick: str = ""
 ) -> dg.RunRequest:
-    """A run of one source for one window. Dagster never launches a run key twice: attempts need numbers."""
-    key = translator.asset_key(source)
-    run_key = f"{key.to_user_string()}|{window}" + (f"|{attempt}" if attempt else "")
+    """A run of one subject, for one window if it has windows. Dagster never launches a run key twice: attempts need
+    numbers, and what has no windows the `tick` that it is launched for."""
+    run_key = f"{subject.key.to_user_string()}|{window or tick}" + (f"|{attempt}" if attempt else "")
     return dg.RunRequest(
         run_key=run_key,
         job_name=job,
         partition_key=window,
-        asset_selection=[key],
-        tags=translator.run_tags(source),
+        asset_selection=[subject.key],
+        tags=dict(subject.tags),
     )

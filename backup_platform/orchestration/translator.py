@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import dagster as dg
 
-from backup_platform.orchestration.checks import check_spec
+from backup_platform.domain.cadence import CADENCES
+from backup_platform.orchestration.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
 
 if TYPE_CHECKING:
     from backup_platform.app import App
     from backup_platform.plan import SourcePlan
 
 SOURCE_TAG = "backup/source"  # on every run of a source: dagster.yaml limits concurrent runs by it
+COPY_TAG = "backup/copy"  # on every run of a copy: <repository>/<source>
+UPKEEP_TAG = "backup/upkeep"  # on every run that prunes or reads a repository: <repository>/<work>
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds; run monitoring ends a run that takes longer
 PARTITION_TAG = "dagster/partition"
+LONGEST_UPKEEP = timedelta(days=1)
+Work: TypeAlias = Literal["prune", "verify"]
+WORKS: dict[Work, str] = {
+    "prune": "Forgets recovery points that the plan does not keep, and frees what no point needs any more. ",
+    "verify": "Reads a part of the repository again, so that every stored byte is read within its cycle. ",
+}
 DRILLS = {
     "window": "Drill: each recovery point is restored into a sandbox and compared.",
     "daily": "Drill: once a day, a recovery point is restored into a sandbox and compared.",
@@ -26,7 +36,8 @@ DRILLS = {
 
 @dataclass(frozen=True)
 class BackupTranslator:
-    """Answers for one plan. Keys are `<key_prefix>/<source>`; upstream, `<source_prefix>/<kind>/<source>`."""
+    """Answers for one plan. Keys are `<key_prefix>/<source>`; upstream, `<source_prefix>/<kind>/<source>`; downstream,
+    `copies/<repository>/<source>`; and `repositories/<repository>/<work>`. Other key prefixes begin these two, too."""
 
     app: App
     key_prefix: tuple[str, ...] = ("backups",)
@@ -41,9 +52,23 @@ class BackupTranslator:
     def source_key(self, source: str) -> dg.AssetKey:
         return dg.AssetKey([*self.source_prefix, self._plan(source).kind, source])
 
+    def copy_key(self, repository: str, source: str) -> dg.AssetKey:
+        return dg.AssetKey([*self._beside("copies"), repository, source])
+
+    def upkeep_key(self, repository: str, work: Work) -> dg.AssetKey:
+        return dg.AssetKey([*self._beside("repositories"), repository, work])
+
     def name(self, what: str) -> str:
         """A name for a job, schedule or sensor: unique among several plans in one project."""
-        return what if self.key_prefix == ("backups",) else "_".join([*self.key_prefix, what])
+        return what if self._is_usual else "_".join([*self.key_prefix, what])
+
+    @property
+    def _is_usual(self) -> bool:
+        return self.key_prefix == ("backups",)
+
+    def _beside(self, what: str) -> tuple[str, ...]:
+        """What keys start with that are of this plan and of no source's backup."""
+        return (what,) if self._is_usual else (*self.key_prefix, what)
 
     def partitions(self, source: str) -> dg.TimeWindowPartitionsDefinition:
         """The windows of a source from its first on, the open one included."""
@@ -83,19 +108,87 @@ class BackupTranslator:
             metadata={"location": dg.MetadataValue.path(plan.location)},
         )
 
+    def copy_spec(self, repository: str, source: str) -> dg.AssetSpec:
+        """The asset whose partitions are the same recovery points in another repository."""
+        plan = self._plan(source)
+        return dg.AssetSpec(
+            self.copy_key(repository, source),
+            deps=[self.asset_key(source)],
+            description=f"Copies of `{'/'.join(self.asset_key(source).path)}` in the repository {repository}.",
+            group_name=self.group or plan.kind,
+            kinds={plan.kind, "copy"},
+            owners=list(plan.owners),
+            tags=dict(plan.tags),
+            metadata={"location": self._location(repository)},
+            partitions_def=self.partitions(source),
+        )
+
+    def upkeep_spec(self, repository: str, work: Work) -> dg.AssetSpec:
+        """The asset that stands for pruning or reading a repository; it has no partitions."""
+        return dg.AssetSpec(
+            self.upkeep_key(repository, work),
+            description=WORKS[work] + self._timing(repository, work),
+            group_name=self.group or "repositories",
+            kinds={work},
+            metadata={"location": self._location(repository)},
+        )
+
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
-        few = self._window_count(source) <= self.max_checked_windows
-        key, partitions = self.asset_key(source), self.partitions(source) if few else None
+        key, partitions = self.asset_key(source), self._check_partitions(source)
         return [check_spec(name, key, partitions) for name in self.app.check_names(source)]
+
+    def copies_check_spec(self, source: str) -> dg.AssetCheckSpec:
+        """The check of a source that has copies: it is not made in the run of the backup."""
+        return check_spec(IN_PLACE, self.asset_key(source), self._check_partitions(source))
+
+    def copy_check_specs(self, repository: str, source: str) -> list[dg.AssetCheckSpec]:
+        key, partitions = self.copy_key(repository, source), self._check_partitions(source)
+        return [check_spec(name, key, partitions) for name in COPY_CHECKS]
+
+    def upkeep_check_specs(self, repository: str, work: Work) -> list[dg.AssetCheckSpec]:
+        return [check_spec(name, self.upkeep_key(repository, work), None) for name in UPKEEP_CHECKS[work]]
+
+    def repositories_with(self, work: Work) -> list[str]:
+        """The repositories that the plan wants pruned or read again."""
+        return [name for name, plan in self.app.plan.repositories.items() if getattr(plan, work)]
+
+    def upkeep_cron(self, repository: str, work: Work) -> str:
+        """When the plan wants it done, in UTC."""
+        plan = self.app.plan.repositories[repository]
+        if work == "prune" and plan.prune:
+            return CADENCES[plan.prune.every].tick_cron(plan.prune.at)
+        if work == "verify" and plan.verify:
+            return CADENCES["day"].tick_cron(plan.verify.at)
+        raise ValueError(f"the plan has no {work} of {repository}")
 
     def run_tags(self, source: str) -> dict[str, str]:
         """Tags of every run of a source, however it was launched."""
-        seconds = int(self._plan(source).max_runtime.total_seconds())
-        return {SOURCE_TAG: source, MAX_RUNTIME_TAG: str(seconds)}
+        return {SOURCE_TAG: source, MAX_RUNTIME_TAG: _seconds(self._plan(source).max_runtime)}
+
+    def copy_tags(self, repository: str, source: str) -> dict[str, str]:
+        """Not those of the source: a copy that takes long must not keep its next backup waiting."""
+        longest = _seconds(self._plan(source).max_runtime)
+        return {COPY_TAG: f"{repository}/{source}", MAX_RUNTIME_TAG: longest}
+
+    def upkeep_tags(self, repository: str, work: Work) -> dict[str, str]:
+        return {UPKEEP_TAG: f"{repository}/{work}", MAX_RUNTIME_TAG: _seconds(LONGEST_UPKEEP)}
 
     def _plan(self, source: str) -> SourcePlan:
         return self.app.plan.sources[source]
+
+    def _location(self, repository: str) -> dg.MetadataValue:
+        return dg.MetadataValue.path(self.app.plan.repositories[repository].path)
+
+    def _timing(self, repository: str, work: Work) -> str:
+        plan = self.app.plan.repositories[repository]
+        if work == "prune" and plan.prune:
+            return f"Every {plan.prune.every} at {plan.prune.at:%H:%M} (UTC)."
+        return f"Daily at {plan.verify.at:%H:%M} (UTC)." if plan.verify else ""
+
+    def _check_partitions(self, source: str) -> dg.TimeWindowPartitionsDefinition | None:
+        few = self._window_count(source) <= self.max_checked_windows
+        return self.partitions(source) if few else None
 
     def _window_count(self, source: str) -> int:
         """How many windows there are, if all are as long as the current one."""
@@ -112,3 +205,7 @@ class BackupTranslator:
             DRILLS[plan.drill],
         ]
         return "\n\n".join(line for line in lines if line)
+
+
+def _seconds(span: timedelta) -> str:
+    return str(int(span.total_seconds()))

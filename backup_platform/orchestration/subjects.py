@@ -1,0 +1,99 @@
+"""What runs work on and alerts speak of: backups of sources, their copies, and the upkeep of repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+
+from backup_platform.orchestration.checks import IN_PLACE
+from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, WORKS, BackupTranslator
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One asset. `id` names its incidents and `name` begins their titles; every run of it has the `tags`.
+
+    `made_elsewhere` are its checks that the run of the asset does not make; `cron`, in UTC, is of what has no windows.
+    """
+
+    id: str
+    key: dg.AssetKey
+    job: str
+    name: str
+    work: str
+    tags: Mapping[str, str]
+    source: str = ""
+    repository: str = ""
+    cron: str = ""
+    made_elsewhere: tuple[dg.AssetCheckKey, ...] = ()
+
+    @property
+    def failed(self) -> str:
+        """The title of the alert for a run that failed."""
+        return f"{self.name}: {self.work} failed"
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The tags that tell its runs from others."""
+        return {name: value for name, value in self.tags.items() if name != MAX_RUNTIME_TAG}
+
+    @property
+    def step(self) -> str:
+        return self.key.to_python_identifier()
+
+
+def backups(translator: BackupTranslator, sources: Iterable[str], job: str) -> list[Subject]:
+    """Sources that one job backs up."""
+    return [
+        Subject(
+            source,
+            (key := translator.asset_key(source)),
+            job,
+            source,
+            "backup",
+            translator.run_tags(source),
+            source=source,
+            made_elsewhere=(dg.AssetCheckKey(key, IN_PLACE),)
+            if translator.app.plan.copies_of(source)
+            else (),
+        )
+        for source in sources
+    ]
+
+
+def copies(translator: BackupTranslator, sources: Iterable[str], job: str) -> list[Subject]:
+    """The copies of sources that one job makes, by source."""
+    return [
+        Subject(
+            f"copies/{repository}/{source}",
+            translator.copy_key(repository, source),
+            job,
+            f"{source} in {repository}",
+            "copy",
+            translator.copy_tags(repository, source),
+            source=source,
+            repository=repository,
+        )
+        for source in sources
+        for repository in translator.app.plan.copies_of(source)
+    ]
+
+
+def upkeep(translator: BackupTranslator) -> list[Subject]:
+    """What the plan wants done to its repositories."""
+    return [
+        Subject(
+            f"repositories/{repository}/{work}",
+            translator.upkeep_key(repository, work),
+            translator.name(work),
+            f"repository {repository}",
+            work,
+            translator.upkeep_tags(repository, work),
+            repository=repository,
+            cron=translator.upkeep_cron(repository, work),
+        )
+        for work in WORKS
+        for repository in translator.repositories_with(work)
+    ]
