@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -85,6 +82,7 @@ class Upkeep:
             return replace(settings, grace=parse_duration(grace))
         except ValueError as error:
             raise UsageError(f"--grace {grace}: {error}.", hint="Say for example 24h or 0.") from error
+
     def copying(self, origin: Repository) -> Copying:
         """Copying points of another repository of the plan to this one. Raises RepositoryError unless it is a copy."""
         from backup_platform.actions.copying import Copying
@@ -126,6 +124,7 @@ class Upkeep:
         settings = self.plan.repositories[name]
         where = self.plan.secret(settings.endpoint) if settings.endpoint else self.plan.path(settings.path)
         return settings.place or urlsplit(where).hostname or "local"
+
     def forgotten(self, since: datetime | None = None) -> list[ForgottenPoint]:
         """Records of points that were forgotten here, since an instant of the store's clock; not the damaged ones."""
         from backup_platform.repository.forgotten import forgotten_places, read_forgotten
