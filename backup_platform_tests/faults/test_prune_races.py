@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from threading import Event, Thread
 
 import pytest
@@ -19,11 +19,13 @@ from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.domain.ports import Buffer, Store, StoredObject
 from backup_platform.errors import BackupError, RepositoryError
 from backup_platform.repository.format import manifest_key
+from backup_platform.repository.tombstones import write_tombstones
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.faults.store import Do, Killed, ScriptedStore
 from backup_platform_tests.support import QuietProgress
 
 REWRITING = PruneSettings(timedelta(0), 0.0)
+KEEPING = PruneSettings(timedelta(0), 1.0)
 Act = Callable[[Scene], None]
 
 
@@ -228,6 +230,56 @@ def prune_beside(number: int, start: Act, act: Act, encrypted: bool) -> None:
     scene.assert_restorable()
     assert scene.verify().passed
     assert Pruning(scene.open(), REWRITING, scene.clock).plan().empty
+
+
+def twins() -> tuple[Scene, str, str]:
+    """A point whose only pack of contents has a twin with the same blobs."""
+    scene = Scene.make(encrypted=False)
+    scene.backup()
+    (first,) = scene.store.keys("packs/")
+    repository = scene.open()
+    repository.mark_damaged(first, "for a test")
+    scene.source.write(b"more", b"that makes it another pack")
+    scene.backup()
+    (second,) = scene.store.keys("packs/") - {first}
+    repository.unmark_damaged(first)
+    forget(scene, 1)
+    return scene, first, second
+
+
+def test_of_two_doomed_packs_with_the_same_blobs_neither_is_deleted() -> None:
+    """As after two prunes that saw different things, when each has written its final tombstone."""
+    scene, first, second = twins()
+    for pack in (first, second):
+        list(write_tombstones(scene.open(), [pack], final=True))
+    for _ in range(3):
+        prune(scene, settings=KEEPING)
+    assert {first, second} <= scene.store.keys()
+    scene.backup()
+    scene.assert_restorable()
+
+
+def test_two_prunes_that_would_keep_different_packs_lose_no_blob() -> None:
+    """The one believes that the first pack is damaged, and the other that the second is."""
+    left = set()
+    for number in range(1, 40):
+        scene, first, second = twins()
+        repository = scene.open()
+        repository.mark_damaged(first, "for a test")
+        prune(scene, settings=KEEPING)
+
+        def other(scene: Scene = scene, first: str = first, second: str = second) -> None:
+            scene.open().unmark_damaged(first)
+            scene.open().mark_damaged(second, "for a test")
+            list(write_tombstones(scene.open(), [second], final=False))
+            caught(lambda: prune(scene, settings=KEEPING))
+
+        caught(partial(prune, scene, Between(scene.store, number, other), KEEPING))
+        there = scene.store.keys()
+        left.add((first in there, second in there))
+        scene.assert_restorable()
+    assert (False, False) not in left
+    assert {(False, True), (True, False)} <= left
 
 
 ACTS: dict[str, Act] = {
