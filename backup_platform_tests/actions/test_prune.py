@@ -24,9 +24,12 @@ from backup_platform_tests.support import Bench, QuietProgress, noise, text
 DAILY = PruneSettings(grace=timedelta(days=1), max_waste=1.0)
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
+@pytest.fixture
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "repository", encrypted=request.param)
+    return Bench(tmp_path / "repository", encrypted=getattr(request, "param", False))
+
+
+both = pytest.mark.parametrize("bench", [False, True], indirect=True, ids=["plain", "encrypted"])
 
 
 def two_points(bench: Bench) -> History:
@@ -52,6 +55,7 @@ def test_nothing_is_deleted_while_every_point_is_kept(bench: Bench) -> None:
     history.check()
 
 
+@both
 def test_what_only_a_forgotten_point_needed_goes_in_two_runs(bench: Bench) -> None:
     history = two_points(bench)
     before = packs(bench)
@@ -157,6 +161,7 @@ def test_a_plan_that_is_carried_out_late_spares_what_new_points_need(bench: Benc
     history.check()
 
 
+@both
 def test_of_two_packs_with_the_same_blobs_one_goes_and_the_other_is_read_before(bench: Bench) -> None:
     history = History(bench)
     bench.source.write(b"file", noise(40_000, 1))
@@ -180,6 +185,7 @@ def test_of_two_packs_with_the_same_blobs_one_goes_and_the_other_is_read_before(
     assert bench.content(history.points[0][0]) == {b"file": noise(40_000, 1)}
 
 
+@both
 def test_partly_used_packs_are_rewritten_above_the_limit_only(bench: Bench) -> None:
     history = History(bench)
     bench.source.write(b"goes", noise(60_000, 1))
@@ -224,6 +230,7 @@ def test_without_an_identity_contents_are_not_rewritten_and_the_plan_says_so(tmp
     history.check()
 
 
+@both
 def test_an_interrupted_backups_packs_go_after_the_grace(bench: Bench) -> None:
     history = two_points(bench)
     before = packs(bench)
