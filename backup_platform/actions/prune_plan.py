@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from backup_platform.repository.tombstones import Tombstone
 
 FINAL_KEPT = timedelta(hours=1)  # FORMAT.md §10, step 5
+UNBROKEN = timedelta(minutes=30)  # between packs of a backup that is running
+LONGEST_BACKUP = timedelta(days=14)
 UNREADABLE_KEPT = timedelta(days=1)
 
 
@@ -94,6 +96,19 @@ def refuse(found: Survey, settings: PruneSettings) -> PrunePlan:
     )
 
 
+def running_since(stored: Iterable[datetime], now: datetime, gap: timedelta) -> datetime:
+    """When the series of packs began that has no longer gap and reaches up to now; now when there is none.
+
+    It may be a backup that is not committed yet. After a fortnight nobody waits for it.
+    """
+    since = now
+    for moment in sorted(stored, reverse=True):
+        if since - moment > gap:
+            break
+        since = moment
+    return max(since, now - LONGEST_BACKUP)
+
+
 @dataclass(slots=True)
 class Decisions:
     """What becomes of the packs that nobody needs, and of the tombstones."""
@@ -115,13 +130,19 @@ class Decisions:
                 self._tombstone(tombstone)
         self.tombstones += [o.key for o in found.tombstones.unreadable if not o.key.endswith(".final")]
         known = found.tombstones.condemned
-        self.condemn |= {key for key in unneeded - known if self.old(found.packs[key])}
+        self.condemn |= self._abandoned(unneeded - known)
         self.doom -= found.tombstones.doomed
         self.condemn -= self.doom | found.tombstones.doomed
         self.waiting -= self.doom | found.tombstones.doomed
 
     def old(self, stored: StoredObject) -> bool:
         return self.found.now - stored.modified >= self.settings.grace
+
+    def _abandoned(self, unneeded: set[str]) -> set[str]:
+        """Those that are older than the grace, and than a backup that seems to be running."""
+        times = {key: self.found.packs[key].modified for key in unneeded}
+        since = running_since(times.values(), self.found.now, min(UNBROKEN, self.settings.grace / 4))
+        return {key for key in unneeded if times[key] < since and self.old(self.found.packs[key])}
 
     def _final(self, tombstone: Tombstone) -> None:
         """It stays while one of its packs is there."""

@@ -6,16 +6,18 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from zstandard import ZstdCompressor
 
 from backup_platform.actions.prune import PruneSummary, Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.prune_plan import PruneSettings, running_since
 from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError, RepositoryError, StoreRefusedError
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.format import digest, manifest_key
+from backup_platform.repository.packs import PackBuilder
 from backup_platform.repository.tombstones import PackWatch
 from backup_platform.stores.wrapping import WrappedStore
 from backup_platform_tests.faults.scene import Scene
-from backup_platform_tests.support import QuietProgress, flipped, noise
+from backup_platform_tests.support import START, QuietProgress, flipped, noise
 
 AT_ONCE = PruneSettings(timedelta(0), 1.0)
 
@@ -176,3 +178,29 @@ def test_the_blobs_of_a_doomed_pack_get_another_one_also_when_there_is_one_frame
         scene.clock.advance(hours=2)
         prune(scene)
     scene.assert_restorable()
+
+
+def test_packs_of_a_long_backup_are_spared_while_it_keeps_storing(scene: Scene) -> None:
+    """A first backup of five days beside a daily prune is committed, and what died goes."""
+    daily = replace(AT_ONCE, grace=timedelta(days=1))
+    repository = scene.open()
+    for number in range(5 * 24 * 3):
+        scene.clock.advance(minutes=20)
+        data, pack = b"%d" % number, PackBuilder()
+        pack.add(ZstdCompressor().compress(data), len(data), [(digest(data), len(data))])
+        repository.store_pack(pack, meta=False)
+        if number % 72 == 71:
+            prune(scene, settings=daily)
+            assert not scene.store.keys("tombstones/")
+    scene.clock.advance(hours=1)
+    assert prune(scene, settings=daily).packs_condemned > 200
+
+
+def test_a_series_of_packs_ends_with_the_first_gap_and_after_a_fortnight() -> None:
+    def since(*hours: float) -> timedelta:
+        stored = [START - timedelta(hours=h) for h in hours]
+        return START - running_since(stored, START, timedelta(minutes=30))
+
+    assert since() == since(1, 1.2) == timedelta(0)
+    assert since(0.2, 0.5, 0.9, 2) == timedelta(hours=0.9)
+    assert since(*(n / 3 for n in range(3000))) == timedelta(days=14)
