@@ -81,7 +81,8 @@ class App:
         """What keeps the repository small, read, copied and sound."""
         from backup_platform.upkeep import Upkeep
 
-        return Upkeep(self.plan, self.repository_plan, self.repository, self.clock)
+        settings = self.repository_plan
+        return Upkeep(self.plan, settings, self.repository, self.clock, lambda n: self.at(n).repository)
 
     @classmethod
     def load(

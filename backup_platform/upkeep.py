@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from backup_platform.errors import UsageError
+from backup_platform.errors import RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.copying import Copying
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
     from backup_platform.actions.prune import Pruning
     from backup_platform.actions.prune_plan import PruneSettings
     from backup_platform.actions.read_cycle import ReadCycle
+    from backup_platform.actions.repair import Repair
     from backup_platform.actions.retention import Retention
     from backup_platform.actions.verify import VerifyResult
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.copies import CopyRule
     from backup_platform.domain.model import RecoveryPoint
-    from backup_platform.domain.ports import Clock, Progress
+    from backup_platform.domain.ports import Clock, Progress, Store
     from backup_platform.domain.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
     from backup_platform.repository.forgotten import ForgottenPoint
@@ -31,12 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Of one repository of a plan: `settings` is its part of the plan."""
+    """Of one repository of a plan: `settings` is its part of the plan, `open` opens one of the plan by its name."""
 
     plan: Plan
     settings: RepositoryPlan
     repository: Repository
     clock: Clock
+    open: Callable[[str], Repository] | None = None
 
     @property
     def retention(self) -> Retention:
@@ -200,6 +203,43 @@ class Upkeep:
             unreadable=unreadable,
             after=partial(record_reads, self.repository, at=now),
         )
+
+    def repair(self, donors: Sequence[str] = ()) -> Repair:
+        """Mending from other repositories of the plan, all of them unless some are named.
+
+        One that cannot be opened is left out, and told in the repair's plan. Raises NotFoundError for an unknown name,
+        RepositoryError for one that is no copy.
+        """
+        from backup_platform.actions.repair import Repair
+
+        found, absent = {}, []
+        for name in [self.plan.known_repository(name) for name in donors] or self.plan.repositories:
+            if self.plan.repositories[name] is self.settings or self.open is None:
+                continue
+            try:
+                found[name] = self.open(name)
+            except RepositoryError as error:
+                absent.append(f"The copy {name} cannot be opened: {error.message}")
+        stores = [self.repository.store, *(repository.store for repository in found.values())]
+        return Repair(
+            self.repository,
+            found,
+            self.clock,
+            complete=self.settings is self.plan.repository,
+            absent=absent,
+            direct=partial(_direct, stores),
+        )
+
+
+@contextmanager
+def _direct(stores: Sequence[Store]) -> Iterator[None]:
+    """Inside, nothing that is read comes from this machine's cache."""
+    from backup_platform.stores.opening import evidence
+
+    with ExitStack() as stack:
+        for store in stores:
+            stack.enter_context(evidence(store))
+        yield
 
 
 def _patience(source: SourcePlan) -> timedelta:

@@ -6,7 +6,8 @@ nothing else. What nobody has any more is listed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from backup_platform.actions.repairing.donors import Donor, open_donors
 from backup_platform.actions.repairing.keys import key_steps
@@ -30,6 +31,7 @@ class Repair:
 
     `complete`: every point was written here first, so that one that only a copy has was lost. It is false of a
     repository of copies: there `copy` brings what is missing. `absent` says of copies why they could not be opened.
+    Inside `direct` nothing comes from a cache.
     """
 
     def __init__(
@@ -40,17 +42,22 @@ class Repair:
         *,
         complete: bool = True,
         absent: Sequence[str] = (),
+        direct: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         for donor in donors.values():
             require_replica(repository, donor)
         self._repository, self._donors, self._clock = repository, donors, clock
-        self._complete, self._absent = complete, tuple(absent)
+        self._complete, self._absent, self._direct = complete, tuple(absent), direct
 
     def plan(self, progress: Progress = SILENT) -> RepairPlan:
         """Find what is wrong, and who has it. Reads inventories, and the packs that are suspect; writes nothing.
 
         Damage that nobody met yet is found by a verify, not here.
         """
+        with self._direct():
+            return self._plan(progress)
+
+    def _plan(self, progress: Progress) -> RepairPlan:
         repository = self._repository
         donors, notes = open_donors(self._donors)
         points, _ = repository.readable_manifests(reread=True)
@@ -70,6 +77,10 @@ class Repair:
 
         Raises StoreError when the repository's own store fails.
         """
+        with self._direct():
+            return self._run(plan, progress)
+
+    def _run(self, plan: RepairPlan, progress: Progress) -> RepairResult:
         started = self._clock.monotonic()
         progress.expect(size=plan.size)
         donors: list[Donor] = open_donors(self._donors)[0] if plan.steps else []

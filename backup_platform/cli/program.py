@@ -37,6 +37,7 @@ VERBS = {
     "release": ("holding", "release"),
     "holds": ("holding", "holds"),
     "prune": ("prune", "prune"),
+    "repair": ("repair", "repair"),
     "doctor": ("doctor", "doctor"),
 }
 

@@ -1,0 +1,136 @@
+"""`repair`: put back what is damaged or missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backup_platform.cli import formats
+from backup_platform.cli.consent import DRY_RUN, YES, consented
+from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.output import Output
+from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.model import Json
+
+if TYPE_CHECKING:
+    from backup_platform.actions.repairing.steps import RepairPlan, RepairResult, RepairStep
+
+DONORS = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--from", metavar="NAME", help="A repository of the plan to take from; else every other one."
+    ),
+]
+_COLUMNS = (
+    Column("what"),
+    Column("object"),
+    Column("from", drop=1),
+    Column("size", right=True),
+    Column("why"),
+)
+
+
+def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, yes: YES = False) -> int:
+    """Put back what is damaged or missing: from the packs themselves, and from the plan's other repositories.
+
+    Only adds: what is sound is never written over. Run `verify` first: it finds the damage, this mends it.
+
+    \b
+    Examples:
+      backup-platform repair
+      backup-platform --repository offsite repair --from main --yes
+    """
+    session = session_of(ctx)
+    mending = session.app.upkeep.repair(donors or [])
+    with session.progress("repair: looking") as progress:
+        plan = mending.plan(progress)
+    out = session.out
+    _print_plan(out, plan)
+    if not consented(session, dry_run=dry_run, yes=yes):
+        out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
+        if plan.steps:
+            out.line(f"Nothing was changed. To mend it: {_again(session, donors or [])}")
+        return 0 if plan.nothing_wrong else 1
+    with session.progress("repair") as progress:
+        result = mending.run(plan, progress)
+    out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _result_shape(result)})
+    _print_result(session, plan, result)
+    return 0 if result.sound and not plan.lost else 1
+
+
+def _again(session: Session, donors: list[str]) -> str:
+    return session.command("repair", *(word for name in donors for word in ("--from", name)), "--yes")
+
+
+def _print_plan(out: Output, plan: RepairPlan) -> None:
+    if plan.steps:
+        print_table(out, _COLUMNS, [_row(step) for step in plan.steps])
+    for text in plan.notes:
+        out.line(f"note: {one_line(text)}")
+    for text in plan.lost:
+        out.line(out.paint("LOST  ", "bad") + one_line(text))
+    if plan.nothing_wrong:
+        out.line(
+            "Nothing is known to be damaged or missing. What nobody met yet is found by `backup-platform verify`."
+        )
+
+
+def _row(step: RepairStep) -> list[Cell]:
+    short = f"{step.key.partition('/')[0]}/…{step.key[-12:]}"
+    size = formats.size(step.size) if step.size else ""
+    return [
+        Cell(step.act.value),
+        Cell(step.key, "", short),
+        Cell(", ".join(step.donors)),
+        Cell(size),
+        Cell(one_line(step.why)),
+    ]
+
+
+def _print_result(session: Session, plan: RepairPlan, result: RepairResult) -> None:
+    out = session.out
+    for text in result.failed:
+        out.line(f"{out.paint('FAILED', 'bad')} {one_line(text)}")
+    for text in result.remaining:
+        out.line(f"  {out.paint('x', 'bad')} {one_line(text)}")
+    done = formats.plural(len(result.done), "object")
+    out.line(
+        f"Mended {done}, {formats.size(result.bytes)} fetched, in {formats.duration(result.duration_s)}."
+    )
+    if plan.lost or not result.sound:
+        out.line("Not all is well: docs/repair.md says what to do with what nobody has any more.")
+    elif result.done:
+        out.line(f"Prove it: {session.command('verify')}")
+
+
+def _plan_shape(plan: RepairPlan) -> dict[str, Json]:
+    return {
+        "steps": [_step_shape(step) for step in plan.steps],
+        "bytes": plan.size,
+        "lost": list[Json](plan.lost),
+        "notes": list[Json](plan.notes),
+    }
+
+
+def _step_shape(step: RepairStep) -> dict[str, Json]:
+    return {
+        "act": step.act.value,
+        "object": step.key,
+        "from": list[Json](step.donors),
+        "bytes": step.size,
+        "why": step.why,
+        "point": step.point.id if step.point else None,
+    }
+
+
+def _result_shape(result: RepairResult) -> dict[str, Json]:
+    return {
+        "sound": result.sound,
+        "mended": [step.key for step in result.done],
+        "failed": list[Json](result.failed),
+        "remaining": list[Json](result.remaining),
+        "bytes": result.bytes,
+        "duration_s": result.duration_s,
+    }

@@ -1,0 +1,97 @@
+"""`repair`, with a real repository and its copy."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from backup_platform.cli.entry import main
+from backup_platform_tests.cli.conftest import Ran
+
+Run = Callable[..., Ran]
+PLAN = """
+repositories: {{main: {{path: {root}/main}}, offsite: {{path: {root}/offsite}}, gone: {{path: {root}/gone}}}}
+sources:
+  docs: {{files: {root}/docs, every: month}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a verb on a plan with one recovery point and a copy of it; a second copy's disk is not mounted."""
+    (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one").write_bytes(b"content" * 1000)
+
+    def invoke(*arguments: str) -> Ran:
+        code = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    assert invoke("init").code == 0
+    assert invoke("backup").code == 0
+    shutil.copytree(tmp_path / "main", tmp_path / "offsite")
+    return invoke
+
+
+def lose_packs(place: Path) -> set[Path]:
+    packs = {path for path in (place / "packs").rglob("*") if path.is_file()}
+    for path in packs:
+        path.unlink()
+    return packs
+
+
+def test_what_is_lost_comes_back_and_a_copy_that_is_away_is_told(run: Run, tmp_path: Path) -> None:
+    lost = lose_packs(tmp_path / "main")
+    dry = run("repair", "--dry-run")
+    assert dry.code == 1
+    assert all(f"take  {path.relative_to(tmp_path / 'main')}  offsite" in dry.out for path in lost)
+    assert "The copy gone cannot be opened" in dry.out
+    assert f"backup-platform --plan {tmp_path}/backup.yaml repair --yes" in dry.out
+    assert not any(path.exists() for path in lost)
+    assert run("verify").code == 1
+    ran = run("repair", "--yes")
+    assert ran.code == 0
+    assert "Mended 1 object" in ran.out
+    assert run("verify").code == 0
+    again = run("repair", "--json").document
+    assert (again["dry_run"], again["plan"]["steps"], again["result"]["sound"]) == (False, [], True)
+
+
+def test_a_copy_is_mended_from_the_first(run: Run, tmp_path: Path) -> None:
+    lose_packs(tmp_path / "offsite")
+    ran = run("--repository", "offsite", "repair", "--from", "main", "--yes", "--json")
+    assert ran.code == 0
+    assert ran.document["plan"]["steps"][0]["from"] == ["main"]
+    assert run("--repository", "offsite", "verify").code == 0
+
+
+def test_what_nobody_has_fails_and_is_named(run: Run, tmp_path: Path) -> None:
+    for place in ("main", "offsite"):
+        lose_packs(tmp_path / place)
+    for more in ("--dry-run", "--yes"):
+        ran = run("repair", more)
+        assert ran.code == 1
+        assert "LOST  docs@" in ran.out
+
+
+def test_what_is_no_repository_of_the_plan_or_no_copy_is_refused(run: Run, tmp_path: Path) -> None:
+    assert run("repair", "--from", "elsewhere").code == 11
+    shutil.rmtree(tmp_path / "offsite")
+    other = tmp_path / "other.yaml"
+    other.write_text(
+        PLAN.format(root=tmp_path).replace("/main", "/offsite", 1).replace("/offsite}, gone", "/x}, gone")
+    )
+    assert main(["--plan", str(other), "init"]) == 0
+    ran = run("repair")
+    assert ran.code == 1
+    assert "no copy" in ran.err
+    assert run("repair", "--dry-run", "--yes").code in (1, 2)
+
+
+def test_it_has_help_like_any_other_verb(run: Run) -> None:
+    text = run("repair", "--help").out
+    assert "backup-platform repair" in text.partition("Example")[2]
