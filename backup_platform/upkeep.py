@@ -187,14 +187,17 @@ class Upkeep:
         *,
         unreadable: Sequence[str] = (),
     ) -> VerifyResult:
-        """Verify points, and read a share of what they need (all, none, N%), or of the repository what is `due`."""
+        """Verify points, and read a share of what they need (all, none, N%), or of the repository what is `due`.
+
+        What is read counts for the rotation of reading, and how far that is is told where the plan asks for one.
+        """
         from backup_platform.actions.verify import read_share, verify, verify_due
-        from backup_platform.repository.reads import record_reads
+        from backup_platform.repository.reads import compact_reads, record_reads
 
         if read == "due":
             return verify_due(self.read_cycle, points, progress, unreadable=unreadable)
         now = self.clock.now()
-        return verify(
+        result = verify(
             self.repository,
             points,
             read_share(read, now.date()),
@@ -203,6 +206,9 @@ class Upkeep:
             unreadable=unreadable,
             after=partial(record_reads, self.repository, at=now),
         )
+        if result.packs_read:
+            compact_reads(self.repository, now)
+        return replace(result, rotation=self.read_cycle.status()) if self.settings.verify else result
 
     def repair(self, donors: Sequence[str] = ()) -> Repair:
         """Mending from other repositories of the plan, all of them unless some are named.

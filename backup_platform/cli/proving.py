@@ -129,7 +129,7 @@ def _print_verified(out: Output, result: VerifyResult) -> None:
     out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
     if result.rotation:
         _print_rotation(out, result.rotation)
-    elif result.packs_read < result.packs_needed:
+    if result.packs_read < result.packs_needed:
         out.line("Of what was not read, only presence and size are known.")
     if result.packs_not_decoded:
         closed = formats.plural(result.packs_not_decoded, "pack")
