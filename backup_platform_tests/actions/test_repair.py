@@ -344,6 +344,18 @@ def test_points_of_a_copy_that_went_its_own_way_are_not_taken(clinic: Clinic) ->
     assert clinic.bench.keys() == before
 
 
+def test_a_manifest_that_a_copy_has_exchanged_since_the_plan_is_not_taken(clinic: Clinic) -> None:
+    last = clinic.points[-1]
+    key = manifest_of(clinic, last)
+    clinic.harm(key, "remove")
+    repair = clinic.repair()
+    plan = repair.plan()
+    (clinic.copy / key).unlink()
+    clinic.donor().commit(replace(last, lateness_s=77.0))
+    assert "not what it was" in repair.run(plan).failed[0]
+    assert key not in clinic.bench.keys(MANIFESTS)
+
+
 def test_what_prune_is_deleting_is_waited_for(clinic: Clinic) -> None:
     key = min(clinic.bench.keys(PACKS))
     clinic.harm(key, "remove")
