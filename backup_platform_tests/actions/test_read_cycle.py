@@ -248,3 +248,19 @@ def test_the_check_passes_while_everything_was_read_in_time(yard: Yard) -> None:
     late = read_recently(yard.cycle().status())
     assert (late.passed, late.severity) == (False, "warn")
     assert late.metadata["oldest_unverified_s"] == pytest.approx(17 * 86400, abs=86400 * 6)
+
+
+def test_the_requests_do_not_grow_with_the_number_of_runs(yard: Yard) -> None:
+    """Listings, and a handful of objects of the ledger; of packs only what is due is read."""
+    for _ in range(30):
+        yard.pass_time(1)
+        yard.run()
+    store = ScriptedStore(yard.bench.store)
+    cycle = yard.cycle(store)
+    before = len(store.calls)
+    cycle.status()
+    calls = store.calls[before:]
+    assert {call.verb for call in calls} == {"list", "get"}
+    assert sum(call.verb == "list" for call in calls) == 4
+    assert {call.key.rpartition("/")[0] + "/" for call in calls if call.verb == "get"} == {READS}
+    assert sum(call.verb == "get" for call in calls) <= 8

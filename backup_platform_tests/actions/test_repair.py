@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -16,13 +17,16 @@ from backup_platform.actions.verify import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Buffer, Store
 from backup_platform.errors import RepositoryError, StoreError
+from backup_platform.plan import Plan
 from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.repository.format import DAMAGED, INDEXES, KEYS, MANIFESTS, META, PACKS, manifest_key
 from backup_platform.repository.recipients import add_recipient, parse_recipient, read_recipients
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.tombstones import write_tombstones
+from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.object_store import DirectoryStore
+from backup_platform.upkeep import Upkeep
 from backup_platform_tests.support import (
     Bench,
     Call,
@@ -504,3 +508,19 @@ def test_the_copy_itself_is_repaired_from_the_first(clinic: Clinic) -> None:
     assert repair.run(repair.plan()).sound
     for key in clinic.bench.keys(PACKS):
         assert (clinic.copy / key).read_bytes() == (clinic.bench.root / key).read_bytes()
+
+
+def test_what_a_cache_still_has_hides_nothing(clinic: Clinic, tmp_path: Path) -> None:
+    """As the plan composes it: the copy of a manifest on this machine is sound, that in the store is not."""
+    store = CachingStore(clinic.bench.store, str(tmp_path / "cache"))
+    repository = clinic.bench.open(store)
+    assert len(repository.manifests()) == 2
+    path = clinic.bench.root / manifest_of(clinic, clinic.points[0])
+    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    path.write_bytes(flipped(path.read_bytes()))
+    os.utime(path, ns=times)
+    (tmp_path / "backup.yaml").write_text("repository: {path: x}\nsources: {docs: {files: y, every: day}}\n")
+    plan = Plan.load(str(tmp_path / "backup.yaml"))
+    upkeep = Upkeep(plan, plan.repository, repository, clinic.bench.clock)
+    assert len(repository.manifests(reread=True)) == 2
+    assert "is damaged" in upkeep.repair().plan().lost[0]
