@@ -175,6 +175,16 @@ def test_without_an_identity_packs_that_no_copy_knows_are_not_indexed_and_it_say
     clinic.check()
 
 
+def test_damaged_metadata_is_found_without_a_verify(clinic: Clinic) -> None:
+    """It is read to find out what points need."""
+    metadata = clinic.bench.keys(META)
+    for key in metadata:
+        clinic.harm(key, "flip")
+    assert acts(clinic.plan()) >= {(Act.REPLACE, key) for key in metadata}
+    assert clinic.run().sound
+    clinic.check()
+
+
 def test_a_plan_writes_nothing_and_says_what_is_where(clinic: Clinic) -> None:
     (key,) = clinic.bench.keys(PACKS) - {min(clinic.bench.keys(PACKS))}
     clinic.harm(key, "remove")
