@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from backup_platform.actions.copying import Copying
 from backup_platform.actions.find import find_point
 from backup_platform.actions.holds import Holds
+from backup_platform.actions.prune import Pruning
+from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.actions.read_cycle import CYCLE, ReadCycle
+from backup_platform.actions.repair import Repair as Repairing
 from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.actions.retention import Retention
+from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
+from backup_platform.repository.replicas import init_replica
+from backup_platform.repository.survey import survey
+from backup_platform_tests.faults.memory import MemoryStore
 from backup_platform_tests.faults.scene import Files, Scene
 from backup_platform_tests.faults.store import flipped
-from backup_platform_tests.support import QuietProgress
+from backup_platform_tests.support import QuietProgress, content_of
 
 
 class Operation(Protocol):
@@ -26,6 +35,10 @@ class Operation(Protocol):
         """Once, before the fault; the scene has two points by then, and a source that has changed since."""
         ...
 
+    def breaks(self, scene: Scene) -> MemoryStore:
+        """The store that the fault is in."""
+        ...
+
     def run(self, scene: Scene, store: Store) -> None: ...
 
     def converge(self, scene: Scene) -> None:
@@ -33,7 +46,14 @@ class Operation(Protocol):
         ...
 
 
-class Backup:
+class OfTheStore:
+    """What breaks is the store of the repository itself."""
+
+    def breaks(self, scene: Scene) -> MemoryStore:
+        return scene.store
+
+
+class Backup(OfTheStore):
     def prepare(self, scene: Scene) -> None:
         """There is a point to build on already."""
 
@@ -47,7 +67,7 @@ class Backup:
         assert scene.verify().findings.keys() <= {""}  # a damaged manifest stays where it is
 
 
-class Verify:
+class Verify(OfTheStore):
     """Of a sound repository, or of one with a damaged pack, which no fault may hide."""
 
     def __init__(self, *, broken: bool) -> None:
@@ -66,7 +86,7 @@ class Verify:
         assert self.broken or not scene.store.keys("ledger/damaged/")
 
 
-class Restore:
+class Restore(OfTheStore):
     """Of the newest point, by its id, into a directory; the second run finds what the first has left there."""
 
     def __init__(self) -> None:
@@ -92,7 +112,7 @@ class Restore:
         assert read_tree(self._target) == scene.expected[point.id]
 
 
-class Forget:
+class Forget(OfTheStore):
     """Of five points, of which a rule keeps the last two, and a hold the first."""
 
     def prepare(self, scene: Scene) -> None:
@@ -117,7 +137,7 @@ class Forget:
         assert scene.verify().passed
 
 
-class ReadAll:
+class ReadAll(OfTheStore):
     """Everything that is stored, as the cycle of a repository reads it."""
 
     def prepare(self, scene: Scene) -> None:
@@ -132,6 +152,117 @@ class ReadAll:
         self.run(scene, scene.store)
         status = ReadCycle(scene.open(), CYCLE, scene.clock).status()
         assert (status.size_due, status.size_never, status.damaged) == (0, 0, ())
+
+
+DAY = timedelta(days=1)
+
+
+class Prune(OfTheStore):
+    """Of a repository that has something for each of its steps: packs to condemn, doom, delete and rewrite."""
+
+    def prepare(self, scene: Scene) -> None:
+        first, second = scene.open().manifests()
+        self._forget(scene, first)
+        scene.clock.advance(days=2)
+        prune(scene, scene.store)  # condemns what only the first needed
+        scene.backup()
+        scene.clock.advance(days=2)
+        self._forget(scene, second)
+        scene.change(4)
+        scene.backup()
+
+    def _forget(self, scene: Scene, point: RecoveryPoint) -> None:
+        scene.open().delete_manifest(point)
+        del scene.expected[point.id]
+
+    def run(self, scene: Scene, store: Store) -> None:
+        prune(scene, store)
+
+    def converge(self, scene: Scene) -> None:
+        for _ in range(4):
+            prune(scene, scene.store)
+            scene.assert_restorable()
+            scene.clock.advance(days=2)
+        left = survey(scene.open())
+        assert left.packs.keys() == left.needed
+        assert not left.tombstones.readable
+        assert scene.verify().passed
+
+
+def prune(scene: Scene, store: Store) -> None:
+    pruning = Pruning(scene.open(store), PruneSettings(DAY, max_waste=0), scene.clock)
+    pruning.run(pruning.plan(), QuietProgress())
+
+
+class Copy(OfTheStore):
+    """To a repository that has the first point; `target`: that one breaks, and not the one which is copied."""
+
+    def __init__(self, *, target: bool) -> None:
+        self.target = target
+
+    def breaks(self, scene: Scene) -> MemoryStore:
+        return scene.second if self.target else scene.store
+
+    def prepare(self, scene: Scene) -> None:
+        init_replica(scene.open(), scene.second)
+        self.copy(scene, scene.store, scene.second)
+        scene.backup()
+        scene.change(4)
+        scene.backup()
+
+    def run(self, scene: Scene, store: Store) -> None:
+        stores = (scene.store, store) if self.target else (store, scene.second)
+        copied = self.copy(scene, *stores)
+        points = {point.id: point for point in scene.open(scene.second).readable_manifests()[0]}
+        assert {point.id for point in copied} <= points.keys()
+        for point in copied:
+            assert content_of(scene.open(scene.second), point) == scene.expected[point.id]
+
+    def copy(self, scene: Scene, origin: Store, target: Store) -> tuple[RecoveryPoint, ...]:
+        copying = Copying(scene.open(origin), scene.open(target), scene.clock)
+        result = copying.run(copying.plan(copying.origin.manifests()))
+        result.require()
+        return result.copied + result.kept
+
+    def converge(self, scene: Scene) -> None:
+        assert scene.verify().passed  # takes back what a fault made it believe of the origin
+        if scene.open(scene.second).readable_manifests()[1]:
+            self._repair(scene)
+        self.copy(scene, scene.store, scene.second)
+        scene.assert_restorable(scene.second)
+        assert scene.verify(scene.second).passed
+
+
+    def _repair(self, scene: Scene) -> None:
+        """A manifest that was altered on its way stays, because copying only adds."""
+        origin = {"origin": scene.open()}
+        repair = Repairing(scene.open(scene.second), origin, scene.clock, complete=False)
+        repair.run(repair.plan())
+
+
+class Repair(OfTheStore):
+    """Of a repository that lost a pack and an index, and has a damaged pack and a damaged manifest, from its copy."""
+
+    def prepare(self, scene: Scene) -> None:
+        Copy(target=False).prepare(scene)
+        Copy(target=False).copy(scene, scene.store, scene.second)
+        store, packs = scene.store, sorted(scene.store.keys("packs/"))
+        store.delete(packs[0])
+        store.delete(min(store.keys("indexes/")))
+        for key in (packs[1], min(store.keys("meta/")), min(store.keys("manifests/"))):
+            store.alter(key, flipped(store.get(key)))
+        assert not scene.verify().passed
+
+    def run(self, scene: Scene, store: Store) -> None:
+        repair = Repairing(scene.open(store), {"second": scene.open(scene.second)}, scene.clock)
+        repair.run(repair.plan())
+
+    def converge(self, scene: Scene) -> None:
+        for _ in range(2):  # the damage that only a verify finds needs one in between
+            self.run(scene, scene.store)
+            scene.verify()
+        assert scene.verify().passed
+        scene.assert_restorable()
 
 
 def newest(scene: Scene) -> str:
@@ -150,4 +281,8 @@ OPERATIONS: dict[str, Operation] = {
     "restore": Restore(),
     "forget": Forget(),
     "read all": ReadAll(),
+    "prune": Prune(),
+    "copy to": Copy(target=True),
+    "copy from": Copy(target=False),
+    "repair": Repair(),
 }

@@ -32,6 +32,7 @@ def test_every_fault_at_every_call(name: str, encrypted: bool) -> None:
         check(name, encrypted, fault)
 
 
+DAMAGED = ("verify of damage", "repair")  # before anything is broken
 PASSING = (Do.FAIL, Do.FAIL_AFTER, Do.THROTTLE)
 
 
@@ -43,7 +44,9 @@ def test_what_passes_by_itself_is_survived(name: str, encrypted: bool) -> None:
     for fault in chance.sample(faults, 4):
         scene = prepared(name, encrypted).copied()
         hit, script = at(fault.verb, fault.kind, fault.nth, fault.do)
-        store = RetryingStore(ScriptedStore(scene.store, script), sleep=lambda seconds: None)
+        store = RetryingStore(
+            ScriptedStore(OPERATIONS[name].breaks(scene), script), sleep=lambda seconds: None
+        )
         OPERATIONS[name].run(scene, store)
         assert hit, fault
         OPERATIONS[name].converge(scene)
@@ -58,10 +61,10 @@ def check(name: str, encrypted: bool, fault: Fault) -> None:
         # A store that breaks is never taken for a source that does, nor for one that has nothing.
         assert not isinstance(failure, SourceError)
         assert not isinstance(failure, NotFoundError) or fault.do is Do.LATE, failure
-        if name != "verify of damage":
+        if name not in DAMAGED:
             scene.assert_restorable()
         operation.converge(scene)
-        if name != "verify of damage":
+        if name not in DAMAGED:
             scene.assert_restorable()
     except Exception as error:
         error.add_note(f"{name}, {'encrypted' if encrypted else 'plain'}: {fault}, which hit {hit}")
@@ -70,7 +73,7 @@ def check(name: str, encrypted: bool, fault: Fault) -> None:
 
 def broken_run(scene: Scene, operation: Operation, script: Script) -> BackupError | Killed | None:
     try:
-        operation.run(scene, ScriptedStore(scene.store, script))
+        operation.run(scene, ScriptedStore(operation.breaks(scene), script))
     except (BackupError, Killed) as error:
         return error
     return None
