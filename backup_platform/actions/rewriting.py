@@ -49,11 +49,11 @@ class _Rewriter:
         if prefix == PACKS:
             repository.cipher.prepare_writing()
         self._workers = Workers()
-        doomed = found.tombstones.doomed
+        condemned = found.tombstones.condemned  # this run may delete them
         self._writer = BlobWriter(
             BlobIndex(),  # not that of the repository: its blobs are what is stored again
             self._workers,
-            lambda pack: repository.store_pack(pack, meta=prefix == META, avoided=doomed),
+            lambda pack: repository.store_pack(pack, meta=prefix == META, avoided=condemned),
             repository.level,
             repository.cipher.hash,
         )
