@@ -232,7 +232,6 @@ class Copy(OfTheStore):
         scene.assert_restorable(scene.second)
         assert scene.verify(scene.second).passed
 
-
     def _repair(self, scene: Scene) -> None:
         """A manifest that was altered on its way stays, because copying only adds."""
         origin = {"origin": scene.open()}
