@@ -87,10 +87,13 @@ class CopyPlanner:
 
     def plan(self, points: Iterable[RecoveryPoint]) -> CopyPlan:
         """The newest point comes first: it is the one that would be missed most."""
-        wanted = sorted(points, key=lambda point: (point.window.start, point.sequence), reverse=True)
-        committed = {point.id for point in self._target.readable_manifests()[0]}
-        apart = self._diverged({point.source for point in wanted})
-        gone = _forgotten(self._target) - committed
+        each_once = {point.id: point for point in points}.values()
+        wanted = sorted(each_once, key=lambda point: (point.window.start, point.sequence), reverse=True)
+        sources = sorted({point.source for point in wanted})
+        held = [point for source in sources for point in self._target.readable_manifests(source)[0]]
+        committed = {point.id for point in held}
+        apart = self._diverged(sources, held)
+        gone = _forgotten(self._target, sources) - committed
         steps, kept, findings = [], [], {}
         for point in wanted:
             if point.source in apart:
@@ -116,15 +119,15 @@ class CopyPlanner:
             len(missing_keys(self._origin, self._target.store)),
         )
 
-    def _diverged(self, sources: set[str]) -> dict[str, str]:
+    def _diverged(self, sources: Iterable[str], held: Iterable[RecoveryPoint]) -> dict[str, str]:
         """Sources of which the target has other points than the origin, and what to say of them."""
-        apart: dict[str, str] = {}
-        for source in sources:
-            own = {point.sequence: point.id for point in self._origin.readable_manifests(source)[0]}
-            for point in self._target.readable_manifests(source)[0]:
-                if own.get(point.sequence, point.id) != point.id:
-                    apart.setdefault(source, diverged(self._target, point))
-        return apart
+        own = {
+            (source, point.sequence): point.id
+            for source in sources
+            for point in self._origin.readable_manifests(source)[0]
+        }
+        strange = [each for each in held if own.get((each.source, each.sequence), each.id) != each.id]
+        return {each.source: diverged(self._target, each) for each in reversed(strange)}
 
     def _finding(self, point: RecoveryPoint, need: Lacking) -> str:
         """Why a point cannot be copied; empty when it can."""
@@ -157,13 +160,13 @@ def waits_for_prune(target: Repository, point: RecoveryPoint, pack: str) -> str:
     """A pack that is being deleted cannot be stored again: it would have the same name."""
     return (
         f"{name_of(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when the "
-        "prune after that is done."
+        "prune after that is done, or by a host with an identity, which stores it under another name."
     )
 
 
-def _forgotten(repository: Repository) -> set[str]:
+def _forgotten(repository: Repository, sources: Iterable[str]) -> set[str]:
     """Ids of the points that retention let go in a repository: copying them again would undo it."""
-    return {place.point for place in forgotten_places(repository)}
+    return {place.point for source in sources for place in forgotten_places(repository, source)}
 
 
 def _collect(

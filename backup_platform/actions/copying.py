@@ -19,7 +19,8 @@ from backup_platform.clock import SILENT
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import ConflictError, DamageError, RepositoryError
-from backup_platform.repository.replicas import copy_keys, copy_manifest, require_replica
+from backup_platform.repository.format import META
+from backup_platform.repository.replicas import copy_keys, copy_manifest, is_sound, require_replica
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.stored import load_trusted
 from backup_platform.repository.tombstones import doomed_packs
@@ -114,10 +115,7 @@ class Copying:
         """FORMAT.md §7 for some points: what they need is there and is not being deleted, before and after."""
         started = self._clock.monotonic()
         needs = {point.id: needs_of(self.target, point) for point in points}
-        for point in points:
-            if needs[point.id].findings:
-                work.findings[point.id] = self._why_not(point, needs[point.id], mover)
-        ready = [point for point in points if not needs[point.id].findings]
+        ready = [point for point in points if self._whole(point, needs[point.id], mover, work)]
         ready = self._undisturbed(ready, needs, work)
         committed = [point for point in ready if self._create(point, work)]
         sound = self._undisturbed(committed, needs, work)
@@ -126,11 +124,27 @@ class Copying:
                 self._record(point, needs[point.id], self._clock.monotonic() - started)
         work.copied += sound
 
-    def _why_not(self, point: RecoveryPoint, needs: Needs, mover: PackMover) -> str:
+    def _whole(self, point: RecoveryPoint, needs: Needs, mover: PackMover, work: _Work) -> bool:
+        """Whether the target has all that a point needs; else why it has not, which may be damage in the origin."""
+        if not needs.findings:
+            return True
         packs = lacking(self.origin, mover.here, point).packs
-        reasons = [mover.failures[key] for key in sorted(packs & mover.failures.keys())] or needs.findings
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        return f"{name_of(point)} cannot be copied: {reasons[0]}{more}"
+        reasons = [mover.failures[key] for key in sorted(packs & mover.failures.keys())]
+        if not reasons:  # the target changed since the plan was made, or is damaged
+            self._mark_damaged(needs)
+            work.waiting.add(point.id)
+        texts = reasons or needs.findings
+        more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
+        work.findings[point.id] = (
+            f"{name_of(point)} cannot be copied to {self.target.info.location}: {texts[0]}{more}"
+        )
+        return False
+
+    def _mark_damaged(self, needs: Needs) -> None:
+        """Metadata in the target that cannot be read, so that the next copy brings it again."""
+        for key in sorted(key for key in needs.packs if key.startswith(META)):
+            if not is_sound(self.target, key):
+                self.target.mark_damaged(key, "A copy could not read it.")
 
     def _undisturbed(
         self, points: Sequence[RecoveryPoint], needs: dict[str, Needs], work: _Work
