@@ -14,6 +14,7 @@ from backup_platform.errors import RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.copying import Copying
+    from backup_platform.actions.giving_up import GivingUp
     from backup_platform.actions.holds import Holds
     from backup_platform.actions.prune import Pruning
     from backup_platform.actions.prune_plan import PruneSettings
@@ -49,6 +50,14 @@ class Upkeep:
 
         store = self.repository.store
         return Retention(self.repository, self._source_rules(), self.clock, partial(evidence, store))
+
+    @property
+    def giving_up(self) -> GivingUp:
+        """What is done about points that are lost, and that no copy has."""
+        from backup_platform.actions.giving_up import GivingUp
+        from backup_platform.stores.opening import evidence
+
+        return GivingUp(self.repository, self.clock, partial(evidence, self.repository.store))
 
     @property
     def holds(self) -> Holds:

@@ -11,7 +11,7 @@ from backup_platform.actions.find import find_point
 from backup_platform.domain.holds import Hold
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
-from backup_platform.errors import NotFoundError, RepositoryError, UsageError
+from backup_platform.errors import DamageError, NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.forgotten import forgotten_places
 from backup_platform.repository.holds import hold_key, place_hold, read_holds, release_hold
 from backup_platform.repository.repository import Repository
@@ -67,19 +67,29 @@ class Holds:
     def release(self, spec: str, reason: str, *, legal: bool = False) -> list[Hold]:
         """End the holds of a point, legal ones only when `legal` is set; those that were ended. Raises NotFoundError,
         UsageError when there is none to end."""
-        point, reason = find_point(self.repository, spec), _reason(reason)
+        point, reason = self._held_point(spec), _reason(reason)
         standing = [
-            hold for hold in read_holds(self.repository, point.id).get(point.id, []) if not hold.released_at
+            hold for hold in read_holds(self.repository, point).get(point, []) if not hold.released_at
         ]
         ending = [hold for hold in standing if legal or not hold.legal]
         if not standing:
-            raise NotFoundError(f"There is no hold of {point.id[:12]}.", hint="`holds` lists them.")
+            raise NotFoundError(f"There is no hold of {point[:12]}.", hint="`holds` lists them.")
         if not ending:
             raise UsageError(
-                f"{point.id[:12]} is under legal hold: {', '.join(hold.reason for hold in standing)}.",
+                f"{point[:12]} is under legal hold: {', '.join(hold.reason for hold in standing)}.",
                 hint="Who may end that says so with --legal.",
             )
         return [release_hold(self.repository, hold, reason, self.clock.now()) for hold in ending]
+
+    def _held_point(self, spec: str) -> str:
+        """The id of a point; also of one that is not here, when it has a hold."""
+        try:
+            return find_point(self.repository, spec).id
+        except (NotFoundError, DamageError):
+            known = [point for point in read_holds(self.repository) if point.startswith(spec)]
+            if len(known) != 1:
+                raise
+            return known[0]
 
     def listed(self) -> list[Held]:
         """All holds, also those that are over, by source and window."""

@@ -19,9 +19,7 @@ from backup_platform.domain.retention import Candidate, Decision, SourceRules, d
 from backup_platform.errors import StoreRefusedError
 from backup_platform.repository.forgotten import (
     ForgottenPoint,
-    forgotten_places,
     record_forgotten,
-    record_lost,
 )
 from backup_platform.repository.holds import read_holds
 from backup_platform.repository.repository import Repository
@@ -179,17 +177,6 @@ class Retention:
         """Of the plan and of the repository, whose manifests are read anew."""
         points, _ = self.repository.readable_manifests(reread=True)
         return sorted({*self.rules, *(point.source for point in points)})
-
-    def lost(self, source: str) -> list[int]:
-        """Sequences of points of a source that are neither here nor forgotten: the store lost them, or somebody did."""
-        present = {int(key[-10:]) for key in self.repository.stored_manifests(source)}
-        forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
-        return sorted(set(range(1, max(present, default=0))) - present - forgotten)
-
-    def give_up(self, source: str, sequences: Sequence[int]) -> None:
-        """Record that points are lost for good, so that the chain is taken as it is."""
-        for sequence in sequences:
-            record_lost(self.repository, source, sequence, self.clock.now())
 
     def _decisions(self, source: str, ledger: _Ledger, *, reread: bool) -> tuple[list[Judged], str]:
         """And what is wrong with a manifest of the source, empty when nothing is."""

@@ -61,7 +61,7 @@ def forget(
     yes: YES = False,
     lost: Annotated[
         bool,
-        typer.Option("--lost", help="Record instead that points which SOURCE has lost are gone for good."),
+        typer.Option("--lost", help="Instead: give up what SOURCE has lost."),
     ] = False,
 ) -> int:
     """Forget the recovery points that the plan's `keep` does not keep. What they held is freed by `prune`.
@@ -69,7 +69,8 @@ def forget(
     Whatever the plan says, held points stay, and of each source the newest point, the newest that is proven, and all of
     them while a manifest is damaged.
 
-    --lost is for when the check `authentic` misses points that no copy has: from then on it takes the chain as it is.
+    --lost is for points that no copy has: those that the check `authentic` misses are recorded as gone, and
+    manifests that cannot be read are deleted.
 
     \b
     Examples:
@@ -107,18 +108,20 @@ def _plan(session: Session, source: str | None) -> ForgetPlan:
 def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) -> int:
     if source is None:
         raise UsageError("--lost concerns one source.", hint="Name it.")
-    retention, out = session.app.upkeep.retention, session.out
-    lost = retention.lost(source)
+    giving_up, out = session.app.upkeep.giving_up, session.out
+    lost = giving_up.lost(source)
     done = consented(session, dry_run=dry_run, yes=yes)
     if done:
-        retention.give_up(source, lost)
-    out.document({"dry_run": not done, "lost": [*lost]})
-    for sequence in lost:
-        out.line(f"{source}: recovery point {sequence} is lost.")
+        giving_up.run(lost)
+    points: list[Json] = [{"sequence": each.sequence, "damage": each.damage or None} for each in lost]
+    out.document({"dry_run": not done, "lost": points})
+    for each in lost:
+        out.line(f"{source}: recovery point {each.sequence} is lost. {one_line(each.damage)}".rstrip())
     if done or not lost:
         out.line(f"Recorded that {formats.plural(len(lost), 'recovery point')} are gone for good.")
     else:
-        out.line(f"To record that: {session.command('forget', source, '--lost', '--yes')}")
+        out.line(f"Take them from a copy, if there is one: {session.command('repair')}")
+        out.line(f"Else record that they are gone: {session.command('forget', source, '--lost', '--yes')}")
     return 0
 
 

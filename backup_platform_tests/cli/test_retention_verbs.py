@@ -167,20 +167,49 @@ def test_what_the_store_refuses_is_exit_code_1(cli: Cli) -> None:
     assert "kept shop@2026-11-22 (2273686f70aa): Object Lock holds it.\nForgot 0 recovery points." in ran.out
 
 
-def test_what_is_lost_is_recorded_for_who_says_so(
+def test_what_is_lost_is_given_up_by_who_says_so(
     run: Command, made: list[str], world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = max((world / "repository" / "manifests").iterdir(), key=lambda path: len(list(path.iterdir())))
-    (chain / "0000000002").unlink()
+    (chain / "0000000001").unlink()
+    (chain / "0000000002").write_bytes(b"damaged")
     app = App.load()
-    point = app.point("uploads@latest")
-    assert not checks.authentic(app.repository, point, whole=True).passed
+    point = app.point(made[2])
+
+    def authentic() -> bool:
+        return checks.authentic(app.repository, point, whole=True).passed
+
+    assert not authentic()
     run("forget", "--lost", code=2)
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: True))
-    assert "uploads: recovery point 2 is lost.\nTo record that:" in run("forget", "uploads", "--lost").out
-    assert not checks.authentic(app.repository, point, whole=True).passed
-    assert json.loads(run("forget", "uploads", "--lost", "--yes", "--json").out)["lost"] == [2]
-    result = checks.authentic(app.repository, point, whole=True)
-    assert result.passed, result.summary
+    out = run("forget", "uploads", "--lost").out
+    assert "uploads: recovery point 1 is lost.\n" in out
+    assert "uploads: recovery point 2 is lost. The object manifests/" in out
+    assert (chain / "0000000002").exists()
+    document = json.loads(run("forget", "uploads", "--lost", "--yes", "--json").out)
+    assert [(each["sequence"], bool(each["damage"])) for each in document["lost"]] == [(1, False), (2, True)]
+    assert authentic()
     assert "PASSED" in run("verify").out
+    assert "1 point stays, 0 to forget" in run("retention", "uploads").out
     assert "0 recovery points" in run("forget", "uploads", "--lost", "--yes").out
+
+
+def test_the_last_of_the_chain_is_not_given_up(run: Command, made: list[str], world: Path) -> None:
+    """Its number would be given to another point."""
+    chain = max((world / "repository" / "manifests").iterdir(), key=lambda path: len(list(path.iterdir())))
+    (chain / "0000000003").write_bytes(b"damaged")
+    assert json.loads(run("forget", "uploads", "--lost", "--json").out)["lost"] == []
+    run("backup", "uploads", "--force")
+    assert len(json.loads(run("forget", "uploads", "--lost", "--json").out)["lost"]) == 1
+    run("verify")
+
+
+def test_what_may_be_held_is_not_given_up(run: Command, made: list[str], world: Path) -> None:
+    run("hold", made[0], "--reason", "case 1", "--legal")
+    chain = max((world / "repository" / "manifests").iterdir(), key=lambda path: len(list(path.iterdir())))
+    (chain / "0000000001").write_bytes(b"damaged")
+    assert "legal: case 1" in run("forget", "uploads", "--lost", code=2).err
+    assert (chain / "0000000001").exists()
+    run("release", made[0][:12], "--reason", "settled", "--legal")
+    run("forget", "uploads", "--lost")
+    assert not (chain / "0000000001").exists()
