@@ -154,14 +154,18 @@ def _safeguards(
     rules: KeepRules, real: Sequence[Candidate], counted: Sequence[Candidate]
 ) -> Iterator[tuple[str, str]]:
     for each in counted[: max(1, rules.min_points)]:
-        yield each.id, f"one of the {max(1, rules.min_points)} newest"
+        yield each.id, _of_newest(rules.min_points)
     complete = sorted((each for each in real if each.complete), key=_age, reverse=True)
     for each in [each for each in complete if each.proven][: max(1, rules.min_proven)]:
-        yield each.id, f"one of the {max(1, rules.min_proven)} newest proven"
+        yield each.id, f"{_of_newest(rules.min_proven)} proven"
     for each in [each for each in complete if each.verified][:1]:
         yield each.id, "the newest that was verified"
     if not counted and real:
         yield max(real, key=_age).id, "the only kind of point that there is"
+
+
+def _of_newest(count: int) -> str:
+    return f"one of the {count} newest" if count > 1 else "the newest"
 
 
 def _current(candidates: Iterable[Candidate]) -> list[Candidate]:
