@@ -27,6 +27,8 @@ def tree(tmp_path: Path) -> Path:
 def test_it_measures_every_step(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(files, "STARTS", 1)
+    monkeypatch.setattr(files, "SETTLE_S", 0.1)
     result = tmp_path / "result.json"
     options = ["--tools", "ours", "--tree", str(tree), "--rounds", "1", "--big-size", "2"]
     monkeypatch.setattr(sys, "argv", ["files", *options, "--scratch", str(tmp_path), "--json", str(result)])

@@ -220,7 +220,7 @@ def test_whoever_reads_may_go_away(bench: Bench) -> None:
         "shop@latest",
         "from many a, many b",
     ]
-    for form in ("csv", "table", "json", "parquet"):
+    for form in ("table", "parquet"):
         pipe = subprocess.PIPE
         with subprocess.Popen([*command, "--format", form], stdout=pipe, stderr=pipe) as process:
             assert process.stdout is not None

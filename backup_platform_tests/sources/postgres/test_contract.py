@@ -22,7 +22,8 @@ class Database:
 
     @property
     def settings(self) -> str:
-        return f'postgres: "{self.url}"'
+        """Drills in a database of the same server are the quicker ones."""
+        return f'postgres: "{self.url}", drill_server: "{self.url}"'
 
     @property
     def nowhere(self) -> str:

@@ -279,6 +279,7 @@ class TestNewerServer:
         assert report.compared["server_version"] // 10000 == 18  # type: ignore[operator]
         assert report.compared["schema"] == "definitions"
 
+    @pytest.mark.soak
     def test_everything_passes_there(self, server15: Server, server18: Server, open_tmp: Path) -> None:
         with fidelity_database(server15, features(server15) & features(server18)) as url:
             report = captured(url, open_tmp, bin_dir=embedded_18()).drill()

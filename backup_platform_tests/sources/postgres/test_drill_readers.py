@@ -99,6 +99,7 @@ def differences(
         yield captured(url, directory).drill().differences
 
 
+@pytest.mark.xdist_group("readers")
 @pytest.mark.parametrize("name", CORRUPTING)
 def test_a_corrupting_reader_is_caught_by_the_servers_facts(name: str, differences: tuple[str, ...]) -> None:
     found = [line for line in differences if f"public.{name} " in line]
@@ -107,6 +108,7 @@ def test_a_corrupting_reader_is_caught_by_the_servers_facts(name: str, differenc
         assert len(found) == 1
 
 
+@pytest.mark.xdist_group("readers")
 def test_a_sound_table_beside_them_passes(differences: tuple[str, ...]) -> None:
     assert not any("public.sound" in line for line in differences)
 

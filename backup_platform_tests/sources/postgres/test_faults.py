@@ -32,15 +32,15 @@ from backup_platform_tests.sources.postgres.servers import (
 FILL = """
 CREATE TABLE wide (id int PRIMARY KEY, v text, w numeric(12, 2), t timestamptz);
 INSERT INTO wide SELECT i, md5(i::text), i / 7.0, 'epoch'::timestamptz + i * interval '1 s'
-    FROM generate_series(1, 150000) i;
+    FROM generate_series(1, 60000) i;
 CREATE INDEX ON wide (v); CREATE INDEX ON wide (w);
 CREATE TABLE notes (id int PRIMARY KEY, v jsonb);
-INSERT INTO notes SELECT i, jsonb_build_object('k', md5(i::text)) FROM generate_series(1, 50000) i;
+INSERT INTO notes SELECT i, jsonb_build_object('k', md5(i::text)) FROM generate_series(1, 20000) i;
 SELECT lo_from_bytea(7, decode(repeat('00ff', 100000), 'hex'));
 """
 # At parts of the time that an undisturbed run takes, the same ones in every run of the tests.
 MOMENTS = [0.5]
-KILLS = [0.6, *(pytest.param(part, marks=pytest.mark.soak) for part in (0.2, 1.0))]
+KILLS = [0.25, *(pytest.param(part, marks=pytest.mark.soak) for part in (0.1, 0.5))]
 MORE = [pytest.param(n / 20, marks=pytest.mark.soak) for n in range(22)]
 
 

@@ -77,8 +77,14 @@ def test_everything_comes_back(everything: Captured, tmp_path: Path) -> None:
     assert differences(everything.before, restored) == []
 
 
-def test_everything_passes_its_drill(everything: Captured) -> None:
-    assert everything.made.drill(everything.point).report.differences == ()
+@pytest.mark.xdist_group("captured18")
+def test_everything_passes_its_drill(captured18: Captured) -> None:
+    assert captured18.made.drill(captured18.point).report.differences == ()
+
+
+@pytest.mark.soak
+def test_everything_of_the_older_version_passes_its_drill(captured15: Captured) -> None:
+    assert captured15.made.drill(captured15.point).report.differences == ()
 
 
 @pytest.mark.xdist_group("captured18")

@@ -16,6 +16,7 @@ from backup_platform_tests.sources.postgres.normalise import differences, normal
 from backup_platform_tests.sources.postgres.servers import Server, fetch_value
 
 
+@pytest.mark.soak
 def test_postgresql_preserves_all_of_it(server: Server, tmp_path: Path) -> None:
     """So whatever differs after our restore is our doing."""
     with fidelity_database(server) as original, new_database(server) as restored:
