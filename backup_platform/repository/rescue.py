@@ -1,0 +1,500 @@
+#!/usr/bin/env python3
+"""Restores from a repository without backup_platform: this one file, and `pip install pyarrow blake3`.
+
+    python rescue.py REPOSITORY list                                which recovery points there are
+    python rescue.py REPOSITORY list POINT                          what is in one
+    python rescue.py REPOSITORY restore POINT DIRECTORY [PATH ...]  all of it, or these files and directories
+
+REPOSITORY is a directory: copy a bucket to one (`rclone copy`), or mount it (`rclone mount --read-only`). POINT is
+SOURCE@WINDOW, SOURCE@latest or the beginning of an id. An encrypted repository needs `pip install cryptography` and
+`--key FILE`, once or more: an age identity (AGE-SECRET-KEY-1…) opens everything; a repository key
+(BACKUP-PLATFORM-KEY-1…) alone opens the lists, and helps where an object below keys/ is lost.
+
+Nothing in the repository is changed. Every blob is compared with its hash. What is lost is named, the rest restored: a
+file that is not whole is written as NAME.damaged, zeros in place of lost bytes, which lost.json lists. Exit codes: 0
+all is well, 3 something is lost or was left out, 1 it cannot be done. The § are those of FORMAT.md. Databases of
+PostgreSQL come as files: rescue_tables.py makes of them what psql loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import errno
+import glob
+import hmac
+import json
+import os
+import re
+import sqlite3
+import stat
+import struct
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from functools import lru_cache, partial
+from typing import IO, Any
+
+try:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from blake3 import blake3
+except ImportError as missing:
+    sys.exit(
+        f"{missing.name} is missing: pip install pyarrow blake3 (and cryptography where it is encrypted)"
+    )
+with suppress(ImportError):
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+    from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+SEGMENT, TAG, UNKNOWN = 65536, 16, 1 << 62
+ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+SPECIAL = {"fifo": stat.S_IFIFO, "chardev": stat.S_IFCHR, "blockdev": stat.S_IFBLK, "socket": stat.S_IFSOCK}
+Spans = list[tuple[int, int]]
+TROUBLES: list[str] = []
+
+
+class Lost(Exception):  # noqa: N818
+    """An object cannot be read, or is not what was written."""
+
+
+def trouble(text: str) -> None:
+    TROUBLES.append(text)
+    print("!!", text, file=sys.stderr)
+
+
+def decoded_key(prefix: str, line: str) -> bytes:
+    """The 32 bytes of a key in Bech32 (§9)."""
+    values, residue = [ALPHABET.find(character) for character in line[len(prefix) + 1 :]], 1
+    for value in [*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix), *values]:
+        top, residue = residue >> 25, (residue & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            residue ^= generator if top >> bit & 1 else 0
+    if residue != 1 or len(values) != 58:
+        sys.exit(f"The key {prefix.upper()}1… is mistyped or cut short: its checksum is wrong.")
+    return (sum(value << 5 * i for i, value in enumerate(values[51::-1])) >> 4).to_bytes(32, "big")
+
+
+def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:
+    """Identities, and the repository key or nothing."""
+    if "ChaCha20Poly1305" not in globals():
+        sys.exit("cryptography is missing: pip install cryptography")
+    identities, key = [], b""
+    for path in paths:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in (line.strip().lower() for line in file):
+                if line.startswith("age-secret-key-1"):
+                    secret = decoded_key("age-secret-key-", line)
+                    identities.append(X25519PrivateKey.from_private_bytes(secret))
+                elif line.startswith("backup-platform-key-1"):
+                    key = decoded_key("backup-platform-key-", line)
+    if not identities and not key:
+        sys.exit("The key files have no line AGE-SECRET-KEY-1… or BACKUP-PLATFORM-KEY-1… (encrypted?).")
+    return identities, key
+
+
+def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
+    """HKDF-SHA-256 (RFC 5869)."""
+    return hmac.digest(hmac.digest(salt, key, "sha256"), info + b"\x01", "sha256")
+
+
+def unbase64(text: bytes) -> bytes:
+    return base64.b64decode(text + b"=" * (-len(text) % 4))
+
+
+def stream_plain(key: bytes, stored: bytes) -> bytes:
+    """Of a STREAM; zeros in place of altered segments: everything that is read proves itself by a hash."""
+    cipher, plain, size = ChaCha20Poly1305(key), bytearray(), SEGMENT + TAG
+    for number, start in enumerate(range(0, len(stored), size)):
+        segment = stored[start : start + size]
+        nonce = number.to_bytes(11, "big") + bytes([start + size >= len(stored)])
+        try:
+            plain += cipher.decrypt(nonce, segment, None)
+        except InvalidTag:
+            plain += bytes(max(0, len(segment) - TAG))
+    return bytes(plain)
+
+
+def stanza_key(header: bytes, identities: list[Any]) -> bytes:
+    """The file key of an age file; empty when no stanza is for these identities."""
+    for found in re.finditer(rb"-> X25519 (\S+)\n(\S+)\n", header):
+        for identity in identities:
+            with suppress(InvalidTag, ValueError):
+                share, own = unbase64(found[1]), identity.public_key().public_bytes_raw()
+                shared = identity.exchange(X25519PublicKey.from_public_bytes(share))
+                key = hkdf(shared, share + own, b"age-encryption.org/v1/X25519")
+                return ChaCha20Poly1305(key).decrypt(bytes(12), unbase64(found[2]), None)
+    return b""
+
+
+def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> bytes:
+    """What an age file holds."""
+    found = re.match(rb"(age-encryption\.org/v1\n(?:.*\n)*?---) \S{43}\n", stored)
+    file_key = found and (stanza_key(found[1], identities) or other_key)
+    if not found or not file_key:
+        raise Lost("no identity given opens it" if found else "it does not begin as an age file")
+    start = found.end() + 16
+    return stream_plain(hkdf(file_key, stored[found.end() : start], b"payload"), stored[start:])
+
+
+class Repository:
+    def __init__(self, root: str, key_files: list[str]) -> None:
+        self.root = root
+        self.identities: list[Any] = []
+        self.blob_key, self.sealing_key, self.rewrapped = b"", b"", dict[bytes, bytes]()
+        self.pack, self.frame = lru_cache(6)(self.read_pack), lru_cache(32)(self.read_frame)
+        self.key_id, encryption = "", "age-v1" if key_files else "none"
+        try:
+            info = json.loads(self.read("repository.json"))
+            self.key_id, encryption = info.get("key_id", ""), info["encryption"]
+        except (Lost, ValueError, LookupError) as error:
+            trouble(f"repository.json is lost: {error}. Going on without it.")
+            info = {"format": 1}
+        if info["format"] != 1:
+            sys.exit(f"The repository has format {info['format']}: take the rescue.py of that format.")
+        if encryption != "none" and not key_files:
+            sys.exit("The repository is encrypted: give --key FILE with an identity (AGE-SECRET-KEY-1…).")
+        if encryption != "none":
+            self.unlock(*read_keys(key_files))
+
+    def keys(self, prefix: str) -> list[str]:
+        """§1. Names with a # are drafts."""
+        found = glob.glob(prefix + "**/*", root_dir=self.root, recursive=True)
+        return sorted(key for key in found if "#" not in key and os.path.isfile(os.path.join(self.root, key)))
+
+    def read(self, key: str) -> bytes:
+        try:
+            with open(os.path.join(self.root, key), "rb") as file:
+                return file.read()
+        except OSError as error:
+            raise Lost(f"it cannot be read ({error.strerror})") from error
+
+    def derived(self, purpose: str, material: bytes) -> bytes:
+        return blake3(material, derive_key_context=f"backup_platform 1 {purpose}").digest()
+
+    def hash(self, data: bytes) -> bytes:
+        """§3, the keyed hash: of blobs and signed lines."""
+        return (blake3(data, key=self.blob_key) if self.blob_key else blake3(data)).digest()
+
+    def unlock(self, identities: list[Any], key: bytes) -> None:
+        """§9."""
+        self.identities = identities
+        for name in self.keys("keys/"):
+            if not key and re.fullmatch("keys/[0-9a-f]{64}", name):
+                key = self.age_file(name)
+        if not key:
+            sys.exit("No key given opens the repository: give a recipient's identity or the repository key.")
+        if self.derived("key id", key).hex() != (self.key_id or self.derived("key id", key).hex()):
+            sys.exit("The repository key is that of another repository, or altered.")
+        self.blob_key, self.sealing_key = self.derived("blob id", key), self.derived("metadata", key)
+        for entries in map(self.age_file, self.keys("keys/rewrap/")):
+            for i in range(0, len(entries), 48):
+                self.rewrapped[entries[i : i + 32]] = entries[i + 32 : i + 48]
+
+    def age_file(self, key: str) -> bytes:
+        """Empty when it is for somebody else, or altered."""
+        with suppress(Lost):
+            return age_plain(self.read(key), self.identities)
+        return b""
+
+    def plain(self, key: str, stored: bytes) -> bytes:
+        """What an object holds, decrypted."""
+        if not self.blob_key:
+            return stored
+        if key.startswith("packs/"):
+            return age_plain(stored, self.identities, self.rewrapped.get(bytes.fromhex(key[-64:]), b""))
+        return stream_plain(self.derived("sealed", self.sealing_key + stored[8:40]), stored[40:])
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """§7; by source and in order of capture."""
+        found = []
+        for key in self.keys("manifests/"):
+            try:
+                line, _, identity = self.plain(key, self.read(key)).partition(b"\n")
+                if self.hash(line).hex().encode() + b"\n" != identity:
+                    raise Lost("it is altered, its hash does not match")  # noqa: TRY301
+                point = json.loads(line)
+                tag = self.hash(point["source"].encode()).hex()[:32]
+                if key != f"manifests/{tag}/{point['sequence']:010}":
+                    raise Lost("it belongs elsewhere, somebody moved or copied it")  # noqa: TRY301
+                name = f"{point['source']}@{point['window']['key']}"
+                found.append({**point, "id": identity.decode().strip(), "name": name})
+            except (Lost, ValueError, LookupError) as error:
+                trouble(f"{key} is lost: {error}.")
+        return sorted(found, key=lambda point: (point["source"], point["captured_at"], point["sequence"]))
+
+    def read_index(self) -> None:
+        """Where blobs are, into a temporary file: from the indexes (§5), and the packs that none names (§4)."""
+        self.packs: dict[str, int] = {}
+        self.places = sqlite3.connect("", isolation_level=None)
+        self.places.execute("CREATE TABLE place (blob, pack, frame, stored, plain, at, length)")
+        self.places.execute("BEGIN")
+        for key in self.keys("indexes/"):
+            try:
+                self.add(self.index_rows(key, self.read(key)))
+            except (Lost, OSError, ValueError, LookupError) as error:
+                trouble(f"{key} is lost: {error}. Its packs are read instead.")
+        for key in [*self.keys("packs/"), *self.keys("meta/")]:
+            if key not in self.packs:
+                try:
+                    self.add(table_rows(key, self.pack(key)))
+                except (Lost, struct.error) as error:
+                    trouble(f"{key} has no table of its blobs: {error}.")
+        self.names = list(self.packs)
+        self.places.execute("CREATE INDEX by_blob ON place (blob)")
+
+    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        numbered = [(row[0], self.packs.setdefault(row[1], len(self.packs)), *row[2:]) for row in rows]
+        self.places.executemany("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?)", numbered)
+
+    def index_rows(self, key: str, stored: bytes) -> Iterator[tuple[Any, ...]]:
+        if blake3(stored).hexdigest() != key[-64:]:
+            raise Lost("it is altered, its hash is not its name")
+        table = pq.ParquetFile(pa.BufferReader(self.plain(key, stored))).read()
+        names = ("blob", "pack", "meta", "frame", "frame_stored", "frame_plain", "offset", "length")
+        columns = (table.column(name).to_pylist() for name in names)
+        for blob, pack, meta, *place in zip(*columns, strict=True):
+            yield blob, f"{'meta' if meta else 'packs'}/{pack.hex()[:2]}/{pack.hex()}", *place
+
+    def read_pack(self, key: str) -> bytes:
+        """Decrypted; empty when it is lost. Of a damaged one, the blobs that are whole can be used."""
+        try:
+            stored = self.read(key)
+            if blake3(stored).hexdigest() != key[-64:]:
+                trouble(f"{key} is damaged: its hash is not its name.")
+            return self.plain(key, stored)
+        except Lost as error:
+            trouble(f"{key} is lost: {error}.")
+            return b""
+
+    def read_frame(self, pack: str, start: int, stored: int, plain: int) -> bytes:
+        with suppress(OSError, ValueError):  # its blobs will not have their hashes
+            return bytes(pa.decompress(self.pack(pack)[start : start + stored], plain, "zstd", asbytes=True))
+        return b""
+
+    def blob(self, name: bytes) -> tuple[int, bytes | None]:
+        """Its length, where anything tells it, and its bytes, None when they are lost."""
+        query, length = "SELECT pack, frame, stored, plain, at, length FROM place WHERE blob = ?", UNKNOWN
+        for pack, start, stored, plain, at, length in self.places.execute(query, (name,)):
+            data = self.frame(self.names[pack], start, stored, plain)[at : at + length]
+            if self.hash(data) == name:
+                return length, data
+        return length, None
+
+    def stream(self, blobs: bytes, depth: int) -> Iterator[tuple[int, bytes | None]]:
+        """§3: the blobs of a stream."""
+        for i in range(0, len(blobs), 32):
+            length, data = self.blob(blobs[i : i + 32])
+            if depth and data is not None:
+                yield from self.stream(data, depth - 1)
+            else:
+                yield (UNKNOWN if depth else length), data
+
+    def copy(self, row: dict[str, Any], file: IO[bytes]) -> Spans:
+        """Write a stream into an empty file, around its holes; what is lost, as (start, end) in the file."""
+        size, extents, lost = row["size"], row.get("extents"), []
+        spans = iter([(0, size)] if extents is None else [(e["offset"], e["length"]) for e in extents])
+        at, room = next(spans, (size, 0))
+        for length, data in self.stream(row["blobs"], row["depth"]):
+            while length and room:
+                part = min(room, length)
+                if data is None:
+                    lost.append((at, at + part))
+                else:
+                    file.seek(at)
+                    file.write(data[:part])
+                    data = data[part:]
+                at, room, length = at + part, room - part, length - part
+                at, room = (at, room) if room else next(spans, (size, 0))
+        file.truncate(size)
+        return lost + [(start, start + left) for start, left in [(at, room), *spans] if left]
+
+    def entries(self, point: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """§6: the rows of the inventory."""
+        inventory = {**point["inventory"], "blobs": bytes.fromhex(point["inventory"]["blobs"])}
+        with tempfile.TemporaryFile() as file:
+            lost = self.copy(inventory, file)
+            for batch in sound_batches(file, lost, f"the inventory of {point['name']}"):
+                yield from batch.to_pylist()
+
+
+def table_rows(key: str, pack: bytes) -> Iterator[tuple[Any, ...]]:
+    """§4: the table of contents of a pack, as rows of an index."""
+    length, magic = struct.unpack("<I4s", pack[-8:])
+    if magic != b"BPT1" or length > len(pack):
+        raise Lost("it is cut short or altered")
+    table = pack[-length:]
+    frames = struct.unpack("<8sII", table[:16])[1]
+    blobs, start = struct.iter_unpack("<32sI", table[16 + 12 * frames : -8]), 0
+    for stored, plain, count in struct.iter_unpack("<III", table[16 : 16 + 12 * frames]):
+        at = 0
+        for _ in range(count):
+            blob, size = next(blobs, (b"", 0))
+            yield blob, key, start, stored, plain, at, size
+            at += size
+        start += stored
+
+
+def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
+    """Rows of a Parquet file of which bytes are lost: the row groups that have all of theirs."""
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 8))
+    footer = end - 8 - int.from_bytes(file.read(4), "little")
+    try:
+        parquet = pq.ParquetFile(file) if all(stop <= footer for _, stop in lost) else None
+    except (OSError, ValueError, pa.ArrowException):
+        parquet = None
+    if parquet is None:
+        trouble(f"{what} is lost.")
+        return
+    for number in range(parquet.num_row_groups):
+        group = parquet.metadata.row_group(number)
+        columns = [group.column(n) for n in range(group.num_columns)]
+        begin = min(c.dictionary_page_offset or c.data_page_offset for c in columns)
+        end = begin + sum(c.total_compressed_size for c in columns)
+        if any(start < end and stop > begin for start, stop in lost):
+            trouble(f"{what}: {group.num_rows:,} of {parquet.metadata.num_rows:,} rows are lost.")
+        else:
+            yield from parquet.iter_batches(1024, row_groups=[number])
+
+
+def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:
+    """Of a window the newest point that is complete; else the newest."""
+    start = spec.removesuffix("latest")
+    found = [p for p in points if (p["name"] if "@" in spec else p["id"]).startswith(start)]
+    names = sorted({p["name"] for p in found})
+    if not found or (len(names) > 1 and start == spec):
+        sys.exit(f"{spec} names {len(names)} recovery points, see `list`. {' '.join(names[:9])}")
+    return ([p for p in found if not p["incomplete"]] or found)[-1]
+
+
+class Restore:
+    """Into an empty directory. Links come last: none is ever followed."""
+
+    def __init__(self, repository: Repository, target: str, paths: Iterable[str]) -> None:
+        self.repository, self.root = repository, os.fsencode(target)
+        self.wanted = [os.fsencode(path).strip(b"/") for path in paths]
+        self.lost: dict[str, Spans] = {}
+        self.refused = 0
+        os.makedirs(self.root, exist_ok=True)
+        if os.listdir(self.root):
+            sys.exit(f"{target} is not empty.")
+
+    def run(self, point: dict[str, Any]) -> None:
+        others, folders, count = [], [], 0
+        for row in filter(self.chosen, self.repository.entries(point)):
+            count += 1
+            if row["status"] != "ok":
+                trouble(f"{os.fsdecode(row['path'])}: {row['status']} when captured ({row['problem']}).")
+            if row["kind"] == "dir":
+                folders.append(row)
+                self.attempt(lambda row, path: os.makedirs(path, exist_ok=True), row)
+            elif row["kind"] != "file" or row["hardlink"] is not None:
+                others.append(row)
+            elif row["status"] in ("ok", "changed"):
+                self.attempt(self.make_file, row)
+        for row in sorted(others, key=lambda row: row["hardlink"] is not None):
+            self.attempt(self.make_other, row)
+        for row in reversed(folders):
+            self.attempt(self.finish, row)
+        if self.lost:
+            with open(os.path.join(self.root, b"lost.json"), "x", encoding="utf-8") as file:
+                json.dump(self.lost, file, indent=1)
+        if self.refused:
+            print(f"{self.refused:,} owners or attributes could not be set: are you root?", file=sys.stderr)
+        print(f"{count:,} entries of {point['name']}, {len(self.lost):,} of them damaged")
+
+    def chosen(self, row: dict[str, Any]) -> bool:
+        path = row["path"]
+        for name in (path, row["hardlink"] or b""):
+            if name.startswith(b"/") or b".." in name.split(b"/"):
+                sys.exit(f"The inventory holds the path {os.fsdecode(name)}, which leads outside.")
+        return not self.wanted or any(path == want or path.startswith(want + b"/") for want in self.wanted)
+
+    def attempt(self, make: Callable[[dict[str, Any], bytes], None], row: dict[str, Any]) -> None:
+        path = os.path.join(self.root, row["path"])
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            make(row, path)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                sys.exit("The disk is full.")
+            of = os.fsdecode(row["hardlink"] or row["link_target"] or b"")
+            trouble(f"{os.fsdecode(row['path'])}: {row['kind']} {of} cannot be made: {error.strerror}.")
+
+    def make_file(self, row: dict[str, Any], path: bytes) -> None:
+        with open(path, "xb") as file:
+            lost = self.repository.copy(row, file)
+        if lost:
+            self.lost[os.fsdecode(row["path"])] = lost
+            count = sum(stop - start for start, stop in lost)
+            trouble(f"{os.fsdecode(row['path'])}.damaged: {count:,} of {row['size']:,} bytes are lost.")
+            os.rename(path, path := path + b".damaged")
+        self.finish(row, path)
+
+    def make_other(self, row: dict[str, Any], path: bytes) -> None:
+        if row["hardlink"] is not None:
+            os.link(os.path.join(self.root, row["hardlink"]), path, follow_symlinks=False)
+        elif row["kind"] == "symlink":
+            os.symlink(row["link_target"], path)
+            self.finish(row, path)
+        else:
+            os.mknod(path, SPECIAL[row["kind"]] | 0o600, row["rdev"])
+            self.finish(row, path)
+
+    def finish(self, row: dict[str, Any], path: bytes) -> None:
+        steps = [partial(os.chown, path, row["uid"], row["gid"])]
+        steps += [partial(os.setxattr, path, each["name"], each["value"]) for each in row["xattrs"]]
+        for step in steps:
+            try:
+                step(follow_symlinks=False)
+            except OSError:
+                self.refused += 1
+        if row["kind"] != "symlink":
+            os.chmod(path, row["mode"])
+        os.utime(path, ns=(row["mtime_ns"], row["mtime_ns"]), follow_symlinks=False)
+
+
+def show_points(repository: Repository) -> None:
+    for point in repository.manifests():
+        proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{point['id']}/"))
+        proof = " ".join(proofs[-1].split("-")[1:3]) if proofs else "no proof"
+        state = [point["kind"], proof, *["incomplete"] * point["incomplete"]]
+        print(f"{point['id'][:12]}  {point['name']:<36}  {point['captured_at'][:19]}  {', '.join(state)}")
+
+
+def show_files(repository: Repository, point: dict[str, Any]) -> None:
+    for row in repository.entries(point):
+        status = "" if row["status"] == "ok" else f"  ({row['status']})"
+        print(f"{row['kind']:<9}{row['size']:>16,}  {os.fsdecode(row['path'])}{status}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(usage=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("--key", action="append", default=[])
+    parser.add_argument("repository")
+    parser.add_argument("verb", choices=["list", "restore"])
+    parser.add_argument("rest", nargs="*")
+    options = parser.parse_args()
+    if options.verb == "restore" and len(options.rest) < 2:
+        parser.error("restore needs POINT and DIRECTORY")
+    os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    repository = Repository(options.repository, options.key)
+    if not options.rest:
+        show_points(repository)
+    else:
+        point = find(repository.manifests(), options.rest[0])
+        repository.read_index()
+        if options.verb == "restore":
+            Restore(repository, options.rest[1], options.rest[2:]).run(point)
+        else:
+            show_files(repository, point)
+    return 3 if TROUBLES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
