@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.repair import Repair
     from backup_platform.actions.retention import Retention
     from backup_platform.actions.verify import VerifyResult
+    from backup_platform.actions.whereabouts import Whereabouts
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.copies import CopyRule
     from backup_platform.domain.model import RecoveryPoint
@@ -144,16 +145,11 @@ class Upkeep:
         places = forgotten_places(self.repository)
         return read_forgotten(self.repository, [p for p in places if since is None or p.stored_at > since])[0]
 
-    def lacking(self, points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
-        """Those that this repository neither holds nor has forgotten. By listings alone: packs are for `verify`."""
-        from backup_platform.repository.forgotten import forgotten_places
+    def whereabouts(self, points: Sequence[RecoveryPoint]) -> Whereabouts:
+        """Which points of another repository this one holds, forgot, or lacks."""
+        from backup_platform.actions.whereabouts import find_whereabouts
 
-        here = {
-            point.id for source in {p.source for p in points} for point in self.repository.manifests(source)
-        }
-        lost = [point for point in points if point.id not in here]
-        gone = {place.point for place in forgotten_places(self.repository)} if lost else set()
-        return [point for point in lost if point.id not in gone]
+        return find_whereabouts(self.repository, points)
 
     def copy_checks(self, point: RecoveryPoint, progress: Progress) -> Iterator[CheckResult]:
         """Whether the copy of a point in this repository is what it must be."""

@@ -13,6 +13,7 @@ import dagster as dg
 
 from backup_platform.orchestration import subjects
 from backup_platform.orchestration.alerts import alerts
+from backup_platform.orchestration.lacking import lacking_copies
 from backup_platform.orchestration.missed import missed_windows
 from backup_platform.orchestration.schedules import (
     launch_group,
@@ -24,6 +25,7 @@ from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import BackupTranslator
 
 MISSED_INTERVAL_S = 60
+COPIES_INTERVAL_S = 60
 ALERTS_INTERVAL_S = 30
 
 
@@ -31,6 +33,7 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
     """`running` is the status of schedules and sensors until a person switches them in the UI."""
     maker = _Maker(translator, running)
     backups, backup_jobs, backup_schedules = maker.backups()
+    copies, copy_jobs = maker.copies()
     upkeep, upkeep_jobs, upkeep_schedules = maker.upkeep()
     sensors = [
         maker.sensor(
@@ -42,18 +45,24 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
         ),
         maker.sensor(
             "alerts",
-            alerts(translator, [*backups, *upkeep]),
+            alerts(translator, [*backups, *copies, *upkeep]),
             ALERTS_INTERVAL_S,
             "Sends one message per incident: failed runs and failed checks.",
         ),
     ]
+    if copies:
+        launch = lacking_copies(translator, copies)
+        sensors.append(maker.sensor("copies", launch, COPIES_INTERVAL_S, COPIES, jobs=copy_jobs))
     return dg.Definitions(
-        jobs=[*backup_jobs, *upkeep_jobs],
+        jobs=[*backup_jobs, *copy_jobs, *upkeep_jobs],
         schedules=[*backup_schedules, *upkeep_schedules],
         sensors=sensors,
     )
 
 
+COPIES = (
+    "Launches the copies that are lacking, from what the repositories hold; tells of those that are late."
+)
 _Jobs = list[Any]  # what `define_asset_job` makes has no public name
 
 
@@ -76,6 +85,18 @@ class _Maker:
             schedules.append(self._schedule(name, jobs[-1], group.cron, group.timezone, launch, text))
             made += members
         return made, jobs, schedules
+
+    def copies(self) -> tuple[list[Subject], _Jobs]:
+        """One job per tick group with copies, as a job's assets have windows alike. A sensor launches them."""
+        made: list[Subject] = []
+        jobs = []
+        for group in tick_groups(self.translator):
+            name = f"copy_{group.name}"
+            members = subjects.copies(self.translator, group.sources, self.translator.name(name))
+            if members:
+                jobs.append(self._job(name, members, "Copies of recovery points in other repositories."))
+            made += members
+        return made, jobs
 
     def upkeep(self) -> tuple[list[Subject], _Jobs, list[dg.ScheduleDefinition]]:
         """One job per kind of work that the plan asks for, and a schedule per time of the day or week."""
@@ -111,12 +132,12 @@ class _Maker:
         )
 
     def _job(self, name: str, members: Sequence[Subject], text: str) -> Any:
-        """Of the members and the checks that their own steps make."""
-        assets = dg.AssetSelection.assets(*(member.key for member in members))
-        others = dg.AssetSelection.checks(*(check for member in members for check in member.made_elsewhere))
+        """Of the members and the checks that their own runs make."""
+        assets = dg.AssetSelection.assets(*(member.key for member in members)).without_checks()
+        checks = dg.AssetSelection.checks(*(check for member in members for check in member.checks))
         return dg.define_asset_job(
             self.translator.name(name),
-            selection=assets - others,
+            selection=assets | checks,
             description=text,
             executor_def=dg.in_process_executor,
         )

@@ -7,6 +7,7 @@ import dagster as dg
 from backup_platform.orchestration import subjects
 from backup_platform.orchestration.assets import backup_asset
 from backup_platform.orchestration.automation import automation
+from backup_platform.orchestration.copies import copy_asset, in_place_check
 from backup_platform.orchestration.repositories import upkeep_asset
 from backup_platform.orchestration.translator import BackupTranslator
 
@@ -16,8 +17,11 @@ def build_definitions(translator: BackupTranslator, *, running: bool = True) -> 
     plan = translator.app.plan
     backups = [backup_asset(translator, source) for source in plan.sources]
     upstream = [translator.source_spec(source) for source in plan.sources]
+    copied = [source for source in plan.sources if plan.copies_of(source)]
+    copies = [copy_asset(translator, name, source) for source in copied for name in plan.copies_of(source)]
     upkeep = [upkeep_asset(translator, subject) for subject in subjects.upkeep(translator)]
     assets = dg.Definitions(
-        assets=[*backups, *upstream, *upkeep],
+        assets=[*backups, *upstream, *copies, *upkeep],
+        asset_checks=[in_place_check(translator, source) for source in copied],
     )
     return dg.Definitions.merge(assets, automation(translator, running=running))

@@ -3,11 +3,13 @@
 Annotations stay evaluated here: Dagster reads the type of `context` from one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.errors import RepositoryError
 from backup_platform.orchestration.checks import upkeep_evaluation
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.forgotten import gone_windows
@@ -16,7 +18,11 @@ from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import LONGEST_UPKEEP, WORKS, BackupTranslator
 from backup_platform.orchestration.turns import run_before
-from backup_platform.orchestration.upkeep_metadata import forget_metadata, verify_metadata
+from backup_platform.orchestration.upkeep_metadata import forget_metadata, prune_metadata, verify_metadata
+
+if TYPE_CHECKING:
+    from backup_platform.actions.prune import PruneSummary, Pruning
+    from backup_platform.actions.prune_plan import PrunePlan
 
 Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]
 RETRIES = 3
@@ -55,8 +61,23 @@ def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subj
     forgotten = upkeep.retention.run_forget(decided, progress)
     records = upkeep.forgotten(_last_told(context.instance, subject.key))
     yield from gone_windows(translator, subject.repository, context.instance, records)
-    yield dg.MaterializeResult(asset_key=subject.key, metadata=forget_metadata(decided, forgotten))
-    yield upkeep_evaluation(nothing_refused(forgotten, ()), subject.key)
+    planned, done, refused = _freed(upkeep.pruning(), progress)
+    numbers = {**forget_metadata(decided, forgotten), **prune_metadata(planned, done)}
+    yield dg.MaterializeResult(asset_key=subject.key, metadata=numbers)
+    yield upkeep_evaluation(nothing_refused(forgotten, refused), subject.key)
+
+
+def _freed(
+    pruning: "Pruning", progress: LogProgress
+) -> "tuple[PrunePlan, PruneSummary | None, Sequence[str]]":
+    """What prune was to do and did; None, and why, when it refused because something cannot be read."""
+    planned = pruning.plan()
+    try:
+        return planned, pruning.run(planned, progress), ()
+    except RepositoryError:
+        if not planned.refusals:
+            raise
+        return planned, None, planned.refusals
 
 
 def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:

@@ -95,5 +95,6 @@ def run_request(
         job_name=job,
         partition_key=window,
         asset_selection=[subject.key],
+        asset_check_keys=list(subject.checks),  # else Dagster adds all, and a backup would ask for its copies
         tags=dict(subject.tags),
     )

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from backup_platform.orchestration.checks import IN_PLACE
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, WORKS, BackupTranslator
 
 
@@ -15,7 +14,7 @@ from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, WORKS, Bac
 class Subject:
     """One asset. `id` names its incidents and `name` begins their titles; every run of it has the `tags`.
 
-    `made_elsewhere` are its checks that the run of the asset does not make; `cron`, in UTC, is of what has no windows.
+    `checks` are those that its own runs make; `cron`, in UTC, is of what has no windows.
     """
 
     id: str
@@ -27,7 +26,7 @@ class Subject:
     source: str = ""
     repository: str = ""
     cron: str = ""
-    made_elsewhere: tuple[dg.AssetCheckKey, ...] = ()
+    checks: tuple[dg.AssetCheckKey, ...] = ()
 
     @property
     def failed(self) -> str:
@@ -49,15 +48,13 @@ def backups(translator: BackupTranslator, sources: Iterable[str], job: str) -> l
     return [
         Subject(
             source,
-            (key := translator.asset_key(source)),
+            translator.asset_key(source),
             job,
             source,
             "backup",
             translator.run_tags(source),
             source=source,
-            made_elsewhere=(dg.AssetCheckKey(key, IN_PLACE),)
-            if translator.app.plan.copies_of(source)
-            else (),
+            checks=_keys(translator.check_specs(source)),
         )
         for source in sources
     ]
@@ -75,6 +72,7 @@ def copies(translator: BackupTranslator, sources: Iterable[str], job: str) -> li
             translator.copy_tags(repository, source),
             source=source,
             repository=repository,
+            checks=_keys(translator.copy_check_specs(repository, source)),
         )
         for source in sources
         for repository in translator.app.plan.copies_of(source)
@@ -93,7 +91,12 @@ def upkeep(translator: BackupTranslator) -> list[Subject]:
             translator.upkeep_tags(repository, work),
             repository=repository,
             cron=translator.upkeep_cron(repository, work),
+            checks=_keys(translator.upkeep_check_specs(repository, work)),
         )
         for work in WORKS
         for repository in translator.repositories_with(work)
     ]
+
+
+def _keys(specs: Iterable[dg.AssetCheckSpec]) -> tuple[dg.AssetCheckKey, ...]:
+    return tuple(spec.key for spec in specs)

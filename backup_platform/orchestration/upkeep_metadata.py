@@ -14,10 +14,36 @@ import dagster as dg
 from backup_platform.orchestration.metadata import Metadata, cell, human_bytes
 
 if TYPE_CHECKING:
+    from backup_platform.actions.copying import CopyResult
+    from backup_platform.actions.prune import PruneSummary
+    from backup_platform.actions.prune_plan import PrunePlan
     from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
     from backup_platform.actions.verify import VerifyResult
+    from backup_platform.domain.model import RecoveryPoint
 
 MOST_ROWS = 200  # of the table of decisions: it is kept in Dagster's database for each run
+
+
+def copy_metadata(point: RecoveryPoint, result: CopyResult, *, manifest: str) -> Metadata:
+    """Of one recovery point; `manifest` is where its manifest is in the other repository, for people."""
+    copied = any(each.id == point.id for each in result.copied)
+    speed = result.bytes / 1e6 / result.duration_s if result.duration_s > 0 else 0.0
+    how = "copied" if copied else "was there already and was kept"
+    summary = (
+        f"Recovery point `{point.id[:12]}` of `{point.source}` {how}: {human_bytes(result.bytes)} moved."
+    )
+    return {
+        "summary": dg.MetadataValue.md(summary),
+        "recovery_point": dg.MetadataValue.text(point.id),
+        "manifest": dg.MetadataValue.path(manifest),
+        "window": dg.MetadataValue.text(point.window.key),
+        "captured_at": dg.MetadataValue.timestamp(point.captured_at),
+        "copied": dg.MetadataValue.bool(copied),
+        "copied_bytes": dg.MetadataValue.int(result.bytes),
+        "packs_copied": dg.MetadataValue.int(result.packs),
+        "duration_s": dg.MetadataValue.float(round(result.duration_s, 3)),
+        "throughput_mb_s": dg.MetadataValue.float(round(speed, 3)),
+    }
 
 
 def forget_metadata(plan: ForgetPlan, summary: ForgetSummary) -> Metadata:
@@ -27,6 +53,32 @@ def forget_metadata(plan: ForgetPlan, summary: ForgetSummary) -> Metadata:
         "forgotten_points": dg.MetadataValue.int(len(summary.forgotten)),
         "locked_points": dg.MetadataValue.int(len(summary.refused)),
         "retention": dg.MetadataValue.md(retention_table(plan.judged)),
+    }
+
+
+def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
+    """What was freed, and how large the repository is; `done` is None where prune refused."""
+    size: Metadata = {
+        "packs": dg.MetadataValue.int(plan.packs),
+        "stored_bytes": dg.MetadataValue.int(plan.pack_bytes),
+        "wasted_bytes": dg.MetadataValue.int(plan.wasted_bytes),
+    }
+    if done is None:
+        return size
+    condemned = f"{done.packs_condemned} more marked ({human_bytes(done.condemned_bytes)})"
+    deleted = f"{human_bytes(done.freed_bytes)} freed: {done.packs_deleted} packs deleted, {condemned}"
+    return {
+        "summary": dg.MetadataValue.md(f"{deleted}, to be deleted {plan.grace} later at the earliest."),
+        **size,
+        "freed_bytes": dg.MetadataValue.int(done.freed_bytes),
+        "packs_deleted": dg.MetadataValue.int(done.packs_deleted),
+        "packs_condemned": dg.MetadataValue.int(done.packs_condemned),
+        "condemned_bytes": dg.MetadataValue.int(done.condemned_bytes),
+        "packs_rewritten": dg.MetadataValue.int(done.packs_rewritten),
+        "rewritten_bytes": dg.MetadataValue.int(done.rewritten_bytes),
+        "locked_objects": dg.MetadataValue.int(done.locked),
+        "locked_bytes": dg.MetadataValue.int(done.locked_bytes),
+        "duration_s": dg.MetadataValue.float(done.duration_s),
     }
 
 

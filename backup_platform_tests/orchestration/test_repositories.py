@@ -116,7 +116,24 @@ def test_a_source_with_a_damaged_manifest_loses_nothing_and_the_check_says_so(ke
     [check] = result.get_asset_check_evaluations()
     assert (check.check_name, check.passed) == ("nothing_refused", False)
     assert "uploads" in (check.description or "")
+    assert len(str(check.metadata["listed"].value).splitlines()) > 1, "prune refuses, too"
     assert len(list((kept.root / "repository" / "manifests").rglob("0*"))) == 2
+
+
+def test_what_no_point_needs_is_freed_and_plotted(kept: World) -> None:
+    kept.plan["repository"]["prune"]["grace"] = "0"
+    kept.load()
+    capture(kept, 2)
+    (kept.tree / f"{kept.clock.time - 2 * DAY:%Y-%m-%d}.bin").unlink()
+    capture(kept, 1)
+    kept.launch("uploads")
+    numbers = [metadata(run(kept, "prune")) for _ in range(3)]
+    assert sum(each["freed_bytes"] for each in numbers) > 200_000
+    assert numbers[0]["stored_bytes"] - numbers[2]["stored_bytes"] > 200_000
+    assert {"packs_deleted", "packs_condemned", "packs_rewritten", "locked_objects", "duration_s"} <= numbers[
+        0
+    ].keys()
+    assert kept.launch("uploads").success, "what is left is whole"
 
 
 def test_verify_reads_what_is_due_and_says_how_old_the_oldest_unread_byte_is(kept: World) -> None:

@@ -1,0 +1,125 @@
+"""The copies of a source in another repository: an asset downstream of its backup, with the same partitions.
+
+Copies have runs of their own: a repository that is away fails none of the backups, and a slow one keeps none waiting.
+Annotations stay evaluated here: Dagster reads the type of `context` from one.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import RepositoryError
+from backup_platform.orchestration.assets import Results, tag_run
+from backup_platform.orchestration.checks import evaluation
+from backup_platform.orchestration.failures import dagster_errors
+from backup_platform.orchestration.progress import LogProgress
+from backup_platform.orchestration.translator import BackupTranslator
+from backup_platform.orchestration.upkeep_metadata import copy_metadata
+
+if TYPE_CHECKING:
+    from backup_platform.actions.whereabouts import Whereabouts
+    from backup_platform.app import App
+    from backup_platform.domain.checks import CheckResult
+
+
+def copy_asset(translator: BackupTranslator, repository: str, source: str) -> dg.AssetsDefinition:
+    """Materialising a window copies its recovery point and then checks the copy. It can be done at any time."""
+    key = translator.copy_key(repository, source)
+
+    @dg.multi_asset(
+        name=key.to_python_identifier(),
+        specs=[translator.copy_spec(repository, source)],
+        check_specs=translator.copy_check_specs(repository, source),
+        can_subset=True,  # so that checks can be run again alone
+    )
+    def copy(context: dg.AssetExecutionContext) -> Results:
+        tag_run(context, translator.copy_tags(repository, source))
+        step = _Step(context, translator, repository, source)
+        with dagster_errors(context.retry_number, translator.app.plan.sources[source].retries):
+            yield from step.run()
+
+    return copy
+
+
+def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksDefinition:
+    """Whether a window's point is where the plan wants it. No verdict while there is time left to copy it."""
+    spec = translator.copies_check_spec(source)
+
+    @dg.multi_asset_check(
+        name=f"{translator.asset_key(source).to_python_identifier()}__{spec.name}",
+        specs=[spec],
+        can_subset=True,
+    )
+    def copies_in_place(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        app = translator.app
+        with dagster_errors(context.retry_number, app.plan.sources[source].retries):
+            window = context.partition_key if context.has_partition_key else "latest"
+            point = app.point(f"{source}@{window}")
+            found = in_place(app, point, _whereabouts(app, point))
+            if found.ran:
+                yield evaluation(found, translator.asset_key(source), point)
+            else:
+                context.log.info("%s", found.summary)
+
+    return copies_in_place
+
+
+def in_place(app: "App", point: RecoveryPoint, found: "Mapping[str, Whereabouts]") -> "CheckResult":
+    """The verdict about a point, by what its copies said; those that did not answer are not among them."""
+    holdings = {name: each.held for name, each in found.items()}
+    forgotten = [name for name, each in found.items() if point in each.forgotten]
+    return app.upkeep.copies_in_place(point, {app.repository_name: [point], **holdings}, forgotten)
+
+
+def _whereabouts(app: "App", point: RecoveryPoint) -> "dict[str, Whereabouts]":
+    found = {}
+    for name in app.plan.copies_of(point.source):
+        with suppress(RepositoryError):
+            found[name] = app.at(name).upkeep.whereabouts([point])
+    return found
+
+
+class _Step:
+    """One execution for one repository, source and window."""
+
+    def __init__(
+        self, context: dg.AssetExecutionContext, translator: BackupTranslator, repository: str, source: str
+    ) -> None:
+        self._context = context
+        self._app = translator.app
+        self._there = translator.app.at(repository)
+        self._source = source
+        self._key = translator.copy_key(repository, source)
+        self._progress = LogProgress(context.log, translator.app.clock)
+
+    def run(self) -> Results:
+        if self._key in self._context.selected_asset_keys:
+            point = self._app.point(f"{self._source}@{self._window}")
+            from backup_platform.actions.find import require_window
+
+            require_window(point, self._window)
+            copying = self._there.upkeep.copying(self._app.repository)
+            result = copying.run(copying.plan([point]), self._progress)
+            result.require()
+            yield dg.MaterializeResult(
+                asset_key=self._key,
+                metadata=copy_metadata(point, result, manifest=self._there.manifest_path(point)),
+                data_version=dg.DataVersion(point.id),
+            )
+        else:
+            point = self._there.point(f"{self._source}@{self._window}")
+        yield from self._checked(point)
+
+    @property
+    def _window(self) -> str:
+        """The latest for checks that have no partitions."""
+        return self._context.partition_key if self._context.has_partition_key else "latest"
+
+    def _checked(self, point: RecoveryPoint) -> Iterator[dg.AssetCheckResult]:
+        selected = {key.name for key in self._context.selected_asset_check_keys}
+        for check in self._there.upkeep.copy_checks(point, self._progress):
+            if check.name in selected:
+                yield evaluation(check, self._key, point)

@@ -1,0 +1,196 @@
+"""Which copies are lacking, from what the repositories hold: a copy that Dagster never heard of counts, and one that it
+believes in does not.
+
+Every recovery point that a copy lacks is launched, the newest first. A repository that does not answer is one incident,
+and keeps none of the others waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import dagster as dg
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import BackupError
+from backup_platform.orchestration.checks import IN_PLACE, recorded
+from backup_platform.orchestration.copies import in_place
+from backup_platform.orchestration.lacking_memory import Memory
+from backup_platform.orchestration.missed import BUDGET_S, PATIENCE_S, rotated
+from backup_platform.orchestration.patience import Patience
+from backup_platform.orchestration.runs import Runs, why_wait
+from backup_platform.orchestration.schedules import run_request
+from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.translator import BackupTranslator
+
+if TYPE_CHECKING:
+    from backup_platform.actions.whereabouts import Whereabouts
+    from backup_platform.app import App
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 4  # runs of one copy of one source: what was never copied is caught up a few windows at a time
+LONGEST_QUIET = timedelta(minutes=15)
+
+
+def lacking_copies(
+    translator: BackupTranslator, copies: Sequence[Subject]
+) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
+    """The evaluation of the sensor."""
+    by_source: dict[str, list[Subject]] = {}
+    for subject in copies:
+        by_source.setdefault(subject.source, []).append(subject)
+    app, runs = translator.app, Runs(copies)
+    doors = {name: Door(name, app.at(name)) for name in app.plan.repositories}
+    known = [*by_source, *(door.subject for door in doors.values())]
+
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        memory = Memory.load(context.cursor, by_source, known)
+        sweep = Sweep(translator, by_source, runs, doors, context, memory)
+        deadline = app.clock.monotonic() + BUDGET_S
+        rest = rotated(list(by_source), memory.next)
+        for source in rest:
+            sweep.visit(source)
+            if app.clock.monotonic() >= deadline:
+                break
+        memory.next = next(rest, "")
+        problem = memory.desk.deliver(app.notifier, app.clock.now())
+        if problem:
+            context.log.error(problem)
+        return sweep.result(problem)
+
+    return evaluate
+
+
+class Door:
+    """A repository that may not answer: asked with patience, and in an evaluation not again once it failed."""
+
+    def __init__(self, name: str, app: App) -> None:
+        self.name = name
+        self.problem: BackupError | None = None
+        self._app = app
+        self._patience = Patience()
+
+    @property
+    def subject(self) -> str:
+        """Whose incidents they are."""
+        return f"repositories/{self.name}"
+
+    def close(self) -> None:
+        """At the beginning of an evaluation."""
+        self.problem = None
+
+    def ask(self, question: Callable[[App], T]) -> T | None:
+        """The answer; None when there is none, and `problem` says why."""
+        if self.problem is not None:
+            return None
+        try:
+            return self._patience.ask(lambda: question(self._app), PATIENCE_S)
+        except BackupError as error:
+            self.problem = error
+            return None
+
+
+class Sweep:
+    """One evaluation: visits sources, collects runs to launch and verdicts to record."""
+
+    def __init__(
+        self,
+        translator: BackupTranslator,
+        by_source: Mapping[str, Sequence[Subject]],
+        runs: Runs,
+        doors: Mapping[str, Door],
+        context: dg.SensorEvaluationContext,
+        memory: Memory,
+    ) -> None:
+        self._translator = translator
+        self._app = translator.app
+        self._by_source = by_source
+        self._runs = runs
+        self._doors = doors
+        self._context = context
+        self._memory = memory
+        self._now = self._app.clock.now()
+        self._active = runs.active(context.instance)
+        self._requests: list[dg.RunRequest] = []
+        self._verdicts: list[dg.AssetCheckEvaluation] = []
+        for door in doors.values():
+            door.close()
+
+    def visit(self, source: str) -> None:
+        """One source with all its copies. A first repository that does not answer is told of by `missed_windows`."""
+        if self._now.timestamp() < self._memory.quiet.get(source, 0.0):
+            return
+        first = next(iter(self._doors.values()))
+        points = first.ask(lambda app: app.points(source))
+        if points is None:
+            self._context.log.warning("%s: %s", source, first.problem)
+            return
+        found: dict[str, Whereabouts] = {}
+        complete = [self._visit_copy(subject, points, found) for subject in self._by_source[source]]
+        settled = self._judge(source, points, found)
+        if all(complete) and settled:
+            self._memory.quiet[source] = self._next_due(source).timestamp()
+
+    def result(self, problem: str) -> dg.SensorResult:
+        return dg.SensorResult(
+            run_requests=self._requests,
+            skip_reason=None if self._requests else problem or "no copy is lacking that can be made now",
+            asset_events=self._verdicts,
+            cursor=self._memory.dump(),
+        )
+
+    def _visit_copy(
+        self, subject: Subject, points: Sequence[RecoveryPoint], found: dict[str, Whereabouts]
+    ) -> bool:
+        """Launch what one copy lacks. Whether it is known to lack nothing."""
+        door = self._doors[subject.repository]
+        answer = door.ask(lambda app: app.upkeep.whereabouts(points))
+        self._tell(door.subject, "answer", _away(door))
+        if answer is None:
+            return False
+        found[subject.repository] = answer
+        for point in list(reversed(answer.lacking))[:MOST_AT_ONCE]:
+            self._launch(subject, point.window.key)
+        return not answer.lacking
+
+    def _launch(self, subject: Subject, window: str) -> None:
+        """Unless it runs, or the last attempt was too short a time ago."""
+        if (subject.id, window) in self._active:
+            return
+        attempts = self._runs.attempts(self._context.instance, subject, window)
+        wait = why_wait(attempts, self._now)
+        if wait:
+            self._context.log.info("%s %s: %s", subject.name, window, wait)
+            return
+        request = run_request(subject, window, job=subject.job, attempt=len(attempts) + 1)
+        self._requests.append(request)
+
+    def _judge(self, source: str, points: Sequence[RecoveryPoint], found: Mapping[str, Whereabouts]) -> bool:
+        """Record verdicts that are new. Whether there is one for every window."""
+        verdicts, key = self._memory.verdicts[source], self._translator.asset_key(source)
+        for point in verdicts.unsettled(points):
+            check = in_place(self._app, point, found)
+            if verdicts.note(point, check):
+                partitioned = self._translator.copies_check_spec(source).partitions_def is not None
+                self._verdicts.append(recorded(check, key, point, partitioned=partitioned))
+        self._tell(source, IN_PLACE, verdicts.problem(source))
+        return verdicts.settled
+
+    def _next_due(self, source: str) -> datetime:
+        """When there can be something new. A backup by hand is seen within `LONGEST_QUIET`."""
+        schedule, latest = self._app.schedule(source), self._now + LONGEST_QUIET
+        current = schedule.current(self._now)
+        if current is None:
+            return latest
+        tick = schedule.tick(current)
+        return min(latest, tick if tick > self._now else schedule.tick(schedule.following(current)))
+
+    def _tell(self, subject: str, what: str, problem: tuple[str, str] | None) -> None:
+        self._memory.desk.observe(subject, what, problem, self._now)
+
+
+def _away(door: Door) -> tuple[str, str] | None:
+    return (f"repository {door.name}: nothing is copied to it", str(door.problem)) if door.problem else None

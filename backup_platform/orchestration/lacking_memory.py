@@ -1,0 +1,80 @@
+"""What the sensor of copies keeps between evaluations: its cursor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from backup_platform.domain.checks import CheckResult
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.orchestration.outbox import Desk
+
+MOST_OPEN = 50  # windows of a source: older ones without a verdict get one when somebody asks for it
+WAITING = ""
+
+
+@dataclass
+class Verdicts:
+    """Of the windows of one source: up to which they were judged, and which of them are not in place."""
+
+    seen: str = ""  # the start of the newest window that was judged
+    open: dict[str, str] = field(
+        default_factory=dict
+    )  # what is wrong by window; WAITING while there is time left
+
+    def unsettled(self, points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
+        """The points to judge, oldest first: new ones, and those that were not in place. First of all, the newest."""
+        windows = {point.window.key for point in points}
+        self.open = {window: text for window, text in self.open.items() if window in windows}
+        if not self.seen:
+            return list(points[-1:])
+        seen = datetime.fromisoformat(self.seen)
+        found = [point for point in points if point.window.start > seen or point.window.key in self.open]
+        return found[-MOST_OPEN:]
+
+    def note(self, point: RecoveryPoint, found: CheckResult) -> bool:
+        """Whether the verdict is one that was not noted before."""
+        window, before = point.window.key, self.open.pop(point.window.key, WAITING)
+        self.seen = max(self.seen, point.window.start.isoformat())
+        if not found.ran:
+            self.open[window] = WAITING
+        elif not found.passed:
+            self.open[window] = found.summary
+        return found.ran and (found.passed or before == WAITING)
+
+    @property
+    def settled(self) -> bool:
+        return WAITING not in self.open.values()
+
+    def problem(self, source: str) -> tuple[str, str] | None:
+        """Title and detail of what is wrong."""
+        wrong = [(window, text) for window, text in self.open.items() if text != WAITING]
+        if not wrong:
+            return None
+        windows = f"{len(wrong)} {'window' if len(wrong) == 1 else 'windows'}"
+        return f"{source}: copies of {windows} are not in place", f"{wrong[-1][1]} (window {wrong[-1][0]})"
+
+
+@dataclass
+class Memory:
+    desk: Desk
+    next: str = ""  # the source to start with
+    quiet: dict[str, float] = field(default_factory=dict)  # by source, when it is to be visited again
+    verdicts: dict[str, Verdicts] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, cursor: str | None, sources: Collection[str], subjects: Collection[str]) -> Memory:
+        """Of what is in the plan: of the rest nobody tells."""
+        state: dict[str, Any] = json.loads(cursor) if cursor else {}
+        quiet = {name: at for name, at in state.get("quiet", {}).items() if name in sources}
+        kept = state.get("verdicts", {})
+        verdicts = {name: Verdicts(**kept.get(name, {})) for name in sources}
+        return cls(Desk(state.get("desk"), subjects), state.get("next", ""), quiet, verdicts)
+
+    def dump(self) -> str:
+        verdicts = {name: {"seen": each.seen, "open": each.open} for name, each in self.verdicts.items()}
+        state = {"next": self.next, "quiet": self.quiet, "verdicts": verdicts}
+        return json.dumps({"desk": self.desk.state(), **state})
