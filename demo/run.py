@@ -34,13 +34,19 @@ if TYPE_CHECKING:
 STATE = os.path.abspath(".demo")
 PLAN = """\
 # Made by `make demo`. One file says what is protected, when, for how long, and who is told.
-repository: {{path: {repository}}}
+repositories:
+  main:
+    path: {repository}
+    prune: {{every: day, at: "04:00"}}
+    verify: {{cycle: 30d, at: "05:00"}}
+  offsite: {{path: {offsite}, place: offsite}}     # a bucket, in earnest: s3://backups/main
 state: {state}/state
 sources:
   shop:
     sqlite: {state}/data/shop.db
     every: hour
     keep: {{hourly: 48, daily: 7, weekly: 4}}
+    repositories: [main, offsite]
     owners: [team:shop]
     description: Orders and prices of the shop.
   uploads:
@@ -48,11 +54,13 @@ sources:
     exclude: ["*.tmp"]
     every: hour
     keep: {{hourly: 48, daily: 7}}
+    repositories: [main, offsite]
     description: What customers uploaded.
   ledger:
     postgres: {ledger}
     every: hour
     keep: {{hourly: 48, daily: 7, weekly: 4}}
+    repositories: [main, offsite]
     assertions: ["{agrees}"]
     description: Accounts and bookings, in PostgreSQL.
 """
@@ -89,7 +97,8 @@ def write(path: str, text: str) -> str:
 
 def plan_of(repository: str) -> str:
     url = server_of(STATE).url(ledger.DATABASE)
-    return PLAN.format(state=STATE, repository=repository, ledger=url, agrees=ledger.AGREES)
+    places = {"repository": repository, "offsite": f"{STATE}/offsite"}
+    return PLAN.format(state=STATE, **places, ledger=url, agrees=ledger.AGREES)
 
 
 def prepare(*, small: bool) -> None:
@@ -117,39 +126,42 @@ def bookings(*, small: bool) -> int:
     return ledger.SMALL_BOOKINGS if small else ledger.BOOKINGS
 
 
-def materialize(instance: dg.DagsterInstance, source: str, *, force: bool) -> None:
-    """One Dagster run: the current window of a source, with its checks."""
+def materialize(instance: dg.DagsterInstance, source: str, *path: str, force: bool = False) -> None:
+    """One Dagster run: the current window of a source's backup, or of its copy, with its checks."""
     import dagster as dg
 
     from backup_platform.definitions import app, defs
 
-    key = dg.AssetKey(["backups", source])
+    key = dg.AssetKey([*(path or ("backups",)), source])
     window = app.schedule(source).window_of(app.clock.now()).key
-    config = {
-        "ops": {key.to_python_identifier(): {"config": {"force": force}}},
-        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-    }
+    options = {} if path else {"ops": {key.to_python_identifier(): {"config": {"force": force}}}}
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         partition_key=window,
         asset_selection=[key],
-        run_config=config,
+        run_config={**options, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         tags={"backup/source": source},
         raise_on_error=False,
     )
-    show(source, window, result)
+    show(window, result)
     if not result.success:
         failures = [event.message or "" for event in result.all_events if event.is_failure]
         sys.exit(f"the run of {source} failed: {'; '.join(failures)}. The UI shows more: make dev")
 
 
-def show(source: str, window: str, result: dg.ExecuteInProcessResult) -> None:
+def show(window: str, result: dg.ExecuteInProcessResult) -> None:
     """The materialisation and the checks, as the event log has them."""
     for event in result.get_asset_materialization_events():
-        found = event.materialization.metadata
-        values = [found[name].value for name in ("source_bytes", "new_bytes", "stored_bytes")]
-        sizes = [f"{value / 1e6:.1f}" for value in values if isinstance(value, int)]
-        console.print(f"  backups/{source} window {window}: {' MB, '.join(sizes)} MB (source, new, stored)")
+        found, name = event.materialization.metadata, event.materialization.asset_key.to_user_string()
+        sizes = {
+            label.removesuffix("_bytes"): found[label].value
+            for label in ("source_bytes", "new_bytes", "stored_bytes", "copied_bytes")
+            if label in found
+        }
+        told = ", ".join(
+            f"{label} {size / 1e6:.1f} MB" for label, size in sizes.items() if isinstance(size, int)
+        )
+        console.print(f"  {name} window {window}: {told}")
     for evaluation in result.get_asset_check_evaluations():
         mark = "[green]✓[/green]" if evaluation.passed else "[red]✗[/red]"
         console.print(f"    {mark} {evaluation.check_name:16} {evaluation.description}")
@@ -216,16 +228,24 @@ def catch_damage() -> None:
                 run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
             )
-            show(source, window, result)
+            show(window, result)
             failed += sum(not evaluation.passed for evaluation in result.get_asset_check_evaluations())
     if not failed:
         sys.exit("the damage was not seen: this must not happen")
 
 
+def mend_from_the_copy() -> None:
+    """What the night's page says when a check is red: take what is damaged from another repository."""
+    plan = f"{STATE}/damaged/backup.yaml"
+    for words in (("repair", "--yes"), ("verify",)):
+        if command(*words, plan=plan) != 0:
+            sys.exit("the command failed")
+
+
 def restore_with_the_command_line() -> None:
     target = os.path.join(STATE, "restored")
     must("restore", "uploads@latest", "2026-11/new-07.jpg", "--to", f"{target}/one-file")
-    must("restore", "shop@latest", "--to", f"{target}/database")
+    must("restore", "shop@latest", "--to", f"{target}/database", "--repository", "offsite")
     connection = sqlite3.connect(f"{target}/database/shop.db")
     verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
     purchases = connection.execute("SELECT count(*) FROM purchase").fetchone()[0]
@@ -274,8 +294,9 @@ def main() -> None:
     started = time.monotonic()
     with step("1. A shop's SQLite database, its customers' files, a ledger in PostgreSQL"):
         prepare(small=small)
-    with step("2. An empty repository"):
+    with step("2. An empty repository, and one for copies"):
         must("init")
+        must("init", "--repository", "offsite")
     import dagster as dg
 
     from backup_platform.definitions import app
@@ -288,13 +309,18 @@ def main() -> None:
             data.change_uploads(f"{STATE}/data/uploads")
             ledger.change_ledger(server_of(STATE), bookings(small=small))
             backups(instance, force=True)
-    with step("5. Proof from the command line, with Dagster stopped"):
+        with step("5. The same recovery points in a second repository"):
+            for source in SOURCES:
+                materialize(instance, source, "copies", "offsite")
+    with step("6. Proof from the command line, with Dagster stopped"):
         must("verify")
         must("drill", "ledger@latest")
         must("points")
-    with step("6. Damage is caught, in a copy of the repository"):
+        must("retention")
+    with step("7. Damage is caught, in a duplicate of the repository, and mended from the copy"):
         catch_damage()
-    with step("7. Query and restore from the command line"):
+        mend_from_the_copy()
+    with step("8. Query and restore from the command line; one of them from the copy"):
         restore_with_the_command_line()
         query_and_restore_the_ledger()
     server_of(STATE).stop()
