@@ -188,6 +188,26 @@ def test_a_pack_that_is_damaged_in_the_copy_is_mended_once_that_is_known(pair: P
     pair.check(point)
 
 
+def test_metadata_that_a_copy_cannot_read_is_brought_again(pair: Pair) -> None:
+    point = pair.backup()
+    pair.copy()
+    for key in pair.keys(MANIFESTS):
+        (pair.root / key).unlink()
+    (pack,) = pair.keys(META)
+    Bench(pair.root).damage(pack)
+    first = pair.copy()
+    assert first.waiting == {point.id}, "the damage was not known"
+    assert str(pair.root) in first.findings[point.id]
+    assert pair.copy().passed
+    pair.check(point)
+
+
+def test_a_point_that_is_named_twice_is_copied_once(pair: Pair) -> None:
+    point = pair.backup()
+    copying = pair.copying()
+    assert copying.run(copying.plan([point, point])).copied == (point,)
+
+
 def test_points_that_retention_forgot_in_the_copy_do_not_come_back(pair: Pair) -> None:
     first, second = grow(pair)
     pair.copy()
