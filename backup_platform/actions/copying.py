@@ -20,6 +20,7 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import ConflictError, DamageError, RepositoryError
 from backup_platform.repository.format import META
+from backup_platform.repository.memory import return_large_buffers
 from backup_platform.repository.replicas import copy_keys, copy_manifest, is_sound, require_replica
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.stored import load_trusted
@@ -88,6 +89,7 @@ class Copying:
 
         Raises StoreError when either store fails, DamageError when the target loses or alters what it was given.
         """
+        return_large_buffers()
         started, work = self._clock.monotonic(), _Work(findings=dict(plan.findings))
         progress.expect(size=sum(sum(step.packs.values()) for step in plan.steps))
         keys = sum(1 for _ in copy_keys(self.origin, self.target.store))
