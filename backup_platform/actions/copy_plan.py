@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from backup_platform.repository.index import ABSENT, BlobIndex
 from backup_platform.repository.replicas import diverged, missing_keys
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.stored import Indexes
+
+LOOKED_AT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,15 @@ def lacking(origin: Repository, here: Indexes, point: RecoveryPoint) -> Lacking:
     return Lacking(packs, missing)
 
 
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    steps: list[CopyStep] = field(default_factory=list)
+    kept: list[RecoveryPoint] = field(default_factory=list)
+    findings: dict[str, str] = field(default_factory=dict)
+
+
 class CopyPlanner:
     """Reads listings and inventories, writes nothing."""
 
@@ -85,39 +97,52 @@ class CopyPlanner:
         self._origin, self._target, self._here = origin, target, here
         self._coming: set[str] = set()
 
-    def plan(self, points: Iterable[RecoveryPoint]) -> CopyPlan:
+    def plan(self, points: Iterable[RecoveryPoint], *, thorough: bool) -> CopyPlan:
         """The newest point comes first: it is the one that would be missed most."""
         each_once = {point.id: point for point in points}.values()
         wanted = sorted(each_once, key=lambda point: (point.window.start, point.sequence), reverse=True)
         sources = sorted({point.source for point in wanted})
-        held = [point for source in sources for point in self._target.readable_manifests(source)[0]]
-        committed = {point.id for point in held}
-        apart = self._diverged(sources, held)
-        gone = _forgotten(self._target, sources) - committed
-        steps, kept, findings = [], [], {}
+        held = {point.id: point for source in sources for point in self._target.readable_manifests(source)[0]}
+        apart = self._diverged(sources, held.values())
+        gone = _forgotten(self._target, sources) - held.keys()
+        settled = set() if thorough else self._settled(sources, held.values())
+        draft = _Draft()
         for point in wanted:
             if point.source in apart:
-                findings[point.id] = apart[point.source]
-                continue
-            if point.id in gone:
-                continue
-            need = lacking(self._origin, self._here, point)
-            if text := self._finding(point, need):
-                findings[point.id] = text
-            elif point.id in committed and not need.packs:
-                kept.append(point)
-            else:
-                steps.append(self._step(point, need.packs))
+                draft.findings[point.id] = apart[point.source]
+            elif point.id in settled:
+                draft.kept.append(point)
+            elif point.id not in gone:
+                self._examine(point, draft, there=point.id in held)
         return CopyPlan(
             self._origin.info.location,
             self._target.info.location,
-            tuple(steps),
-            tuple(kept),
+            tuple(draft.steps),
+            tuple(draft.kept),
             tuple(point for point in wanted if point.id in gone),
-            findings,
+            draft.findings,
             sum(self._here.listed.get(key, 0) for key in self._coming),
             len(missing_keys(self._origin, self._target.store)),
         )
+
+    def _settled(self, sources: Iterable[str], held: Iterable[RecoveryPoint]) -> set[str]:
+        """Points that have been in the target for longer than `LOOKED_AT`, by its store's clock: what is lost of them
+        is for verify to find. A newer one may be of a run that failed at its end."""
+        stored: dict[str, datetime] = {}
+        for source in sources:
+            stored |= self._target.stored_manifests(source)
+        newest = max(stored.values(), default=None)
+        old = {key for key, at in stored.items() if newest and newest - at > LOOKED_AT}
+        return {point.id for point in held if self._target.manifest_key(point) in old}
+
+    def _examine(self, point: RecoveryPoint, draft: _Draft, *, there: bool) -> None:
+        need = lacking(self._origin, self._here, point)
+        if text := self._finding(point, need):
+            draft.findings[point.id] = text
+        elif there and not need.packs:
+            draft.kept.append(point)
+        else:
+            draft.steps.append(self._step(point, need.packs))
 
     def _diverged(self, sources: Iterable[str], held: Iterable[RecoveryPoint]) -> dict[str, str]:
         """Sources of which the target has other points than the origin, and what to say of them."""

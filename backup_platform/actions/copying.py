@@ -78,11 +78,14 @@ class Copying:
         require_replica(origin, target)
         self.origin, self.target, self._clock = origin, target, clock
 
-    def plan(self, points: Iterable[RecoveryPoint]) -> CopyPlan:
-        """What the target lacks of some points of the origin. Writes nothing."""
+    def plan(self, points: Iterable[RecoveryPoint], *, thorough: bool = True) -> CopyPlan:
+        """What the target lacks of some points of the origin. Writes nothing.
+
+        Unless it is `thorough`, points that came to the target more than a week before the newest are not looked into.
+        """
         self.origin.indexes(fresh=True)
         here = load_trusted(self.target, adopt=False)
-        return CopyPlanner(self.origin, self.target, here).plan(points)
+        return CopyPlanner(self.origin, self.target, here).plan(points, thorough=thorough)
 
     def run(self, plan: CopyPlan, progress: Progress = SILENT) -> CopyResult:
         """Copy the points of a plan, newest first; one that cannot be copied does not stop the others.

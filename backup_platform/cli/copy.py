@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
 LINES_SHOWN = 50
 _RESUME = "What was copied so far is kept: run the same command again, it goes on."
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What to bring to one repository. `thorough`: also look into points that have been there for long."""
+
+    repository: str
+    points: Sequence[RecoveryPoint]
+    thorough: bool
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +85,13 @@ def copy(
     """
     session = session_of(ctx)
     session.resume = _RESUME
+    sources = [word for word in what or session.app.plan.sources if not _names_point(session, word)]
     wanted = _wanted(session, what or [], to)
-    damaged = _damaged(session, what or session.app.plan.sources)
+    damaged = [text for source in sources for text in session.app.unreadable(source)]
     outcomes: list[Outcome] = []
     for name, points in wanted.items():
-        outcomes.append(_attempt(session, name, points, dry_run, alone=len(wanted) == 1))
+        task = Task(name, points, thorough=not sources, dry_run=dry_run)
+        outcomes.append(_attempt(session, task, alone=len(wanted) == 1))
         _describe(session, outcomes[-1])
     for text in damaged:
         session.out.line(f"  {session.out.paint('x', 'bad')} {one_line(text)}")
@@ -116,22 +129,19 @@ def _copies_of(plan: Plan, source: str) -> list[str]:
 
 
 def _points(session: Session, word: str) -> list[RecoveryPoint]:
-    app = session.app
-    return [app.point(word)] if word not in app.plan.sources and "@" in word else app.points(word)
+    return [session.app.point(word)] if _names_point(session, word) else session.app.points(word)
 
 
-def _damaged(session: Session, words: Iterable[str]) -> list[str]:
-    """Manifests that cannot be copied, of sources that are copied as a whole."""
-    sources = [word for word in words if "@" not in word]
-    return [text for source in sources for text in session.app.unreadable(source)]
+def _names_point(session: Session, word: str) -> bool:
+    """A source that left the plan is named like one that is in it."""
+    return word not in session.app.plan.sources and bool(re.search("@|^[0-9a-f]{6,64}$", word))
 
 
-def _attempt(
-    session: Session, name: str, points: Sequence[RecoveryPoint], dry_run: bool, *, alone: bool
-) -> Outcome:
+def _attempt(session: Session, task: Task, *, alone: bool) -> Outcome:
     """Copy to one of several repositories: its failure is its outcome."""
+    name = task.repository
     try:
-        return _copy(session, name, points, dry_run)
+        return _copy(session, task)
     except PlanError:
         raise
     except BackupError as error:
@@ -145,11 +155,12 @@ def _attempt(
     return outcome
 
 
-def _copy(session: Session, name: str, points: Sequence[RecoveryPoint], dry_run: bool) -> Outcome:
+def _copy(session: Session, task: Task) -> Outcome:
+    name = task.repository
     copying = session.app.at(name).upkeep.copying(session.app.repository)
     with session.progress(f"copy to {name}") as progress:
-        plan = copying.plan(points)
-        return Outcome(name, plan, None if dry_run else copying.run(plan, progress))
+        plan = copying.plan(task.points, thorough=task.thorough)
+        return Outcome(name, plan, None if task.dry_run else copying.run(plan, progress))
 
 
 def _describe(session: Session, outcome: Outcome) -> None:

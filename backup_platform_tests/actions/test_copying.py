@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,20 @@ def test_a_pack_that_a_copy_lost_is_brought_again(pair: Pair) -> None:
     assert pair.plan().points == [point]
     assert pair.copy().packs == 1
     pair.check(point)
+
+
+def test_points_that_came_long_ago_are_not_looked_into_each_time(pair: Pair) -> None:
+    old, new = grow(pair)
+    pair.copy()
+    week = 8 * 86400
+    manifest = pair.root / min(pair.keys(MANIFESTS))
+    os.utime(manifest, (manifest.stat().st_mtime - week,) * 2)
+    for pack in pair.keys(PACKS):
+        (pair.root / pack).unlink()
+    copying = pair.copying()
+    plan = copying.plan([old, new], thorough=False)
+    assert (plan.kept, plan.points) == ((old,), [new])
+    assert copying.plan([old, new]).points == [new, old]
 
 
 def test_a_pack_that_is_damaged_in_the_copy_is_mended_once_that_is_known(pair: Pair) -> None:

@@ -77,6 +77,9 @@ def test_one_source_one_point_one_repository(made: Run) -> None:
     results = made("copy", "docs@latest", "--to", "vault", "--json").document["results"]
     assert [(each["repository"], each["packs"]) for each in results] == [("vault", 2)]
     assert results[0]["points"][0]["source"] == "docs"
+    point = results[0]["points"][0]["id"]
+    again = made("copy", point[:12], "--to", "vault", "--json").document["results"][0]
+    assert (again["kept"], again["packs"]) == (1, 0)
     assert made("copy", "local", "--to", "vault", "--json").document["results"][0]["outcome"] == "copied"
     assert "no repository to copy to" in made("copy", "local", code=2).err
     assert "Its repositories are: main, offsite, vault" in made("copy", "--to", "nowhere", code=11).err
