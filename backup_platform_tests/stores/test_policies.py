@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from backup_platform.actions.copying import Copying
+from backup_platform.actions.prune import PruneSummary
 from backup_platform.app import App
+from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Store
 from backup_platform.errors import ConflictError, KeyMissingError, StoreRefusedError
 from backup_platform.repository.replicas import init_replica
@@ -133,6 +135,7 @@ def test_every_role_does_its_work_and_no_other(
     with pytest.raises(StoreRefusedError, match=r"s3:PutObject on ledger/\*"):
         app_of("restorer").verify()
     forgets_as_pruner_only(app_of)
+    prunes_as_pruner_only(app_of)
 
 
 def forgets_as_pruner_only(app_of: Callable[..., App]) -> None:
@@ -145,6 +148,26 @@ def forgets_as_pruner_only(app_of: Callable[..., App]) -> None:
         with suppress(StoreRefusedError):
             assert retention.run_forget(plan).refused
     assert len(app_of("pruner", keep={"last": 1}).upkeep.retention.run_forget(plan).forgotten) == 1
+
+
+def prunes_as_pruner_only(app_of: Callable[..., App]) -> None:
+    """What only the forgotten point needed; who may only read sees what would be deleted."""
+    plan = app_of("restorer").upkeep.pruning("0").plan()
+    assert plan.condemn
+    with pytest.raises(StoreRefusedError):
+        app_of("restorer").upkeep.pruning("0").run(plan, SILENT)
+    deleted = [prune(app_of("pruner"))]  # marks
+    by_writer = prune(app_of("writer"))
+    assert (by_writer.packs_deleted, by_writer.freed_bytes) == (0, 0)
+    assert by_writer.locked
+    deleted.append(prune(app_of("pruner")))
+    assert [each.packs_deleted for each in deleted] == [0, len(plan.condemn)]
+    assert app_of("verifier").verify().passed
+
+
+def prune(app: App) -> PruneSummary:
+    pruning = app.upkeep.pruning("0")
+    return pruning.run(pruning.plan(), SILENT)
 
 
 @pytest.mark.xdist_group("policies")
