@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from backup_platform.actions.prune_plan import (
     FINAL_KEPT,
@@ -24,7 +25,7 @@ from backup_platform.repository.compaction import merge, mergeable, superfluous
 from backup_platform.repository.format import MANIFESTS
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.survey import Survey, list_packs, survey
-from backup_platform.repository.tombstones import read_tombstones, write_tombstones
+from backup_platform.repository.tombstones import Look, read_tombstones, write_tombstones
 
 DELETERS = 8
 
@@ -208,10 +209,20 @@ class _Run:
         self._delete(_nameless(plan.delete_tombstones))
         if not plan.delete:
             return []
-        allowed = self._confirmed(plan, finals, verified)
-        deleted = self._delete(allowed)
+        deleted = self._delete_doomed(plan, finals, verified)
         for key in {pack.key for pack in deleted} & plan.survey.damaged:
             self._repository.unmark_damaged(key)
+        return deleted
+
+    def _delete_doomed(self, plan: PrunePlan, finals: set[str], verified: set[str]) -> list[StoredObject]:
+        """Where deleting takes long, others may have done it meanwhile, and writers stored the same packs again."""
+        deleted: list[StoredObject] = []
+        allowed = self._confirmed(plan, finals, verified)
+        while allowed:
+            look, late = Look.now(self._pruning.clock), list[StoredObject]()
+            deleted += self._delete(allowed, partial(_in_time, look=look, late=late))
+            doomed = {each.key for each in self._confirmed(plan, set(), verified)} if late else set()
+            allowed = [each for each in late if each.key in doomed]
         return deleted
 
     def _require_stand_ins(
@@ -246,7 +257,7 @@ class _Run:
         there = list_packs(self._repository).keys()
         same = tombstones.doomed <= known and plan.survey.needed <= there
         if same and self._pruning.manifests() <= plan.survey.manifests:
-            return list(plan.delete)
+            return [each for each in plan.delete if each.key in tombstones.doomed]
         return self._by_a_new_survey(plan, verified)
 
     def _by_a_new_survey(self, plan: PrunePlan, verified: set[str]) -> list[StoredObject]:
@@ -270,10 +281,12 @@ class _Run:
 
     # Objects
 
-    def _delete(self, objects: Collection[StoredObject]) -> list[StoredObject]:
+    def _delete(
+        self, objects: Collection[StoredObject], may: Callable[[StoredObject], bool] = lambda stored: True
+    ) -> list[StoredObject]:
         """Those that are gone now. What the store refuses to delete stays: it may be locked for some time."""
         with ThreadPoolExecutor(DELETERS) as pool:
-            gone = list(pool.map(self._deleted, objects))
+            gone = list(pool.map(lambda stored: may(stored) and self._deleted(stored), objects))
         return [each for each, done in zip(objects, gone, strict=True) if done]
 
     def _deleted(self, stored: StoredObject) -> bool:
@@ -290,6 +303,14 @@ class _Run:
             assert self._pruning.drafts is not None
             self._pruning.drafts.delete_draft(draft.key)
         return drafts
+
+
+def _in_time(pack: StoredObject, look: Look, late: list[StoredObject]) -> bool:
+    """Whether the look is recent enough to delete a pack; otherwise it is noted as late."""
+    if not look.recent:
+        late.append(pack)
+        return False
+    return True
 
 
 def _nameless(keys: Iterable[str]) -> list[StoredObject]:

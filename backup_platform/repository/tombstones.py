@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Json
-from backup_platform.domain.ports import Buffer, StoredObject
+from backup_platform.domain.ports import Buffer, Clock, StoredObject
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError
 from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
 
@@ -128,23 +128,44 @@ def _holds(repository: Repository, key: str, data: bytes) -> bool:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When somebody looked, by the clocks of this host."""
+
+    clock: Clock
+    instant: datetime
+    moment: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> Look:
+        return cls(clock, clock.now(), clock.monotonic())
+
+    @property
+    def recent(self) -> bool:
+        """By no clock was it long ago, nor in the future: a host that slept or was set back does not know."""
+        passed = self.clock.now() - self.instant
+        return (
+            timedelta() <= passed <= CLOSE and self.clock.monotonic() - self.moment <= CLOSE.total_seconds()
+        )
+
+
 class PackWatch:
     """Sees whether packs that a recovery point needs are being deleted, before its commit and after (FORMAT.md §7)."""
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self._packs: Sequence[str] = ()
-        self._looked = (repository.clock.now(), repository.clock.monotonic())
+        self._looked = Look.now(repository.clock)
 
     def before_commit(self, packs: Iterable[str]) -> None:
         """Raises a retryable RepositoryError when one is being deleted or not listed."""
-        self._looked = (self._repository.clock.now(), self._repository.clock.monotonic())
+        self._looked = Look.now(self._repository.clock)
         self._packs = sorted(packs)
         self._look(listed=True)
 
     def after_commit(self) -> None:
         """The same, of the same packs: raises if the point that was committed may miss one."""
-        self._look(listed=not self._just_looked())
+        self._look(listed=not self._looked.recent)
 
     def _look(self, *, listed: bool) -> None:
         # Tombstones first: prune deletes the packs, and then the tombstone.
@@ -153,12 +174,6 @@ class PackWatch:
         for key in self._packs:
             if key in doomed or (there is not None and key not in there):
                 raise refusal(key, "is being deleted or lost")
-
-    def _just_looked(self) -> bool:
-        """By no clock is the look before long ago, nor in the future."""
-        clock, (instant, moment) = self._repository.clock, self._looked
-        passed = clock.now() - instant
-        return timedelta() <= passed <= CLOSE and clock.monotonic() - moment <= CLOSE.total_seconds()
 
 
 def refusal(key: str, state: str) -> RepositoryError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from threading import Lock
 
 import pytest
 from zstandard import ZstdCompressor
@@ -85,6 +86,44 @@ def test_locked_packs_are_left_counted_and_deleted_later(scene: Scene) -> None:
     scene.assert_restorable()
     assert prune(scene).packs_deleted == condemned
     scene.assert_restorable()
+
+
+class Slow(WrappedStore):
+    """Stands still at its first deletion of a pack. Meanwhile others delete all the packs, forget that they did, and
+    the same packs are stored again."""
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene.store)
+        self._scene = scene
+        self._first = Lock()
+
+    def delete(self, key: str) -> None:
+        if key.startswith(("packs/", "meta/")) and self._first.acquire(blocking=False):
+            packs = {key: bytes(self.inner.get(key)) for key in self._scene.open().tombstoned()}
+            for _ in range(2):
+                prune(self._scene)
+                self._scene.clock.advance(hours=2)
+            prune(self._scene)
+            assert not self._scene.store.keys("tombstones/")
+            for pack, data in packs.items():
+                self._scene.store.replace(pack, data)
+        super().delete(key)
+
+
+def test_a_prune_that_stood_still_looks_again_before_it_deletes_on(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backup_platform.actions.prune.DELETERS", 1)
+    for number in range(4):
+        scene.source.write(b"only", noise(30_000, number))
+        scene.backup()
+    for _ in range(4):
+        forget(scene, 0)
+    prune(scene)
+    condemned = scene.open().tombstoned()
+    summary = prune(scene, Slow(scene))
+    assert summary.packs_deleted == 1
+    assert len(scene.store.keys() & condemned) == len(condemned) - 1 > 2
 
 
 def final(scene: Scene) -> str:
