@@ -14,6 +14,7 @@ import pytest
 
 from backup_platform.actions.copying import Copying
 from backup_platform.actions.prune import PruneSummary
+from backup_platform.actions.repair import Repair
 from backup_platform.app import App
 from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Store
@@ -185,6 +186,33 @@ def test_copies_are_made_with_the_rights_of_a_writer(account: Account, tmp_path:
     copy = bench.open(account.store(account.admin, "copies"))
     for point in copy.manifests():
         assert content_of(copy, point) == bench.content(point)
+
+
+@pytest.mark.xdist_group("policies")
+def test_a_repair_only_reads_copies_and_deletes_nothing_but_marks(account: Account, tmp_path: Path) -> None:
+    """Packs and a manifest are gone, others are damaged in the bucket."""
+    bench = small_bench(tmp_path)
+    points = [bench.backup(), bench.backup()]
+    for place in ("mended", "donor"):
+        store = account.store(account.admin, place)
+        for key in sorted(bench.keys()):
+            store.create(key, (bench.root / key).read_bytes())
+    broken = account.store(account.admin, "mended")
+    for key in bench.keys("packs/"):
+        broken.replace(key, b"damaged")
+        bench.open(broken).mark_damaged(key, "for a test")
+    for key in [*bench.keys("meta/"), min(bench.keys("manifests/"))]:
+        broken.delete(key)
+    mender = json.loads(documented("verifier", "mended"))
+    mender["Statement"].append(
+        {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{BUCKET}/mended/*"}
+    )
+    here = bench.open(account.store(account.user("mender", json.dumps(mender)), "mended"))
+    donor = bench.open(account.store(account.user("donor", documented("restorer", "donor")), "donor"))
+    repair = Repair(here, {"donor": donor}, bench.clock)
+    assert repair.run(repair.plan()).sound
+    for point in points:
+        assert content_of(here, point) == bench.content(point)
 
 
 @pytest.mark.xdist_group("policies")
