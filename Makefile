@@ -6,7 +6,7 @@ DEMO := $(CURDIR)/.demo
 DEMO_ENV := DAGSTER_HOME=$(DEMO)/dagster BACKUP_PLATFORM_PLAN=$(DEMO)/backup.yaml DAGSTER_DISABLE_TELEMETRY=yes
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo dev test lint format unit soak bench bench-postgres lock clean
+.PHONY: help venv demo dev test lint format unit soak bench bench-postgres bench-stores lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: venv ## compare with restic and borg (benchmarks/README.md)
 
 bench-postgres: venv ## compare with pg_dump, restic and pgBackRest (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks.postgres $(ARGS)
+
+bench-stores: venv ## compare with restic over S3 on the loopback (benchmarks/README.md)
+	@$(BIN)/python -m benchmarks.stores $(ARGS)
 
 lock: venv ## write requirements.lock anew (ARGS=--upgrade for newer releases)
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --all-extras \

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from benchmarks import files, postgres, report, workload
+from benchmarks import files, postgres, report, stores, workload
+from benchmarks.counting import Requests
 from benchmarks.measure import BenchmarkError, Command, measure
 
 
@@ -30,14 +34,47 @@ def test_it_measures_every_step(
     monkeypatch.setattr(files, "STARTS", 1)
     monkeypatch.setattr(files, "SETTLE_S", 0.1)
     result = tmp_path / "result.json"
-    options = ["--tools", "ours", "--tree", str(tree), "--rounds", "1", "--big-size", "2"]
+    options = ["--tools", "encrypted", "--tree", str(tree), "--rounds", "1", "--big-size", "2"]
     monkeypatch.setattr(sys, "argv", ["files", *options, "--scratch", str(tmp_path), "--json", str(result)])
     files.main()
     sections = json.loads(result.read_text())["values"]
     assert {"first backup", "unchanged", "full restore"} <= set(sections["wall time"])
-    assert sections["size"]["repository"]["backup-platform"][0] > 0
+    assert sections["size"]["repository"]["backup-platform, encrypted"][0] > 0
     assert "| first backup " in capsys.readouterr().out
     assert not list(tmp_path.glob("backup-bench-*"))
+
+
+@pytest.mark.soak
+def test_it_measures_stores(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the requests of both kinds of clients: those that write, and those that read."""
+    options = ["--tree", str(tree), "--rounds", "1", "--scratch", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["stores", *options])
+    stores.main()
+    printed = capsys.readouterr().out
+    assert "| wall time " in printed
+    counted = printed.split("| requests ")[1]
+    requests = {row.split("|")[1].strip(): int(row.split("|")[2]) for row in counted.splitlines()[2:5]}
+    assert 0 < requests["unchanged"] < 40
+    assert requests["first backup"] > 10
+    assert requests["full restore"] > 0
+
+
+BODIES = st.sampled_from([b"", b"x", b"PUT /fake HTTP/1.1\r\n\r\n", b"\r\n\r\n" * 3])
+
+
+@given(st.lists(st.tuples(st.sampled_from(["GET", "PUT", "HEAD"]), BODIES)), st.lists(st.integers(1, 60)))
+def test_requests_are_counted_however_they_are_cut(sent: list[tuple[str, bytes]], cuts: list[int]) -> None:
+    data = b"".join(
+        b"%s /a HTTP/1.1\r\nHost: b\r\nContent-Length: %d\r\n\r\n%s" % (verb.encode(), len(body), body)
+        for verb, body in sent
+    )
+    requests, start = Requests(), 0
+    for cut in [*cuts, len(data)]:
+        requests.see(data[start : start + cut])
+        start += cut
+    assert requests.counts == Counter(verb for verb, _ in sent)
 
 
 def test_it_measures_databases(

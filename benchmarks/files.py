@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks import report, tools, workload
 from benchmarks.measure import BenchmarkError, Command, Cost, machine, measure, own_peak
-from benchmarks.tools import Borg, Ours, Restic, Tool
+from benchmarks.tools import Borg, Encrypted, Ours, Restic, Tool
 
 STARTS = 5
 SETTLE_S = 2.0  # so that a change is older than the clock tick of the file system when it is backed up
@@ -145,6 +145,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--tools", default="ours,restic,borg", help="the first is compared with the rest (%(default)s)"
     )
+    parser.add_argument(
+        "--encrypted", action="store_true", help="put `encrypted` first: ours, encrypted, beside ours without"
+    )
     parser.add_argument("--restic", default="restic", metavar="PATH", help="a current restic (from PATH)")
     parser.add_argument(
         "--borg", metavar="PATH", help=f"a borg 1.4 (else {tools.BORG} is built from PyPI, once)"
@@ -160,10 +163,11 @@ def chosen(options: argparse.Namespace, scratch: Path) -> list[Tool]:
     """Raises `BenchmarkError` for a program that is unknown or cannot be had."""
     known: dict[str, Callable[[], Tool]] = {
         "ours": lambda: Ours(tools.ours(), scratch / "ours"),
+        "encrypted": lambda: Encrypted(tools.ours(), scratch / "encrypted"),
         "restic": lambda: Restic(tools.restic(options.restic), scratch / "restic"),
         "borg": lambda: Borg(tools.borg(options.borg), scratch / "borg"),
     }
-    names = options.tools.split(",")
+    names = [*["encrypted"] * options.encrypted, *options.tools.split(",")]
     if unknown := set(names) - set(known):
         raise BenchmarkError(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     return [known[name]() for name in names]

@@ -17,12 +17,23 @@ def megabytes(value: float) -> str:
     return f"{value / 1e6:.1f} MB"
 
 
-TIME, PROCESSOR, MEMORY, SIZE = "wall time", "processor time", "peak memory", "size"
+def number(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+TIME, PROCESSOR, MEMORY, SIZE, REQUESTS = (
+    "wall time",
+    "processor time",
+    "peak memory",
+    "size",
+    "requests",
+)
 UNITS: dict[str, Callable[[float], str]] = {
     TIME: seconds,
     PROCESSOR: seconds,
     MEMORY: megabytes,
     SIZE: megabytes,
+    REQUESTS: number,
 }
 
 

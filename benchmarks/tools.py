@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,22 +74,33 @@ class Ours(Tool):
     encrypts = "no"
 
     def _prepare(self) -> None:
-        self._plan().write_text(f"repository: {{path: {self.repository}}}\nsources: {{}}\n")
         self._trees: dict[Path, str] = {}
+        self._initialised = False
+        self._write_plan()
 
     def _plan(self) -> Path:
         return self.home / "backup.yaml"
+
+    def _write_plan(self) -> None:
+        sources = {name: {"files": str(path), "every": "day"} for path, name in self._trees.items()}
+        document = {"repository": self._settings(), "sources": sources, "state": str(self.home / "state")}
+        self._plan().write_text(json.dumps(document))
+
+    def _settings(self) -> dict[str, object]:
+        """The plan's `repository`."""
+        return {"path": str(self.repository)}
+
+    def _recipients(self) -> list[str]:
+        return []
 
     def _source(self, tree: Path) -> str:
         """The name of the source for this tree, added to the plan when it is new."""
         if tree not in self._trees:
             self._trees[tree] = f"tree{len(self._trees)}"
-            sources = "".join(
-                f"  {name}: {{files: {path}, every: day}}\n" for path, name in self._trees.items()
-            )
-            self._plan().write_text(f"repository: {{path: {self.repository}}}\nsources:\n{sources}")
-            if not self.repository.exists():
-                quietly(self._command("init"))
+            self._write_plan()
+            if not self._initialised:
+                quietly(self._command("init", *self._recipients()))
+                self._initialised = True
         return self._trees[tree]
 
     def _command(self, *arguments: str) -> Command:
@@ -108,6 +121,25 @@ class Ours(Tool):
 
 
 @dataclass
+class Encrypted(Ours):
+    """The same to two recipients; this host has the identity of one of them, as one that restores has."""
+
+    name = "backup-platform, encrypted"
+    encrypts = "yes"
+
+    def _settings(self) -> dict[str, object]:
+        keys = {"key_file": str(self.home / "key"), "identity_file": str(self.home / "identity0")}
+        return {**super()._settings(), **keys}
+
+    def _recipients(self) -> list[str]:
+        options = []
+        for number in (0, 1):
+            made = quietly(Command((self.binary, "key", "generate", str(self.home / f"identity{number}"))))
+            options += ["--recipient", *re.findall(r"age1[a-z0-9]+", made)[:1]]
+        return options
+
+
+@dataclass
 class Restic(Tool):
     name = "restic"
     encrypts = "yes, always"
@@ -115,9 +147,12 @@ class Restic(Tool):
     def _prepare(self) -> None:
         quietly(self._command("init"))
 
+    def _place(self) -> str:
+        return str(self.repository)
+
     def _command(self, *arguments: str) -> Command:
         own = {"RESTIC_PASSWORD": "benchmark", "RESTIC_CACHE_DIR": str(self.home / "cache")}
-        return Command((self.binary, "--quiet", "--repo", str(self.repository), *arguments), own)
+        return Command((self.binary, "--quiet", "--repo", self._place(), *arguments), own)
 
     def version(self) -> Command:
         return Command((self.binary, "version"))
