@@ -12,6 +12,7 @@ from backup_platform.errors import StoreError
 from backup_platform_tests.stores.conftest import FILES
 from backup_platform_tests.stores.relays import counting
 from backup_platform_tests.stores.servers import Server
+from backup_platform_tests.support import recipient
 
 
 def round_trip(make: Callable[[], App], tree: Path, target: Path) -> None:
@@ -59,6 +60,21 @@ def test_an_unchanged_backup_takes_few_requests(
         point = make_app(plan).backup("tree").point
         assert point.stats.files == FILES + 1
         assert point.stats.new_bytes == 0
+        assert len(counter.requests) < 20, counter.kinds()
+
+
+@pytest.mark.xdist_group("moto")
+def test_an_unchanged_backup_of_an_encrypted_repository_takes_few_requests_too(
+    moto: Server, make_app: Callable[..., App], tmp_path: Path
+) -> None:
+    """However many recipients it has."""
+    with counting(moto.endpoint) as counter:
+        plan = {**moto.plan(moto.place()), "endpoint": counter.endpoint, "key_file": str(tmp_path / "key")}
+        make_app(plan).init(recipients=[recipient(number) for number in range(3)])
+        for _ in range(2):
+            make_app(plan).backup("tree")
+        counter.requests.clear()
+        assert make_app(plan).backup("tree").point.stats.new_bytes == 0
         assert len(counter.requests) < 20, counter.kinds()
 
 
