@@ -93,13 +93,12 @@ class BlobIndex:
         return self._rows
 
     def add(self, packs: Iterable[IndexedPack]) -> None:
-        parts = [self._rows]
-        for pack in packs:
-            rows = pack.rows.copy()
-            rows["pack"] = len(self.packs)
-            self.packs.append(pack.pack)
-            parts.append(rows)
-        self._rows = np.concatenate(parts)
+        found, known = list(packs), len(self._rows)
+        numbers = np.arange(len(self.packs), len(self.packs) + len(found), dtype="<u4")
+        self.packs += [pack.pack for pack in found]
+        # With its type said, numpy does not work out a common one pack by pack.
+        self._rows = np.concatenate([self._rows, *(pack.rows for pack in found)], dtype=ROW)
+        self._rows["pack"][known:] = np.repeat(numbers, [len(pack.rows) for pack in found])
         self._sort()
 
     def _sort(self) -> None:
