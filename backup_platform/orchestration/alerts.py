@@ -126,7 +126,7 @@ class Watch:
 
     def _judge(self, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
         subject, name = self._runs.subject_of(evaluation.asset_key), evaluation.check_name
-        if subject is None:
+        if subject is None or evaluation.asset_check_key not in subject.checks:
             return
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
         problem = (f"{subject.name}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())

@@ -9,6 +9,7 @@ passed nor failed.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -37,9 +38,13 @@ WARNINGS = frozenset({"plausible_size", "schema_unchanged"})
 
 
 def check_spec(
-    name: str, asset: dg.AssetKey, partitions: dg.PartitionsDefinition[str] | None
+    name: str,
+    asset: dg.AssetKey,
+    partitions: dg.PartitionsDefinition[str] | None,
+    after: Sequence[dg.AssetKey] = (),
 ) -> dg.AssetCheckSpec:
-    """The spec of one check; `partitions` is that of the asset, or None for a check without partitions."""
+    """The spec of one check; `partitions` is that of the asset, or None for a check without partitions. In a run that
+    makes other assets, too, it comes `after` these."""
     with warnings.catch_warnings():
         # `partitions_def` is a preview in 1.13, and pyproject.toml keeps Dagster below 1.14.
         warnings.simplefilter("ignore", dg.PreviewWarning)
@@ -50,6 +55,7 @@ def check_spec(
             # Nothing in the run of a backup waits for its copies.
             blocking=name not in WARNINGS and name != IN_PLACE,
             partitions_def=partitions,
+            additional_deps=after,
         )
 
 
@@ -64,23 +70,6 @@ def evaluation(result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint) ->
         severity=_severity(result),
         description=result.summary,
         metadata=check_metadata(result.metadata, window=point.window.key, point=point.id),
-    )
-
-
-def recorded(
-    result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint, *, partitioned: bool
-) -> dg.AssetCheckEvaluation:
-    """The same for a sensor, which has no run that would know the partition."""
-    found = evaluation(result, asset, point)
-    return dg.AssetCheckEvaluation(
-        asset_key=asset,
-        check_name=result.name,
-        passed=result.passed,
-        severity=found.severity,
-        description=result.summary,
-        metadata=dict(found.metadata),
-        blocking=False,
-        partition=point.window.key if partitioned else None,
     )
 
 

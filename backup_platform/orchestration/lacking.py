@@ -15,7 +15,7 @@ import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
-from backup_platform.orchestration.checks import IN_PLACE, recorded
+from backup_platform.orchestration.checks import IN_PLACE
 from backup_platform.orchestration.copies import in_place
 from backup_platform.orchestration.lacking_memory import Memory
 from backup_platform.orchestration.missed import BUDGET_S, PATIENCE_S, rotated
@@ -23,7 +23,7 @@ from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.subjects import Subject
-from backup_platform.orchestration.translator import BackupTranslator
+from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, BackupTranslator
 
 if TYPE_CHECKING:
     from backup_platform.actions.whereabouts import Whereabouts
@@ -94,7 +94,7 @@ class Door:
 
 
 class Sweep:
-    """One evaluation: visits sources, collects runs to launch and verdicts to record."""
+    """One evaluation: visits sources, collects runs to launch."""
 
     def __init__(
         self,
@@ -115,7 +115,6 @@ class Sweep:
         self._now = self._app.clock.now()
         self._active = runs.active(context.instance)
         self._requests: list[dg.RunRequest] = []
-        self._verdicts: list[dg.AssetCheckEvaluation] = []
         for door in doors.values():
             door.close()
 
@@ -138,7 +137,6 @@ class Sweep:
         return dg.SensorResult(
             run_requests=self._requests,
             skip_reason=None if self._requests else problem or "no copy is lacking that can be made now",
-            asset_events=self._verdicts,
             cursor=self._memory.dump(),
         )
 
@@ -167,17 +165,29 @@ class Sweep:
             return
         request = run_request(subject, window, job=subject.job, attempt=len(attempts) + 1)
         self._requests.append(request)
+        self._memory.verdicts[subject.source].launch(window)
 
     def _judge(self, source: str, points: Sequence[RecoveryPoint], found: Mapping[str, Whereabouts]) -> bool:
-        """Record verdicts that are new. Whether there is one for every window."""
-        verdicts, key = self._memory.verdicts[source], self._translator.asset_key(source)
+        """Have verdicts recorded that are new. Whether there is one for every window."""
+        verdicts = self._memory.verdicts[source]
         for point in verdicts.unsettled(points):
-            check = in_place(self._app, point, found)
-            if verdicts.note(point, check):
-                partitioned = self._translator.copies_check_spec(source).partitions_def is not None
-                self._verdicts.append(recorded(check, key, point, partitioned=partitioned))
+            if verdicts.note(point, in_place(self._app, point, found)):
+                self._requests.append(self._check(source, point.window.key))
         self._tell(source, IN_PLACE, verdicts.problem(source))
         return verdicts.settled
+
+    def _check(self, source: str, window: str) -> dg.RunRequest:
+        """A run that records the verdict. A sensor can record one per window only, in Dagster 1.13: the second has the
+        same place in the table."""
+        subject = self._by_source[source][0]
+        check = self._translator.copies_check_spec(source).key
+        return dg.RunRequest(
+            run_key=f"{check.to_user_string()}|{window}|{self._now.isoformat()}",
+            job_name=subject.job,
+            partition_key=window,
+            asset_check_keys=[check],
+            tags={MAX_RUNTIME_TAG: subject.tags[MAX_RUNTIME_TAG]},
+        )
 
     def _next_due(self, source: str) -> datetime:
         """When there can be something new. A backup by hand is seen within `LONGEST_QUIET`."""

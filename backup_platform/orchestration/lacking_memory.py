@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,26 +24,39 @@ class Verdicts:
     open: dict[str, str] = field(
         default_factory=dict
     )  # what is wrong by window; WAITING while there is time left
+    launched: list[str] = field(
+        default_factory=list
+    )  # windows that a run is to copy, which then checks itself
 
     def unsettled(self, points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
         """The points to judge, oldest first: new ones, and those that were not in place. First of all, the newest."""
         windows = {point.window.key for point in points}
         self.open = {window: text for window, text in self.open.items() if window in windows}
+        self.launched = [window for window in self.launched if window in windows]
         if not self.seen:
             return list(points[-1:])
         seen = datetime.fromisoformat(self.seen)
         found = [point for point in points if point.window.start > seen or point.window.key in self.open]
         return found[-MOST_OPEN:]
 
+    def launch(self, window: str) -> None:
+        if window not in self.launched:
+            self.launched.append(window)
+
     def note(self, point: RecoveryPoint, found: CheckResult) -> bool:
-        """Whether the verdict is one that was not noted before."""
-        window, before = point.window.key, self.open.pop(point.window.key, WAITING)
+        """Whether somebody has to record the verdict: it is new, and no run of a copy did."""
+        window = point.window.key
+        before = self.open.pop(window, WAITING)
         self.seen = max(self.seen, point.window.start.isoformat())
         if not found.ran:
             self.open[window] = WAITING
         elif not found.passed:
             self.open[window] = found.summary
-        return found.ran and (found.passed or before == WAITING)
+        if not found.ran or not found.passed:
+            return found.ran and before == WAITING
+        copied = window in self.launched
+        self.launched = [each for each in self.launched if each != window]
+        return before != WAITING or not copied
 
     @property
     def settled(self) -> bool:
@@ -75,6 +88,6 @@ class Memory:
         return cls(Desk(state.get("desk"), subjects), state.get("next", ""), quiet, verdicts)
 
     def dump(self) -> str:
-        verdicts = {name: {"seen": each.seen, "open": each.open} for name, each in self.verdicts.items()}
+        verdicts = {name: asdict(each) for name, each in self.verdicts.items()}
         state = {"next": self.next, "quiet": self.quiet, "verdicts": verdicts}
         return json.dumps({"desk": self.desk.state(), **state})

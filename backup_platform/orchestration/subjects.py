@@ -72,7 +72,9 @@ def copies(translator: BackupTranslator, sources: Iterable[str], job: str) -> li
             translator.copy_tags(repository, source),
             source=source,
             repository=repository,
-            checks=_keys(translator.copy_check_specs(repository, source)),
+            checks=_keys(
+                [*translator.copy_check_specs(repository, source), translator.copies_check_spec(source)]
+            ),
         )
         for source in sources
         for repository in translator.app.plan.copies_of(source)

@@ -139,8 +139,9 @@ class BackupTranslator:
         return [check_spec(name, key, partitions) for name in self.app.check_names(source)]
 
     def copies_check_spec(self, source: str) -> dg.AssetCheckSpec:
-        """The check of a source that has copies: it is not made in the run of the backup."""
-        return check_spec(IN_PLACE, self.asset_key(source), self._check_partitions(source))
+        """The check of a source that has copies: it is made in the runs of the copies."""
+        copies = [self.copy_key(name, source) for name in self.app.plan.copies_of(source)]
+        return check_spec(IN_PLACE, self.asset_key(source), self._check_partitions(source), copies)
 
     def copy_check_specs(self, repository: str, source: str) -> list[dg.AssetCheckSpec]:
         key, partitions = self.copy_key(repository, source), self._check_partitions(source)
