@@ -71,7 +71,10 @@ nux: {enabled: false}
 concurrency:
   runs:
     max_concurrent_runs: 4
-    tag_concurrency_limits: [{key: backup/source, value: {applyLimitPerUniqueValue: true}, limit: 1}]
+    tag_concurrency_limits:
+      - {key: backup/source, value: {applyLimitPerUniqueValue: true}, limit: 1}
+      - {key: backup/copy, value: {applyLimitPerUniqueValue: true}, limit: 1}
+      - {key: backup/upkeep, value: {applyLimitPerUniqueValue: true}, limit: 1}
 run_monitoring: {enabled: true}
 run_retries: {enabled: true, retry_on_asset_or_op_failure: false}
 sensors: {use_threads: true, num_workers: 4}

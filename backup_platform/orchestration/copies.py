@@ -6,6 +6,7 @@ Annotations stay evaluated here: Dagster reads the type of `context` from one.
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -15,6 +16,8 @@ from backup_platform.errors import RepositoryError
 from backup_platform.orchestration.assets import Results, tag_run
 from backup_platform.orchestration.checks import evaluation
 from backup_platform.orchestration.failures import dagster_errors
+from backup_platform.orchestration.missed import PATIENCE_S
+from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.orchestration.upkeep_metadata import copy_metadata
@@ -75,11 +78,16 @@ def in_place(app: "App", point: RecoveryPoint, found: "Mapping[str, Whereabouts]
 
 
 def _whereabouts(app: "App", point: RecoveryPoint) -> "dict[str, Whereabouts]":
+    """What each copy says; one that does not answer is left out, and a run does not hang for it."""
     found = {}
     for name in app.plan.copies_of(point.source):
         with suppress(RepositoryError):
-            found[name] = app.at(name).upkeep.whereabouts([point])
+            found[name] = Patience().ask(partial(_ask, app.at(name), point), PATIENCE_S)
     return found
+
+
+def _ask(app: "App", point: RecoveryPoint) -> "Whereabouts":
+    return app.upkeep.whereabouts([point])
 
 
 class _Step:

@@ -128,6 +128,50 @@ def test_a_source_whose_first_window_is_to_come_can_be_loaded(unloaded: World) -
     assert specs(world)["stored"].partitions_def is not None
 
 
+def several(world: World) -> World:
+    """Two repositories that are looked after, and a source that is copied."""
+    care = {"prune": {"every": "day"}, "verify": {"cycle": "7d"}}
+    world.plan["repositories"] = {
+        "main": world.plan.pop("repository") | care,
+        "offsite": {"path": "/offsite"} | care,
+    }
+    world.plan["sources"]["shop"]["repositories"] = ["main", "offsite"]
+    return world.load()
+
+
+def test_copies_and_upkeep_are_named_after_their_repositories(unloaded: World) -> None:
+    world = several(unloaded)
+    names = {key.to_user_string() for key in world.repository.asset_graph.materializable_asset_keys}
+    assert names == {
+        "backups/uploads",
+        "backups/shop",
+        "copies/offsite/shop",
+        *(f"repositories/{name}/{work}" for name in ("main", "offsite") for work in ("prune", "verify")),
+    }
+    node = world.repository.asset_graph.get(dg.AssetKey(["copies", "offsite", "shop"]))
+    assert (node.group_name, node.kinds) == ("sqlite", {"sqlite", "copy"})
+    text = world.repository.asset_graph.get(dg.AssetKey(["repositories", "main", "prune"])).description
+    assert "Every day at 04:00 (UTC)" in (text or "")
+
+
+def test_copies_of_many_windows_have_checks_without_partitions(unloaded: World) -> None:
+    unloaded.plan["sources"]["shop"]["since"] = f"{unloaded.clock.time - timedelta(days=2_500):%Y-%m-%d}"
+    world = several(unloaded)
+    translator = world.translator
+    specs = [*translator.copy_check_specs("offsite", "shop"), translator.copies_check_spec("shop")]
+    assert {spec.partitions_def for spec in specs} == {None}
+
+
+def test_two_plans_with_repositories_fit_into_one_project(unloaded: World) -> None:
+    world = several(unloaded)
+    other = BackupTranslator(world.app, key_prefix=("archive",), source_prefix=("archive", "sources"))
+    both = dg.Definitions.merge(world.definitions, build_definitions(other)).get_repository_def()
+    assert both.has_job("prune")
+    assert both.has_job("archive_prune")
+    assert both.asset_graph.has(dg.AssetKey(["archive", "copies", "offsite", "shop"]))
+    assert both.asset_graph.has(dg.AssetKey(["archive", "repositories", "main", "verify"]))
+
+
 def test_two_plans_fit_into_one_project(world: World) -> None:
     other = BackupTranslator(
         world.app, key_prefix=("archive", "backups"), source_prefix=("archive", "sources"), group="archive"
