@@ -219,7 +219,16 @@ class App:
                 hint=f"`backup {source}` without --repository, then `copy {source}`.",
             )
         job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock)
-        return job.run(window, force=force, progress=progress)
+        result = job.run(window, force=force, progress=progress)
+        if self.repository_plan.lock:
+            self._keep_locked(result)
+        return result
+
+    def _keep_locked(self, result: BackupResult) -> None:
+        from backup_platform.actions.structure import needs_of
+
+        packs = result.packs if result.created else needs_of(self.repository, result.point).packs
+        self.upkeep.keep_locked(result.point.source, packs)
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
         """The recovery point of every window that has one, by source, oldest first.

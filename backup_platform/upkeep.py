@@ -100,7 +100,17 @@ class Upkeep:
         """Copying points of another repository of the plan to this one. Raises RepositoryError unless it is a copy."""
         from backup_platform.actions.copying import Copying
 
-        return Copying(origin, self.repository, self.clock)
+        return Copying(origin, self.repository, self.clock, self.keep_locked)
+
+    def keep_locked(self, source: str, packs: Collection[str]) -> None:
+        """Prolong the retentions of what a new point needs, where the plan has a `lock`. Raises StoreError."""
+        if self.settings.lock is None:
+            return
+        from backup_platform.actions.locking import Locking
+        from backup_platform.stores.opening import object_lock_of
+
+        if locks := object_lock_of(self.repository.store):
+            Locking(self.repository, locks, self.clock).keep(source, packs)
 
     def copies_in_place(
         self,

@@ -21,10 +21,14 @@ COMMIT_ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """`created` is False when the window had a complete recovery point, which was verified and kept."""
+    """`created` is False when the window had a complete recovery point, which was verified and kept.
+
+    `packs` are keys of those that a new point needs.
+    """
 
     point: RecoveryPoint
     created: bool
+    packs: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class BackupJob:
         if existing and not existing.incomplete and not force and self._intact(existing):
             return BackupResult(existing, created=False)
         lateness = self.schedule.capturable(window, now)
-        return BackupResult(self._capture(points, window, lateness, progress), created=True)
+        return self._capture(points, window, lateness, progress)
 
     def _points(self, progress: Progress) -> list[RecoveryPoint]:
         """A damaged manifest fails the checks of every window. It does not stop the next backup."""
@@ -69,7 +73,7 @@ class BackupJob:
 
     def _capture(
         self, points: list[RecoveryPoint], window: Window, lateness: timedelta, progress: Progress
-    ) -> RecoveryPoint:
+    ) -> BackupResult:
         started = self.clock.monotonic()
         previous = points[-1] if points else None
         with Session(self.repository, previous) as session:
@@ -78,7 +82,7 @@ class BackupJob:
             stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
             point = self._commit(self._point(window, lateness, capture, inventory, stats))
             session.confirm()
-        return point
+            return BackupResult(point, created=True, packs=session.needed)
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats

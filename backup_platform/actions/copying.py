@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from backup_platform.actions.copy_packs import PackMover
@@ -65,6 +65,7 @@ class _Work:
     copied: list[RecoveryPoint] = field(default_factory=list)
     findings: dict[str, str] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    packs: dict[str, set[str]] = field(default_factory=dict)  # that copied points need, by source
 
 
 class Copying:
@@ -74,9 +75,16 @@ class Copying:
     repository it needs the repository key, and no identity.
     """
 
-    def __init__(self, origin: Repository, target: Repository, clock: Clock) -> None:
+    def __init__(
+        self,
+        origin: Repository,
+        target: Repository,
+        clock: Clock,
+        keep_locked: Callable[[str, Collection[str]], None] | None = None,
+    ) -> None:
         require_replica(origin, target)
         self.origin, self.target, self._clock = origin, target, clock
+        self._keep_locked = keep_locked
 
     def plan(self, points: Iterable[RecoveryPoint], *, thorough: bool = True) -> CopyPlan:
         """What the target lacks of some points of the origin. Writes nothing.
@@ -105,6 +113,9 @@ class Copying:
                 self._commit([step.point for step in group], mover, work)
         finally:
             self.target.keep_indexes(None)
+        if self._keep_locked:
+            for source, packs in work.packs.items():
+                self._keep_locked(source, packs)
         return CopyResult(
             copied=tuple(work.copied),
             kept=plan.kept,
@@ -128,6 +139,8 @@ class Copying:
             if needs[point.id].packs <= mover.read:
                 self._record(point, needs[point.id], self._clock.monotonic() - started)
         work.copied += sound
+        for point in sound:
+            work.packs.setdefault(point.source, set()).update(needs[point.id].packs)
 
     def _whole(self, point: RecoveryPoint, needs: Needs, mover: PackMover, work: _Work) -> bool:
         """Whether the target has all that a point needs; else why it has not, which may be damage in the origin."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from backup_platform.domain.model import Capture, Content, Entry, Json, RecoveryPoint, Stat, StreamRef
@@ -82,6 +82,16 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Succeeds when the key is absent already."""
+        ...
+
+
+class ObjectLock(Protocol):
+    """A store that lets nobody delete some objects before an instant: `lock` from now for what is written."""
+
+    lock: timedelta
+
+    def retain(self, keys: Collection[str], until: datetime) -> None:
+        """Prolong retentions, all to the same instant; one that is longer stays. Raises `StoreError`."""
         ...
 
 

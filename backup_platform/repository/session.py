@@ -136,6 +136,11 @@ class Session:
                 self._repository.mark_damaged(key, error.message)
                 raise refusal(key, "is damaged") from error
 
+    @property
+    def needed(self) -> frozenset[str]:
+        """Keys of the packs that the recovery point needs, once it is finished."""
+        return frozenset(self._used())
+
     def _used(self) -> Iterator[str]:
         """Keys of the packs that the recovery point needs."""
         for prefix, writer, index in (

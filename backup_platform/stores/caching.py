@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from backup_platform.domain.ports import Buffer, Store, StoredObject
 from backup_platform.stores.wrapping import WrappedStore
 
-CACHED = ("indexes/", "manifests/", "keys/")
+CACHED = ("indexes/", "manifests/", "keys/", "ledger/locks/")
 # An object may be damaged in the store while its copy is sound: each is read anew once a week.
 LIFETIME_S = 7 * 86400
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from backup_platform.domain.ports import Buffer, StoredObject
+from backup_platform.domain.ports import Buffer, ObjectLock, StoredObject
 from backup_platform.errors import DamageError, NotFoundError, StoreError, StoreRefusedError
 from backup_platform.stores.failures import translation
 
@@ -32,7 +32,14 @@ class ObjectStore:
 
     _location: str
 
-    def __init__(self, backend: Backend, location: str, puts: Puts | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        location: str,
+        puts: Puts | None = None,
+        object_lock: ObjectLock | None = None,
+    ) -> None:
+        self.object_lock = object_lock
         self._backend = backend
         self._location = location
         self._puts = puts

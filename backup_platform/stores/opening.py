@@ -6,11 +6,11 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import unquote, urlsplit
 
-from backup_platform.domain.ports import Store
+from backup_platform.domain.ports import ObjectLock, Store
 from backup_platform.errors import RepositoryMissingError
 from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.limits import SingleWriterStore, ThrottledStore, WriteOnlyStore
-from backup_platform.stores.object_store import DirectoryStore
+from backup_platform.stores.object_store import DirectoryStore, ObjectStore
 from backup_platform.stores.options import StoreOptions
 from backup_platform.stores.retrying import RetryingStore
 from backup_platform.stores.wrapping import WrappedStore
@@ -52,6 +52,13 @@ def evidence(store: Store) -> AbstractContextManager[None]:
             return store.direct()
         store = store.inner
     return nullcontext()
+
+
+def object_lock_of(store: Store) -> ObjectLock | None:
+    """Where retentions are prolonged; None where the plan asks for none."""
+    while isinstance(store, WrappedStore):
+        store = store.inner
+    return store.object_lock if isinstance(store, ObjectStore) else None
 
 
 def drafts_of(store: Store) -> DirectoryStore | None:

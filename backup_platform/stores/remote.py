@@ -9,6 +9,7 @@ from os import environ
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from backup_platform.domain.ports import ObjectLock
 from backup_platform.errors import StoreError, StoreRefusedError
 from backup_platform.stores.failures import reason
 from backup_platform.stores.object_store import ObjectStore
@@ -41,7 +42,8 @@ def open_url(url: str, options: StoreOptions = StoreOptions()) -> ObjectStore:  
         scheme = urlsplit(url).scheme
         _refuse_lock(scheme, place, options)
         reader = _backend(url, options, retries=READ_RETRIES)
-        return ObjectStore(reader, place, None if scheme == "memory" else _Writes(url, options))
+        writes = None if scheme == "memory" else _Writes(url, options)
+        return ObjectStore(reader, place, writes, _object_lock(url, place, options))
     except (ValueError, TypeError) as error:
         raise _unusable(place, error) from error
     except Exception as error:
@@ -74,6 +76,15 @@ def _refuse_lock(scheme: str, place: str, options: StoreOptions) -> None:
             f"The store {place} does not take Object Lock with each object.",
             hint="Remove `lock` from the plan, and set a retention policy on the bucket or container.",
         )
+
+
+def _object_lock(url: str, place: str, options: StoreOptions) -> ObjectLock | None:
+    if options.lock is None:
+        return None
+    from backup_platform.stores.object_lock import S3ObjectLock, require_boto3
+
+    require_boto3(place)
+    return S3ObjectLock(url, options, options.provider or _fixed(options.credentials))
 
 
 def _unusable(place: str, error: BaseException) -> StoreError:

@@ -1,0 +1,60 @@
+"""What later recovery points need stays locked: retentions of shared, older objects are prolonged (docs/stores.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+from backup_platform.domain.ports import Clock, ObjectLock
+from backup_platform.repository.format import INDEXES, KEYS, META, PACKS, ROOT_KEY
+from backup_platform.repository.locks import LockRecord, newest_locks, write_locks
+from backup_platform.repository.repository import Repository
+
+
+def retained_until(now: datetime, lock: timedelta) -> datetime:
+    """The midnight (UTC) after `lock` from now, as for objects that are written now."""
+    day = (now + lock + timedelta(days=1)).astimezone(UTC)
+    return day.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class Locking:
+    """Of one repository. No object that a new point needs has less than half of `lock` ahead of it.
+
+    At half of it everything that the source's newest point needs is prolonged and recorded, with the indexes, the
+    keys and `repository.json`; in between only older objects that the record does not name.
+    """
+
+    def __init__(self, repository: Repository, locks: ObjectLock, clock: Clock) -> None:
+        self._repository, self._locks, self._clock = repository, locks, clock
+
+    def keep(self, source: str, packs: Collection[str]) -> int:
+        """Prolong what a point of a source needs, after its commit; how many objects that took.
+
+        Raises StoreError: the point is there, and another call goes on.
+        """
+        now, lock = self._clock.now(), self._locks.lock
+        horizon = now + lock / 2
+        record = newest_locks(self._repository, source)
+        if record is None or record.lock != lock or record.until < horizon:
+            until, known = retained_until(now, lock), frozenset[str]()
+            due = {*packs, *self._always()}
+        else:
+            until, known = record.until, record.keys
+            due = self._short(set(packs) - known, horizon)
+        if due:
+            self._locks.retain(sorted(due), until)
+            write_locks(self._repository, source, LockRecord(until, lock, known | due), now)
+        return len(due)
+
+    def _always(self) -> set[str]:
+        """What every point needs."""
+        store = self._repository.store
+        return {ROOT_KEY, *(found.key for prefix in (INDEXES, KEYS) for found in store.list(prefix))}
+
+    def _short(self, keys: set[str], horizon: datetime) -> set[str]:
+        """Those of some packs that were written too long ago for the retention of then."""
+        if not keys:
+            return keys
+        store, lock = self._repository.store, self._locks.lock
+        listed = (found for prefix in (PACKS, META) for found in store.list(prefix))
+        return {found.key for found in listed if found.key in keys and found.modified + lock < horizon}
