@@ -87,14 +87,20 @@ def retention_table(judged: Sequence[Judged]) -> str:
     newest = sorted(judged, key=lambda each: (each.point.window.start, each.point.sequence), reverse=True)
     shown = sorted(newest[:MOST_ROWS], key=lambda each: each.point.source)
     rows = [
-        f"| {each.point.source} | {each.point.window.key} | `{each.point.id[:12]}` | "
-        f"{'keep' if each.decision.keep else '**forget**'} | {cell('; '.join(each.decision.reasons))} |"
+        f"| {each.point.source} | {each.point.window.key} | "
+        f"{'keep' if each.decision.keep else '**forget**'} | {cell(_first(each.decision.reasons))} |"
         for each in shown
     ]
     more = len(judged) - len(shown)
     note = [f"\nand {more:,} older points: `backup-platform retention` lists all."] if more else []
-    head = ["| source | window | point | | why |", "|---|---|---|---|---|"]
+    head = ["| source | window | | why |", "|---|---|---|---|"]
     return "\n".join([*head, *rows, *note])
+
+
+def _first(reasons: Sequence[str]) -> str:
+    """The UI's column is narrow: `retention --explain` tells the others."""
+    more = len(reasons) - 1
+    return f"{reasons[0]} (+{more})" if more else reasons[0]
 
 
 def verify_metadata(result: VerifyResult) -> Metadata:
