@@ -50,9 +50,10 @@ class CopyResult:
         """Raises RepositoryError when a point was not copied."""
         if self.findings:
             texts = list(dict.fromkeys(self.findings.values()))
+            total = len(self.findings) + len(self.copied) + len(self.kept)
             more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             raise RepositoryError(
-                f"{len(self.findings)} recovery points were not copied: {texts[0]}{more}",
+                f"{len(self.findings)} of {total} recovery points were not copied: {texts[0]}{more}",
                 hint="`verify` shows what is damaged, and `repair` what can be mended from another copy.",
                 retryable=self.findings.keys() <= self.waiting,
             )

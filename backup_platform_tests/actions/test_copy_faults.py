@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from backup_platform_tests.support import (
     Call,
     Do,
     Killed,
+    QuietProgress,
     ScriptedStore,
     tombstone,
     writer_keys,
@@ -156,3 +158,16 @@ def test_a_dead_store_is_an_error_of_the_store(pair: Pair) -> None:
     pair.backup()
     with pytest.raises(StoreError):
         pair.copy(target=ScriptedStore(pair.store, lambda call: Do.FAIL if call.verb == "create" else None))
+
+
+def test_two_copies_at_once_do_not_disturb_each_other(pair: Pair) -> None:
+    """As when Dagster copies several windows side by side."""
+    points = grow(pair, 3)
+    both = [pair.copying() for _ in range(2)]
+    plans = [copying.plan(points) for copying in both]
+    with ThreadPoolExecutor(2) as pool:
+        results = [
+            pool.submit(copying.run, plan, QuietProgress()) for copying, plan in zip(both, plans, strict=True)
+        ]
+    assert all(result.result().passed for result in results)
+    pair.check(*points)
