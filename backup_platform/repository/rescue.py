@@ -227,27 +227,23 @@ class Repository:
 
     def read_index(self) -> None:
         """Where blobs are, into a temporary file: from the indexes (§5), and the packs that none names (§4)."""
-        self.packs: dict[str, int] = {}
         self.places = sqlite3.connect("", isolation_level=None)
         self.places.execute("CREATE TABLE place (blob, pack, frame, stored, plain, at, length)")
         self.places.execute("BEGIN")
+        insert = "INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?)"
         for key in self.keys("indexes/"):
             try:
-                self.add(self.index_rows(key, self.read(key)))
+                self.places.executemany(insert, self.index_rows(key, self.read(key)))
             except (Lost, OSError, ValueError, LookupError) as error:
                 trouble(f"{key} is lost: {error}. Its packs are read instead.")
-        for key in [*self.keys("packs/"), *self.keys("meta/")]:
-            if key not in self.packs:
-                try:
-                    self.add(table_rows(key, self.pack(key)))
-                except (Lost, struct.error) as error:
-                    trouble(f"{key} has no table of its blobs: {error}.")
-        self.names = list(self.packs)
+        self.stored = {*self.keys("packs/"), *self.keys("meta/")}
+        indexed = {pack for (pack,) in self.places.execute("SELECT DISTINCT pack FROM place")}
+        for key in sorted(self.stored - indexed):
+            try:
+                self.places.executemany(insert, table_rows(key, self.pack(key)))
+            except (Lost, struct.error) as error:
+                trouble(f"{key} has no table of its blobs: {error}.")
         self.places.execute("CREATE INDEX by_blob ON place (blob)")
-
-    def add(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        numbered = [(row[0], self.packs.setdefault(row[1], len(self.packs)), *row[2:]) for row in rows]
-        self.places.executemany("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?)", numbered)
 
     def index_rows(self, key: str, stored: bytes) -> Iterator[tuple[Any, ...]]:
         if blake3(stored).hexdigest() != key[-64:]:
@@ -277,8 +273,12 @@ class Repository:
     def blob(self, name: bytes) -> tuple[int, bytes | None]:
         """Its length, where anything tells it, and its bytes, None when they are lost."""
         query, length = "SELECT pack, frame, stored, plain, at, length FROM place WHERE blob = ?", UNKNOWN
-        for pack, start, stored, plain, at, length in self.places.execute(query, (name,)):
-            data = self.frame(self.names[pack], start, stored, plain)[at : at + length]
+        places = self.places.execute(query, (name,)).fetchall()
+        # indexes also name packs that prune has deleted
+        for pack, start, stored, plain, at, length in sorted(
+            places, key=lambda row: row[0] not in self.stored
+        ):
+            data = self.frame(pack, start, stored, plain)[at : at + length]
             if self.hash(data) == name:
                 return length, data
         return length, None

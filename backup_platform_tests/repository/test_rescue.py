@@ -279,6 +279,21 @@ def test_the_blobs_of_a_damaged_pack_that_are_whole_are_used(rescue: Rescue, tmp
     assert 0 < sum(stop - start for start, stop in lost) < 4 << 20
 
 
+def test_a_pack_that_was_deleted_and_is_still_indexed_is_not_missed(rescue: Rescue, tmp_path: Path) -> None:
+    made = Bench(tmp_path / "repository")
+    made.source.write(b"first", noise(300_000, 2))
+    made.backup()
+    (deleted,) = made.keys(PACKS)
+    damage(made, deleted, "gone")
+    made.source.write(b"another", b"which makes another pack of it")
+    made.source.write(b"first", made.source.files[b"first"])
+    made.backup()
+    (kept,) = made.keys(PACKS)
+    assert kept != deleted
+    assert "!!" not in rescue.restore(made.root, "restore", "docs@latest", tmp_path / "to")
+    assert contents(tmp_path / "to") == made.source.files
+
+
 def lose_indexes(bench: Bench) -> None:
     for number, key in enumerate(sorted(bench.keys("indexes/"))):
         damage(bench, key, ["flipped", "gone"][number % 2])
