@@ -57,9 +57,9 @@ def make_app(tmp_path: Path, tree: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         monkeypatch.setenv(f"TEST_{name.upper()}", value)
     clock = ManualClock()
 
-    def make(repository: dict[str, Any], **more: Any) -> App:
-        """Anew each time, as a process would, an hour later."""
-        clock.advance(hours=1)
+    def make(repository: dict[str, Any], *, days: float = 0, **more: Any) -> App:
+        """Anew each time, as a process would, an hour later, or some days more."""
+        clock.advance(hours=1, days=days)
         plan = {
             "repository": repository,
             "sources": {"tree": {"files": str(tree), "every": "hour"}},
