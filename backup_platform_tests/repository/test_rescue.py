@@ -85,14 +85,14 @@ def found_in(root: bytes, row: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("repository", "identity"),
+    ("repository", "identity", "number"),
     [
-        ("format1", ""),
-        ("format1-encrypted", "identity-first.txt"),
-        ("format1-encrypted", "identity-later.txt"),
+        ("format1", "", 0),
+        ("format1", "", 1),
+        ("format1-encrypted", "identity-first.txt", 1),
+        ("format1-encrypted", "identity-later.txt", 0),
     ],
 )
-@pytest.mark.parametrize("number", [0, 1])
 def test_the_golden_repositories(
     rescue: Rescue, tmp_path: Path, repository: str, identity: str, number: int
 ) -> None:
@@ -236,8 +236,9 @@ def damage(bench: Bench, key: str, harm: str) -> None:
         path.write_bytes(flipped(data, len(data) // 3) if harm == "flipped" else data[: len(data) // 2])
 
 
-@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
-@pytest.mark.parametrize("harm", ["flipped", "cut", "gone"])
+@pytest.mark.parametrize(
+    ("harm", "encrypted"), [("flipped", False), ("flipped", True), ("cut", True), ("gone", False)]
+)
 def test_a_damaged_pack_costs_the_files_that_are_in_it(
     rescue: Rescue, tmp_path: Path, harm: str, encrypted: bool
 ) -> None:
