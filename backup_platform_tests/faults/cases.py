@@ -56,12 +56,17 @@ def every_fault(name: str, encrypted: bool) -> Iterator[Fault]:
                 yield Fault(call.verb, call.kind, counted[call.verb, call.kind], do)
 
 
+LIES = (Do.FLIP, Do.LOSE)  # what only reading back finds out
+
+
 def some_faults(name: str, encrypted: bool, seed: int) -> list[Fault]:
-    """At every kind of call one, of an encrypted repository at some kinds."""
+    """The first object of each kind lost and altered, and at some other kinds of call one fault each; of an encrypted
+    repository fewer."""
     faults = list(every_fault(name, encrypted))
+    lies = [fault for fault in faults if fault.verb == "create" and fault.nth == 1 and fault.do in LIES]
     random.Random(f"{name} {encrypted} {seed}").shuffle(faults)
     places = {(fault.verb, fault.kind): fault for fault in faults}
-    return list(places.values())[: 5 if encrypted else 14]
+    return list(places.values())[:4] if encrypted else [*lies, *list(places.values())[:7]]
 
 
 CASES = [(name, encrypted) for name in OPERATIONS for encrypted in (False, True)]

@@ -41,7 +41,7 @@ def test_what_passes_by_itself_is_survived(name: str, encrypted: bool) -> None:
     """Behind the retries that every remote store has. A listing is repeated page by page, below them."""
     chance = random.Random(SEED)
     faults = [f for f in every_fault(name, encrypted) if f.do in PASSING and f.verb != "list"]
-    for fault in chance.sample(faults, 4):
+    for fault in chance.sample(faults, 2):
         scene = prepared(name, encrypted).copied()
         hit, script = at(fault.verb, fault.kind, fault.nth, fault.do)
         store = RetryingStore(
