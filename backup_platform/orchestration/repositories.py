@@ -62,7 +62,7 @@ def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subj
     records = upkeep.forgotten(_last_told(context.instance, subject.key))
     yield from gone_windows(translator, subject.repository, context.instance, records)
     planned, done, refused = _freed(upkeep.pruning(), progress)
-    numbers = {**forget_metadata(decided, forgotten), **prune_metadata(planned, done)}
+    numbers = {**prune_metadata(planned, done), **forget_metadata(decided, forgotten)}
     yield dg.MaterializeResult(asset_key=subject.key, metadata=numbers)
     yield upkeep_evaluation(nothing_refused(forgotten, refused), subject.key)
 

@@ -83,18 +83,25 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
 
 
 def retention_table(judged: Sequence[Judged]) -> str:
-    """Every point with what becomes of it and why, by source, the newest first; of many, the newest."""
+    """Every point with what becomes of it and why, a table per source, the newest first; of many, the newest."""
     newest = sorted(judged, key=lambda each: (each.point.window.start, each.point.sequence), reverse=True)
-    shown = sorted(newest[:MOST_ROWS], key=lambda each: each.point.source)
-    rows = [
-        f"| {each.point.source} | {each.point.window.key} | "
-        f"{'keep' if each.decision.keep else '**forget**'} | {cell(_first(each.decision.reasons))} |"
-        for each in shown
+    shown: dict[str, list[str]] = {}
+    for each in newest[:MOST_ROWS]:
+        shown.setdefault(each.point.source, []).append(_row(each))
+    tables = [
+        "\n".join([f"**{source}**\n", "| window | point | |", "|---|---|---|", *rows])
+        for source, rows in sorted(shown.items())
     ]
-    more = len(judged) - len(shown)
-    note = [f"\nand {more:,} older points: `backup-platform retention` lists all."] if more else []
-    head = ["| source | window | | why |", "|---|---|---|---|"]
-    return "\n".join([*head, *rows, *note])
+    more = len(judged) - MOST_ROWS
+    note = [f"and {more:,} older points: `backup-platform retention` lists all."] if more > 0 else []
+    return "\n\n".join([*tables, *note])
+
+
+def _row(each: Judged) -> str:
+    """Narrow, as the UI's column is."""
+    fate = "keep" if each.decision.keep else "**forget**"
+    why = cell(_first(each.decision.reasons))
+    return f"| {each.point.window.key} | `{each.point.id[:8]}` | {fate}: {why} |"
 
 
 def _first(reasons: Sequence[str]) -> str:

@@ -78,10 +78,11 @@ def test_prune_forgets_what_the_plan_does_not_keep_and_shows_why(kept: World) ->
     found = metadata(run(kept, "prune"))
     assert (found["points"], found["forgotten_points"]) == (1, 2)
     assert [point.window.key for point in kept.app.points("uploads")] == windows[-1:]
-    table = found["retention"].splitlines()
-    assert [line.split(" | ")[1] for line in table[2:]] == list(reversed(windows)), "the newest first"
-    assert "last 1 of 1" in table[2]
-    assert "**forget** | no rule keeps it" in table[3]
+    heading, _, _, _, *rows = found["retention"].splitlines()
+    assert heading == "**uploads**"
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == list(reversed(windows)), "the newest first"
+    assert "keep: last 1 of 1" in rows[0]
+    assert "**forget**: no rule keeps it" in rows[1]
 
 
 def test_windows_that_were_forgotten_are_observed_once(kept: World) -> None:

@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from backup_platform_tests.ui.server import CHROMIUM, CHROMIUM_OPTIONS, Served, run_demo, served
+from backup_platform_tests.ui.server import (
+    CHROMIUM,
+    CHROMIUM_OPTIONS,
+    Served,
+    add_repository,
+    run_demo,
+    served,
+)
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("ui"), pytest.mark.timeout(600)]
 CHECKS = ("stored", "complete", "authentic", "plausible_size", "schema_unchanged", "drill")
@@ -32,6 +39,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Served:
     assert {entry.name for entry in directory.iterdir()} <= {".demo", "home"}
     home = directory / "home"
     assert not home.exists() or not any(path.is_file() for path in home.rglob("*"))
+    add_repository(directory)
     return Served("", directory)
 
 
@@ -146,6 +154,23 @@ def test_a_person_materialises_the_open_window(browser: Page, dagster: Served) -
             return
         time.sleep(1)
     raise AssertionError(f"no run of the person's succeeded: {new}")
+
+
+def test_a_person_prunes_a_repository_and_sees_why_each_point_stays(browser: Page) -> None:
+    browser.goto("/assets/repositories/main/prune")
+    browser.get_by_role("button", name="Materialize").first.click()
+    for text in ("Latest materialization", "forgotten_points", "freed_bytes", "one of the 1 newest"):
+        sees(browser, text)
+
+
+def test_the_copy_of_the_window_is_made_and_checked(browser: Page) -> None:
+    """By the sensor, in a run of its own."""
+    browser.goto("/assets/copies/offsite/uploads?view=partitions")
+    expect(browser.get_by_text(re.compile(r"Materialized \([12]\)")).first).to_be_visible(
+        timeout=3 * VISIBLE_MS
+    )
+    browser.goto("/assets/backups/uploads?view=checks&checkDetail=copies_in_place")
+    sees(browser, "cellar")
 
 
 def runs_of(server: Served, source: str) -> dict[str, str]:
