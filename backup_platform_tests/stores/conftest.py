@@ -40,6 +40,14 @@ def gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    from backup_platform_tests.stores.azurite_server import azurite
+
+    with azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "tree"

@@ -33,6 +33,15 @@ class TestGoogle(StoreContract):
         return open_store(gcs.place(), gcs.options())
 
 
+@pytest.mark.xdist_group("azurite")
+class TestAzure(StoreContract):
+    """Its pages have 5,000 keys, which are not filled here."""
+
+    @pytest.fixture
+    def store(self, azurite: Server) -> Store:
+        return open_store(azurite.place(), azurite.options(region=""))
+
+
 @pytest.mark.xdist_group("rclone")
 class TestRclone(StoreContract):
     """With one writer, as the plan has to say of it."""
