@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import random
 import shutil
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 
-from backup_platform.actions.repair import Repair
-from backup_platform.actions.repairing.steps import Act, RepairPlan, RepairResult
-from backup_platform.actions.verify import ReadShare, VerifyResult, verify
-from backup_platform.domain.model import RecoveryPoint
-from backup_platform.domain.ports import Buffer, Store
-from backup_platform.errors import RepositoryError, StoreError
-from backup_platform.plan import Plan
+from backup_platform.actions.repairing.steps import Act
+from backup_platform.errors import RepositoryError
 from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import DAMAGED, INDEXES, KEYS, MANIFESTS, META, PACKS, manifest_key
+from backup_platform.repository.format import DAMAGED, INDEXES, KEYS, MANIFESTS, META, PACKS
 from backup_platform.repository.recipients import add_recipient, parse_recipient, read_recipients
-from backup_platform.repository.replicas import init_replica
-from backup_platform.repository.repository import Repository
 from backup_platform.repository.tombstones import write_tombstones
-from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform.upkeep import Upkeep
+from backup_platform_tests.actions.repair_support import Clinic, acts, clinic_of, manifest_of
 from backup_platform_tests.support import (
     Bench,
     Call,
     Do,
-    Killed,
-    QuietProgress,
     ScriptedStore,
-    content_of,
     flipped,
     noise,
     recipient,
@@ -45,103 +29,9 @@ from backup_platform_tests.support import (
 )
 
 
-@dataclass
-class Clinic:
-    """A repository with two points, and a copy of all its objects."""
-
-    bench: Bench
-    copy: Path
-    points: list[RecoveryPoint] = field(default_factory=list)
-    contents: list[dict[bytes, bytes]] = field(default_factory=list)
-    complete: bool = True
-
-    def backup(self, seed: int) -> RecoveryPoint:
-        self.bench.source.write(b"part%d" % seed, noise(70_000, seed))
-        self.points.append(self.bench.backup())
-        self.contents.append(dict(self.bench.source.files))
-        return self.points[-1]
-
-    def mirror(self) -> None:
-        """As `copy` leaves it: the same objects."""
-        shutil.rmtree(self.copy, ignore_errors=True)
-        shutil.copytree(self.bench.root, self.copy, ignore=shutil.ignore_patterns("ledger", "tombstones"))
-
-    def donor(self, store: Store | None = None) -> Repository:
-        return Repository(store or DirectoryStore(str(self.copy)), self.bench.clock, keys=self.bench.held)
-
-    def repair(self, donors: dict[str, Repository] | None = None, store: Store | None = None) -> Repair:
-        donors = {"copy": self.donor()} if donors is None else donors
-        return Repair(self.bench.open(store), donors, self.bench.clock, complete=self.complete)
-
-    def plan(self, donors: dict[str, Repository] | None = None) -> RepairPlan:
-        return self.repair(donors).plan()
-
-    def run(self, donors: dict[str, Repository] | None = None, store: Store | None = None) -> RepairResult:
-        repair = self.repair(donors, store)
-        return repair.run(repair.plan())
-
-    def verify(self) -> VerifyResult:
-        repository = self.bench.open()
-        points, errors = repository.readable_manifests()
-        texts = [error.message for error in errors]
-        return verify(
-            repository, points, ReadShare(), self.bench.clock, QuietProgress(), record=False, unreadable=texts
-        )
-
-    def check(self) -> None:
-        """All is well, and every point that there was restores."""
-        assert self.verify().findings == {}
-        repository = self.bench.open()
-        assert repository.manifests() == self.points
-        assert [content_of(repository, point) for point in self.points] == self.contents
-
-    def harm(self, key: str, how: str) -> None:
-        path = self.bench.root / key
-        if how == "remove":
-            path.unlink()
-        else:
-            data = path.read_bytes()
-            path.write_bytes(flipped(data) if how == "flip" else data[:-100])
-
-
-def clinic_of(place: Path, *, encrypted: bool = False) -> Clinic:
-    """One that was made once, and copied."""
-    made, _ = template(encrypted)
-    shutil.copytree(made.bench.root, place / "repository")
-    shutil.copytree(made.copy, place / "copy")
-    bench = Bench(place / "repository", replace(made.bench.clock), encrypted=encrypted)
-    bench.source.files.update(made.bench.source.files)
-    bench.source.modified.update(made.bench.source.modified)
-    return Clinic(bench, place / "copy", list(made.points), list(made.contents))
-
-
-@cache
-def template(encrypted: bool) -> tuple[Clinic, TemporaryDirectory[str]]:
-    folder = TemporaryDirectory()  # removed when the process ends
-    return make_clinic(Path(folder.name), encrypted=encrypted), folder
-
-
-def make_clinic(place: Path, *, encrypted: bool) -> Clinic:
-    bench = Bench(place / "repository", encrypted=encrypted)
-    bench.source.write(b"large", noise(700_000, 3))
-    made = Clinic(bench, place / "copy")
-    for seed in range(2):
-        made.backup(seed)
-    made.mirror()
-    return made
-
-
 @pytest.fixture
 def clinic(tmp_path: Path) -> Clinic:
     return clinic_of(tmp_path)
-
-
-def manifest_of(clinic: Clinic, point: RecoveryPoint) -> str:
-    return manifest_key(point.source, point.sequence, clinic.bench.open().cipher.hash)
-
-
-def acts(plan: RepairPlan) -> set[tuple[Act, str]]:
-    return {(step.act, step.key) for step in plan.steps}
 
 
 KINDS = [(PACKS,), (META,), (INDEXES,), (MANIFESTS,)]
@@ -448,144 +338,3 @@ def test_recipients_come_back_and_none_is_added_that_only_the_copy_has(tmp_path:
     assert clinic.run().sound
     texts = {each.text for each in read_recipients(bench.open().cipher)}  # type: ignore[arg-type]
     assert texts == {recipient(number) for number in range(3)}
-
-
-# Interruptions
-
-
-def harmed(place: Path) -> Clinic:
-    """One of everything is damaged or missing."""
-    clinic = clinic_of(place)
-    packs = sorted(clinic.bench.keys(PACKS))
-    clinic.harm(packs[0], "remove")
-    clinic.harm(packs[1], "flip")
-    clinic.harm(min(clinic.bench.keys(META)), "remove")
-    clinic.harm(min(clinic.bench.keys(INDEXES)), "flip")
-    clinic.verify()
-    clinic.harm(manifest_of(clinic, clinic.points[1]), "flip")
-    clinic.harm(manifest_of(clinic, clinic.points[0]), "remove")
-    return clinic
-
-
-def at_write(number: int, do: Do) -> Callable[[Call], Do | None]:
-    seen = [0]
-
-    def script(call: Call) -> Do | None:
-        if call.verb in ("create", "replace", "delete"):
-            seen[0] += 1
-            if seen[0] == number:
-                return do
-        return None
-
-    return script
-
-
-@pytest.mark.parametrize(
-    "do",
-    [
-        Do.DIE_AFTER,
-        pytest.param(Do.DIE, marks=pytest.mark.soak),
-        pytest.param(Do.FAIL_AFTER, marks=pytest.mark.soak),
-    ],
-)
-def test_whatever_stops_a_repair_the_next_one_goes_on(tmp_path: Path, do: Do) -> None:
-    counted = harmed(tmp_path / "counted")
-    store = ScriptedStore(counted.bench.store)
-    assert counted.run(store=store).sound
-    writes = sum(call.verb in ("create", "replace", "delete") for call in store.calls)
-    assert writes >= 6
-    for number in range(1, writes + 1, 3 if do is Do.DIE_AFTER else 1):
-        clinic = harmed(tmp_path / str(number))
-        with suppress(Killed, StoreError):
-            clinic.run(store=ScriptedStore(clinic.bench.store, at_write(number, do)))
-        assert clinic.run().sound
-        clinic.check()
-
-
-def test_only_what_is_damaged_is_written_over_and_only_marks_are_deleted(tmp_path: Path) -> None:
-    clinic = harmed(tmp_path)
-    sound = {key: (clinic.bench.root / key).read_bytes() for key in clinic.bench.keys("")}
-    damaged = {step.key for step in clinic.plan().steps if step.act is Act.REPLACE}
-    store = ScriptedStore(clinic.bench.store)
-    assert clinic.run(store=store).sound
-    assert {call.key for call in store.calls if call.verb == "replace"} == damaged
-    assert all(call.key.startswith(DAMAGED) for call in store.calls if call.verb == "delete")
-    for key in clinic.bench.keys() & sound.keys() - damaged:
-        assert (clinic.bench.root / key).read_bytes() == sound[key]
-
-
-@pytest.mark.parametrize("do", [Do.LOSE, Do.FLIP])
-def test_a_store_that_lies_about_a_write_is_caught(tmp_path: Path, do: Do) -> None:
-    clinic = harmed(tmp_path)
-    lying = ScriptedStore(
-        clinic.bench.store,
-        lambda c: do if c.verb == "create" and c.key.startswith((PACKS, MANIFESTS)) else None,
-    )
-    result = clinic.run(store=lying)
-    assert not result.sound
-    assert len(result.failed) >= 1
-
-
-class Unwilling(DirectoryStore):
-    def create(self, key: str, data: Buffer) -> None:
-        raise StoreError(f"The disk is full at {key}.")
-
-
-def test_a_full_disk_is_an_error_and_no_verdict(clinic: Clinic) -> None:
-    clinic.harm(min(clinic.bench.keys(PACKS)), "remove")
-    with pytest.raises(StoreError):
-        clinic.run(store=Unwilling(str(clinic.bench.root)))
-
-
-def test_the_copy_itself_is_repaired_from_the_first(clinic: Clinic) -> None:
-    """Either can mend the other."""
-    init_replica(clinic.bench.open(), DirectoryStore(str(clinic.copy)))
-    for key in clinic.bench.keys(PACKS):
-        path = clinic.copy / key
-        path.write_bytes(flipped(path.read_bytes()))
-        clinic.donor().mark_damaged(key, "for a test")
-    repair = Repair(clinic.donor(), {"main": clinic.bench.open()}, clinic.bench.clock, complete=False)
-    assert repair.run(repair.plan()).sound
-    for key in clinic.bench.keys(PACKS):
-        assert (clinic.copy / key).read_bytes() == (clinic.bench.root / key).read_bytes()
-
-
-def test_what_a_cache_still_has_hides_nothing(clinic: Clinic, tmp_path: Path) -> None:
-    """As the plan composes it: the copy of a manifest on this machine is sound, that in the store is not."""
-    store = CachingStore(clinic.bench.store, str(tmp_path / "cache"))
-    repository = clinic.bench.open(store)
-    assert len(repository.manifests()) == 2
-    path = clinic.bench.root / manifest_of(clinic, clinic.points[0])
-    times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
-    path.write_bytes(flipped(path.read_bytes()))
-    os.utime(path, ns=times)
-    (tmp_path / "backup.yaml").write_text("repository: {path: x}\nsources: {docs: {files: y, every: day}}\n")
-    plan = Plan.load(str(tmp_path / "backup.yaml"))
-    upkeep = Upkeep(plan, plan.repository, repository, clinic.bench.clock)
-    assert len(repository.manifests(reread=True)) == 2
-    assert "is damaged" in upkeep.repair().plan().lost[0]
-
-
-# Anything at all
-
-
-SEEDS = [5, 13, 62, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(100, 200))]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_whatever_is_harmed_comes_back_from_a_whole_copy(tmp_path: Path, seed: int) -> None:
-    """Objects of every kind, some or all, in any way, and known to a verify or not. Contents that points here need and
-    nobody read since are found by a verify: one, and a second repair, may be needed."""
-    choose = random.Random(seed)
-    clinic = clinic_of(tmp_path, encrypted=seed % 2 == 0)
-    share = choose.choice([0.1, 0.3, 0.6, 1])
-    for key in sorted(clinic.bench.keys()):
-        if not key.startswith(("repository", "ledger")) and choose.random() < share:
-            how = choose.choice(["flip", "truncate", "remove"])
-            small = (clinic.bench.root / key).stat().st_size <= 100
-            clinic.harm(key, "remove" if small else how)
-    for _ in range(2):
-        clinic.run()
-        clinic.verify()
-    assert clinic.run().sound
-    clinic.check()
