@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import dagster as dg
 import pytest
 
 from backup_platform.orchestration import lacking
+from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.subjects import copies
 from backup_platform_tests.orchestration.conftest import DAY, World
@@ -158,6 +160,25 @@ def test_a_repository_that_is_away_fails_no_backup_and_no_other_copy(unloaded: W
     [run] = follow(world)
     assert run.success
     assert world.app.at("offsite").points("uploads")
+
+
+def test_a_repository_that_is_away_is_asked_once_for_all_sources(
+    unloaded: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each question may cost seconds, and a sensor has a minute."""
+    unloaded.plan["sources"]["shop"]["repositories"] = ["main", "offsite"]
+    world = pair(unloaded)
+    away(world)
+    asked: list[float] = []
+
+    def ask(self: Patience, question: Callable[[], Any], seconds: float) -> Any:
+        asked.append(seconds)
+        return question()
+
+    monkeypatch.setattr(Patience, "ask", ask)
+    tick(world)
+    assert len(asked) == 3, "the first repository for each source, the second once"
+    assert titles(world) == ["repository offsite: nothing is copied to it"]
 
 
 def test_windows_that_were_never_copied_are_caught_up_newest_first_a_few_at_a_time(
