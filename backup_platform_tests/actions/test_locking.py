@@ -100,9 +100,29 @@ def test_no_needed_object_ever_has_less_than_half_ahead_of_it(tmp_path: Path) ->
 def test_another_lock_in_the_plan_retains_everything_anew(bench: Bench) -> None:
     locks = Noted()
     backup(bench, locks)
-    locks.lock = 90 * DAY
+    locks.lock = 50 * DAY  # half of it is less than what was recorded
     backup(bench, locks)
     assert locks.calls[0] <= locks.calls[1]
+
+
+def test_an_old_pack_that_is_needed_again_is_prolonged_alone(tmp_path: Path) -> None:
+    bench, locks = Bench(tmp_path / "repository"), Noted()
+    store = Dated(bench)
+    bench.source.write(b"comes back", b"x" * 9_000)
+    old = needs_of(bench.open(), bench.backup()).packs
+    list(store.list(""))
+    bench.source.remove(b"comes back")
+    bench.source.write(b"other", b"y")
+    bench.clock.advance(days=1)
+    backup(bench, locks)
+    bench.source.write(b"comes back", b"x" * 9_000)
+    bench.clock.advance(days=15)
+    needed = needs_of(bench.open(), bench.backup()).packs
+    list(store.list(""))
+    Locking(bench.open(store), locks, bench.clock).keep("docs", needed)
+    assert locks.calls[1:] == [{key for key in needed & old if key.startswith("packs/")}]
+    Locking(bench.open(store), locks, bench.clock).keep("docs", needed)
+    assert len(locks.calls) == 2
 
 
 def test_another_source_retains_what_it_shares(bench: Bench) -> None:
