@@ -182,7 +182,7 @@ def encode_index(packs: Sequence[IndexedPack]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = np.concatenate([p.rows for p in packs])
+    rows = np.concatenate([p.rows for p in packs], dtype=ROW)
     counts = [len(p.rows) for p in packs]
     meta = np.repeat(np.array([p.meta for p in packs]), counts)
     pack_ids = np.repeat(np.frombuffer(b"".join(p.pack for p in packs), "<u8").reshape(-1, 4), counts, axis=0)

@@ -18,7 +18,7 @@ from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Bench, QuietProgress, content_of, noise, text
 
 Run = Callable[..., int]
-SAMPLED = [13, pytest.param(1, marks=pytest.mark.soak)]  # one call in so many
+SAMPLED = [19, pytest.param(1, marks=pytest.mark.soak)]  # one call in so many
 
 
 @pytest.fixture(scope="module")
