@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -109,12 +110,12 @@ def write_tombstones(repository: Repository, packs: Iterable[str], *, final: boo
 
 
 def _store(repository: Repository, key: str, data: bytes) -> None:
+    """An altered final one would stop backups for a day: it is written again at once."""
     store = repository.store
-    try:
+    with suppress(ConflictError):  # another prune says the same, or it is altered
         store.create(key, data)
-    except ConflictError:  # another prune says the same, or it is altered
-        if not _holds(repository, key, data):
-            store.replace(key, data)
+    if not _holds(repository, key, data):
+        store.replace(key, data)
     if not _holds(repository, key, data):
         raise DamageError(f"The tombstone {key} reads back different from what was written.", retryable=True)
 

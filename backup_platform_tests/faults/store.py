@@ -41,9 +41,11 @@ class Call:
 
     @property
     def kind(self) -> str:
-        """The folder of the repository that it concerns."""
+        """What it concerns: mostly a folder of the repository."""
         parts = self.key.split("/")
-        return "/".join(parts[:2]) if parts[0] == "ledger" else parts[0]
+        if parts[0] == "ledger":
+            return "/".join(parts[:2])
+        return "final tombstones" if parts[-1].endswith(".final") else parts[0]
 
 
 def applies(do: Do, verb: str) -> bool:
