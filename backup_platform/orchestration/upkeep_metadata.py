@@ -68,7 +68,9 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
     condemned = f"{done.packs_condemned} more marked ({human_bytes(done.condemned_bytes)})"
     deleted = f"{human_bytes(done.freed_bytes)} freed: {done.packs_deleted} packs deleted, {condemned}"
     return {
-        "summary": dg.MetadataValue.md(f"{deleted}, to be deleted {plan.grace} later at the earliest."),
+        "summary": dg.MetadataValue.md(
+            f"{deleted}, to be deleted {plan.grace.total_seconds() / 3600:g} hours later at the earliest."
+        ),
         **size,
         "freed_bytes": dg.MetadataValue.int(done.freed_bytes),
         "packs_deleted": dg.MetadataValue.int(done.packs_deleted),

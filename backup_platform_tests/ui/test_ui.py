@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -56,8 +57,18 @@ def browser(dagster: Served) -> Iterator[Page]:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
         page = started.new_page(viewport={"width": 1280, "height": 900}, base_url=dagster.url)
         page.set_default_timeout(VISIBLE_MS)
+        await_definitions(page)
         yield page
         started.close()
+
+
+def await_definitions(page: Page) -> None:
+    """On a busy machine the page is there long before what it shows."""
+    for _ in range(6):
+        page.goto("/assets/backups/shop")
+        with contextlib.suppress(AssertionError):
+            return expect(page.get_by_text("Code location").first).to_be_visible(timeout=VISIBLE_MS / 2)
+    raise AssertionError("the code location was not loaded")
 
 
 def sees(page: Page, text: str) -> None:
