@@ -100,7 +100,7 @@ class Upkeep:
         """Copying points of another repository of the plan to this one. Raises RepositoryError unless it is a copy."""
         from backup_platform.actions.copying import Copying
 
-        return Copying(origin, self.repository, self.clock, self.keep_locked)
+        return Copying(origin, self.repository, self.clock, self.keep_locked if self.settings.lock else None)
 
     def keep_locked(self, source: str, packs: Collection[str]) -> None:
         """Prolong the retentions of what a new point needs, where the plan has a `lock`. Raises StoreError."""

@@ -115,7 +115,7 @@ class Copying:
         finally:
             self.target.keep_indexes(None)
         if self._keep_locked:
-            for source, packs in work.packs.items():
+            for source, packs in self._to_lock(plan, work).items():
                 self._keep_locked(source, packs)
         return CopyResult(
             copied=tuple(work.copied),
@@ -127,6 +127,14 @@ class Copying:
             duration_s=round(self._clock.monotonic() - started, 3),
             waiting=frozenset(work.waiting),
         )
+
+    def _to_lock(self, plan: CopyPlan, work: _Work) -> dict[str, set[str]]:
+        """What copied points need, by source; where none was, the newest one: an earlier run may have failed here."""
+        newest = {point.source: point for point in sorted(plan.kept, key=lambda point: point.sequence)}
+        kept = {source: point for source, point in newest.items() if source not in work.packs}
+        return work.packs | {
+            source: set(needs_of(self.target, point).packs) for source, point in kept.items()
+        }
 
     def _commit(self, points: Sequence[RecoveryPoint], mover: PackMover, work: _Work) -> None:
         """FORMAT.md §7 for some points: what they need is there and is not being deleted, before and after."""

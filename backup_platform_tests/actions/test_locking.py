@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.actions.copying import Copying
 from backup_platform.actions.locking import Locking, retained_until
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import StoreError
 from backup_platform.repository.locks import newest_locks
 from backup_platform.stores.wrapping import WrappedStore
+from backup_platform_tests.actions.copy_support import make_pair
 from backup_platform_tests.support import Bench
 
 DAY = timedelta(days=1)
@@ -149,3 +151,25 @@ def test_a_record_that_is_altered_is_none(bench: Bench) -> None:
         bench.damage(key)
     backup(bench, locks)
     assert len(locks.calls) == 2
+
+
+def test_copies_keep_what_they_need_locked_also_when_that_failed_before(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    first, second = pair.backup(), pair.backup()
+    asked: list[tuple[str, set[str]]] = []
+
+    def keep(source: str, packs: Collection[str]) -> None:
+        asked.append((source, set(packs)))
+        if len(asked) == 1:
+            raise StoreError("no answer", retryable=True)
+
+    def copy() -> None:
+        copying = Copying(pair.bench.open(), pair.open(), pair.bench.clock, keep)
+        copying.run(copying.plan(copying.origin.manifests()))
+
+    with pytest.raises(StoreError):
+        copy()
+    pair.check(first, second)
+    copy()
+    needed = needs_of(pair.open(), second).packs
+    assert [(source, packs >= needed) for source, packs in asked] == [(first.source, True)] * 2
