@@ -170,7 +170,7 @@ def test_a_person_materialises_the_open_window(browser: Page, dagster: Served) -
 def test_a_person_prunes_a_repository_and_sees_why_each_point_stays(browser: Page) -> None:
     browser.goto("/assets/repositories/main/prune")
     browser.get_by_role("button", name="Materialize").first.click()
-    for text in ("Latest materialization", "forgotten_points", "freed_bytes", "one of the 1 newest"):
+    for text in ("Latest materialization", "forgotten_points", "freed_bytes", "keep: newest of hour 1"):
         sees(browser, text)
 
 
