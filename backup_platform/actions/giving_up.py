@@ -49,17 +49,25 @@ class GivingUp:
                 found.append(LostPoint(source, sequence, damage, key))
         return found
 
-    def run(self, lost: Sequence[LostPoint]) -> None:
-        """Record that they are gone for good, and delete the manifests that cannot be read.
+    def run(self, lost: Sequence[LostPoint]) -> list[LostPoint]:
+        """Record that they are gone for good, and delete the manifests that cannot be read; what was given up.
 
-        Raises UsageError while one of those may be of a point that is held.
+        They are looked at again: what came back meanwhile stays. Raises UsageError while one of those that cannot be
+        read may be of a point that is held.
         """
         if any(point.key for point in lost):
             self._require_free()
+        still = {source: self.lost(source) for source in {point.source for point in lost}}
+        given_up = []
         for point in lost:
+            # Before each deletion anew: a repair may be under way.
+            if point not in (self.lost(point.source) if point.key else still[point.source]):
+                continue
             record_lost(self.repository, point.source, point.sequence, self.clock.now())
             if point.key:
                 self.repository.store.delete(point.key)
+            given_up.append(point)
+        return given_up
 
     def _require_free(self) -> None:
         here = {point.id for point in self.repository.readable_manifests()[0]}

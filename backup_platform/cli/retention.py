@@ -112,7 +112,7 @@ def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) 
     lost = giving_up.lost(source)
     done = consented(session, dry_run=dry_run, yes=yes)
     if done:
-        giving_up.run(lost)
+        lost = giving_up.run(lost)
     points: list[Json] = [{"sequence": each.sequence, "damage": each.damage or None} for each in lost]
     out.document({"dry_run": not done, "lost": points})
     for each in lost:
