@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 from backup_platform.domain.ports import Clock, ObjectLock
+from backup_platform.errors import NotFoundError
 from backup_platform.repository.format import INDEXES, KEYS, META, PACKS, ROOT_KEY
 from backup_platform.repository.locks import LockRecord, newest_locks, write_locks
 from backup_platform.repository.repository import Repository
@@ -42,9 +43,18 @@ class Locking:
             until, known = record.until, record.keys
             due = self._short(set(packs) - known, horizon)
         if due:
-            self._locks.retain(sorted(due), until)
+            due = self._retain(due, packs, until)
             write_locks(self._repository, source, LockRecord(until, lock, known | due), now)
         return len(due)
+
+    def _retain(self, due: set[str], packs: Collection[str], until: datetime) -> set[str]:
+        """What was prolonged. An index may be gone since it was listed, because prune merged it with others."""
+        try:
+            self._locks.retain(sorted(due), until)
+        except NotFoundError:
+            due = due & {*packs, *self._always()}
+            self._locks.retain(sorted(due), until)
+        return due
 
     def _always(self) -> set[str]:
         """What every point needs."""

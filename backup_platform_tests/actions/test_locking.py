@@ -13,7 +13,7 @@ from backup_platform.actions.copying import Copying
 from backup_platform.actions.locking import Locking, retained_until
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import StoredObject
-from backup_platform.errors import StoreError
+from backup_platform.errors import NotFoundError, StoreError
 from backup_platform.repository.locks import newest_locks
 from backup_platform.stores.wrapping import WrappedStore
 from backup_platform_tests.actions.copy_support import make_pair
@@ -142,6 +142,22 @@ def test_what_failed_is_done_by_the_next_call(bench: Bench) -> None:
     assert newest_locks(bench.open(), "docs") is None
     backup(bench, locks)
     assert locks.until
+
+
+def test_an_index_that_prune_merged_meanwhile_fails_no_backup(bench: Bench) -> None:
+    class Merged(Noted):
+        def retain(self, keys: Collection[str], until: datetime) -> None:
+            if not self.until and not self.calls:
+                bench.store.delete(min(bench.keys("indexes/")))
+            for key in sorted(set(keys) - bench.keys()):
+                self.calls.append(set())
+                raise NotFoundError(f"{key} is gone")
+            super().retain(keys, until)
+
+    locks = Merged()
+    assert backup(bench, locks) <= locks.until.keys()
+    with pytest.raises(NotFoundError):  # a pack is no index
+        Locking(bench.open(), locks, bench.clock).keep("other", {"packs/00/" + "0" * 64})
 
 
 def test_a_record_that_is_altered_is_none(bench: Bench) -> None:
