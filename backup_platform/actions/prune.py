@@ -32,7 +32,8 @@ DELETERS = 8
 
 @dataclass(frozen=True, slots=True)
 class PruneSummary:
-    """What was done. Sizes in bytes; `locked` are objects that the store refused to delete, left for a later run."""
+    """What was done. Sizes in bytes; `locked` are objects that the store refused to delete, left for a later run, and
+    `damaged` packs that could not be rewritten."""
 
     packs_deleted: int = 0
     freed_bytes: int = 0
@@ -45,6 +46,7 @@ class PruneSummary:
     drafts_deleted: int = 0
     locked: int = 0
     locked_bytes: int = 0
+    damaged: int = 0
     duration_s: float = 0.0
 
 
@@ -197,6 +199,7 @@ class _Run:
             rewritten_bytes=rewritten.bytes,
             locked=len(self._locked),
             locked_bytes=size_of(self._locked),
+            damaged=len(rewritten.damaged),
         )
 
     # Packs

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Progress, StoredObject
-from backup_platform.errors import DamageError, KeyMissingError
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter, Workers
 from backup_platform.repository.format import META, PACKS
 from backup_platform.repository.index import BlobIndex, IndexedPack
@@ -22,11 +22,12 @@ BATCH = 256
 
 @dataclass(slots=True)
 class Rewritten:
-    """Keys of the packs that are not needed any more, the bytes that were written, and what could not be rewritten."""
+    """Keys of the packs that are not needed any more, the bytes that were written, and packs that turned out to be
+    damaged."""
 
     replaced: set[str] = field(default_factory=set)
     bytes: int = 0
-    left: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
 
 
 def rewrite(
@@ -78,10 +79,20 @@ class _Rewriter:
             for data in self._blobs(key):
                 self._writer.add(data)
         except (DamageError, KeyMissingError) as error:
-            self._result.left.append(key)
             progress.note(f"The pack {key} is left as it is: {error.message}")
+            if isinstance(error, DamageError):
+                self._note_damage(key)
             return False
         return True
+
+    def _note_damage(self, key: str) -> None:
+        """So that checks are red and backups store its blobs again; unless prune deleted it meanwhile."""
+        try:
+            self._repository.verified(key)
+        except DamageError as error:
+            if not isinstance(error.__cause__, NotFoundError):
+                self._repository.mark_damaged(key, error.message)
+                self._result.damaged.append(key)
 
     def _blobs(self, key: str) -> Iterator[bytes]:
         ids = self._found.blobs(key)

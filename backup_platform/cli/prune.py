@@ -60,7 +60,7 @@ def prune(
         summary = pruning.run(plan, progress)
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(out, summary)
-    return 0
+    return 1 if summary.damaged else 0
 
 
 def _print_plan(out: Output, plan: PrunePlan) -> None:
@@ -109,6 +109,9 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
         what = f"{formats.plural(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
         text = f"{what} the store refused to delete: locked, or not allowed with these credentials"
         out.line(f"  {out.paint('left', 'warn')}: {text}")
+    if summary.damaged:
+        what = formats.plural(summary.damaged, "pack")
+        out.line(f"  {out.paint('DAMAGED', 'bad')} {what} could not be written again: repair the repository")
 
 
 def _plan_shape(plan: PrunePlan) -> dict[str, Json]:

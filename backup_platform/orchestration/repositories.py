@@ -70,14 +70,17 @@ def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subj
 def _freed(
     pruning: "Pruning", progress: LogProgress
 ) -> "tuple[PrunePlan, PruneSummary | None, Sequence[str]]":
-    """What prune was to do and did; None, and why, when it refused because something cannot be read."""
+    """What prune was to do and did; None, and why, when it refused because something cannot be read. Also why it did
+    less than that."""
     planned = pruning.plan()
     try:
-        return planned, pruning.run(planned, progress), ()
+        done = pruning.run(planned, progress)
     except RepositoryError:
         if not planned.refusals:
             raise
         return planned, None, planned.refusals
+    damaged = [f"{done.damaged} packs are damaged and could not be written again"] if done.damaged else []
+    return planned, done, damaged
 
 
 def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:

@@ -208,6 +208,24 @@ def test_partly_used_packs_are_rewritten_above_the_limit_only(bench: Bench) -> N
     assert not planned(bench, settings).rewrite
 
 
+def test_damage_that_rewriting_meets_is_marked(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "repository")
+    history = History(bench)
+    bench.source.write(b"goes", noise(60_000, 1))
+    bench.source.write(b"stays", noise(40_000, 2))
+    history.backup()
+    bench.source.remove(b"goes")
+    history.backup()
+    history.forget(0)
+    [pack] = bench.keys("packs/")
+    size = (bench.root / pack).stat().st_size
+    for position in range(8, size - 2000, 10_000):
+        bench.damage(pack, position)
+    assert prune(bench, PruneSettings(timedelta(0), 0.1)).damaged == 1
+    assert pack in bench.open().damaged()
+    assert bench.keys(pack)
+
+
 def test_without_an_identity_contents_are_not_rewritten_and_the_plan_says_so(tmp_path: Path) -> None:
     from backup_platform_tests.support import writer_keys
 
