@@ -216,6 +216,13 @@ class ClockedStore(DirectoryStore):
 
     def create(self, key: str, data: Buffer) -> None:
         super().create(key, data)
+        self._date(key)
+
+    def replace(self, key: str, data: Buffer) -> None:
+        super().replace(key, data)
+        self._date(key)
+
+    def _date(self, key: str) -> None:
         instant = self.clock.now().timestamp()
         os.utime(f"{self.location}/{key}", (instant, instant))
 

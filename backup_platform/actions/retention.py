@@ -24,6 +24,7 @@ from backup_platform.repository.forgotten import (
 from backup_platform.repository.holds import read_holds
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.store_clock import store_now
+from backup_platform.repository.tombstones import Look
 
 
 class Judged(NamedTuple):
@@ -146,9 +147,15 @@ class Retention:
         if judged.decision.keep:
             result.kept.append((point, reason))
             return
+        look = Look.now(self.clock)
         record = record_forgotten(self.repository, point, reason, self.clock.now())
         if held := _held(read_holds(self.repository, point.id), point.id, now):
             result.kept.append((point, f"held: {held}"))
+            return
+        if not look.recent:
+            result.kept.append(
+                (point, "this host stood still, and a hold may have been placed: forget it again")
+            )
             return
         try:
             self.repository.delete_manifest(point)

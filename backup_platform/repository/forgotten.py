@@ -50,7 +50,8 @@ class ForgottenPoint:
 def record_forgotten(
     repository: Repository, point: RecoveryPoint, reason: str, now: datetime
 ) -> ForgottenPoint:
-    """Before the manifest goes. One that an interrupted call left is kept. Raises DamageError when it is altered."""
+    """Before the manifest goes. One that an interrupted call left is kept, and stored again: its time tells whoever
+    places a hold that this is under way. Raises DamageError when it is altered."""
     key = f"{_folder(repository, point.source)}{point.sequence:010d}-{point.id}"
     window = point.window
     try:
@@ -72,7 +73,9 @@ def record_forgotten(
             },
         )
     except ConflictError:
-        return _read(repository, _place(key, now))
+        record = _read(repository, _place(key, now))
+        repository.store.replace(key, repository.store.get(key))
+        return record
     return ForgottenPoint(point.id, point.source, point.sequence, window, point.captured_at, now, reason)
 
 

@@ -14,15 +14,20 @@ from typing import Any
 
 import pytest
 
+from backup_platform.actions import retention as retention_module
 from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.giving_up import GivingUp
 from backup_platform.actions.holds import Holds
 from backup_platform.actions.retention import ForgetPlan, Retention
+from backup_platform.domain.holds import Hold
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import NotFoundError, RepositoryError, StoreError, StoreRefusedError, UsageError
 from backup_platform.repository.forgotten import forgotten_places, read_forgotten, record_forgotten
 from backup_platform.repository.format import FORGOTTEN, HOLDS, MANIFESTS, PROOFS
+from backup_platform.repository.holds import read_holds
+from backup_platform.repository.repository import Repository
 from backup_platform_tests.support import (
     Bench,
     Call,
@@ -269,6 +274,55 @@ def test_a_hold_placed_at_the_last_moment_wins(world: World) -> None:
     assert world.forget(store=world.scripted(script)) == [1, 3, 4]
     assert told[0].retryable
     assert world.here() == [2, 5, 6]
+
+
+def test_a_hold_beside_a_forgetting_that_goes_on_after_days_is_told(world: World) -> None:
+    """The record is of the first attempt: its time alone would say that nobody forgets the point now."""
+    target = world.points[1]
+    record_forgotten(world.bench.open(), target, "interrupted", world.bench.clock.now())
+    world.bench.clock.advance(days=1)
+
+    def script(call: Call) -> Do | None:
+        if call.verb == "delete" and call.key == world.bench.open().manifest_key(target):
+            with pytest.raises(RepositoryError, match="may not have seen it"):
+                world.holds().place(target.id, "a lawsuit")
+        return None
+
+    assert world.forget(store=world.scripted(script)) == [1, 2, 3, 4]
+    places = forgotten_places(world.bench.open(), "docs")
+    assert len(places) == 4
+
+
+def test_a_forgetting_that_stood_still_forgets_no_point_that_was_held_meanwhile(world: World) -> None:
+    target = world.points[1]
+
+    read = read_holds
+
+    def slow(repository: Repository, point: str | None = None) -> dict[str, list[Hold]]:
+        found = read(repository, point)
+        if point == target.id:
+            world.bench.clock.advance(hours=1)
+            world.holds().place(target.id, "a lawsuit")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retention_module, "read_holds", slow)
+        assert world.forget() == [1, 3, 4]
+    assert world.here() == [2, 5, 6]
+
+
+def test_what_came_back_is_not_given_up(world: World) -> None:
+    """Somebody repairs the manifest between the look at what is lost and the answer."""
+    key = world.bench.open().manifest_key(world.points[1])
+    data = bytes(world.bench.store.get(key))
+    world.bench.damage(key)
+    giving_up = GivingUp(world.bench.open(), world.bench.clock)
+    lost = giving_up.lost("docs")
+    assert [each.key for each in lost] == [key]
+    world.bench.store.replace(key, data)
+    assert giving_up.run(lost) == []
+    assert world.here() == [1, 2, 3, 4, 5, 6]
+    assert forgotten_places(world.bench.open(), "docs") == []
 
 
 def test_a_point_that_was_forgotten_cannot_be_held(world: World) -> None:
