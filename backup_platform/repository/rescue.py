@@ -376,8 +376,7 @@ class Restore:
     def __init__(self, repository: Repository, target: str, paths: Iterable[str]) -> None:
         self.repository, self.root = repository, os.fsencode(target)
         self.wanted = [os.fsencode(path).strip(b"/") for path in paths]
-        self.lost: dict[str, Spans] = {}
-        self.refused = 0
+        self.lost, self.missing, self.refused = dict[str, Spans](), set(self.wanted), 0
         os.makedirs(self.root, exist_ok=True)
         if os.listdir(self.root):
             sys.exit(f"{target} is not empty.")
@@ -395,6 +394,8 @@ class Restore:
                 others.append(row)
             elif row["status"] in ("ok", "changed"):
                 self.attempt(self.make_file, row)
+        for path in sorted(self.missing):
+            trouble(f"{os.fsdecode(path)} was not found in {point['name']}.")
         for row in sorted(others, key=lambda row: row["hardlink"] is not None):
             self.attempt(self.make_other, row)
         for row in reversed(folders):
@@ -411,7 +412,9 @@ class Restore:
         for name in (path, row["hardlink"] or b""):
             if name.startswith(b"/") or b".." in name.split(b"/"):
                 sys.exit(f"The inventory holds the path {os.fsdecode(name)}, which leads outside.")
-        return not self.wanted or any(path == want or path.startswith(want + b"/") for want in self.wanted)
+        hits = {want for want in self.wanted if path == want or path.startswith(want + b"/")}
+        self.missing -= hits
+        return not self.wanted or bool(hits)
 
     def attempt(self, make: Callable[[dict[str, Any], bytes], None], row: dict[str, Any]) -> None:
         path = os.path.join(self.root, row["path"])
@@ -421,16 +424,16 @@ class Restore:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 sys.exit("The disk is full.")
-            of = os.fsdecode(row["hardlink"] or row["link_target"] or b"")
-            trouble(f"{os.fsdecode(row['path'])}: {row['kind']} {of} cannot be made: {error.strerror}.")
+            name, of = os.fsdecode(row["path"]), os.fsdecode(row["hardlink"] or row["link_target"] or b"")
+            trouble(f"{name}: {row['kind']} {of} cannot be made: {error.strerror}.")
 
     def make_file(self, row: dict[str, Any], path: bytes) -> None:
         with open(path, "xb") as file:
             lost = self.repository.copy(row, file)
         if lost:
             self.lost[os.fsdecode(row["path"])] = lost
-            count = sum(stop - start for start, stop in lost)
-            trouble(f"{os.fsdecode(row['path'])}.damaged: {count:,} of {row['size']:,} bytes are lost.")
+            count, name = sum(stop - start for start, stop in lost), os.fsdecode(row["path"])
+            trouble(f"{name}.damaged: {count:,} of {row['size']:,} bytes are lost.")
             os.rename(path, path := path + b".damaged")
         self.finish(row, path)
 
@@ -461,8 +464,8 @@ def show_points(repository: Repository) -> None:
     for point in repository.manifests():
         proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{point['id']}/"))
         proof = " ".join(proofs[-1].split("-")[1:3]) if proofs else "no proof"
-        state = [point["kind"], proof, *["incomplete"] * point["incomplete"]]
-        print(f"{point['id'][:12]}  {point['name']:<36}  {point['captured_at'][:19]}  {', '.join(state)}")
+        state = ", ".join([point["kind"], proof, *["incomplete"] * point["incomplete"]])
+        print(f"{point['id'][:12]}  {point['name']:<36}  {point['captured_at'][:19]}  {state}")
 
 
 def show_files(repository: Repository, point: dict[str, Any]) -> None:

@@ -209,6 +209,13 @@ def test_chosen_paths_of_an_older_point(rescue: Rescue, bench: Bench, tmp_path: 
     assert "c/new" not in listed
 
 
+def test_a_path_that_matches_nothing_is_told(rescue: Rescue, bench: Bench, tmp_path: Path) -> None:
+    done = rescue.run(bench.root, "restore", "docs@latest", tmp_path / "to", "b", "mistyped/")
+    assert done.returncode == 3
+    assert "!! mistyped was not found in docs@" in done.stderr
+    assert b"b" in contents(tmp_path / "to")
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
