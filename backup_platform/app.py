@@ -101,10 +101,9 @@ class App:
     @cached_property
     def repository(self) -> Repository:
         """Raises RepositoryMissingError, KeyMissingError, StoreError."""
-        from backup_platform.repository.repository import Repository
+        from backup_platform.wiring import open_repository
 
-        level = self.repository_plan.compression
-        return Repository(self.store, self.clock, level=level, keys=self._keys)
+        return open_repository(self.plan, self.repository_name, lambda: self.store, self.clock, self._keys)
 
     @property
     def _keys(self) -> Keys:
@@ -470,7 +469,7 @@ class App:
 
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
-        from backup_platform.actions.doctor import Examination
+        from backup_platform.actions.doctor import Examination, copy_probes
 
         return Examination(
             plan_path=self.plan_path,
@@ -480,6 +479,7 @@ class App:
             store=self.probe,
             points=self.points,
             channels=self._channels,
+            copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
         ).run()
 
     def _probe_source(self, name: str) -> str:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from backup_platform.domain.ports import Clock, Source, Store
-from backup_platform.errors import PlanError, RepositoryError
+from backup_platform.errors import PlanError, RepositoryError, RepositoryMissingError
 
 if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.plan import Plan, SourcePlan
     from backup_platform.plan.repository import RepositoryPlan
     from backup_platform.repository.keys import Keys, Secret
+    from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider, StoreOptions
 
 
@@ -38,6 +39,20 @@ def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
             "repository.identity_file",
         ),
     )
+
+
+def open_repository(
+    plan: Plan, name: str, store: Callable[[], Store], clock: Clock, keys: Keys
+) -> Repository:
+    """A repository of the plan. Raises RepositoryMissingError, KeyMissingError, StoreError."""
+    from backup_platform.repository.repository import Repository
+
+    try:
+        return Repository(store(), clock, level=plan.repositories[name].compression, keys=keys)
+    except RepositoryMissingError as error:
+        if name != next(iter(plan.repositories)):
+            error.hint = f"Make it: `init --repository {name}`. Or mount what holds it."
+        raise
 
 
 def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:

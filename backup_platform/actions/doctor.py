@@ -6,11 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
 
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import DatabaseSource, Source
 from backup_platform.errors import BackupError, SourceError, SourceMissingError, StoreError
+from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
 
 
@@ -29,7 +32,8 @@ class Examination:
     """What is examined.
 
     Each of `sources` tells what was found there, or raises why it cannot be backed up. `channels` tells how many
-    alert channels there are, or raises why they cannot be used.
+    alert channels there are, or raises why they cannot be used. Each of `copies`, the other repositories, tells what
+    was found there, or raises why nothing can be copied to it.
     """
 
     plan_path: str
@@ -39,6 +43,7 @@ class Examination:
     store: Callable[[], str]
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], int]
+    copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
 
     def run(self) -> list[DoctorFinding]:
         findings = [
@@ -50,6 +55,7 @@ class Examination:
         if findings[2].ok:
             findings.insert(3, self._probe("store", self.store))
             findings += [self._probe("scratch space", self._scratch), *self._proofs()]
+        findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
         return [*findings, self._probe("alerts", self._alerts)]
 
     def _probe(self, name: str, probe: Callable[[], str]) -> DoctorFinding:
@@ -62,13 +68,7 @@ class Examination:
         return f"{len(self.secrets())} references resolve"
 
     def _repository(self) -> str:
-        repository = self.repository()
-        location = repository.info.location
-        if "://" not in location and not os.access(location, os.W_OK):
-            raise StoreError(
-                f"{location} cannot be written.", hint="Give this user the permission to write there."
-            )
-        return f"{location}, format 1, encryption {repository.info.encryption}, {len(self.points())} recovery points"
+        return _writable(self.repository(), len(self.points()))
 
     def _scratch(self) -> str:
         """A drill restores a whole recovery point into the temporary directory."""
@@ -93,6 +93,50 @@ class Examination:
         if not count:
             raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
         return f"{count} channels"
+
+
+class Bound(Protocol):
+    """A plan, bound to one of its repositories."""
+
+    @property
+    def repository(self) -> Repository: ...
+
+    def points(self) -> list[RecoveryPoint]: ...
+
+    def probe(self) -> str: ...
+
+
+def copy_probes(names: Sequence[str], own: str, at: Callable[[str], Bound]) -> dict[str, Callable[[], str]]:
+    """How to look at each copy, where `own` is the first of the plan's repositories, of which the others are copies."""
+    if own != names[0]:
+        return {}
+
+    def look(name: str) -> str:
+        copy = at(name)
+        found = probe_copy(lambda: at(own).repository, copy.repository, len(copy.points()))
+        return f"{found}; {copy.probe()}"
+
+    return {name: partial(look, name) for name in names[1:]}
+
+
+def probe_copy(origin: Callable[[], Repository], copy: Repository, points: int) -> str:
+    """What was found of a copy, also where its origin is away. Raises RepositoryError, StoreError."""
+    try:
+        first = origin()
+    except BackupError:
+        first = None
+    if first is not None:
+        require_replica(first, copy)
+    return _writable(copy, points)
+
+
+def _writable(repository: Repository, points: int) -> str:
+    location = repository.info.location
+    if "://" not in location and not os.access(location, os.W_OK):
+        raise StoreError(
+            f"{location} cannot be written.", hint="Give this user the permission to write there."
+        )
+    return f"{location}, format 1, encryption {repository.info.encryption}, {points} recovery points"
 
 
 def probe_source(source: Source, location: str) -> str:

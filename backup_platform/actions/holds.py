@@ -81,6 +81,10 @@ class Holds:
             )
         return [release_hold(self.repository, hold, reason, self.clock.now()) for hold in ending]
 
+    def stands(self, point: str) -> bool:
+        """Whether a hold of the point with this id is not released."""
+        return any(not hold.released_at for hold in read_holds(self.repository, point).get(point, []))
+
     def _held_point(self, spec: str) -> str:
         """The id of a point; also of one that is not here, when it has a hold."""
         try:

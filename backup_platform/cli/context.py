@@ -61,11 +61,15 @@ class Session:
 
     def command(self, *words: str) -> str:
         """A command that can be pasted into a shell and uses the same plan and repository."""
+        return self.command_in(self.repository, *words)
+
+    def command_in(self, repository: str | None, *words: str) -> str:
+        """The same for another repository; None: the first of the plan."""
         import shlex
 
         plan = ["--plan", self.plan] if self.plan else []
-        repository = ["--repository", self.repository] if self.repository else []
-        return shlex.join(["backup-platform", *plan, *repository, *words])
+        named = ["--repository", repository] if repository else []
+        return shlex.join(["backup-platform", *plan, *named, *words])
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:

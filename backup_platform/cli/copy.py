@@ -105,6 +105,11 @@ def _wanted(session: Session, words: Sequence[str], to: str | None) -> dict[str,
     """The points to copy by repository. Raises UsageError when there is none to copy to, NotFoundError."""
     plan, own = session.app.plan, session.app.repository_name
     name = plan.known_repository(to) if to else None
+    if name == own:
+        raise UsageError(
+            f"{own} is where the points are copied from.",
+            hint="Leave --to out, or say with --repository which repository to copy from.",
+        )
     wanted: dict[str, list[RecoveryPoint]] = {}
     for word in words or [source for source in plan.sources if not name or _belongs(plan, source, name)]:
         points = _points(session, word)
@@ -112,6 +117,11 @@ def _wanted(session: Session, words: Sequence[str], to: str | None) -> dict[str,
         for repository in [name] if name else _copies_of(plan, source):
             if repository != own or name:
                 wanted.setdefault(repository, []).extend(points)
+    if not wanted and session.repository:
+        raise UsageError(
+            f"No other repository holds copies of {own} by the plan.",
+            hint=f"Say where to: {session.command('copy', '--to', 'NAME')}.",
+        )
     if not wanted:
         raise UsageError(
             "There is no repository to copy to.",

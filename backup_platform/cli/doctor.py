@@ -10,7 +10,8 @@ from backup_platform.domain.model import Json
 
 
 def doctor(ctx: typer.Context) -> int:
-    """Check what backups need: the plan, its secrets, the repository, every source, the alert channels.
+    """Check what backups need: the plan, its secrets, the repository and its copies, every source, the alert
+    channels.
 
     \b
     Example:

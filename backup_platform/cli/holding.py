@@ -75,6 +75,8 @@ def release(
     out.document({"released": [shapes.hold(each, in_force=False) for each in ended]})
     for each in ended:
         out.line(f"Released {each.point[:ID_SHOWN]}: {one_line(str(each))}.")
+    if not legal and session.app.upkeep.holds.stands(ended[0].point):
+        out.line("It stays held by a legal hold, which only `release --legal` ends.")
     return 0
 
 

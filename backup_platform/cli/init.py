@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backup_platform.cli import shapes
 from backup_platform.cli.context import session_of
+
+if TYPE_CHECKING:
+    from backup_platform.cli.context import Session
 
 
 def init(
@@ -57,8 +60,12 @@ def init(
         out.line(
             "There is one recipient: if its identity is lost, everything is. `key add` adds another one."
         )
-    if copy_of or session.repository:
-        out.line("Next: `backup-platform copy` brings recovery points to a copy.")
-    else:
-        out.line(f"Next: {session.command('backup')}")
+    out.line(f"Next: {_next(session, copy_of)}")
     return 0
+
+
+def _next(session: Session, copy_of: str | None) -> str:
+    """The command that brings the first recovery points."""
+    if not copy_of and not session.repository:
+        return session.command("backup")
+    return session.command_in(copy_of, "copy", "--to", session.app.repository_name)

@@ -166,3 +166,44 @@ def test_the_rule_of_copies_counts_repositories_and_places_of_the_plan(made: Run
     assert not app.upkeep.copies_in_place(point, {"main": [point], "vault": [point]}).passed, "one place"
     found = app.upkeep.copies_in_place(point, {"main": [point], "offsite": [point]})
     assert (found.passed, found.summary) == (True, "in main, offsite, at elsewhere, local")
+
+
+def test_doctor_looks_at_every_copy(made: Run, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "vault")
+    found = {each["name"]: each for each in made("doctor", "--json", code=1).document["findings"]}
+    assert found["copy offsite"]["ok"]
+    assert "init --repository vault" in found["copy vault"]["hint"]
+    assert "copy vault" not in made("--repository", "offsite", "doctor", code=1).out
+    shutil.rmtree(tmp_path / "main")
+    assert "ok    copy offsite" in made("doctor", code=1).out
+
+
+def test_hints_of_a_repository_that_is_away_name_commands_that_work(made: Run, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / "vault")
+    away = made("--repository", "vault", "points", code=10).err
+    assert "init --repository vault" in away
+    assert "Copies are in" not in away
+    made("copy", "--to", "offsite")
+    shutil.rmtree(tmp_path / "main")
+    assert "`init --from offsite`" in made("points", code=10).err
+    plan = str(tmp_path / "backup.yaml")
+    made_anew = made("init", "--from", "offsite").out
+    assert f"backup-platform --plan {plan} --repository offsite copy --to main" in made_anew
+    made("--repository", "offsite", "copy", "--to", "main")
+    assert "docs" in made("points").out
+
+
+def test_where_to_copy_is_asked_for_from_a_copy_and_never_back_to_itself(made: Run) -> None:
+    assert "is where the points are copied from" in made("copy", "--to", "main", code=2).err
+    made("copy")
+    assert (
+        "is where the points are copied from"
+        in made("--repository", "vault", "copy", "--to", "vault", code=2).err
+    )
+
+
+def test_a_release_tells_of_the_legal_hold_that_stays(made: Run) -> None:
+    made("hold", "docs@latest", "--reason", "migration")
+    made("hold", "docs@latest", "--reason", "case 4711", "--legal")
+    assert "stays held by a legal hold" in made("release", "docs@latest", "--reason", "done").out
+    assert "stays held" not in made("release", "docs@latest", "--reason", "over", "--legal").out
