@@ -396,3 +396,15 @@ class TestRepositories:
         assert there.keep_rules("shop") == KeepRules(monthly=12, min_points=3, min_proven=2)
         assert here.keep_rules("gone") is None
         assert there.keep_rules("gone") is None
+
+
+@pytest.mark.parametrize("rule", ["number: 3", "places: 3"])
+def test_more_copies_than_the_source_has_repositories_are_refused(tmp_path: Path, rule: str) -> None:
+    path = tmp_path / "backup.yaml"
+    path.write_text(f"""
+repositories: {{main: {{path: ./a}}, offsite: {{path: ./b}}}}
+sources:
+  docs: {{files: ./docs, every: day, repositories: [main, offsite], copies: {{{rule}}}}}
+""")
+    with pytest.raises(PlanError, match="is 3, and `repositories` of the source names 2"):
+        Plan.load(str(path))

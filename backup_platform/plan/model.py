@@ -240,6 +240,7 @@ def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     yield from _of_other_kind(given)
     yield from _exclude_conflicts(source)
     yield from _schedule_conflicts(source)
+    yield from _copies_conflicts(source)
 
 
 def repository_conflicts(
@@ -307,6 +308,17 @@ def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str
     start = datetime(since.year, since.month, since.day, tzinfo=UTC) if isinstance(since, date) else None
     if zone is not None and (problem := cadence.zone_problem(zone, start or _EXAMPLE_INSTANT)):
         yield "timezone", problem
+
+
+def _copies_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """A rule that asks for more than the source's repositories could ever fulfil would be red for ever."""
+    copies, named = source.get("copies"), source.get("repositories")
+    wanted = copies.model_dump() if isinstance(copies, CopiesPlan) else copies
+    there = len(named) if isinstance(named, list) else 1
+    for key in ("number", "places"):
+        value = wanted.get(key) if isinstance(wanted, dict) else None
+        if isinstance(value, int) and value > there:
+            yield "copies", f"{key} is {value}, and `repositories` of the source names {there}"
 
 
 def _cadence(every: object, cron: object) -> Cadence | None:
