@@ -53,6 +53,11 @@ class Session:
             return []
         return list(self._app.plan.repositories)[1:]
 
+    def location(self, repository: str) -> str:
+        """Where a repository of the plan is, as errors name it."""
+        plan = self.app.plan
+        return plan.path(plan.repositories[repository].path)
+
     @property
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:

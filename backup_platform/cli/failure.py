@@ -49,8 +49,8 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
 def _mention_copies(session: Session, error: BackupError) -> None:
     """Whoever cannot reach a repository at night may not remember that there are others."""
     if isinstance(error, RepositoryMissingError | DamageError | StoreError) and (names := session.copies):
-        if "--repository" in error.hint:  # it is a copy that is away
-            return
+        if any(session.location(name) in error.message for name in names):
+            return  # it is a copy that is away
         there = f"Copies are in {', '.join(names)}: add `--repository {names[0]}`."
         if isinstance(error, RepositoryMissingError):
             there += f" `init --from {names[0]}` makes it anew from one."

@@ -70,7 +70,7 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
         out.line("Nothing may be deleted: what is needed cannot be told.")
         return
     used = f"{formats.plural(plan.packs, 'pack')}, {formats.size(plan.pack_bytes)}"
-    out.line(f"{used}; {formats.size(plan.wasted_bytes)} of needed packs are not needed")
+    out.line(f"{used}; {formats.size(plan.wasted_bytes)} of it is waste in packs that are needed otherwise")
     steps: dict[str, Sequence[StoredObject]] = {
         "to delete": plan.delete,
         f"to mark, for {formats.duration(plan.grace.total_seconds())} before they go": plan.condemn,
@@ -90,6 +90,8 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
         out.line(f"  {merged} to merge, {_counted(plan.delete_indexes, 'index', 'indexes')} to delete")
     if plan.drafts:
         out.line(f"  {_counted(plan.drafts, 'draft')} of writers that died, to delete")
+    if plan.empty and not plan.waiting:
+        out.line("Nothing to do.")
 
 
 def _counted(some: Sequence[StoredObject], one: str, many: str = "") -> str:

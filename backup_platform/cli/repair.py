@@ -85,7 +85,7 @@ def _row(step: RepairStep) -> list[Cell]:
         Cell(step.key, "", short),
         Cell(", ".join(step.donors)),
         Cell(size),
-        Cell(one_line(step.why)),
+        Cell(one_line(step.why.removeprefix(f"The object {step.key} is ").removesuffix("."))),
     ]
 
 

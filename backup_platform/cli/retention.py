@@ -80,11 +80,12 @@ def forget(
     session = session_of(ctx)
     if lost:
         return _give_up(session, source, dry_run=dry_run, yes=yes)
+    act = consented(session, dry_run=dry_run, yes=yes)
     plan, out = _plan(session, source), session.out
     if plan.forget:
         print_table(out, _COLUMNS, [_row(each, explain=True) for each in plan.forget])
     _print_standing(out, plan)
-    if not consented(session, dry_run=dry_run, yes=yes):
+    if not act:
         out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
         if plan.forget:
             again = session.command("forget", *([source] if source else []), "--yes")

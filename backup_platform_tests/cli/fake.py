@@ -130,7 +130,9 @@ class FakeApp:
     @property
     def plan(self) -> Any:
         return SimpleNamespace(
-            sources=dict.fromkeys(self.backups), repositories=dict.fromkeys(self.repositories)
+            sources=dict.fromkeys(self.backups),
+            repositories={name: SimpleNamespace(path=f"/{name}") for name in self.repositories},
+            path=str,
         )
 
     def _answer(self, name: str, **arguments: Any) -> Any:

@@ -183,6 +183,7 @@ def test_hints_of_a_repository_that_is_away_name_commands_that_work(made: Run, t
     away = made("--repository", "vault", "points", code=10).err
     assert "init --repository vault" in away
     assert "Copies are in" not in away
+    assert "Copies are in" not in made("copy", "--to", "vault", code=10).err
     made("copy", "--to", "offsite")
     shutil.rmtree(tmp_path / "main")
     assert "`init --from offsite`" in made("points", code=10).err
