@@ -129,19 +129,26 @@ def bookings(*, small: bool) -> int:
     return ledger.SMALL_BOOKINGS if small else ledger.BOOKINGS
 
 
-def materialize(instance: dg.DagsterInstance, source: str, *path: str, force: bool = False) -> None:
-    """One Dagster run: the current window of a source's backup, or of its copy, with its checks."""
+def materialize(
+    instance: dg.DagsterInstance, source: str, *, copy: bool = False, force: bool = False
+) -> None:
+    """One Dagster run: the current window of a source's backup, or of its copy, with the checks."""
     import dagster as dg
 
     from backup_platform.definitions import app, defs
 
-    key = dg.AssetKey([*(path or ("backups",)), source])
+    backup = dg.AssetKey(["backups", source])
+    key = dg.AssetKey(["copies", "offsite", source]) if copy else backup
+    checks = {check for check in defs.resolve_asset_graph().asset_check_keys if check.asset_key == key}
+    in_place = {dg.AssetCheckKey(backup, "copies_in_place")}
     window = app.schedule(source).window_of(app.clock.now()).key
-    options = {} if path else {"ops": {key.to_python_identifier(): {"config": {"force": force}}}}
-    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+    options = {} if copy else {"ops": {key.to_python_identifier(): {"config": {"force": force}}}}
+    job = defs.resolve_implicit_global_asset_job_def().get_subset(
+        asset_selection={key}, asset_check_selection=checks | in_place if copy else checks - in_place
+    )
+    result = job.execute_in_process(
         instance=instance,
         partition_key=window,
-        asset_selection=[key],
         run_config={**options, "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         tags={"backup/source": source},
         raise_on_error=False,
@@ -314,7 +321,7 @@ def main() -> None:
             backups(instance, force=True)
         with step("5. The same recovery points in a second repository"):
             for source in SOURCES:
-                materialize(instance, source, "copies", "offsite")
+                materialize(instance, source, copy=True)
     with step("6. Proof from the command line, with Dagster stopped"):
         must("verify")
         must("drill", "ledger@latest")

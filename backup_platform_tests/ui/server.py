@@ -45,24 +45,6 @@ def run_demo(directory: Path, *options: str) -> str:
     return done.stdout
 
 
-def add_repository(directory: Path) -> None:
-    """A second repository, to which the uploads are copied; the first is pruned and read again."""
-    state = directory / ".demo"
-    plan = state / "backup.yaml"
-    first = f"repository: {{path: {state}/repository}}"
-    text = plan.read_text()
-    assert text.count(first) == 1
-    care = "prune: {every: day}, verify: {cycle: 30d}"
-    both = (
-        f"  main: {{path: {state}/repository, {care}}}\n  offsite: {{path: {state}/offsite, place: cellar}}"
-    )
-    text = text.replace(first, f"repositories:\n{both}")
-    plan.write_text(text.replace("  uploads:\n", "  uploads:\n    repositories: [main, offsite]\n"))
-    program = Path(sys.executable).with_name("backup-platform")
-    command = [str(program), "--plan", str(plan), "--repository", "offsite", "init"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
-
-
 @contextlib.contextmanager
 def served(directory: Path) -> Iterator[Served]:
     """`dagster dev` on the demo's state, with schedules and sensors on; nothing of it stays behind."""
