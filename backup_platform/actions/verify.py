@@ -113,6 +113,16 @@ def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str
     return chain_breaks(points, forgotten_links(repository, *sources) if len(points) > 1 else ())
 
 
+def _all_gone(repository: Repository, manifests: Sequence[object]) -> list[str]:
+    """A repository that once had recovery points is never without: the newest of a source is not forgotten."""
+    proven = 0 if manifests else len(repository.proofs())
+    return (
+        [f"There is no recovery point, and the ledger tells of {proven}: they were deleted."]
+        if proven
+        else []
+    )
+
+
 def verify_due(
     cycle: ReadCycle,
     points: Sequence[RecoveryPoint],
@@ -154,7 +164,7 @@ def _result(
     known = dict.fromkeys(rotation.damaged if rotation else (), "")
     damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
     findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone})
-    for text in (*unreadable, *_breaks(repository, points)):
+    for text in (*unreadable, *_breaks(repository, points), *_all_gone(repository, points or unreadable)):
         findings.setdefault("", []).append(text)
     return VerifyResult(
         points=tuple(points),
