@@ -41,9 +41,7 @@ try:
     import pyarrow.parquet as pq
     from blake3 import blake3
 except ImportError as missing:
-    sys.exit(
-        f"{missing.name} is missing: pip install pyarrow blake3 (and cryptography where it is encrypted)"
-    )
+    sys.exit(f"{missing.name} is missing: pip install pyarrow blake3 (if encrypted, cryptography too)")
 with suppress(ImportError):
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -86,8 +84,7 @@ def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in (line.strip().lower() for line in file):
                 if line.startswith("age-secret-key-1"):
-                    secret = decoded_key("age-secret-key-", line)
-                    identities.append(X25519PrivateKey.from_private_bytes(secret))
+                    identities.append(X25519PrivateKey.from_private_bytes(decoded_key(line[:15], line)))
                 elif line.startswith("backup-platform-key-1"):
                     key = decoded_key("backup-platform-key-", line)
     if not identities and not key:
@@ -464,7 +461,7 @@ def show_points(repository: Repository) -> None:
     for point in repository.manifests():
         proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{point['id']}/"))
         proof = " ".join(proofs[-1].split("-")[1:3]) if proofs else "no proof"
-        state = ", ".join([point["kind"], proof, *["incomplete"] * point["incomplete"]])
+        state = f"{point['kind']}, {proof}{', incomplete' * point['incomplete']}"
         print(f"{point['id'][:12]}  {point['name']:<36}  {point['captured_at'][:19]}  {state}")
 
 
