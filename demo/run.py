@@ -132,7 +132,7 @@ def bookings(*, small: bool) -> int:
 def materialize(
     instance: dg.DagsterInstance, source: str, *, copy: bool = False, force: bool = False
 ) -> None:
-    """One Dagster run: the current window of a source's backup, or of its copy, with the checks."""
+    """One Dagster run: the current window of a source's backup, or the newest one's copy, with the checks."""
     import dagster as dg
 
     from backup_platform.definitions import app, defs
@@ -141,7 +141,9 @@ def materialize(
     key = dg.AssetKey(["copies", "offsite", source]) if copy else backup
     checks = {check for check in defs.resolve_asset_graph().asset_check_keys if check.asset_key == key}
     in_place = {dg.AssetCheckKey(backup, "copies_in_place")}
-    window = app.schedule(source).window_of(app.clock.now()).key
+    # A new hour may have begun since the backup, and its window has no recovery point yet.
+    newest = app.points(source)[-1].window if copy else app.schedule(source).window_of(app.clock.now())
+    window = newest.key
     options = {} if copy else {"ops": {key.to_python_identifier(): {"config": {"force": force}}}}
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
         asset_selection={key}, asset_check_selection=checks | in_place if copy else checks - in_place
