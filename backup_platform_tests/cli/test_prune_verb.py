@@ -10,6 +10,7 @@ import pytest
 
 from backup_platform.cli.entry import main
 from backup_platform_tests.cli.conftest import Ran
+from backup_platform_tests.support import flipped, noise
 
 Run = Callable[..., Ran]
 PLAN = """
@@ -71,3 +72,20 @@ def test_it_refuses_while_a_manifest_is_damaged(run: Run, tmp_path: Path) -> Non
     assert ran.code == 1
     assert "Nothing may be deleted" in ran.out
     assert sorted((tmp_path / "repository").rglob("*")) == before
+
+
+def test_a_damaged_pack_that_should_be_rewritten_is_no_success(run: Run, tmp_path: Path) -> None:
+    plan, docs, repository = tmp_path / "backup.yaml", tmp_path / "docs", tmp_path / "repository"
+    plan.write_text(plan.read_text().replace("100%", "0.01%"))
+    (docs / "kept").write_bytes(noise(50_000, 1))
+    (docs / "gone").write_bytes(noise(50_000, 2))
+    assert run("backup", "--force").code == 0
+    (docs / "gone").unlink()
+    assert run("backup", "--force").code == 0
+    next((repository / "manifests").rglob("*0003")).unlink()
+    pack = max((repository / "packs").rglob("*"), key=lambda path: path.stat().st_size)
+    pack.write_bytes(flipped(pack.read_bytes()))
+    ran = run("prune", "--yes")
+    assert ran.code == 1
+    assert "DAMAGED 1 pack" in ran.out
+    assert pack.exists()
