@@ -11,6 +11,8 @@ from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
     from backup_platform.domain.tables import Table
 
@@ -43,7 +45,49 @@ def _check(table: Table, columns: Sequence[str] | None) -> None:
 
 
 def _part(tables: PointTables, path: str, columns: Sequence[str] | None, where: Any) -> pa.Table:
+    """Read by the calling thread alone.
+
+    `read_table` leaves what it used to threads of Arrow, which end the process when they let go of a Python file
+    while the interpreter finishes (github.com/apache/arrow/issues/34314).
+    """
     import pyarrow.parquet as pq
 
-    with BufferedReader(tables.stream(path)) as file:
-        return pq.read_table(file, columns=None if columns is None else list(columns), filters=where)
+    with BufferedReader(tables.stream(path)) as stored:
+        file = pq.ParquetFile(stored, pre_buffer=False)
+        names = file.schema_arrow.names if columns is None else list(columns)
+        if where is None:
+            return file.read(names, use_threads=False)
+        return _filtered(file, names, pq.filters_to_expression(where) if isinstance(where, list) else where)
+
+
+def _filtered(file: pq.ParquetFile, names: Sequence[str], condition: pc.Expression) -> pa.Table:
+    """The rows that fit; in memory are one row group and those."""
+    import pyarrow as pa
+
+    schema = file.schema_arrow
+    needed = [name for name in schema.names if name in names or _uses(condition, schema, name)]
+    groups = (file.read_row_group(group, needed, use_threads=False) for group in _row_groups(file, condition))
+    fitting = [group.filter(condition) for group in groups]
+    return pa.concat_tables([schema.empty_table().select(needed), *fitting]).select(names)
+
+
+def _uses(condition: pc.Expression, schema: pa.Schema, name: str) -> bool:
+    """Whether the condition needs a column: it cannot be bound without it. An expression does not list its columns."""
+    import pyarrow as pa
+
+    try:
+        schema.remove(schema.get_field_index(name)).empty_table().filter(condition)
+    except pa.ArrowInvalid:
+        return True
+    return False
+
+
+def _row_groups(file: pq.ParquetFile, condition: pc.Expression) -> list[int]:
+    """Those that may have rows that fit, by the statistics in the footer."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    footer = pa.BufferOutputStream()
+    file.metadata.write_metadata_file(footer)
+    fragment = ds.ParquetFileFormat().make_fragment(pa.BufferReader(footer.getvalue()))
+    return [group.id for group in fragment.subset(condition, schema=file.schema_arrow).row_groups]

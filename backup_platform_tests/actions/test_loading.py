@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +17,7 @@ import backup_platform
 from backup_platform.actions.loading import load
 from backup_platform.app import App
 from backup_platform.errors import DamageError, NotFoundError, UsageError
+from backup_platform.repository.seekable import SeekableStream
 from backup_platform_tests.actions.tables_support import (
     Relation,
     open_tables,
@@ -30,6 +33,9 @@ from backup_platform_tests.support import Bench
 ORDERS = Relation(
     "public", "orders", [rows_table(id=[1, 2], what=["tea", None]), rows_table(id=[3], what=["x"])], ("id",)
 )
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 
 @pytest.fixture
@@ -58,6 +64,19 @@ def test_some_rows(app: App, where: object) -> None:
     }
 
 
+def test_rows_by_columns_of_which_none_is_wanted(app: App) -> None:
+    condition = (pc.field("id") >= 1) & pc.field("what").is_valid()
+    for columns, names in (
+        ([], []),
+        (["id"], ["id"]),
+        (["what", "id"], ["what", "id"]),
+        (None, ["id", "what"]),
+    ):
+        table = app.load_table("shop", "latest", "orders", columns=columns, filter=condition)
+        assert (table.num_rows, table.column_names) == (2, names)
+    assert app.load_table("shop", "latest", "orders", filter=pc.field("id") > 9).num_rows == 0
+
+
 def test_as_pandas(app: App) -> None:
     frame = app.load_table("shop", "latest", "orders", as_pandas=True)
     assert list(frame["id"]) == [1, 2, 3]
@@ -74,8 +93,9 @@ def test_what_is_not_there(app: App) -> None:
     assert "id, what" in caught.value.hint
     with pytest.raises(UsageError, match="filtered"):
         app.load_table("shop", window, "orders", filter=[("id", ">", "x")])
-    with pytest.raises(UsageError, match="filtered"):
-        app.load_table("shop", window, "orders", filter=[("nope", ">", 1)])
+    for condition in ([("nope", ">", 1)], pc.field("nope") > 1, "id > 1"):
+        with pytest.raises(UsageError, match="filtered"):
+            app.load_table("shop", window, "orders", filter=condition)
 
 
 def test_only_what_is_asked_for_is_fetched(bench: Bench) -> None:
@@ -112,6 +132,24 @@ def test_from_the_package(bench: Bench, app: App, tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("BACKUP_PLATFORM_PLAN", str(plan))
     assert backup_platform.load_table("shop", "latest", "orders", columns=["id"]).num_columns == 1
     assert "load_table" in dir(backup_platform)
+
+
+def test_no_thread_of_arrow_has_the_stored_file(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that lets go of it while the interpreter finishes ends the process with SIGABRT."""
+    threads: set[int] = set()
+
+    def read(stream: SeekableStream, buffer: WriteableBuffer) -> int:
+        threads.add(threading.get_ident())
+        return real(stream, buffer)
+
+    real = SeekableStream.readinto
+    monkeypatch.setattr(SeekableStream, "readinto", read)
+    tables = open_tables(
+        bench, store_tables(bench, Relation("public", "big", [big_table()], row_group=BIG // 4))
+    )
+    for where in (None, pc.field("id") >= 0):
+        assert load(tables, "big", where=where).num_rows == BIG
+    assert threads == {threading.get_ident()}
 
 
 def test_it_needs_neither_dagster_nor_duckdb(bench: Bench, app: App) -> None:
