@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -173,6 +172,17 @@ class Refuse:
             raise ModuleNotFoundError("no duckdb", name=name)
 sys.meta_path.insert(0, Refuse())
 """
+SAYS_WHEN = """
+import sys
+from backup_platform.actions.querying.engine import Engine
+run = Engine.run
+def announced(self, work):
+    def begin():
+        print("it runs", file=sys.stderr, flush=True)
+        return work()
+    return run(self, begin)
+Engine.run = announced
+"""
 AS_PROCESS = """
 import sys
 from pathlib import Path
@@ -234,10 +244,12 @@ def test_whoever_reads_may_go_away(bench: Bench) -> None:
 def test_a_query_can_be_interrupted(bench: Bench) -> None:
     """DuckDB itself would go on for hours."""
     sql = "select count(*) from many a, many b, many c where hash(a.n + b.n + c.n) % 1000 = 1"
-    command = [sys.executable, "-c", AS_PROCESS, str(bench.root), "query", "shop@latest", sql]
+    command = [sys.executable, "-c", SAYS_WHEN + AS_PROCESS, str(bench.root), "query", "shop@latest", sql]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
-        time.sleep(3)
+        assert process.stderr is not None
+        while (line := process.stderr.readline()) != "it runs\n":
+            assert line
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert (process.returncode, "interrupted" in errors, "Traceback" in errors) == (130, True, False)

@@ -113,8 +113,9 @@ class Engine:
         try:
             return future.result()
         except KeyboardInterrupt:
-            self._connection.interrupt()
-            wait([future])
+            while not future.done():  # an interruption says nothing to a query that is about to begin
+                self._connection.interrupt()
+                wait([future], timeout=0.1)
             raise
 
     def _execute(self, statement: str) -> None:
