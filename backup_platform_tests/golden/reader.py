@@ -234,7 +234,7 @@ def check_indexes(root: Path, places: dict[bool, dict[tuple[str, int, int], byte
     """Packs that the indexes name; every row leads to the blob of its id."""
     named = set()
     for path in (root / "indexes").iterdir():
-        for row in pq.read_table(io.BytesIO(named_plain(path))).to_pylist():
+        for row in pq.ParquetFile(io.BytesIO(named_plain(path))).read(use_threads=False).to_pylist():
             blob = places[row["meta"]][row["pack"].hex(), row["frame"], row["offset"]]
             assert len(blob) == row["length"]
             assert bytes.fromhex(keyed(blob)) == row["blob"]
