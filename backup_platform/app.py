@@ -317,7 +317,7 @@ class App:
         with self._evidence():
             points = [self.point(spec)] if spec else self.repository.readable_manifests(reread=True)[0]
             unreadable = [] if spec else self.unreadable()
-            return self.upkeep.verify(points, read, progress, unreadable=unreadable)
+            return self.upkeep.verify(points, read, progress, unreadable=unreadable, whole=not spec)
 
     def drill(self, spec: str, *, progress: Progress = SILENT) -> DrillResult:
         """Restore a point into a sandbox and compare. The verdict is recorded. Raises NotFoundError."""

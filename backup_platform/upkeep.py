@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.copying import Copying
     from backup_platform.actions.giving_up import GivingUp
     from backup_platform.actions.holds import Holds
+    from backup_platform.actions.lost import Losses
     from backup_platform.actions.prune import Pruning
     from backup_platform.actions.prune_plan import PruneSettings
     from backup_platform.actions.read_cycle import ReadCycle
@@ -201,14 +202,18 @@ class Upkeep:
         progress: Progress,
         *,
         unreadable: Sequence[str] = (),
+        whole: bool = False,
     ) -> VerifyResult:
         """Verify points, and read a share of what they need (all, none, N%), or of the repository what is `due`.
 
+        `unreadable` tells of manifests that are damaged. `whole`: these are all points, so that others are lost.
         What is read counts for the rotation of reading, and how far that is is told where the plan asks for one.
         """
         from backup_platform.actions.verify import read_share, verify, verify_due
         from backup_platform.repository.reads import compact_reads, record_reads
 
+        lost = self.losses(points, unreadable).texts() if whole else []
+        unreadable = [*unreadable, *lost]
         if read == "due":
             return verify_due(self.read_cycle, points, progress, unreadable=unreadable)
         now = self.clock.now()
@@ -224,6 +229,17 @@ class Upkeep:
         if result.packs_read:
             compact_reads(self.repository, now)
         return replace(result, rotation=self.read_cycle.status()) if self.settings.verify else result
+
+    def losses(self, points: Sequence[RecoveryPoint], unreadable: Sequence[str]) -> Losses:
+        """What is lost where these are all points that can be read."""
+        from backup_platform.actions.lost import find_losses
+
+        return find_losses(self.repository, points, unreadable, complete=self._complete)
+
+    @property
+    def _complete(self) -> bool:
+        """Whether points are written here first."""
+        return self.settings is self.plan.repository
 
     def repair(self, donors: Sequence[str] = ()) -> Repair:
         """Mending from other repositories of the plan, all of them unless some are named.
@@ -246,7 +262,7 @@ class Upkeep:
             self.repository,
             found,
             self.clock,
-            complete=self.settings is self.plan.repository,
+            complete=self._complete,
             absent=absent,
             direct=partial(_direct, stores),
         )

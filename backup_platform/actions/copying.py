@@ -215,7 +215,8 @@ class Copying:
             "packs_read": len(needs.packs),
         }
         at = self._clock.now()
-        self.target.record_proof(Proof(point.id, ProofMethod.VERIFY, True, at, round(duration_s, 3), detail))
+        proof = Proof(point.id, ProofMethod.VERIFY, True, at, round(duration_s, 3), detail)
+        self.target.record_proof(proof, point)
 
 
 def _groups(steps: Iterable[CopyStep]) -> Iterator[list[CopyStep]]:

@@ -67,5 +67,5 @@ def drill(
         "warnings": list(sandbox.warnings[:MAX_RECORDED]),
     }
     proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)
-    repository.record_proof(proof)
+    repository.record_proof(proof, point)
     return DrillResult(point, proof, report)

@@ -6,22 +6,26 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from backup_platform.actions.lost import find_losses
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import UsageError
-from backup_platform.repository.forgotten import forgotten_places, record_lost
+from backup_platform.repository.forgotten import forgotten_places, record_gone, record_lost
 from backup_platform.repository.holds import read_holds
+from backup_platform.repository.ledger import Subject
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.store_clock import store_now
 
 
 @dataclass(frozen=True, slots=True)
 class LostPoint:
-    """A place in the chain of a source. `damage` says why its manifest cannot be read; empty when there is none."""
+    """A place in the chain of a source, or a point that was there once. `damage` says why its manifest cannot be read;
+    empty when there is none."""
 
     source: str
     sequence: int
     damage: str = ""
     key: str = ""  # of the damaged manifest
+    known: Subject | None = None  # what a proof tells of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,53 +37,64 @@ class GivingUp:
     evidence: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def lost(self, source: str) -> list[LostPoint]:
-        """Places below the highest that have no point which can be read, and no record. The highest one keeps its
-        number from being given again: it can be given up once there is a newer point."""
+        """Places below the highest that have no point which can be read, and no record; and points that proofs tell
+        of. The highest manifest keeps its number from being given again: when it is damaged, it can be given up once
+        there is a newer point."""
         with self.evidence():
-            points, errors = self.repository.readable_manifests(source, reread=True)
+            every, damaged = self.repository.readable_manifests(reread=True)
+            losses = find_losses(self.repository, every, damaged, complete=False)
+            points, errors = self.repository.readable_manifests(source)
             stored = self.repository.stored_manifests(source)
             forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
         present = {int(key[-10:]): key for key in stored if key[-10:].isdecimal()}
         readable = {point.sequence for point in points}
-        found = []
-        for sequence in sorted(set(range(1, max(present, default=0))) - readable):
+        known = [each for each in losses.subjects if each.source == source]
+        found = [LostPoint(source, each.sequence, known=each) for each in known]
+        told = {each.sequence for each in known}
+        top = max([*present, *(sequence + 1 for sequence in told)], default=0)
+        for sequence in sorted(set(range(1, top)) - readable - told):
             key = present.get(sequence, "")
             damage = next((error.message for error in errors if key and key in error.message), "")
             if damage or (not key and sequence not in forgotten):
                 found.append(LostPoint(source, sequence, damage, key))
-        return found
+        return sorted(found, key=lambda each: each.sequence)
 
     def run(self, lost: Sequence[LostPoint]) -> list[LostPoint]:
         """Record that they are gone for good, and delete the manifests that cannot be read; what was given up.
 
-        They are looked at again: what came back meanwhile stays. Raises UsageError while one of those that cannot be
-        read may be of a point that is held.
+        They are looked at again: what came back meanwhile stays. Raises UsageError while one of those that are known is
+        held, or one of those that cannot be read may be.
         """
-        if any(point.key for point in lost):
-            self._require_free()
+        if any(point.key or point.known for point in lost):
+            self._require_free(lost)
         still = {source: self.lost(source) for source in {point.source for point in lost}}
         given_up = []
         for point in lost:
             # Before each deletion anew: a repair may be under way.
             if point not in (self.lost(point.source) if point.key else still[point.source]):
                 continue
-            record_lost(self.repository, point.source, point.sequence, self.clock.now())
+            if point.known:
+                record_gone(self.repository, point.known, self.clock.now())
+            else:
+                record_lost(self.repository, point.source, point.sequence, self.clock.now())
             if point.key:
                 self.repository.store.delete(point.key)
             given_up.append(point)
         return given_up
 
-    def _require_free(self) -> None:
+    def _require_free(self, lost: Sequence[LostPoint]) -> None:
         here = {point.id for point in self.repository.readable_manifests()[0]}
+        known = {point.known.point for point in lost if point.known}
+        unread = any(point.key for point in lost)
         now = store_now(self.repository.store)
         held = [
             hold
             for point, holds in read_holds(self.repository).items()
             for hold in holds
-            if point not in here and hold.in_force(now)
+            if (point in known or (unread and point not in here)) and hold.in_force(now)
         ]
         if held:
             raise UsageError(
-                f"{held[0].point[:12]} is held ({held[0]}), and may be what cannot be read.",
+                f"{held[0].point[:12]} is held ({held[0]}), and is or may be one of those that are lost.",
                 hint=f"Take it from a copy (`repair`), or end the hold: `release {held[0].point[:12]} --reason …`.",
             )

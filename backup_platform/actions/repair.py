@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+from backup_platform.actions.lost import find_losses
 from backup_platform.actions.repairing.donors import Donor, open_donors
 from backup_platform.actions.repairing.keys import key_steps
 from backup_platform.actions.repairing.manifests import manifest_steps
@@ -60,15 +61,16 @@ class Repair:
     def _plan(self, progress: Progress) -> RepairPlan:
         repository = self._repository
         donors, notes = open_donors(self._donors)
-        points, _ = repository.readable_manifests(reread=True)
+        points, errors = repository.readable_manifests(reread=True)
         manifests, lost = manifest_steps(repository, points, donors, complete=self._complete)
         keys, lost_keys = key_steps(repository, donors)
         missing = [step.point for step in manifests if step.point is not None]
+        losses = find_losses(repository, [*points, *missing], errors, complete=self._complete)
         survey = Surveyor(repository, donors, progress).survey(points, missing)
         packs = pack_steps(repository, donors, survey, read_tombstones(repository, final=True).doomed)
         return RepairPlan(
             steps=(*keys, *packs.steps, *manifests),
-            lost=(*lost_keys, *packs.lost, *lost),
+            lost=(*lost_keys, *packs.lost, *lost, *losses.texts()),
             notes=(*self._absent, *notes, *packs.notes),
         )
 
@@ -99,4 +101,5 @@ class Repair:
         points, errors = self._repository.readable_manifests(reread=True)
         found = [error.message for error in errors]
         links = forgotten_links(self._repository, *{point.source for point in points})
-        return [*found, *chain_breaks(points, links), *structure_findings(self._repository, points)]
+        lost = find_losses(self._repository, points, errors, complete=self._complete).texts()
+        return [*found, *lost, *chain_breaks(points, links), *structure_findings(self._repository, points)]

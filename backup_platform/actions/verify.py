@@ -91,8 +91,8 @@ def verify(
 ) -> VerifyResult:
     """Verify recovery points, and record a proof for each where every needed pack was re-read.
 
-    `unreadable` says what is wrong with manifests that are damaged: findings of the repository. `after` is told which
-    packs were read and are sound, every few of them.
+    `unreadable` says what is wrong with manifests that are damaged or lost: findings of the repository. `after` is told
+    which packs were read and are sound, every few of them.
     """
     started = clock.monotonic()
     needs = _needs(repository, points)
@@ -111,16 +111,6 @@ def verify(
 def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str]:
     sources = {point.source for point in points}
     return chain_breaks(points, forgotten_links(repository, *sources) if len(points) > 1 else ())
-
-
-def _all_gone(repository: Repository, manifests: Sequence[object]) -> list[str]:
-    """A repository that once had recovery points is never without: the newest of a source is not forgotten."""
-    proven = 0 if manifests else len(repository.proofs())
-    return (
-        [f"There is no recovery point, and the ledger tells of {proven}: they were deleted."]
-        if proven
-        else []
-    )
 
 
 def verify_due(
@@ -164,7 +154,7 @@ def _result(
     known = dict.fromkeys(rotation.damaged if rotation else (), "")
     damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
     findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone})
-    for text in (*unreadable, *_breaks(repository, points), *_all_gone(repository, points or unreadable)):
+    for text in (*unreadable, *_breaks(repository, points)):
         findings.setdefault("", []).append(text)
     return VerifyResult(
         points=tuple(points),
@@ -201,5 +191,6 @@ def _record(repository: Repository, result: VerifyResult, clock: Clock, *, whole
             if result.packs_not_decoded:
                 detail["packs_not_decoded"] = result.packs_not_decoded
             repository.record_proof(
-                Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail)
+                Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail),
+                point,
             )

@@ -69,8 +69,8 @@ def forget(
     Whatever the plan says, held points stay, and of each source the newest point, the newest that is proven, and all of
     them while a manifest is damaged.
 
-    --lost is for points that no copy has: those that the check `authentic` misses are recorded as gone, and
-    manifests that cannot be read are deleted.
+    --lost is for points that no copy has: those that `verify` or the check `authentic` misses are recorded as gone,
+    and manifests that cannot be read are deleted.
 
     \b
     Examples:
@@ -114,10 +114,18 @@ def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) 
     done = consented(session, dry_run=dry_run, yes=yes)
     if done:
         lost = giving_up.run(lost)
-    points: list[Json] = [{"sequence": each.sequence, "damage": each.damage or None} for each in lost]
+    points: list[Json] = [
+        {
+            "sequence": each.sequence,
+            "point": each.known.point if each.known else None,
+            "damage": each.damage or None,
+        }
+        for each in lost
+    ]
     out.document({"dry_run": not done, "lost": points})
     for each in lost:
-        out.line(f"{source}: recovery point {each.sequence} is lost. {one_line(each.damage)}".rstrip())
+        name = f" ({each.known.window.key}, {each.known.point[:ID_SHOWN]})" if each.known else ""
+        out.line(f"{source}: recovery point {each.sequence}{name} is lost. {one_line(each.damage)}".rstrip())
     if done or not lost:
         out.line(f"Recorded that {formats.plural(len(lost), 'recovery point')} are gone for good.")
     else:

@@ -16,6 +16,7 @@ from backup_platform.repository.format import FORGOTTEN, source_tag
 from backup_platform.repository.manifests import LOST, ChainLink
 
 if TYPE_CHECKING:
+    from backup_platform.repository.ledger import Subject
     from backup_platform.repository.repository import Repository
 
 KEY = re.compile(
@@ -52,31 +53,46 @@ def record_forgotten(
 ) -> ForgottenPoint:
     """Before the manifest goes. One that an interrupted call left is kept, and stored again: its time tells whoever
     places a hold that this is under way. Raises DamageError when it is altered."""
-    key = f"{_folder(repository, point.source)}{point.sequence:010d}-{point.id}"
-    window = point.window
+    record = ForgottenPoint(
+        point.id, point.source, point.sequence, point.window, point.captured_at, now, reason
+    )
     try:
-        write_document(
-            repository,
-            key,
-            {
-                "at": now.isoformat(),
-                "captured_at": point.captured_at.isoformat(),
-                "point": point.id,
-                "reason": reason,
-                "sequence": point.sequence,
-                "source": point.source,
-                "window": {
-                    "end": window.end.isoformat(),
-                    "key": window.key,
-                    "start": window.start.isoformat(),
-                },
-            },
-        )
+        _write(repository, record)
     except ConflictError:
+        key = _key(repository, record)
         record = _read(repository, _place(key, now))
         repository.store.replace(key, repository.store.get(key))
-        return record
-    return ForgottenPoint(point.id, point.source, point.sequence, window, point.captured_at, now, reason)
+    return record
+
+
+def record_gone(repository: Repository, point: Subject, now: datetime) -> None:
+    """That a point is gone which nobody forgot, and of which a proof tells. Raises DamageError when there is such a
+    record, and it is altered."""
+    record = ForgottenPoint(
+        point.point, point.source, point.sequence, point.window, point.captured_at, now, "lost"
+    )
+    try:
+        _write(repository, record)
+    except ConflictError:
+        _read(repository, _place(_key(repository, record), now))
+
+
+def _key(repository: Repository, record: ForgottenPoint) -> str:
+    return f"{_folder(repository, record.source)}{record.sequence:010d}-{record.point}"
+
+
+def _write(repository: Repository, record: ForgottenPoint) -> None:
+    window = record.window
+    document: dict[str, Json] = {
+        "at": record.forgotten_at.isoformat(),
+        "captured_at": record.captured_at.isoformat(),
+        "point": record.point,
+        "reason": record.reason,
+        "sequence": record.sequence,
+        "source": record.source,
+        "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
+    }
+    write_document(repository, _key(repository, record), document)
 
 
 def record_lost(repository: Repository, source: str, sequence: int, now: datetime) -> None:
@@ -120,8 +136,15 @@ def read_forgotten(
 
 def forgotten_links(repository: Repository, *sources: str) -> list[ChainLink]:
     """The places that points had which were forgotten, in the chains of some sources; from one listing."""
-    names = {source_tag(source, repository.cipher.hash): source for source in sources}
     places = forgotten_places(repository, sources[0] if len(sources) == 1 else None)
+    return links_of(repository, places, sources)
+
+
+def links_of(
+    repository: Repository, places: Iterable[ForgottenPlace], sources: Iterable[str]
+) -> list[ChainLink]:
+    """Those of some places that are in the chains of these sources."""
+    names = {source_tag(source, repository.cipher.hash): source for source in sources}
     return [
         ChainLink(names[place.tag], place.sequence, place.point) for place in places if place.tag in names
     ]

@@ -101,3 +101,10 @@ def _released(repository: Repository, hold: Hold) -> Hold:
         )
     except DamageError as error:
         return replace(hold, damaged=error.message)
+
+
+def held_points(repository: Repository) -> set[str]:
+    """Ids of the points that holds which nobody released name; from a listing alone."""
+    keys = {each.key for each in repository.store.list(HOLDS)}
+    found = (KEY.fullmatch(key) for key in keys if key + RELEASED not in keys)
+    return {match["point"] for match in found if match}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from backup_platform.domain.model import Proof, ProofMethod
+from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.format import PROOFS, Hash, digest, sign, unsign
@@ -20,7 +20,32 @@ KEY = re.compile(
 )
 
 
-def encode_proof(proof: Proof, hashed: Hash = digest) -> tuple[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The recovery point that a proof is about, as far as whoever finds the proof alone must know it."""
+
+    point: str
+    source: str
+    sequence: int
+    window: Window
+    captured_at: datetime
+
+
+def subject_of(point: RecoveryPoint, repository: str) -> dict[str, Json]:
+    """What a proof tells of its point, in the repository of this id."""
+    window = point.window
+    return {
+        "captured_at": point.captured_at.isoformat(),
+        "repository": repository,
+        "sequence": point.sequence,
+        "source": point.source,
+        "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
+    }
+
+
+def encode_proof(
+    proof: Proof, hashed: Hash = digest, subject: Mapping[str, Json] | None = None
+) -> tuple[str, bytes]:
     """Key and bytes of a ledger entry."""
     at = proof.at.astimezone(UTC)
     verdict = "passed" if proof.passed else "failed"
@@ -33,6 +58,7 @@ def encode_proof(proof: Proof, hashed: Hash = digest) -> tuple[str, bytes]:
             "method": proof.method.value,
             "passed": proof.passed,
             "point": proof.point,
+            **({"subject": dict(subject)} if subject else {}),
         },
         hashed,
     )
@@ -64,6 +90,29 @@ def decode_proof(key: str, data: Buffer, hashed: Hash = digest) -> Proof:
     if told != replace(proof, duration_s=0.0, detail={}):
         raise DamageError(f"The ledger entry {key} belongs elsewhere: it says something else than its key.")
     return proof
+
+
+def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> Subject | None:
+    """None where the entry does not tell. Raises DamageError when it is altered or of another repository."""
+    proof = decode_proof(key, data, hashed)
+    told: Any = unsign(key, data, hashed)[1].get("subject")
+    if told is None:
+        return None
+    try:
+        if told["repository"] != repository:
+            raise DamageError(f"The ledger entry {key} belongs to another repository.")
+        window, moment = told["window"], datetime.fromisoformat
+        return Subject(
+            proof.point,
+            str(told["source"]),
+            int(told["sequence"]),
+            Window(str(window["key"]), moment(window["start"]), moment(window["end"])),
+            moment(told["captured_at"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamageError(
+            f"The ledger entry {key} lacks a field or has one of another kind: {error}."
+        ) from error
 
 
 def _proof(document: Mapping[str, Any]) -> Proof:

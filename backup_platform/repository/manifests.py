@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -117,14 +118,19 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
 
     An earlier one will do, or none: those between could not be read when it was written, and were repaired since.
     """
+    links = _links(points, forgotten)
+    # A place may have had another point, which was lost before its number was given again.
+    ids = defaultdict[tuple[str, int], set[str]](set)
+    for link in links:
+        ids[link.source, link.sequence].add(link.id)
     before: ChainLink | None = None
     breaks = []
     earlier: set[str] = set()
-    for link in _links(points, forgotten):
+    for link in _places(links):
         if before is None or before.source != link.source:
             earlier = {""}
         else:
-            earlier.add(before.id)
+            earlier |= ids[before.source, before.sequence]
         follows = before is not None and (before.source, before.sequence) == (link.source, link.sequence - 1)
         named = link.predecessor
         known = named is None or named in earlier
@@ -141,7 +147,7 @@ def chain_gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] =
     """Places of the chains that neither a point nor the record of a forgotten one fills: somebody took them away."""
     latest: dict[str, int] = {}
     gaps = []
-    for link in _links(points, forgotten):
+    for link in _places(_links(points, forgotten)):
         first, last = latest.get(link.source, 0) + 1, link.sequence - 1
         if first <= last:
             missing = f"{first}" if first == last else f"{first} to {last}"
@@ -153,13 +159,14 @@ def chain_gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] =
 
 
 def _links(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]) -> list[ChainLink]:
-    """In order. A point that is here goes before the record that an interrupted call left of it."""
-    links = {(link.source, link.sequence): link for link in forgotten}
-    for point in points:
-        links[point.source, point.sequence] = ChainLink(
-            point.source, point.sequence, point.id, point.predecessor
-        )
-    return [links[place] for place in sorted(links)]
+    here = (ChainLink(point.source, point.sequence, point.id, point.predecessor) for point in points)
+    return [*forgotten, *here]
+
+
+def _places(links: Iterable[ChainLink]) -> list[ChainLink]:
+    """In order, one of each place. A point that is here goes before the record that an interrupted call left of it."""
+    last = {(link.source, link.sequence): link for link in links}
+    return [last[place] for place in sorted(last)]
 
 
 def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:

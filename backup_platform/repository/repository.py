@@ -41,7 +41,14 @@ from backup_platform.repository.format import (
     source_tag,
 )
 from backup_platform.repository.keys import Keys
-from backup_platform.repository.ledger import decode_proof, encode_proof, parse_proof_key
+from backup_platform.repository.ledger import (
+    Subject,
+    decode_proof,
+    decode_subject,
+    encode_proof,
+    parse_proof_key,
+    subject_of,
+)
 from backup_platform.repository.manifests import decode_manifest, encode_manifest
 
 if TYPE_CHECKING:
@@ -357,8 +364,10 @@ class Repository:
         except DamageError:
             return False
 
-    def record_proof(self, proof: Proof) -> None:
-        key, data = encode_proof(proof, self.cipher.hash)
+    def record_proof(self, proof: Proof, point: RecoveryPoint | None = None) -> None:
+        """With the point that it is about, the proof tells of it also when its manifest is gone."""
+        subject = subject_of(point, self.info.id) if point else None
+        key, data = encode_proof(proof, self.cipher.hash, subject)
         self.store.create(key, self.cipher.wrap(key, data).stored)
 
     def proofs(self) -> dict[str, list[Proof]]:
@@ -381,3 +390,7 @@ class Repository:
     def read_proof(self, key: str) -> Proof:
         """Raises DamageError."""
         return decode_proof(key, self.plain(key), self.cipher.hash)
+
+    def read_subject(self, key: str) -> Subject | None:
+        """Which point a proof is about. Raises DamageError."""
+        return decode_subject(key, self.plain(key), self.info.id, self.cipher.hash)

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from backup_platform.actions.lost import find_losses
 from backup_platform.actions.repair import Repair
 from backup_platform.actions.repairing.steps import Act, RepairPlan, RepairResult
 from backup_platform.actions.verify import ReadShare, VerifyResult, verify
@@ -64,6 +65,7 @@ class Clinic:
         repository = self.bench.open()
         points, errors = repository.readable_manifests()
         texts = [error.message for error in errors]
+        texts += find_losses(repository, points, errors, complete=self.complete).texts()
         return verify(
             repository, points, ReadShare(), self.bench.clock, QuietProgress(), record=False, unreadable=texts
         )

@@ -121,17 +121,6 @@ def _name(bench: Bench, sequence: int) -> tuple[str, ...]:
     return tuple(manifest_key("docs", sequence).split("/")[1:])
 
 
-def test_points_that_are_all_gone_are_no_success(bench: Bench) -> None:
-    """Nothing is green that has not been proven: an emptied repository is not an empty one."""
-    assert run(bench).passed
-    bench.backup()
-    run(bench)
-    for key in bench.keys("manifests/"):
-        bench.store.delete(key)
-    (text,) = run(bench).findings[""]
-    assert "no recovery point, and the ledger tells of 1" in text
-
-
 def test_a_store_that_does_not_answer_is_an_error_and_no_verdict(bench: Bench) -> None:
     bench.backup()
     broken = ScriptedStore(bench.store, lambda c: Do.FAIL if c.verb == "get" and "packs/" in c.key else None)

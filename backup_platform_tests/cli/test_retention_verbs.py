@@ -194,6 +194,25 @@ def test_what_is_lost_is_given_up_by_who_says_so(
     assert "0 recovery points" in run("forget", "uploads", "--lost", "--yes").out
 
 
+def test_the_newest_that_were_deleted_fail_verify_until_they_are_given_up(
+    run: Command, made: list[str], world: Path
+) -> None:
+    run("verify")
+    chain = max((world / "repository" / "manifests").iterdir(), key=lambda path: len(list(path.iterdir())))
+    for number in (2, 3):
+        (chain / f"{number:010d}").unlink()
+    for share in (["--due"], ["--read", "none"]):
+        out = run("verify", *share, code=1).out
+        assert [f"{each[:12]}, number" in out for each in made] == [False, True, True]
+    run("verify", "uploads@latest")
+    assert "LOST" in run("repair", "--dry-run", code=1).out
+    assert f", {made[2][:12]}) is lost." in run("forget", "uploads", "--lost", "--dry-run").out
+    document = json.loads(run("forget", "uploads", "--lost", "--yes", "--json").out)
+    assert [(each["sequence"], each["point"]) for each in document["lost"]] == [(2, made[1]), (3, made[2])]
+    run("verify")
+    run("repair", "--dry-run")
+
+
 def test_the_last_of_the_chain_is_not_given_up(run: Command, made: list[str], world: Path) -> None:
     """Its number would be given to another point."""
     chain = max((world / "repository" / "manifests").iterdir(), key=lambda path: len(list(path.iterdir())))

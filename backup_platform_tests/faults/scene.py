@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.lost import find_losses
 from backup_platform.actions.verify import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
@@ -82,6 +83,7 @@ class Scene:
         repository = self.open(store)
         points, errors = repository.readable_manifests()
         texts = [error.message for error in errors]
+        texts += find_losses(repository, points, errors, complete=True).texts()
         return verify(repository, points, ReadShare(), self.clock, QuietProgress(), unreadable=texts)
 
     def assert_restorable(self, store: Store | None = None) -> None:

@@ -158,6 +158,17 @@ def test_damage_turns_verify_red(kept: World) -> None:
     assert metadata(result)["damaged_packs"] == 1
 
 
+def test_the_newest_point_that_was_deleted_turns_verify_red(kept: World) -> None:
+    capture(kept, 1)
+    [point] = kept.app.points("uploads")
+    (kept.root / "repository" / kept.app.repository.manifest_key(point)).unlink()
+    result = run(kept, "verify")
+    assert not result.success
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert not checks["stored"].passed
+    assert f"{point.id[:12]}, number 1) is lost" in (checks["stored"].description or "")
+
+
 def test_a_second_run_at_the_same_time_leaves_the_work_to_the_first(kept: World) -> None:
     [subject] = [s for s in upkeep(kept.translator) if s.work == "prune"]
     job = kept.repository.get_job(subject.job)

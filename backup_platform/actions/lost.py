@@ -1,0 +1,152 @@
+"""Points that are gone without a record: the chain and the ledger know of them, and the store has no manifest.
+
+A chain alone shows what was taken from its middle. That the newest points were, only the ledger tells, which is written
+after they were. Only documents that are authentic count: who can merely write to the store makes up no lost point of
+an encrypted repository.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository.forgotten import (
+    ForgottenPlace,
+    forgotten_places,
+    links_of,
+    read_forgotten,
+)
+from backup_platform.repository.format import manifest_key, source_tag
+from backup_platform.repository.holds import held_points, read_holds
+from backup_platform.repository.ledger import Subject
+from backup_platform.repository.manifests import LOST, ChainLink, chain_gaps, decode_manifest
+from backup_platform.repository.repository import Repository
+
+READERS = 8
+RECORDS_READ = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """`subjects` are the points that proofs tell of, `held` the ids of those of which nothing else than a hold does,
+    `gaps` a sentence for the other places of chains that nothing fills. `untrue` says what is wrong with the records
+    of the newest places."""
+
+    subjects: tuple[Subject, ...] = ()
+    held: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+    untrue: tuple[str, ...] = ()
+
+    def texts(self) -> list[str]:
+        """One sentence for each, and what to do."""
+        known = [(f"{name_of(each)} is lost: it was proven", each.source) for each in self.subjects]
+        return [
+            *(f"{text}, {GONE} {_take(source)}" for text, source in known),
+            *(f"{point[:12]} is lost: it is held, {GONE} {_take('')}" for point in self.held),
+            *(f"{text} {_take(text.partition(':')[0])}" for text in self.gaps),
+            *self.untrue,
+        ]
+
+
+GONE = "its manifest is not in the store, and no record says that it was forgotten."
+
+
+def name_of(subject: Subject) -> str:
+    return f"{subject.source}@{subject.window.key} ({subject.point[:12]}, number {subject.sequence})"
+
+
+def _take(source: str) -> str:
+    give_up = f"`forget {source} --lost` gives it up" if source else "`release` ends the hold"
+    return f"`repair` (into a copy: `copy`) brings back what another repository has; else {give_up}."
+
+
+def find_losses(
+    repository: Repository, points: Sequence[RecoveryPoint], damaged: Collection[object], *, complete: bool
+) -> Losses:
+    """What is lost of a whole repository: `points` are all that can be read, `damaged` tells of those that cannot.
+
+    Costs three listings, and reads only what no point or record accounts for. `complete`: points are written here
+    first, so that each place of a chain is filled; copies need not hold them all.
+    """
+    # In this order: what is forgotten or stored meanwhile is seen as such.
+    named, held = repository.proofs().keys(), held_points(repository)
+    places = forgotten_places(repository)
+    recorded = {place.point for place in places}
+    open_ids = (named | held) - {point.id for point in points} - recorded
+    given_up = {(place.tag, place.sequence): place.stored_at for place in places if place.point == LOST}
+    with ThreadPoolExecutor(READERS) as pool:
+        told = list(pool.map(lambda each: _subject(repository, each), sorted(open_ids & named)))
+    known = [each for each in told if each is not None]
+    subjects = tuple(each for each in known if _is_gone(repository, each, given_up))
+    left = (open_ids & held) - {each.point for each in known} if not damaged else set()
+    return Losses(
+        sorted_subjects(subjects),
+        tuple(point for point in sorted(left) if _truly_held(repository, point)),
+        _gaps(repository, points, subjects, places) if complete and not damaged else (),
+        tuple(error.message for error in read_forgotten(repository, _newest(repository, points, places))[1]),
+    )
+
+
+def sorted_subjects(subjects: Iterable[Subject]) -> tuple[Subject, ...]:
+    return tuple(sorted(subjects, key=lambda each: (each.source, each.sequence, each.point)))
+
+
+def _subject(repository: Repository, point: str) -> Subject | None:
+    """By the newest of its proofs that is authentic and tells."""
+    for key in reversed(repository.proof_keys(point)):
+        try:
+            if found := repository.read_subject(key):
+                return found
+        except DamageError:
+            continue
+    return None
+
+
+def _is_gone(repository: Repository, subject: Subject, given_up: Mapping[tuple[str, int], datetime]) -> bool:
+    """By a look at its place: a listing may be late, and what is there and damaged is not lost."""
+    hashed = repository.cipher.hash
+    at = given_up.get((source_tag(subject.source, hashed), subject.sequence))
+    if at is not None and subject.captured_at <= at:
+        return False
+    key = manifest_key(subject.source, subject.sequence, hashed)
+    try:
+        stored = repository.store.get(key)
+    except NotFoundError:
+        return True
+    try:
+        point = decode_manifest(key, repository.cipher.unwrap(key, stored), repository.info.id, hashed)
+    except DamageError:
+        return False
+    return point.id != subject.point
+
+
+def _truly_held(repository: Repository, point: str) -> bool:
+    holds = read_holds(repository, point).get(point, [])
+    return any(not hold.damaged and not hold.released_at for hold in holds)
+
+
+def _gaps(
+    repository: Repository,
+    points: Sequence[RecoveryPoint],
+    subjects: Iterable[Subject],
+    places: Sequence[ForgottenPlace],
+) -> tuple[str, ...]:
+    sources = {point.source for point in points} | {each.source for each in subjects}
+    known = [ChainLink(each.source, each.sequence, each.point) for each in subjects]
+    return tuple(chain_gaps(points, [*links_of(repository, places, sources), *known]))
+
+
+def _newest(
+    repository: Repository, points: Iterable[RecoveryPoint], places: Sequence[ForgottenPlace]
+) -> list[ForgottenPlace]:
+    """Records above the highest point of their source, which is never forgotten, only given up."""
+    highest: dict[str, int] = {}
+    for point in points:
+        tag = source_tag(point.source, repository.cipher.hash)
+        highest[tag] = max(point.sequence, highest.get(tag, 0))
+    found = [place for place in places if place.sequence > highest.get(place.tag, 0)]
+    return sorted(found, key=lambda place: place.stored_at)[-RECORDS_READ:]
