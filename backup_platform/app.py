@@ -154,7 +154,7 @@ class App:
 
         probe = probe_store(store)
         if not self.repository_plan.single_writer:
-            require_one_creator(store, probe)
+            require_one_creator(store, probe, self.plan.key_of(self.repository_plan))
         return str(probe)
 
     def info(self) -> RepositoryInfo:

@@ -30,14 +30,12 @@ def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
     from backup_platform.repository.keys import IDENTITY_VARIABLE, KEY_VARIABLE, Keys
 
     first = plan.repository
+    key = repository if repository.key_file else first
+    identity = repository if repository.identity_file else first
     return Keys(
-        _secret(plan, KEY_VARIABLE, repository.key_file or first.key_file, "repository.key_file"),
-        _secret(
-            plan,
-            IDENTITY_VARIABLE,
-            repository.identity_file or first.identity_file,
-            "repository.identity_file",
-        ),
+        _secret(plan, KEY_VARIABLE, key.key_file, f"{plan.key_of(key)}.key_file"),
+        _secret(plan, IDENTITY_VARIABLE, identity.identity_file, f"{plan.key_of(identity)}.identity_file"),
+        plan_key=plan.key_of(first),
     )
 
 
@@ -170,6 +168,7 @@ def store_options(
         lock_mode=store.lock_mode,
         cache=os.path.join(state_of(plan), "cache"),
         now=clock.now,
+        plan_key=plan.key_of(store),
     )
 
 

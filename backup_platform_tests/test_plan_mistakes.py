@@ -272,6 +272,37 @@ class TestRepositories:
         (found,) = problems(tmp_path, "sources: {a: {files: /a, every: day}}\n")
         assert found.startswith("1: the key `repository` is missing: ")
 
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            ("/a", "/a/"),
+            ("/a/b/../c", "/a/c"),
+            ("file:///a%20b", "'/a b'"),
+            ("file://localhost/a", "FILE:///a/"),
+            ("here", "./here"),
+            ("here", "{plan}/here"),
+            ("s3://bucket/x", "S3://bucket/x/"),
+            ("'${{env:PLACE}}/x'", "'${{env:PLACE}}/x/'"),
+        ],
+    )
+    def test_two_of_one_place(self, tmp_path: Path, first: str, second: str) -> None:
+        paths = [path.format(plan=tmp_path) for path in (first, second)]
+        text = "repositories:\n  main: {{path: {}}}\n  offsite: {{path: {}}}\n".format(*paths)
+        (found,) = problems(tmp_path, text + "sources: {a: {files: /a, every: day}}\n")
+        same = "the same place as that of repositories.main: a copy needs a place of its own"
+        assert found == f"3: repositories.offsite.path: {same}"
+        named = {name: {"path": path.strip("'")} for name, path in zip("mo", paths, strict=True)}
+        with pytest.raises(ValidationError, match="the same place as that of"):
+            Plan.from_mapping(
+                {"repositories": named, "sources": {"a": {"files": "/a", "every": "day"}}}, base=str(tmp_path)
+            )
+
+    def test_places_that_only_look_alike(self, tmp_path: Path) -> None:
+        paths = ["/a", "/A", "/a/b", "s3://bucket/x", "s3://bucket/X", "gs://bucket/x", "s3://bucket"]
+        named = {f"r{n}": {"path": path} for n, path in enumerate(paths)}
+        plan = {"repositories": named, "sources": {"a": {"files": "/a", "every": "day"}}}
+        assert len(Plan.from_mapping(plan, base=str(tmp_path)).repositories) == len(paths)
+
     def test_unknown_keys_inside_are_told_with_what_is_near(self, tmp_path: Path) -> None:
         text = "repositories: {main: {path: /a, prune: {grase: 1d}, verfy: {}}}\n"
         found = problems(tmp_path, text + "sources: {a: {files: /a, every: day, copies: {numbr: 2}}}\n")

@@ -62,7 +62,7 @@ def _new_key(store: Store, keys: Keys, now: datetime) -> bytes:
     if keys.key is None:
         raise UsageError(
             "An encrypted repository has a key that writers need, and no file is named for it.",
-            hint=f"Name a new file as repository.key_file in the plan, or in {KEY_VARIABLE}.",
+            hint=f"Name a new file as {keys.plan_key}.key_file in the plan, or in {KEY_VARIABLE}.",
         )
     key = new_repository_key()
     write_repository_key(keys.key.origin, key, store.location, now)

@@ -76,7 +76,7 @@ def _validate(document: Document, base: str) -> tuple[Plan | None, list[Problem]
     problems = [
         *_reference_problems(document, document.data, ()),
         *_source_conflicts(document),
-        *_repository_conflicts(document),
+        *_repository_conflicts(document, base),
     ]
     try:
         return Plan.from_mapping(document.data, base=base), problems
@@ -107,7 +107,7 @@ def _source_conflicts(document: Document) -> Iterator[Problem]:
             yield Problem(document.line(path), f"{_dotted(('sources', name))}: {message}")
 
 
-def _repository_conflicts(document: Document) -> Iterator[Problem]:
+def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
     assert isinstance(document.data, dict)
     several, sources = document.data.get("repositories"), document.data.get("sources")
     given = {
@@ -115,11 +115,17 @@ def _repository_conflicts(document: Document) -> Iterator[Problem]:
         for name, source in (sources.items() if isinstance(sources, dict) else ())
         if isinstance(source, dict) and isinstance(source.get("repositories"), list)
     }
-    named = [str(name) for name in several] if isinstance(several, dict) else None
+    named = {str(n): _path_of(each) for n, each in several.items()} if isinstance(several, dict) else None
     if named is None and "repositories" in document.data:
         return  # it is no mapping, which is told elsewhere
-    for path, message in repository_conflicts(named, given, single="repository" in document.data):
+    for path, message in repository_conflicts(named, given, single="repository" in document.data, base=base):
         yield Problem(document.line(path), f"{_dotted(path)}: {message}" if path else message)
+
+
+def _path_of(repository: object) -> str:
+    """Empty where there is none that can be read, which is told elsewhere."""
+    path = repository.get("path") if isinstance(repository, dict) else None
+    return path if isinstance(path, str) else ""
 
 
 def _problem(document: Document, error: ErrorDetails) -> Problem:

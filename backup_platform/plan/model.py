@@ -45,6 +45,7 @@ from backup_platform.plan.values import (
     only_reference,
     parse_at,
     parse_pattern,
+    same_place,
 )
 
 CONFLICT = "plan_conflict"
@@ -156,8 +157,8 @@ class Plan(_Model):
     @model_validator(mode="after")
     def _repositories_fit(self) -> Self:
         given = {name: source.repositories for name, source in self.sources.items() if source.repositories}
-        named = None if self.several is None else list(self.several)
-        found = list(repository_conflicts(named, given, single=self.single is not None))
+        named = None if self.several is None else {n: each.path for n, each in self.several.items()}
+        found = list(repository_conflicts(named, given, single=self.single is not None, base=self.base))
         if found:
             raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
         return self
@@ -189,6 +190,11 @@ class Plan(_Model):
     def repository(self) -> RepositoryPlan:
         """The one that is written to."""
         return next(iter(self.repositories.values()))
+
+    def key_of(self, repository: RepositoryPlan) -> str:
+        """Where the plan speaks of one of its repositories: `repository`, or `repositories.<name>`."""
+        named = (self.several or {}).items()
+        return next((f"repositories.{name}" for name, each in named if each is repository), "repository")
 
     def known_repository(self, name: str | None) -> str:
         """The name of a repository; None: of the first. Raises NotFoundError."""
@@ -244,15 +250,16 @@ def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def repository_conflicts(
-    named: Sequence[str] | None, sources: Mapping[str, Sequence[object]], *, single: bool
+    named: Mapping[str, str] | None, sources: Mapping[str, Sequence[object]], *, single: bool, base: str
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What does not fit together in the repositories of a plan, as (path, message). `named` are those of
-    `repositories`, `sources` the names that sources give."""
+    """What does not fit together in the repositories of a plan, as (path, message). `named` are the paths of those of
+    `repositories`, relative ones from `base`, `sources` the names that sources give."""
     if named is None and not single:
         yield (), MISSING_REPOSITORY
         return
     if named is not None and single:
         yield ("repositories",), "has both `repository` and `repositories`: give one of them"
+    yield from _shared_places(named or {}, base)
     known = list(named or [FIRST_REPOSITORY])
     for source, names in sources.items():
         path = ("sources", source, "repositories")
@@ -263,6 +270,17 @@ def repository_conflicts(
             yield path, f'must start with "{known[0]}": backups go to the first repository of the plan'
         elif len(set(map(str, names))) < len(names):
             yield path, "names a repository twice"
+
+
+def _shared_places(named: Mapping[str, str], base: str) -> Iterator[tuple[tuple[str, ...], str]]:
+    """A repository that is its own copy would count as a second place of every point."""
+    first: dict[str, str] = {}
+    for name, path in named.items():
+        if path and (other := first.setdefault(same_place(path, base), name)) != name:
+            yield (
+                ("repositories", name, "path"),
+                f"the same place as that of repositories.{other}: a copy needs a place of its own",
+            )
 
 
 def _one_of(given: set[str], keys: tuple[str, ...], missing: str) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ import re
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any
+from urllib.parse import unquote
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
@@ -233,6 +234,15 @@ def absolute(value: str, base: str) -> str:
     if value.startswith("${"):
         return value
     return os.path.normpath(os.path.join(base, os.path.expanduser(value)))
+
+
+def same_place(value: str, base: str) -> str:
+    """A directory or URL as it compares with others: however it is written, one place has one such text."""
+    if value.lower().startswith("file://"):
+        value = unquote(value[len("file://") :]).removeprefix("localhost")
+    scheme, separator, rest = value.partition("://")
+    written = f"{scheme.lower()}://{rest}" if separator and is_url(value) else absolute(value, base)
+    return written.rstrip("/") or "/"
 
 
 def _path(value: str, info: ValidationInfo) -> str:

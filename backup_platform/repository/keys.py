@@ -67,10 +67,11 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Which keys this host was told of. They are read when they are needed."""
+    """Which keys this host was told of. They are read when they are needed. `plan_key` is where the plan names them."""
 
     key: Secret | None = None
     identity: Secret | None = None
+    plan_key: str = "repository"
 
     def __bool__(self) -> bool:
         return self.key is not None or self.identity is not None
@@ -102,8 +103,9 @@ class Keys:
         return KeyMissingError(
             f"The repository at {location} is encrypted, and its repository key is not on this host "
             f"({_where(self.key, 'no key file is named')}).",
-            hint=f"Name the file in {KEY_VARIABLE} or as repository.key_file in the plan. Writers have it, usually "
-            f"in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}); `key export` writes the file anew.",
+            hint=f"Name the file in {KEY_VARIABLE} or as {self.plan_key}.key_file in the plan. Writers have it, "
+            "usually in /etc. "
+            f"An identity opens the repository, too ({IDENTITY_VARIABLE}); `key export` writes the file anew.",
         )
 
     def missing_identity(self, location: str, recipients: str) -> KeyMissingError:
@@ -112,7 +114,7 @@ class Keys:
             f"The contents of the repository at {location} open with an identity only, and none is on this host "
             f"({_where(self.identity, 'no identity file is named')}). Needed is that of {recipients}.",
             hint="Identities are usually kept off the hosts that write: in the password store, offline, or with who is "
-            f"on call. Name the file in {IDENTITY_VARIABLE} or as repository.identity_file in the plan.",
+            f"on call. Name the file in {IDENTITY_VARIABLE} or as {self.plan_key}.identity_file in the plan.",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -61,7 +62,7 @@ def require_replica(origin: Repository, target: Repository) -> None:
 
 
 def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
-    if origin.location == target.location:
+    if _place(origin.location) == _place(target.location):
         raise RepositoryError(
             f"The repository at {origin.location} cannot be a copy of itself.",
             hint="Give the copy a place of its own in the plan.",
@@ -72,6 +73,11 @@ def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
             "and has another id or key.",
             hint="Copies need a place of their own: name an empty one in the plan, and run `init --repository NAME`.",
         )
+
+
+def _place(location: str) -> str:
+    """A link to a directory is that directory."""
+    return location if "://" in location else os.path.realpath(location)
 
 
 def missing_keys(origin: Repository, store: Store) -> list[str]:

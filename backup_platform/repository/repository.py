@@ -128,7 +128,7 @@ class Repository:
     def __init__(self, store: Store, clock: Clock, *, level: int = 3, keys: Keys | None = None) -> None:
         self.store, self.clock, self.level = store, clock, level
         self.info = read_info(store)
-        self.cipher = open_cipher(self.info, store, keys or Keys())
+        self.cipher = open_cipher(self.info, store, Keys() if keys is None else keys)
         self._indexes: Indexes | None = None
         self._manifests: dict[str, RecoveryPoint] = {}
 

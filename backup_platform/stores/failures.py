@@ -77,8 +77,11 @@ def reason(error: BaseException) -> str:
     return without_secrets(text.splitlines()[0]).rstrip(".") if text else type(error).__name__
 
 
-def translation(verb: str, key: str, location: str, error: Exception) -> BackupError:
-    """Our error for one of obstore's, of a call that wanted to `verb` the object `key`."""
+def translation(
+    verb: str, key: str, location: str, error: Exception, plan_key: str = "repository"
+) -> BackupError:
+    """Our error for one of obstore's, of a call that wanted to `verb` the object `key` of the store that the plan
+    speaks of at `plan_key`."""
     from obstore import exceptions
 
     told = Told.by(error)
@@ -87,19 +90,19 @@ def translation(verb: str, key: str, location: str, error: Exception) -> BackupE
     if isinstance(error, FileExistsError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
         return ConflictError(f"The object {key} exists already in {location}.")
     if isinstance(error, FileNotFoundError | exceptions.NotFoundError) or told.code in _NO_BUCKET:
-        return _not_found(verb, key, location, told)
+        return _not_found(verb, key, location, told, plan_key)
     refusals = (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
     denied = told.code in _DENIED | _EXPIRED | _UNKNOWN | _SKEWED
     if denied or isinstance(error, refusals) or told.number in _REFUSED:
         return _refusal(verb, key, location, told)
-    return _failure(verb, key, location, error, told)
+    return _failure(verb, key, location, error, told, plan_key)
 
 
-def _not_found(verb: str, key: str, location: str, told: Told) -> BackupError:
+def _not_found(verb: str, key: str, location: str, told: Told, plan_key: str) -> BackupError:
     if told.code in _NO_BUCKET:
         return StoreError(
             f"The store {location} could not {verb} {key}: its bucket is not there.",
-            hint="Create the bucket or container, or correct `repository.path` in the plan.",
+            hint=f"Create the bucket or container, or correct `{plan_key}.path` in the plan.",
         )
     if verb != "write":
         return NotFoundError(f"There is no object {key} in {location}.")
@@ -134,8 +137,8 @@ def _permission(verb: str, key: str, location: str) -> str:
     return f"Allow {needed} on {folder or 'the bucket'} in the policy of these credentials (docs/stores.md)."
 
 
-def _failure(verb: str, key: str, location: str, error: Exception, told: Told) -> StoreError:
-    hint = _hint(told)
+def _failure(verb: str, key: str, location: str, error: Exception, told: Told, plan_key: str) -> StoreError:
+    hint = _hint(told, plan_key)
     return StoreError(
         f"The store {location} could not {verb} {key}: {reason(error)}.",
         hint=hint,
@@ -143,21 +146,21 @@ def _failure(verb: str, key: str, location: str, error: Exception, told: Told) -
     )
 
 
-def _hint(told: Told) -> str:
+def _hint(told: Told, plan_key: str) -> str:
     """What a person has to do; empty when nothing is known that one could do."""
     if told.number in _FULL:
         return "Make room on its disk."
     if "certificate" in told.text:
-        return "Its certificate is not trusted: install the authority's, or correct `repository.endpoint`."
+        return f"Its certificate is not trusted: install the authority's, or correct `{plan_key}.endpoint`."
     if "builder error" in told.text and "http://" in told.text:
-        return "Use https, or set `repository.allow_http: true`."
+        return f"Use https, or set `{plan_key}.allow_http: true`."
     if "redirect without LOCATION" in told.text or told.code in (
         "PermanentRedirect",
         "IllegalLocationConstraintException",
     ):
-        return "Set `repository.region` to the region of the bucket."
+        return f"Set `{plan_key}.region` to the region of the bucket."
     if "169.254.169.254" in told.text or "metadata.google" in told.text:
-        return "No credentials were found: give them in `repository.credentials`, or in the environment."
+        return f"No credentials were found: give them in `{plan_key}.credentials`, or in the environment."
     return ""
 
 

@@ -38,10 +38,12 @@ class ObjectStore:
         location: str,
         puts: Puts | None = None,
         object_lock: ObjectLock | None = None,
+        plan_key: str = "repository",
     ) -> None:
         self.object_lock = object_lock
         self._backend = backend
         self._location = location
+        self._plan_key = plan_key
         self._puts = puts
         self._ignores_ranges = False
 
@@ -129,7 +131,7 @@ class ObjectStore:
         try:
             yield
         except (exceptions.BaseError, OSError) as error:
-            raise translation(verb, key, self._location, error) from error
+            raise translation(verb, key, self._location, error, self._plan_key) from error
 
 
 def _cut_short(key: str, size: int, needed: int) -> DamageError:

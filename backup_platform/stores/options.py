@@ -23,6 +23,7 @@ class StoreOptions:
 
     `credentials` are by obstore's names; `provider` takes their place where somebody else keeps them. `cache` is a
     directory for copies of small objects, `rate` a limit in bytes per second, 0 for none. `now` dates retention.
+    `plan_key` is where the plan speaks of this store.
     """
 
     endpoint: str = ""
@@ -39,3 +40,4 @@ class StoreOptions:
     lock_mode: str = "governance"
     cache: str = ""
     now: Callable[[], datetime] = _now
+    plan_key: str = "repository"

@@ -46,14 +46,15 @@ def probe_store(store: Store) -> Probe:
     return _Examiner(store).run()
 
 
-def require_one_creator(store: Store, probe: Probe) -> None:
-    """Raises StoreError for a store where two writers can replace each other's objects unnoticed."""
+def require_one_creator(store: Store, probe: Probe, plan_key: str = "repository") -> None:
+    """Raises StoreError for a store where two writers can replace each other's objects unnoticed. `plan_key` is where
+    the plan speaks of it."""
     if not probe.one_creator:
         raise StoreError(
             f"The store {store.location} overwrites objects although it is told to create them only "
             "(If-None-Match): of two writers at the same time one would lose its recovery point.",
             hint="Use a store that has conditional writes. If one process alone ever writes here, say so "
-            "with `single_writer: true` below `repository` (docs/stores.md).",
+            f"with `single_writer: true` below `{plan_key}` (docs/stores.md).",
         )
 
 

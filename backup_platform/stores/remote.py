@@ -33,7 +33,7 @@ def open_url(url: str, options: StoreOptions = StoreOptions()) -> ObjectStore:  
     """Raises StoreError for a URL or options that cannot be used, StoreRefusedError without any credentials."""
     try:
         place = location_of(url)
-        _refuse_secrets(url, place)
+        _refuse_secrets(url, place, options.plan_key)
     except ValueError as error:
         raise StoreError(
             f"The URL of the store cannot be read: {reason(error)}.", hint="Check it."
@@ -43,7 +43,7 @@ def open_url(url: str, options: StoreOptions = StoreOptions()) -> ObjectStore:  
         _refuse_lock(scheme, place, options)
         reader = _backend(url, options, retries=READ_RETRIES)
         writes = None if scheme == "memory" else _Writes(url, options)
-        return ObjectStore(reader, place, writes, _object_lock(url, place, options))
+        return ObjectStore(reader, place, writes, _object_lock(url, place, options), options.plan_key)
     except (ValueError, TypeError) as error:
         raise _unusable(place, error) from error
     except Exception as error:
@@ -61,12 +61,12 @@ def location_of(url: str) -> str:
     return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))
 
 
-def _refuse_secrets(url: str, place: str) -> None:
+def _refuse_secrets(url: str, place: str, plan_key: str) -> None:
     parts = urlsplit(url)
     if parts.password or (parts.username and parts.scheme in (*S3, *GOOGLE)):
         raise StoreError(
             f"The URL of the store {place.rpartition('@')[2]} holds credentials.",
-            hint="Give them in `repository.credentials` instead.",
+            hint=f"Give them in `{plan_key}.credentials` instead.",
         )
 
 
@@ -175,7 +175,7 @@ def _s3(url: str, options: StoreOptions) -> dict[str, Any]:
     if options.endpoint:
         hosted = options.path_style is False
         config["endpoint"] = _with_bucket(options.endpoint, url) if hosted else options.endpoint
-    provider = options.provider or _fixed(options.credentials) or _ambient()
+    provider = options.provider or _fixed(options.credentials) or _ambient(options.plan_key)
     return {"config": config, "credential_provider": provider} if provider else {"config": config}
 
 
@@ -197,17 +197,17 @@ def _fixed(credentials: Mapping[str, str]) -> CredentialProvider | None:
     return lambda: found
 
 
-def _ambient() -> CredentialProvider | None:
+def _ambient(plan_key: str) -> CredentialProvider | None:
     """boto3's chain where it is installed: profiles, SSO, assumed roles. obstore reads the environment by itself."""
     in_environment = "AWS_ACCESS_KEY_ID" in environ and "AWS_PROFILE" not in environ
     if in_environment or find_spec("boto3") is None:
         return None
     from boto3 import Session
 
-    return session_credentials(Session())
+    return session_credentials(Session(), plan_key)
 
 
-def session_credentials(session: Any) -> CredentialProvider:
+def session_credentials(session: Any, plan_key: str = "repository") -> CredentialProvider:
     """The credentials of a boto3 session, looked up again as they expire. Raises StoreRefusedError without any."""
     from obstore.auth.boto3 import Boto3CredentialProvider
 
@@ -217,6 +217,6 @@ def session_credentials(session: Any) -> CredentialProvider:
         raise StoreRefusedError(
             f"boto3 found no credentials for S3: {reason(error)}.",
             hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile in AWS_PROFILE, or write "
-            "`repository.credentials` in the plan.",
+            f"`{plan_key}.credentials` in the plan.",
         ) from error
     return provider

@@ -194,6 +194,45 @@ def test_hints_of_a_repository_that_is_away_name_commands_that_work(made: Run, t
     assert "docs" in made("points").out
 
 
+def test_one_place_is_not_two_repositories(run: Run, tmp_path: Path) -> None:
+    plan = PLAN.format(root=tmp_path, keys="").replace(f"{tmp_path}/offsite", "./main/")
+    (tmp_path / "backup.yaml").write_text(plan)
+    refused = run("points", code=2).err
+    assert "repositories.offsite.path: the same place as that of repositories.main" in refused
+
+
+def test_a_link_to_the_first_repository_is_no_copy_of_it(run: Run, tmp_path: Path) -> None:
+    run("init")
+    (tmp_path / "vault").symlink_to(tmp_path / "main")
+    assert "cannot be a copy of itself" in run("init", "--repository", "vault", code=1).err
+    assert "cannot be a copy of itself" in run("copy", "notes", code=1).err
+
+
+def test_errors_name_the_part_of_the_plan_that_is_about_the_copy(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKUP_PLATFORM_TEST_KEY", "key")
+    remote = (
+        "s3://bucket/x, endpoint: 'http://127.0.0.1:9', region: x, credentials: "
+        "{access_key_id: '${env:BACKUP_PLATFORM_TEST_KEY}', secret_access_key: '${env:BACKUP_PLATFORM_TEST_KEY}'}"
+    )
+    plan = PLAN.format(root=tmp_path, keys="").replace(f"{tmp_path}/vault", remote)
+    (tmp_path / "backup.yaml").write_text(plan)
+    assert "`repositories.vault.allow_http: true`" in run("--repository", "vault", "points", code=1).err
+    run("init")
+    assert "`repositories.vault.allow_http: true`" in run("copy", "notes", code=1).err
+
+
+def test_a_missing_key_is_named_where_the_plan_would_have_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = tmp_path / "backup.yaml"
+    plan.write_text(PLAN.format(root=tmp_path, keys=f", key_file: {tmp_path}/key"))
+    run("init", "--recipient", recipient(0))
+    plan.write_text(PLAN.format(root=tmp_path, keys=""))
+    assert "repositories.main.key_file in the plan" in run("points", code=12).err
+
+
 def test_where_to_copy_is_asked_for_from_a_copy_and_never_back_to_itself(made: Run) -> None:
     assert "is where the points are copied from" in made("copy", "--to", "main", code=2).err
     made("copy")
