@@ -129,7 +129,8 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     progress.expect(files=plan.files, size=plan.bytes)
     if not plan.resumes:
         Marker(plan.point.id, plan.fresh).save(target.fd)
-    restorer.run(selected(reader.entries(), Selection(plan.wanted)))
+    selection = Selection(plan.wanted)
+    restorer.run(selected(reader.entries(selection.needed), selection))
     restorer.finish_root()
     remove_marker(target.fd, plan.point)
     restorer.finish_root()  # removing the marker has touched its time

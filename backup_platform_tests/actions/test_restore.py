@@ -10,6 +10,7 @@ import pytest
 from backup_platform.actions.restoring.selection import Selection
 from backup_platform.actions.restoring.tally import count_entries, count_rows
 from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository import reader
 from backup_platform_tests.actions.restore_support import Vault, names_in
 from backup_platform_tests.sources.files_support import (
     LARGE,
@@ -130,6 +131,20 @@ def test_a_second_name_alone_gets_the_content(odd_vault: Vault, tmp_path: Path) 
     assert summary.files == 2
 
 
+def test_of_a_part_only_the_entries_near_it_are_made(
+    odd_vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "ENTRIES", 1)
+    point, chosen = odd_vault.backup(), Selection([b"dir/b-hard", b"small"])
+    made = [e.stat.path for e in odd_vault.repository.reader(point).entries(chosen.needed)]
+    assert {b".", b"dir", b"dir/b-hard", b"small", b"a-hard"} <= set(made)
+    assert b"dir/deep" not in made
+    assert made == sorted(made, key=lambda path: b"" if path == b"." else path.replace(b"/", b"\0"))
+    odd_vault.restore(point, tmp_path / "to", ["dir/b-hard", "small"])
+    assert (tmp_path / "to/dir/b-hard").read_bytes() == noise(5000, 77)
+    assert names_in(tmp_path / "to") == {"dir", "dir/b-hard", "small"}
+
+
 @pytest.mark.parametrize(
     ("path", "nearest"),
     [
@@ -241,5 +256,5 @@ def test_directories_that_their_owner_may_not_enter(open_vault: Vault) -> None:
 
 
 def test_both_ways_of_counting_agree(odd_vault: Vault) -> None:
-    reader = odd_vault.repository.reader(odd_vault.backup())
-    assert count_rows(reader.rows()) == count_entries(reader, Selection([]), None)
+    point = odd_vault.repository.reader(odd_vault.backup())
+    assert count_rows(point.rows()) == count_entries(point, Selection([]), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 
 from backup_platform.actions.restoring.target import check_path
@@ -38,6 +38,15 @@ class Selection:
         if not self.paths or path in self.paths or path.startswith(self._prefixes):
             return Role.WANTED
         return Role.PARENT if path in self._parents else Role.OTHER
+
+    @property
+    def needed(self) -> Callable[[bytes, str, int], bool] | None:
+        """Which entries `selected` must see, by path, kind and number of names; None for all."""
+        return None if self.everything else self._needs
+
+    def _needs(self, path: bytes, kind: str, nlink: int) -> bool:
+        # What has several names may be what a chosen one is linked to.
+        return self.role(path) is not Role.OTHER or (nlink > 1 and kind != EntryKind.DIRECTORY)
 
 
 def parents(path: bytes) -> list[bytes]:

@@ -11,11 +11,12 @@ from backup_platform.actions.restoring.selection import STORED, Selection, avail
 from backup_platform.actions.restoring.survey import Standing, Survey
 from backup_platform.actions.restoring.target import check_path
 from backup_platform.domain.model import Entry, EntryKind
-from backup_platform.domain.ports import PointReader
 from backup_platform.sources.files.paths import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from backup_platform.repository.reader import RecoveryPointReader
 
 LISTED = 100
 COUNTED = ("path", "kind", "status", "problem", "size", "hardlink", "extents")
@@ -60,10 +61,10 @@ class Tally:
             self.unavailable.append(f"{printable(path)}: {status}, {problem}")
 
 
-def count_entries(reader: PointReader, selection: Selection, survey: Survey | None) -> Tally:
+def count_entries(reader: RecoveryPointReader, selection: Selection, survey: Survey | None) -> Tally:
     """The chosen entries, each looked for in the target. Raises DamageError for a path that leads outside."""
     tally, absent = Tally(), b"\0"  # no path holds a zero byte
-    for entry, _ in selected(reader.entries(), selection):
+    for entry, _ in selected(reader.entries(selection.needed), selection):
         path = entry.stat.path
         if path in selection.paths:
             tally.seen.add(path)
