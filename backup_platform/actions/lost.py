@@ -75,7 +75,8 @@ def find_losses(
     # In this order: what is forgotten or stored meanwhile is seen as such.
     named, held = repository.proofs().keys(), held_points(repository)
     places = forgotten_places(repository)
-    recorded = {place.point for place in places}
+    untrue = _untrue(repository, _newest(repository, points, places))
+    recorded = {place.point for place in places if place not in untrue}
     open_ids = (named | held) - {point.id for point in points} - recorded
     given_up = {(place.tag, place.sequence): place.stored_at for place in places if place.point == LOST}
     with ThreadPoolExecutor(READERS) as pool:
@@ -87,7 +88,7 @@ def find_losses(
         sorted_subjects(subjects),
         tuple(point for point in sorted(left) if _truly_held(repository, point)),
         _gaps(repository, points, subjects, places) if complete and not damaged else (),
-        tuple(error.message for error in read_forgotten(repository, _newest(repository, points, places))[1]),
+        tuple(untrue.values()),
     )
 
 
@@ -138,6 +139,12 @@ def _gaps(
     sources = {point.source for point in points} | {each.source for each in subjects}
     known = [ChainLink(each.source, each.sequence, each.point) for each in subjects]
     return tuple(chain_gaps(points, [*links_of(repository, places, sources), *known]))
+
+
+def _untrue(repository: Repository, places: Iterable[ForgottenPlace]) -> dict[ForgottenPlace, str]:
+    """What is wrong with those of some records that are altered: they account for no point."""
+    errors = {place: read_forgotten(repository, [place])[1] for place in places}
+    return {place: found[0].message for place, found in errors.items() if found}
 
 
 def _newest(

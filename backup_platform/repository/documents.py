@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
 
 
-def write_document(repository: Repository, key: str, document: Mapping[str, Json]) -> None:
-    """Raises ConflictError when there is one under this key."""
+def write_document(
+    repository: Repository, key: str, document: Mapping[str, Json], *, anew: bool = False
+) -> None:
+    """Raises ConflictError when there is one under this key, unless it is to be written `anew`."""
     _, data = sign({**document, "repository": repository.info.id}, repository.cipher.hash)
-    repository.store.create(key, repository.cipher.wrap(key, data).stored)
+    store = repository.store
+    (store.replace if anew else store.create)(key, repository.cipher.wrap(key, data).stored)
 
 
 def read_document(repository: Repository, key: str, place: Mapping[str, Json]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -51,8 +52,8 @@ class ForgottenPoint:
 def record_forgotten(
     repository: Repository, point: RecoveryPoint, reason: str, now: datetime
 ) -> ForgottenPoint:
-    """Before the manifest goes. One that an interrupted call left is kept, and stored again: its time tells whoever
-    places a hold that this is under way. Raises DamageError when it is altered."""
+    """Before the manifest goes, and read back. One that an interrupted call left is kept, and stored again: its time
+    tells whoever places a hold that this is under way. Raises DamageError when it is altered."""
     record = ForgottenPoint(
         point.id, point.source, point.sequence, point.window, point.captured_at, now, reason
     )
@@ -62,26 +63,34 @@ def record_forgotten(
         key = _key(repository, record)
         record = _read(repository, _place(key, now))
         repository.store.replace(key, repository.store.get(key))
-    return record
+        return record
+    return _read_back(repository, record)
 
 
 def record_gone(repository: Repository, point: Subject, now: datetime) -> None:
-    """That a point is gone which nobody forgot, and of which a proof tells. Raises DamageError when there is such a
-    record, and it is altered."""
+    """That a point is gone which nobody forgot, and of which a proof tells. An altered record is written anew."""
     record = ForgottenPoint(
         point.point, point.source, point.sequence, point.window, point.captured_at, now, "lost"
     )
-    try:
+    with suppress(ConflictError):
         _write(repository, record)
-    except ConflictError:
-        _read(repository, _place(_key(repository, record), now))
+    _read_back(repository, record)
+
+
+def _read_back(repository: Repository, record: ForgottenPoint) -> ForgottenPoint:
+    """What the store has of a record that it took. Raises DamageError when it does not keep it, twice."""
+    place = _place(_key(repository, record), record.forgotten_at)
+    with suppress(DamageError):
+        return _read(repository, place)
+    _write(repository, record, anew=True)
+    return _read(repository, place)
 
 
 def _key(repository: Repository, record: ForgottenPoint) -> str:
     return f"{_folder(repository, record.source)}{record.sequence:010d}-{record.point}"
 
 
-def _write(repository: Repository, record: ForgottenPoint) -> None:
+def _write(repository: Repository, record: ForgottenPoint, *, anew: bool = False) -> None:
     window = record.window
     document: dict[str, Json] = {
         "at": record.forgotten_at.isoformat(),
@@ -92,7 +101,7 @@ def _write(repository: Repository, record: ForgottenPoint) -> None:
         "source": record.source,
         "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
     }
-    write_document(repository, _key(repository, record), document)
+    write_document(repository, _key(repository, record), document, anew=anew)
 
 
 def record_lost(repository: Repository, source: str, sequence: int, now: datetime) -> None:

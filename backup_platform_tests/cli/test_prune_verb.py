@@ -37,6 +37,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
     (tmp_path / "docs" / "one").write_bytes(b"other" * 1000)
     assert invoke("backup", "--force").code == 0
     next((tmp_path / "repository" / "manifests").rglob("*1")).unlink()
+    assert invoke("forget", "docs", "--lost", "--yes").code == 0
     return invoke
 
 

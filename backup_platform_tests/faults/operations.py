@@ -20,6 +20,7 @@ from backup_platform.actions.retention import Retention
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
+from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.survey import survey
 from backup_platform_tests.faults.memory import MemoryStore
@@ -172,6 +173,7 @@ class Prune(OfTheStore):
         scene.backup()
 
     def _forget(self, scene: Scene, point: RecoveryPoint) -> None:
+        record_forgotten(scene.open(), point, "for a test", scene.clock.now())
         scene.open().delete_manifest(point)
         del scene.expected[point.id]
 

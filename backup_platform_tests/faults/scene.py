@@ -83,7 +83,7 @@ class Scene:
         repository = self.open(store)
         points, errors = repository.readable_manifests()
         texts = [error.message for error in errors]
-        texts += find_losses(repository, points, errors, complete=True).texts()
+        texts += find_losses(repository, points, errors, complete=store is not self.second).texts()
         return verify(repository, points, ReadShare(), self.clock, QuietProgress(), unreadable=texts)
 
     def assert_restorable(self, store: Store | None = None) -> None:
