@@ -215,7 +215,7 @@ class App:
         if self.repository_name != (first := next(iter(self.plan.repositories))):
             raise UsageError(
                 f"Backups go to {first}, and {self.repository_name} holds copies of it.",
-                hint=f"`backup {source}` without --repository, then `copy {source}`.",
+                hint=f"`backup-platform --repository {first} backup {source}`, then copy it from there.",
             )
         job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock)
         result = job.run(window, force=force, progress=progress)
@@ -469,7 +469,7 @@ class App:
 
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
-        from backup_platform.actions.doctor import Examination, copy_probes
+        from backup_platform.actions.doctor import Examination, copy_probes, filled_by
 
         return Examination(
             plan_path=self.plan_path,
@@ -480,6 +480,7 @@ class App:
             points=self.points,
             channels=self._channels,
             copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
+            filled_by=filled_by(list(self.plan.repositories), self.repository_name),
         ).run()
 
     def _probe_source(self, name: str) -> str:

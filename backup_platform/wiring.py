@@ -49,7 +49,7 @@ def open_repository(
         return Repository(store(), clock, level=plan.repositories[name].compression, keys=keys)
     except RepositoryMissingError as error:
         if name != next(iter(plan.repositories)):
-            error.hint = f"Make it: `init --repository {name}`. Or mount what holds it."
+            error.hint = f"Make it: `backup-platform init --repository {name}`. Or mount what holds it."
         raise
 
 

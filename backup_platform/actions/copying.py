@@ -54,7 +54,8 @@ class CopyResult:
             more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             raise RepositoryError(
                 f"{len(self.findings)} of {total} recovery points were not copied: {texts[0]}{more}",
-                hint="`verify` shows what is damaged, and `repair` what can be mended from another copy.",
+                hint="`backup-platform verify` shows what is damaged, and `backup-platform repair` what can be mended "
+                "from another copy.",
                 retryable=self.findings.keys() <= self.waiting,
             )
 

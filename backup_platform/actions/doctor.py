@@ -33,7 +33,8 @@ class Examination:
 
     Each of `sources` tells what was found there, or raises why it cannot be backed up. `channels` tells how many
     alert channels there are, or raises why they cannot be used. Each of `copies`, the other repositories, tells what
-    was found there, or raises why nothing can be copied to it.
+    was found there, or raises why nothing can be copied to it. `filled_by` is the command that
+    brings a source's points.
     """
 
     plan_path: str
@@ -44,6 +45,7 @@ class Examination:
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], int]
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    filled_by: str = "backup-platform backup {source}"
 
     def run(self) -> list[DoctorFinding]:
         findings = [
@@ -86,7 +88,7 @@ class Examination:
         recorded = self.repository().proofs()
         for source in self.sources:
             mine = [p for p in self.points() if p.source == source]
-            yield _proof(source, mine, recorded)
+            yield _proof(source, mine, recorded, self.filled_by.format(source=source))
 
     def _alerts(self) -> str:
         count = self.channels()
@@ -117,6 +119,13 @@ def copy_probes(names: Sequence[str], own: str, at: Callable[[str], Bound]) -> d
         return f"{found}; {copy.probe()}"
 
     return {name: partial(look, name) for name in names[1:]}
+
+
+def filled_by(names: Sequence[str], own: str) -> str:
+    """The command that brings a source's points to a repository, of which the first is the one that is backed up to."""
+    if own == names[0]:
+        return "backup-platform backup {source}"
+    return f"backup-platform --repository {names[0]} copy {{source}} --to {own}"
 
 
 def probe_copy(origin: Callable[[], Repository], copy: Repository, points: int) -> str:
@@ -156,11 +165,11 @@ def readable(location: str) -> str:
 
 
 def _proof(
-    source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]
+    source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]], filled_by: str
 ) -> DoctorFinding:
     name = f"proof of {source}"
     if not points:
-        return DoctorFinding(name, False, "no recovery point", f"Run `backup-platform backup {source}`.")
+        return DoctorFinding(name, False, "no recovery point", f"Run `{filled_by}`.")
     proven = [
         (p.window.key, proof.at)
         for p in points

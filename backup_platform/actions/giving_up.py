@@ -96,5 +96,6 @@ class GivingUp:
         if held:
             raise UsageError(
                 f"{held[0].point[:12]} is held ({held[0]}), and is or may be one of those that are lost.",
-                hint=f"Take it from a copy (`repair`), or end the hold: `release {held[0].point[:12]} --reason …`.",
+                hint="Take it from a copy (`backup-platform repair`), or end the hold: "
+                f"`backup-platform release {held[0].point[:12]} --reason …`.",
             )

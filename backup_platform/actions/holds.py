@@ -60,7 +60,7 @@ class Holds:
         if any(abs(placed_at - record.stored_at) < UNDER_WAY for record in records):
             raise RepositoryError(
                 f"The hold is placed, but somebody is forgetting {point.id[:12]} right now and may not have seen it.",
-                hint=f"Look in {UNDER_WAY.seconds // 60} minutes whether `points` still has it.",
+                hint=f"Look in {UNDER_WAY.seconds // 60} minutes whether `backup-platform points` still has it.",
                 retryable=True,
             )
 
@@ -73,7 +73,9 @@ class Holds:
         ]
         ending = [hold for hold in standing if legal or not hold.legal]
         if not standing:
-            raise NotFoundError(f"There is no hold of {point[:12]}.", hint="`holds` lists them.")
+            raise NotFoundError(
+                f"There is no hold of {point[:12]}.", hint="`backup-platform holds` lists them."
+            )
         if not ending:
             raise UsageError(
                 f"{point[:12]} is under legal hold: {', '.join(hold.reason for hold in standing)}.",

@@ -75,8 +75,9 @@ def cipher_of(repository: Repository) -> AgeCipher:
 
     if not isinstance(repository.cipher, AgeCipher):
         raise UsageError(
-            f"The repository at {repository.info.location} is not encrypted.",
-            hint="Encryption is chosen when a repository is made: `backup-platform init --recipient age1…`.",
+            f"The repository at {repository.info.location} is not encrypted, so it has no keys and no recipients.",
+            hint="Encryption is chosen when a repository is made. To have one, name a new place and a key_file in the "
+            "plan, then `backup-platform init --recipient age1…` (docs/encryption.md).",
         )
     return repository.cipher
 

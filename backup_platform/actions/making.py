@@ -16,12 +16,13 @@ def check_recipients(keys: Keys, recipients: Sequence[str], *, copy: bool) -> No
     if copy and recipients:
         raise UsageError(
             "A copy has the recipients of the repository that it is made of.",
-            hint="Leave --recipient out. `key add --repository NAME` adds one to a copy alone.",
+            hint="Leave --recipient out. `backup-platform key add --repository NAME` adds one to a copy alone.",
         )
     if keys and not recipients and not copy:
         raise UsageError(
             "A key is named in the plan or the environment, and no recipient is given.",
-            hint="Encrypted: `init --recipient age1…` (`key generate FILE` makes one). Otherwise name no key.",
+            hint="Encrypted: `backup-platform init --recipient age1…` (`backup-platform key generate FILE` makes one). "
+            "Otherwise name no key.",
         )
 
 

@@ -97,7 +97,8 @@ def _all(session: Session, sources: Sequence[str], force: bool) -> int:
             _describe(session, outcomes[-1])
     except (*_CONCERNS_ALL, KeyboardInterrupt) as error:
         known = error if isinstance(error, BackupError) else InterruptError("interrupted", hint=_RESUME)
-        session.out.document({"results": [_shape(each) for each in outcomes], "error": error_object(known)})
+        results: list[Json] = [_shape(each) for each in outcomes]
+        session.out.document({"results": results, "error": error_object(session.explained(known))})
         raise
     session.out.document({"results": [_shape(each) for each in outcomes]})
     return _worst([each.exit_code for each in outcomes])
@@ -115,7 +116,7 @@ def _attempt(session: Session, source: str, force: bool) -> Outcome:
     except Exception as error:
         outcome = Outcome(source, error=unexpected(session, error))
     if outcome.error is not None:
-        report(outcome.error, about=source)
+        report(session.explained(outcome.error), about=source)
     return outcome
 
 

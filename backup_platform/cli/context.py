@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.cli.output import Output
+from backup_platform.errors import BackupError, PlanError
 
 if TYPE_CHECKING:
     from backup_platform.app import App
@@ -61,7 +63,7 @@ class Session:
     @property
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:
-            self._out = Output(sys.stdout, json=self.json)
+            self._out = Output(sys.stdout, json=self.json, explained=self.explained)
         return self._out
 
     def command(self, *words: str) -> str:
@@ -75,6 +77,33 @@ class Session:
         plan = ["--plan", self.plan] if self.plan else []
         named = ["--repository", repository] if repository else []
         return shlex.join(["backup-platform", *plan, *named, *words])
+
+    def pasteable(self, text: str, about: str = "") -> str:
+        """A text whose commands use the same plan and repository. One that names its repository keeps it; where
+        `about` names the place of another one, they are meant for that."""
+        repository = self.repository_of(about)
+
+        def completed(found: re.Match[str]) -> str:
+            words: str = found[1]
+            chosen = None if "--repository " in words else repository
+            return f"`{self.command_in(chosen)} {words}`"
+
+        return re.sub(r"`backup-platform ((?!--plan )[^`]+)`", completed, text)
+
+    def explained(self, error: BackupError) -> BackupError:
+        """The error with commands that can be pasted."""
+        error.hint = self.pasteable(error.hint, error.message)
+        error.message = self.pasteable(error.message, error.message)
+        return error
+
+    def repository_of(self, text: str) -> str | None:
+        """The repository whose place a text names, else the one that is used; None: the first of the plan."""
+        found: dict[str, str] = {}
+        for number, name in enumerate(self._app.plan.repositories if self._app and text else ()):
+            with suppress(PlanError):  # a secret of another repository's place may not be on this host
+                found[self.location(name)] = name if number else ""
+        named = [place for place in found if re.search(rf"{re.escape(place)}(?![^\s/:,.;)])", text)]
+        return (found[max(named, key=len)] or None) if named else self.repository
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:

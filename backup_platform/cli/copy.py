@@ -75,7 +75,8 @@ def copy(
     """Bring recovery points to the other repositories of the plan. Only what is missing there is moved.
 
     The newest points come first. A repository that is away, or a point that is damaged, does not stop the others; the
-    exit code is 1 then. Points that retention forgot in a copy are not brought back. Needs no identity.
+    exit code is 1 then, or that of the error where there is one repository only. Points that retention forgot in a copy
+    are not brought back. Needs no identity.
 
     \b
     Examples:
@@ -161,7 +162,7 @@ def _attempt(session: Session, task: Task, *, alone: bool) -> Outcome:
     except Exception as error:
         outcome = Outcome(name, error=unexpected(session, error))
     if outcome.error is not None:
-        report(outcome.error, about=name)
+        report(session.explained(outcome.error), about=name)
     return outcome
 
 

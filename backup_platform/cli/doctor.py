@@ -20,7 +20,13 @@ def doctor(ctx: typer.Context) -> int:
     session = session_of(ctx)
     findings, out = session.app.doctor(), session.out
     listed: list[Json] = [
-        {"name": each.name, "ok": each.ok, "detail": each.detail, "hint": each.hint} for each in findings
+        {
+            "name": each.name,
+            "ok": each.ok,
+            "detail": each.detail,
+            "hint": session.pasteable(each.hint, each.detail),
+        }
+        for each in findings
     ]
     passed = all(each.ok for each in findings)
     out.document({"passed": passed, "findings": listed})
@@ -28,5 +34,5 @@ def doctor(ctx: typer.Context) -> int:
         mark = out.paint("ok  ", "good") if each.ok else out.paint("FAIL", "bad")
         out.line(f"{mark}  {one_line(each.name)}: {one_line(each.detail)}")
         if each.hint and not each.ok:
-            out.line(f"      {one_line(each.hint)}")
+            out.line(f"      {one_line(session.pasteable(each.hint, each.detail))}")
     return 0 if passed else 1

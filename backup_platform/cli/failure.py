@@ -34,7 +34,7 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
         session.out.flush()
     except BackupError as error:
         _mention_copies(session, error)
-        return fail(session, error)
+        return fail(session, session.explained(error))
     except KeyboardInterrupt:
         return fail(session, InterruptError("interrupted", hint=session.resume))
     except OutputClosedError:
@@ -49,11 +49,11 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
 def _mention_copies(session: Session, error: BackupError) -> None:
     """Whoever cannot reach a repository at night may not remember that there are others."""
     if isinstance(error, RepositoryMissingError | DamageError | StoreError) and (names := session.copies):
-        if any(session.location(name) in error.message for name in names):
+        if session.repository_of(error.message) is not None:
             return  # it is a copy that is away
         there = f"Copies are in {', '.join(names)}: add `--repository {names[0]}`."
         if isinstance(error, RepositoryMissingError):
-            there += f" `init --from {names[0]}` makes it anew from one."
+            there += f" `backup-platform init --from {names[0]}` makes it anew from one."
         error.hint = f"{error.hint} {there}".lstrip()
 
 

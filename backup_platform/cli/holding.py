@@ -76,7 +76,8 @@ def release(
     for each in ended:
         out.line(f"Released {each.point[:ID_SHOWN]}: {one_line(str(each))}.")
     if not legal and session.app.upkeep.holds.stands(ended[0].point):
-        out.line("It stays held by a legal hold, which only `release --legal` ends.")
+        again = session.command("release", point, "--reason", reason, "--legal")
+        out.line(f"It stays held by a legal hold, which only --legal ends: {again}")
     return 0
 
 

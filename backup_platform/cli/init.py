@@ -58,7 +58,8 @@ def init(
     out.line(f"Made repository {info.id[:12]} at {info.location} (encryption: {info.encryption}).")
     if recipient is not None and len(recipient) == 1:
         out.line(
-            "There is one recipient: if its identity is lost, everything is. `key add` adds another one."
+            "There is one recipient: if its identity is lost, everything is. Another one is added by "
+            f"`{session.command('key', 'add', 'age1…')}`."
         )
     out.line(f"Next: {_next(session, copy_of)}")
     return 0

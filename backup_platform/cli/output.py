@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TextIO
 
 from backup_platform.domain.model import Json
@@ -37,10 +37,17 @@ def error_object(error: BackupError) -> dict[str, Json]:
 
 
 class Output:
-    """Writes to one stream. With `json` only the one document is written, and text is not."""
+    """Writes to one stream. With `json` only the one document is written, and text is not. `explained` completes the
+    error of rows that break off."""
 
-    def __init__(self, stream: TextIO, *, json: bool) -> None:
-        self.json = json
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        json: bool,
+        explained: Callable[[BackupError], BackupError] = lambda error: error,
+    ) -> None:
+        self.json, self._explained = json, explained
         self.written = False  # a document was begun: no second one may follow
         self._stream = stream
         self.terminal = stream.isatty()
@@ -72,7 +79,7 @@ class Output:
         try:
             self._row_lines(rows)
         except BackupError as error:
-            self._write(f'\n  ],\n  "error": {json.dumps(error_object(error))}\n}}\n')
+            self._write(f'\n  ],\n  "error": {json.dumps(error_object(self._explained(error)))}\n}}\n')
             raise
         self._write("\n  ]\n}\n")
 

@@ -8,7 +8,7 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
-from backup_platform.cli.context import session_of
+from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
@@ -59,7 +59,7 @@ def verify(
     with session.progress(f"verify {point or 'repository'}") as progress:
         result = session.app.verify(point, read=read, progress=progress)
     session.out.document(_verify_shape(result, read))
-    _print_verified(session.out, result)
+    _print_verified(session, result)
     return 0 if result.passed else ProofError.exit_code
 
 
@@ -104,13 +104,14 @@ def _rotation_shape(status: ReadStatus) -> dict[str, Json]:
     }
 
 
-def _print_rotation(out: Output, status: ReadStatus) -> None:
+def _print_rotation(session: Session, status: ReadStatus) -> None:
+    out, command = session.out, session.command("repair", "--dry-run")
     age, cycle = (_days(seconds) for seconds in (status.oldest_s, status.cycle_s))
     read = f"{formats.size(status.size_read)} of {formats.size(status.size)} read again within {cycle}"
     late = out.paint(" That is too long: run this once a day.", "bad") if status.overdue else ""
     out.line(f"{read}; the oldest unread byte is {age} old.{late}")
     for key in status.damaged:
-        out.line(f"  {out.paint('x', 'bad')} {key} is damaged: see `backup-platform repair --dry-run`.")
+        out.line(f"  {out.paint('x', 'bad')} {key} is damaged: see `{command}`.")
 
 
 def _days(seconds: float) -> str:
@@ -118,7 +119,8 @@ def _days(seconds: float) -> str:
     return f"{days:g} day{'' if days == 1 else 's'}"
 
 
-def _print_verified(out: Output, result: VerifyResult) -> None:
+def _print_verified(session: Session, result: VerifyResult) -> None:
+    out = session.out
     names = {point.id: f"{point.source}@{point.window.key} {point.id[:ID_SHOWN]}" for point in result.points}
     for point, texts in result.findings.items():
         out.line(f"{names.get(point, 'repository')}:")
@@ -128,7 +130,7 @@ def _print_verified(out: Output, result: VerifyResult) -> None:
     read = f"{formats.count(result.packs_read)} of them read ({formats.size(result.bytes_read)})"
     out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
     if result.rotation:
-        _print_rotation(out, result.rotation)
+        _print_rotation(session, result.rotation)
     if result.packs_read < result.packs_needed:
         out.line("Of what was not read, only presence and size are known.")
     if result.packs_not_decoded:

@@ -10,7 +10,6 @@ from backup_platform.cli import formats
 from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
-from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.model import Json
 
@@ -47,7 +46,7 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
     with session.progress("repair: looking") as progress:
         plan = mending.plan(progress)
     out = session.out
-    _print_plan(out, plan)
+    _print_plan(session, plan)
     if not consented(session, dry_run=dry_run, yes=yes):
         out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
         if plan.steps:
@@ -64,7 +63,8 @@ def _again(session: Session, donors: list[str]) -> str:
     return session.command("repair", *(word for name in donors for word in ("--from", name)), "--yes")
 
 
-def _print_plan(out: Output, plan: RepairPlan) -> None:
+def _print_plan(session: Session, plan: RepairPlan) -> None:
+    out = session.out
     if plan.steps:
         print_table(out, _COLUMNS, [_row(step) for step in plan.steps])
     for text in plan.notes:
@@ -72,9 +72,8 @@ def _print_plan(out: Output, plan: RepairPlan) -> None:
     for text in plan.lost:
         out.line(out.paint("LOST  ", "bad") + one_line(text))
     if plan.nothing_wrong:
-        out.line(
-            "Nothing is known to be damaged or missing. What nobody met yet is found by `backup-platform verify`."
-        )
+        out.line("Nothing needs mending: nothing is known to be damaged or missing.")
+        out.line(f"What nobody met yet is found by `{session.command('verify')}`.")
 
 
 def _row(step: RepairStep) -> list[Cell]:
@@ -95,10 +94,9 @@ def _print_result(session: Session, plan: RepairPlan, result: RepairResult) -> N
         out.line(f"{out.paint('FAILED', 'bad')} {one_line(text)}")
     for text in result.remaining:
         out.line(f"  {out.paint('x', 'bad')} {one_line(text)}")
-    done = formats.plural(len(result.done), "object")
-    out.line(
-        f"Mended {done}, {formats.size(result.bytes)} fetched, in {formats.duration(result.duration_s)}."
-    )
+    if plan.steps:
+        done, size = formats.plural(len(result.done), "object"), formats.size(result.bytes)
+        out.line(f"Mended {done}, {size} fetched, in {formats.duration(result.duration_s)}.")
     if plan.lost or not result.sound:
         out.line("Not all is well: docs/repair.md says what to do with what nobody has any more.")
     elif result.done:

@@ -126,7 +126,9 @@ def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) 
     for each in lost:
         name = f" ({each.known.window.key}, {each.known.point[:ID_SHOWN]})" if each.known else ""
         out.line(f"{source}: recovery point {each.sequence}{name} is lost. {one_line(each.damage)}".rstrip())
-    if done or not lost:
+    if not lost:
+        out.line(f"No recovery point of {source} is lost.")
+    elif done:
         out.line(f"Recorded that {formats.plural(len(lost), 'recovery point')} are gone for good.")
     else:
         out.line(f"Take them from a copy, if there is one: {session.command('repair')}")

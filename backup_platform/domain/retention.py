@@ -92,7 +92,9 @@ def decide(
     """
     reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
     if rules is None:
-        return [Decision(each.id, True, ("the plan keeps everything",)) for each in candidates]
+        return [
+            Decision(each.id, True, (*_holding(each), "the plan keeps everything")) for each in candidates
+        ]
     for identity, reason in _kept(rules, candidates, now, ZoneInfo(timezone)):
         reasons[identity].append(reason)
     last = max(candidates, key=lambda each: each.sequence, default=None)
@@ -109,7 +111,7 @@ def _kept(
     rules: KeepRules, candidates: Sequence[Candidate], now: datetime, zone: ZoneInfo
 ) -> Iterator[tuple[str, str]]:
     """Ids with a reason to keep them."""
-    yield from ((each.id, f"held: {each.held}") for each in candidates if each.held)
+    yield from ((each.id, reason) for each in candidates for reason in _holding(each))
     yield from ((each.id, each.doubt) for each in candidates if each.doubt)
     real = [each for each in candidates if each.start <= min(now, each.stored_at)]
     known = {each.id for each in real}
@@ -121,6 +123,10 @@ def _kept(
     if len(in_time) < len(real):
         sure = {identity for identity, _ in found}
         yield from (each for each in _by_rules(rules, real, zone) if each[0] not in sure)
+
+
+def _holding(candidate: Candidate) -> tuple[str, ...]:
+    return (f"held: {candidate.held}",) if candidate.held else ()
 
 
 def _by_rules(rules: KeepRules, real: Sequence[Candidate], zone: ZoneInfo) -> Iterator[tuple[str, str]]:

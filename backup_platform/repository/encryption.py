@@ -48,7 +48,7 @@ class AgeCipher:
             where = keys.key.origin if keys.key else "its own keys"
             raise KeyMissingError(
                 f"The repository key in {where} is not that of the repository at {store.location}.",
-                hint="Name the key file that `init` wrote for this repository.",
+                hint="Name the key file that init wrote for this repository.",
             )
         return cls(info, store, keys, key)
 

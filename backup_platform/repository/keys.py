@@ -104,8 +104,8 @@ class Keys:
             f"The repository at {location} is encrypted, and its repository key is not on this host "
             f"({_where(self.key, 'no key file is named')}).",
             hint=f"Name the file in {KEY_VARIABLE} or as {self.plan_key}.key_file in the plan. Writers have it, "
-            "usually in /etc. "
-            f"An identity opens the repository, too ({IDENTITY_VARIABLE}); `key export` writes the file anew.",
+            f"usually in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}); "
+            "`backup-platform key export` writes the file anew.",
         )
 
     def missing_identity(self, location: str, recipients: str) -> KeyMissingError:

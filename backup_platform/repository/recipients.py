@@ -92,7 +92,9 @@ def add_recipient(cipher: AgeCipher, recipient: age.Recipient, now: datetime) ->
     for known in read_recipients(cipher):
         if known.text == recipient.text:
             state = "was retired, and does not come back" if known.retired_at else "is there already"
-            raise ConflictError(f"The recipient {recipient.text} {state}.", hint="`key list` shows all.")
+            raise ConflictError(
+                f"The recipient {recipient.text} {state}.", hint="`backup-platform key list` shows all."
+            )
     name = recipient_name(recipient.text)
     wrapped, _ = age.encrypt(cipher.repository_key, [recipient])
     with suppress(ConflictError):  # left by a call that was interrupted; `key test` proves that it opens
@@ -106,7 +108,9 @@ def retire_recipient(cipher: AgeCipher, text: str, now: datetime) -> StoredRecip
     known = read_recipients(cipher)
     found = next((each for each in known if each.text == text), None)
     if found is None:
-        raise NotFoundError(f"The repository has no recipient {text}.", hint="`key list` shows all.")
+        raise NotFoundError(
+            f"The repository has no recipient {text}.", hint="`backup-platform key list` shows all."
+        )
     if found.retired_at:
         return found
     if not any(each.text != text and not each.retired_at for each in known):

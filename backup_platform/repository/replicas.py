@@ -71,7 +71,8 @@ def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
         raise RepositoryError(
             f"The repository at {target.location} is no copy of the one at {origin.location}: it was made on its own, "
             "and has another id or key.",
-            hint="Copies need a place of their own: name an empty one in the plan, and run `init --repository NAME`.",
+            hint="Copies need a place of their own: name an empty one in the plan, and run "
+            "`backup-platform init --repository NAME`.",
         )
 
 

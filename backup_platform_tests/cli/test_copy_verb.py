@@ -168,6 +168,41 @@ def test_the_rule_of_copies_counts_repositories_and_places_of_the_plan(made: Run
     assert (found.passed, found.summary) == (True, "in main, offsite, at elsewhere, local")
 
 
+def test_every_command_that_is_advised_uses_the_repository_that_was_named(made: Run, tmp_path: Path) -> None:
+    made("copy", "docs")
+    offsite = f"`backup-platform --plan {tmp_path / 'backup.yaml'} --repository offsite "
+    findings = made("--repository", "offsite", "doctor", "--json", code=1).document["findings"]
+    hints = {each["name"]: each["hint"] for each in findings}
+    assert hints["proof of docs"] == f"Run {offsite}drill docs@latest`."
+    copying = offsite.replace("--repository offsite", "--repository main")
+    assert hints["proof of local"] == f"Run {copying}copy local --to offsite`."
+    for verb, code in {
+        ("points", "notes@1999"): 11,
+        ("ls", "docs@latest", "nowhere"): 11,
+        ("ls", "docs@1999-01-01"): 11,
+        ("restore", "docs@latest", "nowhere", "--to", str(tmp_path / "back")): 11,
+        ("release", "docs@latest", "--reason", "x"): 11,
+        ("key", "list"): 2,
+    }.items():
+        ran = made("--repository", "offsite", *verb, code=code)
+        assert "backup-platform" not in ran.err or offsite in ran.err, ran.err
+    assert f"{copying}backup docs`" in made("--repository", "offsite", "backup", "docs", code=2).err
+    assert f"{offsite}verify`" in made("--repository", "offsite", "repair").out
+    listed = made("--repository", "offsite", "ls", "docs@latest", "nowhere", "--json", code=11).document
+    assert f"{offsite}ls`" in listed["error"]["hint"]
+
+
+def test_advice_about_a_copy_that_fails_is_for_that_copy(made: Run, tmp_path: Path) -> None:
+    made("copy")
+    for path in (tmp_path / "offsite" / "manifests").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    (tmp_path / "offsite" / "repository.json").unlink()
+    advised = f"`backup-platform --plan {tmp_path / 'backup.yaml'} init --repository offsite`"
+    assert advised in made("copy", code=1).err
+    assert advised in made("copy", "--to", "offsite", code=10).err
+
+
 def test_doctor_looks_at_every_copy(made: Run, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "vault")
     found = {each["name"]: each for each in made("doctor", "--json", code=1).document["findings"]}
@@ -186,8 +221,8 @@ def test_hints_of_a_repository_that_is_away_name_commands_that_work(made: Run, t
     assert "Copies are in" not in made("copy", "--to", "vault", code=10).err
     made("copy", "--to", "offsite")
     shutil.rmtree(tmp_path / "main")
-    assert "`init --from offsite`" in made("points", code=10).err
     plan = str(tmp_path / "backup.yaml")
+    assert f"`backup-platform --plan {plan} init --from offsite`" in made("points", code=10).err
     made_anew = made("init", "--from", "offsite").out
     assert f"backup-platform --plan {plan} --repository offsite copy --to main" in made_anew
     made("--repository", "offsite", "copy", "--to", "main")

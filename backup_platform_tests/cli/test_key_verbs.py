@@ -244,7 +244,11 @@ def test_keys_of_a_repository_that_is_not_encrypted(run: Command, world: Path) -
         PLAN.replace(", key_file: repository.key, identity_file: identity", "")
     )
     run("init")
-    assert "is not encrypted" in run("key", "list", code=2).err
+    refused = run("key", "list", code=2).err
+    assert "is not encrypted, so it has no keys and no recipients" in refused
+    assert (
+        "name a new place and a key_file in the plan, then `backup-platform init --recipient age1" in refused
+    )
     (world / "backup.yaml").write_text(PLAN)
     assert "says that it is not encrypted" in run("backup", code=12).err
 

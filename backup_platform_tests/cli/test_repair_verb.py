@@ -61,6 +61,24 @@ def test_what_is_lost_comes_back_and_a_copy_that_is_away_is_told(run: Run, tmp_p
     assert (again["dry_run"], again["plan"]["steps"], again["result"]["sound"]) == (False, [], True)
 
 
+def test_where_all_is_sound_nothing_needs_mending(run: Run) -> None:
+    for more in ("--dry-run", "--yes"):
+        ran = run("repair", more)
+        assert ran.code == 0
+        assert "Nothing needs mending" in ran.out
+        assert "Mended" not in ran.out
+
+
+def test_an_index_comes_from_the_packs_here_and_not_from_a_copy(run: Run, tmp_path: Path) -> None:
+    for path in (tmp_path / "main" / "indexes").rglob("*"):
+        if path.is_file():
+            path.unlink()
+    steps = run("repair", "--dry-run", "--json").document["plan"]["steps"]
+    assert {(step["act"], *step["from"]) for step in steps} == {("index",)}
+    assert run("repair", "--yes").code == 0
+    assert "Nothing needs mending" in run("repair").out
+
+
 def test_a_copy_is_mended_from_the_first(run: Run, tmp_path: Path) -> None:
     lose_packs(tmp_path / "offsite")
     ran = run("--repository", "offsite", "repair", "--from", "main", "--yes", "--json")

@@ -77,6 +77,14 @@ def test_the_table_says_of_every_point_what_becomes_of_it_and_why(run: Command, 
     assert "newest of day 1 of 7" in document["points"][2]["reasons"]
 
 
+def test_a_hold_is_explained_also_where_the_plan_keeps_everything(run: Command, made: list[str]) -> None:
+    run("hold", "other@latest", "--reason", "case 4711")
+    (point,) = run("retention", "other", "--json").document["points"]
+    assert point["reasons"] == [point["reasons"][0], "the plan keeps everything"]
+    assert point["reasons"][0].startswith("held: ")
+    assert "case 4711" in run("retention", "other", "--explain").out
+
+
 def test_where_a_person_watches_nothing_is_forgotten_without_yes(
     run: Command, made: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +199,8 @@ def test_what_is_lost_is_given_up_by_who_says_so(
     assert authentic()
     assert "PASSED" in run("verify").out
     assert "1 point stays, 0 to forget" in run("retention", "uploads").out
-    assert "0 recovery points" in run("forget", "uploads", "--lost", "--yes").out
+    for more in ("--yes", "--dry-run"):
+        assert run("forget", "uploads", "--lost", more).out == "No recovery point of uploads is lost.\n"
 
 
 def test_the_newest_that_were_deleted_fail_verify_until_they_are_given_up(

@@ -80,7 +80,7 @@ class _PackPlanner:
                     continue
                 why = f"{name_of(missing[min(blobs)])} needs it"
                 if key in listed:  # no index names it, and its table is closed to this host
-                    self._add(Act.INDEX, key, why, self._with(key))
+                    self._add(Act.INDEX, key, why, self._index_of(key))
                 else:
                     self._add(Act.TAKE, key, why, self._with(key))
                 for blob in blobs:
@@ -105,13 +105,18 @@ class _PackPlanner:
         closed = 0
         for key in sorted(unindexed):
             if key.startswith(META) or key in named or self._repository.cipher.reads_contents:
-                self._add(Act.INDEX, key, "no index names it", self._with(key))
+                self._add(Act.INDEX, key, "no index names it", self._index_of(key))
             else:
                 closed += 1
         if closed:
             self._found.notes.append(
                 f"{closed} packs are named by no index, and only an identity opens their tables: run this where one is."
             )
+
+    def _index_of(self, key: str) -> tuple[str, ...]:
+        """The copies whose indexes tell what a pack holds, where no key on this host opens it to tell by itself."""
+        opens = key.startswith(META) or self._repository.cipher.reads_contents
+        return () if opens else self._with(key)
 
     def _with(self, key: str) -> tuple[str, ...]:
         return tuple(donor.name for donor in self._donors if key in donor.indexes.listed)
