@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.orchestration.checks import IN_PLACE, evaluation
+from backup_platform.orchestration.checks import IN_PLACE, evaluation, point_to_check
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata import Metadata, point_metadata
 from backup_platform.orchestration.progress import LogProgress
@@ -19,7 +19,8 @@ from backup_platform.orchestration.translator import BackupTranslator
 if TYPE_CHECKING:
     from backup_platform.domain.checks import CheckResult
 
-Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+Verdicts = Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation]
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetCheckEvaluation]
 
 
 class BackupOptions(dg.Config):
@@ -69,7 +70,7 @@ class _Step:
             point = result.point
             yield self._materialized(point, created=result.created)
         else:
-            point = self._existing()
+            point = point_to_check(self._context, self._app, self._source)
         yield from self._checked(point, asked_for=not capture)
 
     def _materialized(self, point: RecoveryPoint, *, created: bool) -> dg.MaterializeResult[None]:
@@ -84,7 +85,7 @@ class _Step:
         tables = self._app.tables_of(point)
         return {} if tables is None else tables_metadata(list(tables.sizes()))
 
-    def _checked(self, point: RecoveryPoint, *, asked_for: bool) -> Iterator[dg.AssetCheckResult]:
+    def _checked(self, point: RecoveryPoint, *, asked_for: bool) -> Verdicts:
         """The evaluations of the selected checks. A drill that a person asked for is always due."""
         selected = {key.name for key in self._context.selected_asset_check_keys}
         for found in self._app.checks(point, progress=self._progress):
@@ -94,7 +95,7 @@ class _Step:
             if not check.ran and asked_for:
                 check = self._drilled(point)
             if check.ran:
-                yield evaluation(check, self._key, point)
+                yield evaluation(self._context, check, self._key, point)
             else:
                 self._context.log.info("check %s did not run: %s", check.name, check.summary)
 
@@ -102,11 +103,6 @@ class _Step:
         from backup_platform.actions.checks import drilled  # numpy, which loading definitions does not need
 
         return drilled(self._app.drill(point.id, progress=self._progress))
-
-    def _existing(self) -> RecoveryPoint:
-        """The recovery point that checks were asked for; the latest when the checks have no partitions."""
-        window = self._context.partition_key if self._context.has_partition_key else "latest"
-        return self._app.point(f"{self._source}@{window}")
 
 
 def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
 from backup_platform.orchestration.metadata import check_metadata, plain_metadata
 
 if TYPE_CHECKING:
+    from backup_platform.app import App
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.model import RecoveryPoint
 
@@ -31,6 +32,8 @@ DESCRIPTIONS = {
     "read_recently": "Every stored byte was read again within the cycle of the plan, and was sound.",
     "drill": "Restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
 }
+CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+NEWEST = "the newest recovery point, because this run has no partition"
 IN_PLACE = "copies_in_place"
 COPY_CHECKS = ("stored", "authentic")
 UPKEEP_CHECKS = {"prune": ("nothing_refused",), "verify": ("stored", "read_recently")}
@@ -59,17 +62,60 @@ def check_spec(
         )
 
 
-def evaluation(result: CheckResult, asset: dg.AssetKey, point: RecoveryPoint) -> dg.AssetCheckResult:
-    """What a check that ran found. Raises `ValueError` for one that did not: it has no verdict."""
+def point_to_check(context: CheckContext, app: App, source: str) -> RecoveryPoint:
+    """That of the run's window. The UI launches checks alone without one: then the newest, complete or not.
+
+    Raises NotFoundError.
+    """
+    if context.has_partition_key:
+        return app.point(f"{source}@{context.partition_key}")
+    points = app.points(source)
+    return points[-1] if points else app.point(f"{source}@latest")
+
+
+def evaluation(
+    context: CheckContext,
+    result: CheckResult,
+    asset: dg.AssetKey,
+    point: RecoveryPoint,
+) -> dg.AssetCheckResult | dg.AssetCheckEvaluation:
+    """What a check that ran found. Raises `ValueError` for one that did not: it has no verdict.
+
+    Of a run without a partition it is recorded for the point's own window.
+    """
     if not result.ran:
         raise ValueError(f"check {result.name} did not run: {result.summary}")
-    return dg.AssetCheckResult(
+    chosen = "" if context.has_partition_key else NEWEST
+    found = dg.AssetCheckResult(
         asset_key=asset,
         check_name=result.name,
         passed=result.passed,
         severity=_severity(result),
         description=result.summary,
-        metadata=check_metadata(result.metadata, window=point.window.key, point=point.id),
+        metadata=check_metadata(result.metadata, window=point.window.key, point=point.id, chosen=chosen),
+    )
+    return _of_window(context, found, asset, point.window.key) if chosen else found
+
+
+def _of_window(
+    context: CheckContext, found: dg.AssetCheckResult, asset: dg.AssetKey, window: str
+) -> dg.AssetCheckEvaluation:
+    """Dagster would look for the materialisation of the run's partition, and fail where a check has a node of its
+    own, and would record the result for no partition."""
+    key = dg.AssetCheckKey(asset, found.check_name or "")
+    spec = context.op_execution_context.assets_def.get_spec_for_check_key(key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        partitioned = spec.partitions_def is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=key.name,
+        passed=found.passed,
+        metadata=found.metadata,
+        severity=found.severity,
+        description=found.description,
+        blocking=spec.blocking,
+        partition=window if partitioned else None,
     )
 
 

@@ -4,7 +4,7 @@ Copies have runs of their own: a repository that is away fails none of the backu
 Annotations stay evaluated here: Dagster reads the type of `context` from one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import RepositoryError
-from backup_platform.orchestration.assets import Results, tag_run
-from backup_platform.orchestration.checks import evaluation
+from backup_platform.orchestration.assets import Results, Verdicts, tag_run
+from backup_platform.orchestration.checks import evaluation, point_to_check
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.missed import PATIENCE_S
 from backup_platform.orchestration.patience import Patience
@@ -56,14 +56,13 @@ def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksD
         specs=[spec],
         can_subset=True,
     )
-    def copies_in_place(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def copies_in_place(context: dg.AssetCheckExecutionContext) -> Verdicts:
         app = translator.app
         with dagster_errors(context.retry_number, app.plan.sources[source].retries):
-            window = context.partition_key if context.has_partition_key else "latest"
-            point = app.point(f"{source}@{window}")
+            point = point_to_check(context, app, source)
             found = in_place(app, point, _whereabouts(app, point))
             if found.ran:
-                yield evaluation(found, translator.asset_key(source), point)
+                yield evaluation(context, found, translator.asset_key(source), point)
             else:
                 context.log.info("%s", found.summary)
 
@@ -105,10 +104,11 @@ class _Step:
 
     def run(self) -> Results:
         if self._key in self._context.selected_asset_keys:
-            point = self._app.point(f"{self._source}@{self._window}")
             from backup_platform.actions.find import require_window
 
-            require_window(point, self._window)
+            window = self._context.partition_key
+            point = self._app.point(f"{self._source}@{window}")
+            require_window(point, window)
             copying = self._there.upkeep.copying(self._app.repository)
             result = copying.run(copying.plan([point]), self._progress)
             result.require()
@@ -118,16 +118,11 @@ class _Step:
                 data_version=dg.DataVersion(point.id),
             )
         else:
-            point = self._there.point(f"{self._source}@{self._window}")
+            point = point_to_check(self._context, self._there, self._source)
         yield from self._checked(point)
 
-    @property
-    def _window(self) -> str:
-        """The latest for checks that have no partitions."""
-        return self._context.partition_key if self._context.has_partition_key else "latest"
-
-    def _checked(self, point: RecoveryPoint) -> Iterator[dg.AssetCheckResult]:
+    def _checked(self, point: RecoveryPoint) -> Verdicts:
         selected = {key.name for key in self._context.selected_asset_check_keys}
         for check in self._there.upkeep.copy_checks(point, self._progress):
             if check.name in selected:
-                yield evaluation(check, self._key, point)
+                yield evaluation(self._context, check, self._key, point)

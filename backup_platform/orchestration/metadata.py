@@ -53,12 +53,14 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
     }
 
 
-def check_metadata(measured: Mapping[str, Json], *, window: str, point: str) -> Metadata:
-    """The metadata of a check evaluation: what it measured, and of which recovery point."""
+def check_metadata(measured: Mapping[str, Json], *, window: str, point: str, chosen: str = "") -> Metadata:
+    """The metadata of a check evaluation: what it measured, of which recovery point, and why that was `chosen` where
+    the run does not name it."""
     return {
         **plain_metadata(measured),
         "window": dg.MetadataValue.text(window),
         "recovery_point": dg.MetadataValue.text(point),
+        **({"chosen": dg.MetadataValue.text(chosen)} if chosen else {}),
     }
 
 

@@ -142,14 +142,16 @@ class World:
         )
         return self.repository.get_sensor_def(name).evaluate_tick(context)
 
-    def checks_alone(self, *names: str, source: str = "uploads") -> dg.ExecuteInProcessResult:
-        """A run as the UI launches it for checks without their asset."""
-        key = self.translator.asset_key(source)
+    def checks_alone(
+        self, *names: str, key: dg.AssetKey | None = None, partition: bool = True
+    ) -> dg.ExecuteInProcessResult:
+        """A run as the UI launches it for checks without their asset; "Execute all" names no partition."""
+        key = key or self.translator.asset_key("uploads")
         selection = {dg.AssetCheckKey(key, name) for name in names}
         job = self.repository.get_job("__ASSET_JOB")
         subset = job.get_subset(asset_selection=set(), asset_check_selection=selection)
         return subset.execute_in_process(
-            instance=self.instance, partition_key=self.window, raise_on_error=False
+            instance=self.instance, partition_key=self.window if partition else None, raise_on_error=False
         )
 
     def damage_largest_pack(self) -> None:

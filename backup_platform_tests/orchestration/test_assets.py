@@ -14,7 +14,7 @@ from dagster._core.loader import LoadingContextForTest  # resolves a check's sta
 
 from backup_platform.errors import SourceBusyError, StoreError
 from backup_platform.orchestration import failures
-from backup_platform_tests.orchestration.conftest import World, bound_by_modes
+from backup_platform_tests.orchestration.conftest import DAY, World, bound_by_modes
 
 ALWAYS = {"stored", "complete", "authentic", "plausible_size"}
 
@@ -181,6 +181,31 @@ def test_checks_can_be_run_again_alone(world: World) -> None:
     assert len(world.app.points("uploads")) == 1
     tags = world.instance.get_runs()[0].tags
     assert (tags["backup/source"], tags["dagster/max_runtime"]) == ("uploads", "21600")
+
+
+def test_checks_alone_without_a_partition_are_of_the_newest_point_and_say_so(world: World) -> None:
+    assert not world.checks_alone("stored", partition=False).success
+    world.launch("uploads")
+    world.clock.time += DAY
+    (world.tree / "secret.txt").write_text("x")
+    (world.tree / "secret.txt").chmod(0)
+    with bound_by_modes():
+        world.launch("uploads")
+    run = world.checks_alone("stored", "complete", "drill", partition=False)
+    found = world.evaluations(run)
+    assert {name: each.passed for name, each in found.items()} == {
+        "stored": True,
+        "complete": False,
+        "drill": True,
+    }
+    assert {each.metadata["window"].value for each in found.values()} == {world.window}
+    assert {each.metadata["chosen"].value for each in found.values()} == {
+        "the newest recovery point, because this run has no partition"
+    }
+    assert not run.success
+    assert resolved(world, "uploads", "complete", world.window) == "FAILED"
+    named = world.evaluations(world.checks_alone("stored"))["stored"]
+    assert "chosen" not in named.metadata
 
 
 def test_a_drill_that_a_person_asks_for_is_always_due(unloaded: World) -> None:

@@ -232,6 +232,13 @@ def test_the_check_can_be_asked_for(copied: World) -> None:
     copied.launch("uploads")
     launch(copied)
     assert copied.evaluations(copied.checks_alone(IN_PLACE))[IN_PLACE].passed
+    newest = copied.evaluations(copied.checks_alone(IN_PLACE, partition=False))[IN_PLACE]
+    there = copied.evaluations(copied.checks_alone("stored", key=KEY, partition=False))["stored"]
+    for found in (newest, there):
+        assert found.passed
+        assert found.metadata["window"].value == copied.window
+        assert "newest" in str(found.metadata["chosen"].value)
+        assert found.partition == copied.window
 
 
 def test_runs_of_copies_do_not_count_as_runs_of_their_source(copied: World) -> None:
