@@ -107,10 +107,10 @@ class Drafts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """Bytes to store, and what makes the plain bytes of what is read back; that raises `DamageError`."""
+    """Bytes to store, and what gives the plain bytes of what is read back; that raises `DamageError`."""
 
     stored: Buffer
-    unwrap: Callable[[Buffer], Buffer]
+    opened: Callable[[Buffer], Part]
 
 
 class Part(Protocol):
@@ -158,7 +158,10 @@ class Cipher(Protocol):
         ...
 
     def wrap(self, key: str, plain: Buffer) -> Wrapped:
-        """The stored form of an object. `key` may be its prefix only, because packs are named by their stored form."""
+        """The stored form of an object. `key` may be its prefix only, because packs are named by their stored form.
+
+        A bytearray is given away: its memory may become the stored form's.
+        """
         ...
 
     def unwrap(self, key: str, stored: Buffer) -> Buffer:

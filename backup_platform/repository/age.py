@@ -198,14 +198,20 @@ def _nonce(number: int, count: int) -> bytes:
     return number.to_bytes(11, "big") + (b"\x01" if number == count - 1 else b"\x00")
 
 
-def write_stream(key: bytes, plain: Buffer, out: memoryview) -> None:
-    """Seal `plain` into `out`, which has `stream_length(len(plain))` bytes. A key seals one stream only."""
-    cipher, data = ChaCha20Poly1305(key), memoryview(plain)
-    count = max(1, -(-len(data) // SEGMENT))
-    for number in range(count):
-        segment = data[number * SEGMENT : (number + 1) * SEGMENT]
-        start = number * SEALED
-        cipher.encrypt_into(_nonce(number, count), segment, None, out[start : start + len(segment) + TAG])
+def write_stream(key: bytes, head: bytes, data: bytearray) -> None:
+    """Turn plain bytes into `head` and their STREAM, in their own memory. A key seals one stream only."""
+    cipher, size = ChaCha20Poly1305(key), len(data)
+    count = max(1, -(-size // SEGMENT))
+    data += bytes(len(head) + stream_length(size) - size)
+    with memoryview(data) as view:
+        # From the last one: a sealed segment begins behind the plain ones that come before it.
+        for number in reversed(range(count)):
+            segment = bytes(view[number * SEGMENT : min((number + 1) * SEGMENT, size)])
+            start = len(head) + number * SEALED
+            cipher.encrypt_into(
+                _nonce(number, count), segment, None, view[start : start + len(segment) + TAG]
+            )
+        view[: len(head)] = head
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,13 +266,11 @@ class Stream:
 
 
 def encrypt(plain: Buffer, recipients: Sequence[Recipient]) -> tuple[bytearray, bytes]:
-    """A file to all recipients, and its file key."""
+    """A file to all recipients, and its file key. A bytearray becomes the file."""
     file_key = os.urandom(FILE_KEY)
     header, key = make_header(file_key, recipients)
-    file = bytearray(len(header) + stream_length(len(plain)))
-    file[: len(header)] = header
-    with memoryview(file) as view:
-        write_stream(key, plain, view[len(header) :])
+    file = plain if isinstance(plain, bytearray) else bytearray(plain)
+    write_stream(key, header, file)
     return file, file_key
 
 
@@ -275,10 +279,15 @@ def open_file(header: Header, file_key: bytes, size: int) -> Stream:
     return Stream(header.payload_key(file_key), header.length, size - header.length)
 
 
+def open_with(file: Buffer, file_key: bytes) -> Stream:
+    """The payload of a whole file whose file key is known. Raises DamageError."""
+    view = memoryview(file)
+    return open_file(whole_header(view), file_key, len(view))
+
+
 def decrypt_with(file: Buffer, file_key: bytes) -> bytearray:
     """Plain bytes of a whole file whose file key is known. Raises DamageError."""
-    view = memoryview(file)
-    stream = open_file(whole_header(view), file_key, len(view))
+    view, stream = memoryview(file), open_with(file, file_key)
     return stream.read(0, stream.plain, lambda start, length: view[start : start + length])
 
 

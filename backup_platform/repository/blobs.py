@@ -71,11 +71,13 @@ StorePack = Callable[[PackBuilder], IndexedPack]
 
 @dataclass(slots=True)
 class _Open:
-    """What is not compressed yet: the blobs of the next frame."""
+    """What is not compressed yet: the blobs of the next frame, joined.
+
+    Copied, because a blob may be a view of something far larger, which must not stay in memory with it.
+    """
 
     blobs: list[tuple[bytes, int]] = field(default_factory=list)
-    data: list[Buffer] = field(default_factory=list)
-    size: int = 0
+    data: bytearray = field(default_factory=bytearray)
 
 
 class BlobWriter:
@@ -121,10 +123,9 @@ class BlobWriter:
         self._new.add(identity)
         frame, size = self._frame, len(data)
         frame.blobs.append((identity, size))
-        frame.data.append(data)
-        frame.size += size
+        frame.data += data
         self.new_bytes += size
-        if frame.size < FRAME_TARGET:
+        if len(frame.data) < FRAME_TARGET:
             return None
         self._frame = _Open()
         return frame
@@ -133,10 +134,10 @@ class BlobWriter:
         self._workers.submit(lambda: self._compress(frame))
 
     def _compress(self, frame: _Open) -> None:
-        compressed = self._compressor().compress(b"".join(frame.data))
-        frame.data.clear()
+        compressed, size = self._compressor().compress(frame.data), len(frame.data)
+        frame.data = bytearray()
         with self._lock:
-            self._pack.add(compressed, frame.size, frame.blobs)
+            self._pack.add(compressed, size, frame.blobs)
             if not self._pack.full:
                 return
             full, self._pack = self._pack, PackBuilder()

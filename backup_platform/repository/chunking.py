@@ -56,6 +56,7 @@ class ContentDefined:
                     pending += memoryview(window)[chunk.offset :]
                     break
                 yield chunk.data
+            del window, chunk  # its data is a view of the window
         for chunk in cutter.cut_buf(pending) if pending else ():
             yield chunk.data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Buffer, Cipher, Part, Store, Wrapped
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     from backup_platform.repository.format import RepositoryInfo
 
 NONE, AGE = "none", "age-v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """`ports.Part` of an object whose stored form is its plain form."""
+
+    plain: int
+
+    @classmethod
+    def of(cls, stored: Buffer) -> Whole:
+        return cls(len(stored))
+
+    def read(self, start: int, length: int, read: Callable[[int, int], Buffer]) -> Buffer:
+        return read(start, length)
 
 
 class PlainCipher:
@@ -33,17 +48,13 @@ class PlainCipher:
         """Whoever reads the store reads contents."""
 
     def wrap(self, key: str, plain: Buffer) -> Wrapped:
-        return Wrapped(plain, _same)
+        return Wrapped(plain, Whole.of)
 
     def unwrap(self, key: str, stored: Buffer) -> Buffer:
         return stored
 
     def part(self, key: str, size: Callable[[], int], read: Callable[[int, int], Buffer]) -> Part | None:
         return None
-
-
-def _same(stored: Buffer) -> Buffer:
-    return stored
 
 
 PLAIN = PlainCipher()

@@ -15,7 +15,7 @@ from backup_platform.repository import age
 from backup_platform.repository.format import KEYS, PACKS, RepositoryInfo, digest
 from backup_platform.repository.keys import Keys
 from backup_platform.repository.rewrapped import RewrappedKeys
-from backup_platform.repository.sealing import HEAD, Secrets, key_id, seal, sealed_stream, unseal
+from backup_platform.repository.sealing import HEAD, Secrets, key_id, open_sealed, seal, sealed_stream, unseal
 
 HEADER_GUESS = 4 << 10
 
@@ -115,11 +115,11 @@ class AgeCipher:
 
     def wrap(self, key: str, plain: Buffer) -> Wrapped:
         if not key.startswith(PACKS):
-            return Wrapped(seal(self._secrets, plain), partial(unseal, self._secrets))
+            return Wrapped(seal(self._secrets, plain), partial(open_sealed, self._secrets))
         if not self._recipients:
             self.prepare_writing()
         stored, file_key = age.encrypt(plain, self._recipients)
-        return Wrapped(stored, partial(age.decrypt_with, file_key=file_key))
+        return Wrapped(stored, partial(age.open_with, file_key=file_key))
 
     def unwrap(self, key: str, stored: Buffer) -> Buffer:
         try:

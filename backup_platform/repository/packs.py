@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import zstandard
 
-from backup_platform.domain.ports import Buffer
+from backup_platform.domain.ports import Buffer, Part
 from backup_platform.errors import DamageError
+from backup_platform.repository.cipher import Whole
 from backup_platform.repository.format import MAX_BLOB, Hash, digest
 
 SKIPPABLE = 0x184D2A5B
@@ -97,16 +98,24 @@ def _decode_table(table: memoryview) -> list[Frame]:
     return frames
 
 
+Plain = Callable[[int, int], Buffer]  # (start, length) -> exactly those plain bytes of a pack
+
+
 def frames_of(pack: Buffer) -> list[Frame]:
     """Frames of a whole plain pack. Raises DamageError."""
     view = memoryview(pack)
-    length = table_length(view)
-    if length > len(view):
+    return _frames(len(view), lambda start, length: view[start : start + length])
+
+
+def _frames(size: int, plain: Plain) -> list[Frame]:
+    last = min(size, TAIL.size)
+    length = table_length(plain(size - last, last))
+    if length > size:
         raise DamageError("The pack is cut short.")
-    frames = decode_table(view[-length:])
+    frames = decode_table(plain(size - length, length))
     end = frames[-1].offset + frames[-1].stored if frames else 0
     skippable = SKIP.pack(SKIPPABLE, length)
-    if end + len(skippable) + length != len(view) or view[end : end + len(skippable)] != skippable:
+    if end + len(skippable) + length != size or plain(end, len(skippable)) != skippable:
         raise DamageError("The pack's frames and its table of contents do not add up.")
     return frames
 
@@ -140,10 +149,19 @@ def split(
 
 def check_pack(pack: Buffer, hashed: Hash = digest) -> list[Frame]:
     """Decode a plain pack entirely and compare every blob with its id. Raises DamageError."""
-    view, decompressor = memoryview(pack), zstandard.ZstdDecompressor()
-    frames = frames_of(view)
+    return check_stored(pack, Whole.of(pack), hashed)
+
+
+def check_stored(stored: Buffer, part: Part, hashed: Hash = digest) -> list[Frame]:
+    """The same for the stored form, of which one frame at a time is decrypted. Raises DamageError."""
+    view, decompressor = memoryview(stored), zstandard.ZstdDecompressor()
+
+    def plain(start: int, length: int) -> Buffer:
+        return part.read(start, length, lambda at, size: view[at : at + size])
+
+    frames = _frames(part.plain, plain)
     for frame in frames:
-        data = decompress(view[frame.offset : frame.offset + frame.stored], frame.plain, decompressor)
+        data = decompress(plain(frame.offset, frame.stored), frame.plain, decompressor)
         for _ in split(data, frame.blobs, hashed):
             pass
     return frames

@@ -88,6 +88,7 @@ class PointRecorder:
         for chunk in (chunking or _seeded(CONTENTS, self._seed)).cut(blocks):
             ids.append(self.blob(chunk))
             size += len(chunk)
+            del chunk  # a view of megabytes, while the next ones are read
         return StreamRef(size, ids.content())
 
     def finish(self) -> StreamRef:

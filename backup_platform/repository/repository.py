@@ -282,15 +282,16 @@ class Repository:
         `avoided` are keys that it must not get, because packs of these names are being deleted.
         """
         from backup_platform.repository.index import index_pack
-        from backup_platform.repository.packs import check_pack
+        from backup_platform.repository.packs import check_stored
 
         prefix = META if meta else PACKS
         wrapped = self._wrapped(prefix, pack, avoided)
-        identity, size, unwrap = digest(wrapped.stored), len(wrapped.stored), wrapped.unwrap
+        identity, size, opened = digest(wrapped.stored), len(wrapped.stored), wrapped.opened
         key = object_key(prefix, identity)
         was_there = not self._put_named(key, wrapped.stored)
         del wrapped
-        frames = check_pack(unwrap(self._read_back(key)), self.cipher.hash)
+        stored = self._read_back(key)
+        frames = check_stored(stored, opened(stored), self.cipher.hash)
         if frames != pack.frames:
             raise DamageError(f"The pack {key} reads back with other blobs than were written.")
         if was_there:
@@ -302,16 +303,20 @@ class Repository:
         from backup_platform.repository.packs import compressed_otherwise
 
         frames = pack.frames
-        plain = pack.finish()
-        wrapped = self.cipher.wrap(prefix, plain)
+        wrapped = self.cipher.wrap(prefix, pack.finish())
         if object_key(prefix, digest(wrapped.stored)) not in avoided:
             return wrapped
+        plain = self._plain_of(wrapped)
         for other in compressed_otherwise(plain, frames):
             pack.frames = other.frames
             wrapped = self.cipher.wrap(prefix, other.finish())
             if object_key(prefix, digest(wrapped.stored)) not in avoided:
                 break
         return wrapped
+
+    def _plain_of(self, wrapped: Wrapped) -> Buffer:
+        part, view = wrapped.opened(wrapped.stored), memoryview(wrapped.stored)
+        return part.read(0, part.plain, lambda start, length: view[start : start + length])
 
     def _put_named(self, key: str, data: Buffer) -> bool:
         """Store an object under its own hash, or mend one that is damaged; whether there was none before."""

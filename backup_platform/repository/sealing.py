@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
-from backup_platform.repository.age import Stream, stream_length, write_stream
+from backup_platform.repository.age import Stream, write_stream
 
 MAGIC = b"BPSEAL\x00\x01"
 HEAD = len(MAGIC) + 32
@@ -40,13 +40,16 @@ class Secrets:
 
 
 def seal(secrets: Secrets, plain: Buffer) -> bytearray:
-    """The stored form of metadata; another one each time."""
+    """The stored form of metadata; another one each time. A bytearray becomes it."""
     salt = os.urandom(HEAD - len(MAGIC))
-    sealed = bytearray(HEAD + stream_length(len(plain)))
-    sealed[:HEAD] = MAGIC + salt
-    with memoryview(sealed) as view:
-        write_stream(derive("sealed", secrets.metadata + salt), plain, view[HEAD:])
+    sealed = plain if isinstance(plain, bytearray) else bytearray(plain)
+    write_stream(derive("sealed", secrets.metadata + salt), MAGIC + salt, sealed)
     return sealed
+
+
+def open_sealed(secrets: Secrets, sealed: Buffer) -> Stream:
+    """The payload of a whole sealed object. Raises DamageError."""
+    return sealed_stream(secrets, sealed, len(sealed))
 
 
 def sealed_stream(secrets: Secrets, head: Buffer, size: int) -> Stream:
@@ -59,6 +62,5 @@ def sealed_stream(secrets: Secrets, head: Buffer, size: int) -> Stream:
 
 def unseal(secrets: Secrets, sealed: Buffer) -> bytearray:
     """The plain bytes of a whole sealed object. Raises DamageError."""
-    view = memoryview(sealed)
-    stream = sealed_stream(secrets, view, len(view))
+    view, stream = memoryview(sealed), open_sealed(secrets, sealed)
     return stream.read(0, stream.plain, lambda start, length: view[start : start + length])

@@ -239,9 +239,9 @@ def test_what_a_writer_stored_is_decrypted_and_compared(
     bench.held = writer_keys()
     real = age.write_stream
 
-    def wrong(key: bytes, plain: bytes, out: memoryview) -> None:
-        real(key, plain, out)
-        out[100] ^= 1
+    def wrong(key: bytes, head: bytes, data: bytearray) -> None:
+        real(key, head, data)
+        data[len(head) + 100] ^= 1
 
     monkeypatch.setattr(age, "write_stream", wrong)
     with pytest.raises(DamageError):

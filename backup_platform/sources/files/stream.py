@@ -13,7 +13,7 @@ from backup_platform.sources.files.attributes import Extents, data_extents, read
 from backup_platform.sources.files.failures import status_of
 from backup_platform.sources.files.read import Files, Piece, Reading, pieces_of, read_pieces, settle
 
-BLOCK = 4 << 20  # bytes read at once
+BLOCK = 2 << 20  # bytes read at once
 REPORT_BYTES = 8 << 20
 REPORT_FILES = 100
 

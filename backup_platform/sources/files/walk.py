@@ -18,7 +18,7 @@ from backup_platform.sources.files.excludes import CACHE_TAG, Excludes, is_cache
 from backup_platform.sources.files.failures import status_of
 from backup_platform.sources.files.paths import DIRECTORY_FLAGS, ROOT, descend
 
-BATCH = 8192  # rows
+BATCH = 2048  # rows
 OPEN_LEVELS = 100  # directories kept open on the way down; deeper ones are opened again on the way up
 
 KINDS = {
