@@ -149,6 +149,7 @@ class DirectoryStore(ObjectStore):
         from obstore.store import LocalStore
 
         self._root = self._location = os.path.abspath(path)
+        self._plan_key = "repository"  # what follows may fail and tell of it
         with self._translated("open", self._root):
             os.makedirs(self._root, mode=0o700, exist_ok=True)
             super().__init__(LocalStore(self._root), self._root)
