@@ -79,7 +79,8 @@ class TestMistakes:
             ("a:\n\tb: 1\n", "2", "with spaces, not with tabs"),
             ("a: 1\nb: \x01\n", "2", "control character"),
             ("a: 1\n---\nb: 1\n", "2", "not valid YAML"),
-            ("a: *nowhere\n", "1", "not valid YAML"),
+            ("a: *nowhere\n", "1", "in quotes"),
+            ("exclude: *.tmp\n", "1", "put what begins with * in quotes"),
             ("a: &a [*a]\n", "1", "alias"),
             ("a: !!python/name:os.system\n", "1", "not known"),
             ("a: !x {b: 1}\n", "1", "not known"),
@@ -296,6 +297,13 @@ class TestRepositories:
             Plan.from_mapping(
                 {"repositories": named, "sources": {"a": {"files": "/a", "every": "day"}}}, base=str(tmp_path)
             )
+
+    @pytest.mark.parametrize("path", ["s3:/bucket/x", "s3:bucket", "gs:/b", "file:/a"])
+    def test_a_url_with_a_slash_too_few_is_no_directory(self, tmp_path: Path, path: str) -> None:
+        (found,) = problems(
+            tmp_path, f"repository: {{path: {path}}}\nsources: {{a: {{files: /a, every: day}}}}\n"
+        )
+        assert f"write {path.partition(':')[0]}://" in found
 
     def test_places_that_only_look_alike(self, tmp_path: Path) -> None:
         paths = ["/a", "/A", "/a/b", "s3://bucket/x", "s3://bucket/X", "gs://bucket/x", "s3://bucket"]

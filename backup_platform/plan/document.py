@@ -68,6 +68,8 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     message = "not valid YAML: " + ", ".join(parts)
     if line.startswith("\t"):
         message += " (indent with spaces, not with tabs)"
+    elif "alias" in message:
+        message += " (put what begins with * in quotes)"
     elif "${" in line:
         message += " (between braces, put what holds ${...} in quotes)"
     return Problem(number, message)

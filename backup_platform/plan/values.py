@@ -28,6 +28,7 @@ _CRON_NAMES = frozenset(
 )
 _NOT_ZONES = ("posix/", "right/", "localtime", "posixrules", "Factory")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_HALF_URL = re.compile(r"(s3a?|gs|azure|az|adl|abfss?|https?|file):(?!//)", re.IGNORECASE)
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#@\s])*)@")
 _SECRET_QUERY = re.compile(
     r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I
@@ -253,6 +254,8 @@ def _path(value: str, info: ValidationInfo) -> str:
 
 
 def _location(value: str, info: ValidationInfo) -> str:
+    if half := _HALF_URL.match(value):
+        raise ValueError(f"is neither a URL nor a path; write {half[0]}// or, of a directory, ./{half[0]}")
     return without_secret(value) if is_url(value) else _path(value, info)
 
 
