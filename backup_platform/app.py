@@ -336,7 +336,7 @@ class App:
         if plan.kind != point.kind:
             raise UsageError(
                 f"{point.source} was captured as {point.kind}, and the plan now says {plan.kind}.",
-                hint="Give the new source another name.",
+                hint=f"To read its points, say `{point.kind}: …` there, any; a new source needs a name of its own.",
             )
         return self.source(point.source)
 

@@ -49,6 +49,17 @@ def test_a_drill_that_is_not_due_tells_of_the_last_one_of_the_same_point(app: Ap
     assert told.passed
 
 
+def test_a_plan_written_at_night_needs_the_kind_of_a_source_and_says_so(app: App) -> None:
+    app.backup("tree")
+    plan = Path(app.plan_path)
+    plan.write_text(plan.read_text().replace("files: tree", "sqlite: /any"))
+    with pytest.raises(UsageError, match="captured as files") as caught:
+        App.load(app.plan_path).drill("tree@latest")
+    assert "`files: …`" in caught.value.hint
+    plan.write_text(plan.read_text().replace("sqlite: /any", "files: /any"))
+    assert App.load(app.plan_path).drill("tree@latest").proof.passed
+
+
 def test_an_unknown_source_is_not_found(app: App) -> None:
     with pytest.raises(NotFoundError, match="no source"):
         app.points("other")

@@ -20,9 +20,10 @@ def find_point(repository: Repository, spec: str) -> RecoveryPoint:
     if at:
         return _of_source(repository, source, moment)
     if not re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},64}}", spec):
+        named = spec if spec.isidentifier() else "SOURCE"
         raise UsageError(
             f"{spec!r} does not name a recovery point.",
-            hint=f"Write SOURCE@latest, SOURCE@2026-11-21, or the first {MIN_PREFIX} digits or more of an id.",
+            hint=f"Write {named}@latest, {named}@2026-11-21, or the first {MIN_PREFIX} digits or more of an id.",
         )
     points, errors = repository.readable_manifests()
     found = [p for p in points if p.id.startswith(spec)]
@@ -38,7 +39,10 @@ def _of_source(repository: Repository, source: str, moment: str) -> RecoveryPoin
     if errors and (moment in ("", "latest") or not any(p.window.key.startswith(moment) for p in points)):
         raise errors[0]
     if not points:
-        raise NotFoundError(f"There is no recovery point of {source!r}.{_nearest(repository, source)}")
+        raise NotFoundError(
+            f"There is no recovery point of {source!r} in {repository.store.location}.{_nearest(repository, source)}",
+            hint="`backup-platform points` lists what is there.",
+        )
     if moment in ("", "latest"):
         return _latest(points)
     exact = [p for p in points if p.window.key == moment]

@@ -102,7 +102,8 @@ class Keys:
         """For a host that has neither."""
         return KeyMissingError(
             f"The repository at {location} is encrypted, and its repository key is not on this host "
-            f"({_where(self.key, 'no key file is named')}).",
+            f"({_where(self.key, 'no key file is named')}), nor is an identity "
+            f"({_where(self.identity, 'no identity file is named')}).",
             hint=f"Name the file in {KEY_VARIABLE} or as {self.plan_key}.key_file in the plan. Writers have it, "
             f"usually in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}); "
             "`backup-platform key export` writes the file anew.",

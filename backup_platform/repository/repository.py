@@ -105,7 +105,8 @@ def read_info(store: Store) -> RepositoryInfo:
         data = store.get(ROOT_KEY)
     except NotFoundError as error:
         raise RepositoryMissingError(
-            f"There is no repository at {store.location}.", hint="Create one with `backup-platform init`."
+            f"There is no repository at {store.location}.",
+            hint="Mount what holds it. If there was none yet: `backup-platform init`.",
         ) from error
     try:
         document = json.loads(bytes(data))

@@ -35,6 +35,8 @@ _PASSING_CODES = {"SlowDown", "RequestTimeout", "ServerBusy", "OperationTimedOut
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=[\w/])\?[^\s,)\"']*")
+_TIMINGS = re.compile(r" in [\d.]+\w+(, after \d+ retries[^-]*)? +- ")
+_CAUSE = re.compile(r'(?:message: "|failed to lookup address information: )([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,14 @@ def reason(error: BaseException) -> str:
         code = Told.by(error).code
         parts = [f"{said[1].strip()}", *([code] if code else []), *([message[1]] if message else [])]
         return without_secrets(": ".join(part.splitlines()[0] for part in parts if part)).rstrip(".")
-    return without_secrets(text.splitlines()[0]).rstrip(".") if text else type(error).__name__
+    return _with_cause(text) if text else type(error).__name__
+
+
+def _with_cause(text: str) -> str:
+    """The first line without its timings, and what the operating system said, which is deep in the lines below it."""
+    line = _TIMINGS.sub(": ", text.splitlines()[0].removeprefix("Generic S3 error: "))
+    cause = _CAUSE.search(text)
+    return without_secrets(line).rstrip(".") + (f" ({cause[1]})" if cause else "")
 
 
 def translation(
@@ -141,9 +150,16 @@ def _failure(verb: str, key: str, location: str, error: Exception, told: Told, p
     hint = _hint(told, plan_key)
     return StoreError(
         f"The store {location} could not {verb} {key}: {reason(error)}.",
-        hint=hint,
+        hint=hint or _patience(location, told, plan_key),
         retryable=not hint and _may_pass(error, told),
     )
+
+
+def _patience(location: str, told: Told, plan_key: str) -> str:
+    """What to look at while it lasts, of a failure that may pass by itself."""
+    if "://" not in location or told.status:
+        return ""
+    return f"Is its server up, and reachable from here? `{plan_key}.endpoint` names one other than the provider's."
 
 
 def _hint(told: Told, plan_key: str) -> str:

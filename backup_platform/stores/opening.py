@@ -72,6 +72,6 @@ def _directory(path: str, *, create: bool) -> Store:
     if not create and not os.path.isdir(path):
         raise RepositoryMissingError(
             f"There is no directory {path}.",
-            hint="Create the repository with `backup-platform init`, or mount the disk that holds it.",
+            hint="Mount the disk that holds it. If there was none yet: `backup-platform init`.",
         )
     return DirectoryStore(path)

@@ -117,3 +117,13 @@ def test_the_latest_goes_by_the_instant_of_capture(bench: Bench) -> None:
     bench.schedule = bench.schedule.__class__(bench.schedule.cadence, since=bench.clock.now())
     bench.backup()
     assert find_point(bench.open(), "docs@latest").sequence == newest.sequence + 1
+
+
+def test_an_error_says_what_to_write_next(bench: Bench) -> None:
+    bench.backup()
+    with pytest.raises(UsageError) as caught:
+        find_point(bench.open(), "docs")
+    assert "docs@latest" in caught.value.hint
+    with pytest.raises(NotFoundError, match=bench.open().store.location) as missing:
+        find_point(bench.open(), "other@latest")
+    assert "points" in missing.value.hint

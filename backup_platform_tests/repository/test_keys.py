@@ -85,7 +85,9 @@ def test_a_missing_file_is_a_missing_key_that_is_told_of_when_it_is_needed(tmp_p
     assert keys
     assert keys.repository_key() is None
     assert keys.identities() == []
-    assert f"{tmp_path}/none: No such file" in keys.missing_key("place").message
+    neither = keys.missing_key("place").message
+    assert f"{tmp_path}/none: No such file" in neither
+    assert f"{tmp_path}/gone: No such file" in neither, "who mistyped the identity's path is told so"
     error = keys.missing_identity("place", "age1xyz")
     assert f"{tmp_path}/gone: No such file" in error.message
     assert "age1xyz" in error.message

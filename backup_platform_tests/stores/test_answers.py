@@ -157,6 +157,9 @@ def test_a_server_that_is_not_there() -> None:
         with pytest.raises(StoreError, match="could not") as caught:
             call(store)
         assert caught.value.retryable
+        assert "Connection refused" in caught.value.message
+        assert "retries" not in caught.value.message
+        assert "Is its server up" in caught.value.hint
 
 
 def test_http_has_to_be_allowed() -> None:
