@@ -20,7 +20,6 @@ from backup_platform.actions.retention import Retention
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
-from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.survey import survey
 from backup_platform_tests.faults.memory import MemoryStore
@@ -163,19 +162,14 @@ class Prune(OfTheStore):
 
     def prepare(self, scene: Scene) -> None:
         first, second = scene.open().manifests()
-        self._forget(scene, first)
+        scene.forget(first)
         scene.clock.advance(days=2)
         prune(scene, scene.store)  # condemns what only the first needed
         scene.backup()
         scene.clock.advance(days=2)
-        self._forget(scene, second)
+        scene.forget(second)
         scene.change(4)
         scene.backup()
-
-    def _forget(self, scene: Scene, point: RecoveryPoint) -> None:
-        record_forgotten(scene.open(), point, "for a test", scene.clock.now())
-        scene.open().delete_manifest(point)
-        del scene.expected[point.id]
 
     def run(self, scene: Scene, store: Store) -> None:
         prune(scene, store)

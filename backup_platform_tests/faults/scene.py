@@ -11,6 +11,7 @@ from backup_platform.actions.verify import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.repository.keys import Keys
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.memory import MemoryStore
@@ -85,6 +86,13 @@ class Scene:
         texts = [error.message for error in errors]
         texts += find_losses(repository, points, errors, complete=store is not self.second).texts()
         return verify(repository, points, ReadShare(), self.clock, QuietProgress(), unreadable=texts)
+
+    def forget(self, point: RecoveryPoint) -> None:
+        """As `forget` does: the record, then the manifest."""
+        repository = self.open()
+        record_forgotten(repository, point, "for a test", self.clock.now())
+        repository.delete_manifest(point)
+        self.expected.pop(point.id, None)
 
     def assert_restorable(self, store: Store | None = None) -> None:
         """Every committed point is there, unless it may be gone, and reads as it was captured."""

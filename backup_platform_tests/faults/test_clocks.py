@@ -42,9 +42,7 @@ class Hosts:
         return pruning.run(pruning.plan(), QuietProgress())
 
     def forget_first(self) -> None:
-        point = self.scene.open().manifests()[0]
-        self.scene.open().delete_manifest(point)
-        del self.scene.expected[point.id]
+        self.scene.forget(self.scene.open().manifests()[0])
 
 
 @pytest.mark.parametrize("writer", [-DAY, DAY], ids=["writer-behind", "writer-ahead"])

@@ -15,7 +15,6 @@ from backup_platform.actions.prune import Pruning
 from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.domain.ports import Store
 from backup_platform.errors import BackupError
-from backup_platform.repository.format import manifest_key
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.faults.store import Call, Do, Killed, ScriptedStore, applies
 from backup_platform_tests.support import QuietProgress, noise, text
@@ -55,8 +54,7 @@ class History:
     def forget(self) -> None:
         points = self.scene.open().manifests()
         for point in self.chance.sample(points[:-1], len(points[:-1]) // 2):
-            self.scene.store.delete(manifest_key(point.source, point.sequence, self.scene.open().cipher.hash))
-            self.scene.expected.pop(point.id, None)
+            self.scene.forget(point)
 
     def prune(self) -> None:
         with suppress(BackupError, Killed):

@@ -94,9 +94,7 @@ def backup(scene: Scene) -> None:
 
 def forget(scene: Scene, number: int) -> None:
     """The n-th of the points that are there."""
-    point = sorted(scene.open().manifests(), key=lambda p: p.sequence)[number]
-    scene.store.delete(manifest_key(point.source, point.sequence, scene.open().cipher.hash))
-    del scene.expected[point.id]
+    scene.forget(sorted(scene.open().manifests(), key=lambda p: p.sequence)[number])
 
 
 @cache
