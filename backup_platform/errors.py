@@ -11,6 +11,7 @@ BackupError
 │   ├── ConflictError            an object that must not exist yet does
 │   └── StoreError               the store failed (retryable when transient)
 │       └── StoreRefusedError        it does not allow this with these credentials
+│           └── StoreLockedError         … nor with any, before the object's retention is over
 ├── SourceError          the source's side failed
 │   ├── SourceMissingError       the source is not there
 │   ├── SourceBusyError          locked for longer than the timeout (retryable)
@@ -91,6 +92,10 @@ class StoreError(RepositoryError):
 
 class StoreRefusedError(StoreError):
     code = "store-refused"
+
+
+class StoreLockedError(StoreRefusedError):
+    code = "store-locked"
 
 
 class SourceError(BackupError):

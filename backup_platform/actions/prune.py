@@ -20,7 +20,14 @@ from backup_platform.actions.prune_plan import (
 )
 from backup_platform.actions.rewriting import Rewritten, rewrite
 from backup_platform.domain.ports import Clock, Drafts, Progress, StoredObject
-from backup_platform.errors import DamageError, NotFoundError, RepositoryError, StoreError, StoreRefusedError
+from backup_platform.errors import (
+    DamageError,
+    NotFoundError,
+    RepositoryError,
+    StoreError,
+    StoreLockedError,
+    StoreRefusedError,
+)
 from backup_platform.repository.compaction import merge, mergeable, superfluous
 from backup_platform.repository.format import MANIFESTS
 from backup_platform.repository.repository import Repository
@@ -32,8 +39,9 @@ DELETERS = 8
 
 @dataclass(frozen=True, slots=True)
 class PruneSummary:
-    """What was done. Sizes in bytes; `locked` are objects that the store refused to delete, left for a later run, and
-    `damaged` packs that could not be rewritten."""
+    """What was done. Sizes in bytes; `locked` are objects whose retention is not over, left for a later run. Left for
+    other reasons are those that the store `refused` to delete (`refusal` is the first of its reasons), and `damaged`
+    packs that could not be rewritten."""
 
     packs_deleted: int = 0
     freed_bytes: int = 0
@@ -46,6 +54,9 @@ class PruneSummary:
     drafts_deleted: int = 0
     locked: int = 0
     locked_bytes: int = 0
+    refused: int = 0
+    refused_bytes: int = 0
+    refusal: str = ""
     damaged: int = 0
     duration_s: float = 0.0
 
@@ -151,6 +162,7 @@ class _Run:
         self._pruning, self._progress = pruning, progress
         self._repository, self._store = pruning.repository, pruning.repository.store
         self._locked: list[StoredObject] = []
+        self._refused: list[tuple[StoredObject, StoreRefusedError]] = []
 
     def run(self, plan: PrunePlan) -> PruneSummary:
         started = self._pruning.clock.monotonic()
@@ -199,6 +211,9 @@ class _Run:
             rewritten_bytes=rewritten.bytes,
             locked=len(self._locked),
             locked_bytes=size_of(self._locked),
+            refused=len(self._refused),
+            refused_bytes=size_of(stored for stored, _ in self._refused),
+            refusal=str(self._refused[0][1]) if self._refused else "",
             damaged=len(rewritten.damaged),
         )
 
@@ -287,7 +302,7 @@ class _Run:
     def _delete(
         self, objects: Collection[StoredObject], may: Callable[[StoredObject], bool] = lambda stored: True
     ) -> list[StoredObject]:
-        """Those that are gone now. What the store refuses to delete stays: it may be locked for some time."""
+        """Those that are gone now. What the store refuses to delete stays, and does not stop the others."""
         with ThreadPoolExecutor(DELETERS) as pool:
             gone = list(pool.map(lambda stored: may(stored) and self._deleted(stored), objects))
         return [each for each, done in zip(objects, gone, strict=True) if done]
@@ -295,8 +310,11 @@ class _Run:
     def _deleted(self, stored: StoredObject) -> bool:
         try:
             self._store.delete(stored.key)
-        except StoreRefusedError:
+        except StoreLockedError:
             self._locked.append(stored)
+            return False
+        except StoreRefusedError as error:
+            self._refused.append((stored, error))
             return False
         self._progress.advance(size=stored.size)
         return True

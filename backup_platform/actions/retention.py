@@ -16,7 +16,7 @@ from backup_platform.domain.holds import Hold
 from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
-from backup_platform.errors import StoreRefusedError
+from backup_platform.errors import StoreLockedError, StoreRefusedError
 from backup_platform.repository.forgotten import (
     ForgottenPoint,
     record_forgotten,
@@ -53,13 +53,15 @@ class ForgetPlan:
 
 @dataclass(frozen=True, slots=True)
 class ForgetSummary:
-    """What became of a plan. `kept` are points that stay after all, and `refused` those that the store does not delete
-    (Object Lock, a policy), each with the reason. `blocked` as in the plan."""
+    """What became of a plan. `kept` are points that stay after all, `locked` those that the store does not delete while
+    it retains them, `refused` those that it does not delete for another reason, each with the reason. `blocked` as in
+    the plan."""
 
     forgotten: tuple[ForgottenPoint, ...]
     kept: tuple[tuple[RecoveryPoint, str], ...] = ()
     refused: tuple[tuple[RecoveryPoint, str], ...] = ()
     blocked: Mapping[str, str] = field(default_factory=dict)
+    locked: tuple[tuple[RecoveryPoint, str], ...] = ()
 
     @property
     def points_by_source(self) -> dict[str, int]:
@@ -73,6 +75,7 @@ class _Result:
     forgotten: list[ForgottenPoint] = field(default_factory=list)
     kept: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
     refused: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
+    locked: list[tuple[RecoveryPoint, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,13 @@ class Retention:
         with self.evidence():
             for source, group in groupby(plan.forget, key=lambda each: each.point.source):
                 self._forget_of(source, list(group), result, progress)
-        return ForgetSummary(tuple(result.forgotten), tuple(result.kept), tuple(result.refused), plan.blocked)
+        return ForgetSummary(
+            tuple(result.forgotten),
+            tuple(result.kept),
+            tuple(result.refused),
+            plan.blocked,
+            tuple(result.locked),
+        )
 
     def _forget_of(self, source: str, planned: Sequence[Judged], result: _Result, progress: Progress) -> None:
         ledger = self._ledger()
@@ -159,6 +168,9 @@ class Retention:
             return
         try:
             self.repository.delete_manifest(point)
+        except StoreLockedError as error:
+            result.locked.append((point, error.message))
+            return
         except StoreRefusedError as error:
             result.refused.append((point, error.message))
             return

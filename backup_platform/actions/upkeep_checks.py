@@ -29,10 +29,11 @@ def nothing_refused(forgotten: ForgetSummary, refused: Sequence[str]) -> CheckRe
     What the store keeps because it is locked was to be expected, and is counted only.
     """
     texts = [f"{source}: {why}" for source, why in forgotten.blocked.items()]
+    texts += [f"{point.source}@{point.window.key}: {why}" for point, why in forgotten.refused]
     texts += refused
     metadata: dict[str, Json] = {
         "blocked_sources": len(forgotten.blocked),
-        "locked_points": len(forgotten.refused),
+        "locked_points": len(forgotten.locked),
         **_listed(texts),
     }
     good = f"{len(forgotten.forgotten)} points forgotten"

@@ -37,7 +37,8 @@ def prune(
     """Delete what no recovery point needs any more, in two phases: a run marks, and a run after the grace deletes.
 
     Safe beside running backups and restores, and may be interrupted at any time. While a manifest or an inventory
-    cannot be read, nothing is deleted and the exit code is 1. It forgets no point: `forget` does.
+    cannot be read, nothing is deleted and the exit code is 1. So it is when the store refuses a deletion, unless the
+    object is locked: those are counted, and go later. It forgets no point: `forget` does.
 
     \b
     Examples:
@@ -60,7 +61,7 @@ def prune(
         summary = pruning.run(plan, progress)
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(out, summary)
-    return 1 if summary.damaged else 0
+    return 1 if summary.damaged or summary.refused else 0
 
 
 def _print_plan(out: Output, plan: PrunePlan) -> None:
@@ -109,8 +110,10 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
         out.line(f"  {formats.plural(summary.packs_rewritten, 'pack')} written again, as {size}")
     if summary.locked:
         what = f"{formats.plural(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
-        text = f"{what} the store refused to delete: locked, or not allowed with these credentials"
-        out.line(f"  {out.paint('left', 'warn')}: {text}")
+        out.line(f"  {out.paint('left', 'warn')}: {what} locked by the store, for a later run")
+    if summary.refused:
+        what = f"{formats.plural(summary.refused, 'object')} ({formats.size(summary.refused_bytes)})"
+        out.line(f"  {out.paint('REFUSED', 'bad')} {what} not deleted: {one_line(summary.refusal)}")
     if summary.damaged:
         what = formats.plural(summary.damaged, "pack")
         out.line(f"  {out.paint('DAMAGED', 'bad')} {what} could not be written again: repair the repository")

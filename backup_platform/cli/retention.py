@@ -95,7 +95,7 @@ def forget(
         summary = session.app.upkeep.retention.run_forget(plan, progress)
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(session, summary)
-    return 1 if summary.refused or summary.blocked else 0
+    return 1 if summary.refused or summary.locked or summary.blocked else 0
 
 
 def _plan(session: Session, source: str | None) -> ForgetPlan:
@@ -158,7 +158,7 @@ def _print_standing(out: Output, plan: ForgetPlan) -> None:
 
 def _print_summary(session: Session, summary: ForgetSummary) -> None:
     out = session.out
-    for point, why in (*summary.kept, *summary.refused):
+    for point, why in (*summary.kept, *summary.refused, *summary.locked):
         out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {one_line(why)}")
     count = formats.plural(len(summary.forgotten), "recovery point")
     freed = f" `{session.command('prune')}` frees what only they needed." if summary.forgotten else ""
@@ -190,4 +190,5 @@ def _summary_shape(summary: ForgetSummary) -> dict[str, Json]:
         "forgotten": [each.point for each in summary.forgotten],
         "kept": left(summary.kept),
         "refused": left(summary.refused),
+        "locked": left(summary.locked),
     }

@@ -80,7 +80,8 @@ def _freed(
             raise
         return planned, None, planned.refusals
     damaged = [f"{done.damaged} packs are damaged and could not be written again"] if done.damaged else []
-    return planned, done, damaged
+    refused = [f"{done.refused} objects were not deleted: {done.refusal}"] if done.refused else []
+    return planned, done, [*damaged, *refused]
 
 
 def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:

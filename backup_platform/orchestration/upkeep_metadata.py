@@ -51,7 +51,7 @@ def forget_metadata(plan: ForgetPlan, summary: ForgetSummary) -> Metadata:
     return {
         "points": dg.MetadataValue.int(len(plan.judged) - len(summary.forgotten)),
         "forgotten_points": dg.MetadataValue.int(len(summary.forgotten)),
-        "locked_points": dg.MetadataValue.int(len(summary.refused)),
+        "locked_points": dg.MetadataValue.int(len(summary.locked)),
         "retention": dg.MetadataValue.md(retention_table(plan.judged)),
     }
 

@@ -11,6 +11,7 @@ from backup_platform.errors import (
     ConflictError,
     NotFoundError,
     StoreError,
+    StoreLockedError,
     StoreRefusedError,
 )
 
@@ -30,6 +31,12 @@ _UNDECIDED = {"ConditionalRequestConflict", "OperationAborted"}
 _ELSEWHERE = {"PermanentRedirect", "IllegalLocationConstraintException"}
 _DENIED = {"AccessDenied", "AuthorizationFailure", "AuthorizationPermissionMismatch"}
 _SKEWED = {"RequestTimeTooSkewed"}
+# A retention forbids it: by code (Azure, Google), or in the words of S3, MinIO and its descendants, and Google.
+_RETAINED = {"BlobImmutableDueToPolicy", "ObjectLocked", "retentionPolicyNotMet", "objectUnderActiveHold"}
+_RETAINED_WORDS = re.compile(
+    r"object[ -]?lock|WORM[ -]protected|retention ?policy|legal hold|immutab|under active .*hold",
+    re.IGNORECASE,
+)
 _PASSING = {408, 425, 429}
 _PASSING_CODES = {"SlowDown", "RequestTimeout", "ServerBusy", "OperationTimedOut", "InternalError"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -96,6 +103,11 @@ def translation(
     told = Told.by(error)
     if told.code in _UNDECIDED:
         return StoreError(f"The store {location} was busy with {key}.", retryable=True)
+    if verb == "delete" and _retained(told):
+        return StoreLockedError(
+            f"The store {location} refused to delete {key}: {reason(error)}.",
+            hint="It can be deleted when its retention or hold is over.",
+        )
     if isinstance(error, FileExistsError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
         return ConflictError(f"The object {key} exists already in {location}.")
     if isinstance(error, FileNotFoundError | exceptions.NotFoundError) or told.code in _NO_BUCKET:
@@ -105,6 +117,19 @@ def translation(
     if denied or isinstance(error, refusals) or told.number in _REFUSED:
         return _refusal(verb, key, location, told)
     return _failure(verb, key, location, error, told, plan_key)
+
+
+def _retained(told: Told) -> bool:
+    """Whether the store said so: one that only says that access is denied may mean that, too."""
+    if told.code in _RETAINED:
+        return True
+    return told.status in (400, 403, 409, 412) and bool(_RETAINED_WORDS.search(_answer(told.text)))
+
+
+def _answer(text: str) -> str:
+    """What the server said, without the names of objects and buckets around it."""
+    message = re.search(r"<Message>\s*([^<]*?)\s*</Message>|\"message\":\s*\"([^\"]*)\"", text)
+    return (message[1] or message[2] or "") if message else ""
 
 
 def _not_found(verb: str, key: str, location: str, told: Told, plan_key: str) -> BackupError:

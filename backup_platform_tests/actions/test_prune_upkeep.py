@@ -12,8 +12,8 @@ from zstandard import ZstdCompressor
 from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings, running_since
 from backup_platform.domain.ports import Store
-from backup_platform.errors import DamageError, RepositoryError, StoreRefusedError
-from backup_platform.repository.format import digest, manifest_key
+from backup_platform.errors import DamageError, RepositoryError, StoreLockedError, StoreRefusedError
+from backup_platform.repository.format import digest
 from backup_platform.repository.packs import PackBuilder
 from backup_platform.repository.tombstones import PackWatch
 from backup_platform.stores.wrapping import WrappedStore
@@ -36,9 +36,7 @@ def prune(scene: Scene, store: Store | None = None, settings: PruneSettings = AT
 
 
 def forget(scene: Scene, number: int) -> None:
-    point = sorted(scene.open().manifests(), key=lambda p: p.sequence)[number]
-    scene.store.delete(manifest_key(point.source, point.sequence))
-    del scene.expected[point.id]
+    scene.forget(sorted(scene.open().manifests(), key=lambda p: p.sequence)[number])
 
 
 def waste(scene: Scene) -> None:
@@ -66,11 +64,15 @@ def test_many_indexes_become_one_and_the_old_ones_go_after_the_grace(scene: Scen
 
 
 class Locked(WrappedStore):
-    """Deletes no pack, as a store with a retention policy."""
+    """Deletes no pack, as a store with a retention policy, or one that lacks the right."""
+
+    def __init__(self, store: Store, error: type[StoreRefusedError] = StoreLockedError) -> None:
+        super().__init__(store)
+        self._error = error
 
     def delete(self, key: str) -> None:
         if key.startswith(("packs/", "meta/")):
-            raise StoreRefusedError(f"{key} is retained.")
+            raise self._error(f"{key} is retained.")
         super().delete(key)
 
 
@@ -79,11 +81,22 @@ def test_locked_packs_are_left_counted_and_deleted_later(scene: Scene) -> None:
     condemned = prune(scene).packs_condemned
     for _ in range(2):
         summary = prune(scene, Locked(scene.store))
-        assert (summary.packs_deleted, summary.locked) == (0, condemned)
+        assert (summary.packs_deleted, summary.locked, summary.refused) == (0, condemned, 0)
         assert summary.locked_bytes > 0
         assert summary.freed_bytes < summary.locked_bytes
     scene.backup()
     scene.assert_restorable()
+    assert prune(scene).packs_deleted == condemned
+    scene.assert_restorable()
+
+
+def test_packs_that_may_not_be_deleted_are_told_from_locked_ones(scene: Scene) -> None:
+    waste(scene)
+    condemned = prune(scene).packs_condemned
+    summary = prune(scene, Locked(scene.store, StoreRefusedError))
+    assert (summary.packs_deleted, summary.locked, summary.refused) == (0, 0, condemned)
+    assert "is retained." in summary.refusal
+    assert summary.refused_bytes > 0
     assert prune(scene).packs_deleted == condemned
     scene.assert_restorable()
 

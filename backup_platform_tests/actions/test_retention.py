@@ -23,7 +23,14 @@ from backup_platform.domain.holds import Hold
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
-from backup_platform.errors import NotFoundError, RepositoryError, StoreError, StoreRefusedError, UsageError
+from backup_platform.errors import (
+    NotFoundError,
+    RepositoryError,
+    StoreError,
+    StoreLockedError,
+    StoreRefusedError,
+    UsageError,
+)
 from backup_platform.repository.forgotten import forgotten_places, read_forgotten, record_forgotten
 from backup_platform.repository.format import FORGOTTEN, HOLDS, MANIFESTS, PROOFS
 from backup_platform.repository.holds import read_holds
@@ -376,14 +383,17 @@ def test_what_the_store_does_not_delete_is_left_and_told(world: World) -> None:
     class Locked(ClockedStore):
         def delete(self, key: str) -> None:
             if key.endswith("2"):
-                raise StoreRefusedError("Object Lock holds it.")
+                raise StoreLockedError("Object Lock holds it.")
+            if key.endswith("3"):
+                raise StoreRefusedError("You may not.")
             super().delete(key)
 
     retention = world.retention(store=Locked(str(world.bench.root), world.bench.clock))
     summary = retention.run_forget(retention.plan_forget())
-    assert [(point.sequence, why) for point, why in summary.refused] == [(2, "Object Lock holds it.")]
-    assert world.here() == [2, 5, 6]
-    assert world.forget() == [2]
+    assert [(point.sequence, why) for point, why in summary.locked] == [(2, "Object Lock holds it.")]
+    assert [(point.sequence, why) for point, why in summary.refused] == [(3, "You may not.")]
+    assert world.here() == [2, 3, 5, 6]
+    assert world.forget() == [2, 3]
 
 
 def test_an_altered_record_stops_forgetting_its_point(either: World) -> None:

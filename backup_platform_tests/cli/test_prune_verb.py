@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from backup_platform.cli.entry import main
+from backup_platform.errors import StoreLockedError, StoreRefusedError
+from backup_platform.stores.object_store import ObjectStore
 from backup_platform_tests.cli.conftest import Ran
 from backup_platform_tests.support import flipped, noise
 
@@ -90,3 +92,23 @@ def test_a_damaged_pack_that_should_be_rewritten_is_no_success(run: Run, tmp_pat
     assert ran.code == 1
     assert "DAMAGED 1 pack" in ran.out
     assert pack.exists()
+
+
+@pytest.mark.parametrize(("error", "code"), [(StoreRefusedError, 1), (StoreLockedError, 0)])
+def test_what_the_store_does_not_delete_is_a_success_only_when_it_is_locked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: type[StoreRefusedError], code: int
+) -> None:
+    delete = ObjectStore.delete
+
+    def refused(store: ObjectStore, key: str) -> None:
+        if key.startswith("packs/"):
+            raise error(f"The store refused to delete {key}.", hint="Allow it.")
+        delete(store, key)
+
+    assert run("prune", "--yes").code == 0
+    monkeypatch.setattr(ObjectStore, "delete", refused)
+    ran = run("prune", "--yes")
+    assert ran.code == code
+    assert ("REFUSED 1 object" in ran.out) is (code == 1)
+    assert ("left: 1 object" in ran.out) is (code == 0)
+    assert ("Allow it." in ran.out) is (code == 1)

@@ -104,7 +104,7 @@ def test_without_a_terminal_it_is_done_unless_it_is_a_dry_run(run: Command, made
     assert document["dry_run"]
     assert [point["id"] for point in document["plan"]["forget"]] == made[:2]
     done = json.loads(run("forget", "--json").out)
-    assert done["result"] == {"forgotten": made[:2], "kept": [], "refused": []}
+    assert done["result"] == {"forgotten": made[:2], "kept": [], "refused": [], "locked": []}
     run("show", made[0], code=11)
     assert "PASSED" in run("verify").out
 
@@ -162,13 +162,13 @@ def test_an_unknown_source_is_exit_code_11(run: Command, made: list[str]) -> Non
         assert "'uplods'" in run(verb, "uplods", code=11).err
 
 
-def test_what_the_store_refuses_is_exit_code_1(cli: Cli) -> None:
+@pytest.mark.parametrize("how", ["refused", "locked"])
+def test_what_the_store_refuses_is_exit_code_1(cli: Cli, how: str) -> None:
     point = make_point()
     plan = ForgetPlan((Judged(point, Decision(point.id, False, ("no rule keeps it",))),))
-    answers: dict[str, Any] = {
-        "retention.plan_forget": plan,
-        "retention.run_forget": ForgetSummary((), refused=((point, "Object Lock holds it."),)),
-    }
+    left = ((point, "Object Lock holds it."),)
+    done = ForgetSummary((), refused=left) if how == "refused" else ForgetSummary((), locked=left)
+    answers: dict[str, Any] = {"retention.plan_forget": plan, "retention.run_forget": done}
     cli.app.answers |= answers
     ran = cli("forget", "--yes")
     assert ran.code == 1

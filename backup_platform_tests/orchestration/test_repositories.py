@@ -9,8 +9,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from backup_platform.errors import StoreLockedError, StoreRefusedError
 from backup_platform.orchestration.subjects import upkeep
 from backup_platform.orchestration.translator import Work
+from backup_platform.stores.object_store import ObjectStore
 from backup_platform_tests.orchestration.conftest import DAY, World
 
 DAYS = 4
@@ -135,6 +137,54 @@ def test_what_no_point_needs_is_freed_and_plotted(kept: World) -> None:
         0
     ].keys()
     assert kept.launch("uploads").success, "what is left is whole"
+
+
+def prunable(world: World, max_waste: str) -> None:
+    """Packs that a point needs in part, and such that none does, marked for deletion."""
+    world.plan["repository"]["prune"] |= {"grace": "0", "max_waste": max_waste}
+    world.load()
+    (world.tree / "stays.bin").write_bytes(os.urandom(400_000))  # the middle of its pack
+    capture(world, 2)
+    for path in world.tree.glob("20*.bin"):
+        path.unlink()
+    assert world.launch("uploads").success
+
+
+def nothing_refused(result: dg.ExecuteInProcessResult) -> tuple[bool, str]:
+    [check] = result.get_asset_check_evaluations()
+    assert check.check_name == "nothing_refused"
+    return check.passed, check.description or ""
+
+
+def test_damage_that_prune_meets_while_rewriting_turns_its_check_red(kept: World) -> None:
+    prunable(kept, "0.01%")
+    kept.damage_largest_pack()
+    result = run(kept, "prune")
+    passed, why = nothing_refused(result)
+    assert not passed
+    assert "damaged and could not be written again" in why
+    assert not result.success
+
+
+@pytest.mark.parametrize(("error", "passes"), [(StoreRefusedError, False), (StoreLockedError, True)])
+def test_what_the_store_does_not_delete_turns_the_check_red_unless_it_is_locked(
+    kept: World, monkeypatch: pytest.MonkeyPatch, error: type[StoreRefusedError], passes: bool
+) -> None:
+    prunable(kept, "100%")
+    assert nothing_refused(run(kept, "prune"))[0]
+    delete = ObjectStore.delete
+
+    def refused(store: ObjectStore, key: str) -> None:
+        if key.startswith("packs/"):
+            raise error(f"The store refused to delete {key}.")
+        delete(store, key)
+
+    monkeypatch.setattr(ObjectStore, "delete", refused)
+    result = run(kept, "prune")
+    passed, why = nothing_refused(result)
+    assert passed is passes
+    assert ("objects were not deleted: The store refused to delete packs/" in why) is not passes
+    assert (metadata(result)["locked_objects"] > 0) is passes
 
 
 def test_verify_reads_what_is_due_and_says_how_old_the_oldest_unread_byte_is(kept: World) -> None:

@@ -10,7 +10,14 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from backup_platform.domain.ports import Store
-from backup_platform.errors import BackupError, ConflictError, NotFoundError, StoreError, StoreRefusedError
+from backup_platform.errors import (
+    BackupError,
+    ConflictError,
+    NotFoundError,
+    StoreError,
+    StoreLockedError,
+    StoreRefusedError,
+)
 from backup_platform.stores.opening import open_store
 from backup_platform.stores.options import StoreOptions
 from backup_platform.stores.remote import open_url
@@ -35,9 +42,10 @@ def answering() -> Iterator[Callable[..., tuple[Store, list[dict[str, str]]]]]:
     """A store whose server gives one answer to everything, and the headers that it was sent."""
     with ExitStack() as stack:
 
-        def make(status: int, code: str = "") -> tuple[Store, list[dict[str, str]]]:
+        def make(status: int, code: str = "", said: str = "") -> tuple[Store, list[dict[str, str]]]:
             seen: list[dict[str, str]] = []
-            text = f"<Error><Code>{code}</Code><Message>said {code}</Message></Error>" if code else ""
+            message = said or f"said {code}"
+            text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else ""
 
             class Handler(BaseHTTPRequestHandler):
                 protocol_version = "HTTP/1.1"
@@ -107,6 +115,43 @@ def test_an_answer(
     assert KEYS["secret_access_key"] not in str(caught.value)
     if call is CREATE:
         assert len(seen) == 1, "a write is repeated where it is known what that means"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [
+        (403, "AccessDenied", "Access Denied because object protected by object lock."),
+        (400, "InvalidRequest", "Object is WORM protected and cannot be overwritten"),
+        (
+            409,
+            "BlobImmutableDueToPolicy",
+            "This operation is not permitted as the blob is immutable due to a policy.",
+        ),
+        (
+            403,
+            "AccessDenied",
+            "Object is subject to bucket's retention policy and cannot be deleted until 2027-01-01",
+        ),
+    ],
+)
+def test_a_deletion_that_a_retention_forbids_is_no_missing_right(
+    answering: Callable[..., tuple[Store, list[dict[str, str]]]], status: int, code: str, said: str
+) -> None:
+    store, _ = answering(status, code, said)
+    with pytest.raises(StoreLockedError, match="when its retention or hold is over"):
+        store.delete(KEY)
+    with pytest.raises(BackupError) as caught:
+        store.get(KEY)
+    assert not isinstance(caught.value, StoreLockedError)
+
+
+def test_a_key_that_speaks_of_locks_is_not_locked(
+    answering: Callable[..., tuple[Store, list[dict[str, str]]]],
+) -> None:
+    store, _ = answering(403, "AccessDenied", "Access Denied")
+    with pytest.raises(StoreRefusedError) as caught:
+        store.delete("object-lock/legal hold")
+    assert not isinstance(caught.value, StoreLockedError)
 
 
 def test_a_write_carries_its_condition_and_its_checksum(
