@@ -54,7 +54,7 @@ def export(
     Raises NotFoundError, TargetError before anything is written when files are there, and what the stores raise.
     """
     started = clock.monotonic()
-    chosen = list(dict.fromkeys(map(tables.find, names))) if names else list(tables.catalogue.tables)
+    chosen = _chosen(tables, names)
     exported = [replace(table, parts=tuple(_paths(table))) for table in chosen]
     files = [
         pair
@@ -67,9 +67,29 @@ def export(
         if not overwrite:
             _refuse_occupied(target.occupied([*(new for _, new in files), catalogue]), to)
         size = sum(_export(tables, target, old, new, overwrite, progress) for old, new in files)
-        _write(target, catalogue, Catalogue(tables.catalogue.engine, tuple(exported)), overwrite)
+        _write(target, catalogue, _catalogue(tables.catalogue, exported), overwrite)
     rows = sum(table.rows for table in chosen)
     return ExportSummary(to, len(chosen), len(files), rows, size, round(clock.monotonic() - started, 3))
+
+
+def _chosen(tables: PointTables, names: Sequence[str]) -> list[Table]:
+    """All of them, or the named ones; of a partitioned one its partitions."""
+    if not names:
+        return list(tables.catalogue.tables)
+    found = [tables.find(name) for name in names]
+    stored = [
+        [table] if table.partitions is None else tables.catalogue.leaves(table.label) for table in found
+    ]
+    return list(dict.fromkeys(each for some in stored for each in some))
+
+
+def _catalogue(whole: Catalogue, exported: Sequence[Table]) -> Catalogue:
+    labels = {table.label for table in exported}
+    return replace(
+        whole,
+        tables=tuple(exported),
+        partitioned=tuple(each for each in whole.partitioned if labels.issuperset(each.leaves)),
+    )
 
 
 def _refuse_occupied(occupied: Sequence[str], to: str) -> None:

@@ -7,6 +7,7 @@ from io import BufferedReader
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.actions.tables import PointTables
+from backup_platform.domain.tables import Storage
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,12 @@ def load(
 
     table = tables.find(name)
     _check(table, columns)
+    wanted = [column.name for column in table.columns] if columns is None else list(columns)
+    _check_forms(tables, table, wanted)
+    if not table.parts:
+        return pa.table({name: pa.array([], pa.string()) for name in wanted})
     try:
-        parts = [_part(tables, path, columns, where) for path in table.parts]
+        parts = [_part(tables, path, wanted, where) for path in table.parts]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, TypeError) as error:
         raise UsageError(f"{table.label} cannot be filtered like that: {error}") from error
     return pa.concat_tables(parts)
@@ -44,7 +49,20 @@ def _check(table: Table, columns: Sequence[str] | None) -> None:
         )
 
 
-def _part(tables: PointTables, path: str, columns: Sequence[str] | None, where: Any) -> pa.Table:
+def _check_forms(tables: PointTables, table: Table, columns: Sequence[str]) -> None:
+    """Text in the engine's notation and native values do not go into one column."""
+    leaves = tables.catalogue.leaves(table.label) if table.partitions else []
+    stored = {(each.name, each.storage) for leaf in leaves for each in leaf.columns if each.name in columns}
+    mixed = sorted(name for name, form in stored if form is Storage.TEXT and (name, Storage.NATIVE) in stored)
+    if mixed:
+        labels = ", ".join(leaf.label for leaf in leaves)
+        raise UsageError(
+            f"{table.label} cannot be loaded as a whole: {mixed[0]!r} is text in some of its partitions only.",
+            hint=f"Load them one by one ({labels}), or leave that column out.",
+        )
+
+
+def _part(tables: PointTables, path: str, names: Sequence[str], where: Any) -> pa.Table:
     """Read by the calling thread alone.
 
     `read_table` leaves what it used to threads of Arrow, which end the process when they let go of a Python file
@@ -54,7 +72,6 @@ def _part(tables: PointTables, path: str, columns: Sequence[str] | None, where: 
 
     with BufferedReader(tables.stream(path)) as stored:
         file = pq.ParquetFile(stored, pre_buffer=False)
-        names = file.schema_arrow.names if columns is None else list(columns)
         if where is None:
             return file.read(names, use_threads=False)
         return _filtered(file, names, pq.filters_to_expression(where) if isinstance(where, list) else where)

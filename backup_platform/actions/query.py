@@ -26,7 +26,8 @@ def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[R
         from backup_platform.actions.querying.names import sql_names
         from backup_platform.actions.querying.results import Result
 
-        named = zip(tables.catalogue.tables, sql_names(tables.catalogue.tables), strict=True)
+        readable = tables.catalogue.readable
+        named = zip(readable, sql_names(readable), strict=True)
         # SQL knows no table without columns.
         advice = tables.advice(labels=[name.plain for table, name in named if table.columns])
         engine.offer(tables, sql)

@@ -33,6 +33,12 @@ class StoredTable:
     stored_bytes: int
 
 
+def alike(tables: Iterable[Table], pattern: Table) -> bool:
+    """Whether they store the same columns in the same order and form."""
+    wanted = [(column.name, column.storage) for column in pattern.columns]
+    return all([(column.name, column.storage) for column in table.columns] == wanted for table in tables)
+
+
 class PointTables:
     """The tables of one recovery point. Raises UsageError for a point that was not captured as tables."""
 
@@ -88,13 +94,21 @@ class PointTables:
     def advice(self, name: str = "", *, labels: Sequence[str] | None = None) -> str:
         """Which tables there are, those like `name` first, each under its label unless others are given."""
         if labels is None:
-            labels = [table.label for table in self.catalogue.tables]
+            labels = [table.label for table in self.catalogue.readable]
         if not labels:
             return "It has no tables."
         close = difflib.get_close_matches(name, labels, 3) if name else []
         shown = [*close, *(label for label in labels if label not in close)][:NAMED]
         more = f", and {len(labels) - NAMED:,} more" if len(labels) > NAMED else ""
-        return f"Its tables are: {', '.join(shown)}{more}."
+        return " ".join([f"Its tables are: {', '.join(shown)}{more}.", *self.unreadable()])
+
+    def unreadable(self) -> Iterator[str]:
+        """A sentence for each partitioned table that cannot be read as a whole."""
+        for table in self.catalogue.partitioned:
+            if table.missing:
+                are = "is" if len(table.missing) == 1 else "are"
+                named = ", ".join(table.missing[:NAMED]) + (", …" if len(table.missing) > NAMED else "")
+                yield f"{table.label} can be read by its partitions only, of which {named} {are} not stored."
 
     def content(self, path: str) -> Content:
         """Where a part is stored. Raises DamageError when the recovery point does not have it."""

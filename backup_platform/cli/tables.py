@@ -42,7 +42,7 @@ def tables(
 
     SIZE is that of the table's Parquet, STORED what it takes in the repository; what tables and recovery points
     share counts in each. Names are as SQL needs them. A column that is stored as text is VARCHAR in a query, in the
-    database's own notation.
+    database's own notation. A partitioned table is listed beside its partitions, whose rows it has.
 
     \b
     Examples:
@@ -53,13 +53,16 @@ def tables(
 
     session = session_of(ctx)
     found = session.app.tables(session.app.point(point).id)
-    chosen = found.catalogue.tables if table is None else (found.find(table),)
-    names = dict(zip(found.catalogue.tables, sql_names(found.catalogue.tables), strict=True))
+    readable = found.catalogue.readable
+    chosen = readable if table is None else (found.find(table),)
+    names = dict(zip(readable, sql_names(readable), strict=True))
     stored = list(found.sizes(chosen))
     shown: list[Json] = [_shape(each, names[each.table]) for each in stored]
     session.out.document({"point": found.point.id, "engine": found.catalogue.engine, "tables": shown})
     if table is None:
         _print_tables(session.out, stored, names)
+        for text in found.unreadable():
+            session.out.line(one_line(text))
     else:
         _print_columns(session.out, stored[0], names[stored[0].table])
     return 0
@@ -75,7 +78,7 @@ def _print_tables(out: Output, stored: list[StoredTable], names: dict[Table, Sql
 def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
     table = stored.table
     return [
-        Cell(one_line(name.plain)),
+        Cell(one_line(name.plain) + _partitioned(table)),
         Cell(formats.count(table.rows)),
         Cell(formats.size(stored.bytes)),
         Cell(formats.size(stored.stored_bytes)),
@@ -87,7 +90,9 @@ def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
 def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
     table = stored.table
     amounts = f"{formats.plural(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
-    out.line(f"{one_line(name.plain)}: {amounts}, {formats.size(stored.stored_bytes)} stored")
+    out.line(
+        f"{one_line(name.plain)}{_partitioned(table)}: {amounts}, {formats.size(stored.stored_bytes)} stored"
+    )
     rows = [
         [
             Cell(one_line(column.name)),
@@ -102,6 +107,10 @@ def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
         print_table(out, _COLUMNS, rows)
 
 
+def _partitioned(table: Table) -> str:
+    return "" if table.partitions is None else f" ({formats.plural(table.partitions, 'partition')})"
+
+
 def _shape(stored: StoredTable, name: SqlName) -> dict[str, Json]:
     table = stored.table
     columns: list[Json] = [
@@ -112,6 +121,7 @@ def _shape(stored: StoredTable, name: SqlName) -> dict[str, Json]:
         "schema": table.schema,
         "name": table.name,
         "sql_name": name.plain,
+        "partitions": table.partitions,
         "rows": table.rows,
         "bytes": stored.bytes,
         "stored_bytes": stored.stored_bytes,

@@ -48,7 +48,8 @@ class Table:
     """One stored table. `columns` are the stored ones in order: what the engine generates is not stored.
 
     `key` names the columns of its primary key, () without one. `parts` are the paths of its Parquet streams in
-    the inventory; joined in order they are the table's rows. All parts have the same columns.
+    the inventory; joined in order they are the table's rows. All parts have the same columns; those of a partitioned
+    table, whose rows are in so many `partitions`, may have them in another order, or store them otherwise.
     """
 
     schema: str
@@ -57,6 +58,7 @@ class Table:
     key: tuple[str, ...]
     rows: int
     parts: tuple[str, ...]
+    partitions: int | None = None
 
     @property
     def label(self) -> str:
@@ -65,19 +67,58 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Partitioned:
+    """A table that has no rows of its own: they are in its partitions, and in theirs.
+
+    `leaves` are the labels of those that are stored, `missing` of those that are not. A column is stored as text when
+    it is so in one of them.
+    """
+
+    schema: str
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    leaves: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return label_of(self.schema, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class Catalogue:
-    """The tables of one recovery point, sorted by schema and name."""
+    """The tables of one recovery point, sorted by schema and name. `partitioned` is empty in older points."""
 
     engine: str
     tables: tuple[Table, ...]
+    partitioned: tuple[Partitioned, ...] = ()
+
+    @property
+    def readable(self) -> tuple[Table, ...]:
+        """All that can be read by a name: the stored tables, and the partitioned ones of which nothing is missing."""
+        stored = {table.label: table for table in self.tables} if self.partitioned else {}
+        whole = [_whole(each, stored) for each in self.partitioned if not each.missing]
+        return tuple(sorted([*self.tables, *whole], key=lambda table: (table.schema, table.name)))
+
+    def leaves(self, label: str) -> list[Table]:
+        """The stored partitions of a partitioned table."""
+        named = {name for each in self.partitioned if each.label == label for name in each.leaves}
+        return [table for table in self.tables if table.label in named]
 
     def find(self, name: str) -> Iterator[Table]:
         """Tables that `name` means: `schema.name`, or a bare name in any schema."""
-        return (table for table in self.tables if name in (table.label, table.name))
+        return (table for table in self.readable if name in (table.label, table.name))
 
     def to_json(self) -> dict[str, Json]:
         tables: list[Json] = [_plain(table) for table in self.tables]
-        return {"version": CATALOGUE_VERSION, "engine": self.engine, "tables": tables}
+        partitioned: list[Json] = [_plain_partitioned(table) for table in self.partitioned]
+        return {
+            "version": CATALOGUE_VERSION,
+            "engine": self.engine,
+            "tables": tables,
+            "partitioned": partitioned,
+        }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Catalogue:
@@ -85,9 +126,26 @@ class Catalogue:
         if document.get("version") != CATALOGUE_VERSION:
             raise ValueError(f"catalogue version {document.get('version')!r} is not known")
         try:
-            return cls(str(document["engine"]), tuple(map(_table, _list(document["tables"]))))
+            return cls(
+                str(document["engine"]),
+                tuple(map(_table, _list(document["tables"]))),
+                tuple(map(_partitioned, _list(document.get("partitioned", [])))),
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a catalogue: {error}") from error
+
+
+def _whole(table: Partitioned, stored: Mapping[str, Table]) -> Table:
+    leaves = [stored[label] for label in table.leaves]
+    return Table(
+        schema=table.schema,
+        name=table.name,
+        columns=table.columns,
+        key=table.key,
+        rows=sum(leaf.rows for leaf in leaves),
+        parts=tuple(part for leaf in leaves for part in leaf.parts),
+        partitions=len(leaves),
+    )
 
 
 def _plain(table: Table) -> dict[str, Json]:
@@ -114,6 +172,30 @@ def _table(value: Json) -> Table:
         key=tuple(str(name) for name in _list(document["key"])),
         rows=rows,
         parts=tuple(str(path) for path in _list(document["parts"])),
+    )
+
+
+def _plain_partitioned(table: Partitioned) -> dict[str, Json]:
+    columns: list[Json] = [asdict(column) for column in table.columns]
+    return {
+        "schema": table.schema,
+        "name": table.name,
+        "columns": columns,
+        "key": list(table.key),
+        "leaves": list(table.leaves),
+        "missing": list(table.missing),
+    }
+
+
+def _partitioned(value: Json) -> Partitioned:
+    document = _mapping(value)
+    return Partitioned(
+        schema=str(document["schema"]),
+        name=str(document["name"]),
+        columns=tuple(map(_column, _list(document["columns"]))),
+        key=tuple(str(name) for name in _list(document["key"])),
+        leaves=tuple(str(label) for label in _list(document["leaves"])),
+        missing=tuple(str(label) for label in _list(document["missing"])),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from backup_platform.actions.tables import PointTables
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Column, Storage, Table
+from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Column, Partitioned, Storage, Table
 from backup_platform.sources.postgres.document import part_path
 from backup_platform_tests.support import Bench, ScriptedSource
 
@@ -71,11 +71,14 @@ def catalogue_of(relations: Sequence[Relation]) -> Catalogue:
     )
 
 
-def write_tables(source: ScriptedSource, *relations: Relation) -> None:
+def write_tables(
+    source: ScriptedSource, *relations: Relation, partitioned: Sequence[Partitioned] = ()
+) -> None:
     """Make the next recovery point of a scripted source hold these tables and nothing else."""
     for path in list(source.files):
         source.remove(path)
-    source.write(CATALOGUE_PATH, json.dumps(catalogue_of(relations).to_json()).encode())
+    catalogue = replace(catalogue_of(relations), partitioned=tuple(partitioned))
+    source.write(CATALOGUE_PATH, json.dumps(catalogue.to_json()).encode())
     for relation in relations:
         for part, data in relation.streams():
             source.write(part.encode(), data)
@@ -87,8 +90,10 @@ def tables_bench(root: Path) -> Bench:
     return bench
 
 
-def store_tables(bench: Bench, *relations: Relation) -> RecoveryPoint:
-    write_tables(bench.source, *relations)
+def store_tables(
+    bench: Bench, *relations: Relation, partitioned: Sequence[Partitioned] = ()
+) -> RecoveryPoint:
+    write_tables(bench.source, *relations, partitioned=partitioned)
     return bench.backup()
 
 

@@ -14,8 +14,9 @@ import duckdb
 import pyarrow as pa
 
 from backup_platform.actions.querying.files import PROTOCOL, TableFiles
-from backup_platform.actions.querying.names import quote, sql_names
-from backup_platform.actions.tables import PointTables
+from backup_platform.actions.querying.names import quote, sql_names, unique
+from backup_platform.actions.tables import PointTables, alike
+from backup_platform.domain.tables import Storage
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Engine:
 
     def offer(self, tables: PointTables, sql: str) -> None:
         """Make the tables visible whose names the query holds; opening all of them would read each one's end."""
-        catalogue, text = tables.catalogue.tables, sql.lower()
+        catalogue, text = tables.catalogue.readable, sql.lower()
         for table, name in zip(catalogue, sql_names(catalogue), strict=True):
             if name.name.lower().replace('"', '""') not in text or not table.columns:
                 continue
@@ -82,8 +83,22 @@ class Engine:
         if not parts:
             columns = ", ".join(f"NULL::VARCHAR AS {quote(column.name)}" for column in table.columns)
             return f"SELECT {columns} WHERE false"
+        if table.partitions and not alike(leaves := tables.catalogue.leaves(table.label), table):
+            return " UNION ALL ".join(self._arranged(tables, leaf, table, parts) for leaf in leaves)
         urls = ", ".join(f"'{self.files.add(tables.stream(path))}'" for path in parts)
         return f"SELECT * FROM read_parquet([{urls}], hive_partitioning = false)"  # noqa: S608  our own URLs
+
+    def _arranged(self, tables: PointTables, leaf: Table, whole: Table, parts: Sequence[str]) -> str:
+        """The rows of a partition, with the columns of the whole: as text where one of the partitions has text."""
+        places = {column.name: place for place, column in enumerate(leaf.columns)}
+        names = unique([column.name for column in whole.columns])
+        columns = ", ".join(
+            f"c{places[column.name]}{'::VARCHAR' if column.storage is Storage.TEXT else ''} AS {quote(name)}"
+            for column, name in zip(whole.columns, names, strict=True)
+        )
+        numbered = ", ".join(f"c{place}" for place in range(len(leaf.columns)))
+        rows = self.rows(tables, leaf, [path for path in leaf.parts if path in parts])
+        return f"(SELECT {columns} FROM ({rows}) AS leaf({numbered}))"  # noqa: S608  our own names
 
     def query(self, sql: str, *, advice: str = "") -> duckdb.DuckDBPyRelation:
         """One query as a relation that runs when it is read. Raises UsageError, or what reading raised."""

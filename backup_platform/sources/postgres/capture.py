@@ -15,6 +15,7 @@ from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
 from backup_platform.errors import SourceBusyError, SourceError
 from backup_platform.sources.postgres.catalog.database import database_document
 from backup_platform.sources.postgres.catalog.large_objects import large_object_blocks, large_object_facts
+from backup_platform.sources.postgres.catalog.partitioned import partitioned_tables
 from backup_platform.sources.postgres.catalog.relations import relations
 from backup_platform.sources.postgres.describing import (
     clock_skew,
@@ -147,7 +148,9 @@ class _Capture:
         for _, streams in stored:
             self.streams |= {path.encode(): stream for path, stream in streams}
         tables = sorted((table for table, _ in stored), key=lambda table: (table.schema, table.name))
-        document = json.dumps(Catalogue(ENGINE, tuple(tables)).to_json(), ensure_ascii=False, indent=1)
+        partitioned = partitioned_tables(self.snapshot.connection, self.snapshot.selection, tables)
+        catalogue = Catalogue(ENGINE, tuple(tables), partitioned)
+        document = json.dumps(catalogue.to_json(), ensure_ascii=False, indent=1)
         self._store(CATALOGUE_PATH, [document.encode()])
         return tables
 

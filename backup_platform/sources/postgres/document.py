@@ -2,7 +2,8 @@
 
 The streams of a recovery point:
 
-    catalogue.json                              the tables and where they are stored (`domain.tables`)
+    catalogue.json                              the tables and where they are stored (`domain.tables`), with the
+                                                partitioned tables above them
     database.json                               `Database`, below
     schema.dump                                 pg_dump --schema-only --format=custom, in the same snapshot
     globals.sql                                 pg_dumpall --globals-only: roles and tablespaces

@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from backup_platform.actions.query import query
+from backup_platform.actions.tables import PointTables
 from backup_platform.domain.model import EntryKind
 from backup_platform.errors import SourceError
 from backup_platform.repository.inventory import rows_of
@@ -18,6 +20,7 @@ from backup_platform.sources.postgres.catalog.large_objects import SLICE
 from backup_platform.sources.postgres.connecting import connect
 from backup_platform.sources.postgres.document import Name
 from backup_platform.sources.postgres.facts import TableFact, shared_table_facts, table_facts
+from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform_tests.sources.postgres.capture_support import (
     Captured,
     MemoryRecorder,
@@ -25,6 +28,7 @@ from backup_platform_tests.sources.postgres.capture_support import (
     capture,
     source,
 )
+from backup_platform_tests.sources.postgres.point_bench import PointBench
 from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
 from backup_platform_tests.support import ManualClock
 
@@ -165,6 +169,45 @@ def test_unlogged_tables_can_be_left_out(database18: str) -> None:
     assert found.facts["left_out"] == [
         "unlogged table public.scratch: unlogged: only its definition is stored"
     ]
+
+
+def test_partitioned_tables_can_be_asked_by_their_own_names(database18: str, tmp_path: Path) -> None:
+    execute(
+        database18,
+        *PARTITIONED,
+        "TRUNCATE events",
+        "ALTER TABLE events ADD PRIMARY KEY (id, at)",
+        "CREATE TABLE late (at date NOT NULL, id int NOT NULL)",
+        "ALTER TABLE events ATTACH PARTITION late FOR VALUES FROM ('2027-01-01') TO ('infinity')",
+        "INSERT INTO events VALUES (1, '2025-05-05'), (2, '2026-05-05'), (3, '2026-06-06'), (4, '2027-07-07')",
+        "CREATE TABLE empty (id int) PARTITION BY LIST (id)",
+    )
+    bench = PointBench(tmp_path / "repository", PostgresOptions(database18))
+    tables = PointTables(bench.open().reader(bench.backup()))
+    found = {each.label: (each.key, each.leaves, each.missing) for each in tables.catalogue.partitioned}
+    hashed = ("public.events_26_0", "public.events_26_1")
+    assert found == {
+        "public.empty": ((), (), ()),
+        "public.events": (("id", "at"), ("public.events_25", *hashed, "public.late"), ()),
+        "public.events_26": (("id", "at"), hashed, ()),
+    }
+    with query(tables, 'SELECT id, "at"::VARCHAR FROM events ORDER BY id') as result:
+        assert [tuple(row.values()) for row in result.objects()] == [
+            (1, "2025-05-05"),
+            (2, "2026-05-05"),
+            (3, "2026-06-06"),
+            (4, "2027-07-07"),
+        ]
+    with query(tables, "SELECT (SELECT count(*) FROM events_26) AS n, count(*) AS none FROM empty") as result:
+        assert list(result.objects()) == [{"n": 2, "none": 0}]
+
+
+def test_partitions_that_are_not_stored_are_told_of(database18: str) -> None:
+    execute(database18, *PARTITIONED)
+    catalogue = capture(database18, exclude=("events_25",)).catalogue
+    missing = {each.label: each.missing for each in catalogue.partitioned}
+    assert missing == {"public.events": ("public.events_25",), "public.events_26": ()}
+    assert [table.name for table in catalogue.readable] == ["events_26", "events_26_0", "events_26_1"]
 
 
 def test_what_patterns_leave_out_is_listed(database18: str) -> None:

@@ -213,12 +213,16 @@ def require_readable(selection: Selection) -> None:
 
 def relations(connection: Connection, selection: Selection) -> list[Relation]:
     """The stored tables with their columns, read in the snapshot."""
-    oids = [each.oid for each in selection.stored]
+    return relations_of(connection, selection.stored)
+
+
+def relations_of(connection: Connection, found: Sequence[Found]) -> list[Relation]:
+    oids = [each.oid for each in found]
     columns: dict[int, list[RelationColumn]] = {oid: [] for oid in oids}
     for oid, *column in connection.execute(_COLUMNS, [oids]):
         columns[oid].append(RelationColumn(*column))
     details = {row[0]: row[1:] for row in connection.execute(_DETAILS, [oids])}
-    return [_relation(each, tuple(columns[each.oid]), details[each.oid]) for each in selection.stored]
+    return [_relation(each, tuple(columns[each.oid]), details[each.oid]) for each in found]
 
 
 def _relation(
