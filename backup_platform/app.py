@@ -470,6 +470,7 @@ class App:
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
         from backup_platform.actions.doctor import Examination, copy_probes, filled_by
+        from backup_platform.alerting.channels import known_channels
 
         return Examination(
             plan_path=self.plan_path,
@@ -478,7 +479,7 @@ class App:
             repository=lambda: self.repository,
             store=self.probe,
             points=self.points,
-            channels=self._channels,
+            channels=lambda: known_channels([self.plan.secret(url) for url in self.plan.alerts]),
             copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
             filled_by=filled_by(list(self.plan.repositories), self.repository_name),
         ).run()
@@ -487,11 +488,6 @@ class App:
         from backup_platform.actions.doctor import probe_source
 
         return probe_source(self.source(name), self.plan.path(self.plan.sources[name].location))
-
-    def _channels(self) -> int:
-        """How many alert channels there are, once their secrets could be looked up."""
-        self.notifier()
-        return len(self.plan.alerts)
 
     def notifier(self) -> Notifier:
         """The plan's alert channels. Raises PlanError for a secret that cannot be read."""

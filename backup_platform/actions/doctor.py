@@ -43,7 +43,7 @@ class Examination:
     repository: Callable[[], Repository]
     store: Callable[[], str]
     points: Callable[[], Sequence[RecoveryPoint]]
-    channels: Callable[[], int]
+    channels: Callable[[], Sequence[str]]
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: str = "backup-platform backup {source}"
 
@@ -67,7 +67,8 @@ class Examination:
             return DoctorFinding(name, False, error.message, error.hint)
 
     def _secrets(self) -> str:
-        return f"{len(self.secrets())} references resolve"
+        count = len(self.secrets())
+        return f"all {count} are found" if count else "the plan refers to none"
 
     def _repository(self) -> str:
         return _writable(self.repository(), len(self.points()))
@@ -79,10 +80,10 @@ class Examination:
         needed = max((p.stats.source_bytes for p in self.points()), default=0)
         if free < needed:
             raise StoreError(
-                f"{directory} has {free / 1e9:.1f} GB free, the largest drill needs {needed / 1e9:.1f} GB.",
+                f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}.",
                 hint="Point TMPDIR at a larger disk.",
             )
-        return f"{directory} has {free / 1e9:.1f} GB free, drills need up to {needed / 1e9:.1f} GB"
+        return f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}"
 
     def _proofs(self) -> Iterator[DoctorFinding]:
         recorded = self.repository().proofs()
@@ -91,10 +92,14 @@ class Examination:
             yield _proof(source, mine, recorded, self.filled_by.format(source=source))
 
     def _alerts(self) -> str:
-        count = self.channels()
-        if not count:
+        channels = self.channels()
+        if not channels:
             raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
-        return f"{count} channels"
+        return ", ".join(channels)
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 class Bound(Protocol):

@@ -22,13 +22,16 @@ class AppriseNotifier:
 
     urls: Sequence[str] = field(repr=False)
 
-    def send(self, title: str, body: str) -> None:
-        """Raises `BackupError` naming the channels that refused, after all the others were served."""
+    def send(self, title: str, body: str, *, over: bool = False) -> None:
+        """As a failure, which pagers ring for; what is `over`, as a success.
+
+        Raises `BackupError` naming the channels that refused, after all the others were served.
+        """
         if not self.urls:
             return
         apprise = _apprise()
         with _silenced():
-            failed = [url for url in self.urls if not _deliver(apprise, url, title, body)]
+            failed = [url for url in self.urls if not _deliver(apprise, url, title, body, over)]
         if failed:
             names = ", ".join(public_name(url) for url in failed)
             raise BackupError(
@@ -36,6 +39,21 @@ class AppriseNotifier:
                 hint="Check the plan's `alerts`: `apprise -vv URL` shows why a channel refuses.",
                 retryable=True,
             )
+
+
+def known_channels(urls: Sequence[str]) -> list[str]:
+    """Their public names; nothing is sent. Raises `BackupError` for URLs that apprise does not understand."""
+    if not urls:
+        return []
+    apprise = _apprise()
+    with _silenced():
+        wrong = [url for url in urls if not apprise.Apprise().add(url)]
+    if wrong:
+        raise BackupError(
+            f"These alert channels cannot be used: {', '.join(public_name(url) for url in wrong)}.",
+            hint="Correct `alerts` in the plan: `apprise -vv URL` shows what is wrong.",
+        )
+    return [public_name(url) for url in urls]
 
 
 def public_name(url: str) -> str:
@@ -60,11 +78,12 @@ def _host(url: str) -> str:
     return "" if cut else host
 
 
-def _deliver(apprise: Any, url: str, title: str, body: str) -> bool:
+def _deliver(apprise: Any, url: str, title: str, body: str, over: bool) -> bool:
     asset = apprise.AppriseAsset(app_id="backup_platform", app_desc="Backups", app_url="", async_mode=False)
     channel = apprise.Apprise(asset=asset)
+    kind = apprise.NotifyType.SUCCESS if over else apprise.NotifyType.FAILURE
     return bool(channel.add(url)) and bool(
-        channel.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT)
+        channel.notify(title=title, body=body, notify_type=kind, body_format=apprise.NotifyFormat.TEXT)
     )
 
 

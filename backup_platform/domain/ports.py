@@ -297,6 +297,7 @@ class DrillReport:
 class Notifier(Protocol):
     """Sends one message to people."""
 
-    def send(self, title: str, body: str) -> None:
-        """Raises `BackupError` when any channel refused it."""
+    def send(self, title: str, body: str, *, over: bool = False) -> None:
+        """`over`: all that it tells of has ended, and nobody needs to get up. Raises `BackupError` when any channel
+        refused it."""
         ...

@@ -54,7 +54,7 @@ class Outbox:
         if not self._pending or now.timestamp() < self._retry_at:
             return ""
         try:
-            notifier().send(*self._digest())
+            notifier().send(*self._digest(), over=self._over())
         except BackupError as error:
             self._failures += 1
             pause = min(timedelta(minutes=2 ** min(self._failures - 1, 10)), LONGEST_PAUSE)
@@ -63,15 +63,22 @@ class Outbox:
         self._pending, self._dropped, self._failures, self._retry_at = [], 0, 0, 0.0
         return ""
 
+    def _over(self) -> bool:
+        return not self._dropped and all(_resolved(message) for message in self._pending)
+
     def _digest(self) -> tuple[str, str]:
         if len(self._pending) == 1 and not self._dropped:
             return self._pending[0]
         lost = [f"{self._dropped} older alerts could not be kept."] if self._dropped else []
-        bad_news_first = sorted(self._pending, key=lambda message: message[0].startswith("Resolved"))
+        bad_news_first = sorted(self._pending, key=_resolved)
         parts = [f"{title}\n{body}".strip() for title, body in bad_news_first[:MOST_IN_FULL]]
         parts += [title for title, _ in bad_news_first[MOST_IN_FULL:]]
         title = f"{bad_news_first[0][0]} (and {len(self._pending) + self._dropped - 1} more)"
         return title, "\n\n".join(parts + lost)
+
+
+def _resolved(message: tuple[str, str]) -> bool:
+    return message[0].startswith("Resolved")
 
 
 class Desk:

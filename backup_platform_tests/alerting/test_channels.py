@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from backup_platform.alerting.channels import AppriseNotifier, public_name
+from backup_platform.alerting.channels import AppriseNotifier, known_channels, public_name
 from backup_platform.errors import BackupError
 
 # apprise imports it while it loads its channels
@@ -68,6 +68,9 @@ def test_a_message_arrives(hook: Hook) -> None:
     ((path, sent),) = hook.received
     assert path.rstrip("/") == "/a/b"
     assert (sent["title"], sent["message"]) == ("Backup of shop failed", "disk full <b>&\nsince 02:15")
+    assert sent["type"] == "failure", "a pager rings for it"
+    AppriseNotifier([hook.url()]).send("Resolved: Backup of shop failed", "It lasted 1 min", over=True)
+    assert hook.received[-1][1]["type"] == "success"
 
 
 @pytest.mark.parametrize("status", [401, 500])
@@ -83,6 +86,15 @@ def test_the_other_channels_are_served_when_one_is_away(hook: Hook) -> None:
     with pytest.raises(BackupError, match="1 of 3 channels"):
         AppriseNotifier([hook.url("1"), away, hook.url("2")]).send("t", "b")
     assert [path.rstrip("/") for path, _ in hook.received] == ["/1", "/2"]
+
+
+def test_channels_are_known_before_anything_is_sent() -> None:
+    good = "json://localhost:9/x"
+    assert known_channels([good]) == ["json://localhost"]
+    assert known_channels([]) == []
+    with pytest.raises(BackupError, match="cannot be used: jsn:") as caught:
+        known_channels([good, "jsn://user:secret@localhost/x"])
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
 
 
 def test_no_channels_are_no_failure() -> None:

@@ -50,7 +50,7 @@ class Channel:
         self.sent: list[tuple[str, str]] = []
         self.down = False
 
-    def send(self, title: str, body: str) -> None:
+    def send(self, title: str, body: str, *, over: bool = False) -> None:
         if self.down:
             raise BackupError("the channel is down")
         self.sent.append((title, body))

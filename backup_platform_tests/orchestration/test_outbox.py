@@ -17,12 +17,14 @@ class Channel:
         self.failures = failures
         self.tried = 0
         self.sent: list[tuple[str, str]] = []
+        self.over: list[bool] = []
 
-    def send(self, title: str, body: str) -> None:
+    def send(self, title: str, body: str, *, over: bool = False) -> None:
         self.tried += 1
         if self.tried <= self.failures:
             raise BackupError("the channel is down", hint="Try later.")
         self.sent.append((title, body))
+        self.over.append(over)
 
 
 def test_one_message_goes_out_as_it_is_and_only_once() -> None:
@@ -31,6 +33,16 @@ def test_one_message_goes_out_as_it_is_and_only_once() -> None:
     assert outbox.deliver(lambda: channel, NOW) == ""
     assert outbox.deliver(lambda: channel, NOW) == ""
     assert channel.sent == [("shop: backup failed", "no such file")]
+
+
+def test_only_what_brings_nothing_but_good_news_is_no_failure() -> None:
+    channel, good = Channel(), "Resolved: shop: backup failed"
+    for titles in ([good], [good, good], [good, "app: backup failed"]):
+        outbox = Outbox()
+        for title in titles:
+            outbox.add(title, "")
+        outbox.deliver(lambda: channel, NOW)
+    assert channel.over == [True, True, False]
 
 
 def test_many_messages_go_out_as_one() -> None:
