@@ -70,7 +70,10 @@ def run_restore(
         now = plan_of(prepared)
         if now.conflicts:
             more = f" ({len(now.conflicts) - 1} more)" if len(now.conflicts) > 1 else ""
-            raise TargetError(f"Nothing was written. {now.conflicts[0]}{more}")
+            raise TargetError(
+                f"Nothing was written. {now.conflicts[0]}{more}",
+                hint="Restore into another database (--create makes it), and take over from there what is needed.",
+            )
         progress.expect(files=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
         restoration = _Restoration(prepared, progress)
         restoration.run()
