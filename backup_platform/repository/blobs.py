@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import zstandard
-
 from backup_platform.domain.ports import Buffer
+from backup_platform.repository.compression import Compressor
 from backup_platform.repository.format import Hash, digest
 from backup_platform.repository.index import ABSENT, BlobIndex, IndexedPack
 from backup_platform.repository.packs import FRAME_TARGET, PackBuilder
@@ -79,6 +79,17 @@ class _Open:
     blobs: list[tuple[bytes, int]] = field(default_factory=list)
     data: bytearray = field(default_factory=bytearray)
 
+    def take(self, blobs: Sequence[tuple[bytes, int]], data: Buffer) -> None:
+        self.blobs += blobs
+        self.data += data
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """Blobs that come one after the other and are alike, as those of a stream: they fill frames of their own."""
+
+    frame: _Open = field(default_factory=_Open)
+
 
 class BlobWriter:
     """Stores blobs of one kind of pack. `index` knows what is stored already, and learns what this writer adds."""
@@ -89,10 +100,11 @@ class BlobWriter:
         self._index, self._workers, self._store_pack = index, workers, store_pack
         self._level, self._hashed = level, hashed
         self._new: set[bytes] = set()
-        self._frame = _Open()
+        self._mixed = Run()
+        self._runs: set[Run] = set()
         self._pack = PackBuilder()
         self._lock = threading.Lock()  # of the pack that is being filled, and of those that are stored
-        self._adding = threading.Lock()  # of the index, the new ids and the frame; taken before `_lock`
+        self._adding = threading.Lock()  # of the index, the new ids and the runs; taken before `_lock`
         # A pack that is stored and read back takes three times its size: not one for every worker.
         self._lanes = threading.BoundedSemaphore(max(1, worker_count() // 2))
         self._stored: list[IndexedPack] = []
@@ -101,14 +113,36 @@ class BlobWriter:
         self.new_bytes = 0
         self.stored_bytes = 0
 
-    def add(self, data: Buffer) -> bytes:
+    def add(self, data: Buffer, run: Run | None = None) -> bytes:
         """Store a blob unless the repository has it; its id."""
         identity = self._hashed(data)
         with self._adding:
-            full = None if self._known(identity) else self._append(identity, data)
+            full = None if self._known(identity) else self._append(identity, data, run or self._mixed)
         if full is not None:
             self._submit(full)
         return identity
+
+    @contextmanager
+    def run(self) -> Iterator[Run]:
+        """A run; what does not fill a frame at its end shares one with others, whether it ended well or not."""
+        run = Run()
+        with self._adding:
+            self._runs.add(run)
+        try:
+            yield run
+        finally:
+            self._end(run)
+
+    def _end(self, run: Run) -> None:
+        full: _Open | None
+        with self._adding:
+            self._runs.discard(run)
+            full, run.frame = run.frame, _Open()
+            if len(full.data) < FRAME_TARGET // 2:
+                self._mixed.frame.take(full.blobs, full.data)
+                full = self._full(self._mixed)
+        if full is not None:
+            self._submit(full)
 
     def _known(self, identity: bytes) -> bool:
         if identity in self._new:
@@ -118,17 +152,19 @@ class BlobWriter:
             self.used.add(self._index.pack_number(row))
         return bool(row != ABSENT)
 
-    def _append(self, identity: bytes, data: Buffer) -> _Open | None:
+    def _append(self, identity: bytes, data: Buffer, run: Run) -> _Open | None:
         """The frame, when that filled it."""
         self._new.add(identity)
-        frame, size = self._frame, len(data)
-        frame.blobs.append((identity, size))
-        frame.data += data
-        self.new_bytes += size
-        if len(frame.data) < FRAME_TARGET:
+        run.frame.take([(identity, len(data))], data)
+        self.new_bytes += len(data)
+        return self._full(run)
+
+    @staticmethod
+    def _full(run: Run) -> _Open | None:
+        if len(run.frame.data) < FRAME_TARGET:
             return None
-        self._frame = _Open()
-        return frame
+        full, run.frame = run.frame, _Open()
+        return full
 
     def _submit(self, frame: _Open) -> None:
         self._workers.submit(lambda: self._compress(frame))
@@ -143,11 +179,11 @@ class BlobWriter:
             full, self._pack = self._pack, PackBuilder()
         self._store(full)
 
-    def _compressor(self) -> zstandard.ZstdCompressor:
+    def _compressor(self) -> Compressor:
         # A compressor is not thread-safe, and costs some megabytes.
         local = self._local
         if not hasattr(local, "compressor"):
-            local.compressor = zstandard.ZstdCompressor(level=self._level)
+            local.compressor = Compressor(self._level)
         return local.compressor  # type: ignore[no-any-return]
 
     def _store(self, pack: PackBuilder) -> None:
@@ -159,8 +195,10 @@ class BlobWriter:
 
     def flush(self) -> None:
         """Until every blob is stored, read back and compared."""
+        for run in list(self._runs):
+            self._end(run)
         with self._adding:
-            frame, self._frame = self._frame, _Open()
+            frame, self._mixed.frame = self._mixed.frame, _Open()
         if frame.blobs:
             self._submit(frame)
         self._workers.wait()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import EMPTY, Content, Entry, EntryKind, Stat, Status, StreamRef
 from backup_platform.domain.ports import Buffer, Chunking, Cipher
-from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter
+from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter, Run
 from backup_platform.repository.chunking import CONTENTS, METADATA, ContentDefined
 from backup_platform.repository.cipher import PLAIN
 from backup_platform.repository.format import MAX_BLOB, MAX_LISTED_IDS
@@ -77,18 +77,22 @@ class PointRecorder:
         return self._previous.interleave(batch, rows_of(entries))
 
     def blob(self, data: Buffer) -> bytes:
+        return self._blob(data, None)
+
+    def _blob(self, data: Buffer, run: Run | None) -> bytes:
         if not 0 < len(data) <= MAX_BLOB:
             raise ValueError(f"a blob has 1 to {MAX_BLOB} bytes, not {len(data)}")
-        identity = self._contents.add(data)
+        identity = self._contents.add(data, run)
         self._index_some(self._packs_per_index)
         return identity
 
     def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
         ids, size = _Ids(self._meta), 0
-        for chunk in (chunking or _seeded(CONTENTS, self._seed)).cut(blocks):
-            ids.append(self.blob(chunk))
-            size += len(chunk)
-            del chunk  # a view of megabytes, while the next ones are read
+        with self._contents.run() as run:
+            for chunk in (chunking or _seeded(CONTENTS, self._seed)).cut(blocks):
+                ids.append(self._blob(chunk, run))
+                size += len(chunk)
+                del chunk  # a view of megabytes, while the next ones are read
         return StreamRef(size, ids.content())
 
     def finish(self) -> StreamRef:
