@@ -19,7 +19,7 @@ from backup_platform.repository.keys import (
     write_identity,
     write_repository_key,
 )
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.repository import Repository, init_repository, require_unused
 
 if TYPE_CHECKING:
     from backup_platform.repository.encryption import AgeCipher
@@ -47,6 +47,7 @@ def init_encrypted(store: Store, keys: Keys, recipients: Sequence[str], clock: C
         parse_recipient(text)
     if len(set(recipients)) < len(recipients):
         raise UsageError("A recipient is given twice.")
+    require_unused(store)
     try:
         store.head(ROOT_KEY)
     except NotFoundError:

@@ -12,6 +12,7 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.model import Json
+from backup_platform.errors import DamageError, RepositoryMissingError
 
 if TYPE_CHECKING:
     from backup_platform.actions.repairing.steps import RepairPlan, RepairResult, RepairStep
@@ -35,6 +36,7 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
     """Put back what is damaged or missing: from the packs themselves, and from the plan's other repositories.
 
     Only adds: what is sound is never written over. Run `verify` first: it finds the damage, this mends it.
+    repository.json comes back from the one copy that --from names.
 
     \b
     Examples:
@@ -42,6 +44,8 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
       backup-platform --repository offsite repair --from main --yes
     """
     session = session_of(ctx)
+    if not _root_is_there(session, donors or [], act=consented(session, dry_run=dry_run, yes=yes)):
+        return 1
     mending = session.app.upkeep.repair(donors or [])
     with session.progress("repair: looking") as progress:
         plan = mending.plan(progress)
@@ -57,6 +61,35 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _result_shape(result)})
     _print_result(session, plan, result)
     return 0 if result.sound and not plan.lost else 1
+
+
+def _root_is_there(session: Session, donors: list[str], *, act: bool) -> bool:
+    """Whether there is a repository to look at, after `repository.json` was put back if need be.
+
+    Raises RepositoryMissingError or DamageError, when no single copy was named to take it from.
+    """
+    try:
+        session.app.info()
+    except (RepositoryMissingError, DamageError) as error:
+        if len(donors) != 1:
+            error.hint = (
+                "`repair --from NAME` puts repository.json back from a copy, if there was a repository."
+            )
+            raise
+    else:
+        return True
+    from backup_platform.actions.repairing.root import RootRepair
+
+    mending = RootRepair(session.app.store, session.app.at(donors[0]).repository)
+    problem, evidence = mending.needed(), mending.require_same()
+    session.out.line(f"repository.json {problem}: {donors[0]} has it, and {evidence} fits.")
+    if act:
+        mending.run()
+        session.out.line("It was put back.")
+        return True
+    session.out.document({"dry_run": True, "repository.json": problem, "from": donors[0]})
+    session.out.line(f"Nothing was changed. To mend it: {_again(session, donors)}")
+    return False
 
 
 def _again(session: Session, donors: list[str]) -> str:

@@ -38,8 +38,9 @@ def init_replica(origin: Repository, store: Store) -> RepositoryInfo:
 
     Raises ConflictError when another repository is there; a copy of the same one is taken as it is.
     """
-    from backup_platform.repository.repository import read_info
+    from backup_platform.repository.repository import read_info, require_unused
 
+    require_unused(store)
     data = origin.store.get(ROOT_KEY)
     try:
         store.create(ROOT_KEY, data)

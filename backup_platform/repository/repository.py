@@ -64,6 +64,7 @@ def init_repository(
     store: Store, clock: Clock, *, key: bytes | None = None, recipients: Sequence[str] = ()
 ) -> RepositoryInfo:
     """Create a repository in an empty place, encrypted when it has a key. Raises ConflictError when there is one."""
+    require_unused(store)
     document: dict[str, Json] = {
         "chunking": CONTENTS.parameters(),
         "created_at": clock.now().isoformat(),
@@ -86,6 +87,19 @@ def init_repository(
     if key is not None:
         _add_recipients(store, info, key, recipients, clock)
     return info
+
+
+def require_unused(store: Store) -> None:
+    """Raises ConflictError where recovery points are without their `repository.json`: another one would hide them."""
+    if next(iter(store.list(MANIFESTS)), None) is None:
+        return
+    try:
+        store.head(ROOT_KEY)
+    except NotFoundError as error:
+        raise ConflictError(
+            f"There are recovery points at {store.location}, and their {ROOT_KEY} is lost.",
+            hint="`backup-platform repair --from NAME` puts it back from a copy (docs/repair.md).",
+        ) from error
 
 
 def _add_recipients(

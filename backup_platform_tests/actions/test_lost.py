@@ -141,6 +141,20 @@ def test_giving_up_ends_it_and_the_next_points_are_watched_again(bench: Bench) -
     assert losses(bench.open()) == Losses()
 
 
+def test_what_came_back_is_not_given_up(bench: Bench) -> None:
+    """Somebody repairs the manifest between the look at what is lost and the answer."""
+    point = bench.open().manifests()[1]
+    key = bench.open().manifest_key(point)
+    data = bytes(bench.store.get(key))
+    bench.damage(key)
+    lost = giving_up(bench).lost("docs")
+    assert [each.key for each in lost] == [key]
+    bench.store.replace(key, data)
+    assert giving_up(bench).run(lost) == []
+    assert len(bench.open().manifests()) == 4
+    assert forgotten_places(bench.open(), "docs") == []
+
+
 def test_nothing_is_left_and_nothing_is_green(bench: Bench) -> None:
     delete(bench, bench.open().manifests())
     assert len(losses(bench.open()).texts()) == 4

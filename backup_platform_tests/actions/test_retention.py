@@ -16,7 +16,6 @@ import pytest
 
 from backup_platform.actions import retention as retention_module
 from backup_platform.actions.backup import BackupJob
-from backup_platform.actions.giving_up import GivingUp
 from backup_platform.actions.holds import Holds
 from backup_platform.actions.retention import ForgetPlan, Retention
 from backup_platform.domain.holds import Hold
@@ -316,20 +315,6 @@ def test_a_forgetting_that_stood_still_forgets_no_point_that_was_held_meanwhile(
         patch.setattr(retention_module, "read_holds", slow)
         assert world.forget() == [1, 3, 4]
     assert world.here() == [2, 5, 6]
-
-
-def test_what_came_back_is_not_given_up(world: World) -> None:
-    """Somebody repairs the manifest between the look at what is lost and the answer."""
-    key = world.bench.open().manifest_key(world.points[1])
-    data = bytes(world.bench.store.get(key))
-    world.bench.damage(key)
-    giving_up = GivingUp(world.bench.open(), world.bench.clock)
-    lost = giving_up.lost("docs")
-    assert [each.key for each in lost] == [key]
-    world.bench.store.replace(key, data)
-    assert giving_up.run(lost) == []
-    assert world.here() == [1, 2, 3, 4, 5, 6]
-    assert forgotten_places(world.bench.open(), "docs") == []
 
 
 def test_a_point_that_was_forgotten_cannot_be_held(world: World) -> None:

@@ -113,3 +113,21 @@ def test_what_is_no_repository_of_the_plan_or_no_copy_is_refused(run: Run, tmp_p
 def test_it_has_help_like_any_other_verb(run: Run) -> None:
     text = run("repair", "--help").out
     assert "backup-platform repair" in text.partition("Example")[2]
+
+
+def test_repository_json_comes_back_from_the_copy_that_is_named(run: Run, tmp_path: Path) -> None:
+    root = tmp_path / "main" / "repository.json"
+    data = root.read_bytes()
+    root.unlink()
+    lose_packs(tmp_path / "main")
+    assert "repair --from NAME" in run("init").err
+    ran = run("repair", "--yes")
+    assert ran.code == 10
+    assert "repair --from NAME" in ran.err
+    dry = run("repair", "--from", "offsite", "--dry-run")
+    assert dry.code == 1
+    assert "repository.json is missing: offsite has it, and manifests/" in dry.out
+    assert not root.exists()
+    assert run("repair", "--from", "offsite", "--yes").code == 0
+    assert root.read_bytes() == data
+    assert run("verify").code == 0

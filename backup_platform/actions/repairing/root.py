@@ -1,0 +1,87 @@
+"""`repository.json`, put back from a copy where it is lost or damaged: without it nothing opens (FORMAT.md §8).
+
+It is not authenticated. What stands for it is what is stored beside it: manifests that a key opens, that have the right
+hash, and that name the repository's id.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from backup_platform.domain.ports import Store
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    NotFoundError,
+    RepositoryError,
+    RepositoryMissingError,
+    UsageError,
+)
+from backup_platform.repository.format import MANIFESTS, ROOT_KEY
+from backup_platform.repository.manifests import decode_manifest
+from backup_platform.repository.repository import Repository, read_info
+
+
+@dataclass(frozen=True, slots=True)
+class RootRepair:
+    """Of the place `store`, from the copy `donor`."""
+
+    store: Store
+    donor: Repository
+
+    def needed(self) -> str:
+        """What is wrong with `repository.json`; empty when nothing is. Raises StoreError."""
+        try:
+            read_info(self.store)
+        except RepositoryMissingError:
+            return "is missing"
+        except DamageError:
+            return "is damaged"
+        return ""
+
+    def require_same(self) -> str:
+        """The key of a manifest here that is of the donor's repository. Raises RepositoryError when none is."""
+        if self.store.location == self.donor.store.location:
+            raise UsageError("A repository cannot be mended from itself.", hint="Name a copy of it.")
+        keys = sorted(each.key for each in self.store.list(MANIFESTS))
+        for key in keys:
+            if self._is_ours(key):
+                return key
+        raise RepositoryError(
+            f"Nothing at {self.store.location} tells that it is the repository of {self.donor.store.location}: "
+            f"of {len(keys)} manifests none fits.",
+            hint="Name another copy. An empty place becomes a copy by `init`.",
+        )
+
+    def run(self) -> None:
+        """Raises RepositoryError as `require_same` does, ConflictError when there is a sound one by now."""
+        problem = self.needed()
+        if not problem:
+            raise ConflictError(f"{ROOT_KEY} at {self.store.location} is sound.")
+        self.require_same()
+        data = bytes(self.donor.store.get(ROOT_KEY))
+        if problem == "is damaged":
+            self.store.replace(ROOT_KEY, data)
+        else:
+            with suppress(ConflictError):  # somebody else put it back
+                self.store.create(ROOT_KEY, data)
+        if self._stored() != data:
+            raise DamageError(
+                f"{ROOT_KEY} at {self.store.location} reads back different from what was written."
+            )
+
+    def _stored(self) -> bytes:
+        try:
+            return bytes(self.store.get(ROOT_KEY))
+        except NotFoundError:
+            return b""
+
+    def _is_ours(self, key: str) -> bool:
+        donor = self.donor
+        try:
+            plain = donor.cipher.unwrap(key, self.store.get(key))
+            decode_manifest(key, plain, donor.info.id, donor.cipher.hash)
+        except (DamageError, NotFoundError):
+            return False
+        return True
