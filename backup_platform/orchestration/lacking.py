@@ -8,20 +8,20 @@ and keeps none of the others waiting.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
+from backup_platform.orchestration import sweeping
 from backup_platform.orchestration.checks import IN_PLACE
 from backup_platform.orchestration.copies import in_place
 from backup_platform.orchestration.lacking_memory import Memory
-from backup_platform.orchestration.missed import BUDGET_S, PATIENCE_S, rotated
+from backup_platform.orchestration.missed import PATIENCE_S
 from backup_platform.orchestration.patience import Patience
-from backup_platform.orchestration.runs import Runs, why_wait
-from backup_platform.orchestration.schedules import run_request
+from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, BackupTranslator
 
@@ -49,17 +49,7 @@ def lacking_copies(
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = Memory.load(context.cursor, by_source, known)
         sweep = Sweep(translator, by_source, runs, doors, context, memory)
-        deadline = app.clock.monotonic() + BUDGET_S
-        rest = rotated(list(by_source), memory.next)
-        for source in rest:
-            sweep.visit(source)
-            if app.clock.monotonic() >= deadline:
-                break
-        memory.next = next(rest, "")
-        problem = memory.desk.deliver(app.notifier, app.clock.now())
-        if problem:
-            context.log.error(problem)
-        return sweep.result(problem)
+        return sweep.result(sweeping.sweep(context, app, by_source, memory, sweep.visit))
 
     return evaluate
 
@@ -108,20 +98,22 @@ class Sweep:
         self._translator = translator
         self._app = translator.app
         self._by_source = by_source
-        self._runs = runs
         self._doors = doors
         self._context = context
         self._memory = memory
         self._now = self._app.clock.now()
-        self._active = runs.active(context.instance)
-        self._requests: list[dg.RunRequest] = []
+        self._launcher = sweeping.Launcher(context, runs, self._now)
         for door in doors.values():
             door.close()
 
-    def visit(self, source: str) -> None:
-        """One source with all its copies. A first repository that does not answer is told of by `missed_windows`."""
-        if self._now.timestamp() < self._memory.quiet.get(source, 0.0):
-            return
+    def visit(self, source: str) -> bool:
+        """One source with all its copies; True: so should be the others. A first repository that does not answer is
+        told of by `missed_windows`."""
+        if self._now.timestamp() >= self._memory.quiet.get(source, 0.0):
+            self._visit(source)
+        return True
+
+    def _visit(self, source: str) -> None:
         first = next(iter(self._doors.values()))
         points = first.ask(lambda app: app.points(source))
         if points is None:
@@ -131,12 +123,16 @@ class Sweep:
         complete = [self._visit_copy(subject, points, found) for subject in self._by_source[source]]
         settled = self._judge(source, points, found)
         if all(complete) and settled:
-            self._memory.quiet[source] = self._next_due(source).timestamp()
+            # A backup by hand is seen within LONGEST_QUIET.
+            due = sweeping.next_due(self._app, source, self._now, LONGEST_QUIET)
+            self._memory.quiet[source] = due.timestamp()
 
     def result(self, problem: str) -> dg.SensorResult:
         return dg.SensorResult(
-            run_requests=self._requests,
-            skip_reason=None if self._requests else problem or "no copy is lacking that can be made now",
+            run_requests=self._launcher.requests,
+            skip_reason=None
+            if self._launcher.requests
+            else problem or "no copy is lacking that can be made now",
             cursor=self._memory.dump(),
         )
 
@@ -151,28 +147,16 @@ class Sweep:
             return False
         found[subject.repository] = answer
         for point in list(reversed(answer.lacking))[:MOST_AT_ONCE]:
-            self._launch(subject, point.window.key)
+            if self._launcher.launch(subject, point.window.key):
+                self._memory.verdicts[subject.source].launch(point.window.key)
         return not answer.lacking
-
-    def _launch(self, subject: Subject, window: str) -> None:
-        """Unless it runs, or the last attempt was too short a time ago."""
-        if (subject.id, window) in self._active:
-            return
-        attempts = self._runs.attempts(self._context.instance, subject, window)
-        wait = why_wait(attempts, self._now)
-        if wait:
-            self._context.log.info("%s %s: %s", subject.name, window, wait)
-            return
-        request = run_request(subject, window, job=subject.job, attempt=len(attempts) + 1)
-        self._requests.append(request)
-        self._memory.verdicts[subject.source].launch(window)
 
     def _judge(self, source: str, points: Sequence[RecoveryPoint], found: Mapping[str, Whereabouts]) -> bool:
         """Have verdicts recorded that are new. Whether there is one for every window."""
         verdicts = self._memory.verdicts[source]
         for point in verdicts.unsettled(points):
             if verdicts.note(point, in_place(self._app, point, found)):
-                self._requests.append(self._check(source, point.window.key))
+                self._launcher.requests.append(self._check(source, point.window.key))
         self._tell(source, IN_PLACE, verdicts.problem(source))
         return verdicts.settled
 
@@ -188,15 +172,6 @@ class Sweep:
             asset_check_keys=[check],
             tags={MAX_RUNTIME_TAG: subject.tags[MAX_RUNTIME_TAG]},
         )
-
-    def _next_due(self, source: str) -> datetime:
-        """When there can be something new. A backup by hand is seen within `LONGEST_QUIET`."""
-        schedule, latest = self._app.schedule(source), self._now + LONGEST_QUIET
-        current = schedule.current(self._now)
-        if current is None:
-            return latest
-        tick = schedule.tick(current)
-        return min(latest, tick if tick > self._now else schedule.tick(schedule.following(current)))
 
     def _tell(self, subject: str, what: str, problem: tuple[str, str] | None) -> None:
         self._memory.desk.observe(subject, what, problem, self._now)

@@ -8,7 +8,7 @@ recorded as missed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,14 +18,13 @@ import dagster as dg
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.errors import DamageError, RepositoryError
+from backup_platform.orchestration import sweeping
 from backup_platform.orchestration.outbox import ALL, Desk
 from backup_platform.orchestration.patience import Patience
-from backup_platform.orchestration.runs import Runs, why_wait
-from backup_platform.orchestration.schedules import run_request
+from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import BackupTranslator
 
-BUDGET_S = 20.0  # Dagster ends a sensor after 60
 PATIENCE_S = 20.0  # for the repository's answer, of one source
 INCOMPLETE_ATTEMPTS = 3
 LONGEST_QUIET = timedelta(hours=1)
@@ -67,16 +66,7 @@ def missed_windows(
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = Memory.load(context.cursor, subjects)
         sweep = Sweep(translator, subjects, runs, patience, context, memory)
-        deadline = app.clock.monotonic() + BUDGET_S
-        rest = rotated(list(subjects), memory.next)
-        for source in rest:
-            if not sweep.visit(source) or app.clock.monotonic() >= deadline:
-                break
-        memory.next = next(rest, "")
-        problem = memory.desk.deliver(app.notifier, app.clock.now())
-        if problem:
-            context.log.error(problem)
-        return sweep.result(problem)
+        return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
 
     return evaluate
 
@@ -96,13 +86,11 @@ class Sweep:
         self._translator = translator
         self._app = translator.app
         self._subjects = subjects
-        self._runs = runs
         self._patience = patience
         self._context = context
         self._memory = memory
         self._now = self._app.clock.now()
-        self._active = runs.active(context.instance)
-        self._requests: list[dg.RunRequest] = []
+        self._launcher = sweeping.Launcher(context, runs, self._now)
         self._observations: list[dg.AssetObservation] = []
 
     def visit(self, source: str) -> bool:
@@ -134,47 +122,25 @@ class Sweep:
     def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
         incomplete = {point.window.key for point in points if point.incomplete}
         for window in missing.catchable:
-            self._catch_up(source, window, incomplete=window.key in incomplete)
+            # What made a point incomplete seldom passes by itself: then a few attempts are enough.
+            most = INCOMPLETE_ATTEMPTS if window.key in incomplete else None
+            self._launcher.launch(self._subjects[source], window.key, most=most)
         news = self._record(source, missing.missed)
         lasts = bool(missing.missed) and not _captured_after(points, missing.missed[-1])
         self._tell(source, "missed", _problem(source, missing.missed) if lasts or news else None)
         if not (missing.catchable or lasts or news):
-            self._memory.quiet[source] = self._next_due(source).timestamp()
+            # Asking the repository sooner costs, and tells nothing new.
+            due = sweeping.next_due(self._app, source, self._now, LONGEST_QUIET)
+            self._memory.quiet[source] = due.timestamp()
 
     def result(self, problem: str) -> dg.SensorResult:
         reason = problem or "no window is missing that can be captured now"
         return dg.SensorResult(
-            run_requests=self._requests,
-            skip_reason=None if self._requests else reason,
+            run_requests=self._launcher.requests,
+            skip_reason=None if self._launcher.requests else reason,
             asset_events=self._observations,
             cursor=self._memory.dump(),
         )
-
-    def _catch_up(self, source: str, window: Window, *, incomplete: bool) -> None:
-        """Launch a run, unless there is one, or the last was too short a time ago.
-
-        What made a point incomplete seldom passes by itself: then a few attempts are enough.
-        """
-        if (source, window.key) in self._active:
-            return
-        attempts = self._runs.attempts(self._context.instance, self._subjects[source], window.key)
-        wait = why_wait(attempts, self._now)
-        if incomplete and len(attempts) >= INCOMPLETE_ATTEMPTS:
-            wait = f"incomplete after {len(attempts)} attempts"
-        if wait:
-            self._context.log.info("%s %s: %s", source, window.key, wait)
-            return
-        subject = self._subjects[source]
-        self._requests.append(run_request(subject, window.key, job=subject.job, attempt=len(attempts) + 1))
-
-    def _next_due(self, source: str) -> datetime:
-        """When something can be missing next. Asking the repository sooner costs, and tells nothing new."""
-        schedule, latest = self._app.schedule(source), self._now + LONGEST_QUIET
-        current = schedule.current(self._now)
-        if current is None:
-            return latest
-        tick = schedule.tick(current)
-        return min(latest, tick if tick > self._now else schedule.tick(schedule.following(current)))
 
     def _record(self, source: str, missed: Sequence[Window]) -> bool:
         """Observe windows that were not recorded before, the newest of many; the log tells of all.
@@ -210,13 +176,6 @@ def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
 def _problem(source: str, missed: Sequence[Window]) -> tuple[str, str]:
     title = f"{source}: {len(missed)} {'window' if len(missed) == 1 else 'windows'} missed"
     return title, f"Over, without a complete recovery point: {_span(missed)}."
-
-
-def rotated(sources: list[str], first: str) -> Iterator[str]:
-    """All sources once, beginning with `first` when it is still there."""
-    start = sources.index(first) if first in sources else 0
-    yield from sources[start:]
-    yield from sources[:start]
 
 
 def _span(windows: Sequence[Window]) -> str:

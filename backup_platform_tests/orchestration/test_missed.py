@@ -16,7 +16,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 
 from backup_platform.errors import SourceMissingError
-from backup_platform.orchestration import missed
+from backup_platform.orchestration import missed, sweeping
 from backup_platform.orchestration.runs import LONGEST_PAUSE
 from backup_platform_tests.orchestration.conftest import DAY, World, bound_by_modes
 
@@ -279,7 +279,7 @@ def test_sources_are_paged_through_within_the_time_budget(
     for n in range(10):
         unloaded.plan["sources"][f"s{n}"] = dict(unloaded.plan["sources"]["uploads"])
     world = unloaded.load()
-    world.clock.pace = missed.BUDGET_S / 3
+    world.clock.pace = sweeping.BUDGET_S / 3
     cursor, ticks = None, 0
     seen: list[str] = []
     while len(seen) < 12:
@@ -293,7 +293,7 @@ def test_sources_are_paged_through_within_the_time_budget(
 
 
 def test_a_source_that_left_the_plan_is_forgotten(world: World) -> None:
-    world.clock.pace = missed.BUDGET_S
+    world.clock.pace = sweeping.BUDGET_S
     cursor = world.sensor(NAME).cursor
     assert json.loads(cursor)["next"] == "shop"
     world = only(world, "uploads")
