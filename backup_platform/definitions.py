@@ -1,4 +1,4 @@
-"""What Dagster loads: workspace.yaml names this module.
+"""What Dagster loads: `dagster dev -m backup_platform.definitions`, or workspace.yaml, which names this module.
 
 The plan is `$BACKUP_PLATFORM_PLAN`, else `./backup.yaml`. A plan that is missing or wrong is an error of the
 code location, never an empty one: nobody would see that nothing is backed up.

@@ -110,7 +110,7 @@ def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> 
     """The schema against the point before."""
     before = _before(history, point)
     if not before:
-        return CheckResult("schema_unchanged", True, "warn", "first recovery point: nothing to compare with")
+        return CheckResult("schema_unchanged", True, "warn", "no earlier window to compare with")
     old, new = before[-1].facts, point.facts
     same = old.get("schema_fingerprint") == new.get("schema_fingerprint")
     difference = [] if same else _schema_difference(old.get("schema"), new.get("schema"))

@@ -35,7 +35,7 @@ def assess(history: Sequence[int], current: int) -> Plausibility:
     more; but not a source whose size always varies that much.
     """
     if not history:
-        return Plausibility(True, "the first recovery point: nothing to compare with", {"points": 0})
+        return Plausibility(True, "no earlier window to compare with", {"points": 0})
     usual, spread = _usual(history)
     known: dict[str, Json] = {"points": len(history), "usual_bytes": usual, "spread_bytes": spread}
     if usual > 0:

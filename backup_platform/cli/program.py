@@ -174,6 +174,9 @@ def _root(
     """The options that stand before the verb only."""
 
 
+WHOLE = 1000
+
+
 class _Verb(TyperCommand):
     """A verb: it has the shared options, and every failure in it is reported by our rules, not by typer's."""
 
@@ -182,6 +185,10 @@ class _Verb(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         return _as_typed(super().get_params(ctx))
+
+    def get_short_help_str(self, limit: int = WHOLE) -> str:
+        """A whole sentence, on two lines if need be: typer's own stops in its middle."""
+        return super().get_short_help_str(WHOLE)
 
     def invoke(self, ctx: Any) -> int:
         carry_out = super().invoke

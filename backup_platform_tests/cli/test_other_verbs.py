@@ -92,6 +92,7 @@ def test_the_help_lists_every_verb(cli: Cli) -> None:
     assert ran.code == 0
     for verb in VERBS:
         assert f"\n  {verb} " in ran.out
+    assert "..." not in ran.out.replace("]...", ""), "a sentence that stops in its middle"
 
 
 def test_the_documented_exit_codes_are_those_of_the_errors(cli: Cli) -> None:
