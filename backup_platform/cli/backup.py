@@ -13,7 +13,8 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import InterruptError, report, unexpected
 from backup_platform.cli.names import one_line, printable
 from backup_platform.cli.output import Output, error_object
-from backup_platform.domain.model import Json, RecoveryPoint, Stats
+from backup_platform.domain.model import Json, RecoveryPoint
+from backup_platform.domain.tables import counted
 from backup_platform.errors import (
     BackupError,
     IncompleteError,
@@ -136,7 +137,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
     verdict = _verdict(out, outcome.result)
     out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[:ID_SHOWN]}")
     if outcome.result.created:
-        _print_stats(out, point.stats)
+        _print_stats(out, point)
     if point.lateness_s > 0:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
@@ -150,10 +151,14 @@ def _verdict(out: Output, result: BackupResult) -> str:
     return "stored" if result.created else "kept what the window has already"
 
 
-def _print_stats(out: Output, stats: Stats) -> None:
+def _print_stats(out: Output, point: RecoveryPoint) -> None:
+    stats, amount = point.stats, counted(point.facts)
+    held = formats.plural(stats.files, "file")
+    if amount is not None:
+        held = f"{formats.plural(amount[0], 'table')} with {formats.plural(amount[1], 'row')}"
     amounts = {"source": stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
     sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
-    out.line(f"  {formats.plural(stats.files, 'file')}, {sizes}, dedup {formats.share(stats.dedup_ratio)}")
+    out.line(f"  {held}, {sizes}, dedup {formats.share(stats.dedup_ratio)}")
     out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary
 
 _RESUME = (
-    "A restore into a database does not go on where it stopped: drop the database (its comment says that the "
-    "restore was not finished), then run the same command again."
+    "A restore into a database does not go on where it stopped. Drop what was made for it, a new database, or in "
+    "a living one the tables that came, then run the same command again. Until then the database's comment tells of it."
 )
 _JOBS = 2
 

@@ -16,6 +16,12 @@ CATALOGUE_PATH = b"catalogue.json"
 CATALOGUE_VERSION = 1
 
 
+def counted(facts: Mapping[str, Json]) -> tuple[int, int] | None:
+    """How many tables and rows a database said it has; None of a source that has none or does not count them."""
+    tables, rows = facts.get("tables"), facts.get("rows")
+    return (tables, rows) if isinstance(tables, int) and isinstance(rows, int) else None
+
+
 def label_of(schema: str, name: str) -> str:
     """`schema.name`, for people and as a key. A name that holds a dot or a quote is quoted as in SQL, so that two
     tables never have one label."""

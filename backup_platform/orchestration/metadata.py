@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 
 from backup_platform.domain.model import Json, RecoveryPoint
+from backup_platform.domain.tables import counted
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -98,10 +99,10 @@ def _summary(point: RecoveryPoint, created: bool) -> str:
     rows = [
         ("Window", _interval(point)),
         ("Captured", _captured(point)),
-        ("Source", f"{human_bytes(stats.source_bytes)} in {_count(stats.files, 'file')}"),
+        ("Source", f"{human_bytes(stats.source_bytes)} in {_held(point)}"),
         ("New", f"{human_bytes(stats.new_bytes)}, stored as {human_bytes(stats.stored_bytes)}"),
         ("Held already", f"{stats.dedup_ratio:.1%}"),
-        ("Took", f"{stats.duration_s:.1f} s ({stats.throughput_mb_s:.0f} MB/s)"),
+        ("Took", f"{stats.duration_s:.1f} s ({human_bytes(stats.throughput_mb_s * 1e6)}/s)"),
         ("Problems", f"{point.problem_count}"),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
@@ -125,6 +126,12 @@ def _interval(point: RecoveryPoint) -> str:
     (day, _, zone), (end_day, end_time, end_zone) = start.split(" "), end.split(" ")
     until = end_time if day == end_day else f"{end_day} {end_time}"
     return f"{start.removesuffix(f' {zone}') if zone == end_zone else start} to {until} {end_zone}"
+
+
+def _held(point: RecoveryPoint) -> str:
+    if (amount := counted(point.facts)) is None:
+        return _count(point.stats.files, "file")
+    return f"{_count(amount[0], 'table')} with {_count(amount[1], 'row')}"
 
 
 def _count(number: int, noun: str) -> str:

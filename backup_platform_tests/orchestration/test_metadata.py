@@ -85,6 +85,8 @@ def test_the_summary_is_for_people() -> None:
     assert "| Captured | 2026-11-22 03:15 CET |" in summary
     assert "| Source | 100 MB in 1 file |" in summary
     assert "after the window's end" not in summary
+    database = replace(POINT, facts={"tables": 3, "rows": 5216})
+    assert "| Source | 100 MB in 3 tables with 5,216 rows |" in str(plain(database)["summary"])
 
 
 @pytest.mark.parametrize(
