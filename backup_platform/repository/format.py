@@ -23,6 +23,8 @@ READS = "ledger/reads/"
 LOCKS = "ledger/locks/"
 KEYS = "keys/"
 MAX_LISTED_IDS = 4096
+SHORT_LISTED_IDS = 32  # at least; then a list ends after an id whose first byte is less than `ENDS_LIST`
+ENDS_LIST = 4
 MAX_BLOB = 4 << 20
 Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
 

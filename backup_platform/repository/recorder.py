@@ -12,7 +12,7 @@ from backup_platform.domain.ports import Buffer, Chunking, Cipher
 from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter, Run
 from backup_platform.repository.chunking import CONTENTS, METADATA, ContentDefined
 from backup_platform.repository.cipher import PLAIN
-from backup_platform.repository.format import MAX_BLOB, MAX_LISTED_IDS
+from backup_platform.repository.format import ENDS_LIST, MAX_BLOB, MAX_LISTED_IDS, SHORT_LISTED_IDS
 from backup_platform.repository.index import IndexedPack
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class PointRecorder:
         return identity
 
     def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
-        ids, size = _Ids(self._meta), 0
+        ids, size = _Ids(self._meta, short=chunking is not None), 0
         with self._contents.run() as run:
             for chunk in (chunking or _seeded(CONTENTS, self._seed)).cut(blocks):
                 ids.append(self._blob(chunk, run))
@@ -138,10 +138,14 @@ def _blocks(file: Any) -> Iterator[bytes]:
 
 
 class _Ids:
-    """Collects the ids of a stream; a long list becomes metadata blobs, level by level (FORMAT.md §3)."""
+    """Collects the ids of a stream; a long list becomes metadata blobs, level by level (FORMAT.md §3).
 
-    def __init__(self, meta: BlobWriter) -> None:
-        self._meta = meta
+    `short` ones end where their ids say so: what changes in the stream then changes the list there only. That is for
+    streams of tables and databases, which are few: each list is one more thing to read.
+    """
+
+    def __init__(self, meta: BlobWriter, *, short: bool = False) -> None:
+        self._meta, self._short = meta, short
         self._levels: list[bytearray] = [bytearray()]
 
     def append(self, identity: bytes) -> None:
@@ -151,7 +155,9 @@ class _Ids:
         if level == len(self._levels):
             self._levels.append(bytearray())
         self._levels[level] += identity
-        if len(self._levels[level]) >= MAX_LISTED_IDS * len(identity):
+        count = len(self._levels[level]) // len(identity)
+        ends = self._short and count >= SHORT_LISTED_IDS and identity[0] < ENDS_LIST
+        if ends or count >= MAX_LISTED_IDS:
             self._spill(level)
 
     def _spill(self, level: int) -> None:

@@ -15,6 +15,7 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.errors import RepositoryError
 from backup_platform.repository import recorder
 from backup_platform.repository.format import object_key
+from backup_platform.repository.reader import BlobReader, RecoveryPointReader
 from backup_platform.repository.session import Session
 from backup_platform_tests.support import Bench, QuietProgress, noise, tombstone
 
@@ -103,19 +104,39 @@ def test_streams_of_any_number_of_chunks(bench: Bench, chunks: int) -> None:
     assert read(bench, ref) == b"".join(data)
 
 
-def read(bench: Bench, ref: StreamRef) -> bytes:
-    from dataclasses import replace
+def test_a_change_of_a_table_stores_only_the_lists_that_it_is_in(tmp_path: Path) -> None:
+    """The lists of a stream whose source prescribes its chunks end where ids say so, not after so many."""
+    bench = Bench(tmp_path / "repository")
+    data = [n.to_bytes(4, "big") for n in range(2000)]
+    before, after = (lists(bench, some) for some in (data, [*data[:1000], b"new!", *data[1001:], b"more"]))
+    assert len(after - before) <= 4 < len(before)
+    assert max(map(len, before)) // 32 < 700
 
-    from backup_platform.repository.reader import BlobReader, RecoveryPointReader
 
+def lists(bench: Bench, data: list[bytes]) -> set[bytes]:
+    """The lists of ids of a stream at depth 1, joined each."""
+    repository = bench.open()
+    with Session(repository, None) as session:
+        ref = session.recorder.stream(data, Fixed(4))
+        session.finish()
+    assert ref.content.depth >= 1
+    reader = RecoveryPointReader(_POINT, *readers(bench))
+    assert b"".join(reader.read(ref.content)) == b"".join(data)
+    ids = list(reader.blob_ids(Content(ref.content.blobs, ref.content.depth - 1)))
+    return {bytes(found) for found in readers(bench)[1].blobs(ids)}
+
+
+def readers(bench: Bench) -> tuple[BlobReader, BlobReader]:
     repository = bench.open()
     indexes = repository.indexes()
-    point = replace(_POINT, inventory=ref)
-    contents, meta = (
-        BlobReader(repository.store, index, meta=meta)
-        for index, meta in ((indexes.contents, False), (indexes.meta, True))
+    return (
+        BlobReader(repository.store, indexes.contents, meta=False),
+        BlobReader(repository.store, indexes.meta, meta=True),
     )
-    return b"".join(RecoveryPointReader(point, contents, meta).read(ref.content))
+
+
+def read(bench: Bench, ref: StreamRef) -> bytes:
+    return b"".join(RecoveryPointReader(_POINT, *readers(bench)).read(ref.content))
 
 
 def remove(bench: Bench, keys: set[str]) -> None:

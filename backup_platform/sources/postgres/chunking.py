@@ -11,13 +11,16 @@ from dataclasses import dataclass
 from backup_platform.domain.ports import Buffer
 
 LEAST, AVERAGE, MOST = 16 << 10, 64 << 10, 1 << 20
+TINY = 16  # less than this part of `least` is joined across a seam, too
+SEAM = b""
 
 
 @dataclass(frozen=True, slots=True)
 class PageChunks:
     """Takes blocks that are pages; each is a chunk. A `ports.Chunking`.
 
-    Pages of less than `least` bytes are joined, and those of more than `most` cut where their content says so.
+    Pages of less than `least` bytes are joined, though not across a seam, which is an empty block: what changes before
+    it then moves no end after it. Pages of more than `most` bytes are cut where their content says so.
     """
 
     least: int = LEAST
@@ -26,7 +29,7 @@ class PageChunks:
     def cut(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
         small = bytearray()
         for block in blocks:
-            if len(block) >= self.least and small:
+            if small and (len(block) >= self.least or (not block and len(small) >= self.least // TINY)):
                 yield bytes(small)
                 small.clear()
             if len(block) > self.most:

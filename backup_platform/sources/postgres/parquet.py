@@ -6,10 +6,12 @@ are equal bytes. Encodings are those that make numbers small before that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.ports import Buffer
+from backup_platform.sources.postgres.chunking import LEAST, SEAM
 from backup_platform.sources.postgres.large_rows import LargeRow, with_groups, write_row
 from backup_platform.sources.postgres.thrift import Struct
 
@@ -21,13 +23,19 @@ if TYPE_CHECKING:
 PAGE_LEAST, PAGE_MOST = 32 << 10, 256 << 10
 MAGIC = 4
 SAMPLE = 1 << 16  # rows
+# A PageHeader up to `num_values`: type 0, two sizes, perhaps a checksum, DataPageHeader. Decoding all of it takes as
+# long as making a small page does.
+_DATA_PAGE = re.compile(
+    rb"\x15\x00(?:\x15[\x80-\xff]*[\x00-\x7f]){2,3}[\x1c\x2c]\x15([\x80-\xff]*[\x00-\x7f])"
+)
 REPEATS = 8  # a dictionary pays where a value comes so often
 
 
 def parquet_blocks(schema: pa.Schema, groups: Iterable[pa.Table | LargeRow]) -> Iterator[Buffer]:
     """A Parquet file of one row group per table, as blocks of one page each; the same bytes for the same values.
 
-    Pages of large values come in several blocks.
+    Pages of large values come in several blocks. There is a seam, an empty block, on both sides of a column's pages,
+    unless they are small together.
     """
     file = _File(schema)
     for group in groups:
@@ -50,7 +58,7 @@ class _File:
     def add(self, group: pa.Table) -> Iterator[Buffer]:
         self._open(group).write_table(group, row_group_size=max(1, group.num_rows))
         self._count += 1
-        return self._sink.pages()
+        return self._sink.columns(group.num_rows)
 
     def add_large(self, group: LargeRow) -> Iterator[Buffer]:
         self._open(group.row)
@@ -105,6 +113,15 @@ class _Sink:
             header = written.pop()
             yield header + written.pop() if written else header
 
+    def columns(self, rows: int) -> Iterator[bytes]:
+        """Pages of a row group, with seams."""
+        seams = _seams(self._written, rows)
+        for number, page in enumerate(self.pages()):
+            if number in seams:
+                yield SEAM
+            yield page
+            del page
+
     def tell(self) -> int:
         return self._position
 
@@ -117,6 +134,28 @@ class _Sink:
 
     def close(self) -> None:
         """What was written stays."""
+
+
+def _seams(written: Sequence[bytes], rows: int) -> set[int]:
+    """Of the pages of a row group, with the file's magic before the first group: numbers of those that begin a column
+    of LEAST bytes or more, or come after one."""
+    found = set()
+    first = number = len(written) % 2  # a file begins with its magic
+    size = values = 0
+    for at in range(number, len(written) - 1, 2):
+        number += 1
+        size += len(written[at + 1])
+        values += _values(written[at])
+        if values >= rows:
+            found |= {first, number} if size >= LEAST else set()
+            first, size, values = number, 0, 0
+    return found
+
+
+def _values(header: bytes) -> int:
+    """How many values a page has, with its nulls; none when it is a dictionary."""
+    found = _DATA_PAGE.match(header)
+    return sum((byte & 127) << 7 * n for n, byte in enumerate(found[1])) >> 1 if found else 0
 
 
 def _options(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backup_platform.sources.postgres.chunking import PageChunks
+from backup_platform.sources.postgres.chunking import SEAM, PageChunks
 from backup_platform.sources.postgres.groups import row_groups
 from backup_platform.sources.postgres.parquet import parquet_blocks
 
@@ -33,6 +33,10 @@ def rows(count: int = ROWS, seed: int = 1) -> pa.Table:
 def chunks(table: pa.Table, batch: int = 10_000) -> list[bytes]:
     groups = row_groups(iter(table.to_batches(batch)), 2 << 20)
     return [bytes(chunk) for chunk in PageChunks().cut(parquet_blocks(table.schema, groups))]
+
+
+def one_group(table: pa.Table) -> list[bytes]:
+    return [bytes(chunk) for chunk in PageChunks().cut(parquet_blocks(table.schema, [table]))]
 
 
 def new(before: list[bytes], after: list[bytes]) -> int:
@@ -61,6 +65,21 @@ def test_unchanged_columns_repeat_when_others_change() -> None:
 def test_appended_rows_store_little() -> None:
     table = rows(ROWS + 2000)
     assert new(chunks(table.slice(0, ROWS)), chunks(table)) < 500_000
+
+
+def test_no_chunk_holds_pages_of_two_columns_that_are_not_small() -> None:
+    """Else a column that grew would move the ends of chunks in those after it."""
+    chance = random.Random(3)
+    columns = [pa.array([chance.randrange(most) for _ in range(100_000)], pa.int32()) for most in (9, 5, 2)]
+    table = pa.table(columns, ["a", "b", "c"])
+    grown = table.set_column(0, "a", pa.array([chance.randrange(17) for _ in range(100_000)], pa.int32()))
+    before, after = (one_group(some) for some in (table, grown))
+    alone = b"".join(parquet_blocks(pa.schema([grown.schema.field("a")]), [grown.select(["a"])]))
+    assert new(before, after[:-1]) < len(alone)  # the last one holds the footer
+
+
+def test_small_columns_share_a_chunk() -> None:
+    assert len(chunks(rows(300))) == 1
 
 
 def test_rows_deleted_together_move_few_pages() -> None:
@@ -115,3 +134,9 @@ def test_pages_of_any_size_become_chunks() -> None:
     assert max(map(len, found)) <= 1 << 20
     assert b"b" * 20_000 in found
     assert b"c" * 9_000 + b"d" * 9_000 in found
+
+
+def test_a_seam_ends_a_chunk_unless_it_is_tiny() -> None:
+    pages = [b"a" * 10, SEAM, b"b" * 2_000, SEAM, SEAM, b"c" * 900, b"d" * 900, SEAM, b"e"]
+    found = [bytes(chunk) for chunk in PageChunks().cut(pages)]
+    assert [len(chunk) for chunk in found] == [2_010, 1_800, 1]
