@@ -101,6 +101,14 @@ def tool_conninfo(url: str, **parameters: str) -> str:
     return make_conninfo(**found)
 
 
+def writer_conninfo(url: str, **parameters: str) -> str:
+    """The same for a tool that writes, also where transactions are read-only unless they say otherwise."""
+    options = parse(url).get("options") or os.environ.get("PGOPTIONS", "")
+    return tool_conninfo(
+        url, options=f"{options} -c default_transaction_read_only=off".lstrip(), **parameters
+    )
+
+
 @contextmanager
 def tool_environment(url: str) -> Iterator[dict[str, str]]:
     """The environment in which a tool finds the password, for as long as the block lasts."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from backup_platform.errors import SourceError
-from backup_platform.sources.postgres.connecting import connect, describe, tool_conninfo, tool_environment
+from backup_platform.sources.postgres.connecting import connect, describe, tool_environment, writer_conninfo
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.scratch import Scratch
 from backup_platform.sources.postgres.tools import find_tools, run_tool
@@ -70,7 +70,7 @@ def damaged_indexes(target: Scratch, jobs: int) -> tuple[str, list[str]]:
             run_tool(
                 tools,
                 "pg_amcheck",
-                [*arguments, tool_conninfo(target.url)],
+                [*arguments, writer_conninfo(target.url)],
                 environment,
                 stdout=output,
             )

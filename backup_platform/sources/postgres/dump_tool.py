@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from backup_platform.errors import TargetError
-from backup_platform.sources.postgres.connecting import tool_conninfo, tool_environment
+from backup_platform.sources.postgres.connecting import tool_environment, writer_conninfo
 from backup_platform.sources.postgres.target_failures import target_errors
 from backup_platform.sources.postgres.tools import Tools, run_tool
 
@@ -98,7 +98,7 @@ class Archive:
         if entries is not None:
             arguments.append(f"--use-list={self._list(entries)}")
         with target_errors("the target"):
-            arguments.append(f"--dbname={tool_conninfo(url, dbname=database)}")
+            arguments.append(f"--dbname={writer_conninfo(url, dbname=database)}")
             with tool_environment(url) as environment:
                 code, said = _run(self.tools, [*arguments, self.path], environment)
         errors = parse_errors(said)

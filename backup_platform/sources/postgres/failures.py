@@ -59,7 +59,9 @@ _BY_CODE = {
     "22021": _ENCODING,
     "22P05": _ENCODING,
     "57P04": _Meaning(SourceMissingError, "lost the database: it was dropped"),
-    "57014": _Meaning(SourceError, "cancelled a query: somebody asked it to", retryable=True),
+    "57014": _Meaning(
+        SourceError, "cancelled a query: somebody asked it to, or a statement_timeout passed", retryable=True
+    ),
     "57": _LOST,
     "08": _LOST,
     "25P03": _LOST,

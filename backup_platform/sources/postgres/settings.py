@@ -34,6 +34,10 @@ _BEHAVIOUR = {
     "synchronize_seqscans": "off",
     # A query runs for as long as its table is large; compiling it pays on no catalogue query.
     "jit": "off",
+    # A database that was frozen during an incident is still restored into; what only reads says so itself.
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",

@@ -55,6 +55,11 @@ def shop(server18: Server, database18: str, open_tmp: Path) -> Drilled:
     return captured(database18, open_tmp)
 
 
+FROZEN = """DO $$ BEGIN
+    EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+END $$"""
+
+
 @pytest.fixture
 def on_server(shop: Drilled, server18: Server) -> Drilled:
     """Drilled in a database of a server that runs already: quicker, for what is not about the drill's own server."""
@@ -66,7 +71,7 @@ def left(directory: Path) -> list[str]:
 
 
 def test_what_is_compared_is_said(database: str, open_tmp: Path) -> None:
-    execute(database, *SHOP)
+    execute(database, *SHOP, FROZEN)
     drilled = captured(database, open_tmp, assertions=("SELECT count(*) = 3000 FROM shop.items",))
     report = drilled.drill()
     assert report.differences == ()

@@ -51,6 +51,15 @@ def test_of_15_into_18(sample15: Streams, database18: str) -> None:
     assert fetch_value(database18, "SELECT count(*) FROM nocol") == 2
 
 
+def test_into_a_database_where_transactions_are_read_only_by_default(
+    sample15: Streams, database15: str
+) -> None:
+    name = fetch_value(database15, "SELECT current_database()")
+    execute(database15, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    done = restore(sample15, database15)
+    assert (done.tables, fetch_value(database15, "SHOW default_transaction_read_only")) == (len(TABLES), "on")
+
+
 def test_statistics_are_gathered(sample15: Streams, database15: str) -> None:
     restore(sample15, database15)
     query = (
