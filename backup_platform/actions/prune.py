@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from backup_platform.actions.old_proofs import Found, may_go, old_proofs
 from backup_platform.actions.prune_plan import (
     FINAL_KEPT,
     Decisions,
@@ -52,6 +53,7 @@ class PruneSummary:
     indexes_written: int = 0
     indexes_deleted: int = 0
     drafts_deleted: int = 0
+    proofs_deleted: int = 0
     locked: int = 0
     locked_bytes: int = 0
     refused: int = 0
@@ -105,6 +107,9 @@ class Pruning:
             delete_tombstones=tuple(decided.tombstones),
             delete_finals=tuple(decided.finals),
             drafts=self._drafts(found),
+            proofs=old_proofs(
+                self.repository, found.manifests, found.now, max(self.settings.grace, FINAL_KEPT)
+            ),
             survey=found,
         )
 
@@ -152,6 +157,7 @@ def narrowed(fresh: PrunePlan, agreed: PrunePlan) -> PrunePlan:
         # A tombstone of packs that are not deleted now has to stay.
         delete_tombstones=fresh.delete_tombstones if fresh.doom <= delete else (),
         delete_indexes=tuple(each for each in fresh.delete_indexes if each.key in indexes),
+        proofs={place: some for place, some in fresh.proofs.items() if place in agreed.proofs},
     )
 
 
@@ -178,6 +184,7 @@ class _Run:
         merged = merge(self._repository, plan.merge_indexes, self._staying(plan, deleted))
         indexes = self._delete_indexes(plan, self._staying(plan, deleted))
         drafts = self._delete_drafts(plan.drafts)
+        proofs = self._delete_proofs(plan.proofs)
         summary = self._summary(plan, rewritten, condemned, [*deleted, *indexes, *drafts])
         return replace(
             summary,
@@ -185,6 +192,7 @@ class _Run:
             indexes_written=merged,
             indexes_deleted=len(indexes),
             drafts_deleted=len(drafts),
+            proofs_deleted=len(proofs),
             duration_s=round(self._pruning.clock.monotonic() - started, 3),
         )
 
@@ -318,6 +326,13 @@ class _Run:
             return False
         self._progress.advance(size=stored.size)
         return True
+
+    def _delete_proofs(self, proofs: Found) -> list[StoredObject]:
+        """Those of forgotten points."""
+        with ThreadPoolExecutor(DELETERS) as pool:
+            allowed = list(pool.map(lambda place: may_go(self._repository, place), proofs))
+        gone = [some for some, may in zip(proofs.values(), allowed, strict=True) if may]
+        return self._delete([each for some in gone for each in some])
 
     def _delete_drafts(self, drafts: Collection[StoredObject]) -> Collection[StoredObject]:
         for draft in drafts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from backup_platform.domain.ports import StoredObject
 from backup_platform.repository.format import PACKS
 
 if TYPE_CHECKING:
+    from backup_platform.repository.forgotten import ForgottenPlace
     from backup_platform.repository.survey import StoredIndex, Survey
     from backup_platform.repository.tombstones import Tombstone
 
@@ -56,6 +57,9 @@ class PrunePlan:
     delete_tombstones: tuple[str, ...] = ()  # after the final ones are written
     delete_finals: tuple[str, ...] = ()
     drafts: tuple[StoredObject, ...] = ()
+    proofs: Mapping[ForgottenPlace, tuple[StoredObject, ...]] = field(
+        default_factory=dict
+    )  # of forgotten points
     survey: Survey | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -66,7 +70,15 @@ class PrunePlan:
     @property
     def empty(self) -> bool:
         """Is there nothing to do?"""
-        work = (self.condemn, self.delete, self.rewrite, self.merge_indexes, self.delete_indexes, self.drafts)
+        work = (
+            self.condemn,
+            self.delete,
+            self.rewrite,
+            self.merge_indexes,
+            self.delete_indexes,
+            self.drafts,
+            self.proofs,
+        )
         return not any((*work, self.delete_tombstones, self.delete_finals))
 
 

@@ -91,6 +91,9 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
         out.line(f"  {merged} to merge, {_counted(plan.delete_indexes, 'index', 'indexes')} to delete")
     if plan.drafts:
         out.line(f"  {_counted(plan.drafts, 'draft')} of writers that died, to delete")
+    if plan.proofs:
+        proofs = [each for some in plan.proofs.values() for each in some]
+        out.line(f"  {_counted(proofs, 'proof')} of forgotten points, to delete")
     if plan.empty and not plan.waiting:
         out.line("Nothing to do.")
 
@@ -136,6 +139,7 @@ def _plan_shape(plan: PrunePlan) -> dict[str, Json]:
         "indexes_to_merge": len(plan.merge_indexes),
         "indexes_to_delete": _objects(plan.delete_indexes),
         "drafts_to_delete": _objects(plan.drafts),
+        "proofs_to_delete": _objects([each for some in plan.proofs.values() for each in some]),
     }
 
 

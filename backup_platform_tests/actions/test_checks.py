@@ -27,7 +27,7 @@ from backup_platform.domain.model import (
 from backup_platform.domain.ports import DrillReport
 from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.repository.format import FORGOTTEN, manifest_key
-from backup_platform_tests.support import START, Bench, QuietProgress, small_bench
+from backup_platform_tests.support import START, Bench, QuietProgress, ScriptedStore, small_bench
 
 
 @pytest.fixture
@@ -267,6 +267,18 @@ def test_a_drill_that_found_differences_is_red() -> None:
     result = drilled("a differs", "b differs")
     assert not result.passed
     assert result.summary == "a differs (and 1 more)"
+
+
+def test_a_drill_of_each_window_asks_the_ledger_nothing(bench: Bench) -> None:
+    """All proofs of a repository are many: hundreds of requests a year of hourly points."""
+    point = bench.backup()
+    store = ScriptedStore(bench.store)
+    proof = Proof(point.id, ProofMethod.DRILL, True, START, 1.0)
+    done = DrillResult(point, proof, DrillReport({}, ()))
+    repository = bench.open(store)
+    store.calls.clear()
+    assert checks.drill_check(repository, point, "window", "UTC", lambda: done).passed
+    assert store.calls == []
 
 
 def test_a_drill_that_was_not_due_is_never_passed() -> None:

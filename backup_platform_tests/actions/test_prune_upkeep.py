@@ -13,6 +13,7 @@ from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings, running_since
 from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError, RepositoryError, StoreLockedError, StoreRefusedError
+from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.repository.format import digest
 from backup_platform.repository.packs import PackBuilder
 from backup_platform.repository.tombstones import PackWatch
@@ -99,6 +100,44 @@ def test_packs_that_may_not_be_deleted_are_told_from_locked_ones(scene: Scene) -
     assert summary.refused_bytes > 0
     assert prune(scene).packs_deleted == condemned
     scene.assert_restorable()
+
+
+def proofs(scene: Scene) -> set[str]:
+    return set(scene.open().proofs())
+
+
+def test_proofs_of_forgotten_points_go_after_the_grace_and_no_others(scene: Scene) -> None:
+    """Else they are listed for ever by whoever asks what is proven."""
+    for seed in (5, 6):
+        scene.change(seed)
+        scene.backup()
+    scene.verify()
+    scene.verify()
+    points = scene.open().manifests()
+    scene.forget(points[0])
+    assert prune(scene).proofs_deleted == 0, "not before an hour has passed"
+    scene.clock.advance(hours=2)
+    record_forgotten(scene.open(), points[1], "killed before the deletion", scene.clock.now())
+    scene.clock.advance(hours=2)
+    assert prune(scene).proofs_deleted == 2
+    assert proofs(scene) == {point.id for point in points[1:]}
+    assert prune(scene).proofs_deleted == 0
+    assert len(scene.store.keys("ledger/forgotten/")) == 2
+    assert scene.verify().passed
+
+
+def test_proofs_stay_while_the_record_is_altered(scene: Scene) -> None:
+    """They tell that the point is lost."""
+    scene.change(5)
+    scene.backup()
+    scene.verify()
+    point = scene.open().manifests()[0]
+    scene.forget(point)
+    (key,) = scene.store.keys("ledger/forgotten/")
+    scene.store.alter(key, b"made up")
+    scene.clock.advance(days=2)
+    assert prune(scene).proofs_deleted == 0
+    assert point.id in proofs(scene)
 
 
 class Slow(WrappedStore):
