@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_platform.actions.holds import Holds
+from backup_platform.actions.lost import Losses, find_losses
 from backup_platform.actions.retention import Retention
 from backup_platform.domain.model import (
     EMPTY,
@@ -67,9 +68,9 @@ class History:
     def prove(self, number: int, method: ProofMethod, passed: bool) -> None:
         if self.points:
             self.clock.advance(minutes=1)
-            point = self.points[-1 - number % len(self.points)].id
-            self.proofs.append(Proof(point, method, passed, self.clock.now(), 0.0))
-            self.open().record_proof(self.proofs[-1])
+            point = self.points[-1 - number % len(self.points)]
+            self.proofs.append(Proof(point.id, method, passed, self.clock.now(), 0.0))
+            self.open().record_proof(self.proofs[-1], point)
 
     def hold(self, number: int, hours: int) -> None:
         until = (self.clock.now() + hours * HOUR).isoformat() if hours else ""
@@ -114,6 +115,16 @@ class History:
         links = forgotten_links(repository, "shop")
         assert {p.id for p in self.points} - {p.id for p in here} <= {link.id for link in links}
         assert chain_breaks(here, links) + chain_gaps(here, links) == []
+        assert find_losses(repository, here, (), complete=True) == Losses()
+
+    def check_loss(self) -> None:
+        """Whatever was forgotten: who takes the newest points away is noticed by those that were proven."""
+        here = self.open().manifests()
+        for point in here[-2:]:
+            self.open().delete_manifest(point)
+        left, known = here[:-2], {proof.point for proof in self.proofs}
+        found = find_losses(self.open(), left, (), complete=True)
+        assert {each.point for each in found.subjects} == {p.id for p in here[-2:]} & known
 
 
 counts = st.integers(0, 3)
@@ -144,3 +155,4 @@ def test_what_must_stay_stays(history: list[tuple[str, ...]], days_ahead: int) -
         getattr(world, name)(*arguments)
     world.forget(KeepRules(last=1), breaks_at=0)
     world.check()
+    world.check_loss()
