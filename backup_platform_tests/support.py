@@ -306,6 +306,15 @@ def text(size: int, seed: int) -> bytes:
     return b" ".join(words[n % 50] for n in order)[:size]
 
 
+def do_harm(path: Path, harm: str) -> None:
+    """To a stored object, behind the store's back: flip, truncate or remove."""
+    if harm == "remove":
+        path.unlink()
+        return
+    data = path.read_bytes()
+    path.write_bytes(flipped(data, len(data) // 3) if harm == "flip" else data[: len(data) * 2 // 3])
+
+
 def joined(blocks: Iterable[Buffer]) -> bytes:
     return b"".join(blocks)
 

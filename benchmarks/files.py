@@ -11,14 +11,13 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import report, tools, workload
-from benchmarks.measure import BenchmarkError, Command, Cost, machine, measure, own_peak
+from benchmarks.measure import BenchmarkError, Command, Cost, in_scratch, machine, measure, own_peak
 from benchmarks.tools import Borg, Encrypted, Ours, Restic, Tool
 
 STARTS = 5
@@ -196,12 +195,7 @@ def run(options: argparse.Namespace, scratch: Path) -> None:
 
 
 def main() -> None:
-    options = parse()
-    try:
-        with tempfile.TemporaryDirectory(prefix="backup-bench-", dir=options.scratch) as scratch:
-            run(options, Path(scratch).resolve())
-    except BenchmarkError as error:
-        sys.exit(f"benchmark: {error}")
+    in_scratch(parse(), run)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import resource
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +63,15 @@ def measure(command: Command, log: Path) -> Cost:
         tail = log.read_bytes()[-TAIL:].decode(errors="replace")
         raise BenchmarkError(f"{' '.join(command.argv)} ended with {process.returncode}:\n{tail}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def in_scratch(options: argparse.Namespace, run: Callable[[argparse.Namespace, Path], None]) -> None:
+    """A whole benchmark, in a directory of its own below `options.scratch`; what it cannot do ends the process."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="backup-bench-", dir=options.scratch) as scratch:
+            run(options, Path(scratch).resolve())
+    except BenchmarkError as error:
+        sys.exit(f"benchmark: {error}")
 
 
 def own_peak() -> int:

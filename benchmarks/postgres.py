@@ -11,13 +11,12 @@ import argparse
 import json
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import report, tools
-from benchmarks.measure import BenchmarkError, Cost, machine, measure
+from benchmarks.measure import BenchmarkError, Cost, in_scratch, machine, measure
 from benchmarks.postgres_peers import Dump, Ours, Peer, PgBackRest, Piped, Restic
 from benchmarks.postgres_server import Server
 
@@ -188,12 +187,7 @@ def run(options: argparse.Namespace, scratch: Path) -> None:
 
 
 def main() -> None:
-    options = parse()
-    try:
-        with tempfile.TemporaryDirectory(prefix="backup-bench-", dir=options.scratch) as scratch:
-            run(options, Path(scratch).resolve())
-    except BenchmarkError as error:
-        sys.exit(f"benchmark: {error}")
+    in_scratch(parse(), run)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -24,7 +23,7 @@ from pathlib import Path
 from benchmarks import report, tools, workload
 from benchmarks.counting import Relay, counting
 from benchmarks.files import say
-from benchmarks.measure import BenchmarkError, Command, machine, measure
+from benchmarks.measure import BenchmarkError, Command, in_scratch, machine, measure
 from benchmarks.tools import Encrypted, Restic, Tool
 
 KEY, SECRET, BUCKET = "AKIDBENCH", "benchmark-secret", "bench"
@@ -213,12 +212,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    options = parse()
-    try:
-        with tempfile.TemporaryDirectory(prefix="backup-bench-", dir=options.scratch) as scratch:
-            run(options, Path(scratch).resolve())
-    except BenchmarkError as error:
-        sys.exit(f"benchmark: {error}")
+    in_scratch(parse(), run)
 
 
 if __name__ == "__main__":

@@ -185,8 +185,8 @@ def test_of_two_packs_with_the_same_blobs_one_goes_and_the_other_is_read_before(
     assert bench.content(history.points[0][0]) == {b"file": noise(40_000, 1)}
 
 
-@both
-def test_partly_used_packs_are_rewritten_above_the_limit_only(bench: Bench) -> None:
+def mostly_waste(bench: Bench) -> History:
+    """Of a pack of 100 kB, the only point that is left needs 40."""
     history = History(bench)
     bench.source.write(b"goes", noise(60_000, 1))
     bench.source.write(b"stays", noise(40_000, 2))
@@ -194,6 +194,12 @@ def test_partly_used_packs_are_rewritten_above_the_limit_only(bench: Bench) -> N
     bench.source.remove(b"goes")
     history.backup()
     history.forget(0)
+    return history
+
+
+@both
+def test_partly_used_packs_are_rewritten_above_the_limit_only(bench: Bench) -> None:
+    history = mostly_waste(bench)
     assert not planned(bench, PruneSettings(timedelta(0), 0.7)).rewrite
     settings = PruneSettings(timedelta(0), 0.1)
     plan = planned(bench, settings)
@@ -210,13 +216,7 @@ def test_partly_used_packs_are_rewritten_above_the_limit_only(bench: Bench) -> N
 
 def test_damage_that_rewriting_meets_is_marked(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "repository")
-    history = History(bench)
-    bench.source.write(b"goes", noise(60_000, 1))
-    bench.source.write(b"stays", noise(40_000, 2))
-    history.backup()
-    bench.source.remove(b"goes")
-    history.backup()
-    history.forget(0)
+    mostly_waste(bench)
     [pack] = bench.keys("packs/")
     size = (bench.root / pack).stat().st_size
     for position in range(8, size - 2000, 10_000):
@@ -230,13 +230,7 @@ def test_without_an_identity_contents_are_not_rewritten_and_the_plan_says_so(tmp
     from backup_platform_tests.support import writer_keys
 
     bench = Bench(tmp_path / "repository", encrypted=True)
-    history = History(bench)
-    bench.source.write(b"goes", noise(60_000, 1))
-    bench.source.write(b"stays", noise(40_000, 2))
-    history.backup()
-    bench.source.remove(b"goes")
-    history.backup()
-    history.forget(0)
+    history = mostly_waste(bench)
     everything, bench.held = bench.held, writer_keys()
     settings = PruneSettings(timedelta(0), 0.1)
     plan = planned(bench, settings)

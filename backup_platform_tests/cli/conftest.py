@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,30 @@ class Ran:
     @property
     def document(self) -> Any:
         return json.loads(self.out)
+
+
+class Verbs:
+    """Runs verbs of a real plan in this process; with `code`, it is what they must end with."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], plan: Path | None = None) -> None:
+        self._capsys = capsys
+        self._plan = [] if plan is None else ["--plan", str(plan)]
+
+    def __call__(self, *arguments: str, code: int | None = None) -> Ran:
+        ran = Ran(main([*self._plan, *arguments]), *self._capsys.readouterr())
+        assert code is None or ran.code == code, (arguments, ran.out, ran.err)
+        return ran
+
+
+def docs_backed_up(root: Path, plan: str, capsys: pytest.CaptureFixture[str]) -> Verbs:
+    """A plan of the source `docs`, a tree of one file, with its repository and one recovery point."""
+    (root / "backup.yaml").write_text(plan.format(root=root))
+    (root / "docs").mkdir()
+    (root / "docs" / "one").write_bytes(b"content" * 1000)
+    run = Verbs(capsys, root / "backup.yaml")
+    run("init", code=0)
+    run("backup", code=0)
+    return run
 
 
 class Cli:

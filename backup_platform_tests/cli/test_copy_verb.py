@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from backup_platform.app import App
 from backup_platform.cli.entry import main
-from backup_platform_tests.cli.conftest import Ran
+from backup_platform_tests.cli.conftest import Ran, Verbs
 from backup_platform_tests.support import IDENTITIES, recipient
 
 Run = Callable[..., Ran]
@@ -34,13 +35,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
         (tmp_path / name).mkdir()
         (tmp_path / name / "one").write_bytes(name.encode() * 1000)
 
-    def invoke(*arguments: str, code: int = 0) -> Ran:
-        ran = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
-        captured = capsys.readouterr()
-        assert ran == code, captured
-        return Ran(ran, captured.out, captured.err)
-
-    return invoke
+    return partial(Verbs(capsys, tmp_path / "backup.yaml"), code=0)
 
 
 @pytest.fixture

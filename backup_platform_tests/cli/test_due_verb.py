@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from backup_platform.cli.entry import main
-from backup_platform_tests.cli.conftest import Ran
+from backup_platform_tests.cli.conftest import Verbs, docs_backed_up
 
-Run = Callable[..., Ran]
 DAY = 86400
 PLAN = """
 repository: {{path: {root}/repository, verify: {{cycle: 10d}}}}
@@ -22,20 +19,9 @@ sources:
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verbs:
     """Runs a verb on a plan with one recovery point."""
-    (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path))
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "one").write_bytes(b"content" * 1000)
-
-    def invoke(*arguments: str) -> Ran:
-        code = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    assert invoke("init").code == 0
-    assert invoke("backup").code == 0
-    return invoke
+    return docs_backed_up(tmp_path, PLAN, capsys)
 
 
 def age(root: Path, days: float) -> None:
@@ -46,7 +32,7 @@ def age(root: Path, days: float) -> None:
             os.utime(path, (then, then))
 
 
-def test_it_reads_what_is_due_and_tells_how_far_it_is(run: Run, tmp_path: Path) -> None:
+def test_it_reads_what_is_due_and_tells_how_far_it_is(run: Verbs, tmp_path: Path) -> None:
     nothing = json.loads(run("verify", "--due", "--json").out)
     assert (nothing["passed"], nothing["packs_read"]) == (True, 0)
     age(tmp_path, 12)
@@ -61,7 +47,7 @@ def test_it_reads_what_is_due_and_tells_how_far_it_is(run: Run, tmp_path: Path) 
     assert "That is too long" not in text
 
 
-def test_another_verify_counts_as_reading(run: Run, tmp_path: Path) -> None:
+def test_another_verify_counts_as_reading(run: Verbs, tmp_path: Path) -> None:
     age(tmp_path, 12)
     whole = run("verify", "--json")
     assert whole.document["rotation"]["oldest_unverified_s"] < DAY
@@ -71,7 +57,7 @@ def test_another_verify_counts_as_reading(run: Run, tmp_path: Path) -> None:
     assert len(list((tmp_path / "repository/ledger/reads").iterdir())) <= 9
 
 
-def test_damage_fails_it_each_time(run: Run, tmp_path: Path) -> None:
+def test_damage_fails_it_each_time(run: Verbs, tmp_path: Path) -> None:
     (pack,) = (path for path in (tmp_path / "repository" / "packs").rglob("*") if path.is_file())
     pack.write_bytes(pack.read_bytes()[:-1])
     age(tmp_path, 12)
@@ -82,5 +68,5 @@ def test_damage_fails_it_each_time(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [["docs@latest"], ["--read", "10%"]])
-def test_it_goes_with_nothing_that_chooses_what_to_read(run: Run, more: list[str]) -> None:
+def test_it_goes_with_nothing_that_chooses_what_to_read(run: Verbs, more: list[str]) -> None:
     assert run("verify", "--due", *more).code == 2

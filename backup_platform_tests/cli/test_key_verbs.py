@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-from backup_platform.cli.entry import main
 from backup_platform.errors import KeyMissingError
-from backup_platform_tests.cli.conftest import Cli, Ran
+from backup_platform_tests.cli.conftest import Cli, Ran, Verbs
 from backup_platform_tests.cli.fake import NOON, make_point
 from backup_platform_tests.support import IDENTITIES, recipient
 
@@ -120,9 +119,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(world: Path, capsys: pytest.CaptureFixture[str]) -> Command:
+    verbs = Verbs(capsys)
+
     def command(*arguments: str, code: int = 0) -> Ran:
-        done = Ran(main(arguments), *capsys.readouterr())
-        assert done.code == code, (arguments, done.out, done.err)
+        done = verbs(*arguments, code=code)
         assert not any(text[20:50] in done.out + done.err for text in IDENTITIES)
         return done
 

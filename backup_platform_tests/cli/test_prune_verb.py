@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from backup_platform.cli.entry import main
 from backup_platform.errors import StoreLockedError, StoreRefusedError
 from backup_platform.stores.object_store import ObjectStore
-from backup_platform_tests.cli.conftest import Ran
+from backup_platform_tests.cli.conftest import Verbs, docs_backed_up
 from backup_platform_tests.support import flipped, noise
 
-Run = Callable[..., Ran]
 PLAN = """
 repository: {{path: {root}/repository, prune: {{grace: 0, max_waste: 100%}}}}
 sources:
@@ -23,27 +20,17 @@ sources:
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verbs:
     """Runs a verb on a repository with packs that nobody needs."""
-    (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path))
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "one").write_bytes(b"content" * 1000)
-
-    def invoke(*arguments: str) -> Ran:
-        code = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    assert invoke("init").code == 0
-    assert invoke("backup").code == 0
+    invoke = docs_backed_up(tmp_path, PLAN, capsys)
     (tmp_path / "docs" / "one").write_bytes(b"other" * 1000)
-    assert invoke("backup", "--force").code == 0
+    invoke("backup", "--force", code=0)
     next((tmp_path / "repository" / "manifests").rglob("*1")).unlink()
     assert invoke("forget", "docs", "--lost", "--yes").code == 0
     return invoke
 
 
-def test_marks_then_deletes_and_tells(run: Run) -> None:
+def test_marks_then_deletes_and_tells(run: Verbs) -> None:
     dry = run("prune", "--dry-run", "--json").document
     assert (dry["dry_run"], dry["result"], dry["plan"]["condemn"]["count"]) == (True, None, 2)
     assert "Nothing was changed" in run("prune", "--dry-run").out
@@ -54,20 +41,20 @@ def test_marks_then_deletes_and_tells(run: Run) -> None:
     assert run("verify").code == 0
 
 
-def test_on_a_terminal_it_only_tells_unless_told(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_terminal_it_only_tells_unless_told(run: Verbs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
     assert run("prune", "--json").document["dry_run"] is True
     assert run("prune", "--yes", "--json").document["dry_run"] is False
 
 
-def test_the_grace_can_be_given(run: Run) -> None:
+def test_the_grace_can_be_given(run: Verbs) -> None:
     run("prune", "--yes")
     plan = run("prune", "--dry-run", "--grace", "2h", "--json").document["plan"]
     assert (plan["grace_s"], plan["delete"]["count"], plan["waiting"]["count"]) == (7200, 0, 2)
     assert run("prune", "--grace", "soon").code == 2
 
 
-def test_it_refuses_while_a_manifest_is_damaged(run: Run, tmp_path: Path) -> None:
+def test_it_refuses_while_a_manifest_is_damaged(run: Verbs, tmp_path: Path) -> None:
     manifest = next((tmp_path / "repository" / "manifests").rglob("*2"))
     manifest.write_bytes(manifest.read_bytes()[:-5])
     before = sorted((tmp_path / "repository").rglob("*"))
@@ -77,7 +64,7 @@ def test_it_refuses_while_a_manifest_is_damaged(run: Run, tmp_path: Path) -> Non
     assert sorted((tmp_path / "repository").rglob("*")) == before
 
 
-def test_a_damaged_pack_that_should_be_rewritten_is_no_success(run: Run, tmp_path: Path) -> None:
+def test_a_damaged_pack_that_should_be_rewritten_is_no_success(run: Verbs, tmp_path: Path) -> None:
     plan, docs, repository = tmp_path / "backup.yaml", tmp_path / "docs", tmp_path / "repository"
     plan.write_text(plan.read_text().replace("100%", "0.01%"))
     (docs / "kept").write_bytes(noise(50_000, 1))
@@ -96,7 +83,7 @@ def test_a_damaged_pack_that_should_be_rewritten_is_no_success(run: Run, tmp_pat
 
 @pytest.mark.parametrize(("error", "code"), [(StoreRefusedError, 1), (StoreLockedError, 0)])
 def test_what_the_store_does_not_delete_is_a_success_only_when_it_is_locked(
-    run: Run, monkeypatch: pytest.MonkeyPatch, error: type[StoreRefusedError], code: int
+    run: Verbs, monkeypatch: pytest.MonkeyPatch, error: type[StoreRefusedError], code: int
 ) -> None:
     delete = ObjectStore.delete
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from backup_platform.cli.entry import main
-from backup_platform_tests.cli.conftest import Ran
+from backup_platform_tests.cli.conftest import Verbs, docs_backed_up
 
-Run = Callable[..., Ran]
 PLAN = """
 repositories: {{main: {{path: {root}/main}}, offsite: {{path: {root}/offsite}}, gone: {{path: {root}/gone}}}}
 sources:
@@ -20,19 +18,9 @@ sources:
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verbs:
     """Runs a verb on a plan with one recovery point and a copy of it; a second copy's disk is not mounted."""
-    (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path))
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "one").write_bytes(b"content" * 1000)
-
-    def invoke(*arguments: str) -> Ran:
-        code = main(["--plan", str(tmp_path / "backup.yaml"), *arguments])
-        captured = capsys.readouterr()
-        return Ran(code, captured.out, captured.err)
-
-    assert invoke("init").code == 0
-    assert invoke("backup").code == 0
+    invoke = docs_backed_up(tmp_path, PLAN, capsys)
     shutil.copytree(tmp_path / "main", tmp_path / "offsite")
     return invoke
 
@@ -44,7 +32,7 @@ def lose_packs(place: Path) -> set[Path]:
     return packs
 
 
-def test_what_is_lost_comes_back_and_a_copy_that_is_away_is_told(run: Run, tmp_path: Path) -> None:
+def test_what_is_lost_comes_back_and_a_copy_that_is_away_is_told(run: Verbs, tmp_path: Path) -> None:
     lost = lose_packs(tmp_path / "main")
     dry = run("repair", "--dry-run")
     assert dry.code == 1
@@ -61,7 +49,7 @@ def test_what_is_lost_comes_back_and_a_copy_that_is_away_is_told(run: Run, tmp_p
     assert (again["dry_run"], again["plan"]["steps"], again["result"]["sound"]) == (False, [], True)
 
 
-def test_where_all_is_sound_nothing_needs_mending(run: Run) -> None:
+def test_where_all_is_sound_nothing_needs_mending(run: Verbs) -> None:
     for more in ("--dry-run", "--yes"):
         ran = run("repair", more)
         assert ran.code == 0
@@ -69,7 +57,7 @@ def test_where_all_is_sound_nothing_needs_mending(run: Run) -> None:
         assert "Mended" not in ran.out
 
 
-def test_an_index_comes_from_the_packs_here_and_not_from_a_copy(run: Run, tmp_path: Path) -> None:
+def test_an_index_comes_from_the_packs_here_and_not_from_a_copy(run: Verbs, tmp_path: Path) -> None:
     for path in (tmp_path / "main" / "indexes").rglob("*"):
         if path.is_file():
             path.unlink()
@@ -79,7 +67,7 @@ def test_an_index_comes_from_the_packs_here_and_not_from_a_copy(run: Run, tmp_pa
     assert "Nothing needs mending" in run("repair").out
 
 
-def test_a_copy_is_mended_from_the_first(run: Run, tmp_path: Path) -> None:
+def test_a_copy_is_mended_from_the_first(run: Verbs, tmp_path: Path) -> None:
     lose_packs(tmp_path / "offsite")
     ran = run("--repository", "offsite", "repair", "--from", "main", "--yes", "--json")
     assert ran.code == 0
@@ -87,7 +75,7 @@ def test_a_copy_is_mended_from_the_first(run: Run, tmp_path: Path) -> None:
     assert run("--repository", "offsite", "verify").code == 0
 
 
-def test_what_nobody_has_fails_and_is_named(run: Run, tmp_path: Path) -> None:
+def test_what_nobody_has_fails_and_is_named(run: Verbs, tmp_path: Path) -> None:
     for place in ("main", "offsite"):
         lose_packs(tmp_path / place)
     for more in ("--dry-run", "--yes"):
@@ -96,7 +84,7 @@ def test_what_nobody_has_fails_and_is_named(run: Run, tmp_path: Path) -> None:
         assert "LOST  docs@" in ran.out
 
 
-def test_what_is_no_repository_of_the_plan_or_no_copy_is_refused(run: Run, tmp_path: Path) -> None:
+def test_what_is_no_repository_of_the_plan_or_no_copy_is_refused(run: Verbs, tmp_path: Path) -> None:
     assert run("repair", "--from", "elsewhere").code == 11
     shutil.rmtree(tmp_path / "offsite")
     other = tmp_path / "other.yaml"
@@ -110,7 +98,7 @@ def test_what_is_no_repository_of_the_plan_or_no_copy_is_refused(run: Run, tmp_p
     assert run("repair", "--dry-run", "--yes").code in (1, 2)
 
 
-def test_it_has_help_like_any_other_verb(run: Run) -> None:
+def test_it_has_help_like_any_other_verb(run: Verbs) -> None:
     text = run("repair", "--help").out
     assert "backup-platform repair" in text.partition("Example")[2]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,9 +16,8 @@ import pytest
 from backup_platform.actions import checks
 from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
 from backup_platform.app import App
-from backup_platform.cli.entry import main
 from backup_platform.domain.retention import Decision
-from backup_platform_tests.cli.conftest import Cli, Ran
+from backup_platform_tests.cli.conftest import Cli, Ran, Verbs
 from backup_platform_tests.cli.fake import make_point
 
 PLAN = """
@@ -40,12 +40,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def run(world: Path, capsys: pytest.CaptureFixture[str]) -> Command:
-    def command(*arguments: str, code: int = 0) -> Ran:
-        done = Ran(main(arguments), *capsys.readouterr())
-        assert done.code == code, (arguments, done.out, done.err)
-        return done
-
-    return command
+    return partial(Verbs(capsys), code=0)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from backup_platform.repository.recipients import list_recipients
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.golden.test_golden_format import as_expected
-from backup_platform_tests.support import ManualClock, QuietProgress, flipped
+from backup_platform_tests.support import ManualClock, QuietProgress, do_harm, flipped
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "format1-encrypted"
@@ -107,12 +107,7 @@ def test_it_shows_no_name() -> None:
 @pytest.mark.parametrize("key", [key for key in OBJECTS if not key.startswith("ledger/")])
 def test_a_damaged_object_is_never_taken_for_what_it_was(golden: Path, key: str, harm: str) -> None:
     """Reading ends in an error, or in exactly what was stored."""
-    path = golden / key
-    if harm == "remove":
-        path.unlink()
-    else:
-        data = path.read_bytes()
-        path.write_bytes(flipped(data, len(data) // 3) if harm == "flip" else data[: len(data) * 2 // 3])
+    do_harm(golden / key, harm)
     wrong = 0
     try:
         repository = opened(golden)

@@ -18,7 +18,7 @@ from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform_tests.support import ManualClock, QuietProgress, flipped
+from backup_platform_tests.support import ManualClock, QuietProgress, do_harm, flipped
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "format1" / "repository"
@@ -119,12 +119,7 @@ def test_its_ledger(golden: Path) -> None:
 @pytest.mark.parametrize("key", OBJECTS)
 def test_a_damaged_object_is_never_taken_for_what_it_was(golden: Path, key: str, harm: str) -> None:
     """Reading ends in an error, or in exactly what was stored."""
-    path = golden / key
-    if harm == "remove":
-        path.unlink()
-    else:
-        data = path.read_bytes()
-        path.write_bytes(flipped(data, len(data) // 3) if harm == "flip" else data[: len(data) * 2 // 3])
+    do_harm(golden / key, harm)
     wrong = 0
     try:
         repository = opened(golden)

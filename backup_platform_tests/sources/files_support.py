@@ -10,13 +10,11 @@ import stat
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from backup_platform.domain.model import (
     Capture,
@@ -30,6 +28,7 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import Buffer, Chunking
 from backup_platform.sources.files import FileTreeSource
+from backup_platform_tests.sources.memory_reader import MemoryReader
 
 PRIVILEGED = os.geteuid() == 0
 NOBODY = 65534
@@ -69,7 +68,7 @@ def nothing(*_: object) -> None:
 
 
 @dataclass
-class MemoryRecorder:
+class MemoryRecorder(MemoryReader):
     """`ports.Recorder` and `ports.PointReader` in memory.
 
     `on_reuse`, `on_blob` and `on_block` are called at these moments, so that a test can change the tree then.
@@ -85,6 +84,10 @@ class MemoryRecorder:
     batches: list[int] = field(default_factory=list)
     blocks: int = 0
     stored: int = 0
+
+    @property
+    def held(self) -> tuple[Sequence[Entry], Mapping[bytes, bytes]]:
+        return self.rows, self.blobs
 
     def reuse(self, stats: Sequence[Stat]) -> Sequence[bool]:
         self.on_reuse(stats)
@@ -110,18 +113,6 @@ class MemoryRecorder:
             ids += self.blob(block)
             size += len(block)
         return StreamRef(size, Content(ids))
-
-    def entries(self) -> Iterator[Entry]:
-        return iter(self.rows)
-
-    def read(self, content: Content) -> Iterator[Buffer]:
-        return (self.blobs[identity] for identity in content.ids())
-
-    def open(self, content: Content) -> BinaryIO:
-        return BytesIO(b"".join(map(bytes, self.read(content))))
-
-    def blob_ids(self, content: Content) -> Iterator[bytes]:
-        return iter(content.ids())
 
     def bytes_of(self, path: bytes) -> bytes:
         return b"".join(map(bytes, self.read(self.row(path).content)))

@@ -9,13 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from backup_platform.domain.model import (
     Capture,
@@ -29,6 +27,7 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import Buffer, Chunking
 from backup_platform.sources.sqlite import SqliteSource
+from backup_platform_tests.sources.memory_reader import MemoryReader
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class CountingProgress:
 
 
 @dataclass
-class MemoryRepository:
+class MemoryRepository(MemoryReader):
     """Recorder and reader in one; `begin` starts the next recovery point."""
 
     blobs: dict[bytes, bytes] = field(default_factory=dict)
@@ -72,6 +71,10 @@ class MemoryRepository:
     rows: list[Entry] = field(default_factory=list)
     new_bytes: int = 0
     allowed: set[bytes] = field(default_factory=set)
+
+    @property
+    def held(self) -> tuple[Sequence[Entry], Mapping[bytes, bytes]]:
+        return self.rows, self.blobs
 
     def begin(self) -> MemoryRepository:
         self.previous = {row.stat.path: row for row in self.rows}
@@ -104,18 +107,6 @@ class MemoryRepository:
         assert chunking is not None
         names = [self.blob(chunk) for chunk in chunking.cut(blocks)]
         return StreamRef(sum(len(self.blobs[name]) for name in names), Content(b"".join(names)))
-
-    def entries(self) -> Iterator[Entry]:
-        return iter(self.rows)
-
-    def read(self, content: Content) -> Iterator[Buffer]:
-        return (self.blobs[name] for name in content.ids())
-
-    def open(self, content: Content) -> BinaryIO:
-        return BytesIO(b"".join(map(bytes, self.read(content))))
-
-    def blob_ids(self, content: Content) -> Iterator[bytes]:
-        return iter(content.ids())
 
     def content(self) -> bytes:
         """The bytes of the only file."""
