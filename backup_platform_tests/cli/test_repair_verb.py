@@ -103,7 +103,7 @@ def test_it_has_help_like_any_other_verb(run: Verbs) -> None:
     assert "backup-platform repair" in text.partition("Example")[2]
 
 
-def test_repository_json_comes_back_from_the_copy_that_is_named(run: Run, tmp_path: Path) -> None:
+def test_repository_json_comes_back_from_the_copy_that_is_named(run: Verbs, tmp_path: Path) -> None:
     root = tmp_path / "main" / "repository.json"
     data = root.read_bytes()
     root.unlink()

@@ -51,7 +51,7 @@ class RootRepair:
         raise RepositoryError(
             f"Nothing at {self.store.location} tells that it is the repository of {self.donor.store.location}: "
             f"of {len(keys)} manifests none fits.",
-            hint="Name another copy. An empty place becomes a copy by `init`.",
+            hint="Name another copy. An empty place becomes a copy by `backup-platform init`.",
         )
 
     def run(self) -> None:
