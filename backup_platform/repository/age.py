@@ -249,16 +249,15 @@ class Stream:
         cipher = ChaCha20Poly1305(self.key)
         segments = -(-len(stored) // SEALED)
         plain = bytearray(len(stored) - TAG * segments)
-        out = memoryview(plain)
         try:
-            for i in range(segments):
-                sealed = stored[i * SEALED : (i + 1) * SEALED]
-                place = out[i * SEGMENT : i * SEGMENT + len(sealed) - TAG]
-                cipher.decrypt_into(_nonce(first + i, count), sealed, None, place)
+            with memoryview(plain) as out:
+                for i in range(segments):
+                    sealed = stored[i * SEALED : (i + 1) * SEALED]
+                    # Let go of: what reads takes the ends off, whoever else looks at this frame.
+                    with out[i * SEGMENT : i * SEGMENT + len(sealed) - TAG] as place:
+                        cipher.decrypt_into(_nonce(first + i, count), sealed, None, place)
         except InvalidTag as error:
             raise DamageError("The encrypted data is altered.") from error
-        finally:
-            out.release()
         return plain
 
 

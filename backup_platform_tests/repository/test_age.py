@@ -84,6 +84,17 @@ def test_stanzas_of_other_kinds_are_passed_over() -> None:
     assert age.decrypt(file, [OTHERS]) == b"abc"
 
 
+def test_a_bytearray_becomes_the_file() -> None:
+    """No second buffer of a pack's size."""
+    plain = noise(3 * SEGMENT + 5, 8)
+    given = bytearray(plain)
+    file, _ = age.encrypt(given, BOTH)
+    assert file is given
+    assert pyrage.decrypt(bytes(file), [pyrage.x25519.Identity.from_str(IDENTITIES[1])]) == plain
+    kept, _ = age.encrypt(plain, BOTH)
+    assert age.decrypt(kept, [OURS]) == plain
+
+
 # Damage
 
 

@@ -22,7 +22,7 @@ from backup_platform.sources.files.walk import Batch, Walk
 READERS = 2  # threads
 GROUP_FILES = 64
 GROUP_BYTES = 1 << 20
-GROUPS_AHEAD = 6  # so about 6 MiB are read before their turn
+GROUPS_AHEAD = 4  # so about 4 MiB are read before their turn
 
 FILE, DIRECTORY = EntryKind.FILE, EntryKind.DIRECTORY
 STORED = (Status.OK, Status.CHANGED)
