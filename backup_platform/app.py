@@ -469,7 +469,7 @@ class App:
 
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
-        from backup_platform.actions.doctor import Examination, copy_probes, filled_by
+        from backup_platform.actions.doctor import Examination, copy_probes, due_windows, filled_by
         from backup_platform.alerting.channels import known_channels
 
         return Examination(
@@ -479,6 +479,7 @@ class App:
             repository=lambda: self.repository,
             store=self.probe,
             points=self.points,
+            windows=due_windows(self, list(self.plan.repositories)),
             channels=lambda: known_channels([self.plan.secret(url) for url in self.plan.alerts]),
             copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
             filled_by=filled_by(list(self.plan.repositories), self.repository_name),

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.actions.doctor import DoctorFinding
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, UsageError
+from backup_platform_tests.support import ManualClock
 
 
 @pytest.fixture
@@ -58,6 +60,27 @@ def test_a_plan_written_at_night_needs_the_kind_of_a_source_and_says_so(app: App
     assert "`files: …`" in caught.value.hint
     plan.write_text(plan.read_text().replace("sqlite: /any", "files: /any"))
     assert App.load(app.plan_path).drill("tree@latest").proof.passed
+
+
+def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
+    """Where cron starts the backups there is no sensor that would."""
+    clock = ManualClock(app.repository.info.created_at.replace(hour=23, minute=50))
+    app = App.load(app.plan_path, clock=clock)
+
+    def windows() -> DoctorFinding:
+        return next(each for each in app.doctor() if each.name == "windows of tree")
+
+    assert not windows().ok
+    assert "still be captured" in windows().detail
+    assert "backup-platform backup tree" in windows().hint
+    app.backup("tree")
+    assert windows().ok
+    clock.advance(days=3)
+    assert "missed are 2" in windows().detail
+    assert not windows().ok
+    app.backup("tree")
+    assert windows().ok
+    assert "missed are 2" in windows().detail, "what is missed for good is told, and cries no more"
 
 
 def test_an_unknown_source_is_not_found(app: App) -> None:

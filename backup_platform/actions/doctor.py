@@ -7,14 +7,19 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import DatabaseSource, Source
+from backup_platform.domain.ports import Clock, DatabaseSource, Source
 from backup_platform.errors import BackupError, SourceError, SourceMissingError, StoreError
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from backup_platform.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +36,10 @@ class DoctorFinding:
 class Examination:
     """What is examined.
 
-    Each of `sources` tells what was found there, or raises why it cannot be backed up. `channels` tells how many
-    alert channels there are, or raises why they cannot be used. Each of `copies`, the other repositories, tells what
-    was found there, or raises why nothing can be copied to it. `filled_by` is the command that
-    brings a source's points.
+    Each of `sources` tells what was found there, or raises why it cannot be backed up. `windows` tells of each source
+    which windows lack a point. `channels` names the alert channels, or raises why they cannot be used. Each of
+    `copies`, the other repositories, tells what was found there, or raises why nothing can be copied to it.
+    `filled_by` is the command that brings a source's points.
     """
 
     plan_path: str
@@ -44,6 +49,7 @@ class Examination:
     store: Callable[[], str]
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], Sequence[str]]
+    windows: Mapping[str, Callable[[], MissedWindows]] = field(default_factory=dict)
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: str = "backup-platform backup {source}"
 
@@ -56,7 +62,7 @@ class Examination:
         findings += [self._probe(f"source {name}", probe) for name, probe in self.sources.items()]
         if findings[2].ok:
             findings.insert(3, self._probe("store", self.store))
-            findings += [self._probe("scratch space", self._scratch), *self._proofs()]
+            findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
         findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
         return [*findings, self._probe("alerts", self._alerts)]
 
@@ -85,6 +91,12 @@ class Examination:
             )
         return f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}"
 
+    def _windows(self) -> Iterator[DoctorFinding]:
+        for source, missing in self.windows.items():
+            mine = [p.window.start for p in self.points() if p.source == source and not p.incomplete]
+            look = partial(_up_to_date, source, missing, max(mine, default=None), self.filled_by)
+            yield self._probe(f"windows of {source}", look)
+
     def _proofs(self) -> Iterator[DoctorFinding]:
         recorded = self.repository().proofs()
         for source in self.sources:
@@ -111,6 +123,28 @@ class Bound(Protocol):
     def points(self) -> list[RecoveryPoint]: ...
 
     def probe(self) -> str: ...
+
+
+class Scheduled(Protocol):
+    """A plan, bound to one of its repositories, with the windows of its sources."""
+
+    @property
+    def repository_name(self) -> str: ...
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    def missing(self, source: str, now: datetime) -> MissedWindows: ...
+
+
+def due_windows(bound: Scheduled, names: Sequence[str]) -> dict[str, Callable[[], MissedWindows]]:
+    """By source, in the repository that backups go to; the sensor `copies` and `copies_in_place` tell of the others."""
+    if bound.repository_name != names[0]:
+        return {}
+    return {source: partial(bound.missing, source, bound.clock.now()) for source in bound.plan.sources}
 
 
 def copy_probes(names: Sequence[str], own: str, at: Callable[[str], Bound]) -> dict[str, Callable[[], str]]:
@@ -167,6 +201,22 @@ def readable(location: str) -> str:
     if not os.access(location, os.R_OK):
         raise SourceError(f"{location} cannot be read.", hint="Give this user the permission to read it.")
     return location
+
+
+def _up_to_date(
+    source: str, missing: Callable[[], MissedWindows], newest: datetime | None, filled_by: str
+) -> str:
+    """Windows that are missed for good are told; what can be helped is an error, and so is a source where all are."""
+    found = missing()
+    gone = found.missed[-1].key if found.missed else ""
+    told = f"; missed are {len(found.missed)}, the last {gone}" if gone else ""
+    hint = f"Run `{filled_by.format(source=source)}`, and see docs/repair.md for why nobody did."
+    if found.catchable:
+        keys = ", ".join(window.key for window in found.catchable[-3:])
+        raise SourceError(f"no recovery point yet of {keys}, which can still be captured{told}", hint=hint)
+    if gone and (newest is None or newest < found.missed[-1].start):
+        raise SourceError(f"nothing newer than what was missed{told}", hint=hint)
+    return ("the newest that was due has its point" if newest else "none was due yet") + told
 
 
 def _proof(
