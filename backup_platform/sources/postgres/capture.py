@@ -31,7 +31,7 @@ from backup_platform.sources.postgres.document import (
     Database,
     encode,
 )
-from backup_platform.sources.postgres.facts import ALGORITHM, TableFact, shared_table_facts
+from backup_platform.sources.postgres.facts import TableFact, best_algorithm, shared_table_facts
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.reading import read_tables
 from backup_platform.sources.postgres.recording import record_streams
@@ -157,14 +157,15 @@ class _Capture:
     def _table_facts(self, tables: Sequence[Table]) -> Mapping[str, TableFact]:
         self.progress.note(f"facts of {len(tables)} tables ({self.options.facts})")
         connections = [self.snapshot.connection, *self.snapshot.others]
-        found = shared_table_facts(connections, tables, self.options.facts)
+        algorithm = best_algorithm(connections[0])
+        found = shared_table_facts(connections, tables, self.options.facts, algorithm)
         self.facts |= {
             "tables": len(found),
             "rows": sum(fact.rows for fact in found.values()),
             "row_counts": {label: found[label].rows for label in sorted(found)},
             "row_hashes": {label: found[label].hash for label in sorted(found) if found[label].hash},
             "hash_mode": self.options.facts,
-            "hash_algorithm": ALGORITHM,
+            "hash_algorithm": algorithm,
         }
         return found
 

@@ -12,7 +12,7 @@ from backup_platform.domain.tables import label_of
 from backup_platform.sources.postgres.catalog.large_objects import large_object_facts, large_objects
 from backup_platform.sources.postgres.connecting import connect
 from backup_platform.sources.postgres.contents import PointContents
-from backup_platform.sources.postgres.facts import ALGORITHM, TableFact, shared_table_facts
+from backup_platform.sources.postgres.facts import RECORD_SEND, TableFact, shared_table_facts
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.findings import Findings
 from backup_platform.sources.postgres.options import Facts
@@ -48,7 +48,7 @@ def fact_differences(
     mode = cast("Facts", str(facts.get("hash_mode", "counts")))
     with ExitStack() as stack, postgres_errors(target.server):
         connections = [stack.enter_context(connect(target.url)) for _ in range(max(1, jobs))]
-        algorithm = str(facts.get("hash_algorithm", ALGORITHM))
+        algorithm = str(facts.get("hash_algorithm", RECORD_SEND))
         found = shared_table_facts(connections, contents.catalogue.tables, mode, algorithm)
         differences = [
             *_tables(
