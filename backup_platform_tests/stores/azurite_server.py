@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import hashlib
 import hmac
-import os
-import shutil
-import subprocess
-import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +12,7 @@ from email.utils import formatdate
 from http.client import HTTPConnection
 from pathlib import Path
 
+from backup_platform_tests import npm_packages
 from backup_platform_tests.stores.servers import Server, free_port, running
 
 PINNED = Path(__file__).parent / "azurite"
@@ -40,29 +36,7 @@ def azurite(folder: Path) -> Iterator[Server]:
 
 
 def installed() -> Path:
-    """The program, by a lock file with a hash of every package; kept for later runs of the tests."""
-    wanted = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(PINNED.iterdir()))).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "backup-platform-tests"
-    place = cache / f"azurite-{wanted[:16]}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "azurite.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            _install(cache, place)
-    return place / "node_modules/azurite/dist/src/blob/main.js"
-
-
-def _install(cache: Path, place: Path) -> None:
-    draft = Path(tempfile.mkdtemp(dir=cache))
-    try:
-        for path in PINNED.iterdir():
-            shutil.copy(path, draft)
-        command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        done = subprocess.run(command, cwd=draft, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, f"npm could not install Azurite: {done.stderr[-2000:]}"
-        draft.rename(place)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    return npm_packages.installed(PINNED, "azurite") / "azurite/dist/src/blob/main.js"
 
 
 def _container(port: int) -> str:

@@ -52,7 +52,7 @@ class Grants:
             grants = [entry.id for entry in entries if entry.kind in ("ACL", "DEFAULT ACL")]
             for statement in split_statements(self.archive.statements(grants)):
                 if _GRANTS.match(statement) or statement.startswith("RESET SESSION"):
-                    self._try(connection, statement)
+                    self.attempt(connection, statement)
         for error in errors:
             if policy := _POLICY.match(error.command):
                 yield f"Not restored, because a role is missing: policy {policy[1]}."
@@ -69,11 +69,11 @@ class Grants:
         script = self.archive.statements([entry.id for entry in entries], "--create")
         for statement in split_statements(script):
             renamed = _renamed(statement, captured, name)
-            if renamed and not self._try(connection, renamed):
+            if renamed and not self.attempt(connection, renamed):
                 yield f"Left out, because a role is missing: {statement.split(' ', 1)[0]} on the database."
 
-    def _try(self, connection: Connection[TupleRow], statement: str) -> bool:
-        """False when it names a role that is missing."""
+    def attempt(self, connection: Connection[TupleRow], statement: str) -> bool:
+        """Run a statement; False when it names a role that is missing."""
         import psycopg
 
         try:

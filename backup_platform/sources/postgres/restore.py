@@ -15,6 +15,7 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, PointReader, Progress
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
 from backup_platform.errors import BackupError, TargetError
+from backup_platform.sources.postgres import subscriptions
 from backup_platform.sources.postgres.analyze import analyze
 from backup_platform.sources.postgres.archive import TocEntry
 from backup_platform.sources.postgres.creation import create_statement
@@ -189,12 +190,17 @@ class _Restoration:
         return [entry for entry in entries if entry.id not in there]
 
     def _unexpected(self, errors: Sequence[ToolError]) -> list[ToolError]:
-        """What only lacks a role is told as a warning; grants to roles that exist are given after all."""
+        """What only lacks a role is told as a warning; grants to roles that exist are given after all. So are
+        subscriptions whose parameters this server does not know, without them."""
         grants = Grants(self.prepared.archive, missing_roles(self.prepared))
         expected = [error for error in errors if grants.explains(error)]
         with self.prepared.database.connection() as connection:
             self.warnings += grants.repair(connection, expected, self._chosen())
-        return [error for error in errors if error not in expected]
+            refused = subscriptions.refused(errors)
+            if refused:
+                for statement in subscriptions.reduced(self.prepared.archive, self._chosen()):
+                    grants.attempt(connection, statement)
+        return [error for error in errors if error not in (*expected, *refused)]
 
     def _load(self) -> None:
         self.progress.note("loading tables")

@@ -32,7 +32,8 @@ class Features:
 def features(server: Server) -> Features:
     with psycopg.connect(server.url(), autocommit=True) as connection:
         icu = "SELECT count(*) > 10 FROM pg_collation WHERE collprovider = 'i'"
-        lz4 = "SELECT 'lz4' = ANY (enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+        lz4 = """SELECT count(*) > 0 FROM pg_settings
+            WHERE name = 'default_toast_compression' AND 'lz4' = ANY (enumvals)"""
         found = [row[0] for query in (icu, lz4) for row in connection.execute(query).fetchall()]
         try:
             connection.execute("SELECT '<a/>'::xml")

@@ -143,6 +143,24 @@ def test_between_majors_a_new_privilege_is_no_difference() -> None:
     assert len(found(new.replace("REVOKE ALL", "REVOKE SELECT"), old, same_major=False)) == 1
 
 
+def test_from_before_14_a_range_gets_a_multirange() -> None:
+    old = """--
+-- Name: span; Type: TYPE; Schema: public; Owner: joe
+--
+
+CREATE TYPE public.span AS RANGE (
+    subtype = text,
+    collation = pg_catalog."C"
+);
+"""
+    new = old.replace("= text,", "= text,\n    multirange_type_name = public.span_multirange,")
+    assert found(new, old, same_major=False) == []
+    assert len(found(new, old)) == 1
+    assert len(found(new.replace("= text", "= bytea"), old, same_major=False)) == 1
+    assert len(found(old, new, same_major=False)) == 1
+    assert len(found(new.replace("span_multirange", "other"), new, same_major=False)) == 1
+
+
 def test_names_alone_tell_missing_objects() -> None:
     other = DUMP.replace("a integer", "a bigint").replace("Name: v;", "Name: w;")
     pairs = (names_only(parse(text.splitlines())) for text in (DUMP, other))

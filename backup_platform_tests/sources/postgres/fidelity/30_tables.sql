@@ -124,7 +124,11 @@ CREATE INDEX indexed_gin ON indexed USING gin (a) WITH (fastupdate = off);
 CREATE INDEX indexed_gin_search ON indexed USING gin (v);
 CREATE INDEX indexed_gist ON indexed USING gist (p, v tsvector_ops (siglen = 64)) WITH (fillfactor = 80);
 CREATE INDEX indexed_spgist ON indexed USING spgist (i);
+\if :v14
 CREATE INDEX indexed_brin ON indexed USING brin (at timestamptz_minmax_multi_ops, n) WITH (pages_per_range = 4);
+\else
+CREATE INDEX indexed_brin ON indexed USING brin (at, n) WITH (pages_per_range = 4);
+\endif
 CREATE INDEX indexed_bloom ON indexed USING bloom (id) WITH (length = 80);
 ALTER INDEX indexed_expression ALTER COLUMN 2 SET STATISTICS 77;
 \if :v15
@@ -135,7 +139,9 @@ ALTER TABLE indexed CLUSTER ON indexed_unique;
 ALTER TABLE hens REPLICA IDENTITY FULL;
 ALTER TABLE eggs REPLICA IDENTITY NOTHING;
 CREATE STATISTICS indexed_stats (ndistinct, dependencies, mcv) ON id, t FROM indexed;
+\if :v14
 CREATE STATISTICS indexed_expressions ON (id % 10), lower(t) FROM indexed;
+\endif
 ALTER STATISTICS indexed_stats SET STATISTICS 33;
 CREATE TABLE doubles (v int);
 INSERT INTO doubles VALUES (1), (1);

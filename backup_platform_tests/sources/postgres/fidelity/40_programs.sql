@@ -126,7 +126,10 @@ CREATE PUBLICATION of_nothing;
 CREATE PUBLICATION filtered FOR TABLE accounts (id, balance) WHERE (id > 1);
 CREATE PUBLICATION by_schema FOR TABLES IN SCHEMA programs;
 \endif
-CREATE SUBSCRIPTION from_nowhere CONNECTION 'host=/nonexistent dbname=''x y''' PUBLICATION p1, "P 2" WITH (connect = false, slot_name = NONE, binary = true);
+CREATE SUBSCRIPTION from_nowhere CONNECTION 'host=/nonexistent dbname=''x y''' PUBLICATION p1, "P 2" WITH (connect = false, slot_name = NONE);
+\if :v14
+ALTER SUBSCRIPTION from_nowhere SET (binary = true);
+\endif
 
 -- Comments, one of each that has a place for it.
 COMMENT ON TABLE accounts IS 'accounts'; COMMENT ON COLUMN accounts.balance IS 'in "euro"'; COMMENT ON CONSTRAINT accounts_pkey ON accounts IS 'key';
