@@ -46,6 +46,7 @@ _HASHES_RECORDS = 140_000  # the server that has a hash function of rows
 SAMPLED_OF = 128
 _CHOOSING_COLUMNS = 4
 _CANCEL_S = 10.0
+_AGAIN_S = 1.0
 
 _FLOATS = {700: "float4", 701: "float8"}
 _INTEGERS = {20, 21, 23}
@@ -131,6 +132,8 @@ def shared_table_facts(
                 future.result()
         except BaseException:
             _cancel(connections)
+            while wait(futures, timeout=_AGAIN_S).not_done:  # a query may begin just after it was cancelled
+                _cancel(connections)
             raise
     return facts
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import psycopg
 import pytest
 
+import backup_platform.sources.postgres.facts
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.connecting import connect
@@ -307,6 +308,25 @@ def test_the_first_failure_ends_the_queries_of_the_other_connections(
     ):
         shared_table_facts([one, other], [], "full")
     assert time.monotonic() - began < 30
+
+
+def test_a_query_that_begins_after_it_was_cancelled_is_cancelled_again(
+    database18: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [("slow", "SELECT 1, ''::text FROM pg_sleep(600)"), ("bad", "SELECT 1 / 0, ''::text")]
+    monkeypatch.setattr("backup_platform.sources.postgres.facts._queries", lambda *arguments: queries)
+    cancels: list[Sequence[Connection]] = []
+
+    def too_early(connections: Sequence[Connection]) -> None:
+        cancels.append(connections)
+        if len(cancels) > 1:
+            cancel(connections)
+
+    cancel = backup_platform.sources.postgres.facts._cancel
+    monkeypatch.setattr("backup_platform.sources.postgres.facts._cancel", too_early)
+    with connect(database18) as one, connect(database18) as other, pytest.raises(psycopg.Error):
+        shared_table_facts([one, other], [], "full")
+    assert len(cancels) > 1
 
 
 def test_several_connections_say_what_one_says(database18: str) -> None:
