@@ -11,6 +11,7 @@ import pytest
 
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, StoreError, StoreRefusedError
+from backup_platform.repository.forgotten import record_forgotten
 from backup_platform.stores import object_lock
 from backup_platform.stores.opening import object_lock_of, open_store
 from backup_platform.stores.options import StoreOptions
@@ -146,7 +147,9 @@ def test_prune_hides_what_is_locked_and_its_bytes_stay(
     (tree / "large").write_bytes(b"small now")
     kept = make_app(place, days=1).backup("tree").point
     app = make_app(place, days=1)
-    app.store.delete(app.manifest_path(app.repository.manifests()[0]).removeprefix(f"{app.store.location}/"))
+    first = app.repository.manifests()[0]
+    record_forgotten(app.repository, first, "for a test", app.clock.now())
+    app.repository.delete_manifest(first)
     for _ in range(3):
         pruning = make_app(place, days=2).upkeep.pruning("0s")
         pruning.run(pruning.plan(), QuietProgress())
