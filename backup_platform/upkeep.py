@@ -101,6 +101,12 @@ class Upkeep:
         """Copying points of another repository of the plan to this one. Raises RepositoryError unless it is a copy."""
         from backup_platform.actions.copying import Copying
 
+        if twin := self.plan.twin(self.settings):
+            raise RepositoryError(
+                f"The repository at {self.repository.info.location} cannot be a copy of itself: the plan's {twin} is "
+                "in the same place.",
+                hint="Give the copy a place of its own in the plan.",
+            )
         return Copying(origin, self.repository, self.clock, self.keep_locked if self.settings.lock else None)
 
     def keep_locked(self, source: str, packs: Collection[str]) -> None:

@@ -298,6 +298,19 @@ class TestRepositories:
                 {"repositories": named, "sources": {"a": {"files": "/a", "every": "day"}}}, base=str(tmp_path)
             )
 
+    @pytest.mark.parametrize(
+        ("path", "differs"),
+        [
+            ("s3://bucket", "endpoint: 'https://there:9000'"),
+            ("azure://box", "credentials: {account_name: '${env:OTHER}'}"),
+        ],
+    )
+    def test_one_url_on_two_servers_is_two_places(self, tmp_path: Path, path: str, differs: str) -> None:
+        text = f"repositories:\n  main: {{path: {path}}}\n  offsite: {{path: {path}, {differs}}}\n"
+        file = tmp_path / "backup.yaml"
+        file.write_text(text + "sources: {a: {files: /a, every: day}}\n")
+        assert list(Plan.load(str(file)).repositories) == ["main", "offsite"]
+
     @pytest.mark.parametrize("path", ["s3:/bucket/x", "s3:bucket", "gs:/b", "file:/a"])
     def test_a_url_with_a_slash_too_few_is_no_directory(self, tmp_path: Path, path: str) -> None:
         (found,) = problems(

@@ -15,7 +15,7 @@ from backup_platform.plan.document import Document, Path, Problem, read_document
 from backup_platform.plan.model import CONFLICT, Plan, SourcePlan, conflicts, repository_conflicts
 from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import CopiesPlan, KeepPlan, PrunePlan, RepositoryPlan, VerifyPlan
-from backup_platform.plan.values import suggest
+from backup_platform.plan.values import suggest, whereabouts
 
 EXAMPLE = """\
 repository: {path: /var/backups/main}
@@ -115,17 +115,13 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
         for name, source in (sources.items() if isinstance(sources, dict) else ())
         if isinstance(source, dict) and isinstance(source.get("repositories"), list)
     }
-    named = {str(n): _path_of(each) for n, each in several.items()} if isinstance(several, dict) else None
-    if named is None and "repositories" in document.data:
+    named = None
+    if isinstance(several, dict):
+        named = {str(n): whereabouts(each if isinstance(each, dict) else {}) for n, each in several.items()}
+    elif "repositories" in document.data:
         return  # it is no mapping, which is told elsewhere
     for path, message in repository_conflicts(named, given, single="repository" in document.data, base=base):
         yield Problem(document.line(path), f"{_dotted(path)}: {message}" if path else message)
-
-
-def _path_of(repository: object) -> str:
-    """Empty where there is none that can be read, which is told elsewhere."""
-    path = repository.get("path") if isinstance(repository, dict) else None
-    return path if isinstance(path, str) else ""
 
 
 def _problem(document: Document, error: ErrorDetails) -> Problem:

@@ -40,12 +40,14 @@ from backup_platform.plan.values import (
     TagKey,
     TagValue,
     Timezone,
+    Whereabouts,
     absolute,
     is_url,
     only_reference,
     parse_at,
     parse_pattern,
     same_place,
+    whereabouts,
 )
 
 CONFLICT = "plan_conflict"
@@ -157,7 +159,9 @@ class Plan(_Model):
     @model_validator(mode="after")
     def _repositories_fit(self) -> Self:
         given = {name: source.repositories for name, source in self.sources.items() if source.repositories}
-        named = None if self.several is None else {n: each.path for n, each in self.several.items()}
+        named = (
+            None if self.several is None else {n: whereabouts(dict(each)) for n, each in self.several.items()}
+        )
         found = list(repository_conflicts(named, given, single=self.single is not None, base=self.base))
         if found:
             raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
@@ -195,6 +199,16 @@ class Plan(_Model):
         """Where the plan speaks of one of its repositories: `repository`, or `repositories.<name>`."""
         named = (self.several or {}).items()
         return next((f"repositories.{name}" for name, each in named if each is repository), "repository")
+
+    def twin(self, repository: RepositoryPlan) -> str | None:
+        """The name of another repository in the same place, now that references lead to their values."""
+        place = self._resolved_place(repository)
+        others = (name for name, each in self.repositories.items() if each is not repository)
+        return next((name for name in others if self._resolved_place(self.repositories[name]) == place), None)
+
+    def _resolved_place(self, repository: RepositoryPlan) -> Whereabouts:
+        path, endpoint, account = whereabouts(dict(repository))
+        return same_place(self.path(path), self.base), endpoint, account
 
     def known_repository(self, name: str | None) -> str:
         """The name of a repository; None: of the first. Raises NotFoundError."""
@@ -250,10 +264,14 @@ def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def repository_conflicts(
-    named: Mapping[str, str] | None, sources: Mapping[str, Sequence[object]], *, single: bool, base: str
+    named: Mapping[str, Whereabouts] | None,
+    sources: Mapping[str, Sequence[object]],
+    *,
+    single: bool,
+    base: str,
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    """What does not fit together in the repositories of a plan, as (path, message). `named` are the paths of those of
-    `repositories`, relative ones from `base`, `sources` the names that sources give."""
+    """What does not fit together in the repositories of a plan, as (path, message). `named` are those of
+    `repositories`, relative paths from `base`, `sources` the names that sources give."""
     if named is None and not single:
         yield (), MISSING_REPOSITORY
         return
@@ -272,11 +290,12 @@ def repository_conflicts(
             yield path, "names a repository twice"
 
 
-def _shared_places(named: Mapping[str, str], base: str) -> Iterator[tuple[tuple[str, ...], str]]:
+def _shared_places(named: Mapping[str, Whereabouts], base: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """A repository that is its own copy would count as a second place of every point."""
-    first: dict[str, str] = {}
-    for name, path in named.items():
-        if path and (other := first.setdefault(same_place(path, base), name)) != name:
+    first: dict[Whereabouts, str] = {}
+    for name, (path, endpoint, account) in named.items():
+        place = same_place(path, base), endpoint, account
+        if path and (other := first.setdefault(place, name)) != name:
             yield (
                 ("repositories", name, "path"),
                 f"the same place as that of repositories.{other}: a copy needs a place of its own",

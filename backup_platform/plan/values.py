@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any
@@ -244,6 +245,20 @@ def same_place(value: str, base: str) -> str:
     scheme, separator, rest = value.partition("://")
     written = f"{scheme.lower()}://{rest}" if separator and is_url(value) else absolute(value, base)
     return written.rstrip("/") or "/"
+
+
+Whereabouts = tuple[str, str, str]
+
+
+def whereabouts(repository: Mapping[str, object]) -> Whereabouts:
+    """What tells one place from another: path, endpoint, account. What cannot be read is empty, and told elsewhere."""
+    credentials = repository.get("credentials")
+    account = credentials.get("account_name") if isinstance(credentials, Mapping) else None
+    path, endpoint, account = (
+        each if isinstance(each, str) else ""
+        for each in (repository.get("path"), repository.get("endpoint"), account)
+    )
+    return path, endpoint.rstrip("/"), account
 
 
 def _path(value: str, info: ValidationInfo) -> str:

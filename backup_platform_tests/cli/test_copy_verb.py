@@ -231,6 +231,18 @@ def test_one_place_is_not_two_repositories(run: Run, tmp_path: Path) -> None:
     assert "repositories.offsite.path: the same place as that of repositories.main" in refused
 
 
+def test_one_place_by_two_references_is_not_two_repositories(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("init")
+    monkeypatch.setenv("HERE", f"{tmp_path}/main")
+    monkeypatch.setenv("THERE", f"{tmp_path}/main/")
+    plan = tmp_path / "backup.yaml"
+    text = PLAN.format(root=tmp_path, keys="").replace(f"{tmp_path}/vault", '"${env:THERE}"')
+    plan.write_text(text.replace(f"{tmp_path}/main", '"${env:HERE}"'))
+    assert "cannot be a copy of itself" in run("copy", "notes", code=1).err
+
+
 def test_a_link_to_the_first_repository_is_no_copy_of_it(run: Run, tmp_path: Path) -> None:
     run("init")
     (tmp_path / "vault").symlink_to(tmp_path / "main")

@@ -162,7 +162,7 @@ def prunes_as_pruner_only(app_of: Callable[..., App]) -> None:
     deleted = [prune(app_of("pruner"))]  # marks
     by_writer = prune(app_of("writer"))
     assert (by_writer.packs_deleted, by_writer.freed_bytes) == (0, 0)
-    assert by_writer.locked
+    assert by_writer.refused
     deleted.append(prune(app_of("pruner")))
     assert [each.packs_deleted for each in deleted] == [0, len(plan.condemn)]
     assert app_of("verifier").verify().passed
@@ -239,7 +239,7 @@ def test_an_interrupted_write_only_backup_is_repeated(
     (tree / "more").write_bytes(b"more")
     app_of("writer").backup("tree")
     admin = account.store(account.admin)
-    for prefix in ("indexes/", "manifests/"):
+    for prefix in ("indexes/", "manifests/", "ledger/proofs/"):
         for found in admin.list(prefix):
             admin.delete(found.key)
     assert app_of("writer").backup("tree").created
