@@ -152,7 +152,9 @@ def test_only_what_a_query_needs_is_fetched(bench: Bench) -> None:
         tables = opened(bench, store)
         before = store.fetched
         assert rows(tables, sql)
-        assert store.fetched - before < limit * size, sql  # the end of the file may have come with the catalogue
+        assert store.fetched - before < limit * size, (
+            sql
+        )  # the end of the file may have come with the catalogue
     assert store.fetched - before > 0.9 * size
 
 
