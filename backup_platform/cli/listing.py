@@ -78,8 +78,16 @@ def _line(entry: Entry, zone: tzinfo) -> str:
     stat = entry.stat
     mode = stat_bits.filemode(_TYPES[stat.kind] | stat_bits.S_IMODE(stat.mode))
     owner, group = entry.user or str(stat.uid), entry.group or str(stat.gid)
-    when = (_EPOCH + timedelta(microseconds=stat.mtime_ns // 1000)).astimezone(zone)
-    return f"{mode} {owner:<8} {group:<8} {stat.size:>12} {when:%Y-%m-%d %H:%M} {_name(entry)}"
+    return f"{mode} {owner:<8} {group:<8} {stat.size:>12} {_when(stat.mtime_ns, zone)} {_name(entry)}"
+
+
+def _when(mtime_ns: int, zone: tzinfo) -> str:
+    """Years that no calendar here has are shown as `date -d` takes them: seconds since 1970."""
+    try:
+        moment = (_EPOCH + timedelta(microseconds=mtime_ns // 1000)).astimezone(zone)
+    except OverflowError:
+        return f"{'@' + str(mtime_ns // 1_000_000_000):<16}"
+    return f"{moment.year:04}-{moment:%m-%d %H:%M}"
 
 
 def _name(entry: Entry) -> str:

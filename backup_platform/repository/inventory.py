@@ -6,9 +6,11 @@ costs seconds at every start.
 
 from __future__ import annotations
 
+import shutil
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +18,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backup_platform.domain.model import Content, Entry, EntryKind, Stat, Status
-from backup_platform.errors import DamageError
+from backup_platform.errors import DamageError, RepositoryError
+from backup_platform.repository.times import (
+    NEAR,
+    TIMES,
+    far_schema,
+    is_far,
+    narrowed,
+    numbers,
+    time_arrays,
+    times_of,
+    widened,
+)
 
 PAIR = pa.struct([pa.field("name", pa.binary()), pa.field("value", pa.binary())])
 EXTENT = pa.struct([pa.field("offset", pa.uint64()), pa.field("length", pa.uint64())])
@@ -32,8 +45,7 @@ SCHEMA = pa.schema(
         pa.field("user", pa.string()),
         pa.field("group", pa.string()),
         pa.field("size", pa.uint64()),
-        pa.field("mtime_ns", pa.int64()),
-        pa.field("ctime_ns", pa.int64()),
+        *NEAR,
         pa.field("inode", pa.uint64()),
         pa.field("device", pa.uint64()),
         pa.field("nlink", pa.uint64()),
@@ -46,7 +58,9 @@ SCHEMA = pa.schema(
         pa.field("blobs", pa.binary()),
     ]
 )
-VERSION = {"backup_platform.inventory": "1"}
+FAR_SCHEMA = far_schema(SCHEMA)
+VERSION = "backup_platform.inventory"
+VERSIONS = {"1": SCHEMA, "2": FAR_SCHEMA}
 REPETITIVE = [
     "kind",
     "status",
@@ -62,6 +76,7 @@ REPETITIVE = [
     "depth",
 ]
 ROW_GROUP = 1 << 15
+SPOOLED = 16 << 20
 
 
 def rows_of(entries: Sequence[Entry]) -> pa.Table:
@@ -72,26 +87,22 @@ def rows_of(entries: Sequence[Entry]) -> pa.Table:
         *entries, strict=True
     )
     path, kind, mode, uid, gid, size, mtime, ctime, inode, device, nlink, rdev = zip(*stats, strict=True)
+    times, far = time_arrays((mtime, ctime))
     columns = [
         _binary(path),
         *(_text(values) for values in (kind, status, problem)),
-        *(_numbers(values, "I", pa.uint32()) for values in (mode, uid, gid)),
+        *(numbers(values, "I", pa.uint32()) for values in (mode, uid, gid)),
         *(_text(values) for values in (user, group)),
-        _numbers(size, "Q", pa.uint64()),
-        *(_numbers(values, "q", pa.int64()) for values in (mtime, ctime)),
-        *(_numbers(values, "Q", pa.uint64()) for values in (inode, device, nlink, rdev)),
+        numbers(size, "Q", pa.uint64()),
+        *times,
+        *(numbers(values, "Q", pa.uint64()) for values in (inode, device, nlink, rdev)),
         *(_binary(values) for values in (target, hardlink)),
         _lists(xattrs, _pairs),
         _lists(extents, _extents),
-        _numbers([c.depth for c in content], "B", pa.uint8()),
+        numbers([c.depth for c in content], "B", pa.uint8()),
         _binary([c.blobs for c in content]),
     ]
-    return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def _numbers(values: Iterable[int], code: str, kind: pa.DataType) -> pa.Array:
-    packed = array(code, values)
-    return pa.Array.from_buffers(kind, len(packed), [None, pa.py_buffer(packed)])
+    return pa.Table.from_arrays(columns, schema=FAR_SCHEMA if far else SCHEMA)
 
 
 def _binary(values: Sequence[bytes | None], kind: pa.DataType | None = None) -> pa.Array:
@@ -129,19 +140,21 @@ def _pairs(items: list[tuple[bytes, bytes]]) -> pa.Array:
 
 
 def _extents(items: list[tuple[int, int]]) -> pa.Array:
-    columns = [_numbers([item[side] for item in items], "Q", pa.uint64()) for side in (0, 1)]
+    columns = [numbers([item[side] for item in items], "Q", pa.uint64()) for side in (0, 1)]
     return _struct(EXTENT, len(items), columns)
 
 
 def entries_of(rows: pa.Table) -> Iterator[Entry]:
     """The entries of some inventory rows."""
-    columns = {field.name: rows.column(field.name).to_pylist() for field in SCHEMA}
+    others = [name for name in SCHEMA.names if name not in {field.name for field in NEAR}]
+    columns = {name: rows.column(name).to_pylist() for name in others}
     stats = map(
         Stat._make,
         zip(
             columns["path"],
             map(EntryKind, columns["kind"]),
-            *(columns[name] for name in ("mode", "uid", "gid", "size", "mtime_ns", "ctime_ns")),
+            *(columns[name] for name in ("mode", "uid", "gid", "size")),
+            *(times_of(rows, name) for name in TIMES),
             *(columns[name] for name in ("inode", "device", "nlink", "rdev")),
             strict=True,
         ),
@@ -164,38 +177,53 @@ def entries_of(rows: pa.Table) -> Iterator[Entry]:
 
 
 class InventoryWriter:
-    """Writes inventory rows to a file as they come, in bounded memory. The bytes depend on the rows only."""
+    """Writes inventory rows to a file as they come, in bounded memory. The bytes depend on the rows only.
+
+    The first time that does not fit into the usual form rewrites what is in the file so far.
+    """
 
     def __init__(self, sink: IO[bytes]) -> None:
-        self._writer = pq.ParquetWriter(
-            sink,
-            SCHEMA,
-            compression="zstd",
-            use_dictionary=REPETITIVE,
-            use_content_defined_chunking=True,
-            write_statistics=False,
-            store_schema=False,
-        )
+        self._sink = sink
+        self._version = "1"
+        self._writer = _writer(sink, SCHEMA)
         self._pending: list[pa.Table] = []
         self._count = 0
 
     def write(self, rows: pa.Table) -> None:
-        self._pending.append(rows)
+        rows = narrowed(rows)
+        if is_far(rows) and self._version == "1":
+            self._widen()
+        self._pending.append(rows if self._version == "1" else widened(rows))
         self._count += len(rows)
         while self._count >= ROW_GROUP:
             self._flush()
 
+    def _widen(self) -> None:
+        self._writer.close()
+        self._version, self._pending = "2", [widened(rows) for rows in self._pending]
+        with SpooledTemporaryFile(max_size=SPOOLED) as old:
+            self._sink.seek(0)
+            shutil.copyfileobj(self._sink, old)
+            self._sink.seek(0)
+            self._sink.truncate()
+            self._writer = _writer(self._sink, FAR_SCHEMA)
+            for batch in pq.ParquetFile(old).iter_batches(batch_size=ROW_GROUP):
+                self._write(pa.Table.from_batches([batch]))
+
+    def _write(self, rows: pa.Table) -> None:
+        self._writer.write_table(widened(rows) if self._version == "2" else rows, row_group_size=ROW_GROUP)
+
     def _flush(self) -> None:
         # Row groups of one size whatever the batches were: equal rows must give equal bytes.
         rows = pa.concat_tables(self._pending)
-        self._writer.write_table(rows.slice(0, ROW_GROUP), row_group_size=ROW_GROUP)
+        self._write(rows.slice(0, ROW_GROUP))
         rest = rows.slice(ROW_GROUP)
         self._pending, self._count = [rest], len(rest)
 
     def close(self) -> None:
         if self._count:
             self._flush()
-        self._writer.add_key_value_metadata(VERSION)
+        self._writer.add_key_value_metadata({VERSION: self._version})
         self._writer.close()
 
     def abandon(self) -> None:
@@ -203,13 +231,37 @@ class InventoryWriter:
         self._writer.is_open = False
 
 
+def _writer(sink: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    return pq.ParquetWriter(
+        sink,
+        schema,
+        compression="zstd",
+        use_dictionary=REPETITIVE,
+        use_content_defined_chunking=True,
+        write_statistics=False,
+        store_schema=False,
+    )
+
+
 def read_rows(source: Any) -> Iterator[pa.Table]:
-    """The rows of an inventory, in order, some ten thousand at a time. Raises DamageError."""
+    """The rows of an inventory, in order, some ten thousand at a time. Raises DamageError; RepositoryError for one of
+    a form that only a newer release knows."""
     try:
         file = pq.ParquetFile(source)
-        if missing := set(SCHEMA.names) - set(file.schema_arrow.names):
+        schema = _schema_of(file)
+        if missing := set(schema.names) - set(file.schema_arrow.names):
             raise DamageError(f"An inventory lacks the columns {', '.join(sorted(missing))}.")
         for batch in file.iter_batches(batch_size=1 << 14):
             yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError, LookupError, ValueError) as error:
         raise DamageError(f"An inventory cannot be decoded: {error}.") from error
+
+
+def _schema_of(file: pq.ParquetFile) -> pa.Schema:
+    version = (file.metadata.metadata or {}).get(VERSION.encode(), b"1").decode("ascii", "replace")
+    if version not in VERSIONS:
+        raise RepositoryError(
+            f"An inventory has form {version!r}, which this release does not know.",
+            hint="Use the release that wrote the recovery point, or a newer one.",
+        )
+    return VERSIONS[version]

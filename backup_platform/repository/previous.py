@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from backup_platform.domain.model import Entry, Stat
+from backup_platform.domain.model import Entry, EntryKind, Stat
 from backup_platform.errors import DamageError
 from backup_platform.repository.inventory import SCHEMA
+from backup_platform.repository.times import TIMES, column, comparable, joined
 
 # A file changed within a clock tick of its capture can change again with the same time stamps.
 SETTLED_NS = 1_000_000_000
+DAY_NS = 86_400 * SETTLED_NS
 MOST_RUNS = 256
-COMPARED = (("size", "<u8"), ("mtime_ns", "<i8"), ("ctime_ns", "<i8"), ("inode", "<u8"))
+COMPARED = ("size", "inode")
 PresentBlobs = Callable[[Sequence[bytes], Sequence[int]], Sequence[bool]]
 
 
@@ -30,7 +32,7 @@ class PreviousInventory:
 
     def __init__(self, rows: Iterator[pa.Table], captured_ns: int, present: PresentBlobs) -> None:
         self._rows, self._present = rows, present
-        self._settled = captured_ns - SETTLED_NS
+        self._settled, self._ahead = captured_ns - SETTLED_NS, captured_ns + DAY_NS
         self._window = pa.Table.from_batches([], schema=SCHEMA)
         self._ended = False
         self._matched: dict[bytes, int] = {}
@@ -55,9 +57,7 @@ class PreviousInventory:
                 self._ended = True
             elif len(rows) and _last(rows) >= first:
                 keep.append(rows)
-        self._window = (
-            pa.concat_tables(keep).combine_chunks() if keep else pa.Table.from_batches([], schema=SCHEMA)
-        )
+        self._window = joined(keep).combine_chunks() if keep else pa.Table.from_batches([], schema=SCHEMA)
 
     def _next(self) -> pa.Table | None:
         try:
@@ -78,16 +78,26 @@ class PreviousInventory:
 
     def _same(self, stats: Sequence[Stat], positions: Any, rows: Any) -> Any:
         same = self._texts_equal("status", "ok")[rows]
-        for name, dtype in COMPARED:
-            new = np.fromiter((getattr(stat, name) for stat in stats), dtype, len(stats))[positions]
-            same &= _column(self._window, name, dtype)[rows] == new
-            if name.endswith("time_ns"):
-                same &= new < self._settled
+        for name in COMPARED:
+            numbers = np.fromiter((getattr(stat, name) for stat in stats), "<u8", len(stats))
+            same &= column(self._window, name, "<u8")[rows] == numbers[positions]
+        for name in TIMES:
+            old, times = comparable(self._window, name, [getattr(stat, f"{name}_ns") for stat in stats])
+            new = times[positions]
+            same &= (old[rows] == new) & self._is_settled(name, new)
         kinds, links = (self._window.column(name).to_pylist() for name in ("kind", "hardlink"))
         for i in np.flatnonzero(same).tolist():
             # The row of a hard link has no content of its own, and the path that has it may be gone from the walk.
-            same[i] = kinds[rows[i]] == stats[positions[i]].kind and links[rows[i]] is None
+            stat = stats[positions[i]]
+            # Some file systems say 0 of files that have content (procfs, FUSE): only reading tells.
+            told = stat.size > 0 or stat.kind is not EntryKind.FILE
+            same[i] = told and kinds[rows[i]] == stat.kind and links[rows[i]] is None
         return same
+
+    def _is_settled(self, name: str, times: Any) -> Any:
+        """A file that is dated ahead gets another date by the next write, unless the clock that dates it is ahead."""
+        settled = times < self._settled
+        return settled | (times > self._ahead) if name == "mtime" else settled
 
     def _texts_equal(self, name: str, value: str) -> Any:
         return np.array([text == value for text in self._window.column(name).to_pylist()], bool)
@@ -110,7 +120,7 @@ class PreviousInventory:
                         f"a bare Stat stands for a row that reuse said yes to, not for {item.path!r}"
                     )
                 rows.append(self._matched[item.path])
-        return _pick(pa.concat_tables([self._window, new]).combine_chunks(), np.array(rows, "<i8"))
+        return _pick(joined([self._window, new]).combine_chunks(), np.array(rows, "<i8"))
 
 
 def _pick(table: pa.Table, rows: Any) -> pa.Table:
@@ -129,11 +139,3 @@ def _order(path: bytes) -> bytes:
 
 def _last(rows: pa.Table) -> bytes:
     return _order(rows.column("path")[len(rows) - 1].as_py())
-
-
-def _column(rows: pa.Table, name: str, dtype: str) -> Any:
-    parts = [
-        np.frombuffer(chunk.buffers()[1], dtype)[chunk.offset : chunk.offset + len(chunk)]
-        for chunk in rows.column(name).chunks
-    ]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype)

@@ -138,11 +138,10 @@ def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> b
 
 class Repository:
     def __init__(self, root: str, key_files: list[str]) -> None:
-        self.root = root
         self.identities: list[Any] = []
         self.blob_key, self.sealing_key, self.rewrapped = b"", b"", dict[bytes, bytes]()
         self.pack, self.frame = lru_cache(6)(self.read_pack), lru_cache(32)(self.read_frame)
-        self.key_id, encryption = "", "age-v1" if key_files else "none"
+        self.root, self.key_id, encryption = root, "", "age-v1" if key_files else "none"
         try:
             info = json.loads(self.read("repository.json"))
             self.key_id, encryption = info.get("key_id", ""), info["encryption"]
@@ -454,7 +453,8 @@ class Restore:
                 self.refused += 1
         if row["kind"] != "symlink":
             os.chmod(path, row["mode"])
-        os.utime(path, ns=(row["mtime_ns"], row["mtime_ns"]), follow_symlinks=False)
+        mtime = row["mtime_ns"] if "mtime_ns" in row else row["mtime_s"] * 10**9 + row["mtime_n"]
+        os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
 
 def show_points(repository: Repository) -> None:

@@ -47,6 +47,25 @@ def test_ls_of_one_path_asks_for_it_in_the_point_that_was_found(filled: Cli) -> 
     assert filled.app.calls == [("ls", {"spec": BEFORE.id, "path": "a"})]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (13_569_465_600, "2400-01-01 01:00 "),
+        (-14_831_769_600, "1500-01-01 00:53 "),
+        (-62_135_596_800, "0001-01-01 00:53 "),
+        (253_402_300_799, "@253402300799    "),
+        (-(1 << 60), f"@{-(1 << 60)} "),
+    ],
+)
+def test_ls_shows_any_date(filled: Cli, seconds: int, shown: str) -> None:
+    (entry, *_) = filled.app.answers["ls"]
+    dated = entry._replace(stat=entry.stat._replace(mtime_ns=seconds * 10**9 + 5))
+    filled.app.answers["ls"] = [dated]
+    assert f" {shown}" in filled("ls", BEFORE.id).out
+    (found,) = filled("ls", BEFORE.id, "--json").document["entries"]
+    assert found["mtime_ns"] == seconds * 10**9 + 5
+
+
 def test_the_document_of_ls(filled: Cli) -> None:
     document = filled("ls", BEFORE.id, "--json").document
     assert document["point"] == BEFORE.id

@@ -271,6 +271,17 @@ def read_row(row: dict[str, Any], contents: dict[bytes, bytes], meta: dict[bytes
     return {**row, "content": digest(content)}
 
 
+def with_times(row: dict[str, Any], version: bytes) -> dict[str, Any]:
+    if version == b"1":
+        return row
+    assert version == b"2"
+    assert "mtime_ns" not in row
+    assert "ctime_ns" not in row
+    for name in ("mtime", "ctime"):
+        row[f"{name}_ns"] = row.pop(f"{name}_s") * 10**9 + row.pop(f"{name}_n")
+    return row
+
+
 def read_point(
     document: dict[str, Any], contents: dict[bytes, bytes], meta: dict[bytes, bytes]
 ) -> dict[str, Any]:
@@ -278,8 +289,8 @@ def read_point(
     parquet = stream(bytes.fromhex(ref["blobs"]), ref["depth"], meta, meta)
     assert len(parquet) == ref["size"]
     file = pq.ParquetFile(io.BytesIO(parquet))
-    assert file.metadata.metadata[b"backup_platform.inventory"] == b"1"
-    rows = [read_row(row, contents, meta) for row in file.read().to_pylist()]
+    version = file.metadata.metadata[b"backup_platform.inventory"]
+    rows = [read_row(with_times(row, version), contents, meta) for row in file.read().to_pylist()]
     order = [b"" if row["path"] == "2e" else bytes.fromhex(row["path"]).replace(b"/", b"\0") for row in rows]
     assert order == sorted(order)
     return {"sequence": document["sequence"], "incomplete": document["incomplete"], "rows": rows}

@@ -15,16 +15,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_platform.domain.model import Content, Entry, EntryKind, Stat, Status
-from backup_platform.errors import DamageError
+from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository import inventory
 from backup_platform.repository.inventory import SCHEMA, InventoryWriter, entries_of, read_rows, rows_of
 from backup_platform_tests.support import flipped, noise
 
 U32, U64 = st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 64) - 1)
-I64 = st.integers(-(1 << 63), (1 << 63) - 1)
+SECONDS = st.integers(-(1 << 63), (1 << 63) - 1)
+TIMES = st.integers(-(1 << 63), (1 << 63) - 1) | st.builds(
+    lambda seconds, part: seconds * 10**9 + part, SECONDS, st.integers(0, 10**9 - 1)
+)
 NAMES = st.binary(min_size=1, max_size=20)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-STATS = st.builds(Stat, NAMES, st.sampled_from(EntryKind), U32, U32, U32, U64, I64, I64, U64, U64, U64, U64)
+STATS = st.builds(
+    Stat, NAMES, st.sampled_from(EntryKind), U32, U32, U32, U64, TIMES, TIMES, U64, U64, U64, U64
+)
 ENTRIES = st.builds(
     Entry,
     stat=STATS,
@@ -120,6 +125,54 @@ def test_the_columns_are_those_of_the_format() -> None:
     assert pq.read_schema(io.BytesIO(written([an_entry(1)]))).remove_metadata() == SCHEMA.remove_metadata()
     metadata = pq.read_metadata(io.BytesIO(written([]))).metadata
     assert metadata[b"backup_platform.inventory"] == b"1"
+
+
+def test_a_time_beyond_64_bits_has_columns_that_older_readers_miss() -> None:
+    data = written([dated(an_entry(1), 1 << 63)])
+    names = pq.read_schema(io.BytesIO(data)).names
+    assert not {"mtime_ns", "ctime_ns"} & set(names)
+    assert [name for name in names if name not in SCHEMA.names] == [
+        "mtime_s",
+        "mtime_n",
+        "ctime_s",
+        "ctime_n",
+    ]
+    assert pq.read_metadata(io.BytesIO(data)).metadata[b"backup_platform.inventory"] == b"2"
+
+
+@pytest.mark.parametrize("place", [0, 63, 64, 150, 199])
+def test_one_such_time_anywhere(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that were written before it are written again, in the row groups that they had."""
+    monkeypatch.setattr(inventory, "ROW_GROUP", 64)
+    entries = [an_entry(n) for n in range(200)]
+    entries[place] = dated(entries[place], -(10**20))
+    whole = written(entries)
+    assert read(whole) == entries
+    assert written(*([entry] for entry in entries)) == whole
+    assert pq.ParquetFile(io.BytesIO(whole)).num_row_groups == 4
+
+
+def test_the_usual_form_comes_back_when_the_time_is_gone() -> None:
+    entries = [an_entry(n) for n in range(5)]
+    rows = rows_of([dated(an_entry(9), 1 << 70), *entries])
+    sink = io.BytesIO()
+    writer = InventoryWriter(sink)
+    writer.write(rows.slice(1))
+    writer.close()
+    assert sink.getvalue() == written(entries)
+
+
+def test_an_inventory_of_a_newer_release_is_refused_as_that() -> None:
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, SCHEMA) as writer:
+        writer.add_key_value_metadata({"backup_platform.inventory": "3"})
+    with pytest.raises(RepositoryError, match="newer") as raised:
+        read(sink.getvalue())
+    assert not isinstance(raised.value, DamageError)
+
+
+def dated(entry: Entry, mtime_ns: int) -> Entry:
+    return entry._replace(stat=entry.stat._replace(mtime_ns=mtime_ns))
 
 
 def test_columns_that_are_not_known_are_ignored() -> None:

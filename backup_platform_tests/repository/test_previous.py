@@ -17,10 +17,11 @@ from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoin
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import DamageError
 from backup_platform.repository.inventory import entries_of, rows_of
-from backup_platform.repository.previous import SETTLED_NS, PreviousInventory
+from backup_platform.repository.previous import DAY_NS, SETTLED_NS, PreviousInventory
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.sources.files import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.sources.files_support import YEAR_2400
 from backup_platform_tests.support import START, ManualClock, QuietProgress, content_of, walk_order
 
 CAPTURED = 10 * SETTLED_NS
@@ -52,12 +53,19 @@ OLD_ROWS = st.sampled_from(
         with_stat(KEPT, mtime_ns=SETTLED + 1),
         with_stat(KEPT, ctime_ns=SETTLED + 1),
         with_stat(KEPT, mtime_ns=CAPTURED + 5),
+        with_stat(KEPT, mtime_ns=YEAR_2400),
+        with_stat(KEPT, mtime_ns=-YEAR_2400, ctime_ns=-YEAR_2400),
+        with_stat(KEPT, ctime_ns=YEAR_2400),
+        with_stat(KEPT, size=0),
     ]
 )
 CHANGES: list[dict[str, Any]] = [
     {"size": 6},
     {"mtime_ns": SETTLED - 1},
     {"ctime_ns": SETTLED - 1},
+    {"mtime_ns": -YEAR_2400},
+    {"mtime_ns": YEAR_2400 + 1},
+    {"mtime_ns": SETTLED + (1 << 64)},  # the same in 64 bits
     {"inode": 8},
     {"kind": EntryKind.SYMLINK},
     {"mode": 0o600, "uid": 1, "device": 2, "nlink": 2},  # not compared: ctime tells
@@ -93,7 +101,9 @@ def unchanged(old: Entry | None, new: Stat) -> bool:
         and old.status is Status.OK
         and old.hardlink is None
         and VANISHED not in old.content.blobs
-        and max(new.mtime_ns, new.ctime_ns) < CAPTURED - SETTLED_NS
+        and new.ctime_ns < CAPTURED - SETTLED_NS
+        and not CAPTURED - SETTLED_NS <= new.mtime_ns <= CAPTURED + DAY_NS
+        and (new.size > 0 or new.kind is not EntryKind.FILE)
     )
 
 

@@ -32,6 +32,7 @@ from backup_platform_tests.sources.memory_reader import MemoryReader
 
 PRIVILEGED = os.geteuid() == 0
 NOBODY = 65534
+YEAR_2400 = 13_569_465_600_000_000_001  # beyond 64 bits of nanoseconds
 LARGE = (1 << 20) + 4321  # just too large to be read whole
 
 
@@ -299,6 +300,8 @@ def odd_metadata(root: Path) -> None:
     os.utime(root / "small", ns=(-5_000_000_001, -5_000_000_001))
     os.utime(root / "dangling", ns=(7, 1_234_567_890_123_456_789), follow_symlinks=False)
     os.utime(root / "hollow", ns=(3, 4_000_000_000_999_999_999))
+    for name in ("dir-before-slash", "absolute", "dir/deep/er", "fifo"):
+        os.utime(root / name, ns=(YEAR_2400, YEAR_2400), follow_symlinks=False)
 
 
 def long_path(root: Path, levels: int) -> bytes:
