@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
-from backup_platform.errors import NotFoundError, UsageError
+from backup_platform.errors import NotFoundError, PlanError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
@@ -93,7 +93,13 @@ class App:
         credentials: CredentialProvider | None = None,
     ) -> App:
         """The plan at a path, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml. Raises PlanError."""
-        path = os.path.abspath(plan_path or os.environ.get(PLAN_VARIABLE) or DEFAULT_PLAN)
+        named = os.environ.get(PLAN_VARIABLE, DEFAULT_PLAN) if plan_path is None else plan_path
+        if not named:
+            raise PlanError(
+                f"The plan's path is empty{f': ${PLAN_VARIABLE} is set, and empty' if plan_path is None else ''}.",
+                hint=f"Name the plan's file, or unset {PLAN_VARIABLE} to use ./{DEFAULT_PLAN}.",
+            )
+        path = os.path.abspath(named)
         return cls(Plan.load(path), path, clock or SystemClock(), credentials)
 
     # The repository

@@ -56,7 +56,9 @@ def open_repository(
 def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:
     from backup_platform.repository.keys import Secret
 
-    if path := os.environ.get(variable):
+    if (path := os.environ.get(variable)) == "":
+        return Secret(variable, problem=f"{variable} is set, and empty")
+    if path:
         return Secret(os.path.abspath(os.path.expanduser(path)))
     if value is None:
         return None

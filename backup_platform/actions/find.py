@@ -17,6 +17,12 @@ MIN_PREFIX = 4
 def find_point(repository: Repository, spec: str) -> RecoveryPoint:
     """Raises NotFoundError, or UsageError when the name fits several points."""
     source, at, moment = spec.partition("@")
+    if at and not (source and moment):
+        missing = "a window" if source else "a source"
+        raise UsageError(
+            f"{spec!r} does not name a recovery point: {missing} is missing.",
+            hint=f"Write {source or 'SOURCE'}@{moment or 'latest'}. Is a variable of the shell not set?",
+        )
     if at:
         return _of_source(repository, source, moment)
     if not re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},64}}", spec):
@@ -36,14 +42,14 @@ def _of_source(repository: Repository, source: str, moment: str) -> RecoveryPoin
     """A damaged manifest hides only itself; but which is the latest, it may know better than the others."""
     readable, errors = repository.readable_manifests(source)
     points = effective_points(readable)
-    if errors and (moment in ("", "latest") or not any(p.window.key.startswith(moment) for p in points)):
+    if errors and (moment == "latest" or not any(p.window.key.startswith(moment) for p in points)):
         raise errors[0]
     if not points:
         raise NotFoundError(
             f"There is no recovery point of {source!r} in {repository.store.location}.{_nearest(repository, source)}",
             hint="`backup-platform points` lists what is there.",
         )
-    if moment in ("", "latest"):
+    if moment == "latest":
         return _latest(points)
     exact = [p for p in points if p.window.key == moment]
     starting = exact or [p for p in points if p.window.key.startswith(moment)]

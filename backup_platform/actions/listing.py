@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterable, Iterator
 
 from backup_platform.domain.model import Entry
-from backup_platform.errors import NotFoundError
+from backup_platform.errors import NotFoundError, UsageError
 
 
 def list_entries(entries: Iterable[Entry], path: str | None) -> Iterator[Entry]:
-    """The entries at and below a path, all when it is None. Raises NotFoundError before the first."""
+    """The entries at and below a path, all when it is None. Raises NotFoundError before the first, UsageError."""
+    if path == "":
+        raise UsageError("The path is empty.", hint="Write `.` or `/` for all, or leave the path out.")
     wanted = os.fsencode(path.strip("/")) if path else b""
     found = (entry for entry in entries if _below(entry.stat.path, wanted))
     first = next(found, None)

@@ -32,9 +32,9 @@ def hold(
     point: POINT,
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who finds it in a year.")],
     until: Annotated[
-        str,
+        str | None,
         typer.Option("--until", metavar="DATE", help="It ends when this day begins; else it is released."),
-    ] = "",
+    ] = None,
     legal: Annotated[
         bool, typer.Option("--legal", help="Only `release --legal` ends it before its time.")
     ] = False,
@@ -49,7 +49,7 @@ def hold(
       backup-platform hold shop@latest --reason "case 4711" --legal
     """
     session = session_of(ctx)
-    held, out = session.app.upkeep.holds.place(point, reason, until=until, legal=legal), session.out
+    held, out = session.app.upkeep.holds.place(point, reason, until=until or "", legal=legal), session.out
     out.document({"hold": shapes.hold(held.hold, in_force=held.in_force)})
     name = (
         f"{held.point.source}@{held.point.window.key} ({held.point.id[:ID_SHOWN]})" if held.point else point

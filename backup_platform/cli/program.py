@@ -249,9 +249,18 @@ def _load(verb: str, place: tuple[str, str]) -> Any:
 
 
 class _AsTyped:
-    """Takes a word of the command line as it is. typer's own way to a string imports pydantic's, 0.3 s."""
+    """Takes a word of the command line as it is. typer's own way to a string imports pydantic's, 0.3 s.
 
-    def coerce(self, value: Any, **_: Any) -> Any:
+    An empty word is refused, of every verb: it is a variable that is not set, and would mean another thing or all.
+    """
+
+    def coerce(self, value: Any, *, param: Any, **_: Any) -> Any:
+        if "" in (value if isinstance(value, list | tuple) else (value,)):
+            name = param.metavar if param.param_type_name == "argument" else param.opts[0]
+            raise UsageError(
+                f"{name or param.human_readable_name} is empty.",
+                hint="Is a variable of the shell not set? Give a value, or leave the word out.",
+            )
         return value
 
 

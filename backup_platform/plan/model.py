@@ -213,11 +213,11 @@ class Plan(_Model):
     def known_repository(self, name: str | None) -> str:
         """The name of a repository; None: of the first. Raises NotFoundError."""
         known = list(self.repositories)
-        if (name or known[0]) not in known:
+        if name is not None and name not in known:
             raise NotFoundError(
                 f"The plan has no repository {name!r}.", hint=f"Its repositories are: {', '.join(known)}."
             )
-        return name or known[0]
+        return known[0] if name is None else name
 
     def copies_of(self, source: str) -> list[str]:
         """The names of the repositories that a source's points are copied to."""

@@ -49,15 +49,22 @@ def _look_up(kind: str, name: str, base: str) -> str:
             raise PlanError(
                 f"${{env:{name}}}: the environment variable is not set", hint=f"Set {name} where this runs."
             )
-        return value
+        return _not_empty(value, f"${{env:{name}}}: the environment variable is empty")
     return _read(name, base)
+
+
+def _not_empty(value: str, problem: str) -> str:
+    """An empty one would turn `/srv/${env:NAME}` into another place, and a password into none. Raises PlanError."""
+    if not value:
+        raise PlanError(problem, hint="Write a value there, or leave the reference out of the plan.")
+    return value
 
 
 def _read(name: str, base: str) -> str:
     path = os.path.join(base, os.path.expanduser(name))
     try:
         with open(path, encoding="utf-8") as file:
-            return file.read().rstrip("\r\n")
+            return _not_empty(file.read().rstrip("\r\n"), f"${{file:{name}}}: {path} is empty")
     except UnicodeDecodeError:
         raise PlanError(f"${{file:{name}}}: {path} is not UTF-8 text") from None
     except (OSError, ValueError) as error:

@@ -163,7 +163,7 @@ class Repository:
         """Like `manifests`, and what is wrong with those that are damaged: for what one of them must not stop."""
         if reread:
             self._manifests.clear()
-        prefix = self._chain(source) if source else MANIFESTS
+        prefix = MANIFESTS if source is None else self._chain(source)
         keys = sorted(found.key for found in self.store.list(prefix))
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
             results = list(pool.map(self._manifest, keys))

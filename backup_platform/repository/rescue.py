@@ -361,7 +361,7 @@ def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:
     start = spec.removesuffix("latest")
     found = [p for p in points if (p["name"] if "@" in spec else p["id"]).startswith(start)]
     names = sorted({p["name"] for p in found})
-    if not found or (len(names) > 1 and start == spec):
+    if not found or not start or spec.endswith("@") or (len(names) > 1 and start == spec):
         sys.exit(f"{spec} names {len(names)} recovery points, see `list`. {' '.join(names[:9])}")
     return ([p for p in found if not p["incomplete"]] or found)[-1]
 

@@ -31,7 +31,6 @@ def points(bench: Bench) -> list[RecoveryPoint]:
 
 def test_the_latest(bench: Bench, points: list[RecoveryPoint]) -> None:
     assert find_point(bench.open(), "docs@latest") == points[-1]
-    assert find_point(bench.open(), "docs@") == points[-1]
 
 
 def test_the_latest_is_complete_if_any_is(bench: Bench, points: list[RecoveryPoint]) -> None:
@@ -89,6 +88,15 @@ def test_the_start_of_two_ids_is_ambiguous(bench: Bench, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("spec", ["", "abc", "docs", "ABCDEF", "12345g", "latest", "a" * 65])
 def test_what_names_no_point(bench: Bench, points: list[RecoveryPoint], spec: str) -> None:
     with pytest.raises(UsageError, match="does not name"):
+        find_point(bench.open(), spec)
+
+
+@pytest.mark.parametrize(("spec", "missing"), [("@latest", "source"), ("docs@", "window"), ("@", "source")])
+def test_no_part_of_a_name_is_empty(
+    bench: Bench, points: list[RecoveryPoint], spec: str, missing: str
+) -> None:
+    """`$SRC@latest` without SRC must not be the point of another source."""
+    with pytest.raises(UsageError, match=f"a {missing} is missing"):
         find_point(bench.open(), spec)
 
 

@@ -221,6 +221,9 @@ def test_a_path_that_matches_nothing_is_told(rescue: Rescue, bench: Bench, tmp_p
     [
         (["list", "docs@2027"], "names 0 recovery points"),
         (["list", "docs@2026"], "names 2 recovery points"),
+        (["list", "docs@"], "names 2 recovery points"),
+        (["restore", "@latest", "/nowhere"], "names 0 recovery points"),
+        (["restore", "latest", "/nowhere"], "names 2 recovery points"),
         (["restore", "docs@latest"], "needs POINT and DIRECTORY"),
         (["restore", "docs@latest", "/"], "is not empty"),
     ],

@@ -9,7 +9,7 @@ from enum import Enum
 
 from backup_platform.actions.restoring.target import check_path
 from backup_platform.domain.model import Entry, EntryKind, RecoveryPoint, Status
-from backup_platform.errors import NotFoundError
+from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.sources.files.paths import ROOT, printable, split
 
 MAX_CANDIDATES = 10_000
@@ -59,7 +59,10 @@ def parents(path: bytes) -> list[bytes]:
 
 
 def relative_paths(paths: Sequence[str], point: RecoveryPoint) -> list[bytes]:
-    """Paths as the inventory has them. A path below the source's own root may be given in full."""
+    """Paths as the inventory has them. A path below the source's own root may be given in full. Raises UsageError for
+    an empty one, which would mean all."""
+    if "" in paths:
+        raise UsageError("A path is empty.", hint="Write `.` for all, or leave the path out.")
     root = point.facts.get("root")
     found = []
     for path in paths:
