@@ -153,8 +153,8 @@ class TreeCapture:
         if isinstance(file, Reading):
             return self._entry_of(file, EMPTY)
         try:
-            blocks = Blocks(file.fd, file.pieces, self._executor, meter)
-            content = self._recorder.stream(blocks).content if file.pieces else EMPTY
+            blocks = Blocks(file.fd, file.pieces, file.before.st_size, self._executor, meter)
+            content = self._recorder.stream(blocks).content
             reading = file.finish(blocks)
         finally:
             file.close()

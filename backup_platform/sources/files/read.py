@@ -16,6 +16,7 @@ from backup_platform.sources.files.walk import make_stat
 
 SMALL = 1 << 20  # bytes; files up to this are read whole
 CHANGED_TEXT = "it changed while it was read, twice"
+FALSE_SIZE_TEXT = "its size was said to be {said:,} bytes, and reading it gave {count:,}"
 
 # O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -94,6 +95,10 @@ class Files:
                 return Reading(refreshed(stat, before), large=True)
             extents = data_extents(fd, before)
             data = read_pieces(fd, pieces_of(before.st_size, extents))
+            if has_more(fd, before.st_size):
+                data += read_at(fd, SMALL + 1, before.st_size)
+                if len(data) > SMALL:
+                    return Reading(refreshed(stat, before), large=True)
             return settle(stat, before, os.fstat(fd), extents, len(data), read_xattrs(fd), data)
         finally:
             os.close(fd)
@@ -120,11 +125,19 @@ def settle(
     complete = count == sum(length for _, length in pieces)
     if complete and unchanged(before, after):
         return Reading(row, Status.OK, "", xattrs, extents, data)
+    text = CHANGED_TEXT
     if not complete:
-        taken = shortened(pieces, count)
+        taken = reached(pieces, count, before.st_size)
         row = row._replace(size=sum(taken[-1]) if taken else 0)
         extents = None if extents is None else taken
-    return Reading(row, Status.CHANGED, CHANGED_TEXT, xattrs, extents, data)
+        if unchanged(before, after):
+            text = FALSE_SIZE_TEXT.format(said=before.st_size, count=row.size)
+    return Reading(row, Status.CHANGED, text, xattrs, extents, data)
+
+
+def has_more(fd: int, size: int) -> bool:
+    """Whether a file holds more than its size says, as those of procfs do. One that has grown meanwhile is none."""
+    return bool(os.pread(fd, 1, size)) and os.fstat(fd).st_size <= size
 
 
 def unchanged(before: os.stat_result, after: os.stat_result) -> bool:
@@ -140,15 +153,15 @@ def pieces_of(size: int, extents: Extents | None) -> Extents:
     return ((0, size),) if extents is None else extents
 
 
-def shortened(pieces: Extents, count: int) -> Extents:
-    """The ranges that hold the first `count` bytes of the pieces."""
+def reached(pieces: Extents, count: int, size: int) -> Extents:
+    """The ranges that hold the first `count` bytes of the pieces, and of what comes after the said `size`."""
     taken = []
     for offset, length in pieces:
         if not count:
             break
         taken.append((offset, min(length, count)))
         count -= min(length, count)
-    return tuple(taken)
+    return (*taken, (size, count)) if count else tuple(taken)
 
 
 def read_pieces(fd: int, pieces: Iterable[Piece]) -> bytes:

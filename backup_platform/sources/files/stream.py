@@ -11,7 +11,7 @@ from backup_platform.domain.model import Stat
 from backup_platform.domain.ports import Progress
 from backup_platform.sources.files.attributes import Extents, data_extents, read_xattrs
 from backup_platform.sources.files.failures import status_of
-from backup_platform.sources.files.read import Files, Piece, Reading, pieces_of, read_pieces, settle
+from backup_platform.sources.files.read import Files, Piece, Reading, has_more, pieces_of, read_pieces, settle
 
 BLOCK = 2 << 20  # bytes read at once
 REPORT_BYTES = 8 << 20
@@ -99,18 +99,38 @@ class Blocks:
     """The bytes of a large file, one block read ahead. To be iterated once.
 
     An error of the file ends the iteration and is kept in `error`: what consumes the blocks never sees it,
-    and its own errors are never taken for the file's. `count` is the number of bytes given.
+    and its own errors are never taken for the file's. `count` is the number of bytes given. What a file holds
+    beyond its `size` is read, too.
     """
 
     fd: int
     pieces: Extents
+    size: int
     executor: Executor
     meter: Meter | None = None
     count: int = 0
     error: OSError | None = None
 
     def __iter__(self) -> Iterator[bytes]:
-        groups = blocks_of(self.pieces)
+        yield from self._given(blocks_of(self.pieces))
+        if not self.error and self.count == sum(length for _, length in self.pieces):
+            self.meter = None  # nobody expects more than the size
+            yield from self._given(self._beyond())
+
+    def _beyond(self) -> Iterator[list[Piece]]:
+        start, more = self.size, self._more()
+        while more:
+            yield [(start, BLOCK)]
+            start += BLOCK
+
+    def _more(self) -> bool:
+        try:
+            return has_more(self.fd, self.size)
+        except OSError as error:
+            self.error = error
+            return False
+
+    def _given(self, groups: Iterator[list[Piece]]) -> Iterator[bytes]:
         ahead = self._submit(next(groups, None))
         try:
             while ahead is not None:
