@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
@@ -21,6 +22,7 @@ import pytest
 
 from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, SourceMissingError
 from backup_platform.sources.sqlite import SqliteSource
+from backup_platform_tests.sources.files_support import YEAR_2400
 from backup_platform_tests.sources.sqlite_support import (
     CountingProgress,
     MemoryRepository,
@@ -283,7 +285,48 @@ def test_an_unreadable_database_says_so(shared: Path) -> None:
     assert "may read the file" in caught.value.hint
 
 
-def test_a_writer_during_the_copying_makes_it_busy(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["journal", "wal"])
+def test_an_attempt_changes_nothing_that_the_next_one_needs(shared: Path, kind: str) -> None:
+    """SQLite, when it runs as root, sets the owner of a journal that it opens, which renews its time of change."""
+    path = Path(shop(shared / "data" / "shop.db", mode="wal" if kind == "wal" else "delete", rows=300))
+    crash(path, "PRAGMA cache_size = 2", "BEGIN", "DELETE FROM items WHERE id > 7")
+    if kind == "wal":
+        crash(path, "DELETE FROM items WHERE id > 7")
+        os.unlink(f"{path}-shm")
+        os.mkdir(f"{path}-shm")  # a log that not even root can read in place
+    for _ in range(2):
+        time.sleep(0.01)
+        rows, _ = rows_seen(shared, "shop.db", ahead=settled_by(path, 0.3))
+        assert rows == (7 if kind == "wal" else 300)
+
+
+def settled_by(path: Path, margin: float) -> timedelta:
+    """A clock by which what lies there now is settled, and what is changed in a moment is not."""
+    newest = max(os.stat(path.parent / name).st_ctime for name in os.listdir(path.parent))
+    return timedelta(seconds=newest + 2.0 + margin - time.time())
+
+
+def test_a_journal_of_another_owner_is_left_as_it_is(shared: Path) -> None:
+    path = Path(shop(shared / "data" / "shop.db"))
+    crash(path, "PRAGMA cache_size = 2", "BEGIN", "UPDATE items SET name = 'lost'")
+    journal = Path(f"{path}-journal")
+    owner = NOBODY if os.geteuid() == 0 else os.geteuid()
+    os.chown(path, owner, -1)
+    before = journal.stat()
+    assert rows_seen(shared, "shop.db")[0] == 2000
+    assert journal.stat() == before
+
+
+def test_a_database_that_is_dated_ahead_is_settled_all_the_same(shared: Path) -> None:
+    path = Path(shop(shared / "data" / "shop.db"))
+    crash(path, "PRAGMA cache_size = 2", "BEGIN", "UPDATE items SET name = 'lost'")
+    os.utime(path, ns=(YEAR_2400, YEAR_2400))
+    assert rows_seen(shared, "shop.db")[0] == 2000
+
+
+def test_what_its_application_recovers_meanwhile_is_read_in_place(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = Path(shop(shared / "data" / "shop.db"))
     crash(path, "PRAGMA cache_size = 2", "BEGIN", "UPDATE items SET name = 'lost'")
     copyfile = shutil.copyfile
@@ -294,8 +337,9 @@ def test_a_writer_during_the_copying_makes_it_busy(shared: Path, monkeypatch: py
         copyfile(source, copy)
 
     monkeypatch.setattr(shutil, "copyfile", recover_first)
-    with pytest.raises(SourceBusyError, match="only while nobody writes"):
-        rows_seen(shared, "shop.db")
+    source = SqliteSource("shop", str(path), 0.5, TestClock(timedelta(hours=1)), str(shared / "scratch"))
+    taken = source.capture(MemoryRepository(), CountingProgress())
+    assert taken.facts["row_counts"] == {"items": 2000}
 
 
 def test_a_write_after_the_copying_makes_it_busy(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

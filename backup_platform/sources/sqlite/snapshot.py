@@ -16,7 +16,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
@@ -27,10 +27,13 @@ from backup_platform.sources.sqlite.facts import primary_code
 from backup_platform.sources.sqlite.failures import BUSY, sqlite_errors
 from backup_platform.sources.sqlite.scratch import no_space, require_space, scratch_directory, scratch_home
 
-SETTLED_AGE_S = 2.0  # the coarsest time stamps of common file systems
+SETTLED_AGE_NS = 2_000_000_000  # the coarsest time stamps of common file systems
+DAY_NS = 86_400_000_000_000
+JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 POLL_S = 0.003
 _COMPANIONS = ("-wal", "-journal")
 _Identity = tuple[int, int, int, int, int]
+_State = dict[str, _Identity]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +61,39 @@ class Opening:
     @contextmanager
     def snapshot(self, progress: Progress) -> Iterator[Snapshot]:
         """Raises `SourceError`. The snapshot ends with the block."""
-        before = require_file(self.path)
+        before, seen = require_file(self.path), _state(os.path.realpath(self.path))
+        with ExitStack() as stack:
+            snapshot = None
+            if self._abandoned(seen):
+                with suppress(SourceBusyError):
+                    snapshot = stack.enter_context(self._settled(progress, seen))
+            yield snapshot or self._opened(stack, progress, before, seen)
+
+    def _opened(self, stack: ExitStack, progress: Progress, before: os.stat_result, seen: _State) -> Snapshot:
         connection = self._in_place()
         if connection is None:
-            with self._settled(progress) as snapshot:
-                yield snapshot
-        else:
-            with closing(connection):
-                yield self._described(connection, before)
+            return stack.enter_context(self._settled(progress, seen))
+        return self._described(stack.enter_context(closing(connection)), before)
+
+    def _abandoned(self, seen: _State) -> bool:
+        """Is there a journal of an unfinished transaction that nobody has written to lately?
+
+        SQLite is not asked: as root it gives such a journal to the owner of the database before it finds that it
+        must not roll back.
+        """
+        if "-journal" not in seen or not self._quiet(seen):
+            return False
+        try:
+            with open(os.path.realpath(self.path) + "-journal", "rb") as journal:
+                return journal.read(len(JOURNAL_MAGIC)) == JOURNAL_MAGIC
+        except OSError:
+            return False
+
+    def _quiet(self, seen: _State) -> bool:
+        """No time is recent. One that is far ahead was set by hand, and the next write sets another."""
+        now_ns = int(self.clock.now().timestamp() * 1e9)
+        recent = range(now_ns - SETTLED_AGE_NS, now_ns + DAY_NS)
+        return "" in seen and not any(t in recent for identity in seen.values() for t in identity[3:])
 
     def _in_place(self) -> sqlite3.Connection | None:
         """None where SQLite would have to write before it could read."""
@@ -116,28 +144,31 @@ class Opening:
         return Snapshot(connection, now, captured_at, reusable=wal_empty)
 
     @contextmanager
-    def _settled(self, progress: Progress) -> Iterator[Snapshot]:
+    def _settled(self, progress: Progress, seen: _State) -> Iterator[Snapshot]:
         """The snapshot of a private copy, for a database that a reader cannot open where it lies.
 
         That is one left with an unfinished transaction by a crash, which must be rolled back by writing, or
         one in WAL mode in a directory where the shared-memory file cannot be created. No lock protects the
-        copying, so that it counts only if none of the files was changed since shortly before it began.
+        copying, so that it counts only if none of the files was changed since shortly before it began. `seen`
+        is from before SQLite tried: its attempt alone can change when a journal's owner was last set.
         """
         progress.note(f"{self.path!r} cannot be read in place; copying it with its journal")
         with scratch_directory(scratch_home(self.scratch_dir)) as home:
-            path, main = self._copy_settled(home)
+            path, main = self._copy_settled(home, seen)
             with sqlite_errors(self.path, self.lock_timeout):
                 connection = self._begin(path, "rw")
             with closing(connection):
                 yield Snapshot(connection, main, self.clock.now(), reusable=False)
 
-    def _copy_settled(self, home: str) -> tuple[str, os.stat_result]:
+    def _copy_settled(self, home: str, seen: _State) -> tuple[str, os.stat_result]:
         source, copy = os.path.realpath(self.path), os.path.join(home, "database")
-        before, main = self._state(source), require_file(source)
+        before, main = _state(source), require_file(source)
+        if not self._quiet(seen) or _written(before) != _written(seen):
+            raise self._unsettled()
         require_space(home, sum(identity[2] for identity in before.values()), self.path)
         for suffix in before:
             self._copy_file(source + suffix, copy + suffix)
-        if self._state(source) != before:
+        if _state(source) != before:
             raise self._unsettled()
         return copy, main
 
@@ -153,14 +184,6 @@ class Opening:
                 f"{source!r} of the SQLite database cannot be copied: {error.strerror}.",
                 hint="Check that this user may read the database and the -wal or -journal file beside it.",
             ) from error
-
-    def _state(self, source: str) -> dict[str, _Identity]:
-        found = {suffix: _identity(source + suffix) for suffix in ("", *_COMPANIONS)}
-        state = {suffix: identity for suffix, identity in found.items() if identity is not None}
-        newest_ns = max(max(identity[3:]) for identity in state.values()) if state else 0
-        if "" not in state or newest_ns / 1e9 > self.clock.now().timestamp() - SETTLED_AGE_S:
-            raise self._unsettled()
-        return state
 
     def _unsettled(self) -> SourceBusyError:
         return SourceBusyError(
@@ -191,6 +214,16 @@ def require_file(path: str) -> os.stat_result:
             f"{path!r} is not a regular file.", hint="A SQLite source names the database file."
         )
     return found
+
+
+def _state(source: str) -> _State:
+    found = {suffix: _identity(source + suffix) for suffix in ("", *_COMPANIONS)}
+    return {suffix: identity for suffix, identity in found.items() if identity is not None}
+
+
+def _written(state: _State) -> _State:
+    """Without what SQLite changes by opening a journal."""
+    return {suffix: (*found[:4], 0) if suffix else found for suffix, found in state.items()}
 
 
 def _identity(path: str) -> _Identity | None:
