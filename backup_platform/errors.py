@@ -20,6 +20,7 @@ BackupError
 ├── IncompleteError      a recovery point was stored, but something is missing in it    exit 3
 ├── ProofError           a drill or a verify found a difference
 └── TargetError          the target of a restore is occupied or unusable
+    └── TargetRefusedError       it answers, and did not take one thing: others may go on
 
 A repository's failure is never reported as a source's, nor the other way round.
 """
@@ -132,3 +133,13 @@ class ProofError(BackupError):
 
 class TargetError(BackupError):
     code = "target-unusable"
+
+
+class TargetRefusedError(TargetError):
+    """`said` are the target's own words."""
+
+    code = "target-refused"
+
+    def __init__(self, message: str, *, said: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.said = said

@@ -55,6 +55,18 @@ def restore(
     jobs: Annotated[
         str | None, typer.Option("--jobs", metavar="N", help="Connections to the server; 2.")
     ] = None,
+    owner: Annotated[
+        bool | None, typer.Option("--owner/--no-owner", help="Give what is restored to its captured owners.")
+    ] = None,
+    privileges: Annotated[
+        bool | None, typer.Option("--privileges/--no-privileges", help="Restore grants.")
+    ] = None,
+    exit_on_error: Annotated[
+        bool, typer.Option("--exit-on-error", help="Stop at the first step in which something fails.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Name all that failed, with its entry in schema.dump.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
 ) -> int:
     """Restore a recovery point, or a part of it, into a directory or into a database.
@@ -67,7 +79,8 @@ def restore(
 
     With --into, the point of a database source is restored into a server. The URL is libpq's; best without a
     password, which libpq takes from PGPASSWORD or ~/.pgpass. The database must exist and be empty; --create
-    makes it.
+    makes it. What the server does not take is named at the end, and the rest is restored: the exit code is 3 then.
+    A role that is no superuser may need --no-owner and --no-privileges.
 
     \b
     Examples:
@@ -85,6 +98,10 @@ def restore(
         schema_only=schema_only,
         occupied=occupied,
         jobs=jobs,
+        exit_on_error=exit_on_error,
+        verbose=verbose,
+        owner=owner,
+        privileges=privileges,
     )
     if into is not None:
         refuse_of_directory(to, paths or [], overwrite)

@@ -11,18 +11,24 @@ from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.names import one_line, printable
 from backup_platform.domain.model import Json
 from backup_platform.domain.restoring import DatabaseTarget
-from backup_platform.errors import TargetError, UsageError
+from backup_platform.errors import IncompleteError, TargetError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.cli.context import Session
     from backup_platform.cli.output import Output
-    from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary
+    from backup_platform.domain.restoring import (
+        DatabaseRestorePlan,
+        DatabaseRestoreSummary,
+        RestoreFailure,
+    )
 
 _RESUME = (
     "A restore into a database does not go on where it stopped. Drop what was made for it, a new database, or in "
     "a living one the tables that came, then run the same command again. Until then the database's comment tells of it."
 )
 _JOBS = 2
+_SHOWN = 20
+_SINGULAR = {"schemas": "schema", "tables": "table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +42,21 @@ class Wishes:
     schema_only: bool
     occupied: bool
     jobs: str | None
+    exit_on_error: bool
+    verbose: bool
+    owner: bool | None
+    privileges: bool | None
 
     def refuse(self) -> None:
         """Raise UsageError if any of them was given."""
         for field in fields(self):
-            if getattr(self, field.name):
-                option = "--" + field.name.removesuffix("s" if field.name != "jobs" else "").replace("_", "-")
-                raise UsageError(f"{option} goes with --into, a restore into a database.")
+            value = getattr(self, field.name)
+            switch = field.name in ("owner", "privileges")
+            if value or (switch and value is False):
+                option = _SINGULAR.get(field.name, field.name.replace("_", "-"))
+                raise UsageError(
+                    f"--{'' if value else 'no-'}{option} goes with --into, a restore into a database."
+                )
 
     def target(self, url: str) -> DatabaseTarget:
         """Raises UsageError for a number of connections that is none."""
@@ -55,6 +69,9 @@ class Wishes:
             create=self.create,
             occupied=self.occupied,
             jobs=_number(self.jobs),
+            exit_on_error=self.exit_on_error,
+            owner=self.owner,
+            privileges=self.privileges,
         )
 
 
@@ -85,8 +102,8 @@ def restore_database(session: Session, point: str, url: str, wishes: Wishes, *, 
     with session.progress(f"restore {point}") as progress:
         summary = session.app.restore_database(plan, progress=progress)
     session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
-    _print_summary(session.out, plan, summary)
-    return 0
+    _print_summary(session.out, plan, summary, wishes.verbose)
+    return 0 if summary.complete else IncompleteError.exit_code
 
 
 def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
@@ -98,15 +115,33 @@ def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
     for number, step in enumerate(plan.steps, 1):
         out.line(f"  {number}. {one_line(step)}")
     _print_list(out, "warning", plan.warnings, "warn")
+    _print_list(out, "left out", plan.left_out, "bad")
     _print_list(out, "in the way", plan.conflicts, "bad")
-    return TargetError.exit_code if plan.conflicts else 0
+    if plan.conflicts:
+        return TargetError.exit_code
+    return IncompleteError.exit_code if plan.left_out else 0
 
 
-def _print_summary(out: Output, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary) -> None:
-    out.line(f"restored {_name(plan)}")
+def _print_summary(
+    out: Output, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary, verbose: bool
+) -> None:
+    out.line(f"restored {_name(plan)}{'' if summary.complete else ', not all of it'}")
     amount = f"{formats.plural(summary.tables, 'table')}, {formats.plural(summary.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(summary.bytes)} stored, {formats.duration(summary.duration_s)}")
     _print_list(out, "warning", summary.warnings, "warn")
+    _print_list(out, "left out", summary.left_out, "bad")
+    shown = summary.failures if verbose else summary.failures[:_SHOWN]
+    for failure in shown:
+        because = f" (it needs {failure.because})" if failure.because else ""
+        text = f"{failure.what}{because}: {failure.said}"
+        _print_list(out, "not restored", [text], "bad")
+        if verbose and failure.entry:
+            out.line(f"    entry {one_line(failure.entry)}")
+    if len(shown) < len(summary.failures):
+        out.line(
+            f"  and {formats.count(len(summary.failures) - len(shown))} more: --verbose or --json names all"
+        )
+    _print_list(out, "next", summary.advice, "bold")
 
 
 def _name(plan: DatabaseRestorePlan) -> str:
@@ -132,11 +167,14 @@ def _plan_shape(plan: DatabaseRestorePlan) -> dict[str, Json]:
         "schema_only": plan.target.schema_only,
         "occupied": plan.target.occupied,
         "jobs": plan.target.jobs,
+        "owner": plan.target.owner is not False,
+        "privileges": plan.target.privileges is not False,
         "tables": list(plan.tables),
         "rows": plan.rows,
         "bytes": plan.bytes,
         "steps": list(plan.steps),
         "warnings": list(plan.warnings),
+        "left_out": list(plan.left_out),
         "conflicts": list(plan.conflicts),
     }
 
@@ -148,4 +186,16 @@ def _summary_shape(summary: DatabaseRestoreSummary) -> dict[str, Json]:
         "bytes": summary.bytes,
         "duration_s": summary.duration_s,
         "warnings": list(summary.warnings),
+        "left_out": list(summary.left_out),
+        "failures": [_failure_shape(failure) for failure in summary.failures],
+        "advice": list(summary.advice),
+    }
+
+
+def _failure_shape(failure: RestoreFailure) -> dict[str, Json]:
+    return {
+        "what": failure.what,
+        "said": failure.said,
+        "because": failure.because,
+        "entry": failure.entry,
     }

@@ -14,6 +14,9 @@ class DatabaseTarget:
     `tables` and `schemas` narrow the restore; both empty means the whole database. `create` makes the target
     database, which must not exist then; otherwise it must exist and be empty, unless `occupied` allows what is
     there to stay beside what is restored. Nothing that is there is ever replaced.
+
+    `exit_on_error` stops at the first step in which something failed; otherwise everything that can be restored is.
+    `owner` and `privileges` say whether captured owners and grants are restored; None leaves it to the plan.
     """
 
     url: str = field(repr=False)
@@ -24,13 +27,29 @@ class DatabaseTarget:
     create: bool = False
     occupied: bool = False
     jobs: int = 2
+    exit_on_error: bool = False
+    owner: bool | None = None
+    privileges: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreFailure:
+    """One thing that was not restored. `what` names it and `said` are the server's words. `because` names what it
+    needs, where that was not restored either. `entry` is its line in the archive's table of contents, as
+    `pg_restore --list` shows it, "" for what is no entry."""
+
+    what: str
+    said: str
+    because: str = ""
+    entry: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRestorePlan:
     """What a restore will do; printable, and free of secrets except in `target`.
 
-    `steps` are sentences, in order. `conflicts` stop the restore before anything is written.
+    `steps` are sentences, in order. `left_out` are sentences that name what is known not to be restored on this
+    server or by this role, although it was asked for. `conflicts` stop the restore before anything is written.
     """
 
     point: RecoveryPoint
@@ -43,14 +62,27 @@ class DatabaseRestorePlan:
     steps: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRestoreSummary:
-    """What a restore did."""
+    """What a restore did: how many tables it brought back whole, and how many rows in all.
+
+    `left_out` are the plan's. `failures` are what the server did not take, what others need before what needs it;
+    `advice` says in sentences what to do about them.
+    """
 
     tables: int
     rows: int
     bytes: int
     duration_s: float
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    failures: tuple[RestoreFailure, ...] = ()
+    advice: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Was everything restored that was asked for?"""
+        return not self.left_out and not self.failures

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.domain.restoring import (
+    DatabaseRestorePlan,
+    DatabaseRestoreSummary,
+    DatabaseTarget,
+    RestoreFailure,
+)
 from backup_platform.errors import TargetError
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import make_point
@@ -55,12 +61,65 @@ def test_a_dry_run_tells_the_steps_and_writes_nothing(cli: Cli) -> None:
 
 
 def test_a_dry_run_with_conflicts_has_the_exit_code_of_the_restore(cli: Cli) -> None:
-    from dataclasses import replace
-
     plan = replace(PLAN, conflicts=("The database 'sales' is not empty.",))
     ran = answering(cli, plan)("restore", "shop@latest", "--into", URL, "--dry-run")
     assert ran.code == TargetError.exit_code
     assert "  in the way: The database 'sales' is not empty." in ran.out
+
+
+FAILED = replace(
+    DONE,
+    tables=1,
+    failures=(
+        RestoreFailure("table public.t", "no such function", entry="215; TABLE public t postgres"),
+        *(RestoreFailure(f"index i{n}", "no such table", because="table public.t") for n in range(20)),
+    ),
+    advice=("Everything else is restored.",),
+)
+
+
+def test_what_was_not_restored_is_named_and_has_an_exit_code(cli: Cli) -> None:
+    ran = answering(cli, done=FAILED)("restore", "shop@latest", "--into", URL)
+    assert ran.code == 3
+    lines = ran.out.splitlines()
+    assert lines[0].endswith("(PostgreSQL 18 at db2:5432), not all of it")
+    assert lines[3:5] == [
+        "  not restored: table public.t: no such function",
+        "  not restored: index i0 (it needs table public.t): no such table",
+    ]
+    assert lines[-2:] == [
+        "  and 1 more: --verbose or --json names all",
+        "  next: Everything else is restored.",
+    ]
+
+
+def test_verbose_names_all_with_their_entries(cli: Cli) -> None:
+    ran = answering(cli, done=FAILED)("restore", "shop@latest", "--into", URL, "--verbose")
+    assert "    entry 215; TABLE public t postgres" in ran.out
+    assert "not restored: index i19" in ran.out
+    ran = answering(cli, done=FAILED)("restore", "shop@latest", "--into", URL, "--json")
+    assert ran.document["result"]["failures"][0] == {
+        "what": "table public.t",
+        "said": "no such function",
+        "because": "",
+        "entry": "215; TABLE public t postgres",
+    }
+    assert len(ran.document["result"]["failures"]) == 21
+
+
+def test_what_will_be_left_out_is_told_by_the_dry_run_with_the_same_exit_code(cli: Cli) -> None:
+    plan = replace(PLAN, left_out=("event trigger e: only a superuser may make it",))
+    ran = answering(cli, plan)("restore", "shop@latest", "--into", URL, "--dry-run")
+    assert (ran.code, ran.out.splitlines()[-1]) == (
+        3,
+        "  left out: event trigger e: only a superuser may make it",
+    )
+
+
+def test_owners_grants_and_the_first_error(cli: Cli) -> None:
+    answering(cli)("restore", "s@latest", "--into", URL, "--no-owner", "--no-privileges", "--exit-on-error")
+    target = DatabaseTarget(URL, owner=False, privileges=False, exit_on_error=True)
+    assert cli.app.calls[0][1]["target"] == target
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -79,6 +138,9 @@ def test_the_json_document(cli: Cli) -> None:
         "bytes": 5_000_000,
         "duration_s": 2.0,
         "warnings": ["no role"],
+        "left_out": [],
+        "failures": [],
+        "advice": [],
     }
     assert ran.document["plan"]["database"] == "sales"
     assert ran.document["plan"]["steps"] == ["create the schema", "load 2 tables"]
@@ -96,6 +158,8 @@ def test_the_json_document(cli: Cli) -> None:
         (["--to", "x", "--schema", "a"], "--schema goes with --into"),
         (["--to", "x", "--data-only"], "--data-only goes with --into"),
         (["--to", "x", "--jobs", "3"], "--jobs goes with --into"),
+        (["--to", "x", "--no-owner"], "--no-owner goes with --into"),
+        (["--to", "x", "--verbose"], "--verbose goes with --into"),
         (["a/path", "--into", URL], "Paths go with --to"),
     ],
 )

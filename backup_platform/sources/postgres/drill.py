@@ -85,16 +85,20 @@ class _Drill:
         if self.target.lacking:
             self.compared["lacking"] = list[Json](self.target.lacking)
         try:
-            self._restore()
+            failures = self._restore().failures
         except TargetError as error:
             yield self._as_difference(error)
+            return
+        for failure in failures:
+            yield f"The recovery point cannot be restored: {failure.what}: {failure.said}."
+        if failures:
             return
         yield from self._compare_schema()
         yield from self._compare_tables()
         yield from self._compare_facts()
         yield from self._check()
 
-    def _restore(self) -> None:
+    def _restore(self) -> DatabaseRestoreSummary:
         """Raises `SourceError` when the plan has conflicts, `TargetError` when the restore failed."""
         target = DatabaseTarget(self.target.url, create=self.target.create, jobs=self.options.jobs)
         bin_dir = self.options.bin_dir
@@ -102,10 +106,11 @@ class _Drill:
             plan = plan_restore(self.point, self.reader, target, bin_dir=bin_dir)
         except TargetError as error:
             raise _cannot(error.message, error) from error
-        if plan.conflicts:
-            raise _cannot(plan.conflicts[0])
+        if refused := (*plan.conflicts, *plan.left_out):
+            raise _cannot(refused[0])
         summary = run_restore(plan, self.reader, self.progress, self.clock, bin_dir=bin_dir)
         self._restored(summary)
+        return summary
 
     def _restored(self, summary: DatabaseRestoreSummary) -> None:
         self.compared |= {

@@ -1,7 +1,6 @@
 """pg_restore on the stored archive: its list, a section into the target, and the statements of single entries.
 
-pg_restore goes on after an error, and so does this: every error is read from what it says. Those that a restore can
-expect are told as warnings; any other fails it.
+pg_restore goes on after an error, and so does this: every error is read from what it says.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -20,44 +19,53 @@ from backup_platform.sources.postgres.connecting import tool_environment, writer
 from backup_platform.sources.postgres.target_failures import target_errors
 from backup_platform.sources.postgres.tools import Tools, run_tool
 
-_ENTRY = re.compile(r"^pg_restore: from TOC entry (\d+); \d+ \d+ (.*)$")
+_ENTRY = re.compile(r"^-- TOC entry (\d+) \(class \d+ OID \d+\)$", re.MULTILINE)
 _ERROR = re.compile(r"^pg_restore: error: (?:could not execute query: )?(.*)$")
 _COMMAND = "Command was: "
 _TOKEN = re.compile(
     r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<aside>--[^\n]*|^\\[^\n]*)|(?P<end>;)|(?P<plain>[^;'"\-\\]+|.)""",
     re.MULTILINE | re.DOTALL,
 )
+_OWNER = re.compile(r"ALTER .* OWNER TO [^;]*;?\s*$", re.DOTALL)
 _GRACE_S = 10.0
-_NAMED = 5
+_REPEATED = 900
 # pg_restore 17 and newer set it at the start of every session; older servers do not know it, and need not.
 _UNKNOWN_SETTING = "SET transaction_timeout = 0"
 
 
 @dataclass(frozen=True, slots=True)
 class ToolError:
-    """What the server said of one statement. `entry` is the id of its TOC entry, 0 outside of any, and `text` names
-    it. The statement itself may hold a secret: it is never repeated."""
+    """What the server said of one statement. `entry` is the id of its TOC entry, 0 outside of any. The statement itself
+    may hold a secret: it is never repeated."""
 
-    entry: int
-    text: str
     message: str
     command: str
+    entry: int = 0
 
-    def __str__(self) -> str:
-        return f"{self.text}: {self.message}" if self.text else self.message
+    @property
+    def said(self) -> str:
+        """The server's words alone."""
+        return self.message.removeprefix("ERROR:").strip()
 
 
 def parse_errors(said: str) -> list[ToolError]:
     """The errors in what pg_restore wrote to its standard error."""
     found: list[ToolError] = []
-    entry, text = 0, ""
     for block in re.split(r"^(?=pg_restore: )", said, flags=re.MULTILINE):
-        if match := _ENTRY.match(block.split("\n", 1)[0]):
-            entry, text = int(match[1]), match[2]
-        elif match := _ERROR.match(block.split("\n", 1)[0]):
+        if match := _ERROR.match(block.split("\n", 1)[0]):
             _, _, command = block.partition("\n" + _COMMAND)
-            found.append(ToolError(entry, text, match[1].strip(), command.strip()))
+            found.append(ToolError(match[1].strip(), command.strip()))
     return [error for error in found if not error.command.startswith(_UNKNOWN_SETTING)]
+
+
+def _located(errors: Sequence[ToolError], scripts: dict[int, str]) -> list[ToolError]:
+    """pg_restore does not say which entry a statement is of. Of long statements it repeats the beginning only."""
+    return [
+        replace(error, entry=next((n for n, text in scripts.items() if error.command[:_REPEATED] in text), 0))
+        if error.command
+        else error
+        for error in errors
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +82,19 @@ class Archive:
             output.seek(0)
             return output.read().decode("utf-8", "surrogateescape")
 
-    def statements(self, entries: Iterable[int], *options: str) -> str:
-        """The SQL of some entries."""
+    def statements(self, entries: Iterable[int] | None, *options: str) -> str:
+        """The SQL of some entries, or of all."""
         with target_errors("the target"), tempfile.TemporaryFile() as output:
-            arguments = ["--file=-", f"--use-list={self._list(entries)}", *options, self.path]
+            chosen = [] if entries is None else [f"--use-list={self._list(entries)}"]
+            arguments = ["--file=-", *chosen, *options, self.path]
             run_tool(self.tools, "pg_restore", arguments, stdout=output)
             output.seek(0)
             return output.read().decode("utf-8", "surrogateescape")
+
+    def scripts(self, entries: Iterable[int] | None) -> dict[int, str]:
+        """The SQL of some entries, or of all, by entry."""
+        _, *parts = _ENTRY.split(self.statements(entries, "--verbose"))
+        return dict(zip(map(int, parts[::2]), parts[1::2], strict=True))
 
     def restore(
         self,
@@ -88,7 +102,7 @@ class Archive:
         database: str,
         section: str,
         *,
-        entries: Iterable[int] | None,
+        entries: Sequence[int] | None,
         jobs: int,
         options: Sequence[str],
     ) -> list[ToolError]:
@@ -104,7 +118,7 @@ class Archive:
         errors = parse_errors(said)
         if code and not errors and _UNKNOWN_SETTING not in said:
             raise TargetError(f"pg_restore failed with exit code {code}: {_tail(said)}")
-        return errors
+        return _located(errors, self.scripts(entries)) if errors else []
 
     def _list(self, entries: Iterable[int]) -> str:
         descriptor, path = tempfile.mkstemp(dir=os.path.dirname(self.path), suffix=".list")
@@ -144,13 +158,9 @@ def _tail(said: str) -> str:
     return " / ".join(lines[-3:]) or "it said nothing"
 
 
-def refuse(errors: Sequence[ToolError], doing: str) -> None:
-    """Raise TargetError when there are errors."""
-    if not errors:
-        return
-    named = "; ".join(str(error) for error in errors[:_NAMED])
-    more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
-    raise TargetError(f"{doing} failed: {named}{more}.")
+def is_of_owner(command: str) -> bool:
+    """Does it only give something to a role?"""
+    return bool(_OWNER.match(command))
 
 
 def private_directory() -> TemporaryDirectory[str]:

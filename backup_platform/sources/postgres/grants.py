@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from backup_platform.sources.postgres.archive import TocEntry
 from backup_platform.sources.postgres.dump_tool import Archive, ToolError, split_statements
 from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.shortfall import Shortfall
+from backup_platform.sources.postgres.target_failures import words
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -29,6 +31,10 @@ _OF_DATABASE = re.compile(
     r"^(ALTER DATABASE |COMMENT ON DATABASE |(?:GRANT|REVOKE) [A-Z, ]+ ON DATABASE |SECURITY LABEL .*? ON DATABASE )",
     re.DOTALL,
 )
+_SUBJECT = re.compile(
+    r"(?:GRANT|REVOKE) .*? ON .*? (?:TO|FROM) [^;]*|ALTER DATABASE .*? SET \S+|[A-Z ]+ (?:\"[^\"]*\"|\w+)",
+    re.DOTALL,
+)
 _DATABASE_KINDS = ("DATABASE PROPERTIES", "ACL", "COMMENT", "SECURITY LABEL")
 
 
@@ -38,6 +44,7 @@ class Grants:
 
     archive: Archive
     missing: Sequence[str]
+    shortfall: Shortfall
 
     def explains(self, error: ToolError) -> bool:
         """Did the statement fail because of a missing role, and of nothing else?"""
@@ -73,16 +80,25 @@ class Grants:
                 yield f"Left out, because a role is missing: {statement.split(' ', 1)[0]} on the database."
 
     def attempt(self, connection: Connection[TupleRow], statement: str) -> bool:
-        """Run a statement; False when it names a role that is missing."""
+        """Run a statement; False when it names a role that is missing. What the server refuses otherwise is noted."""
         import psycopg
 
         try:
             connection.execute(statement.encode())
-        except psycopg.errors.UndefinedObject as error:
-            if any(role in str(error) for role in self.missing):
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            unknown = isinstance(error, psycopg.errors.UndefinedObject)
+            if unknown and any(role in str(error) for role in self.missing):
                 return False
-            raise
+            self.shortfall.add(_subject(statement), words(error))
         return True
+
+
+def _subject(statement: str) -> str:
+    """What it is about, without what may be a secret in it."""
+    found = _SUBJECT.match(statement)
+    return " ".join((found[0] if found else statement.split(" ", 1)[0]).split())
 
 
 def _is_of_database(entry: TocEntry, captured: str) -> bool:

@@ -1,4 +1,8 @@
-"""Tables into a server: several connections, each one stored part at a time, the largest first."""
+"""Tables into a server: several connections, each one stored part at a time, the largest first.
+
+What the server refuses is tried again after the others, for as long as that brings something in: a CHECK or a foreign
+key may ask for the rows of another table.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from backup_platform.domain.ports import Progress
 from backup_platform.domain.tables import Table
-from backup_platform.errors import DamageError, TargetError
+from backup_platform.errors import DamageError, TargetError, TargetRefusedError
 from backup_platform.sources.postgres.contents import PointContents
 from backup_platform.sources.postgres.copybinary import HEADER, TRAILER, binary_bytes, is_binary
 from backup_platform.sources.postgres.copytext import copy_bytes
@@ -51,7 +55,10 @@ class _Part:
 
 
 class Loader:
-    """Loads tables, each exactly as stored or not at all counted as done. `rows` are those done, by label."""
+    """Loads tables, each exactly as stored or not at all counted as done. `rows` are those done, by label.
+
+    `failures` say why others are not, by label; with `stop` the first one ends it all.
+    """
 
     def __init__(
         self,
@@ -59,20 +66,35 @@ class Loader:
         connect: Callable[[], Connection[TupleRow]],
         server: str,
         progress: Progress,
+        *,
+        stop: bool = False,
     ) -> None:
         self.contents, self.connect, self.server, self.progress = contents, connect, server, progress
+        self.stop = stop
         self.rows: dict[str, int] = {}
-        self._copied: dict[str, int] = {}
+        self.failures: dict[str, str] = {}
+        self.copied: dict[str, int] = {}
         self._left: dict[str, int] = {}
+        self._refused: dict[_Part, TargetRefusedError] = {}
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._failure: Exception | None = None
         self._connections: list[Connection[TupleRow]] = []
 
     def run(self, loads: Sequence[Load], jobs: int) -> None:
-        """Raises `TargetError`, `DamageError`; what was loaded until then stays, see `rows`."""
+        """Raises `TargetError` when the server is lost or full; what was loaded until then stays, see `rows`."""
         parts = sorted(self._parts(loads), key=lambda part: part.size, reverse=True)
         self._left = dict(Counter(part.load.table.label for part in parts))
+        again = self._round(parts, jobs)
+        while 0 < len(again) < len(parts):
+            parts, again = again, self._round(again, jobs)
+        for part, error in self._refused.items():
+            self.failures.setdefault(part.load.table.label, error.said)
+
+    def _round(self, parts: Sequence[_Part], jobs: int) -> list[_Part]:
+        """Those that the server refused."""
+        self._refused.clear()
+        self._connections.clear()
         waiting = iter(parts)
         with ThreadPoolExecutor(max(1, min(jobs, len(parts))), thread_name_prefix="load") as pool:
             futures = [pool.submit(self._work, waiting) for _ in range(min(jobs, len(parts)))]
@@ -85,6 +107,7 @@ class Loader:
             except BaseException:
                 self._stop()
                 raise
+        return list(self._refused)
 
     def _parts(self, loads: Sequence[Load]) -> Iterator[_Part]:
         for load in loads:
@@ -121,24 +144,38 @@ class Loader:
             return None if self._stopped.is_set() else next(waiting, None)
 
     def _load(self, connection: Connection[TupleRow], part: _Part) -> None:
-        load = part.load
-        with target_errors(f"{self.server}, table {load.table.label},"), connection.transaction():
-            if load.empty and len(load.table.parts) == 1:
-                connection.execute(f"TRUNCATE ONLY {_target(load)}".encode())
-            rows = self._fill(connection, part)
-        self._done(load, rows, part.size)
+        label = part.load.table.label
+        try:
+            with target_errors(f"{self.server}, table {label},"), connection.transaction():
+                rows = self._fill(connection, part)
+            self._done(part.load, rows, part.size)
+        except TargetRefusedError as error:
+            if self.stop or self._stopped.is_set():
+                raise
+            self._refused[part] = error
+        except DamageError as error:
+            if self.stop:
+                raise
+            self.failures.setdefault(label, error.message)
 
     def _fill(self, connection: Connection[TupleRow], part: _Part) -> int:
-        table = part.load.table
-        if not table.columns:
-            statement = (
-                f"INSERT INTO {_target(part.load)} SELECT FROM pg_catalog.generate_series(1, {table.rows})"
-            )
-            return connection.execute(statement.encode()).rowcount
+        load = part.load
+        if load.empty and len(load.table.parts) == 1:
+            connection.execute(f"TRUNCATE ONLY {_target(load)}".encode())
+        if not load.table.columns:
+            return self._copy_nothing(connection, load)
         if not part.path:
             return 0
         with self.contents.open(part.path) as file:
-            return self._copy(connection, part.load, file)
+            return self._copy(connection, load, file)
+
+    def _copy_nothing(self, connection: Connection[TupleRow], load: Load) -> int:
+        """Rows without columns. COPY and not INSERT, which would follow the rules of the table."""
+        cursor = connection.cursor()
+        with cursor.copy(f"COPY {_target(load)} FROM STDIN".encode()) as copy:
+            for done in range(0, load.table.rows, _BATCH_ROWS):
+                copy.write(b"\n" * min(_BATCH_ROWS, load.table.rows - done))
+        return self._taken(load, load.table.rows, cursor.rowcount)
 
     def _copy(self, connection: Connection[TupleRow], load: Load, file: BinaryIO) -> int:
         columns = ", ".join(identifier(column.name) for column in load.table.columns)
@@ -155,23 +192,24 @@ class Loader:
                 sent += batch.num_rows
                 copy.write(memoryview(binary_bytes(batch, load.table) if binary else copy_bytes(batch)))
             copy.write(TRAILER if binary else b"")
-        if cursor.rowcount != sent:
-            raise TargetError(
-                f"Of {sent:,} rows sent to {load.table.label}, {self.server} took {cursor.rowcount:,}.",
-                hint="A trigger or a rule of the target keeps rows out.",
-            )
+        return self._taken(load, sent, cursor.rowcount)
+
+    def _taken(self, load: Load, sent: int, taken: int) -> int:
+        if taken != sent:
+            said = f"of {sent:,} rows sent, the server took {taken:,}: a trigger keeps rows out"
+            raise TargetRefusedError(f"{self.server}, table {load.table.label}: {said}.", said=said)
         return sent
 
     def _done(self, load: Load, rows: int, size: int) -> None:
         table, finished = load.table, 0
         with self._lock:
-            self._copied[table.label] = self._copied.get(table.label, 0) + rows
+            self.copied[table.label] = self.copied.get(table.label, 0) + rows
             self._left[table.label] -= 1
             if not self._left[table.label]:
-                if self._copied[table.label] != table.rows:
+                if self.copied[table.label] != table.rows:
                     raise DamageError(
                         f"The recovery point says that {table.label} has {table.rows:,} rows, and holds "
-                        f"{self._copied[table.label]:,}."
+                        f"{self.copied[table.label]:,}."
                     )
                 self.rows[table.label], finished = table.rows, 1
         self.progress.advance(files=finished, size=size)

@@ -1,7 +1,8 @@
 """Restore of a recovery point into a server: pg_restore for definitions, COPY over several connections for rows.
 
 The database carries a comment that says that a restore is not finished, from before the first change to after the
-last one, so that what a killed restore leaves behind is told from a database by everybody who looks.
+last one, so that what a killed restore leaves behind is told from a database by everybody who looks. What the server
+does not take is noted, and everything else goes on: only a server that is lost or full ends a restore.
 """
 
 from __future__ import annotations
@@ -19,13 +20,11 @@ from backup_platform.sources.postgres import subscriptions
 from backup_platform.sources.postgres.analyze import analyze
 from backup_platform.sources.postgres.archive import TocEntry
 from backup_platform.sources.postgres.creation import create_statement
-from backup_platform.sources.postgres.document import Name
-from backup_platform.sources.postgres.dump_tool import ToolError, refuse
+from backup_platform.sources.postgres.dump_tool import ToolError
 from backup_platform.sources.postgres.grants import Grants
-from backup_platform.sources.postgres.load import Load, Loader
-from backup_platform.sources.postgres.restore_large_objects import restore_large_objects
 from backup_platform.sources.postgres.restore_plan import Preparation, plan_of, prepare
-from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.restore_rows import Rows
+from backup_platform.sources.postgres.shortfall import Shortfall, advice
 from backup_platform.sources.postgres.standing_rules import kept, missing_roles, missing_tablespaces, too_new
 from backup_platform.sources.postgres.target import marker, split_marker
 
@@ -37,10 +36,7 @@ _NAMED = 3
 _OTHER_LOCALE = (
     "Make the database yourself, with a locale that this server has, and restore into it without --create."
 )
-_MEMBERS = b"""
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
-"""
+_ID = 12
 
 
 def plan_restore(
@@ -78,12 +74,17 @@ def run_restore(
         progress.expect(files=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
         restoration = _Restoration(prepared, progress)
         restoration.run()
+        failures = restoration.shortfall.told()
+        rows, pg_restore = restoration.rows, prepared.archive.tools.path("pg_restore")
     return DatabaseRestoreSummary(
-        tables=len(now.tables),
-        rows=now.rows,
+        tables=len(now.tables) - len(rows.lacking),
+        rows=now.rows if not rows.lacking else sum(rows.copied.values()),
         bytes=now.bytes,
         duration_s=clock.monotonic() - started,
         warnings=(*now.warnings, *restoration.warnings),
+        left_out=now.left_out,
+        failures=failures,
+        advice=tuple(advice(plan.point.id[:_ID], failures, rows.lacking, pg_restore)),
     )
 
 
@@ -93,7 +94,10 @@ class _Restoration:
     progress: Progress
     warnings: list[str] = field(default_factory=list)
     comment: str | None = None
-    loader: Loader | None = None
+
+    def __post_init__(self) -> None:
+        self.shortfall = Shortfall(self.prepared.toc, stop=self.prepared.target.exit_on_error)
+        self.rows = Rows(self.prepared, self.progress, self.shortfall)
 
     def run(self) -> None:
         prepared, scope = self.prepared, self.prepared.scope
@@ -104,11 +108,11 @@ class _Restoration:
             if not prepared.target.data_only:
                 self._section("pre-data", 1)
             if scope.data:
-                self._load()
+                self.rows.load()
             if not prepared.target.data_only:
                 self._section("post-data", prepared.target.jobs)
             if scope.data:
-                self._refresh()
+                self.rows.refresh()
                 self.progress.note("gathering statistics")
                 relations = (*scope.through, *scope.refresh)
                 self.warnings += analyze(prepared.database, relations, prepared.target.jobs)
@@ -124,7 +128,7 @@ class _Restoration:
 
     def _standing(self) -> str:
         """What is there now, and what to do about it."""
-        name, done = self.prepared.database.name, len(self.loader.rows) if self.loader else 0
+        name, done = self.prepared.database.name, len(self.rows.whole)
         if self.prepared.target.data_only or self.prepared.target.occupied:
             return (
                 f"{self._tables_done(done)} What was restored into {name!r} stays there: remove it, "
@@ -133,9 +137,8 @@ class _Restoration:
         return f"{self._tables_done(done)} Drop the database {name!r}, then run this again: it starts anew."
 
     def _tables_done(self, done: int) -> str:
-        rows = self.loader.rows if self.loader else {}
         total = len(self.prepared.tables)
-        named = f" ({', '.join(sorted(rows))})" if 0 < done <= _NAMED else ""
+        named = f" ({', '.join(sorted(self.rows.whole))})" if 0 < done <= _NAMED else ""
         return f"{done} of {total} tables were loaded{named}."
 
     def _create(self) -> None:
@@ -177,7 +180,7 @@ class _Restoration:
             jobs=jobs,
             options=options,
         )
-        refuse(self._unexpected(errors), f"Restoring definitions ({section})")
+        self.shortfall.definitions(self._unexpected(errors))
 
     def _entries(self) -> list[int] | None:
         """For pg_restore's list; None for everything."""
@@ -192,7 +195,7 @@ class _Restoration:
     def _unexpected(self, errors: Sequence[ToolError]) -> list[ToolError]:
         """What only lacks a role is told as a warning; grants to roles that exist are given after all. So are
         subscriptions whose parameters this server does not know, without them."""
-        grants = Grants(self.prepared.archive, missing_roles(self.prepared))
+        grants = self._grants()
         expected = [error for error in errors if grants.explains(error)]
         with self.prepared.database.connection() as connection:
             self.warnings += grants.repair(connection, expected, self._chosen())
@@ -202,78 +205,18 @@ class _Restoration:
                     grants.attempt(connection, statement)
         return [error for error in errors if error not in (*expected, *refused)]
 
-    def _load(self) -> None:
-        self.progress.note("loading tables")
-        database, target = self.prepared.database, self.prepared.target
-        self.loader = Loader(self.prepared.contents, self._connect_for_loading, database.label, self.progress)
-        self.loader.run(self._loads(), target.jobs)
-        if self.prepared.scope.large_objects:
-            with database.connection() as connection:
-                for _ in restore_large_objects(
-                    connection, self.prepared.contents, self.prepared.standing.roles
-                ):
-                    pass
-        with database.connection() as connection, connection.transaction():
-            self._set_sequences(connection)
-
-    def _connect_for_loading(self) -> Connection[TupleRow]:
-        connection = self.prepared.database.connect()
-        self._without_triggers(connection)
-        return connection
-
-    def _without_triggers(self, connection: Connection[TupleRow]) -> None:
-        if self.prepared.standing.superuser:
-            connection.execute("SET session_replication_role = replica")
-
-    def _loads(self) -> list[Load]:
-        scope, size = self.prepared.scope, self.prepared.contents.stored_bytes
-        ours = self._made_here()
-        return [
-            Load(
-                table,
-                into,
-                size(table),
-                empty=into in ours and into == Name(table.schema, table.name),
-                exact=not self.prepared.target.data_only,
-            )
-            for table, into in zip(scope.tables, scope.through, strict=True)
-        ]
-
-    def _made_here(self) -> set[Name]:
-        """Tables that may be truncated before they are loaded, where that spares something: made by this restore, and
-        not filled by an extension."""
-        if self.prepared.target.data_only or not self.prepared.standing.wal_minimal:
-            return set()
-        with self.prepared.database.connection() as connection:
-            members = {Name(*row) for row in connection.execute(_MEMBERS).fetchall()}
-        return set(self.prepared.scope.through) - members
-
-    def _set_sequences(self, connection: Connection[TupleRow]) -> None:
-        values = [
-            (identifier(v.sequence.schema, v.sequence.name), v.last_value, v.is_called)
-            for v in self.prepared.scope.sequences
-        ]
-        with connection.cursor() as cursor:
-            cursor.executemany("SELECT pg_catalog.setval(%s::regclass, %s, %s)", values)
-
-    def _refresh(self) -> None:
-        with self.prepared.database.connection() as connection:
-            self._without_triggers(connection)
-            for name in self.prepared.scope.refresh:
-                self.progress.note(f"refreshing {name.label}")
-                statement = f"REFRESH MATERIALIZED VIEW {identifier(name.schema, name.name)}"
-                connection.execute(statement.encode())
-
     def _finish(self) -> None:
         prepared = self.prepared
         with prepared.database.connection() as connection:
             if prepared.target.create:
-                grants = Grants(prepared.archive, missing_roles(prepared))
-                document = prepared.contents.database
-                self.warnings += grants.of_database(
-                    connection, prepared.toc, document.name, prepared.database.name
+                captured = prepared.contents.database.name
+                self.warnings += self._grants().of_database(
+                    connection, prepared.toc, captured, prepared.database.name
                 )
             self._unmark(connection)
+
+    def _grants(self) -> Grants:
+        return Grants(self.prepared.archive, missing_roles(self.prepared), self.shortfall)
 
     def _unmark(self, connection: Connection[TupleRow]) -> None:
         """A comment that the restore itself set, from the recovery point, stays."""

@@ -9,6 +9,7 @@ from backup_platform.errors import DamageError
 from backup_platform.sources.postgres.contents import PointContents
 from backup_platform.sources.postgres.document import LargeObject
 from backup_platform.sources.postgres.settings import identifier, literal
+from backup_platform.sources.postgres.target_failures import words
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -20,17 +21,40 @@ _SLICES = 8  # of a mebibyte at most
 
 def restore_large_objects(
     connection: Connection[TupleRow], contents: PointContents, roles: frozenset[str]
-) -> Iterator[int]:
-    """Make and fill them all; yields bytes as they are written. Owners and grantees that are not among `roles` are
-    left out. Raises DamageError; lets psycopg's errors pass."""
+) -> Iterator[tuple[str, str]]:
+    """Make and fill them, all or none; yields what could not be done and what the server says of it. Owners and
+    grantees that are not among `roles` are left out. Lets psycopg's errors pass when the connection is lost."""
+    import psycopg
+
     objects = contents.database.large_objects
+    try:
+        with connection.transaction():
+            _create(connection, objects)
+            for path in contents.large_object_parts():
+                _fill(connection, contents, path)
+    except (psycopg.Error, DamageError) as error:
+        if connection.closed:
+            raise
+        yield f"all {len(objects):,} large objects", words(error)
+        return
     with connection.transaction():
-        _create(connection, objects)
-        for path in contents.large_object_parts():
-            yield from _fill(connection, contents, path)
         for item in objects:
-            for statement in _statements(item, roles):
+            yield from _describe(connection, item, roles)
+
+
+def _describe(
+    connection: Connection[TupleRow], item: LargeObject, roles: frozenset[str]
+) -> Iterator[tuple[str, str]]:
+    import psycopg
+
+    for statement in _statements(item, roles):
+        try:
+            with connection.transaction():
                 connection.execute(statement.encode())
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            yield f"owner, grants or comment of large object {item.oid}", words(error)
 
 
 def _create(connection: Connection[TupleRow], objects: tuple[LargeObject, ...]) -> None:
@@ -42,7 +66,7 @@ def _create(connection: Connection[TupleRow], objects: tuple[LargeObject, ...]) 
         )
 
 
-def _fill(connection: Connection[TupleRow], contents: PointContents, path: str) -> Iterator[int]:
+def _fill(connection: Connection[TupleRow], contents: PointContents, path: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -52,15 +76,14 @@ def _fill(connection: Connection[TupleRow], contents: PointContents, path: str) 
             if parquet.schema_arrow.names != _COLUMNS:
                 raise DamageError(f"The stream {path!r} holds no large objects.")
             for batch in parquet.iter_batches(_SLICES, use_threads=False):
-                yield _write(connection, list(zip(*(column.to_pylist() for column in batch), strict=True)))
+                _write(connection, list(zip(*(column.to_pylist() for column in batch), strict=True)))
         except pa.ArrowInvalid as error:
             raise DamageError(f"The stream {path!r} cannot be read: {error}.") from error
 
 
-def _write(connection: Connection[TupleRow], slices: list[tuple[int, int, bytes]]) -> int:
+def _write(connection: Connection[TupleRow], slices: list[tuple[int, int, bytes]]) -> None:
     with connection.cursor() as cursor:
         cursor.executemany("SELECT pg_catalog.lo_put(%s::oid, %s, %b)", slices)
-    return sum(len(data) for _, _, data in slices)
 
 
 def _statements(item: LargeObject, roles: frozenset[str]) -> Iterator[str]:

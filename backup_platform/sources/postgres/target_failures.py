@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backup_platform.errors import SourceError, SourceMissingError, TargetError
+from backup_platform.errors import SourceError, SourceMissingError, TargetError, TargetRefusedError
 from backup_platform.sources.postgres.failures import as_source_error, sqlstate
 
 # Classes of SQLSTATE about the connection and the server itself; "" is a connection that was refused or lost.
@@ -26,18 +26,24 @@ def target_errors(server: str) -> Iterator[None]:
         raise _of_connection(error) from error
 
 
+def words(error: Exception) -> str:
+    """What the server said, without the rows that it may show in its details."""
+    diagnosis = getattr(error, "diag", None)
+    primary = getattr(diagnosis, "message_primary", None)
+    return str(primary or (str(error).strip().splitlines() or ["an error"])[0])
+
+
 def _as_target_error(error: Exception, server: str) -> TargetError:
     code = sqlstate(error)
     if code[:2] in _OF_SERVER:
         return _of_connection(as_source_error(error, server))
-    diagnosis = getattr(error, "diag", None)
-    said = getattr(diagnosis, "message_primary", None) or (str(error).strip().splitlines() or ["an error"])[0]
+    said = words(error)
     hint = (
         "The url's role must be a superuser, or own the database and what is restored."
         if code == "42501"
         else ""
     )
-    return TargetError(f"{server} refused: {said}.", hint=hint)
+    return TargetRefusedError(f"{server} refused: {said}.", said=said, hint=hint)
 
 
 def _of_connection(error: SourceError) -> TargetError:

@@ -1,0 +1,117 @@
+"""What a restore could not bring back: each thing once, with the server's words, and what failed because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from backup_platform.domain.restoring import RestoreFailure
+from backup_platform.errors import TargetError
+from backup_platform.sources.postgres.archive import TocEntry
+from backup_platform.sources.postgres.dump_tool import ToolError, is_of_owner
+from backup_platform.sources.postgres.selection import RELATIONS
+
+_WORDS = 300
+_LOST = ("server closed the connection", "no connection to the server", "terminating connection")
+
+
+@dataclass
+class Shortfall:
+    """`stop`: the first failure is raised as a `TargetError`."""
+
+    toc: Sequence[TocEntry]
+    stop: bool = False
+    _found: list[tuple[RestoreFailure, int]] = field(default_factory=list)
+    _absent: set[int] = field(default_factory=set)
+
+    def add(self, what: str, said: str, *, entry: int = 0, because: str = "") -> None:
+        """`entry` is one that does not exist in the target now."""
+        if self.stop:
+            raise TargetError(f"{_sentence(what)} was not restored: {_short(said)}.")
+        if entry:
+            self._absent.add(entry)
+        self._found.append((RestoreFailure(what, _short(said), because, self._line(entry)), entry))
+
+    def definitions(self, errors: Iterable[ToolError]) -> None:
+        """Of each entry the first error: when it is not made, all that is done to it fails as well.
+
+        Raises TargetError where the server was lost: then nothing is known of what came after.
+        """
+        seen: set[int] = set()
+        for error in errors:
+            if any(phrase in error.message for phrase in _LOST):
+                raise TargetError(f"The server was lost: {_short(error.said)}.", retryable=True)
+            if error.entry in seen:
+                continue
+            label = self.label(error.entry) or "the session"
+            if word := self._only(error):
+                self.add(f"{word} of {label}", error.said)
+            else:
+                self.add(label, error.said, entry=error.entry)
+                seen |= {error.entry} - {0}
+
+    def _only(self, error: ToolError) -> str:
+        """What is missing of something that is there; "" when the thing itself is not."""
+        if is_of_owner(error.command):
+            return "owner"
+        kind = next((each.kind for each in self.toc if each.id == error.entry), "")
+        made = error.command.startswith("CREATE ") or kind not in RELATIONS
+        return "" if made and error.entry else "a property"
+
+    def label(self, entry: int) -> str:
+        return next((each.label for each in self.toc if each.id == entry), "")
+
+    def told(self) -> tuple[RestoreFailure, ...]:
+        """What failed by itself first, then what needs it."""
+        found = [self._explained(failure, entry) for failure, entry in self._found]
+        return tuple(sorted(found, key=lambda failure: bool(failure.because)))
+
+    def _explained(self, failure: RestoreFailure, entry: int) -> RestoreFailure:
+        cause = next(self._causes(entry), "") if entry else ""
+        return RestoreFailure(failure.what, failure.said, failure.because or cause, failure.entry)
+
+    def _causes(self, entry: int) -> Iterator[str]:
+        """The absent entries that this one needs, nearest first."""
+        needs = {each.id: each.needs for each in self.toc}
+        pending, seen = list(needs.get(entry, ())), {entry}
+        while pending:
+            each = pending.pop(0)
+            if each in seen:
+                continue
+            seen.add(each)
+            if each in self._absent:
+                yield self.label(each)
+            pending += needs.get(each, ())
+
+    def _line(self, entry: int) -> str:
+        found = next((each for each in self.toc if each.id == entry), None)
+        return f"{found.id}; {found.kind} {found.schema or '-'} {found.tag} {found.owner}" if found else ""
+
+
+def advice(
+    point: str, failures: Sequence[RestoreFailure], lacking: Sequence[str], pg_restore: str
+) -> Iterator[str]:
+    """What to do about it, in sentences. `pg_restore` is the program that reads the archive."""
+    if not failures:
+        return
+    yield "Everything else is restored: nothing needs to be dropped or restored again."
+    if any(failure.entry for failure in failures):
+        yield (
+            "Correct the definitions and run them by hand. They are in the recovery point: "
+            f"backup-platform restore {point} schema.dump --to DIR, then "
+            f"{pg_restore} -f DIR/schema.sql DIR/schema.dump."
+        )
+    if lacking:
+        yield (
+            "When a table is there, is empty and takes the rows, load them: "
+            f"backup-platform restore {point} --into URL --data-only --table {lacking[0]}."
+        )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _short(said: str) -> str:
+    text = " ".join(said.split()).rstrip(".")
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]}…"
