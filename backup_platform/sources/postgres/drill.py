@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
-from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget, RestoreFailure
 from backup_platform.errors import SourceError, TargetError
 from backup_platform.sources.postgres.catalog.relations import find, relations, select
 from backup_platform.sources.postgres.comparing import TableComparison
@@ -79,26 +79,27 @@ class _Drill:
     clock: Clock
     progress: Progress
     compared: dict[str, Json] = field(default_factory=dict)
+    failures: tuple[RestoreFailure, ...] = ()
 
     def differences(self) -> Iterator[str]:
         self.compared |= {"server": self.target.server, "server_version": self.target.version}
         if self.target.lacking:
             self.compared["lacking"] = list[Json](self.target.lacking)
         try:
-            failures = self._restore().failures
+            self._restore()
         except TargetError as error:
             yield self._as_difference(error)
             return
-        for failure in failures:
+        for failure in self.failures:
             yield f"The recovery point cannot be restored: {failure.what}: {failure.said}."
-        if failures:
+        if self.failures:
             return
         yield from self._compare_schema()
         yield from self._compare_tables()
         yield from self._compare_facts()
         yield from self._check()
 
-    def _restore(self) -> DatabaseRestoreSummary:
+    def _restore(self) -> None:
         """Raises `SourceError` when the plan has conflicts, `TargetError` when the restore failed."""
         target = DatabaseTarget(self.target.url, create=self.target.create, jobs=self.options.jobs)
         bin_dir = self.options.bin_dir
@@ -110,9 +111,9 @@ class _Drill:
             raise _cannot(refused[0])
         summary = run_restore(plan, self.reader, self.progress, self.clock, bin_dir=bin_dir)
         self._restored(summary)
-        return summary
 
     def _restored(self, summary: DatabaseRestoreSummary) -> None:
+        self.failures = summary.failures
         self.compared |= {
             "tables": summary.tables,
             "rows": summary.rows,
