@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
-from backup_platform.errors import NotFoundError, PlanError, UsageError
+from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider
     from backup_platform.upkeep import Upkeep
-
-PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
-DEFAULT_PLAN = "backup.yaml"
+    from backup_platform.wiring import Purpose
 
 
 class App:
@@ -93,14 +90,9 @@ class App:
         credentials: CredentialProvider | None = None,
     ) -> App:
         """The plan at a path, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml. Raises PlanError."""
-        named = os.environ.get(PLAN_VARIABLE, DEFAULT_PLAN) if plan_path is None else plan_path
-        if not named:
-            raise PlanError(
-                f"The plan's path is empty{f': ${PLAN_VARIABLE} is set, and empty' if plan_path is None else ''}.",
-                hint=f"Name the plan's file, or unset {PLAN_VARIABLE} to use ./{DEFAULT_PLAN}.",
-            )
-        path = os.path.abspath(named)
-        return cls(Plan.load(path), path, clock or SystemClock(), credentials)
+        from backup_platform.wiring import read_plan
+
+        return cls(*read_plan(plan_path), clock or SystemClock(), credentials)
 
     # The repository
 
@@ -175,12 +167,12 @@ class App:
 
     # Sources and their windows
 
-    def source(self, name: str) -> Source:
-        """Raises NotFoundError for a name that the plan does not have."""
+    def source(self, name: str, purpose: Purpose = "capture") -> Source:
+        """Raises NotFoundError for a name that the plan does not have, PlanError for a secret that is needed."""
         from backup_platform.wiring import make_source
 
         self._source_plan(name)
-        return make_source(name, self.plan, self.clock)
+        return make_source(name, self.plan, self.clock, purpose)
 
     def _source_plan(self, name: str) -> SourcePlan:
         if name not in self.plan.sources:
@@ -334,9 +326,9 @@ class App:
 
         with self._evidence():
             self.repository.indexes(fresh=True)
-            return drill(self.repository, self._source_of(point), point, self.clock, progress)
+            return drill(self.repository, self._source_of(point, "drill"), point, self.clock, progress)
 
-    def _source_of(self, point: RecoveryPoint) -> Source:
+    def _source_of(self, point: RecoveryPoint, purpose: Purpose) -> Source:
         """The point's source for comparing: what it is stored as matters, not where the original is now."""
         plan = self._source_plan(point.source)
         if plan.kind != point.kind:
@@ -344,7 +336,7 @@ class App:
                 f"{point.source} was captured as {point.kind}, and the plan now says {plan.kind}.",
                 hint=f"To read its points, say `{point.kind}: …` there, any; a new source needs a name of its own.",
             )
-        return self.source(point.source)
+        return self.source(point.source, purpose)
 
     # Restore
 
@@ -381,7 +373,7 @@ class App:
         return source.run_restore(plan, self.repository.reader(plan.point), progress)
 
     def _database_of(self, point: RecoveryPoint) -> DatabaseSource:
-        source = self._source_of(point)
+        source = self._source_of(point, "restore")
         if not isinstance(source, DatabaseSource):
             raise UsageError(
                 f"{point.source} is no source that is restored into a server.",
@@ -480,7 +472,7 @@ class App:
 
         return Examination(
             plan_path=self.plan_path,
-            secrets=lambda: [self.plan.secret(value) for value in self.plan.references()],
+            secrets=lambda: (self.plan.references(), self.plan.unresolved()),
             sources={name: partial(self._probe_source, name) for name in self.plan.sources},
             repository=lambda: self.repository,
             store=self.probe,

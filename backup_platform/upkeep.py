@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from backup_platform.errors import RepositoryError, UsageError
+from backup_platform.errors import PlanError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.copying import Copying
@@ -152,8 +152,15 @@ class Upkeep:
     def _place(self, name: str) -> str:
         """As the plan calls it, else the server or bucket, else here."""
         settings = self.plan.repositories[name]
-        where = self.plan.secret(settings.endpoint) if settings.endpoint else self.plan.path(settings.path)
-        return settings.place or urlsplit(where).hostname or "local"
+        if settings.place:
+            return settings.place
+        try:
+            where = (
+                self.plan.secret(settings.endpoint) if settings.endpoint else self.plan.path(settings.path)
+            )
+        except PlanError:  # its secrets are not on this host: it is not here, at least
+            return name
+        return urlsplit(where).hostname or "local"
 
     def forgotten(self, since: datetime | None = None) -> list[ForgottenPoint]:
         """Records of points that were forgotten here, since an instant of the store's clock; not the damaged ones."""
@@ -261,7 +268,7 @@ class Upkeep:
                 continue
             try:
                 found[name] = self.open(name)
-            except RepositoryError as error:
+            except (RepositoryError, PlanError) as error:
                 absent.append(f"The copy {name} cannot be opened: {error.message}")
         stores = [self.repository.store, *(repository.store for repository in found.values())]
         return Repair(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from backup_platform.domain.ports import Clock, Source, Store
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from backup_platform.repository.keys import Keys, Secret
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider, StoreOptions
+
+PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
+DEFAULT_PLAN = "backup.yaml"
+Purpose: TypeAlias = Literal["capture", "drill", "restore"]
 
 
 def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
@@ -68,25 +72,72 @@ def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret |
         return Secret(name, problem=error.message)
 
 
-def make_source(name: str, plan: Plan, clock: Clock) -> Source:
-    """The source of that name. Touches nothing but the secrets that its part of the plan refers to."""
+def read_plan(named: str | None) -> tuple[Plan, str]:
+    """The plan at a path, else $BACKUP_PLATFORM_PLAN, else ./backup.yaml; and its absolute path. Raises PlanError."""
+    from backup_platform.plan import Plan
+
+    path = os.environ.get(PLAN_VARIABLE, DEFAULT_PLAN) if named is None else named
+    if not path:
+        raise PlanError(
+            f"{PLAN_VARIABLE} is set, and empty." if named is None else "The plan's path is empty.",
+            hint=f"Name the plan's file, or unset {PLAN_VARIABLE} to use ./{DEFAULT_PLAN}.",
+        )
+    plan = Plan.load(os.path.abspath(path))
+    _check_sources(plan)
+    return plan, os.path.abspath(path)
+
+
+def _check_sources(plan: Plan) -> None:
+    """What the plan's own models cannot know of its sources. Raises PlanError with every pattern that is not valid."""
+    problems = []
+    for name, source in plan.sources.items():
+        for number, pattern in enumerate(source.exclude if source.kind == "files" else ()):
+            if problem := _pattern_problem(pattern):
+                problems.append(f"{plan.place('sources', name, 'exclude', number)}: {problem}")
+    if problems:
+        raise PlanError("\n".join(problems), hint="Use the syntax of .gitignore.")
+
+
+def _pattern_problem(pattern: str) -> str:
+    from backup_platform.sources.files.gitignore import parse
+
+    try:
+        parse(pattern)
+    except PlanError as error:
+        return error.message
+    return ""
+
+
+def make_source(name: str, plan: Plan, clock: Clock, purpose: Purpose = "capture") -> Source:
+    """The source of that name. Touches nothing but the secrets that its part of the plan refers to, and of those only
+    what the purpose needs: a host that restores need not know how the original is reached."""
     source = plan.sources[name]
-    location = plan.path(source.location)
+    location = _location(plan, source, purpose)
     if source.kind == "sqlite":
         from backup_platform.sources.sqlite import SqliteSource
 
         return SqliteSource(name, location, source.lock_timeout.total_seconds(), clock)
     if source.kind == "postgres":
-        return _postgres(name, plan, location, clock)
+        return _postgres(name, plan, location, clock, purpose)
     return _files(name, source, location, _local_repositories(plan), clock)
 
 
-def _postgres(name: str, plan: Plan, location: str, clock: Clock) -> Source:
+def _location(plan: Plan, source: SourcePlan, purpose: Purpose) -> str:
+    try:
+        return plan.path(source.location)
+    except PlanError:
+        if purpose == "capture":
+            raise
+        return source.location
+
+
+def _postgres(name: str, plan: Plan, location: str, clock: Clock, purpose: Purpose) -> Source:
     from backup_platform.sources.postgres.options import PostgresOptions
     from backup_platform.sources.postgres.source import PostgresSource
 
     source = plan.sources[name]
-    password = plan.secret(source.password) if source.password else None
+    password = plan.secret(source.password) if source.password and purpose == "capture" else None
+    drill_server = plan.secret(source.drill_server) if source.drill_server and purpose == "drill" else None
     options = PostgresOptions(
         url=_with_password(location, password) if password else location,
         jobs=source.jobs,
@@ -96,7 +147,7 @@ def _postgres(name: str, plan: Plan, location: str, clock: Clock) -> Source:
         unlogged=source.unlogged,
         facts=source.facts,
         bin_dir=plan.path(source.bin_dir) if source.bin_dir else None,
-        drill_server=plan.secret(source.drill_server) if source.drill_server else None,
+        drill_server=drill_server,
         assertions=tuple(source.assertions),
     )
     return PostgresSource(name, options, clock)
@@ -108,8 +159,10 @@ def _with_password(url: str, password: str) -> str:
 
 
 def _local_repositories(plan: Plan) -> Iterator[str]:
-    locations = (plan.path(repository.path) for repository in plan.repositories.values())
-    return (location for location in locations if "://" not in location)
+    for repository in plan.repositories.values():
+        with suppress(PlanError):  # one that this host knows no way to
+            if "://" not in (location := plan.path(repository.path)):
+                yield location
 
 
 def _files(name: str, plan: SourcePlan, location: str, repositories: Iterable[str], clock: Clock) -> Source:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Source
-from backup_platform.errors import BackupError, SourceError, SourceMissingError, StoreError
+from backup_platform.errors import BackupError, PlanError, SourceError, SourceMissingError, StoreError
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
 
@@ -43,7 +43,7 @@ class Examination:
     """
 
     plan_path: str
-    secrets: Callable[[], Sequence[str]]
+    secrets: Callable[[], tuple[Sequence[str], Sequence[BackupError]]]
     sources: Mapping[str, Callable[[], str]]
     repository: Callable[[], Repository]
     store: Callable[[], str]
@@ -73,8 +73,13 @@ class Examination:
             return DoctorFinding(name, False, error.message, error.hint)
 
     def _secrets(self) -> str:
-        count = len(self.secrets())
-        return f"all {count} are found" if count else "the plan refers to none"
+        references, missing = self.secrets()
+        if missing:
+            texts = "; ".join(error.message for error in missing)
+            raise PlanError(
+                texts, hint=missing[0].hint if len(missing) == 1 else "Set each of them where this runs."
+            )
+        return f"all {len(references)} are found" if references else "the plan refers to none"
 
     def _repository(self) -> str:
         return _writable(self.repository(), len(self.points()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,8 @@ from backup_platform.errors import (
     BackupError,
     IncompleteError,
     KeyMissingError,
-    PlanError,
     RepositoryMissingError,
+    StoreError,
     UsageError,
 )
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 ID_SHOWN = 12
 PROBLEMS_SHOWN = 10
-_CONCERNS_ALL = (PlanError, RepositoryMissingError, KeyMissingError)
+_CONCERNS_ALL = (RepositoryMissingError, KeyMissingError)
 _RESUME = "What was stored so far is kept: the next backup of the same source reuses it."
 
 
@@ -93,10 +94,12 @@ def _one(session: Session, source: str, window: str | None, force: bool) -> int:
 def _all(session: Session, sources: Sequence[str], force: bool) -> int:
     outcomes: list[Outcome] = []
     try:
+        with suppress(StoreError):  # one that does not answer now may do so for the next source
+            session.app.repository  # noqa: B018  what fails for all sources alike: secrets, keys, no repository
         for source in sources:
             outcomes.append(_attempt(session, source, force))
             _describe(session, outcomes[-1])
-    except (*_CONCERNS_ALL, KeyboardInterrupt) as error:
+    except (BackupError, KeyboardInterrupt) as error:
         known = error if isinstance(error, BackupError) else InterruptError("interrupted", hint=_RESUME)
         results: list[Json] = [_shape(each) for each in outcomes]
         session.out.document({"results": results, "error": error_object(session.explained(known))})

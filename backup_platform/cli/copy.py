@@ -16,7 +16,7 @@ from backup_platform.cli.failure import report, unexpected
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import error_object
 from backup_platform.domain.model import Json, RecoveryPoint
-from backup_platform.errors import BackupError, PlanError, UsageError
+from backup_platform.errors import BackupError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.copy_plan import CopyPlan
@@ -153,8 +153,6 @@ def _attempt(session: Session, task: Task, *, alone: bool) -> Outcome:
     name = task.repository
     try:
         return _copy(session, task)
-    except PlanError:
-        raise
     except BackupError as error:
         if alone:
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeAlias
@@ -42,6 +43,49 @@ class Document:
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
+
+
+def dotted(path: Path) -> str:
+    """`sources.shop.exclude[1]`"""
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+    return text.lstrip(".")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Origin:
+    """The file that a plan was read from, for errors that are found later: `file:line: key`. All are equal, since it is
+    no part of what a plan says."""
+
+    file: str
+    document: Document
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin)
+
+    def __hash__(self) -> int:
+        return hash(Origin)
+
+    def of_key(self, path: Path) -> str:
+        line = f"{self.file}:{self.document.line(path)}: " if self.file else ""
+        return line + dotted(path)
+
+    def of_text(self, text: str) -> str:
+        """The lines of every place whose value holds the text."""
+        lines = sorted({self.document.line(path) for path in _holding(self.document.data, text, ())})
+        return f"{self.file}:{', '.join(map(str, lines))}: " if lines else ""
+
+
+def _holding(value: object, text: str, path: Path) -> Iterator[Path]:
+    if isinstance(value, str) and text in value:
+        yield path
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _holding(item, text, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _holding(item, text, (*path, number))
 
 
 def read_document(text: str) -> Document:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
-from backup_platform.plan.document import Document, Path, Problem, read_document
+from backup_platform.plan.document import Document, Origin, Path, Problem, dotted, read_document
 from backup_platform.plan.model import CONFLICT, Plan, SourcePlan, conflicts, repository_conflicts
 from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import CopiesPlan, KeepPlan, PrunePlan, RepositoryPlan, VerifyPlan
@@ -38,7 +38,7 @@ def parse_plan(text: str, path: str) -> Plan:
     plan: Plan | None = None
     problems = list(document.problems)
     if isinstance(document.data, dict):
-        plan, found = _validate(document, os.path.dirname(os.path.abspath(path)))
+        plan, found = _validate(document, os.path.dirname(os.path.abspath(path)), _shown(path))
         problems += found
     elif not problems:
         problems.append(Problem(1, _not_a_mapping(document.data)))
@@ -48,10 +48,14 @@ def parse_plan(text: str, path: str) -> Plan:
 
 
 def _listed(problems: list[Problem], path: str) -> str:
-    inside = os.path.abspath(path).startswith(os.path.join(os.getcwd(), ""))
-    shown = os.path.relpath(path) if inside else path
+    shown = _shown(path)
     in_order = sorted(problems, key=lambda problem: problem.line)
     return "\n".join(dict.fromkeys(f"{shown}:{problem.line}: {problem.message}" for problem in in_order))
+
+
+def _shown(path: str) -> str:
+    inside = os.path.abspath(path).startswith(os.path.join(os.getcwd(), ""))
+    return os.path.relpath(path) if inside else path
 
 
 def _read(path: str) -> str:
@@ -71,7 +75,7 @@ def _not_a_mapping(data: object) -> str:
     return f"{what}: it starts with `repository:` and `sources:`"
 
 
-def _validate(document: Document, base: str) -> tuple[Plan | None, list[Problem]]:
+def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, list[Problem]]:
     assert isinstance(document.data, dict)
     problems = [
         *_reference_problems(document, document.data, ()),
@@ -79,7 +83,7 @@ def _validate(document: Document, base: str) -> tuple[Plan | None, list[Problem]
         *_repository_conflicts(document, base),
     ]
     try:
-        return Plan.from_mapping(document.data, base=base), problems
+        return Plan.from_mapping(document.data, base=base, origin=Origin(file, document)), problems
     except ValidationError as error:
         return None, problems + [
             _problem(document, each)
@@ -90,7 +94,7 @@ def _validate(document: Document, base: str) -> tuple[Plan | None, list[Problem]
 
 def _reference_problems(document: Document, value: object, path: Path) -> Iterator[Problem]:
     if isinstance(value, str) and (problem := reference_problem(value)):
-        yield Problem(document.line(path), f"{_dotted(path)}: {problem}")
+        yield Problem(document.line(path), f"{dotted(path)}: {problem}")
     items: Any = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
@@ -104,7 +108,7 @@ def _source_conflicts(document: Document) -> Iterator[Problem]:
     for name, source in sources.items() if isinstance(sources, dict) else ():
         for key, message in conflicts(source) if isinstance(source, dict) else ():
             path: Path = ("sources", name, key) if key else ("sources", name)
-            yield Problem(document.line(path), f"{_dotted(('sources', name))}: {message}")
+            yield Problem(document.line(path), f"{dotted(('sources', name))}: {message}")
 
 
 def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
@@ -121,21 +125,14 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
     elif "repositories" in document.data:
         return  # it is no mapping, which is told elsewhere
     for path, message in repository_conflicts(named, given, single="repository" in document.data, base=base):
-        yield Problem(document.line(path), f"{_dotted(path)}: {message}" if path else message)
+        yield Problem(document.line(path), f"{dotted(path)}: {message}" if path else message)
 
 
 def _problem(document: Document, error: ErrorDetails) -> Problem:
     path = tuple(part for part in error["loc"] if part != "[key]")
     where = path[:-1] if error["type"] in ("missing", "extra_forbidden") else path
     message = _message(error, path)
-    return Problem(document.line(path), f"{_dotted(where)}: {message}" if where else message)
-
-
-def _dotted(path: Path) -> str:
-    text = ""
-    for part in path:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}"
-    return text.lstrip(".")
+    return Problem(document.line(path), f"{dotted(where)}: {message}" if where else message)
 
 
 def _message(error: ErrorDetails, path: Path) -> str:

@@ -13,7 +13,8 @@ from pydantic_core import PydanticCustomError
 
 from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.errors import NotFoundError, PlanError
-from backup_platform.plan.references import references, resolve
+from backup_platform.plan.document import Document, Origin
+from backup_platform.plan.references import problem_of, references, resolve
 from backup_platform.plan.repository import (
     FIRST_REPOSITORY,
     CopiesPlan,
@@ -155,6 +156,7 @@ class Plan(_Model):
     since: Day | None = None
     state: LocalPath | None = None
     _base: str = PrivateAttr(default="")
+    _origin: Origin = PrivateAttr(default=Origin("", Document()))
 
     @model_validator(mode="after")
     def _repositories_fit(self) -> Self:
@@ -169,6 +171,7 @@ class Plan(_Model):
 
     def model_post_init(self, context: Any) -> None:
         self._base = (context or {}).get("base", "")
+        self._origin = (context or {}).get("origin") or self._origin
 
     @classmethod
     def load(cls, path: str) -> Plan:
@@ -178,9 +181,9 @@ class Plan(_Model):
         return load_plan(path)
 
     @classmethod
-    def from_mapping(cls, data: Mapping[str, Any], *, base: str) -> Plan:
+    def from_mapping(cls, data: Mapping[str, Any], *, base: str, origin: Origin | None = None) -> Plan:
         """The plan in plain data, relative paths from `base`. Raises pydantic's ValidationError."""
-        return cls.model_validate(dict(data), context={"base": os.path.abspath(base)})
+        return cls.model_validate(dict(data), context={"base": os.path.abspath(base), "origin": origin})
 
     @property
     def repositories(self) -> dict[str, RepositoryPlan]:
@@ -204,7 +207,13 @@ class Plan(_Model):
         """The name of another repository in the same place, now that references lead to their values."""
         place = self._resolved_place(repository)
         others = (name for name, each in self.repositories.items() if each is not repository)
-        return next((name for name in others if self._resolved_place(self.repositories[name]) == place), None)
+        return next((name for name in others if self._same(self.repositories[name], place)), None)
+
+    def _same(self, repository: RepositoryPlan, place: Whereabouts) -> bool:
+        try:
+            return self._resolved_place(repository) == place
+        except PlanError:  # its secrets are not on this host, which this repository's are
+            return False
 
     def _resolved_place(self, repository: RepositoryPlan) -> Whereabouts:
         path, endpoint, account = whereabouts(dict(repository))
@@ -229,8 +238,17 @@ class Plan(_Model):
         return self._base or os.getcwd()
 
     def secret(self, value: str) -> str:
-        """`value` with its references looked up now; never log it. Raises PlanError for a missing one."""
+        """`value` with its references looked up now; never log it. Raises PlanError for a missing one, with the lines
+        that it is in."""
+        if missing := problem_of(value, self.base):
+            reference, error = missing
+            error.message = f"{self._origin.of_text(reference)}{error.message}"
+            raise error
         return resolve(value, self.base)
+
+    def place(self, *path: str | int) -> str:
+        """Where a key of this plan is, as errors name it: `backup.yaml:7: sources.shop.every`."""
+        return self._origin.of_key(path)
 
     def path(self, value: str) -> str:
         """A path of this plan, references looked up, absolute. URLs stay as they are. Raises PlanError."""

@@ -24,6 +24,16 @@ def references(value: object) -> Iterator[str]:
             yield from references(item)
 
 
+def problem_of(value: str, base: str) -> tuple[str, PlanError] | None:
+    """The first reference of a text that leads nowhere, and why."""
+    for reference in references(value):
+        try:
+            resolve(reference, base)
+        except PlanError as error:
+            return reference, error
+    return None
+
+
 def reference_problem(text: str) -> str | None:
     """What is wrong with the references of a text; None when nothing is."""
     for found in re.finditer(r"\$\{([^}]*)\}?", text):

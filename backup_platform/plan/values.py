@@ -31,6 +31,10 @@ _NOT_ZONES = ("posix/", "right/", "localtime", "posixrules", "Factory")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HALF_URL = re.compile(r"(s3a?|gs|azure|az|adl|abfss?|https?|file):(?!//)", re.IGNORECASE)
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#@\s])*)@")
+# libpq takes several hosts, each with its port, and IPv6 addresses in brackets.
+_BAD_PORT = re.compile(
+    r"\w+://(?:[^/?#@]*@)?(?:[^/?#:[]|\[[^]]*\]|:\d*(?=[,/?#]|$))*:(?!\d*(?:[,/?#]|$))([^,/?#]*)"
+)
 _SECRET_QUERY = re.compile(
     r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I
 )
@@ -291,7 +295,12 @@ def _database_url(value: str) -> str:
         return value
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("not the URL of a database; write one like postgresql://user@host:5432/database")
-    return without_secret(value)
+    without_secret(value)
+    if "${" not in value and (port := _BAD_PORT.match(value)):
+        raise ValueError(
+            f'"{port[1]}" is not a port; write the URL like postgresql://user@host:5432/database'
+        )
+    return value
 
 
 def only_reference(value: str) -> str:

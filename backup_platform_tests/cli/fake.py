@@ -146,6 +146,10 @@ class FakeApp:
         self.calls.append(("at", {"repository": repository}))
         return self
 
+    @property
+    def repository(self) -> Any:
+        return self._answer("repository") if "repository" in self.answers else None
+
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> Any:
         return self._answer("init", recipients=tuple(recipients), copy_of=copy_of)
 

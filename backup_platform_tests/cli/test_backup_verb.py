@@ -106,7 +106,6 @@ def test_a_failure_among_several_names_its_source(cli: Cli) -> None:
     [
         (errors.RepositoryMissingError("There is none."), 10),
         (errors.KeyMissingError("No key."), 12),
-        (errors.PlanError("No such variable."), 2),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -120,6 +119,12 @@ def test_what_concerns_all_sources_stops_at_once_and_tells_what_was_done(
     document = cli("backup", "--json").document
     assert [result["source"] for result in document["results"]] == ["shop"]
     assert document["error"]["exit_code"] == code
+
+
+def test_a_repository_that_cannot_be_reached_for_want_of_a_secret_is_told_once(cli: Cli) -> None:
+    cli.app.backups = {"shop": WHOLE, "uploads": WHOLE}
+    cli.app.answers["repository"] = errors.PlanError("No such variable.")
+    assert (cli("backup").code, cli.app.calls) == (2, [("repository", {})])
 
 
 def test_a_late_capture_says_so(cli: Cli) -> None:

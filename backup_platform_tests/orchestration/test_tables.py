@@ -13,6 +13,7 @@ from backup_platform.actions.tables import StoredTable
 from backup_platform.domain.ports import Source
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.orchestration.tables import MAX_TABLES, tables_metadata
+from backup_platform.wiring import Purpose
 from backup_platform_tests.actions.tables_support import Relation, rows_table, write_tables
 from backup_platform_tests.orchestration import conftest
 from backup_platform_tests.orchestration.conftest import FaultyApp, World
@@ -33,8 +34,8 @@ class TablesApp(FaultyApp):
 
     scripted: ScriptedSource
 
-    def source(self, name: str) -> Source:
-        return self.scripted if name == "shop" else super().source(name)
+    def source(self, name: str, purpose: Purpose = "capture") -> Source:
+        return self.scripted if name == "shop" else super().source(name, purpose)
 
 
 @pytest.fixture
