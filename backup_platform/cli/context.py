@@ -35,6 +35,7 @@ class Session:
         self.json = False
         self.debug = False
         self.resume = ""
+        self.listing = True  # nothing but output is wanted, as of help; a verb may say otherwise
         self._app: App | None = None
         self._out: Output | None = None
 
@@ -64,6 +65,7 @@ class Session:
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:
             self._out = Output(sys.stdout, json=self.json, explained=self.explained)
+        self._out.needed = self.listing
         return self._out
 
     def command(self, *words: str) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
-from typing import ClassVar
+from contextlib import suppress
+from typing import ClassVar, TextIO
 
 from backup_platform.cli.context import Session
 from backup_platform.cli.names import one_line
-from backup_platform.cli.output import OutputClosedError, colours, error_object
+from backup_platform.cli.output import Output, OutputClosedError, colours, error_object
 from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError
 
 INTERRUPTED = 130
@@ -27,18 +29,26 @@ class UnexpectedError(BackupError):
     code: ClassVar[str] = "unexpected"
 
 
+class OutputError(BackupError):
+    """What was done could not be told."""
+
+    code: ClassVar[str] = "output-failed"
+
+
 def guarded(session: Session, call: Callable[[], int]) -> int:
     """Run the call; every failure becomes a message and an exit code. Lets typer's own pass."""
     try:
         code = call()
         session.out.flush()
+        if session.out.failure is not None:
+            return _output_failed(session, session.out.failure, code)
     except BackupError as error:
         _mention_copies(session, error)
         return fail(session, session.explained(error))
     except KeyboardInterrupt:
         return fail(session, InterruptError("interrupted", hint=session.resume))
-    except OutputClosedError:
-        return _reader_gone()
+    except OutputClosedError as error:
+        return _output_failed(session, error, 0)
     except Exception as error:
         if _is_typers(error):
             raise
@@ -63,16 +73,20 @@ def fail(session: Session, error: BackupError) -> int:
     out = session.out
     if not out.written:
         out.document({"error": error_object(error)})
-    try:
+    with suppress(OutputClosedError):
         out.flush()
-    except OutputClosedError:
-        _reader_gone()
+    if out.failure is not None:
+        _silence(out)
     return error.exit_code
 
 
 def report(error: BackupError, *, about: str = "") -> None:
     """`error [code]: message` and `hint: …` on standard error; `about` names one of several things tried."""
-    stream = sys.stderr
+    with suppress(OSError):  # where even this cannot be written, the exit code tells
+        _report(sys.stderr, error, about)
+
+
+def _report(stream: TextIO, error: BackupError, about: str) -> None:
     label, end = ("\x1b[1;31m", "\x1b[0m") if colours(stream) else ("", "")
     subject = f"{about}: " if about else ""
     stream.write(f"{label}error [{error.code}]:{end} {subject}{_safe(error.message)}\n")
@@ -102,9 +116,27 @@ def _is_typers(error: Exception) -> bool:
     return isinstance(error, typer.TyperException | typer.Exit | typer.Abort)
 
 
-def _reader_gone() -> int:
+def _output_failed(session: Session, failure: OSError, code: int) -> int:
+    """Of a listing whose reader has gone nobody wants to know more; of everything else somebody does."""
+    _silence(session.out)
+    gone = failure.errno == errno.EPIPE
+    if not (gone and session.listing):
+        done = "" if session.listing else f" The work itself was done to its end, with exit code {code}."
+        report(
+            OutputError(
+                f"Standard output cannot be written: {failure.strerror}.{done}", hint=_output_hint(gone)
+            )
+        )
+    return code or (READER_GONE if gone else OutputError.exit_code)
+
+
+def _output_hint(gone: bool) -> str:
+    return "" if gone else "Make room on the disk that it goes to, or write it elsewhere."
+
+
+def _silence(out: Output) -> None:
     """Point standard output at nothing, so that the interpreter's own last flush does not fail."""
+    out.failure = None
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
-    return READER_GONE

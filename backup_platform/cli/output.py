@@ -14,8 +14,8 @@ from backup_platform.errors import BackupError
 _STYLES = {"good": "32", "warn": "33", "bad": "1;31", "dim": "2", "bold": "1", "": ""}
 
 
-class OutputClosedError(Exception):
-    """Whoever read standard output has gone away (`| head`)."""
+class OutputClosedError(OSError):
+    """Nothing more can be written: whoever read it has gone away (`| head`), or the disk is full."""
 
 
 def colours(stream: TextIO) -> bool:
@@ -38,16 +38,22 @@ def error_object(error: BackupError) -> dict[str, Json]:
 
 class Output:
     """Writes to one stream. With `json` only the one document is written, and text is not. `explained` completes the
-    error of rows that break off."""
+    error of rows that break off.
+
+    Once the stream takes nothing more, `needed` raises OutputClosedError: of a listing nothing else is wanted. Without
+    it the work goes on in silence, and `failure` says why.
+    """
 
     def __init__(
         self,
         stream: TextIO,
         *,
         json: bool,
+        needed: bool = True,
         explained: Callable[[BackupError], BackupError] = lambda error: error,
     ) -> None:
-        self.json, self._explained = json, explained
+        self.json, self.needed, self._explained = json, needed, explained
+        self.failure: OSError | None = None
         self.written = False  # a document was begun: no second one may follow
         self._stream = stream
         self.terminal = stream.isatty()
@@ -92,19 +98,21 @@ class Output:
     def raw(self, data: Buffer) -> int:
         """Write bytes as they are, whatever the terminal's encoding; their number."""
         self.flush()
-        try:
-            return self._stream.buffer.write(data)
-        except BrokenPipeError as error:
-            raise OutputClosedError from error
+        self._attempt(lambda: self._stream.buffer.write(data))
+        return len(data)
 
     def flush(self) -> None:
-        try:
-            self._stream.flush()
-        except BrokenPipeError as error:
-            raise OutputClosedError from error
+        self._attempt(self._stream.flush)
 
     def _write(self, text: str) -> None:
+        self._attempt(lambda: self._stream.write(text))
+
+    def _attempt(self, call: Callable[[], object]) -> None:
+        if self.failure is not None:
+            return
         try:
-            self._stream.write(text)
-        except BrokenPipeError as error:
-            raise OutputClosedError from error
+            call()
+        except OSError as error:
+            self.failure = error
+            if self.needed:
+                raise OutputClosedError(error.errno, error.strerror) from error

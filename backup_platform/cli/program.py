@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import guarded
+from backup_platform.cli.output import OutputClosedError
 from backup_platform.errors import UsageError
 
 PROGRAM = "backup-platform"
@@ -40,6 +41,9 @@ VERBS = {
     "repair": ("repair", "repair"),
     "doctor": ("doctor", "doctor"),
 }
+
+# of which nothing but their output is wanted: they end when nobody can read it any more
+LISTINGS = {"points", "show", "ls", "diff", "tables", "query", "holds", "retention", "list"}
 
 # groups of verbs: what they are about, and their verbs as above
 GROUPS = {
@@ -94,6 +98,8 @@ def _dispatch(session: Session, arguments: list[str]) -> int:
         raise _usage_error(error) from error
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    except OSError as error:  # verbs catch their own: help was being written
+        raise OutputClosedError(error.errno, error.strerror) from error
     if not arguments:
         return UsageError.exit_code
     return int(code or 0)
@@ -192,6 +198,7 @@ class _Verb(TyperCommand):
 
     def invoke(self, ctx: Any) -> int:
         carry_out = super().invoke
+        session_of(ctx).listing = self.name in LISTINGS
         return guarded(session_of(ctx), lambda: int(carry_out(ctx) or 0))
 
 
