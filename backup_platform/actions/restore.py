@@ -131,7 +131,8 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
         Marker(plan.point.id, plan.fresh).save(target.fd)
     selection = Selection(plan.wanted)
     restorer.run(selected(reader.entries(selection.needed), selection))
-    restorer.finish_root()
+    if maker.metadata.privileged or not restorer.locks_root:
+        restorer.finish_root()
     remove_marker(target.fd, plan.point)
     restorer.finish_root()  # removing the marker has touched its time
     maker.tell()

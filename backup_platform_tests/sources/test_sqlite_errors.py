@@ -295,8 +295,8 @@ def test_an_attempt_changes_nothing_that_the_next_one_needs(shared: Path, kind: 
         os.unlink(f"{path}-shm")
         os.mkdir(f"{path}-shm")  # a log that not even root can read in place
     for _ in range(2):
-        time.sleep(0.01)
-        rows, _ = rows_seen(shared, "shop.db", ahead=settled_by(path, 0.3))
+        time.sleep(0.3)
+        rows, _ = rows_seen(shared, "shop.db", ahead=settled_by(path, 0.1))
         assert rows == (7 if kind == "wal" else 300)
 
 

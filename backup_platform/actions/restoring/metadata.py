@@ -157,7 +157,9 @@ class Metadata:
         """Everything. chown clears setuid and capabilities, and an ACL sets the mode: hence the order."""
         stat = entry.stat
         applied = self._own(handle, stat)
-        for name, value in entry.xattrs:
+        if entry.xattrs and not self.privileged and stat.kind in (EntryKind.FILE, EntryKind.DIRECTORY):
+            self._try(stat, "mode", partial(handle.chmod, 0o700))  # who may not write sets no attributes
+        for name, value in sorted(entry.xattrs, key=lambda each: each[0] in ACLS):
             applied &= self._try(stat, f"attribute {printable(name)}", partial(handle.setxattr, name, value))
         if not self.fresh.plain:
             applied &= self._remove_inherited(handle, entry)

@@ -101,6 +101,11 @@ class Restorer:
             for large in self._batch.large:
                 large.close()
 
+    @property
+    def locks_root(self) -> bool:
+        """Will the root's own mode keep its owner from removing what is in it?"""
+        return self._root is not None and self._root.stat.mode & 0o300 != 0o300
+
     def finish_root(self) -> None:
         if self._root is not None:
             self.maker.metadata.apply(Opened(self.target.fd), self._root)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat as modes
+import struct
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +20,8 @@ from backup_platform.sources.files.tally import Links
 from backup_platform.sources.files.walk import Fault, Walk
 
 LISTED = 100
+ACL = b"system.posix_acl_access"
+ACL_OWNER = 1  # the tag of the entry
 NEED_ROOT = (b"security.", b"trusted.")
 DEVICES = (EntryKind.CHAR_DEVICE, EntryKind.BLOCK_DEVICE)
 STORED = (Status.OK, Status.CHANGED)
@@ -42,6 +46,15 @@ class Differences:
     def lines(self) -> tuple[str, ...]:
         more = self.count - len(self.listed)
         return (*self.listed, f"and {more} more differences") if more else tuple(self.listed)
+
+
+def as_before(acl: bytes, found: Stat) -> bytes:
+    """An ACL as it was before the owner was let in: what it says of the owner is always what the mode says."""
+    entries = [list(entry) for entry in struct.iter_unpack("<HHI", acl[4:])]
+    for entry in entries:
+        if entry[0] == ACL_OWNER:
+            entry[1] = found.mode >> 6 & 7
+    return acl[:4] + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 class TreeDrill:
@@ -132,6 +145,7 @@ class TreeDrill:
         if found.kind is not EntryKind.DIRECTORY and not self._first_name(entry, found):
             return
         self._compare_stat(entry.stat, found)
+        self._unlock(found)
         path = found.path
         stored, restored = self._settable(entry.xattrs), self._settable(self._xattrs(found))
         self._equal(path, "extended attributes", stored, restored)
@@ -153,7 +167,9 @@ class TreeDrill:
 
     def _compare_stat(self, stat: Stat, found: Stat) -> None:
         path = found.path
-        if found.kind is not EntryKind.SYMLINK:
+        if not self._privileged and stat.mode == found.mode | modes.S_ISGID and stat.gid != found.gid:
+            self._compared["modes that only root can restore"] += 1
+        elif found.kind is not EntryKind.SYMLINK:
             self._equal(path, "mode", f"{stat.mode:04o}", f"{found.mode:04o}")
         if self._privileged:
             self._equal(path, "owner", (stat.uid, stat.gid), (found.uid, found.gid))
@@ -170,8 +186,19 @@ class TreeDrill:
             os.utime(file.fileno(), ns=(mtime_ns, mtime_ns))
             return os.fstat(file.fileno()).st_mtime_ns
 
+    def _unlock(self, found: Stat) -> None:
+        """Let the owner read a file whose mode does not; the row has the mode from before."""
+        if not self._privileged and found.kind is EntryKind.FILE and not found.mode & modes.S_IRUSR:
+            mode = found.mode | modes.S_IRUSR
+            below(self._walk.root_fd, found.path, lambda fd, name: os.chmod(name, mode, dir_fd=fd))
+
     def _xattrs(self, found: Stat) -> Xattrs:
-        return below(self._walk.root_fd, found.path, lambda fd, name: read_xattrs(proc_path(fd, name)))
+        xattrs = below(self._walk.root_fd, found.path, lambda fd, name: read_xattrs(proc_path(fd, name)))
+        return (
+            xattrs
+            if self._privileged
+            else tuple(x if x[0] != ACL else (ACL, as_before(x[1], found)) for x in xattrs)
+        )
 
     def _settable(self, xattrs: Xattrs) -> Xattrs:
         return xattrs if self._privileged else tuple(x for x in xattrs if not x[0].startswith(NEED_ROOT))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Capture, RecoveryPoint
@@ -66,11 +67,23 @@ class FileTreeSource:
         from backup_platform.sources.files.walk import Walk
 
         restored = sandbox.unpack()
-        root_fd = open_root(restored)
+        root_fd = open_restored(restored)
         try:
-            return TreeDrill(Walk(root_fd, os.fsencode(restored)), reader).run(point)
+            walk = Walk(root_fd, os.fsencode(restored), unlock=os.geteuid() != 0)
+            return TreeDrill(walk, reader).run(point)
         finally:
             os.close(root_fd)
+
+
+def open_restored(root: str) -> int:
+    """The same of a tree of this user's own, whose mode may not even let its owner in."""
+    mode = stat.S_IMODE(os.stat(root).st_mode)
+    if mode & 0o500 == 0o500 or os.geteuid() == 0:
+        return open_root(root)
+    os.chmod(root, mode | 0o500)
+    fd = open_root(root)
+    os.fchmod(fd, mode)
+    return fd
 
 
 def open_root(root: str) -> int:

@@ -90,7 +90,11 @@ def make_stat(path: bytes, st: os.stat_result) -> Stat:
 
 @dataclass(slots=True)
 class Walk:
-    """One walk of the tree below `root_fd`, which stays the caller's. `excluded` counts what it left out."""
+    """One walk of the tree below `root_fd`, which stays the caller's. `excluded` counts what it left out.
+
+    `unlock`: the tree is the caller's own, and directories that its owner may not look into are opened to it. The
+    rows have the modes from before.
+    """
 
     root_fd: int
     root: bytes
@@ -98,6 +102,7 @@ class Walk:
     one_file_system: bool = False
     exclude_caches: bool = False
     follow_symlinks: bool = False
+    unlock: bool = False
     excluded: int = 0
     _levels: list[_Level] = field(default_factory=list)
     _device: int = 0
@@ -121,6 +126,8 @@ class Walk:
     def _start(self) -> Batch:
         st = os.fstat(self.root_fd)
         self._device, self._real_root = st.st_dev, os.path.realpath(self.root)
+        if self.unlock and st.st_mode & 0o500 != 0o500:
+            os.fchmod(self.root_fd, modes.S_IMODE(st.st_mode) | 0o500)
         fd = os.open(ROOT, DIRECTORY_FLAGS, dir_fd=self.root_fd)
         names, error = self._list(fd, b"")
         self._levels.append(_Level(fd, b"", (st.st_dev, st.st_ino), names))
@@ -163,6 +170,8 @@ class Walk:
             return False
         prefix = row.path + b"/"
         try:
+            if self.unlock and row.mode & 0o500 != 0o500:
+                os.chmod(name, row.mode | 0o500, dir_fd=parent.fd)
             fd = os.open(
                 name, DIRECTORY_FLAGS | (0 if self.follow_symlinks else os.O_NOFOLLOW), dir_fd=parent.fd
             )
