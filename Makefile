@@ -2,8 +2,6 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
-DEMO := $(CURDIR)/.demo
-DEMO_ENV := DAGSTER_HOME=$(DEMO)/dagster BACKUP_PLATFORM_PLAN=$(DEMO)/backup.yaml DAGSTER_DISABLE_TELEMETRY=yes
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo dev test lint format unit soak bench bench-postgres bench-stores lock clean
@@ -18,8 +16,7 @@ demo: venv ## back up, prove, damage and restore an example, in .demo/
 	@$(BIN)/python demo/run.py $(ARGS)
 
 dev: venv ## the Dagster UI on the demo's state (ARGS="-p 3001" for another port)
-	@test -f $(DEMO)/backup.yaml || $(BIN)/python demo/run.py
-	@$(DEMO_ENV) $(BIN)/python demo/dev.py $(ARGS)
+	@$(BIN)/python demo/dev.py $(ARGS)
 
 test: lint unit ## everything that CI runs
 
@@ -53,5 +50,6 @@ lock: venv ## write requirements.lock anew (ARGS=--upgrade for newer releases)
 		--group dev --no-header --no-emit-index-url --output-file requirements.lock $(ARGS)
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv.lock .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	$(PYTHON) demo/clean.py
+	rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

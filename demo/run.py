@@ -7,6 +7,7 @@ All of it stays in `.demo/` of the working directory.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import sqlite3
@@ -24,14 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from demo import data, ledger
-from demo.server import server_of
+from demo.ending import ends_by_signals, undisturbed
+from demo.server import STATE, server_of
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from backup_platform.app import App
 
-STATE = os.path.abspath(".demo")
 PLAN = """\
 # Made by `make demo`. One file says what is protected, when, for how long, and who is told.
 repositories:
@@ -39,18 +40,18 @@ repositories:
     path: {repository}
     prune: {{every: day, at: "04:00"}}
     verify: {{cycle: 30d, at: "05:00"}}
-  offsite: {{path: {offsite}, place: offsite}}     # a bucket, in earnest: s3://backups/main
-state: {state}/state
+  offsite: {{path: {offsite}, place: offsite}}   # a bucket, in earnest: s3://backups/main
+state: {state}
 sources:
   shop:
-    sqlite: {state}/data/shop.db
+    sqlite: {shop}
     every: hour
     keep: {{hourly: 48, daily: 7, weekly: 4}}
     repositories: [main, offsite]
     owners: [team:shop]
     description: Orders and prices of the shop.
   uploads:
-    files: {state}/data/uploads
+    files: {uploads}
     exclude: ["*.tmp"]
     every: hour
     keep: {{hourly: 48, daily: 7}}
@@ -61,9 +62,10 @@ sources:
     every: hour
     keep: {{hourly: 48, daily: 7, weekly: 4}}
     repositories: [main, offsite]
-    assertions: ["{agrees}"]
+    assertions: [{agrees}]
     description: Accounts and bookings, in PostgreSQL.
 """
+UNUSABLE = '%?"$`\\'  # SQLAlchemy's URLs eat the first two, and PostgreSQL's programs call each other through a shell
 SOURCES = ("shop", "uploads", "ledger")
 DAGSTER_YAML = """\
 telemetry: {enabled: false}
@@ -100,8 +102,16 @@ def write(path: str, text: str) -> str:
 
 def plan_of(repository: str) -> str:
     url = server_of(STATE).url(ledger.DATABASE)
-    places = {"repository": repository, "offsite": f"{STATE}/offsite"}
-    return PLAN.format(state=STATE, **places, ledger=url, agrees=ledger.AGREES)
+    places = {
+        "repository": repository,
+        "offsite": f"{STATE}/offsite",
+        "state": f"{STATE}/state",
+        "shop": f"{STATE}/data/shop.db",
+        "uploads": f"{STATE}/data/uploads",
+        "ledger": url,
+        "agrees": ledger.AGREES,
+    }
+    return PLAN.format(**{name: json.dumps(text, ensure_ascii=False) for name, text in places.items()})
 
 
 def prepare(*, small: bool) -> None:
@@ -117,10 +127,14 @@ def prepare(*, small: bool) -> None:
     server.start()
     ledger.make_ledger(server, bookings(small=small))
     write(os.path.join(STATE, "dagster/dagster.yaml"), DAGSTER_YAML)
-    plan = write(os.path.join(STATE, "backup.yaml"), plan_of(f"{STATE}/repository"))
-    os.environ |= {
+    write(os.path.join(STATE, "backup.yaml"), plan_of(f"{STATE}/repository"))
+    os.environ |= environment()
+
+
+def environment() -> dict[str, str]:
+    return {
         "DAGSTER_HOME": f"{STATE}/dagster",
-        "BACKUP_PLATFORM_PLAN": plan,
+        "BACKUP_PLATFORM_PLAN": f"{STATE}/backup.yaml",
         "DAGSTER_DISABLE_TELEMETRY": "yes",
     }
 
@@ -299,10 +313,21 @@ def summary(app: App) -> None:
     )
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--small", action="store_true", help="a few megabytes instead of 300")
-    small = options.parse_args().small
+    small = options.parse_args(arguments).small
+    with ends_by_signals():
+        try:
+            show_all(small=small)
+        finally:
+            with undisturbed():
+                server_of(STATE).stop()
+
+
+def show_all(*, small: bool) -> None:
+    if odd := sorted(set(UNUSABLE) & set(STATE)):
+        sys.exit(f"{STATE} has {' '.join(odd)} in its path, with which Dagster or PostgreSQL cannot work.")
     started = time.monotonic()
     with step("1. A shop's SQLite database, its customers' files, a ledger in PostgreSQL"):
         prepare(small=small)
@@ -335,7 +360,6 @@ def main() -> None:
     with step("8. Query and restore from the command line; one of them from the copy"):
         restore_with_the_command_line()
         query_and_restore_the_ledger()
-    server_of(STATE).stop()
     summary(app)
     console.print(
         f"\nDone in {time.monotonic() - started:.0f} s. Open the Dagster UI on this state with [bold]make dev[/bold]:"
@@ -346,4 +370,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

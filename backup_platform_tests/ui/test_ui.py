@@ -18,6 +18,8 @@ from backup_platform_tests.ui.server import (
     CHROMIUM,
     CHROMIUM_OPTIONS,
     Served,
+    database_servers,
+    interrupt_demo,
     run_demo,
     served,
 )
@@ -30,13 +32,14 @@ VISIBLE_MS = 60_000
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Served:
-    """The demo has run twice in the same place, and wrote nothing outside of it; nothing serves it yet."""
+    """The demo ran where an interrupted one had been, and wrote nothing outside; nothing serves it yet."""
     directory = tmp_path_factory.mktemp("demo")
-    for _ in range(2):
-        printed = run_demo(directory, "--small")
-        assert "✗ stored" in printed, "the demo's damage was not caught"
-        assert "Open the Dagster UI on this state" in printed
-        assert "integrity_check says ok" in printed
+    interrupt_demo(directory, "--small")
+    printed = run_demo(directory, "--small")
+    assert "✗ stored" in printed, "the demo's damage was not caught"
+    assert "Open the Dagster UI on this state" in printed
+    assert "integrity_check says ok" in printed
+    assert database_servers(directory) == []
     assert {entry.name for entry in directory.iterdir()} <= {".demo", "home"}
     home = directory / "home"
     assert not home.exists() or not any(path.is_file() for path in home.rglob("*"))

@@ -7,14 +7,16 @@ import os
 import pwd
 import secrets
 import shutil
+import stat
 import subprocess
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backup_platform.errors import SourceError
 
 _UNUSED_GROUPS = range(60578, 61184)  # which neither distributions nor systemd give to anybody
-_NEEDED = ("bin/initdb", "bin/postgres", "lib", "share")
+PROGRAMS = ("initdb", "postgres")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,30 +87,55 @@ def server_account() -> Account:
         ) from error
 
 
-def usable_binaries(bin_dir: str, account: Account, home: str) -> str:
-    """`bin_dir`, or a copy below `home` where the account cannot run what is there. Raises `SourceError`."""
-    if _runnable(bin_dir, account):
+def usable_binaries(bin_dir: str, account: Account, home: str, programs: Sequence[str] = PROGRAMS) -> str:
+    """`bin_dir`, or a copy below `home` where the account cannot run the programs there. Raises `SourceError`."""
+    if _runnable(bin_dir, programs, account):
         return bin_dir
     prefix = os.path.dirname(bin_dir)
     around, name = os.path.split(prefix)
-    copy = os.path.join(home, "copy", os.path.basename(around))
-    try:
-        for needed in _NEEDED:
-            _copy(os.path.join(prefix, needed), os.path.join(copy, name, needed))
-        if os.path.isdir(around + ".libs"):  # libraries of a wheel, beside its package
-            _copy(around + ".libs", copy + ".libs")
-    except OSError as error:
-        raise _unusable(bin_dir, f"nor copied: {error.strerror}") from error
-    copied = os.path.join(copy, name, "bin")
-    if not _runnable(copied, account):
-        raise _unusable(bin_dir, "nor does a copy run")
+    copy = os.path.join(home, "programs")
+    copied = os.path.join(copy, os.path.basename(around), name, "bin")
+    if not _runnable(copied, programs, account):
+        try:
+            _replace(copy, prefix, programs)
+        except OSError as error:
+            raise _unusable(bin_dir, f"nor copied: {error.strerror or error}") from error
+        if not _runnable(copied, programs, account):
+            raise _unusable(bin_dir, "nor does a copy run")
     return copied
 
 
-def _runnable(bin_dir: str, account: Account) -> bool:
-    return all(
-        account.runs(os.path.join(bin_dir, program), "--version") for program in ("initdb", "postgres")
-    )
+def _runnable(bin_dir: str, programs: Sequence[str], account: Account) -> bool:
+    return all(account.runs(os.path.join(bin_dir, program), "--version") for program in programs)
+
+
+def _replace(copy: str, prefix: str, programs: Sequence[str]) -> None:
+    """A copy has its name only when it is complete: the next process that finds one may trust it."""
+    draft = tempfile.mkdtemp(prefix="draft-", dir=os.path.dirname(copy))
+    try:
+        _fill(draft, prefix, programs)
+        shutil.rmtree(copy, ignore_errors=True)
+        os.rename(draft, copy)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _fill(draft: str, prefix: str, programs: Sequence[str]) -> None:
+    around, name = os.path.split(prefix)
+    target = os.path.join(draft, os.path.basename(around))
+    for needed in (*(f"bin/{program}" for program in programs), "lib", "share"):
+        _copy(os.path.join(prefix, needed), os.path.join(target, name, needed))
+    if os.path.isdir(around + ".libs"):  # libraries of a wheel, beside its package
+        _copy(around + ".libs", target + ".libs")
+    for place, _, names in os.walk(draft):  # the originals, or this process's umask, may shut others out
+        os.chmod(place, 0o755)  # noqa: S103 - installed programs, no secrets; `home` guards them
+        for path in (os.path.join(place, file) for file in names):
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) | 0o444 | _executable(path))
+
+
+def _executable(path: str) -> int:
+    return 0o111 if os.stat(path).st_mode & stat.S_IXUSR else 0
 
 
 def _copy(source: str, target: str) -> None:
