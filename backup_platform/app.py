@@ -481,6 +481,7 @@ class App:
             channels=lambda: known_channels([self.plan.secret(url) for url in self.plan.alerts]),
             copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
             filled_by=filled_by(list(self.plan.repositories), self.repository_name),
+            drills={name: source.drill for name, source in self.plan.sources.items()},
         ).run()
 
     def _probe_source(self, name: str) -> str:

@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Protocol
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Source
-from backup_platform.errors import BackupError, PlanError, SourceError, SourceMissingError, StoreError
+from backup_platform.errors import (
+    BackupError,
+    PlanError,
+    SourceError,
+    SourceMissingError,
+    StoreError,
+    not_installed,
+)
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
     from backup_platform.plan import Plan
+
+
+_DEFECT = "This is a defect in backup-platform, and says nothing of what was examined."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class Examination:
     Each of `sources` tells what was found there, or raises why it cannot be backed up. `windows` tells of each source
     which windows lack a point. `channels` names the alert channels, or raises why they cannot be used. Each of
     `copies`, the other repositories, tells what was found there, or raises why nothing can be copied to it.
-    `filled_by` is the command that brings a source's points.
+    `filled_by` is the command that brings a source's points, `drills` says when the plan wants a source drilled.
     """
 
     plan_path: str
@@ -52,6 +62,7 @@ class Examination:
     windows: Mapping[str, Callable[[], MissedWindows]] = field(default_factory=dict)
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: str = "backup-platform backup {source}"
+    drills: Mapping[str, str] = field(default_factory=dict)
 
     def run(self) -> list[DoctorFinding]:
         findings = [
@@ -69,8 +80,13 @@ class Examination:
     def _probe(self, name: str, probe: Callable[[], str]) -> DoctorFinding:
         try:
             return DoctorFinding(name, True, probe())
-        except BackupError as error:
-            return DoctorFinding(name, False, error.message, error.hint)
+        except (
+            Exception
+        ) as error:  # one that nobody foresaw must not keep the other findings from whoever asks
+            known = error if isinstance(error, BackupError) else not_installed(error)
+            if known is None:
+                return DoctorFinding(name, False, f"{type(error).__name__}: {error}", _DEFECT)
+            return DoctorFinding(name, False, known.message, known.hint)
 
     def _secrets(self) -> str:
         references, missing = self.secrets()
@@ -106,7 +122,19 @@ class Examination:
         recorded = self.repository().proofs()
         for source in self.sources:
             mine = [p for p in self.points() if p.source == source]
-            yield _proof(source, mine, recorded, self.filled_by.format(source=source))
+            drilled = _last_drill(mine, recorded)
+            if not drilled and mine and (elsewhere := self._drilled_elsewhere(source)):
+                yield DoctorFinding(f"proof of {source}", True, elsewhere)
+                continue
+            yield _proof(source, mine, drilled, self.filled_by.format(source=source))
+
+    def _drilled_elsewhere(self, source: str) -> str:
+        """Why a drill is not what this host lacks; empty when it is."""
+        if self.drills.get(source) == "never":
+            return "never drilled, as the plan says"
+        if not self.repository().cipher.reads_contents:
+            return "no drill is recorded yet: a host with an identity makes it, and this one has none"
+        return ""
 
     def _alerts(self) -> str:
         channels = self.channels()
@@ -224,21 +252,28 @@ def _up_to_date(
     return ("the newest that was due has its point" if newest else "none was due yet") + told
 
 
-def _proof(
-    source: str, points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]], filled_by: str
-) -> DoctorFinding:
-    name = f"proof of {source}"
-    if not points:
-        return DoctorFinding(name, False, "no recovery point", f"Run `{filled_by}`.")
+def _last_drill(
+    points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]
+) -> tuple[str, datetime] | None:
+    """The window and time of the last one that passed."""
     proven = [
         (p.window.key, proof.at)
         for p in points
         for proof in recorded.get(p.id, ())
         if proof.passed and proof.method is ProofMethod.DRILL
     ]
-    if not proven:
+    return max(proven, key=lambda pair: pair[1], default=None)
+
+
+def _proof(
+    source: str, points: Sequence[RecoveryPoint], drilled: tuple[str, datetime] | None, filled_by: str
+) -> DoctorFinding:
+    name = f"proof of {source}"
+    if not points:
+        return DoctorFinding(name, False, "no recovery point", f"Run `{filled_by}`.")
+    if drilled is None:
         return DoctorFinding(name, False, "never drilled", f"Run `backup-platform drill {source}@latest`.")
-    window, at = max(proven, key=lambda pair: pair[1])
+    window, at = drilled
     return DoctorFinding(
         name, True, f"{source}@{window} was restored and compared at {at:%Y-%m-%d %H:%M} UTC"
     )

@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backup_platform.errors import UsageError
+from backup_platform.errors import not_installed
 
 if TYPE_CHECKING:
     from backup_platform.actions.querying.engine import Engine
     from backup_platform.actions.querying.results import Form, Result
     from backup_platform.actions.tables import PointTables
-
-NEEDED = ("duckdb", "fsspec")
 
 
 @contextmanager
@@ -35,13 +33,9 @@ def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[R
 
 
 def open_engine() -> Engine:
-    """Raises UsageError where DuckDB is not installed."""
+    """Raises NotInstalledError where DuckDB is not installed."""
     try:
         from backup_platform.actions.querying.engine import Engine
-    except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
-            raise
-        raise UsageError(
-            f"Queries need {error.name}, which is not installed.", hint='pip install "backup-platform[query]"'
-        ) from error
+    except ImportError as error:
+        raise not_installed(error) or error from error
     return Engine()

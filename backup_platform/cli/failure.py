@@ -12,7 +12,7 @@ from typing import ClassVar, TextIO
 from backup_platform.cli.context import Session
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output, OutputClosedError, colours, error_object
-from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError
+from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError, not_installed
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -95,8 +95,10 @@ def _report(stream: TextIO, error: BackupError, about: str) -> None:
     stream.flush()
 
 
-def unexpected(session: Session, error: Exception) -> UnexpectedError:
+def unexpected(session: Session, error: Exception) -> BackupError:
     """The error as one of ours; prints the traceback when `--debug` was given."""
+    if missing := not_installed(error):
+        return missing
     if session.debug:
         import traceback
 

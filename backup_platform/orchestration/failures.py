@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import dagster as dg
 
-from backup_platform.errors import BackupError
+from backup_platform.errors import BackupError, not_installed
 
 LONGEST_DELAY_S = 15 * 60.0
 # 10, 30, 70, 150 ... seconds, each 10 more or less: sources that failed together try again apart.
@@ -24,6 +24,9 @@ def dagster_errors(attempt: int, retries: int) -> Iterator[None]:
     """
     try:
         yield
+    except ImportError as error:
+        missing = not_installed(error)
+        raise as_failure(missing) if missing else error from error
     except BackupError as error:
         failure = as_failure(error)
         if not error.retryable:

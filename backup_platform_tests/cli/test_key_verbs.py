@@ -167,6 +167,10 @@ def test_a_host_that_writes(run: Command, world: Path) -> None:
     verified = run("verify")
     assert "PASSED" in verified.out
     assert "not decoded: 2 packs" in verified.out
+    assert (
+        "ok    proof of uploads: no drill is recorded yet: a host with an identity makes it"
+        in run("doctor").out
+    )
     for arguments in (("restore", "uploads@latest", "--to", "out"), ("drill", "uploads@latest")):
         error = run(*arguments, code=12).err
         assert "error [key-missing]" in error
