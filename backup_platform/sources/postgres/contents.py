@@ -12,6 +12,7 @@ from backup_platform.domain.model import Content
 from backup_platform.domain.ports import PointReader
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
 from backup_platform.errors import DamageError
+from backup_platform.sources.postgres.bookkeeping import strip_archive
 from backup_platform.sources.postgres.document import (
     DATABASE_PATH,
     GLOBALS_PATH,
@@ -42,11 +43,15 @@ class PointContents:
         return self.reader.open(self._stream(os.fsencode(path))[0])
 
     def save_schema(self, path: str) -> None:
-        """Write pg_dump's archive to a new file that only this user reads. Raises DamageError."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
+        """Write pg_dump's archive to a new file that only this user reads, without what a server sets for itself.
+
+        Raises DamageError.
+        """
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w+b") as file:
             for block in self.reader.read(self._stream(SCHEMA_PATH)[0]):
                 file.write(block)
+            strip_archive(file)
 
     @property
     def has_globals(self) -> bool:

@@ -30,11 +30,16 @@ from backup_platform.sources.postgres.relation import Relation
 from backup_platform.sources.postgres.restore import plan_restore, run_restore
 from backup_platform.sources.postgres.scratch import Scratch, scratch
 from backup_platform.sources.postgres.settings import pin_statement
+from backup_platform.sources.postgres.tools import release
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as ArrowConnection
 
 MAX_DIFFERENCES = 20
+_OTHER_SERVER = "Name a drill_server in the plan that has what the recovery point needs."
+_NEWER = (
+    "Update the programs that drills start, or name a drill_server in the plan that is as new as the source."
+)
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
 
 
@@ -83,6 +88,8 @@ class _Drill:
 
     def differences(self) -> Iterator[str]:
         self.compared |= {"server": self.target.server, "server_version": self.target.version}
+        if self._older():
+            self.compared["older_server"] = self._older()
         if self.target.lacking:
             self.compared["lacking"] = list[Json](self.target.lacking)
         try:
@@ -90,14 +97,31 @@ class _Drill:
         except TargetError as error:
             yield self._as_difference(error)
             return
-        for failure in self.failures:
-            yield f"The recovery point cannot be restored: {failure.what}: {failure.said}."
-        if self.failures:
+        failed = [f"{failure.what}: {failure.said}" for failure in self.failures]
+        if failed and self._older():
+            raise _cannot(f"{self._older()}, and the restore failed there. {failed[0]}.", hint=_NEWER)
+        if failed:
+            yield from (f"The recovery point cannot be restored: {failure}." for failure in failed)
             return
+        found = False
+        for difference in self._compared():
+            found = True
+            yield difference
+        if found and self._older():
+            yield f"{self._older()}: drill the point on a server as new as the source before you call it damaged."
+
+    def _compared(self) -> Iterator[str]:
         yield from self._compare_schema()
         yield from self._compare_tables()
         yield from self._compare_facts()
         yield from self._check()
+
+    def _older(self) -> str:
+        """That the server is of an older release than the source, minor releases counted; "" when it is not."""
+        source = self.contents.database.server_version
+        if self.target.version >= source:
+            return ""
+        return f"The drill server runs PostgreSQL {release(self.target.version)}, the source ran {release(source)}"
 
     def _restore(self) -> None:
         """Raises `SourceError` when the plan has conflicts, `TargetError` when the restore failed."""
@@ -124,9 +148,12 @@ class _Drill:
             self.compared["restore_warnings"] = list[Json](summary.warnings[:MAX_DIFFERENCES])
 
     def _as_difference(self, error: TargetError) -> str:
-        """A point that cannot be restored is what drills are for; a full disk or a lost server is not the point's."""
+        """A point that cannot be restored is what drills are for. A full disk, a lost server or one that is older than
+        the source says nothing of the point."""
         if error.retryable or any(phrase in error.message for phrase in _NO_ROOM):
             raise _cannot(error.message, error) from error
+        if older := self._older():
+            raise _cannot(f"{older}, and the restore failed there. {error.message}", hint=_NEWER) from error
         return f"The recovery point cannot be restored: {error.message}"
 
     def _compare_schema(self) -> Iterator[str]:
@@ -171,12 +198,10 @@ class _Drill:
         yield from damages
 
 
-def _cannot(reason: str, error: TargetError | None = None) -> SourceError:
+def _cannot(reason: str, error: TargetError | None = None, hint: str = "") -> SourceError:
     return SourceError(
         f"The drill cannot be made: {reason}",
-        hint=error.hint
-        if error
-        else "Name a drill_server in the plan that has what the recovery point needs.",
+        hint=hint or (error.hint if error else _OTHER_SERVER),
         retryable=error is not None and error.retryable,
     )
 

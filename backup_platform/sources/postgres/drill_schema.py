@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.bookkeeping import without_bookkeeping
 from backup_platform.sources.postgres.connecting import connect, tool_conninfo, tool_environment
 from backup_platform.sources.postgres.contents import PointContents
 from backup_platform.sources.postgres.document import Database
@@ -77,4 +78,5 @@ def _dumped(target: Scratch, tools: Tools, options: Sequence[str]) -> Schema:
 
 def _parsed(output: IO[bytes]) -> Schema:
     output.seek(0)
-    return parse(line.decode("utf-8", "surrogateescape") for line in output)
+    lines = (without_bookkeeping(line) for line in output)
+    return parse(line.decode("utf-8", "surrogateescape") for line in lines if line)

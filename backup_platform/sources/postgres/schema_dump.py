@@ -10,6 +10,7 @@ from typing import IO
 
 from backup_platform.domain.model import Json
 from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.bookkeeping import strip_archive
 from backup_platform.sources.postgres.catalog.relations import Found
 from backup_platform.sources.postgres.connecting import milliseconds, tool_conninfo, tool_environment
 from backup_platform.sources.postgres.settings import identifier
@@ -48,6 +49,7 @@ def dump_schema(
     ]
     with tool_environment(url) as environment:
         said = run_tool(tools, "pg_dump", arguments, environment, stdout=into)
+    strip_archive(into)
     return [line.strip() for line in said.splitlines() if line.strip()]
 
 

@@ -20,7 +20,7 @@ from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, PrivateServer, private_server
 from backup_platform.sources.postgres.settings import identifier, literal
-from backup_platform.sources.postgres.tools import Tools, find_tools
+from backup_platform.sources.postgres.tools import Tools, find_tools, release
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connecting import Connection
@@ -76,7 +76,7 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
             lacking = _make_database(connection, name, document.locale, version // 10_000)
             if not lacking:  # so the restore can make it, with what belongs to it
                 connection.execute(f"DROP DATABASE {identifier(name)}".encode())
-        text = f"private server of PostgreSQL {version // 10_000}.{version % 10_000}"
+        text = f"private server of PostgreSQL {release(version)}"
         try:
             yield Scratch(server.url(name), text, version, private=True, create=not lacking, lacking=lacking)
         except SourceError as error:

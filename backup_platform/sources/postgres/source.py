@@ -32,12 +32,14 @@ class PostgresSource:
     def probe(self) -> str:
         """The server that answers, and the tools that fit it. Raises `SourceError`."""
         from backup_platform.sources.postgres.connecting import connect, describe
-        from backup_platform.sources.postgres.tools import find_tools
+        from backup_platform.sources.postgres.tools import find_tools, release
 
         with connect(self.options.url) as connection:
-            version = connection.info.server_version // 10_000
-        tools = find_tools(version, prefer=version, bin_dir=self.options.bin_dir)
-        return f"{describe(self.options.url)}, version {version}; tools of version {tools.major} in {tools.bin_dir}"
+            version = connection.info.server_version
+        major = version // 10_000
+        tools = find_tools(major, prefer=major, bin_dir=self.options.bin_dir)
+        used = f"tools of version {release(tools.version)} in {tools.bin_dir}"
+        return f"{describe(self.options.url)}, version {release(version)}; {used}"
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`."""

@@ -75,6 +75,11 @@ def find_tools(
     return min(fit, key=lambda tools: (tools.major != prefer, tools.major, -tools.version))
 
 
+def release(version: int) -> str:
+    """A version as people write it, from a number like 150018."""
+    return f"{version // 10_000}.{version % 10_000}"
+
+
 def run_tool(
     tools: Tools,
     name: str,
@@ -186,7 +191,7 @@ def _version(program: str) -> int:
 
 def _missing(minimum: int, bin_dir: str | None, needs: Sequence[str], found: Sequence[Tools]) -> SourceError:
     where = f"in {bin_dir}" if bin_dir else "on this machine"
-    older = ", ".join(f"{tools.major} in {tools.bin_dir}" for tools in found)
+    older = ", ".join(f"{release(tools.version)} in {tools.bin_dir}" for tools in found)
     return SourceError(
         f"There is no {' and '.join(needs)} of PostgreSQL {minimum} or newer {where}"
         + (f"; found: {older}." if older else "."),

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+# What a server of some minor releases sets on columns for itself, and a pg_dump of another release writes.
+OWN_STATEMENT = re.compile(r"^ALTER (?:FOREIGN )?TABLE ONLY .* SET \(pg_attver=\d+\);$")
+OWN_OPTION = re.compile(r"pg_attver=\d+, ")
 PER_DUMP = ("-- Dumped ", "\\restrict ", "\\unrestrict ")  # the tools' versions, and random words
+
+
+def without_own_options(script: str) -> str:
+    lines = (OWN_OPTION.sub("", line) for line in script.split("\n") if not OWN_STATEMENT.match(line))
+    return "\n".join(lines)
 
 
 def normalise(dump: Path) -> list[str]:

@@ -11,6 +11,7 @@ from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.ports import Progress
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
 from backup_platform.sources.postgres.restore import plan_restore, run_restore
+from backup_platform_tests.sources.postgres.normalise import without_own_options
 from backup_platform_tests.sources.postgres.points import Streams, capture_by_hand, recovery_point
 from backup_platform_tests.sources.postgres.sample import SAMPLE
 from backup_platform_tests.sources.postgres.servers import Server, embedded_18, execute
@@ -35,5 +36,9 @@ def dumped(url: str, *options: str) -> list[str]:
     """Statements and rows of a database, sorted rows apart, without what names the dump itself."""
     command = [f"{embedded_18()}/pg_dump", f"--dbname={url}", *options]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    lines = [line for line in text.splitlines() if not line.startswith(("--", "\\restrict", "\\unrestrict"))]
+    lines = [
+        line
+        for line in without_own_options(text).splitlines()
+        if not line.startswith(("--", "\\restrict", "\\unrestrict"))
+    ]
     return sorted(line for line in lines if line)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError, SourceError
 from backup_platform.sources.postgres import drill as module
 from backup_platform.sources.postgres.comparing import TableComparison
@@ -247,6 +248,38 @@ def test_an_extension_that_the_server_lacks_keeps_the_drill_from_being_made(
     change_document(again, extensions=[["postgi", "3.4"]])
     with pytest.raises(SourceError, match=r"drill cannot be made: .*lacks the extension 'postgi'"):
         again.drill()
+
+
+class TestOlderRelease:
+    """The source ran a later minor release than the server of the drill."""
+
+    LATER = 180099
+
+    def test_a_restore_that_fails_there_says_nothing_of_the_point(
+        self, database18: str, open_tmp: Path
+    ) -> None:
+        execute(database18, "CREATE TABLE t (a int)", "ALTER TABLE t ALTER a SET (n_distinct = 5)")
+        point = captured(database18, open_tmp)
+        schema = point.streams[SCHEMA_PATH.decode()]
+        point.streams[SCHEMA_PATH.decode()] = schema.replace(b"n_distinct=", b"m_distinct=")
+        assert "unrecognized parameter" in point.drill().differences[0]
+        change_document(point, server_version=self.LATER)
+        with pytest.raises(
+            SourceError, match=r"runs PostgreSQL 18\.\d+, the source ran 18\.99, and the restore"
+        ) as caught:
+            point.drill()
+        assert "as new as the source" in caught.value.hint
+
+    def test_differences_there_are_told_with_a_doubt(self, shop: Drilled) -> None:
+        change_document(shop, server_version=self.LATER)
+        assert shop.drill().differences == ()
+        counts = shop.taken.facts["row_counts"]
+        assert isinstance(counts, dict)
+        rows: dict[str, Json] = dict.fromkeys(counts, 7)
+        report = shop.drill(row_counts=rows)
+        assert "had 7 rows" in report.differences[0]
+        assert "before you call it damaged" in report.differences[-1]
+        assert "18.99" in str(report.compared["older_server"])
 
 
 def test_damage_of_the_repository_is_not_a_difference(shop: Drilled) -> None:

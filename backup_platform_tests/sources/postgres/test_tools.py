@@ -44,7 +44,9 @@ def test_the_servers_own_version_is_preferred_and_then_the_oldest_that_is_newer(
 
 def test_none_is_older_than_the_server(machine: Path) -> None:
     installed(machine, "14.9")
-    with pytest.raises(SourceError, match=r"PostgreSQL 15 or newer on this machine; found: 14 in") as caught:
+    with pytest.raises(
+        SourceError, match=r"PostgreSQL 15 or newer on this machine; found: 14.9 in"
+    ) as caught:
         find_tools(15)
     assert "postgresql-client-15" in caught.value.hint
 
