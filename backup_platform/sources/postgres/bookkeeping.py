@@ -17,8 +17,11 @@ from backup_platform.sources.postgres.archive_file import UnknownArchiveError, r
 _OPTIONS = (b"pg_attver",)
 _KINDS = frozenset(("TABLE", "FOREIGN TABLE", "MATERIALIZED VIEW", "VIEW"))
 _ONE = rb"(?:" + b"|".join(_OPTIONS) + rb")='?[0-9]+'?"
+_NAME = rb'(?:"(?:[^"]|"")+"|[^\s".();]+)'  # a quoted one may have line breaks in it
 _STATEMENT = re.compile(
-    rb"^(ALTER (?:FOREIGN )?TABLE ONLY [^\n]+ ALTER COLUMN [^\n]+ SET \()([^()\n]*)\);(\n|$)", re.MULTILINE
+    rb"^(ALTER (?:FOREIGN )?TABLE ONLY (?:%(name)s\.)?%(name)s ALTER COLUMN %(name)s SET \()([^()\n]*)\);(?:\n|\Z)"
+    % {b"name": _NAME},
+    re.MULTILINE,
 )
 _OWN = re.compile(rb"(?:^|(?<=, ))" + _ONE + rb"(?:, |$)")
 
@@ -34,7 +37,7 @@ def _reduced(match: re.Match[bytes]) -> bytes:
     kept = _OWN.sub(b"", match[2]).removesuffix(b", ")
     if kept == match[2]:
         return match[0]
-    return match[1] + kept + b");" + match[3] if kept else b""
+    return match[1] + kept + match[0][match.end(2) - match.start() :] if kept else b""
 
 
 def strip_archive(file: IO[bytes]) -> None:

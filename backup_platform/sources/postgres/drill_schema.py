@@ -78,5 +78,4 @@ def _dumped(target: Scratch, tools: Tools, options: Sequence[str]) -> Schema:
 
 def _parsed(output: IO[bytes]) -> Schema:
     output.seek(0)
-    lines = (without_bookkeeping(line) for line in output)
-    return parse(line.decode("utf-8", "surrogateescape") for line in lines if line)
+    return parse(without_bookkeeping(output.read()).decode("utf-8", "surrogateescape").split("\n"))

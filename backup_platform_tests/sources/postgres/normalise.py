@@ -7,14 +7,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # What a server of some minor releases sets on columns for itself, and a pg_dump of another release writes.
-OWN_STATEMENT = re.compile(r"^ALTER (?:FOREIGN )?TABLE ONLY .* SET \(pg_attver=\d+\);$")
+OWN_STATEMENT = re.compile(
+    r'^ALTER (?:FOREIGN )?TABLE ONLY (?:[^"\n]|"[^"]*")+ SET \(pg_attver=\d+\);\n', re.MULTILINE
+)
 OWN_OPTION = re.compile(r"pg_attver=\d+, ")
 PER_DUMP = ("-- Dumped ", "\\restrict ", "\\unrestrict ")  # the tools' versions, and random words
 
 
 def without_own_options(script: str) -> str:
-    lines = (OWN_OPTION.sub("", line) for line in script.split("\n") if not OWN_STATEMENT.match(line))
-    return "\n".join(lines)
+    return OWN_OPTION.sub("", OWN_STATEMENT.sub("", script))
 
 
 def normalise(dump: Path) -> list[str]:

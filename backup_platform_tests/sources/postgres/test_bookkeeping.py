@@ -80,6 +80,7 @@ def test_an_archive_with_offsets_of_rows_is_not_rewritten(
     ("written", "left"),
     [
         ("ALTER TABLE ONLY a.b ALTER COLUMN c SET (pg_attver=1);\n", ""),
+        ('ALTER TABLE ONLY "a\nb".";" ALTER COLUMN "c\n""d" SET (pg_attver=1);\nx', "x"),
         ("ALTER FOREIGN TABLE ONLY a.b ALTER COLUMN c SET (pg_attver=1);", ""),
         (
             "ALTER TABLE ONLY t ALTER COLUMN c SET (n=1, pg_attver=2);",
