@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
-from backup_platform.errors import DamageError
+from backup_platform.errors import DamageError, TargetError
 from backup_platform.repository.repository import Repository
 
 MAX_RECORDED = 20
@@ -36,8 +36,18 @@ class FileSandbox:
 
     def unpack(self) -> str:
         plan = plan_restore(self.repository.reader(self.point), self.point, to=self.path)
-        self.warnings += run_restore(plan, self.repository, self.clock, self.progress).warnings
+        summary = run_restore(plan, self.repository, self.clock, self.progress)
+        if summary.failures:
+            raise TargetError(
+                f"The drill cannot restore {formatted(summary.failure_count)} into {self.path}: {summary.failures[0]}.",
+                hint="Let TMPDIR name a directory on a file system that takes what the source has.",
+            )
+        self.warnings += summary.warnings
         return self.path
+
+
+def formatted(count: int) -> str:
+    return "one entry" if count == 1 else f"{count:,} entries"
 
 
 def drill(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat as modes
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from backup_platform.actions.restoring.plan import RestorePlan, make_plan, open_
 from backup_platform.actions.restoring.run import Restorer
 from backup_platform.actions.restoring.selection import Selection, selected
 from backup_platform.actions.restoring.survey import Survey
-from backup_platform.actions.restoring.target import Target
+from backup_platform.actions.restoring.target import Target, can_open
 from backup_platform.actions.restoring.warnings import Warnings
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
@@ -33,7 +34,8 @@ NAMED_CONFLICTS = 5
 class RestoreSummary:
     """What a restore did. `files` were made with `bytes` of content; `skipped` were there already, and equal.
 
-    `warnings` are the first hundred of `warning_count` things that could not be applied or were not stored.
+    `warnings` are the first hundred of `warning_count` things that could not be applied or were not stored, `failures`
+    of `failure_count` entries that could not be made or brought to their state.
     """
 
     files: int
@@ -42,6 +44,8 @@ class RestoreSummary:
     warnings: tuple[str, ...]
     warning_count: int
     duration_s: float
+    failures: tuple[str, ...] = ()
+    failure_count: int = 0
 
 
 def plan_restore(
@@ -66,7 +70,8 @@ def run_restore(
 ) -> RestoreSummary:
     """Carry out a plan. A name in the target only shows a complete file; what was written is read back.
 
-    An interrupted restore continues when it is run again. Raises TargetError, before anything is written if
+    What one file or directory refuses is listed, and the rest restored. An interrupted restore continues when it is run
+    again. Raises TargetError, before anything is written if
     the plan has conflicts, KeyMissingError, too; DamageError for content that cannot be read.
     """
     refuse_conflicts(plan)
@@ -75,13 +80,22 @@ def run_restore(
     target = make_target(plan.to)
     try:
         maker = _maker(plan, target, progress)
-        skipped = _restore(plan, repository, maker, progress)
+        restorer = _restore(plan, repository, maker, progress)
     except OSError as error:
         raise TargetError(f"{plan.to} cannot be restored into: {error.strerror}.") from error
     finally:
         target.close()
     warnings, duration = maker.metadata.warnings, clock.monotonic() - started
-    return RestoreSummary(maker.files, maker.size, skipped, tuple(warnings.listed), warnings.count, duration)
+    return RestoreSummary(
+        maker.files,
+        maker.size,
+        restorer.skipped,
+        tuple(warnings.listed),
+        warnings.count,
+        duration,
+        tuple(restorer.failures.listed),
+        restorer.failures.count,
+    )
 
 
 def refuse_conflicts(plan: RestorePlan) -> None:
@@ -108,14 +122,21 @@ def make_target(to: str) -> Target:
 
 
 def _maker(plan: RestorePlan, target: Target, progress: Progress) -> Maker:
+    open_root(plan, target)
     found = probe(target.fd)
     # Directories that were there before may give what they like to new files.
     metadata = Metadata(replace(found, plain=found.plain and plan.fresh), os.geteuid() == 0, Warnings())
     return Maker(target, metadata, progress)
 
 
-def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: Progress) -> int:
-    """Number of files that were skipped."""
+def open_root(plan: RestorePlan, target: Target) -> None:
+    """Let this user write to a directory of its own that gets its mode at the end."""
+    st = os.fstat(target.fd)
+    if (plan.overwrite or plan.resumes) and can_open(st):
+        os.fchmod(target.fd, modes.S_IMODE(st.st_mode) | 0o700)
+
+
+def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: Progress) -> Restorer:
     target, reader = maker.target, repository.reader(plan.point)
     untouched = plan.fresh and not plan.resumes
     restorer = Restorer(
@@ -127,14 +148,25 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
         own_root=plan.fresh or plan.overwrite,
     )
     progress.expect(files=plan.files, size=plan.bytes)
-    if not plan.resumes:
-        Marker(plan.point.id, plan.fresh).save(target.fd)
+    noted = plan.resumes or save_marker(plan, target)
     selection = Selection(plan.wanted)
     restorer.run(selected(reader.entries(selection.needed), selection))
     if maker.metadata.privileged or not restorer.locks_root:
         restorer.finish_root()
-    remove_marker(target.fd, plan.point)
+    if noted:
+        remove_marker(target.fd, plan.point)
     restorer.finish_root()  # removing the marker has touched its time
     maker.tell()
     progress.advance(files=restorer.skipped)
-    return restorer.skipped
+    return restorer
+
+
+def save_marker(plan: RestorePlan, target: Target) -> bool:
+    """Whether there is a note. With --overwrite a restore goes on without one: what is there already is compared."""
+    try:
+        Marker(plan.point.id, plan.fresh).save(target.fd)
+    except PermissionError:
+        if not plan.overwrite:
+            raise
+        return False
+    return True

@@ -74,7 +74,8 @@ def restore(
     Nothing that is there is replaced without --overwrite. What was written is read back and compared. An
     interrupted restore goes on where it stopped when the same command is run again.
 
-    The exit code is 3 when something of what was asked for is not in the recovery point. With --dry-run it is
+    The exit code is 3 when something of what was asked for is not in the recovery point, or could not be restored:
+    it is named, and the rest is restored. With --dry-run it is
     the one that the restore would have, as far as can be known.
 
     With --into, the point of a database source is restored into a server. The URL is libpq's; best without a
@@ -117,7 +118,7 @@ def restore(
         summary = session.app.restore(plan, progress=progress)
     session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(session.out, plan, summary)
-    return IncompleteError.exit_code if plan.unavailable_count else 0
+    return IncompleteError.exit_code if plan.unavailable_count or summary.failure_count else 0
 
 
 def _tell(session: Session, plan: RestorePlan) -> int:
@@ -125,7 +126,7 @@ def _tell(session: Session, plan: RestorePlan) -> int:
     _print_plan(session.out, plan)
     if plan.conflict_count:
         return TargetError.exit_code
-    return IncompleteError.exit_code if plan.unavailable_count else 0
+    return IncompleteError.exit_code if plan.unavailable_count or plan.refused_count else 0
 
 
 def _name(plan: RestorePlan) -> str:
@@ -151,6 +152,7 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
     if plan.resumes:
         out.line("  continues an interrupted restore")
     _print_list(out, "in the way", plan.conflicts, plan.conflict_count, "bad")
+    _print_list(out, "cannot be restored", plan.refused, plan.refused_count, "bad")
     _print_list(out, "not in the recovery point", plan.unavailable, plan.unavailable_count, "warn")
 
 
@@ -162,6 +164,12 @@ def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> N
     if summary.skipped:
         out.line(f"  {formats.plural(summary.skipped, 'file')} there already, and equal")
     _print_list(out, "warning", summary.warnings, summary.warning_count, "warn")
+    _print_list(out, "not restored", summary.failures, summary.failure_count, "bad")
+    if summary.failure_count:
+        out.line(
+            f"  {formats.plural(summary.failure_count, 'entry', 'entries')} not restored, the rest is. "
+            "Remove the cause and run this again with --overwrite: what is there already is kept."
+        )
 
 
 def _print_list(out: Output, label: str, texts: Sequence[str], amount: int, style: str) -> None:
@@ -193,6 +201,8 @@ def _plan_shape(plan: RestorePlan) -> dict[str, Json]:
         "conflicts": conflicts,
         "unavailable_count": plan.unavailable_count,
         "unavailable": unavailable,
+        "refused_count": plan.refused_count,
+        "refused": list[Json](plan.refused),
     }
 
 
@@ -205,4 +215,6 @@ def _summary_shape(summary: RestoreSummary) -> dict[str, Json]:
         "duration_s": summary.duration_s,
         "warning_count": summary.warning_count,
         "warnings": warnings,
+        "failure_count": summary.failure_count,
+        "failures": list[Json](summary.failures),
     }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.drill import DrillResult, drill
 from backup_platform.actions.restore import RestorePlan, RestoreSummary, plan_restore, run_restore
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat
 from backup_platform.domain.ports import DrillReport
@@ -77,6 +78,9 @@ class Vault:
         self, point: RecoveryPoint, to: Path, paths: Sequence[str] = (), *, overwrite: bool = False
     ) -> RestoreSummary:
         return self.run(self.plan(point, to, paths, overwrite=overwrite))
+
+    def drill_in_a_sandbox(self, point: RecoveryPoint) -> DrillResult:
+        return drill(self.repository, self.source, point, CLOCK, CountingProgress())
 
     def drill(self, point: RecoveryPoint, restored: Path) -> DrillReport:
         return self.source.drill(point, self.repository.reader(point), Restored(os.fspath(restored)))

@@ -98,6 +98,16 @@ def test_what_the_point_does_not_hold_is_exit_code_3(cli: Cli, options: list[str
     assert "gone: vanished" in ran.out
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_what_is_refused_is_exit_code_3(cli: Cli, options: list[str]) -> None:
+    plan = replace(PLAN, refused=("ro/f: this user may not write",), refused_count=1)
+    done = replace(DONE, failures=("ro/f: Permission denied",), failure_count=12)
+    ran = answering(cli, plan, done)("restore", "uploads@latest", "--to", "x", *options)
+    assert ran.code == 3
+    assert ("cannot be restored: ro/f" if options else "not restored: ro/f: Permission denied") in ran.out
+    assert options or "12 entries not restored, the rest is" in ran.out
+
+
 def test_warnings_are_told_and_are_no_failure(cli: Cli) -> None:
     done = replace(DONE, skipped=3, warnings=("f: its owner 0 could not be set\x1b[2J",), warning_count=1)
     ran = answering(cli, done=done)("restore", "shop@latest", "--to", "x")
@@ -118,6 +128,8 @@ def test_the_document_of_a_restore(cli: Cli) -> None:
         "duration_s": 2.0,
         "warning_count": 0,
         "warnings": [],
+        "failure_count": 0,
+        "failures": [],
     }
     assert cli("restore", "shop@latest", "--to", "x", "--json", "--dry-run").document["result"] is None
 

@@ -84,7 +84,7 @@ class Maker:
                 temp = temporary(name)
                 clear(dir_fd, temp)
                 os.link(source, temp, dst_dir_fd=dir_fd, follow_symlinks=True)
-            os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            replace_by(temp, name, dir_fd)
 
     def made(self, size: int, files: int = 1) -> None:
         """Count what was done, and tell of it now and then."""
@@ -100,6 +100,15 @@ class Maker:
             files, size = self.files - self._told_files, self.size - self._told_size
             self._told_files, self._told_size = self.files, self.size
         self._progress.advance(files=files, size=size)
+
+
+def replace_by(temp: bytes, name: bytes, dir_fd: int) -> None:
+    """Give what is complete its name, or leave nothing of it."""
+    try:
+        os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+    except OSError:
+        clear(dir_fd, temp)
+        raise
 
 
 def clear(dir_fd: int, name: bytes) -> None:
@@ -216,6 +225,13 @@ class LargeFile:
     def complete(self) -> bool:
         return not self._left
 
+    def abandon(self) -> None:
+        """Leave nothing of it."""
+        if self._temp:
+            with suppress(TargetError), self._maker.target.place(self.entry.stat.path) as (dir_fd, name):
+                clear(dir_fd, temporary(name))
+        self.close()
+
     def close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
@@ -231,7 +247,18 @@ class Comparison:
         self._maker = maker
 
     def take(self, offset: int, data: memoryview) -> None:
-        if not self.different and not self._equal(offset, bytes(data)):
+        with self._unreadable_is_different():
+            if not self.different and not self._equal(offset, bytes(data)):
+                self.different = True
+
+    @contextmanager
+    def _unreadable_is_different(self) -> Iterator[None]:
+        """It can be replaced all the same, where its directory can be written to."""
+        try:
+            yield
+        except TargetError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                raise
             self.different = True
 
     def _equal(self, offset: int, data: bytes) -> bool:
@@ -244,7 +271,7 @@ class Comparison:
     def check_holes(self) -> None:
         """Before the pieces: what a sparse file does not store must read as zeros."""
         if self.entry.extents is not None:
-            with self.opened() as fd:
+            with self._unreadable_is_different(), self.opened() as fd:
                 self.different = not holes_are_zero(fd, self.entry.stat.size, self.entry.extents)
 
     @contextmanager

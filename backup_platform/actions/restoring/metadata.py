@@ -30,7 +30,10 @@ class Fresh:
 
 def probe(root_fd: int) -> Fresh:
     """Found out by making a file: groups, modes and ACLs can be inherited from directories and mounts."""
-    fd = _nameless(root_fd)
+    try:
+        fd = _nameless(root_fd)
+    except PermissionError:  # below it may be directories where files can be made
+        return Fresh(os.geteuid(), os.getegid(), 0o777, plain=False)
     try:
         st = os.fstat(fd)
         plain = not acls(fd) and ACL_DEFAULT not in acls(root_fd)

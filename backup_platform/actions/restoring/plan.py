@@ -25,7 +25,8 @@ BytePath = bytes
 class RestorePlan:
     """What will be restored, and what is in the way. Counts are of entries; `bytes` will be written.
 
-    `conflicts` and `unavailable` (what the recovery point does not hold) list the first hundred. `resumes`:
+    `conflicts`, `refused` (what this user may not restore there, as far as can be known) and `unavailable` (what the
+    recovery point does not hold) list the first hundred. `resumes`:
     an interrupted restore of the same point is continued. `fresh`: the target was empty before the restore.
     """
 
@@ -50,6 +51,8 @@ class RestorePlan:
     resumes: bool
     fresh: bool
     wanted: tuple[BytePath, ...] = field(repr=False)  # paths as the inventory has them
+    refused: tuple[str, ...] = ()
+    refused_count: int = 0
 
 
 def make_plan(
@@ -91,6 +94,8 @@ def make_plan(
         resumes=resumes,
         fresh=fresh,
         wanted=tuple(sorted(selection.paths)),
+        refused=tuple(tally.refused),
+        refused_count=tally.refused_count,
     )
 
 

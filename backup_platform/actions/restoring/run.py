@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat as modes
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from operator import call
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from backup_platform.actions.restoring.files import (
     Comparison,
@@ -21,7 +23,8 @@ from backup_platform.actions.restoring.metadata import Named, Opened
 from backup_platform.actions.restoring.selection import Role, available
 from backup_platform.actions.restoring.specials import make_link, make_special
 from backup_platform.actions.restoring.survey import Standing, Survey
-from backup_platform.actions.restoring.target import Target
+from backup_platform.actions.restoring.target import Target, can_open, reason_of_one
+from backup_platform.actions.restoring.warnings import Warnings
 from backup_platform.domain.model import BLOB_ID_BYTES, Content, Entry, EntryKind, Status
 from backup_platform.errors import TargetError
 from backup_platform.sources.files.paths import ROOT, printable
@@ -78,11 +81,15 @@ class Restorer:
     maker: Maker
     survey: Survey | None
     own_root: bool
+    failures: Warnings = field(default_factory=Warnings)
     skipped: int = 0
     _levels: list[_Level] = field(default_factory=list)
     _batch: _Batch = field(default_factory=_Batch)
     _locked: list[Entry] = field(default_factory=list)
-    _unmade: set[bytes] = field(default_factory=set)
+    _unmade: set[bytes] = field(default_factory=set)  # devices, which only root makes
+    _failed: set[bytes] = field(default_factory=set)
+    _failing: threading.Lock = field(default_factory=threading.Lock)
+    _closed: bytes = b"\0"  # the directory that could not be made last; no path holds a zero byte
     _root: Entry | None = None
 
     def run(self, entries: Iterable[tuple[Entry, Role]]) -> None:
@@ -90,7 +97,7 @@ class Restorer:
         try:
             for count, (entry, role) in enumerate(entries):
                 self._leave(entry.stat.path)
-                self._restore(entry, role)
+                self._try_to_restore(entry, role)
                 if not count % BATCH or len(self._batch.large) >= MAX_LARGE:
                     self._flush()
             self._leave(None)
@@ -109,6 +116,34 @@ class Restorer:
     def finish_root(self) -> None:
         if self._root is not None:
             self.maker.metadata.apply(Opened(self.target.fd), self._root)
+
+    def _attempt(self, entry: Entry, act: Callable[..., None], *arguments: Any) -> None:
+        """Do something for an entry. That it alone is refused is noted, and the rest goes on."""
+        if entry.stat.path in self._failed:
+            return
+        try:
+            act(*arguments)
+        except TargetError as error:
+            reason = reason_of_one(error)
+            if reason is None:
+                raise
+            self._fail(entry, reason)
+
+    def _fail(self, entry: Entry, reason: str) -> None:
+        with self._failing:  # several pieces of a file may fail at once
+            if entry.stat.path not in self._failed:
+                self._failed.add(entry.stat.path)
+                self.failures.add(entry.stat.path, reason)
+
+    def _try_to_restore(self, entry: Entry, role: Role) -> None:
+        path = entry.stat.path
+        if path.startswith(self._closed):
+            if available(entry):
+                self._fail(entry, "its directory could not be made")
+            return
+        self._attempt(entry, self._restore, entry, role)
+        if entry.stat.kind is EntryKind.DIRECTORY and path in self._failed:
+            self._closed = path + b"/"
 
     def _restore(self, entry: Entry, role: Role) -> None:
         if entry.status is not Status.OK:
@@ -149,7 +184,16 @@ class Restorer:
                 os.mkdir(name, 0o700, dir_fd=dir_fd)
         new = standing is not Standing.KEPT
         may_change = self.survey is not None and self.survey.may_change and role is Role.WANTED
+        if may_change and not new:
+            self._open_directory(path)
         self._levels.append(_Level(entry, path + b"/", new, new or may_change))
+
+    def _open_directory(self, path: bytes) -> None:
+        """Let its owner write to a directory until it gets its own mode."""
+        with self.target.place(path) as (dir_fd, name):
+            handle = Named(dir_fd, name)
+            if can_open(handle.stat()):
+                handle.chmod(modes.S_IMODE(handle.stat().st_mode) | 0o700)
 
     def _leave(self, path: bytes | None) -> None:
         """Directories whose last entry has come: all that do not hold `path`."""
@@ -185,7 +229,8 @@ class Restorer:
             self._batch.large.append(large)
             self._request(self._batch.to_write, large.take, entry)
         elif content.blobs:
-            self._batch.to_write.append((content.blobs, partial(self.maker.write_small, entry, replace)))
+            write = partial(self._attempt, entry, self.maker.write_small, entry, replace)
+            self._batch.to_write.append((content.blobs, write))
         else:
             self.maker.write_small(entry, replace, NOTHING)
 
@@ -197,7 +242,8 @@ class Restorer:
         while some := b"".join(islice(ids, IDS_AT_ONCE)):
             for position, size in enumerate(self.sizes(some)):
                 first = position * BLOB_ID_BYTES
-                requests.append((some[first : first + BLOB_ID_BYTES], partial(take, offset)))
+                attempt = partial(self._attempt, entry, take, offset)
+                requests.append((some[first : first + BLOB_ID_BYTES], attempt))
                 offset += size
             if len(requests) >= BATCH:
                 self._scatter(requests)
@@ -213,13 +259,15 @@ class Restorer:
         batch = self._batch
         self._scatter(batch.to_compare)
         for comparison in batch.compared:
-            self._compared(comparison)
+            self._attempt(comparison.entry, self._compared, comparison)
         self._scatter(batch.to_write)
         for large in batch.large:
-            if not large.complete:
+            if large.entry.stat.path in self._failed:
+                large.abandon()
+            elif not large.complete:
                 raise wrong_length(large.entry)
         for entry, in_new in batch.links:
-            self._link(entry, in_new)
+            self._attempt(entry, self._link, entry, in_new)
         for entry in batch.left:
             self._finish_directory(entry)
         self._batch = _Batch()
@@ -240,6 +288,8 @@ class Restorer:
         is_file, standing = entry.stat.kind is EntryKind.FILE, self._standing(entry, in_new)
         if standing is Standing.KEPT:
             self.skipped += is_file
+        elif entry.hardlink in self._failed:
+            self._fail(entry, "what it is another name of could not be made")
         elif entry.hardlink in self._unmade:
             self.maker.metadata.warnings.add(entry.stat.path, "what it is another name of could not be made")
         else:

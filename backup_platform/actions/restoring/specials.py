@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat as modes
 
-from backup_platform.actions.restoring.files import clear, temporary
+from backup_platform.actions.restoring.files import clear, replace_by, temporary
 from backup_platform.actions.restoring.metadata import Metadata, Named
 from backup_platform.actions.restoring.target import Target
 from backup_platform.domain.model import Entry, EntryKind
@@ -33,7 +33,7 @@ def make_special(target: Target, metadata: Metadata, entry: Entry, *, replace: b
             return False
         metadata.apply(Named(dir_fd, made), entry)
         if replace:
-            os.rename(made, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            replace_by(made, name, dir_fd)
     return True
 
 
@@ -53,4 +53,4 @@ def make_link(target: Target, holder: bytes, path: bytes, *, replace: bool) -> N
             clear(dir_fd, made)
         os.link(holder_name, made, src_dir_fd=holder_fd, dst_dir_fd=dir_fd, follow_symlinks=False)
         if replace:
-            os.rename(made, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+            replace_by(made, name, dir_fd)

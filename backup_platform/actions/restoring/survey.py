@@ -7,7 +7,7 @@ import stat as modes
 from dataclasses import dataclass
 from enum import Enum
 
-from backup_platform.actions.restoring.target import Target
+from backup_platform.actions.restoring.target import Target, can_open
 from backup_platform.domain.model import Entry, EntryKind
 from backup_platform.sources.files.walk import KINDS
 
@@ -44,6 +44,14 @@ class Survey:
         if self.may_change and kind is entry.stat.kind and self._similar(entry, st):
             return Standing.KEPT
         return Standing.REPLACED if self.overwrite else Standing.CONFLICT
+
+    def admits(self, path: bytes, *, owned: bool) -> bool:
+        """Can names in the directory of this path be made and replaced, as far as can be known? `owned`: the directory
+        is to be restored, too."""
+        with self.target.place(path) as (fd, _):
+            if os.access(b".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True):
+                return True
+            return self.may_change and owned and can_open(os.fstat(fd))
 
     def _similar(self, entry: Entry, st: os.stat_result) -> bool:
         stat = entry.stat

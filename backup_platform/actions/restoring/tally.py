@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backup_platform.actions.restoring.files import content_size
-from backup_platform.actions.restoring.selection import STORED, Selection, available, selected
+from backup_platform.actions.restoring.selection import STORED, Role, Selection, available, selected
 from backup_platform.actions.restoring.survey import Standing, Survey
-from backup_platform.actions.restoring.target import check_path
+from backup_platform.actions.restoring.target import check_path, reason_of_one
 from backup_platform.domain.model import Entry, EntryKind
-from backup_platform.sources.files.paths import printable
+from backup_platform.errors import TargetError
+from backup_platform.sources.files.paths import ROOT, printable, split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from backup_platform.repository.reader import RecoveryPointReader
 
 LISTED = 100
+NO_PATH = b"\0"  # a path holds no zero byte
 COUNTED = ("path", "kind", "status", "problem", "size", "hardlink", "extents")
 FILE, DIRECTORY, SYMLINK = EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLINK
 
@@ -38,6 +40,8 @@ class Tally:
     keeps: int = 0
     conflicts: list[str] = field(default_factory=list)
     conflict_count: int = 0
+    refused: list[str] = field(default_factory=list)
+    refused_count: int = 0
     unavailable: list[str] = field(default_factory=list)
     unavailable_count: int = 0
     seen: set[bytes] = field(default_factory=set)
@@ -54,6 +58,12 @@ class Tally:
         else:
             self.other += 1
 
+    def refuse(self, path: bytes, reason: str) -> None:
+        """Note what this user cannot restore."""
+        self.refused_count += 1
+        if len(self.refused) < LISTED:
+            self.refused.append(f"{printable(path)}: {reason}")
+
     def miss(self, path: bytes, status: str, problem: str) -> None:
         """Note what the recovery point does not hold."""
         self.unavailable_count += 1
@@ -63,19 +73,44 @@ class Tally:
 
 def count_entries(reader: RecoveryPointReader, selection: Selection, survey: Survey | None) -> Tally:
     """The chosen entries, each looked for in the target. Raises DamageError for a path that leads outside."""
-    tally, absent = Tally(), b"\0"  # no path holds a zero byte
+    tally, absent, closed = Tally(), NO_PATH, NO_PATH
     for entry, _ in selected(reader.entries(selection.needed), selection):
-        path = entry.stat.path
+        path, is_directory = entry.stat.path, entry.stat.kind is EntryKind.DIRECTORY
         if path in selection.paths:
             tally.seen.add(path)
         if not available(entry):
             tally.miss(path, entry.status, entry.problem)
             continue
-        standing = Standing.NEW if survey is None or path.startswith(absent) else survey.standing(entry)
-        if standing is not Standing.KEPT and entry.stat.kind is EntryKind.DIRECTORY:
+        if path.startswith(closed):
+            tally.refuse(path, "its directory cannot be made")
+            continue
+        looked = None if path.startswith(absent) else survey
+        standing, reason = look(entry, selection, looked)
+        if reason:
+            tally.refuse(path, reason)
+            closed = path + b"/" if is_directory else closed
+            continue
+        if standing is not Standing.KEPT and is_directory:
             absent = path + b"/"
         _count(tally, entry, standing)
     return tally
+
+
+def look(entry: Entry, selection: Selection, survey: Survey | None) -> tuple[Standing, str]:
+    """What is in the place of an entry, and why this user cannot restore it there; nothing when nothing is known."""
+    if survey is None:
+        return Standing.NEW, ""
+    path = entry.stat.path
+    try:
+        standing = survey.standing(entry)
+        owned = selection.role(split(path)[0] or ROOT) is Role.WANTED
+        changes = standing in (Standing.NEW, Standing.REPLACED)
+        closed = changes and not survey.admits(path, owned=owned)
+    except TargetError as error:
+        if (reason := reason_of_one(error)) is None:
+            raise
+        return Standing.NEW, reason
+    return standing, "this user may not write to its directory" if closed else ""
 
 
 def _count(tally: Tally, entry: Entry, standing: Standing) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat as modes
 from collections import OrderedDict
 from types import TracebackType
 
@@ -114,6 +115,38 @@ class Target:
             if isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
+
+
+# What says something of one file or directory, and nothing of the rest of the target.
+OF_ONE_ENTRY = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ETXTBSY,
+        errno.EBUSY,
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EILSEQ,
+        errno.EFBIG,
+        errno.EMLINK,
+        errno.EOPNOTSUPP,
+    }
+)
+
+
+def reason_of_one(error: TargetError) -> str | None:
+    """Why one entry cannot be restored; None when it is not about this entry alone, as a full disk."""
+    cause = error.__cause__
+    if isinstance(cause, OSError) and cause.errno in OF_ONE_ENTRY:
+        return cause.strerror or os.strerror(cause.errno)
+    return None
+
+
+def can_open(st: os.stat_result) -> bool:
+    """Is it a directory of this user's own, whose mode keeps this user out?"""
+    own = st.st_uid == os.geteuid() != 0
+    return own and modes.S_ISDIR(st.st_mode) and st.st_mode & 0o700 != 0o700
 
 
 def refused(path: bytes, error: OSError) -> TargetError:
