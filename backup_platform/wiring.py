@@ -149,6 +149,8 @@ def _postgres(name: str, plan: Plan, location: str, clock: Clock, purpose: Purpo
         bin_dir=plan.path(source.bin_dir) if source.bin_dir else None,
         drill_server=drill_server,
         assertions=tuple(source.assertions),
+        restore_owner=source.restore_owner,
+        restore_privileges=source.restore_privileges,
     )
     return PostgresSource(name, options, clock)
 

@@ -71,6 +71,8 @@ KINDS: dict[Kind, tuple[str, ...]] = {  # and the keys that belong to some kinds
         "bin_dir",
         "drill_server",
         "assertions",
+        "restore_owner",
+        "restore_privileges",
     ),
 }
 _EXAMPLE_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -108,6 +110,8 @@ class SourcePlan(_Model):
     bin_dir: LocalPath | None = None
     drill_server: DatabaseUrl | None = None
     assertions: list[Annotated[str, Field(min_length=1)]] = []
+    restore_owner: bool = True
+    restore_privileges: bool = True
     drill: Literal["window", "daily", "weekly", "never"] = "window"
     verify: Share = "all"
     owners: list[Owner] = []

@@ -40,11 +40,12 @@ _DATABASE_KINDS = ("DATABASE PROPERTIES", "ACL", "COMMENT", "SECURITY LABEL")
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """`missing` are roles that the dump names and the server lacks."""
+    """`missing` are roles that the dump names, and that the server lacks or to which nothing can be given."""
 
     archive: Archive
     missing: Sequence[str]
     shortfall: Shortfall
+    options: Sequence[str] = ()  # of pg_restore
 
     def explains(self, error: ToolError) -> bool:
         """Did the statement fail because of a missing role, and of nothing else?"""
@@ -57,7 +58,7 @@ class Grants:
         """Give the grants of `entries` that can be given, if some failed; what is left out, in sentences."""
         if any(_GRANTS.match(error.command) for error in errors):
             grants = [entry.id for entry in entries if entry.kind in ("ACL", "DEFAULT ACL")]
-            for statement in split_statements(self.archive.statements(grants)):
+            for statement in split_statements(self.archive.statements(grants, *self.options)):
                 if _GRANTS.match(statement) or statement.startswith("RESET SESSION"):
                     self.attempt(connection, statement)
         for error in errors:
@@ -73,7 +74,7 @@ class Grants:
         ]
         if not entries:
             return
-        script = self.archive.statements([entry.id for entry in entries], "--create")
+        script = self.archive.statements([entry.id for entry in entries], "--create", *self.options)
         for statement in split_statements(script):
             renamed = _renamed(statement, captured, name)
             if renamed and not self.attempt(connection, renamed):
@@ -88,8 +89,8 @@ class Grants:
         except psycopg.Error as error:
             if connection.closed:
                 raise
-            unknown = isinstance(error, psycopg.errors.UndefinedObject)
-            if unknown and any(role in str(error) for role in self.missing):
+            of_role = isinstance(error, psycopg.errors.UndefinedObject | psycopg.errors.InsufficientPrivilege)
+            if of_role and any(role in str(error) for role in self.missing):
                 return False
             self.shortfall.add(_subject(statement), words(error))
         return True

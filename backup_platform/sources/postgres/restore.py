@@ -22,10 +22,17 @@ from backup_platform.sources.postgres.archive import TocEntry
 from backup_platform.sources.postgres.creation import create_statement
 from backup_platform.sources.postgres.dump_tool import ToolError
 from backup_platform.sources.postgres.grants import Grants
+from backup_platform.sources.postgres.out_of_reach import chosen
 from backup_platform.sources.postgres.restore_plan import Preparation, plan_of, prepare
 from backup_platform.sources.postgres.restore_rows import Rows
 from backup_platform.sources.postgres.shortfall import Shortfall, advice
-from backup_platform.sources.postgres.standing_rules import kept, missing_roles, missing_tablespaces, too_new
+from backup_platform.sources.postgres.standing_rules import (
+    foreign_roles,
+    kept,
+    missing_roles,
+    missing_tablespaces,
+    too_new,
+)
 from backup_platform.sources.postgres.target import marker, split_marker
 
 if TYPE_CHECKING:
@@ -96,7 +103,10 @@ class _Restoration:
     comment: str | None = None
 
     def __post_init__(self) -> None:
-        self.shortfall = Shortfall(self.prepared.toc, stop=self.prepared.target.exit_on_error)
+        target = self.prepared.target
+        self.shortfall = Shortfall(
+            self.prepared.toc, stop=target.exit_on_error, absent=set(self.prepared.beyond)
+        )
         self.rows = Rows(self.prepared, self.progress, self.shortfall)
 
     def run(self) -> None:
@@ -143,7 +153,8 @@ class _Restoration:
 
     def _create(self) -> None:
         prepared, document = self.prepared, self.prepared.contents.database
-        owner = document.owner if document.owner in prepared.standing.roles else None
+        given = prepared.target.owner is not False and document.owner in prepared.standing.privileges.members
+        owner = document.owner if given else None
         self.progress.note(f"creating the database {prepared.database.name}")
         statement = create_statement(prepared.database.name, document.locale, owner, prepared.standing.major)
         try:
@@ -169,7 +180,7 @@ class _Restoration:
     def _section(self, section: str, jobs: int) -> None:
         prepared = self.prepared
         self.progress.note(f"restoring definitions: {section}")
-        options = ["--no-tablespaces"] if missing_tablespaces(prepared) else []
+        options = [*self._unwanted(), *(["--no-tablespaces"] if missing_tablespaces(prepared) else [])]
         if too_new(prepared):
             jobs = 1  # every process would report an error, and their reports may run into each other
         errors = prepared.archive.restore(
@@ -182,15 +193,19 @@ class _Restoration:
         )
         self.shortfall.definitions(self._unexpected(errors))
 
+    def _unwanted(self) -> list[str]:
+        target = self.prepared.target
+        owner = ["--no-owner"] if target.owner is False else []
+        return [*owner, *(["--no-privileges"] if target.privileges is False else [])]
+
     def _entries(self) -> list[int] | None:
         """For pg_restore's list; None for everything."""
-        whole = self.prepared.scope.entries is None and not kept(self.prepared)
+        whole = self.prepared.scope.entries is None and not kept(self.prepared) and not self.prepared.beyond
         return None if whole else [entry.id for entry in self._chosen()]
 
     def _chosen(self) -> list[TocEntry]:
-        scope, there = self.prepared.scope, {entry.id for entry in kept(self.prepared)}
-        entries = self.prepared.toc if scope.entries is None else scope.entries
-        return [entry for entry in entries if entry.id not in there]
+        without = {entry.id for entry in kept(self.prepared)} | self.prepared.beyond.keys()
+        return [entry for entry in chosen(self.prepared) if entry.id not in without]
 
     def _unexpected(self, errors: Sequence[ToolError]) -> list[ToolError]:
         """What only lacks a role is told as a warning; grants to roles that exist are given after all. So are
@@ -216,7 +231,8 @@ class _Restoration:
             self._unmark(connection)
 
     def _grants(self) -> Grants:
-        return Grants(self.prepared.archive, missing_roles(self.prepared), self.shortfall)
+        roles = (*missing_roles(self.prepared), *foreign_roles(self.prepared))
+        return Grants(self.prepared.archive, roles, self.shortfall, self._unwanted())
 
     def _unmark(self, connection: Connection[TupleRow]) -> None:
         """A comment that the restore itself set, from the recovery point, stays."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from backup_platform.errors import DamageError
@@ -20,10 +21,18 @@ _SLICES = 8  # of a mebibyte at most
 
 
 def restore_large_objects(
-    connection: Connection[TupleRow], contents: PointContents, roles: frozenset[str]
+    connection: Connection[TupleRow],
+    contents: PointContents,
+    roles: frozenset[str],
+    *,
+    owners: frozenset[str],
+    privileges: bool,
 ) -> Iterator[tuple[str, str]]:
-    """Make and fill them, all or none; yields what could not be done and what the server says of it. Owners and
-    grantees that are not among `roles` are left out. Lets psycopg's errors pass when the connection is lost."""
+    """Make and fill them, all or none; yields what could not be done and what the server says of it.
+
+    Owners that are not among `owners` and grantees that are not among `roles` are left out, without `privileges` all
+    grants. Lets psycopg's errors pass when the connection is lost.
+    """
     import psycopg
 
     objects = contents.database.large_objects
@@ -39,22 +48,23 @@ def restore_large_objects(
         return
     with connection.transaction():
         for item in objects:
-            yield from _describe(connection, item, roles)
+            described = replace(item, acl=item.acl if privileges else None)
+            yield from _describe(connection, item.oid, _statements(described, roles, owners))
 
 
 def _describe(
-    connection: Connection[TupleRow], item: LargeObject, roles: frozenset[str]
+    connection: Connection[TupleRow], oid: int, statements: Iterator[str]
 ) -> Iterator[tuple[str, str]]:
     import psycopg
 
-    for statement in _statements(item, roles):
+    for statement in statements:
         try:
             with connection.transaction():
                 connection.execute(statement.encode())
         except psycopg.Error as error:
             if connection.closed:
                 raise
-            yield f"owner, grants or comment of large object {item.oid}", words(error)
+            yield f"owner, grants or comment of large object {oid}", words(error)
 
 
 def _create(connection: Connection[TupleRow], objects: tuple[LargeObject, ...]) -> None:
@@ -86,17 +96,17 @@ def _write(connection: Connection[TupleRow], slices: list[tuple[int, int, bytes]
         cursor.executemany("SELECT pg_catalog.lo_put(%s::oid, %s, %b)", slices)
 
 
-def _statements(item: LargeObject, roles: frozenset[str]) -> Iterator[str]:
+def _statements(item: LargeObject, roles: frozenset[str], owners: frozenset[str]) -> Iterator[str]:
     """As pg_dump writes them: the owner first, then grants in place of the default ones."""
     name = f"LARGE OBJECT {item.oid}"
     if item.comment is not None:
         yield f"COMMENT ON {name} IS {literal(item.comment)}"
-    if item.owner in roles:
+    if item.owner in owners:
         yield f"ALTER {name} OWNER TO {identifier(item.owner)}"
     if item.acl is None:
         return
     yield f"REVOKE ALL ON {name} FROM PUBLIC"
-    if item.owner in roles:
+    if item.owner in owners:
         yield f"REVOKE ALL ON {name} FROM {identifier(item.owner)}"
     for grantee, privileges, grantable in item.acl:
         if not grantee or grantee in roles:

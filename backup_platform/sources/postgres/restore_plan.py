@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import PointReader
@@ -15,6 +15,7 @@ from backup_platform.errors import SourceError, TargetError, UsageError
 from backup_platform.sources.postgres.archive import TocEntry, parse_toc
 from backup_platform.sources.postgres.contents import PointContents, read_contents
 from backup_platform.sources.postgres.dump_tool import Archive, private_directory
+from backup_platform.sources.postgres.out_of_reach import left_out, out_of_reach
 from backup_platform.sources.postgres.scope import Scope, scope_of
 from backup_platform.sources.postgres.standing_rules import conflicts, warnings
 from backup_platform.sources.postgres.target import Standing, TargetDatabase
@@ -33,6 +34,7 @@ class Preparation:
     archive: Archive
     toc: tuple[TocEntry, ...]
     scope: Scope
+    beyond: Mapping[int, str] = field(default_factory=dict)  # entries that are left out, and why
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -54,12 +56,15 @@ def prepare(
         schemas = {table.schema for table in contents.catalogue.tables} | {"public"}
         toc = tuple(_toc(archive, schemas, {*document.roles, document.owner}))
         scope = scope_of(contents, toc, target)
-        yield Preparation(point, target, database, standing, contents, archive, toc, scope)
+        prepared = Preparation(point, target, database, standing, contents, archive, toc, scope)
+        yield replace(prepared, beyond=out_of_reach(prepared))
 
 
 def plan_of(prepared: Preparation) -> DatabaseRestorePlan:
     """What people are shown of it."""
     tables, contents = prepared.tables, prepared.contents
+    missing = tuple(left_out(prepared))
+    stop = missing if prepared.target.exit_on_error else ()
     return DatabaseRestorePlan(
         point=prepared.point,
         target=prepared.target,
@@ -70,7 +75,8 @@ def plan_of(prepared: Preparation) -> DatabaseRestorePlan:
         bytes=sum(map(contents.stored_bytes, tables)) if prepared.scope.data else 0,
         steps=tuple(_steps(prepared)),
         warnings=tuple(warnings(prepared)),
-        conflicts=tuple(conflicts(prepared)),
+        conflicts=(*conflicts(prepared), *stop),
+        left_out=missing,
     )
 
 

@@ -86,9 +86,13 @@ class Rows:
     def _large_objects(self) -> None:
         if not self.prepared.scope.large_objects:
             return
-        contents, roles = self.prepared.contents, self.prepared.standing.roles
+        contents, standing, target = self.prepared.contents, self.prepared.standing, self.prepared.target
+        owners = frozenset() if target.owner is False else standing.privileges.members
+        privileges = target.privileges is not False
         with self.prepared.database.connection() as connection:
-            for what, said in restore_large_objects(connection, contents, roles):
+            for what, said in restore_large_objects(
+                connection, contents, standing.roles, owners=owners, privileges=privileges
+            ):
                 self.shortfall.add(what, said)
 
     def _connect(self) -> Connection[TupleRow]:
@@ -97,7 +101,7 @@ class Rows:
         return connection
 
     def _without_triggers(self, connection: Connection[TupleRow]) -> None:
-        if self.prepared.standing.superuser:
+        if self.prepared.standing.privileges.silences:
             connection.execute("SET session_replication_role = replica")
 
     def _loads(self) -> Iterator[Load]:

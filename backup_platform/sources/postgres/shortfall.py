@@ -17,19 +17,19 @@ _LOST = ("server closed the connection", "no connection to the server", "termina
 
 @dataclass
 class Shortfall:
-    """`stop`: the first failure is raised as a `TargetError`."""
+    """`absent` are entries that the target has not. `stop`: the first failure is raised as a `TargetError`."""
 
     toc: Sequence[TocEntry]
     stop: bool = False
+    absent: set[int] = field(default_factory=set)
     _found: list[tuple[RestoreFailure, int]] = field(default_factory=list)
-    _absent: set[int] = field(default_factory=set)
 
     def add(self, what: str, said: str, *, entry: int = 0, because: str = "") -> None:
         """`entry` is one that does not exist in the target now."""
         if self.stop:
             raise TargetError(f"{_sentence(what)} was not restored: {_short(said)}.")
         if entry:
-            self._absent.add(entry)
+            self.absent.add(entry)
         self._found.append((RestoreFailure(what, _short(said), because, self._line(entry)), entry))
 
     def definitions(self, errors: Iterable[ToolError]) -> None:
@@ -79,7 +79,7 @@ class Shortfall:
             if each in seen:
                 continue
             seen.add(each)
-            if each in self._absent:
+            if each in self.absent:
                 yield self.label(each)
             pending += needs.get(each, ())
 

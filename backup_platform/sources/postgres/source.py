@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
@@ -59,7 +59,13 @@ class PostgresSource:
         """What a restore will do; writes nothing. Raises `TargetError`, `NotFoundError`."""
         from backup_platform.sources.postgres.restore import plan_restore
 
-        return plan_restore(point, reader, target, bin_dir=self.options.bin_dir)
+        options = self.options
+        wanted = replace(
+            target,
+            owner=options.restore_owner if target.owner is None else target.owner,
+            privileges=options.restore_privileges if target.privileges is None else target.privileges,
+        )
+        return plan_restore(point, reader, wanted, bin_dir=options.bin_dir)
 
     def run_restore(
         self, plan: DatabaseRestorePlan, reader: PointReader, progress: Progress

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from backup_platform.sources.postgres.archive import TocEntry, listed
 from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.dump_tool import split_statements
+from backup_platform.sources.postgres.out_of_reach import chosen
 from backup_platform.sources.postgres.settings import identifier
 from backup_platform.sources.postgres.target import Database, DatabaseObject
 
@@ -39,8 +42,6 @@ def conflicts(prepared: Preparation) -> Iterator[str]:
         yield f"The database {prepared.database.name!r} does not exist: create it first, or give --create."
     else:
         yield from _occupation(prepared, found)
-    if not target.data_only:
-        yield from _extensions(prepared)
 
 
 def _version(prepared: Preparation) -> Iterator[str]:
@@ -86,7 +87,7 @@ def _some(objects: tuple[DatabaseObject, ...]) -> str:
 
 def _in_the_way(prepared: Preparation, found: Database) -> Iterator[str]:
     there = {(item.schema, listed(item.name)) for item in found.objects if item.kind == "relation"}
-    entries = prepared.toc if prepared.scope.entries is None else prepared.scope.entries
+    entries = chosen(prepared)
     for entry in entries:
         if entry.kind in _RELATIONS and (entry.schema, entry.tag) in there:
             yield f"The {entry.label} exists already in {prepared.database.name!r}, and nothing is ever replaced."
@@ -101,7 +102,7 @@ def kept(prepared: Preparation) -> tuple[TocEntry, ...]:
     if found is None or prepared.target.data_only:
         return ()
     there = {(item.kind, item.schema, listed(item.name)) for item in found.objects}
-    entries = prepared.toc if prepared.scope.entries is None else prepared.scope.entries
+    entries = chosen(prepared)
     return tuple(e for e in entries if e.kind in _KEPT and _key(e) in there)
 
 
@@ -136,26 +137,45 @@ def _has_rows(connection: Connection[TupleRow], name: Name) -> bool:
     return bool(row and row[0])
 
 
-def _extensions(prepared: Preparation) -> Iterator[str]:
-    wanted = _wanted_extensions(prepared)
-    for name, version in prepared.contents.database.extensions:
-        if name in wanted and name not in prepared.standing.extensions:
-            yield f"The server lacks the extension {name!r} (captured: version {version}): install it there first."
-
-
-def _wanted_extensions(prepared: Preparation) -> set[str]:
-    entries = prepared.toc if prepared.scope.entries is None else prepared.scope.entries
-    return {entry.tag for entry in entries if entry.kind == "EXTENSION"}
-
-
 def missing_roles(prepared: Preparation) -> tuple[str, ...]:
-    document = prepared.contents.database
-    named = {*document.roles, *([document.owner] if prepared.target.create else [])}
-    return tuple(sorted(named - prepared.standing.roles))
+    return tuple(sorted(_named_roles(prepared) - prepared.standing.roles))
+
+
+def foreign_roles(prepared: Preparation) -> tuple[str, ...]:
+    """Roles that are there, and to which the role of the url can give nothing."""
+    if prepared.standing.superuser or prepared.target.owner is False or prepared.target.data_only:
+        return ()
+    owners = {entry.owner for entry in chosen(prepared)} | _owner(prepared)
+    named = {role for role in prepared.contents.database.roles if listed(role) in owners} | _owner(prepared)
+    return tuple(sorted((named & prepared.standing.roles) - prepared.standing.privileges.members))
+
+
+def _owner(prepared: Preparation) -> set[str]:
+    create = prepared.target.create and prepared.target.owner is not False
+    return {prepared.contents.database.owner} if create else set()
+
+
+def _named_roles(prepared: Preparation) -> set[str]:
+    """By what is to be restored."""
+    roles, target = {*prepared.contents.database.roles}, prepared.target
+    if (target.owner is not False and target.privileges is not False) or roles <= prepared.standing.roles:
+        return roles | _owner(prepared)
+    kinds = ("POLICY", *(() if target.privileges is False else ("ACL", "DEFAULT ACL")))
+    naming = [entry.id for entry in chosen(prepared) if entry.kind in kinds]
+    text = "\n".join(split_statements(prepared.archive.statements(naming))) if naming else ""
+    owners = () if target.owner is False else {entry.owner for entry in chosen(prepared)}
+    found = {role for role in roles if re.search(rf'(?<![\w"]){_as_written(role)}(?![\w"])', text)}
+    return found | {role for role in roles if listed(role) in owners} | _owner(prepared)
+
+
+def _as_written(role: str) -> str:
+    return f"(?:{re.escape(role)}|{re.escape(identifier(role))})"
 
 
 def missing_tablespaces(prepared: Preparation) -> tuple[str, ...]:
-    return tuple(sorted(set(prepared.contents.database.tablespaces) - prepared.standing.tablespaces))
+    """Those of the recovery point that are not there, or that the role may not use."""
+    usable = prepared.standing.tablespaces & prepared.standing.privileges.tablespaces
+    return tuple(sorted(set(prepared.contents.database.tablespaces) - usable))
 
 
 def too_new(prepared: Preparation) -> bool:
@@ -200,8 +220,21 @@ def _cluster(prepared: Preparation) -> Iterator[str]:
             f"The server lacks the roles {', '.join(map(repr, roles))}: what they own will belong to "
             f"{prepared.standing.user!r}, and their grants and policies are left out.{advice}"
         )
+    if foreign := foreign_roles(prepared):
+        yield (
+            f"{prepared.standing.user!r} is no member of the roles {', '.join(map(repr, foreign))}: what they own will "
+            f"belong to {prepared.standing.user!r}. --no-owner says that this is wanted."
+        )
+    for entry in chosen(prepared):
+        if (
+            entry.kind == "COMMENT"
+            and prepared.beyond.get(entry.id) == ""
+            and entry.tag.startswith("EXTENSION ")
+        ):
+            yield f"The comment on the extension {entry.tag.split(' ', 1)[1]} stays as it is there."
     if spaces:
-        yield f"The server lacks the tablespaces {', '.join(map(repr, spaces))}: everything goes to the default one."
+        lacks = "lacks" if prepared.standing.superuser else "lacks, or does not let the role use,"
+        yield f"The server {lacks} the tablespaces {', '.join(map(repr, spaces))}: everything goes to the default one."
 
 
 def _definitions(prepared: Preparation) -> Iterator[str]:

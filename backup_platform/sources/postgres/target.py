@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backup_platform.errors import SourceMissingError, TargetError
 from backup_platform.sources.postgres.connecting import connect, describe, parse
+from backup_platform.sources.postgres.privileges import Privileges, privileges
 from backup_platform.sources.postgres.settings import identifier, literal
 from backup_platform.sources.postgres.target_failures import target_errors
 
@@ -92,6 +93,7 @@ class Standing:
     tablespaces: frozenset[str]
     extensions: frozenset[str]
     wal_minimal: bool
+    privileges: Privileges
     found: Database | None
 
     @property
@@ -155,14 +157,16 @@ class TargetDatabase:
             raise _AbsentError from error
 
     def _standing(self, connection: Connection[TupleRow], found: Database | None) -> Standing:
+        server = _server(connection)
         return Standing(
             server=_place(self.url),
             database=self.name,
             roles=_names(connection, "SELECT rolname FROM pg_roles"),
             tablespaces=_names(connection, "SELECT spcname FROM pg_tablespace"),
             extensions=_names(connection, "SELECT name FROM pg_available_extensions"),
+            privileges=privileges(connection, superuser=server["superuser"], exists=found is not None),
             found=found,
-            **_server(connection),
+            **server,
         )
 
     def _found(self, connection: Connection[TupleRow]) -> Database:
