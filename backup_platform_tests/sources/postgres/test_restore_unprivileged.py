@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_what_only_a_superuser_may_make_is_left_out_by_name_and_all_else_restore
 
 
 def test_without_owners_and_grants_nothing_is_said_of_roles(captured: Streams, own: str) -> None:
-    wishes = {"schemas": ("s",), "owner": False, "privileges": False}
+    wishes: dict[str, Any] = {"schemas": ("s",), "owner": False, "privileges": False}
     planned = plan(captured, own, **wishes)
     assert planned.warnings == (
         "Left out, because it needs what is not restored: publication table s.orders good.",
