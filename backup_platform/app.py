@@ -131,12 +131,14 @@ class App:
 
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
-        from backup_platform.actions.making import check_recipients, make
+        from backup_platform.actions.making import check_recipients, make, refuse_new_history
         from backup_platform.wiring import make_store
 
         origin = self.at(copy_of)
         check_recipients(self._keys, recipients, copy=origin is not self)
         other = None if origin is self else origin.repository
+        if other is None:
+            refuse_new_history(self.repository_name, self.plan.repositories, lambda n: self.at(n).repository)
         store = make_store(
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )

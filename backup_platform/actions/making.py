@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from backup_platform.domain.ports import Clock, Store
-from backup_platform.errors import UsageError
+from backup_platform.errors import ConflictError, KeyMissingError, PlanError, RepositoryError, UsageError
 from backup_platform.repository.format import RepositoryInfo
 from backup_platform.repository.keys import Keys
 from backup_platform.repository.repository import Repository, init_repository
@@ -24,6 +24,32 @@ def check_recipients(keys: Keys, recipients: Sequence[str], *, copy: bool) -> No
             hint="Encrypted: `backup-platform init --recipient age1…` (`backup-platform key generate FILE` makes one). "
             "Otherwise name no key.",
         )
+
+
+def refuse_new_history(first: str, names: Iterable[str], opened: Callable[[str], Repository]) -> None:
+    """A first repository that is gone is made anew of a copy: an empty one would begin another history, which no copy
+    of the plan fits any more. Raises ConflictError when one of the other repositories answers."""
+    others = [name for name in names if name != first]
+    if not others or _points_held(opened, first) is not None:
+        return  # that it is there already is told by who makes it
+    for name in others:
+        if (held := _points_held(opened, name)) is not None:
+            raise ConflictError(
+                f"The repository {name} of this plan is a copy of the one that is to be made, and {held}.",
+                hint=f"`backup-platform init --from {name}` makes it anew of that copy. To begin another history, name "
+                "other places for the copies in the plan.",
+            )
+
+
+def _points_held(opened: Callable[[str], Repository], name: str) -> str | None:
+    """None when there is no repository, or when nobody can tell."""
+    try:
+        count = len(opened(name).readable_manifests()[0])
+    except KeyMissingError:
+        return "it is there, encrypted"
+    except (RepositoryError, PlanError):
+        return None
+    return f"it holds {count} recovery point{'' if count == 1 else 's'}"
 
 
 def make(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from difflib import get_close_matches
 from typing import Annotated, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
@@ -235,6 +235,25 @@ def is_url(value: str) -> bool:
     return bool(_URL.match(value))
 
 
+def url_problem(value: str) -> str:
+    """What a reader of URLs would take for something else than the name of a place; empty when nothing."""
+    scheme, _, rest = re.sub(r"\$\{[^}]*\}", "x", value).partition("://")
+    if rest != rest.strip() or re.search(r"[\x00-\x1f\x7f]", rest):
+        return "holds a blank at its end, or a control character: leave it out"
+    if odd := re.search("[#?]", rest):
+        return f'holds "{odd[0]}", which ends the path of a URL: write {quote(odd[0])}'
+    host, *segments = rest.split("/")
+    if scheme.lower() == "file":
+        if host not in ("", "localhost"):
+            return f'names the host "{host}": write file:/// before the path of a directory'
+        return ""
+    if segments[-1:] == [""]:
+        segments.pop()
+    if wrong := [each for each in map(unquote, segments) if each in ("", ".", "..")]:
+        return f'holds "/{wrong[0]}/", which is no name: leave it out'
+    return ""
+
+
 def absolute(value: str, base: str) -> str:
     """A path from `base`, the plan's directory. One that starts with a reference waits for its value."""
     if value.startswith("${"):
@@ -247,7 +266,7 @@ def same_place(value: str, base: str) -> str:
     if value.lower().startswith("file://"):
         value = unquote(value[len("file://") :]).removeprefix("localhost")
     scheme, separator, rest = value.partition("://")
-    written = f"{scheme.lower()}://{rest}" if separator and is_url(value) else absolute(value, base)
+    written = f"{scheme.lower()}://{unquote(rest)}" if separator and is_url(value) else absolute(value, base)
     return written.rstrip("/") or "/"
 
 
@@ -275,7 +294,12 @@ def _path(value: str, info: ValidationInfo) -> str:
 def _location(value: str, info: ValidationInfo) -> str:
     if half := _HALF_URL.match(value):
         raise ValueError(f"is neither a URL nor a path; write {half[0]}// or, of a directory, ./{half[0]}")
-    return without_secret(value) if is_url(value) else _path(value, info)
+    if not is_url(value):
+        return _path(value, info)
+    without_secret(value)
+    if problem := url_problem(value):
+        raise ValueError(problem)
+    return value
 
 
 def _key_file(value: str, info: ValidationInfo) -> str:

@@ -14,6 +14,7 @@ from backup_platform.errors import (
     StoreLockedError,
     StoreRefusedError,
 )
+from backup_platform.stores.advice import BUSY, DENIED, EXPIRED, SKEWED, UNKNOWN, lasting
 
 PERMISSIONS = {  # by verb: S3, Google, Azure
     "write": ("s3:PutObject", "storage.objects.create", "blobs/write"),
@@ -23,14 +24,10 @@ PERMISSIONS = {  # by verb: S3, Google, Azure
     "delete": ("s3:DeleteObject", "storage.objects.delete", "blobs/delete"),
 }
 _SCHEMES = {"s3": 0, "s3a": 0, "gs": 1, "az": 2, "azure": 2, "adl": 2, "abfs": 2, "abfss": 2}
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
-_UNKNOWN = {"InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch", "AuthenticationFailed"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "FilesystemNotFound"}
 # A conditional write met another one that was not over yet (S3): no verdict about the object.
 _UNDECIDED = {"ConditionalRequestConflict", "OperationAborted"}
 _ELSEWHERE = {"PermanentRedirect", "IllegalLocationConstraintException"}
-_DENIED = {"AccessDenied", "AuthorizationFailure", "AuthorizationPermissionMismatch"}
-_SKEWED = {"RequestTimeTooSkewed"}
 # A retention forbids it: by code (Azure, Google), or in the words of S3, MinIO and its descendants, and Google.
 _RETAINED = {"BlobImmutableDueToPolicy", "ObjectLocked", "retentionPolicyNotMet", "objectUnderActiveHold"}
 _RETAINED_WORDS = re.compile(
@@ -38,7 +35,7 @@ _RETAINED_WORDS = re.compile(
     re.IGNORECASE,
 )
 _PASSING = {408, 425, 429}
-_PASSING_CODES = {"SlowDown", "RequestTimeout", "ServerBusy", "OperationTimedOut", "InternalError"}
+_PASSING_CODES = {*BUSY, "RequestTimeout", "OperationTimedOut", "InternalError"}
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=[\w/])\?[^\s,)\"']*")
@@ -59,7 +56,7 @@ class Told:
     def by(cls, error: BaseException) -> Told:
         text = str(error)
         status = re.search(r"status code: (\d{3})", text)
-        code = re.search(r"<Code>\s*(\w+)\s*</Code>|\(code: (\w+)\)", text)
+        code = re.search(r"<Code>\s*([\w.]+)\s*</Code>|\(code: (\w+)\)", text)
         number = re.search(r"\(os error (\d+)\)", text)
         return cls(
             int(status[1]) if status else 0,
@@ -108,14 +105,16 @@ def translation(
             f"The store {location} refused to delete {key}: {reason(error)}.",
             hint="It can be deleted when its retention or hold is over.",
         )
+    if advice := lasting(told.code):
+        return StoreError(f"The store {location} could not {verb} {key}: {reason(error)}.", hint=advice)
     if isinstance(error, FileExistsError | exceptions.AlreadyExistsError | exceptions.PreconditionError):
         return ConflictError(f"The object {key} exists already in {location}.")
     if isinstance(error, FileNotFoundError | exceptions.NotFoundError) or told.code in _NO_BUCKET:
         return _not_found(verb, key, location, told, plan_key)
     refusals = (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
-    denied = told.code in _DENIED | _EXPIRED | _UNKNOWN | _SKEWED
+    denied = told.code in DENIED | EXPIRED | UNKNOWN | SKEWED
     if denied or isinstance(error, refusals) or told.number in _REFUSED:
-        return _refusal(verb, key, location, told)
+        return _refusal(verb, key, location, error, told)
     return _failure(verb, key, location, error, told, plan_key)
 
 
@@ -146,20 +145,24 @@ def _not_found(verb: str, key: str, location: str, told: Told, plan_key: str) ->
     )
 
 
-def _refusal(verb: str, key: str, location: str, told: Told) -> BackupError:
-    start = f"The store {location} refused to {verb} {key}"
-    if told.code in _EXPIRED:
-        return StoreRefusedError(
-            f"{start}: the credentials have expired.", hint="Renew them, then run this again."
-        )
-    if told.code in _UNKNOWN:
-        return StoreRefusedError(
-            f"{start}: it does not know these credentials ({told.code}).",
-            hint="Check the access key and its secret, and that both belong to this endpoint.",
-        )
-    if told.code in _SKEWED:
-        return StoreRefusedError(f"{start}: the clocks differ.", hint="Correct the clock of this machine.")
-    return StoreRefusedError(f"{start}.", hint=_permission(verb, key, location))
+def _refusal(verb: str, key: str, location: str, error: Exception, told: Told) -> BackupError:
+    """In the store's own words: what they mean to us may be wrong."""
+    return StoreRefusedError(
+        f"The store {location} refused to {verb} {key}: {reason(error)}.",
+        hint=_right(verb, key, location, told),
+    )
+
+
+def _right(verb: str, key: str, location: str, told: Told) -> str:
+    if told.code in EXPIRED:
+        return "The credentials have expired. Renew them, then run this again."
+    if told.code in UNKNOWN:
+        return "Check the access key and its secret, and that both belong to this endpoint."
+    if told.code in SKEWED:
+        return "The clocks differ. Correct the clock of this machine."
+    if of_key := re.search(r"\bkms:\w+", told.text):
+        return f"Allow {of_key[0]} on the bucket's key in the policy of these credentials."
+    return _permission(verb, key, location)
 
 
 def _permission(verb: str, key: str, location: str) -> str:
@@ -182,6 +185,8 @@ def _failure(verb: str, key: str, location: str, error: Exception, told: Told, p
 
 def _patience(location: str, told: Told, plan_key: str) -> str:
     """What to look at while it lasts, of a failure that may pass by itself."""
+    if told.code in BUSY:
+        return "It asks for fewer requests, and this is tried again. If it lasts, run fewer things at once."
     if "://" not in location or told.status:
         return ""
     return f"Is its server up, and reachable from here? `{plan_key}.endpoint` names one other than the provider's."

@@ -23,6 +23,9 @@ def open_store(location: str, options: StoreOptions | None = None, *, create: bo
     """
     options = options or StoreOptions()
     if location.startswith("file://"):
+        from backup_platform.stores.remote import require_whole
+
+        require_whole(location, options.plan_key)
         location = unquote(urlsplit(location).path)
     if "://" in location:
         return _restricted(_remote(location, options), options)

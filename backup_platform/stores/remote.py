@@ -11,6 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from backup_platform.domain.ports import ObjectLock
 from backup_platform.errors import StoreError, StoreRefusedError
+from backup_platform.plan.values import url_problem
 from backup_platform.stores.failures import reason
 from backup_platform.stores.object_store import ObjectStore
 from backup_platform.stores.options import CredentialProvider, Kind, StoreOptions
@@ -31,6 +32,7 @@ CONTENT = "packs/"
 
 def open_url(url: str, options: StoreOptions = StoreOptions()) -> ObjectStore:  # noqa: B008 frozen
     """Raises StoreError for a URL or options that cannot be used, StoreRefusedError without any credentials."""
+    require_whole(url, options.plan_key)
     try:
         place = location_of(url)
         _refuse_secrets(url, place, options.plan_key)
@@ -52,6 +54,15 @@ def open_url(url: str, options: StoreOptions = StoreOptions()) -> ObjectStore:  
         if isinstance(error, exceptions.BaseError):
             raise _unusable(place, error) from error
         raise
+
+
+def require_whole(url: str, plan_key: str) -> None:
+    """Raises StoreError for a URL of which a part would be taken for something else than the name of a place. A
+    reference in the plan may have led to it, else the plan was refused."""
+    if problem := url_problem(url):
+        raise StoreError(
+            f"The URL of the store {problem}.", hint=f"Correct it: `{plan_key}.path` in the plan."
+        )
 
 
 def location_of(url: str) -> str:

@@ -127,10 +127,24 @@ def test_a_repository_that_was_made_on_its_own_is_no_copy(run: Run, tmp_path: Pa
 def test_a_lost_first_repository_comes_back_from_a_copy(made: Run, tmp_path: Path) -> None:
     made("copy")
     shutil.rmtree(tmp_path / "main")
+    refused = made("init", code=1).err
+    assert "The repository offsite of this plan is a copy" in refused
+    assert "it holds 1 recovery point." in refused
+    assert "init --from offsite` makes it anew" in refused
+    assert not (tmp_path / "main").exists()
     made("init", "--from", "vault")
+    assert "There is a repository at" in made("init", code=1).err
     out = made("copy", "--repository", "vault", "--to", "main").out
     assert "main: copied 2 recovery points" in out
     assert "docs: kept what the window has already" in made("backup", "docs").out
+
+
+def test_where_no_copy_is_left_a_new_history_begins(made: Run, tmp_path: Path) -> None:
+    """What was never made, or does not answer, forbids nothing."""
+    shutil.rmtree(tmp_path / "main")
+    shutil.rmtree(tmp_path / "offsite")
+    shutil.rmtree(tmp_path / "vault")
+    made("init")
 
 
 def test_an_encrypted_repository_and_its_copies_share_keys(

@@ -90,6 +90,22 @@ def answering() -> Iterator[Callable[..., tuple[Store, list[dict[str, str]]]]]:
         (404, "NoSuchBucket", LIST, StoreError, False, "Create the bucket"),
         (301, "", CREATE, StoreError, False, "repository.region"),
         (400, "InvalidStorageClass", CREATE, StoreError, False, "InvalidStorageClass: said"),
+        (403, "InvalidObjectState", GET, StoreError, False, "InvalidObjectState: said .* archived"),
+        (409, "BlobArchived", GET, StoreError, False, "BlobArchived: said .* archived"),
+        (400, "KMS.DisabledException", GET, StoreError, False, r"KMS\.DisabledException: said .* the key"),
+        (
+            403,
+            "KeyVaultEncryptionKeyNotFound",
+            CREATE,
+            StoreError,
+            False,
+            "EncryptionKeyNotFound: .* the key",
+        ),
+        (403, "QuotaExceeded", CREATE, StoreError, False, "QuotaExceeded: said .* raise the quota"),
+        (507, "XMinioStorageFull", CREATE, StoreError, False, "XMinioStorageFull: said .* Make room"),
+        (403, "AllAccessDisabled", LIST, StoreError, False, "AllAccessDisabled: said .* provider"),
+        (403, "AuthorizationPermissionMismatch", GET, StoreRefusedError, False, "PermissionMismatch: said"),
+        (403, "SomethingNew", GET, StoreRefusedError, False, "403 Forbidden: SomethingNew: said"),
         (400, "RequestTimeout", CREATE, StoreError, True, "RequestTimeout"),
         (429, "", CREATE, StoreError, True, "429"),
         (500, "InternalError", CREATE, StoreError, True, "500"),
@@ -115,6 +131,16 @@ def test_an_answer(
     assert KEYS["secret_access_key"] not in str(caught.value)
     if call is CREATE:
         assert len(seen) == 1, "a write is repeated where it is known what that means"
+
+
+def test_a_right_to_a_key_is_asked_for_by_its_name(
+    answering: Callable[..., tuple[Store, list[dict[str, str]]]],
+) -> None:
+    words = "User: arn:aws:iam::1:user/b is not authorized to perform: kms:Decrypt on this resource"
+    store, _ = answering(403, "AccessDenied", words)
+    with pytest.raises(StoreRefusedError, match="not authorized to perform") as caught:
+        store.get(KEY)
+    assert "Allow kms:Decrypt" in caught.value.hint
 
 
 @pytest.mark.parametrize(
