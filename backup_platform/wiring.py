@@ -88,7 +88,12 @@ def read_plan(named: str | None) -> tuple[Plan, str]:
 
 
 def _check_sources(plan: Plan) -> None:
-    """What the plan's own models cannot know of its sources. Raises PlanError with every pattern that is not valid."""
+    """What the plan's own models cannot know of its sources. Raises PlanError with every place and pattern that is not
+    valid."""
+    from backup_platform.plan.places import place_problems
+
+    if places := list(place_problems(plan)):
+        raise PlanError("\n".join(places))
     problems = []
     for name, source in plan.sources.items():
         for number, pattern in enumerate(source.exclude if source.kind == "files" else ()):
@@ -116,7 +121,13 @@ def make_source(name: str, plan: Plan, clock: Clock, purpose: Purpose = "capture
     if source.kind == "sqlite":
         from backup_platform.sources.sqlite import SqliteSource
 
-        return SqliteSource(name, location, source.lock_timeout.total_seconds(), clock)
+        return SqliteSource(
+            name,
+            location,
+            source.lock_timeout.total_seconds(),
+            clock,
+            repositories=tuple(_local_repositories(plan)),
+        )
     if source.kind == "postgres":
         return _postgres(name, plan, location, clock, purpose)
     return _files(name, source, location, _local_repositories(plan), clock)
@@ -168,25 +179,18 @@ def _local_repositories(plan: Plan) -> Iterator[str]:
 
 
 def _files(name: str, plan: SourcePlan, location: str, repositories: Iterable[str], clock: Clock) -> Source:
-    """A repository inside a tree would back itself up, and grow with every window: it is excluded."""
     from backup_platform.sources.files import FileTreeSource
 
     return FileTreeSource(
         name,
         location,
         clock,
-        exclude=(*plan.exclude, *(each for path in repositories for each in _own(location, path))),
+        exclude=tuple(plan.exclude),
+        repositories=tuple(repositories),
         one_file_system=plan.one_file_system,
         exclude_caches=plan.exclude_caches,
         follow_symlinks=plan.follow_symlinks,
     )
-
-
-def _own(root: str, repository: str) -> Iterator[str]:
-    """The gitignore pattern of a repository below `root`, if it is there."""
-    inside = os.path.relpath(os.path.realpath(repository), os.path.realpath(root))
-    if inside.split(os.sep)[0] != os.pardir:
-        yield "/" + "".join(f"\\{c}" if c in "\\*?[]!# " else c for c in inside) + "/"
 
 
 def make_store(

@@ -10,6 +10,7 @@ from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
 from backup_platform.sources.files.paths import DIRECTORY_FLAGS
+from backup_platform.sources.places import identities, refuse_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class FileTreeSource:
 
     `exclude` are gitignore patterns relative to the root. `one_file_system` records mount points without what
     is mounted. `exclude_caches` leaves out the contents of directories with a CACHEDIR.TAG. `follow_symlinks`
-    records in a link's place what it leads to, if that is inside the root; other links stay links.
+    records in a link's place what it leads to, if that is inside the root; other links stay links. `repositories` are
+    directories that are left out wherever they are found: a repository would back itself up, and grow each time.
     """
 
     name: str
@@ -28,6 +30,7 @@ class FileTreeSource:
     one_file_system: bool = False
     exclude_caches: bool = False
     follow_symlinks: bool = False
+    repositories: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -39,7 +42,8 @@ class FileTreeSource:
         from backup_platform.sources.files.excludes import Excludes
         from backup_platform.sources.files.walk import Walk
 
-        captured_at = self.clock.now()
+        captured_at, left_out = self.clock.now(), identities(self.repositories)
+        refuse_inside(self.root, left_out)
         root_fd = open_root(self.root)
         try:
             walk = Walk(
@@ -49,6 +53,7 @@ class FileTreeSource:
                 one_file_system=self.one_file_system,
                 exclude_caches=self.exclude_caches,
                 follow_symlinks=self.follow_symlinks,
+                left_out=left_out,
             )
             with TreeCapture(walk, recorder, progress) as tree:
                 tree.run()

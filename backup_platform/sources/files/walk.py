@@ -92,6 +92,8 @@ def make_stat(path: bytes, st: os.stat_result) -> Stat:
 class Walk:
     """One walk of the tree below `root_fd`, which stays the caller's. `excluded` counts what it left out.
 
+    Directories of `left_out`, by device and inode, are passed over.
+
     `unlock`: the tree is the caller's own, and directories that its owner may not look into are opened to it. The
     rows have the modes from before.
     """
@@ -103,6 +105,7 @@ class Walk:
     exclude_caches: bool = False
     follow_symlinks: bool = False
     unlock: bool = False
+    left_out: frozenset[tuple[int, int]] = frozenset()
     excluded: int = 0
     _levels: list[_Level] = field(default_factory=list)
     _device: int = 0
@@ -155,6 +158,9 @@ class Walk:
                 continue
             if row[1] is SYMLINK and self.follow_symlinks:
                 row = self._target(path, fd, name) or row
+            if row[1] is DIRECTORY and (row[9], row[8]) in self.left_out:
+                self.excluded += 1
+                continue
             stats.append(row)
             if row[1] is DIRECTORY and self._enter(batch, name):
                 return

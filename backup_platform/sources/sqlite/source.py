@@ -13,6 +13,7 @@ from backup_platform.domain.model import Capture, Entry, EntryKind, Json, Recove
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError
 from backup_platform.sources.owners import group_name, user_name
+from backup_platform.sources.places import identities, refuse_inside
 from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill
 from backup_platform.sources.sqlite.facts import journal_mode, read_facts
@@ -44,6 +45,7 @@ class SqliteSource:
     lock_timeout: float
     clock: Clock
     scratch_dir: str | None = None
+    repositories: tuple[str, ...] = ()  # directories that it must not be in
 
     @property
     def kind(self) -> str:
@@ -51,6 +53,7 @@ class SqliteSource:
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`."""
+        refuse_inside(self.path, identities(self.repositories))
         opening = Opening(self.path, self.lock_timeout, self.clock, self.scratch_dir)
         with opening.snapshot(progress) as snapshot:
             with sqlite_errors(self.path, self.lock_timeout):
