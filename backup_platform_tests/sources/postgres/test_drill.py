@@ -245,8 +245,8 @@ def test_an_extension_that_the_server_lacks_keeps_the_drill_from_being_made(
     again = captured(shop.source.options.url, open_tmp / "sandbox")
     listing = again.streams[SCHEMA_PATH.decode()].replace(b"citext", b"postgi")
     again.streams[SCHEMA_PATH.decode()] = listing
+    change_document(again, extensions=[["postgi", "3.4"]])
     with pytest.raises(SourceError, match=r"drill cannot be made: .*extension postgi .*the server lacks it"):
-    with pytest.raises(SourceError, match=r"drill cannot be made: .*lacks the extension 'postgi'"):
         again.drill()
 
 
