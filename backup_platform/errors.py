@@ -28,7 +28,17 @@ A repository's failure is never reported as a source's, nor the other way round.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MOST: Final = 2_000  # characters of a message: people read it, and it goes into alerts
+
+
+def bounded(text: str, most: int = MOST) -> str:
+    """A text for people that came from elsewhere, as a server's or a program's; what is cut is said."""
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end]} … ({len(text) - most:,} characters are left out here) … {text[-end:]}"
 
 
 class BackupError(Exception):
@@ -42,9 +52,9 @@ class BackupError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = bounded(message)
+        self.hint = bounded(hint)
+        super().__init__(self.message)
         self.retryable = retryable
 
     def __str__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -17,6 +17,7 @@ from backup_platform.sources.postgres.catalog.database import database_document
 from backup_platform.sources.postgres.catalog.large_objects import large_object_blocks, large_object_facts
 from backup_platform.sources.postgres.catalog.partitioned import partitioned_tables
 from backup_platform.sources.postgres.catalog.relations import relations
+from backup_platform.sources.postgres.connecting import describe
 from backup_platform.sources.postgres.describing import (
     clock_skew,
     collation_facts,
@@ -32,11 +33,18 @@ from backup_platform.sources.postgres.document import (
     encode,
 )
 from backup_platform.sources.postgres.facts import TableFact, best_algorithm, shared_table_facts
+from backup_platform.sources.postgres.failures import NoConnectionError, NoLocksError, postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.reading import read_tables
 from backup_platform.sources.postgres.recording import record_streams
 from backup_platform.sources.postgres.schema_dump import dump_globals, dump_schema, schema_facts
-from backup_platform.sources.postgres.snapshot import ATTEMPTS, Snapshot, take_snapshot
+from backup_platform.sources.postgres.snapshot import (
+    ATTEMPTS,
+    OvertakenError,
+    Snapshot,
+    take_snapshot,
+    too_few_connections,
+)
 from backup_platform.sources.postgres.tools import Tools, find_tools
 
 ENGINE = "postgresql"
@@ -51,20 +59,12 @@ def capture(options: PostgresOptions, clock: Clock, recorder: Recorder, progress
     A migration that is stopped by the locks of the snapshot stops pg_dump in turn: then it goes first.
     """
     for _ in range(ATTEMPTS - 1):
-        with suppress(_OvertakenError):
+        with suppress(OvertakenError):
             return _captured(options, clock, recorder, progress)
     try:
         return _captured(options, clock, recorder, progress)
-    except _OvertakenError as overtaken:
+    except OvertakenError as overtaken:
         raise overtaken.reason from overtaken
-
-
-class _OvertakenError(Exception):
-    """pg_dump waits behind somebody who waits for this capture."""
-
-    def __init__(self, reason: SourceBusyError) -> None:
-        super().__init__(reason.message)
-        self.reason = reason
 
 
 def _captured(options: PostgresOptions, clock: Clock, recorder: Recorder, progress: Progress) -> Capture:
@@ -109,19 +109,28 @@ class _Capture:
     def _store_schema(self) -> None:
         self.progress.note("schema")
         with tempfile.TemporaryFile(prefix="backup-pg-") as file:
-            try:
-                self.warnings += dump_schema(
-                    self.tools,
-                    self.options.url,
-                    file,
-                    snapshot=self.snapshot.name,
-                    lock_timeout=DUMP_S,
-                    without=self.snapshot.selection.unreadable,
-                )
-            except SourceBusyError as error:
-                raise _OvertakenError(error) from error
+            self._dump(file)
+            self.snapshot.lock_tables()
             self.facts |= schema_facts(self.tools, file)
             self._store(SCHEMA_PATH, _blocks(file))
+
+    def _dump(self, file: IO[bytes]) -> None:
+        snapshot = self.snapshot
+        try:
+            self.warnings += dump_schema(
+                self.tools,
+                self.options.url,
+                file,
+                snapshot=snapshot.name,
+                lock_timeout=self.options.lock_timeout if snapshot.crowded else DUMP_S,
+                without=snapshot.selection.unreadable,
+            )
+        except SourceBusyError as error:
+            raise snapshot.blocked() if snapshot.crowded else OvertakenError(error) from error
+        except NoConnectionError as error:
+            raise too_few_connections(error, max(1, self.options.jobs)) from error
+        except NoLocksError as error:
+            raise snapshot.no_room() from error
 
     def _store_globals(self) -> None:
         passwords = reads_passwords(self.snapshot.connection)
@@ -142,9 +151,15 @@ class _Capture:
 
     def _store_tables(self) -> list[Table]:
         wanted = relations(self.snapshot.connection, self.snapshot.selection)
-        stored = read_tables(
-            wanted, self.snapshot.open_arrow, self.recorder, self.progress, self.options.jobs
-        )
+        with self._behind_others():
+            stored = read_tables(
+                wanted,
+                self.snapshot.open_arrow,
+                self.recorder,
+                self.progress,
+                self.options.jobs,
+                release=self.snapshot.release,
+            )
         for _, streams in stored:
             self.streams |= {path.encode(): stream for path, stream in streams}
         tables = sorted((table for table, _ in stored), key=lambda table: (table.schema, table.name))
@@ -154,11 +169,23 @@ class _Capture:
         self._store(CATALOGUE_PATH, [document.encode()])
         return tables
 
+    @contextmanager
+    def _behind_others(self) -> Iterator[None]:
+        """Who takes locks for one table at a time may queue behind a migration that waits for this capture."""
+        try:
+            with postgres_errors(describe(self.options.url)):
+                yield
+        except SourceBusyError as error:
+            if not self.snapshot.crowded:
+                raise
+            raise OvertakenError(error) from error
+
     def _table_facts(self, tables: Sequence[Table]) -> Mapping[str, TableFact]:
         self.progress.note(f"facts of {len(tables)} tables ({self.options.facts})")
         connections = [self.snapshot.connection, *self.snapshot.others]
         algorithm = best_algorithm(connections[0])
-        found = shared_table_facts(connections, tables, self.options.facts, algorithm)
+        with self._behind_others():
+            found = shared_table_facts(connections, tables, self.options.facts, algorithm)
         self.facts |= {
             "tables": len(found),
             "rows": sum(fact.rows for fact in found.values()),

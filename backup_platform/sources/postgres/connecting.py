@@ -10,11 +10,18 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.failures import postgres_errors
-from backup_platform.sources.postgres.settings import pin_statement
+from backup_platform.sources.postgres.pooling import (
+    is_unknown_setting,
+    refuses_options,
+    require_own_session,
+    session_class,
+)
+from backup_platform.sources.postgres.settings import pin_statement, timeouts
 
 if TYPE_CHECKING:
     import psycopg
@@ -23,6 +30,9 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[TupleRow]
 
 APPLICATION = "backup_platform"
+# What this process learned of the servers that it met: their versions, and which of them refuse options.
+_VERSIONS: dict[str, int] = {}
+_OPTIONLESS: set[str] = set()
 _DEFAULTS = {
     "application_name": APPLICATION,
     "connect_timeout": "15",
@@ -42,13 +52,52 @@ def connect(url: str, *, lock_timeout: float = 0.0, **parameters: str) -> Connec
     import psycopg
 
     arguments = _arguments(url, parameters) | _ENCODED
-    with postgres_errors(describe(url, **parameters)):
-        connection = psycopg.connect(**arguments, autocommit=True, prepare_threshold=None)
+    server = describe(url, **parameters)
+    with postgres_errors(server):
+        met = _place(arguments) in _VERSIONS
         try:
-            connection.execute(pin_statement(lock_timeout=milliseconds(lock_timeout)))
-        except BaseException:
-            connection.close()
+            return _pinned(_opened(arguments), arguments, server, lock_timeout)
+        except psycopg.Error:
+            if met or _place(arguments) not in _VERSIONS:
+                raise
+        # Now that its version is known, all timeouts are lifted before the first query.
+        return _pinned(_opened(arguments), arguments, server, lock_timeout)
+
+
+def _opened(arguments: dict[str, Any]) -> Connection:
+    import psycopg
+
+    open_one = partial(session_class().connect, autocommit=True, prepare_threshold=None)
+    place = _place(arguments)
+    try:
+        connection = open_one(**_without_timeouts(arguments))
+    except psycopg.OperationalError as error:
+        if place not in _OPTIONLESS and refuses_options(error):
+            _OPTIONLESS.add(place)
+        elif _VERSIONS.pop(place, None) is None or not is_unknown_setting(error):
             raise
+        connection = open_one(**_without_timeouts(arguments))
+    _VERSIONS[place] = connection.info.server_version
+    return connection
+
+
+def _pinned(
+    connection: Connection, arguments: dict[str, Any], server: str, lock_timeout: float
+) -> Connection:
+    """A session is left as it is until it is known to be this client's own."""
+    timeout = milliseconds(lock_timeout)
+    process = connection.info.backend_pid
+    try:
+        row = connection.execute(
+            pin_statement(only_process=process, lock_timeout=timeout).encode()
+        ).fetchone()
+        if row is None or not row[0]:
+            require_own_session(connection, lambda: _opened(arguments), server)
+            connection.pooled = True  # type: ignore[attr-defined]
+            connection.execute(pin_statement(lock_timeout=timeout).encode())
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -56,7 +105,7 @@ def adbc_uri(url: str, **parameters: str) -> str:
     """What `adbc_driver_postgresql.dbapi.connect` takes; it holds the password. Pin the settings after it."""
     from psycopg.conninfo import make_conninfo
 
-    return make_conninfo(**(_arguments(url, parameters) | _ENCODED))
+    return make_conninfo(**_without_timeouts(_arguments(url, parameters) | _ENCODED))
 
 
 def describe(url: str, **parameters: str) -> str:
@@ -85,7 +134,7 @@ def parse(url: str) -> dict[str, str]:
         ) from None
 
 
-def tool_conninfo(url: str, **parameters: str) -> str:
+def tool_conninfo(url: str, *, writes: bool = False, **parameters: str) -> str:
     """What a tool takes as its --dbname: everything but secrets. Raises `SourceError`."""
     from psycopg.conninfo import make_conninfo
 
@@ -98,15 +147,12 @@ def tool_conninfo(url: str, **parameters: str) -> str:
             )
     if found.pop("password", None):
         found.pop("passfile", None)
-    return make_conninfo(**found)
+    return make_conninfo(**_without_timeouts(found, writes=writes))
 
 
 def writer_conninfo(url: str, **parameters: str) -> str:
     """The same for a tool that writes, also where transactions are read-only unless they say otherwise."""
-    options = parse(url).get("options") or os.environ.get("PGOPTIONS", "")
-    return tool_conninfo(
-        url, options=f"{options} -c default_transaction_read_only=off".lstrip(), **parameters
-    )
+    return tool_conninfo(url, writes=True, **parameters)
 
 
 @contextmanager
@@ -132,6 +178,23 @@ def milliseconds(seconds: float) -> str:
 
 def _arguments(url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
     return {**_DEFAULTS, **parse(url), **parameters}
+
+
+def _without_timeouts(arguments: dict[str, Any], *, writes: bool = False) -> dict[str, Any]:
+    """The same with options that lift the timeouts of the role and the database before the first query. A pooler that
+    takes no options gets none: there they hold until they are pinned."""
+    place = _place(arguments)
+    if place in _OPTIONLESS:
+        return arguments
+    own = arguments.get("options") or os.environ.get("PGOPTIONS", "")
+    lifted = [f"-c {name}=0" for name in timeouts(_VERSIONS.get(place, 0))]
+    if writes:
+        lifted.append("-c default_transaction_read_only=off")
+    return arguments | {"options": " ".join([own, *lifted]).strip()}
+
+
+def _place(arguments: Mapping[str, Any]) -> str:
+    return ":".join(str(arguments.get(name, "")) for name in ("service", "host", "hostaddr", "port"))
 
 
 def _escaped(password: str) -> str:

@@ -156,7 +156,9 @@ def _work_off(
         except Empty:
             return
         try:
-            row = connection.execute(query.encode()).fetchone()
+            # Rolled back: the locks of a table and its indexes are released with it.
+            with connection.transaction(force_rollback=True):
+                row = connection.execute(query.encode()).fetchone()
         except BaseException:
             _drain(work)
             raise

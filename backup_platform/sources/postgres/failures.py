@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, SourceMissingError
 
 
+class NoConnectionError(SourceError):
+    """The server gives no more connections, to this role or to anybody."""
+
+
+class NoLocksError(SourceError):
+    """The server's lock table is full."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     kind: type[SourceError]
@@ -72,10 +80,13 @@ _BY_CODE = {
         retryable=True,
     ),
     "53200": _Meaning(
-        SourceError,
+        NoLocksError,
         "is out of memory",
         "With many tables: raise max_locks_per_transaction on the server.",
         retryable=True,
+    ),
+    "53300": _Meaning(
+        NoConnectionError, "is short of a resource, and gives no more connections", retryable=True
     ),
     "53": _FULL,
     "58": _Meaning(SourceError, "could not read its files", "Look at its log."),
@@ -98,8 +109,11 @@ _BY_TEXT = (
     ("does not exist", "28", "role "),
     ("permission denied for database", "42501", ""),
     ("the database system is", "57", ""),
-    ("too many", "53", ""),
-    ("remaining connection slots", "53", ""),
+    ("too many", "53300", ""),
+    ("remaining connection slots", "53300", ""),
+    ("no more connections allowed", "53300", ""),
+    ("query_wait_timeout", "53300", ""),
+    ("out of shared memory", "53200", ""),
     ("invalid byte sequence for encoding", "22021", ""),
     ("has no equivalent in encoding", "22P05", ""),
     ("conversion between", "22021", "is not supported"),

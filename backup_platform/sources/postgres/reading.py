@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -38,17 +38,23 @@ class StoredTable(NamedTuple):
 
 
 def read_tables(
-    relations: Sequence[Relation], connect: Connect, recorder: Recorder, progress: Progress, jobs: int
+    relations: Sequence[Relation],
+    connect: Connect,
+    recorder: Recorder,
+    progress: Progress,
+    jobs: int,
+    *,
+    release: Callable[[Connection], None] | None = None,
 ) -> list[StoredTable]:
     """Store every row of the relations, in `jobs` threads with a connection each; the result has their order.
 
-    `connect` gives connections that see one and the same snapshot, with the settings pinned. Raises SourceError;
-    lets `RepositoryError` pass through.
+    `connect` gives connections that see one and the same snapshot, with the settings pinned; `release` is called with
+    one when it has read a piece. Raises SourceError; lets `RepositoryError` pass through.
     """
     progress.expect(files=len(relations), size=sum(relation.bytes for relation in relations))
     with connected(connect) as connection:
         readings = _readings(relations, connection)
-    work = _Work(connect, recorder, progress)
+    work = _Work(connect, recorder, progress, release)
     while tasks := _tasks(readings):
         work.run(tasks, jobs)
     return [reading.result() for reading in readings]
@@ -125,8 +131,15 @@ class _StoppedError(Exception):
 class _Work:
     """Reads tasks in several threads."""
 
-    def __init__(self, connect: Connect, recorder: Recorder, progress: Progress) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        recorder: Recorder,
+        progress: Progress,
+        release: Callable[[Connection], None] | None,
+    ) -> None:
         self._connect, self._recorder, self._progress = connect, recorder, progress
+        self._release = release
         self._stop = threading.Event()
         self._lock = threading.Lock()  # of the tasks, the readings and the progress
 
@@ -150,6 +163,8 @@ class _Work:
         while task is not None:
             with connected(self._connect) as connection:
                 while task is not None and self._read(connection, task):
+                    if self._release is not None:
+                        self._release(connection)
                     task = self._next(tasks)
             task = self._next(tasks)
 

@@ -45,16 +45,50 @@ _BEHAVIOUR = {
     "transaction_timeout": "0",
 }
 PINNED = _OUTPUT | _BEHAVIOUR
+_TIMEOUTS = tuple(name for name in PINNED if name.endswith("_timeout"))
+_SINCE = {"idle_session_timeout": 140_000, "transaction_timeout": 170_000}
 
 
-def pin_statement(**overrides: str) -> str:
-    """One statement that sets all of them for the session, with `overrides`; settings that the server does not know
-    are left out."""
+def pin_statement(*, local: bool = False, only_process: int | None = None, **overrides: str) -> str:
+    """One statement that sets all of them, with `overrides`, for the session or for the transaction alone; settings
+    that the server does not know are left out. It answers with the process of the session and how many it set: none
+    when it is another process than `only_process`."""
     values = ", ".join(f"({literal(name)}, {literal(value)})" for name, value in (PINNED | overrides).items())
+    condition = "" if only_process is None else f" AND pg_catalog.pg_backend_pid() = {only_process}"
     return (
-        "SELECT pg_catalog.count(pg_catalog.set_config(v.name, v.value, false)) "  # noqa: S608
-        f"FROM (VALUES {values}) v(name, value) WHERE pg_catalog.current_setting(v.name, true) IS NOT NULL"
+        "SELECT pg_catalog.count(pg_catalog.set_config(v.name, v.value, "  # noqa: S608
+        f"{'true' if local else 'false'})), pg_catalog.pg_backend_pid() "
+        f"FROM (VALUES {values}) v(name, value) WHERE pg_catalog.current_setting(v.name, true) IS NOT NULL{condition}"
     )
+
+
+def local_pins(server_version: int, **overrides: str) -> str:
+    """Statements that set all of them for the transaction, and take no snapshot."""
+    pins = {name: value for name, value in (PINNED | overrides).items() if name in known(server_version)}
+    return "; ".join(f"SET LOCAL {identifier(name)} = {literal(value)}" for name, value in pins.items())
+
+
+def loose_pins(server_version: int) -> str:
+    """A query for the process of the session, and the settings that are not as they were pinned; it knows nothing of
+    lock timeouts, which differ."""
+    names = [name for name in PINNED if name in known(server_version) and name != "lock_timeout"]
+    values = ", ".join(f"({literal(name)}, {literal(PINNED[name])})" for name in names)
+    return (
+        "SELECT pg_catalog.pg_backend_pid(), pg_catalog.array_agg(v.name) "  # noqa: S608
+        "FILTER (WHERE pg_catalog.current_setting(v.name) IS DISTINCT FROM v.value) "
+        f"FROM (VALUES {values}) v(name, value)"
+    )
+
+
+def timeouts(server_version: int) -> tuple[str, ...]:
+    """Settings of the user's under which not even the first query may run; of an unknown server (0) those that all
+    have."""
+    return tuple(name for name in _TIMEOUTS if name in known(server_version))
+
+
+def known(server_version: int) -> frozenset[str]:
+    """The settings that a server of that version has."""
+    return frozenset(name for name in PINNED if server_version >= _SINCE.get(name, 0))
 
 
 def literal(text: str) -> str:

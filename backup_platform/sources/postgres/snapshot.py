@@ -6,12 +6,16 @@ shows, for every table that is captured: nobody can alter, truncate or drop one 
 of tables is made before the locks and again in the snapshot; where the two differ, both are done again. What no lock
 of a table protects (names of schemas, labels of enums) is compared at the end.
 
+Where the lock table of the server has no room for that (`locks.py`), the snapshot comes first, pg_dump takes its own
+locks, and the main session locks the tables when pg_dump is done. Then the rows of the catalogue that describe them
+must be the very ones that the snapshot shows, or all is done again.
+
 Isolation is REPEATABLE READ. DEFERRABLE has a meaning only with SERIALIZABLE, which no standby offers and which may
 wait for ever behind a stream of serializable writers; what it would exclude is the rare state that no serial order of
 transactions gives, but which every reader of the source could have seen as well.
 
-All sessions take their locks at the start. A session that asked for its first lock in the middle would queue behind
-a migration that is waiting for this capture to end.
+The settings are pinned for the transaction, too, and looked at inside it: whatever stands between this machine and the
+server, a transaction is in one session.
 """
 
 from __future__ import annotations
@@ -32,9 +36,11 @@ from backup_platform.sources.postgres.catalog.relations import (
     select,
 )
 from backup_platform.sources.postgres.connecting import adbc_uri, connect, describe, milliseconds
-from backup_platform.sources.postgres.failures import postgres_errors, sqlstate
+from backup_platform.sources.postgres.failures import NoConnectionError, postgres_errors
+from backup_platform.sources.postgres.locks import blocked, crowded, lock, lock_statement, no_room
 from backup_platform.sources.postgres.options import PostgresOptions
-from backup_platform.sources.postgres.settings import identifier, literal, pin_statement
+from backup_platform.sources.postgres.pooling import refusal
+from backup_platform.sources.postgres.settings import literal, local_pins, loose_pins, pin_statement
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as ArrowConnection
@@ -44,18 +50,8 @@ if TYPE_CHECKING:
 OLDEST = 130000
 ATTEMPTS = 5
 JOIN_S = 1.0  # how long a session waits for its locks while the main one holds them already
+RELEASE = "ROLLBACK TO SAVEPOINT one_table"
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_GONE = ("42P01", "3F000")
-
-_BLOCKERS = """
-SELECT n.nspname::text || '.' || c.relname, l.pid, coalesce(a.application_name, '')
-FROM pg_locks l
-JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-WHERE l.mode = 'AccessExclusiveLock' AND l.relation = ANY (%s::oid[])
-    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-ORDER BY l.granted DESC, 1 LIMIT 1
-"""
 _SHAPE = """
 SELECT c.oid::int8, n.nspname::text, c.relname::text, a.attnum::int8, a.attname::text, a.atttypid::int8
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -67,10 +63,39 @@ FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oi
 """
 
 
+# The rows of the catalogue that describe tables. Whatever is altered gets another row, with another xmin; a table that
+# is truncated or rewritten has another file.
+_ROWS = """
+SELECT 'class', c.oid::int8, c.relfilenode::int8, c.xmin::text FROM pg_class c WHERE c.oid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'attribute', attrelid::int8, attnum::int8, xmin::text FROM pg_attribute
+    WHERE attrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'default', oid::int8, adrelid::int8, xmin::text FROM pg_attrdef WHERE adrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'constraint', oid::int8, conrelid::int8, xmin::text FROM pg_constraint
+    WHERE conrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'index', indexrelid::int8, indrelid::int8, xmin::text FROM pg_index
+    WHERE indrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'trigger', oid::int8, tgrelid::int8, xmin::text FROM pg_trigger WHERE tgrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'rule', oid::int8, ev_class::int8, xmin::text FROM pg_rewrite WHERE ev_class = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'policy', oid::int8, polrelid::int8, xmin::text FROM pg_policy WHERE polrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'parent', inhrelid::int8, inhparent::int8, xmin::text FROM pg_inherits
+    WHERE inhrelid = ANY (%(oids)s::oid[])
+"""
+
+
+class OvertakenError(Exception):
+    """Somebody waits for this capture, and it for them; or the schema was changed before it was locked. All is to be
+    begun anew."""
+
+    def __init__(self, reason: SourceError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
 @dataclass
 class Snapshot:
     """`connection` holds the snapshot and the locks; `others` read in it too. `captured_at` is this machine's clock
-    right before, `server_clock` the server's right after. `name` is what pg_dump takes."""
+    right before, `server_clock` the server's right after. `name` is what pg_dump takes. `crowded`: nothing is locked
+    until `lock_tables`, and the others take their locks for one table at a time."""
 
     url: str
     connection: Connection
@@ -79,6 +104,9 @@ class Snapshot:
     name: str
     captured_at: datetime
     server_clock: datetime
+    crowded: bool
+    options: PostgresOptions
+    _process: int
     _arrow: list[ArrowConnection]
     _open_arrow: Callable[[], ArrowConnection]
 
@@ -90,6 +118,39 @@ class Snapshot:
         """A connection for ADBC inside the snapshot; the caller closes it."""
         return self._arrow.pop() if self._arrow else self._open_arrow()
 
+    def release(self, arrow: ArrowConnection) -> None:
+        """The locks that a connection of `open_arrow` took for what it read since. Those of all tables stay."""
+        with postgres_errors(describe(self.url)):
+            _run(arrow, RELEASE)
+
+    def lock_tables(self) -> None:
+        """When pg_dump is done. Raises `SourceError`, `OvertakenError`."""
+        if not self.crowded:
+            return
+        server, oids = describe(self.url), {"oids": [each.oid for each in self.selection.locked]}
+        changed = SourceError(
+            f"Tables of {server} were altered while the schema was read.",
+            hint="Nothing was stored. Run it again when no migration runs.",
+            retryable=True,
+        )
+        with postgres_errors(server):
+            if not lock(self.connection, self.selection, self.options, server):
+                raise OvertakenError(changed)
+            before = set(self.connection.execute(_ROWS, oids))
+            with connect(self.url) as fresh:
+                now = set(fresh.execute(_ROWS, oids))
+        if not before <= now:
+            raise OvertakenError(changed)
+
+    def blocked(self) -> SourceBusyError:
+        """Who is in the way of a lock that pg_dump did not get."""
+        with postgres_errors(describe(self.url)):
+            return blocked(self.connection, self.selection, self.options, describe(self.url))
+
+    def no_room(self) -> SourceError:
+        with postgres_errors(describe(self.url)):
+            return no_room(self.connection, self.selection, describe(self.url))
+
     def require_unchanged(self) -> None:
         """The locks were held to the end, and what they do not protect is as it was. Raises `SourceError`."""
         oids = [each.oid for each in self.selection.locked]
@@ -97,7 +158,7 @@ class Snapshot:
             before = set(self.connection.execute(_SHAPE, [oids]))
             with connect(self.url) as fresh:
                 now = set(fresh.execute(_SHAPE, [oids]))
-            _one(self.connection, "SELECT 1")
+            _require_pins(self.connection, describe(self.url), self._process)
         if not before <= now:
             changed = sorted(str(row[2]) for row in before - now)
             raise SourceError(
@@ -129,6 +190,11 @@ class _Sessions:
     others: list[Connection]
     arrow: list[ArrowConnection]
 
+    @property
+    def count(self) -> int:
+        """With pg_dump's."""
+        return len(self.others) + len(self.arrow) + 2
+
     def run(self, statement: str) -> None:
         """In all but the main one."""
         for connection in self.others:
@@ -138,15 +204,34 @@ class _Sessions:
 
 
 def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -> _Sessions:
-    main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
-    _require_version(main, server)
-    others = [stack.enter_context(connect(url, lock_timeout=JOIN_S)) for _ in range(max(0, options.jobs - 1))]
-    arrow: list[ArrowConnection] = []
-    stack.callback(_close_all, arrow)
-    # One more: the reader asks for the sizes of tables before its threads start.
-    for _ in range(max(1, options.jobs) + 1):
-        arrow.append(_connect_arrow(url))  # one by one: those before one that fails are closed
+    jobs = max(1, options.jobs)
+    try:
+        main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
+        _require_version(main, server)
+        others = [stack.enter_context(connect(url, lock_timeout=JOIN_S)) for _ in range(jobs - 1)]
+        arrow: list[ArrowConnection] = []
+        stack.callback(_close_all, arrow)
+        # One more: the reader asks for the sizes of tables before its threads start.
+        for _ in range(jobs + 1):
+            arrow.append(_connect_arrow(url, server))  # one by one: those before one that fails are closed
+    except NoConnectionError as error:
+        raise too_few_connections(error, jobs) from error
     return _Sessions(url, server, main, others, arrow)
+
+
+def too_few_connections(error: SourceError, jobs: int) -> SourceError:
+    """The same, with the number that a capture needs."""
+    less = f", or lower the source's jobs: with 1 it needs {_connections(1)}" if jobs > 1 else ""
+    return NoConnectionError(
+        f"{error.message} A capture with jobs: {jobs} needs {_connections(jobs)} connections at once.",
+        hint=f"Allow the role so many (ALTER ROLE … CONNECTION LIMIT; max_connections){less}.",
+        retryable=True,
+    )
+
+
+def _connections(jobs: int) -> int:
+    """With pg_dump's."""
+    return 2 * jobs + 2
 
 
 def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snapshot:
@@ -154,15 +239,25 @@ def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snaps
     the others wait behind it. Then all is begun anew, so that it goes first."""
     main, server = sessions.main, sessions.server
     for _ in range(ATTEMPTS):
-        selection, captured_at = _lock_and_look(main, options, clock, server)
+        selection, captured_at, sparing = _lock_and_look(sessions, options, clock)
         row = main.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
         assert row is not None
-        join = _joining(row[0], selection)
+        process = _require_pins(main, server)
+        join = _joining(row[0], "" if sparing else lock_statement(selection))
         if _join(sessions, join):
-            open_arrow = partial(_late_arrow, sessions.url, options, join, server)
-            others, arrow = sessions.others, sessions.arrow
             return Snapshot(
-                sessions.url, main, others, selection, row[0], captured_at, row[1], arrow, open_arrow
+                sessions.url,
+                main,
+                sessions.others,
+                selection,
+                row[0],
+                captured_at,
+                row[1],
+                sparing,
+                options,
+                process,
+                sessions.arrow,
+                partial(_late_arrow, sessions.url, join, server),
             )
         main.execute("ROLLBACK")
         sessions.run("ROLLBACK")
@@ -170,6 +265,16 @@ def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snaps
         f"Tables of {server} are altered all the time: {ATTEMPTS} attempts to lock them met a migration.",
         hint="Choose a time when no migration runs.",
     )
+
+
+def _require_pins(main: Connection, server: str, process: int | None = None) -> int:
+    """The session's process. Raises `SourceError` when a setting is not as it was pinned, or the process is another
+    than it was."""
+    row = main.execute(loose_pins(main.info.server_version).encode()).fetchone()
+    assert row is not None
+    if row[1] or process not in (None, row[0]):
+        raise refusal(server)
+    return int(row[0])
 
 
 def _join(sessions: _Sessions, statements: Sequence[str]) -> bool:
@@ -191,18 +296,24 @@ def _require_version(connection: Connection, server: str) -> None:
 
 
 def _lock_and_look(
-    main: Connection, options: PostgresOptions, clock: Clock, server: str
-) -> tuple[Selection, datetime]:
+    sessions: _Sessions, options: PostgresOptions, clock: Clock
+) -> tuple[Selection, datetime, bool]:
+    """In the snapshot: what is selected, when it was taken, and whether the locks are still to be taken."""
+    main, server = sessions.main, sessions.server
     standby = bool(_one(main, "SELECT pg_is_in_recovery()"))
+    begin = (
+        f"{_BEGIN}; {local_pins(main.info.server_version, lock_timeout=milliseconds(options.lock_timeout))}"
+    )
     for _ in range(ATTEMPTS):
         selection = select(find(main), options, standby=standby)
         require_readable(selection)
-        main.execute(_BEGIN)
-        if _lock(main, selection, options, server):
+        sparing = crowded(main, selection, sessions.count)
+        main.execute(begin.encode())
+        if sparing or lock(main, selection, options, server):
             captured_at = clock.now()
             seen = find(main)
             if [each.identity for each in seen] == [each.identity for each in selection.found]:
-                return selection, captured_at
+                return selection, captured_at, sparing
         main.execute("ROLLBACK")
     raise SourceBusyError(
         f"Tables of {server} are created or dropped all the time: {ATTEMPTS} looks at them gave {ATTEMPTS} lists.",
@@ -210,68 +321,32 @@ def _lock_and_look(
     )
 
 
-def _lock(main: Connection, selection: Selection, options: PostgresOptions, server: str) -> bool:
-    """False when a table is gone since it was listed."""
-    import psycopg
-
-    statement = _lock_statement(selection)
-    if not statement:
-        return True
-    try:
-        main.execute(statement.encode())
-    except psycopg.errors.LockNotAvailable as error:
-        main.execute("ROLLBACK")
-        raise _blocked(main, selection, options, server) from error
-    except psycopg.Error as error:
-        if sqlstate(error) in _GONE:
-            return False
-        raise
-    return True
-
-
-def _blocked(
-    main: Connection, selection: Selection, options: PostgresOptions, server: str
-) -> SourceBusyError:
-    blocker = main.execute(_BLOCKERS, [[each.oid for each in selection.locked]]).fetchone()
-    what = f"The table {blocker[0]}" if blocker else "A table"
-    who = f" by process {blocker[1]} ({blocker[2] or 'no application name'})" if blocker else ""
-    return SourceBusyError(
-        f"{what} of {server} was locked{who} for longer than {options.lock_timeout:g} s.",
-        hint="Raise the source's lock_timeout, or choose a time when no migration runs.",
-    )
-
-
-def _lock_statement(selection: Selection) -> str:
-    names = ", ".join(f"ONLY {identifier(each.schema, each.name)}" for each in selection.locked)
-    return f"LOCK TABLE {names} IN ACCESS SHARE MODE" if names else ""
-
-
-def _joining(snapshot: str, selection: Selection) -> list[str]:
-    """The statements by which another session gets into the snapshot."""
-    statements = [_BEGIN, f"SET TRANSACTION SNAPSHOT {literal(snapshot)}", _lock_statement(selection)]
+def _joining(snapshot: str, lock_tables: str) -> list[str]:
+    """The statements by which another session gets into the snapshot. What it locks after them, it may release."""
+    statements = [
+        _BEGIN,
+        f"SET TRANSACTION SNAPSHOT {literal(snapshot)}",
+        pin_statement(local=True, lock_timeout=milliseconds(JOIN_S)),
+        "SET LOCAL max_parallel_workers_per_gather = 0",
+        lock_tables,
+        "SAVEPOINT one_table",
+    ]
     return [statement for statement in statements if statement]
 
 
-def _connect_arrow(url: str, lock_timeout: float = JOIN_S) -> ArrowConnection:
+def _connect_arrow(url: str, server: str) -> ArrowConnection:
+    """Settings are pinned when it joins a snapshot."""
     import adbc_driver_postgresql.dbapi
 
-    connection: ArrowConnection = adbc_driver_postgresql.dbapi.connect(adbc_uri(url), autocommit=True)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(pin_statement(lock_timeout=milliseconds(lock_timeout)))
-            cursor.fetchall()
-    except BaseException:
-        connection.close()
-        raise
+    with postgres_errors(server):
+        connection: ArrowConnection = adbc_driver_postgresql.dbapi.connect(adbc_uri(url), autocommit=True)
     return connection
 
 
-def _late_arrow(
-    url: str, options: PostgresOptions, statements: Sequence[str], server: str
-) -> ArrowConnection:
+def _late_arrow(url: str, statements: Sequence[str], server: str) -> ArrowConnection:
     """One that joins while tables are read."""
     with postgres_errors(server):
-        connection = _connect_arrow(url, options.lock_timeout)
+        connection = _connect_arrow(url, server)
         try:
             for statement in statements:
                 _run(connection, statement)

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from typing import IO
 
 from backup_platform.errors import SourceBusyError, SourceError
+from backup_platform.sources.postgres.failures import NoConnectionError, NoLocksError
 
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -35,6 +36,7 @@ _PASSING = (
     "starting up",
     "does not exist",
 )
+_NO_CONNECTION = ("too many", "remaining connection slots", "no more connections allowed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,10 @@ def tool_failure(name: str, code: int, said: str) -> SourceError:
         return SourceBusyError(
             message, hint="Raise the source's lock_timeout, or run it when no migration runs."
         )
+    if "out of shared memory" in said:
+        return NoLocksError(message, hint="Raise max_locks_per_transaction on the server.")
+    if any(phrase in said for phrase in _NO_CONNECTION):
+        return NoConnectionError(message, retryable=True)
     if "permission denied" in said:
         return SourceError(message, hint="Give the role access to what the message names.")
     if "authentication" in said or "pg_hba.conf" in said:

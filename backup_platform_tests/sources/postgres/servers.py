@@ -21,7 +21,12 @@ from backup_platform.sources.postgres.server import private_server
 SECRET = "s3cret: pass/word@%"
 SECRET_ROLE = "keeper"
 _HBA = ("local all all trust", "host all all 127.0.0.1/32 scram-sha-256")
-_FASTER = {"listen_addresses": "127.0.0.1", "shared_buffers": "32MB", "max_connections": "60"}
+_FASTER = {
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "max_prepared_transactions": "2",
+}
 
 
 def debian_15() -> str:

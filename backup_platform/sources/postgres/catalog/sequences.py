@@ -27,6 +27,8 @@ def sequence_values(connection: Connection, sequences: Sequence[Found]) -> Itera
             f"SELECT {number}, last_value, is_called FROM {identifier(each.schema, each.name)}"  # noqa: S608
             for number, each in enumerate(some)
         )
-        for number, last_value, is_called in sorted(connection.execute(query.encode())):
+        with connection.transaction(force_rollback=True):  # the locks are released with it
+            values = sorted(connection.execute(query.encode()))
+        for number, last_value, is_called in values:
             found = some[number]
             yield SequenceValue(Name(found.schema, found.name), last_value, is_called)
