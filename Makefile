@@ -1,4 +1,4 @@
-# Every target builds its own .venv from requirements.lock. Needed: Python 3.11 (or PYTHON=...), make, pip, network.
+# Every target builds its own .venv from requirements.lock. Needed: Python 3.11 or newer (or PYTHON=...), venv, make, network.
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
+import os
 import pkgutil
 import re
 import shutil
@@ -186,6 +187,20 @@ def test_the_tree_of_errors_is_drawn_in_full(error_classes: list[type[errors.Bac
     below_the_cli = {cls for cls in error_classes if not cls.__module__.startswith("backup_platform.cli.")}
     assert drawn == {cls.__name__ for cls in below_the_cli}
     assert {cls.__module__ for cls in below_the_cli} == {"backup_platform.errors"}
+
+
+NO_ZONES_OF_THE_SYSTEM = """
+from zoneinfo import ZoneInfo, TZPATH
+assert TZPATH == (), TZPATH
+ZoneInfo("Europe/Berlin")
+"""
+
+
+def test_time_zones_do_not_depend_on_the_machine() -> None:
+    required = importlib.metadata.requires("backup-platform") or []
+    assert [line for line in required if line.startswith("tzdata") and "extra" not in line]
+    environment = {**os.environ, "PYTHONTZPATH": ""}
+    subprocess.run([sys.executable, "-c", NO_ZONES_OF_THE_SYSTEM], env=environment, check=True)
 
 
 def test_the_version_is_one() -> None:

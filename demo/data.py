@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 
 SCHEMA = """
 CREATE TABLE customer (id INTEGER PRIMARY KEY, name TEXT NOT NULL, email TEXT UNIQUE, city TEXT, since TEXT);
@@ -59,14 +60,12 @@ def make_shop(path: str, purchases: int = PURCHASES) -> None:
 
 def change_shop(path: str) -> None:
     """A few hours of business: new purchases, prices that change."""
-    connection = sqlite3.connect(path)
-    with connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE product SET price_cents = price_cents + 100 WHERE id % 10 = 0")
         connection.execute(
             "INSERT INTO purchase SELECT (SELECT max(id) FROM purchase) + id, customer_id, datetime('now'), "
             "'rush hour' FROM purchase WHERE id % 250 = 0"
         )
-    connection.close()
 
 
 def make_uploads(root: str, count: int = FILES) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -272,10 +272,9 @@ def restore_with_the_command_line() -> None:
     target = os.path.join(STATE, "restored")
     must("restore", "uploads@latest", "2026-11/new-07.jpg", "--to", f"{target}/one-file")
     must("restore", "shop@latest", "--to", f"{target}/database", "--repository", "offsite")
-    connection = sqlite3.connect(f"{target}/database/shop.db")
-    verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
-    purchases = connection.execute("SELECT count(*) FROM purchase").fetchone()[0]
-    connection.close()
+    with closing(sqlite3.connect(f"{target}/database/shop.db")) as connection:
+        verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        purchases = connection.execute("SELECT count(*) FROM purchase").fetchone()[0]
     console.print(f"  the restored database: integrity_check says {verdict}, {purchases:,} purchases")
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,14 +94,12 @@ def back_up(app: App, job: dg.JobDefinition, instance: dg.DagsterInstance) -> No
 def business(state: Path, day: int) -> None:
     """A day of a growing shop, with quiet days and busy ones."""
     orders = 700 + 300 * (day * 5 % 7)
-    connection = sqlite3.connect(state / "data/shop.db")
-    with connection:
+    with closing(sqlite3.connect(state / "data/shop.db")) as connection, connection:
         connection.execute(
             "INSERT INTO purchase SELECT (SELECT max(id) FROM purchase) + id, customer_id, placed_at, note "
             "FROM purchase WHERE id <= ?",
             (orders,),
         )
-    connection.close()
     for number in range(orders // 100):
         (state / f"data/uploads/2026-11/day-{day:02d}-{number:02d}.jpg").write_bytes(os.urandom(50_000))
 

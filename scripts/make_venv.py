@@ -1,6 +1,6 @@
 """Build `.venv` from `requirements.lock`. Does nothing when it is already built from the present lock.
 
-Needs Python 3.11 with venv and pip, and nothing installed. Everything that is installed is pinned by hash, uv
+Needs Python 3.11 or newer with venv, and nothing installed. Everything that is installed is pinned by hash, uv
 and the build backend included. Two calls at once wait for each other; one that was interrupted is finished by
 the next.
 """

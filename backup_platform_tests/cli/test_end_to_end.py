@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +72,9 @@ def make_world(root: Path) -> World:
     (uploads / "skip.tmp").write_text("not wanted")
     (uploads / "link").symlink_to("01.txt")
     Path(os.fsdecode(os.fsencode(uploads) + b"/" + ODD)).write_text("odd")
-    with sqlite3.connect(root / "shop.db") as connection:
+    with closing(sqlite3.connect(root / "shop.db")) as connection, connection:
         connection.execute("create table orders (id integer primary key, item text)")
         connection.executemany("insert into orders (item) values (?)", ((f"item {n}",) for n in range(5000)))
-    connection.close()
     (root / "backup.yaml").write_text(PLAN.format(root=root))
     return World(root)
 
@@ -118,9 +118,8 @@ def test_the_command_of_show_restores_the_database(kept: World, tmp_path: Path) 
     assert command[3:5] == ["restore", document["point"]["id"][:12]]
     kept.run(*command[3:-1], str(tmp_path / "out"))
     (restored,) = (tmp_path / "out").glob("*.db")
-    with sqlite3.connect(restored) as connection:
+    with closing(sqlite3.connect(restored)) as connection:
         assert connection.execute("select count(*) from orders").fetchone() == (5000,)
-    connection.close()
 
 
 def test_one_path_is_restored_alone_and_nothing_is_replaced_unasked(kept: World, tmp_path: Path) -> None:

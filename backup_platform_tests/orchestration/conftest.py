@@ -11,7 +11,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,9 @@ class World:
         self.tree, self.database = root / "uploads", root / "shop.db"
         self.tree.mkdir()
         (self.tree / "a.txt").write_text("hello")
-        with sqlite3.connect(self.database) as connection:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute("create table orders (id integer primary key, what text)")
             connection.execute("insert into orders (what) values ('tea')")
-        connection.close()
         since = f"{self.clock.time - 5 * DAY:%Y-%m-%d}"
         self.plan: dict[str, Any] = {
             "repository": {"path": str(root / "repository")},

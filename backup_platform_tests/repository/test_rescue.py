@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,8 @@ def test_real_trees_and_databases(rescue: Rescue, tmp_path: Path, encrypted: boo
     assert_same_tree(made.tree, tmp_path / "restored tree")
     rescue.restore(*where, "restore", "shop@latest", tmp_path / "restored")
     with (
-        sqlite3.connect(tmp_path / "restored" / "shop.db") as restored,
-        sqlite3.connect(made.database) as live,
+        closing(sqlite3.connect(tmp_path / "restored" / "shop.db")) as restored,
+        closing(sqlite3.connect(made.database)) as live,
     ):
         assert restored.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert list(restored.iterdump()) == list(live.iterdump())

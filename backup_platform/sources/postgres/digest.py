@@ -178,7 +178,7 @@ def _hash_slice(
 
 def _words(data: npt.NDArray[np.uint8], at: npt.NDArray[np.int64]) -> Hashes:
     """The eight bytes from each of these places, in memory of the range that they span; zeros beyond the end."""
-    low, high = int(at.min()), int(at.max()) + _WORD
+    low, high = int(np.min(at)), int(np.max(at)) + _WORD
     span = np.zeros(high - low, np.uint8)
     part = data[low:high]
     span[: len(part)] = part

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from backup_platform_tests.sources.postgres.servers import Server, debian_15, embedded_18, running
+from backup_platform_tests.sources.postgres.servers import Server, embedded_18, postgres_15, running
 
 
 @pytest.fixture(scope="session")
 def server15() -> Iterator[Server]:
-    with running(debian_15()) as server:
+    with running(postgres_15()) as server:
         yield server
 
 

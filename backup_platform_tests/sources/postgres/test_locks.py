@@ -13,7 +13,7 @@ import pytest
 from backup_platform.errors import SourceBusyError, SourceError
 from backup_platform_tests.sources.postgres import servers
 from backup_platform_tests.sources.postgres.capture_support import MemoryRecorder, Steps, capture
-from backup_platform_tests.sources.postgres.servers import Server, debian_15, execute, fetch_value, running
+from backup_platform_tests.sources.postgres.servers import Server, postgres_15, execute, fetch_value, running
 from backup_platform_tests.sources.postgres.test_snapshot import holding, once
 
 SAMPLE = (
@@ -36,7 +36,7 @@ def crowded(monkeypatch: pytest.MonkeyPatch, database18: str) -> str:
 def test_as_many_tables_as_pg_dump_manages(monkeypatch: pytest.MonkeyPatch) -> None:
     small = {"max_locks_per_transaction": "10", "max_connections": "25"}
     monkeypatch.setattr(servers, "_FASTER", servers._FASTER | small)
-    with running(debian_15()) as server, server.database() as url:
+    with running(postgres_15()) as server, server.database() as url:
         tables = create(url, 0, 350)
         assert dumps(server, url)
         found = capture(url, jobs=8, facts="counts")

@@ -20,7 +20,7 @@ import pytest
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.homes import PREFIX, SOCKET_NAME, SOCKET_PATH_LIMIT
 from backup_platform.sources.postgres.server import TUNING, private_server
-from backup_platform_tests.sources.postgres.servers import debian_15, embedded_18, fetch, fetch_value
+from backup_platform_tests.sources.postgres.servers import embedded_18, fetch, fetch_value, postgres_15
 
 AS_ROOT = os.geteuid() == 0
 # root may start an unprivileged process that still reads the interpreter, wherever that is
@@ -45,13 +45,13 @@ with private_server(sys.argv[1], base=sys.argv[2], sandbox=sys.argv[3]) as serve
 
 @pytest.fixture(params=["15", "18"])
 def bin_dir(request: pytest.FixtureRequest) -> str:
-    return debian_15() if request.param == "15" else embedded_18()
+    return postgres_15() if request.param == "15" else embedded_18()
 
 
 @contextmanager
 def child(base: Path, user: Sequence[str] = (), sandbox: str = "") -> Iterator[tuple[Any, dict[str, Any]]]:
     """A process in the middle of its work with a server, and what it says of it."""
-    command = [*user, sys.executable, "-c", _CHILD, debian_15(), str(base), sandbox]
+    command = [*user, sys.executable, "-c", _CHILD, postgres_15(), str(base), sandbox]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -107,7 +107,7 @@ def test_a_server_answers_and_leaves_nothing(bin_dir: str, base: Path) -> None:
 
 
 def test_the_tuning_is_in_force(base: Path) -> None:
-    with private_server(debian_15(), base=str(base), jobs=3) as server:
+    with private_server(postgres_15(), base=str(base), jobs=3) as server:
         found = dict(fetch(server.url(), "SELECT name, current_setting(name) FROM pg_settings"))
         connections = int(found["max_connections"])
     assert {name: found[name] for name in TUNING} == dict(TUNING)
@@ -115,7 +115,7 @@ def test_the_tuning_is_in_force(base: Path) -> None:
 
 
 def test_nobody_else_gets_in(base: Path) -> None:
-    with private_server(debian_15(), base=str(base)) as server:
+    with private_server(postgres_15(), base=str(base)) as server:
         assert os.stat(server.home.path).st_mode & 0o007 == 0
         assert os.stat(server.home.path).st_uid == os.geteuid()
         assert os.stat(server.home.socket_dir).st_mode & 0o077 == 0
@@ -155,14 +155,14 @@ def test_a_killed_guardian_takes_the_server_along_and_the_next_start_removes_the
         home = Path(said["home"])
         assert home.exists()
         os.utime(home, (1, 1))
-        with private_server(debian_15(), base=str(base)):
+        with private_server(postgres_15(), base=str(base)):
             assert not home.exists()
 
 
 def test_a_home_in_use_is_not_stale(base: Path) -> None:
-    with private_server(debian_15(), base=str(base)) as first:
+    with private_server(postgres_15(), base=str(base)) as first:
         os.utime(first.home.path, (1, 1))
-        with private_server(debian_15(), base=str(base)):
+        with private_server(postgres_15(), base=str(base)):
             pass
         assert fetch_value(first.url(), "SELECT 1") == 1
 
@@ -171,14 +171,14 @@ def test_what_others_planted_is_left_alone(base: Path, tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     (base / f"{PREFIX}link").symlink_to(tmp_path)
     os.utime(base / f"{PREFIX}link", (1, 1), follow_symlinks=False)
-    with private_server(debian_15(), base=str(base)):
+    with private_server(postgres_15(), base=str(base)):
         pass
     assert (tmp_path / "precious").exists()
     assert (base / f"{PREFIX}link").is_symlink()
 
 
 def test_a_signal_to_the_terminal_does_not_end_it(base: Path) -> None:
-    with private_server(debian_15(), base=str(base)) as server:
+    with private_server(postgres_15(), base=str(base)) as server:
         os.kill(server.guardian.pid, signal.SIGINT)
         time.sleep(0.3)
         assert fetch_value(server.url(), "SELECT 1") == 1
@@ -204,7 +204,7 @@ def test_programs_that_only_this_user_can_read_are_copied(bin_dir: str, base: Pa
 def test_a_long_directory_gets_a_short_socket(base: Path) -> None:
     deep = base / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
-    with private_server(debian_15(), base=str(deep)) as server:
+    with private_server(postgres_15(), base=str(deep)) as server:
         assert len(os.path.join(server.home.socket_dir, SOCKET_NAME)) <= SOCKET_PATH_LIMIT
         assert server.home.path.startswith(str(deep))
         assert fetch_value(server.url(), "SELECT 1") == 1
@@ -216,14 +216,14 @@ def test_a_long_directory_gets_a_short_socket(base: Path) -> None:
 def test_where_the_server_cannot_go_another_place_is_found(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    with private_server(debian_15(), base=str(closed)) as server:
+    with private_server(postgres_15(), base=str(closed)) as server:
         assert fetch_value(server.url(), "SELECT 1") == 1
 
 
 def test_a_server_that_does_not_start_says_why(base: Path) -> None:
     with (
         pytest.raises(SourceError, match=r"(?s)did not start.*no_such_setting"),
-        private_server(debian_15(), base=str(base), settings={"no_such_setting": "1"}),
+        private_server(postgres_15(), base=str(base), settings={"no_such_setting": "1"}),
     ):
         pass
     assert list(base.iterdir()) == []
@@ -237,7 +237,7 @@ def test_binaries_that_are_none_are_an_error(base: Path, tmp_path: Path) -> None
 
 def test_an_unusable_directory_is_an_error(tmp_path: Path) -> None:
     missing = tmp_path / "no-such-directory"
-    with private_server(debian_15(), base=str(missing)) as server:
+    with private_server(postgres_15(), base=str(missing)) as server:
         assert not server.home.path.startswith(str(missing))
 
 
@@ -247,6 +247,6 @@ def test_the_environment_of_the_user_does_not_reach_the_server(
     monkeypatch.setenv("PGDATA", "/nowhere")
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    with private_server(debian_15(), base=str(base)) as server:
+    with private_server(postgres_15(), base=str(base)) as server:
         monkeypatch.delenv("PGPORT")
         assert fetch_value(server.url(), "SHOW lc_messages") in ("C", "")

@@ -17,7 +17,7 @@ import pytest
 from backup_platform.sources.postgres.account import server_account
 from backup_platform.sources.postgres.server import PrivateServer, private_server
 from backup_platform_tests.sources.postgres.capture_support import capture
-from backup_platform_tests.sources.postgres.servers import debian_15, execute, fetch_value
+from backup_platform_tests.sources.postgres.servers import execute, fetch_value, postgres_15
 
 _PRIMARY = {"wal_level": "replica", "max_wal_senders": "4", "full_page_writes": "on", "max_connections": "30"}
 _HBA = ("local all all trust", "local replication all trust")
@@ -38,7 +38,7 @@ listen_addresses = ''
 def replicated() -> Iterator[tuple[str, str]]:
     """URLs of a database on a primary, and on its standby."""
     with (
-        private_server(debian_15(), settings=_PRIMARY, hba=_HBA) as primary,
+        private_server(postgres_15(), settings=_PRIMARY, hba=_HBA) as primary,
         _standby(primary) as standby,
     ):
         yield primary.url(), standby

@@ -1,10 +1,11 @@
 """PostgreSQL 13, 14, 16 and 17, which the other tests do not run on: everything comes back there, and is proven.
 
-Each is a real server, read and restored by the client programs of 18. `make soak` has what takes longer.
+Each is a real server, read and restored by the client programs of 18, or by Debian's own. `make soak` has more.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,12 +79,13 @@ def assert_passes(everything: Captured) -> None:
 @pytest.mark.soak
 @oldest_version
 def test_everything_of_the_oldest_passes_its_drill_on_a_newer_server(version: Server, tmp_path: Path) -> None:
-    """On Debian's 15, whose programs are found where nothing else is asked for."""
+    """On whichever is found where nothing else is asked for."""
     with fidelity_database(version) as original:
         made = PointBench(tmp_path / "repository", PostgresOptions(original))
         report = made.drill(made.backup()).report
         assert report.differences == ()
-        assert str(report.compared["server"]).startswith("private server of PostgreSQL 15.")
+        (major,) = re.findall(r"^private server of PostgreSQL (\d+)\.", str(report.compared["server"]))
+        assert int(major) > version.major
 
 
 @oldest_version
