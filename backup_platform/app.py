@@ -13,6 +13,7 @@ from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
+from backup_platform.repository.unrecorded import recorded
 
 if TYPE_CHECKING:
     from backup_platform.actions.backup import BackupResult
@@ -307,7 +308,7 @@ class App:
 
         timezone = self._source_plan(point.source).timezone
         return drill_check(
-            self.repository, point, policy, timezone, drill=lambda: self._drill(point, progress)
+            self.repository, point, policy, timezone, drill=lambda: recorded(self._drill(point, progress))
         )
 
     def verify(

@@ -240,7 +240,8 @@ class Upkeep:
             after=partial(record_reads, self.repository, at=now),
         )
         if result.packs_read:
-            compact_reads(self.repository, now)
+            with result.unrecorded.noting():
+                compact_reads(self.repository, now)
         return replace(result, rotation=self.read_cycle.status()) if self.settings.verify else result
 
     def losses(self, points: Sequence[RecoveryPoint], unreadable: Sequence[str]) -> Losses:

@@ -1,4 +1,4 @@
-"""Sources, repositories, copies and the state each have a place of their own: else the plan or the source is refused."""
+"""Sources, repositories, copies and the state have places of their own: else the plan or the source is refused."""
 
 from __future__ import annotations
 

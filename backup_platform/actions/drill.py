@@ -10,17 +10,19 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
 from backup_platform.errors import DamageError, TargetError
 from backup_platform.repository.repository import Repository
+from backup_platform.repository.unrecorded import Unrecorded
 
 MAX_RECORDED = 20
 
 
 @dataclass(frozen=True, slots=True)
 class DrillResult:
-    """The verdict of a drill. It is in the ledger, too."""
+    """The verdict of a drill. It is in the ledger, too, unless `unrecorded` says why not."""
 
     point: RecoveryPoint
     proof: Proof
     report: DrillReport
+    unrecorded: Unrecorded = field(default_factory=Unrecorded)
 
 
 @dataclass
@@ -59,8 +61,8 @@ def drill(
 ) -> DrillResult:
     """Restore, compare, record the verdict.
 
-    Damage is a verdict; a store that does not answer, a full disk, a missing privilege or key is an error, and no
-    proof.
+    Damage is a verdict, and a verdict stays one when the store does not take it. A store that does not answer, a full
+    disk, a missing privilege or key is an error, and no proof.
     """
     repository.cipher.require_contents()
     started = clock.monotonic()
@@ -77,5 +79,7 @@ def drill(
         "warnings": list(sandbox.warnings[:MAX_RECORDED]),
     }
     proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)
-    repository.record_proof(proof, point)
-    return DrillResult(point, proof, report)
+    result = DrillResult(point, proof, report)
+    with result.unrecorded.noting():
+        repository.record_proof(proof, point)
+    return result

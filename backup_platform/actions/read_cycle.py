@@ -100,7 +100,8 @@ class ReadCycle:
         progress.expect(size=sum(held.size for held in packs))
         record = partial(record_reads, self.repository, at=survey.now)
         reading = read_packs(self.repository, [held.key for held in packs], progress, record)
-        compact_reads(self.repository, survey.now)
+        with reading.unrecorded.noting():
+            compact_reads(self.repository, survey.now)
         return CycleRun(reading, self._status(survey.after(reading.sound, reading.gone, reading.damaged)))
 
     def _survey(self) -> _Survey:

@@ -11,6 +11,7 @@ from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.blobs import worker_count
 from backup_platform.repository.packs import check_pack
 from backup_platform.repository.repository import Repository
+from backup_platform.repository.unrecorded import Unrecorded
 
 SLICE = 64  # packs between two records of progress: about 1 GiB
 
@@ -25,6 +26,7 @@ class Reading:
     gone: dict[str, str] = field(default_factory=dict)
     not_decoded: int = 0
     size: int = 0
+    unrecorded: Unrecorded = field(default_factory=Unrecorded)
 
     @property
     def packs(self) -> int:
@@ -38,6 +40,7 @@ class Reading:
             {**self.gone, **other.gone},
             self.not_decoded + other.not_decoded,
             self.size + other.size,
+            Unrecorded(self.unrecorded.error or other.unrecorded.error),
         )
 
 
@@ -47,7 +50,8 @@ def read_packs(
     progress: Progress,
     after: Callable[[Sequence[str]], None] = lambda sound: None,
 ) -> Reading:
-    """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError.
+    """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError; where the store
+    takes no marks, the reading says so.
 
     `after` is told of the sound ones of every few packs, so that an interrupted reading is not all lost.
     """
@@ -57,7 +61,8 @@ def read_packs(
             first = len(reading.sound)
             for one in pool.map(lambda key: examine(repository, key, progress), packs[start : start + SLICE]):
                 _note(repository, one, reading, known)
-            after(reading.sound[first:])
+            with reading.unrecorded.noting():
+                after(reading.sound[first:])
     return reading
 
 
@@ -105,11 +110,13 @@ def _note(repository: Repository, one: Examined, reading: Reading, known: set[st
     if one.gone:
         reading.gone[one.key] = one.damage
     elif one.damage:
-        repository.mark_damaged(one.key, one.damage)
+        with reading.unrecorded.noting():
+            repository.mark_damaged(one.key, one.damage)
         reading.damaged[one.key] = one.damage
     else:
         if one.key in known and one.decoded:
-            repository.unmark_damaged(one.key)
+            with reading.unrecorded.noting():
+                repository.unmark_damaged(one.key)
         reading.sound.append(one.key)
         reading.size += one.size
         reading.not_decoded += not one.decoded

@@ -21,6 +21,7 @@ from backup_platform.repository.forgotten import forgotten_links
 from backup_platform.repository.format import META
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.repository import Repository
+from backup_platform.repository.unrecorded import Unrecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,8 @@ class VerifyResult:
     """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository).
 
     `packs_not_decoded` of those that were read have the hash of their name, and no key on this host opens them.
-    `rotation` says how far the reading of everything is, where it was asked for.
+    `rotation` says how far the reading of everything is, where it was asked for. `unrecorded`: why the ledger does not
+    have all of this.
     """
 
     points: tuple[RecoveryPoint, ...]
@@ -72,6 +74,7 @@ class VerifyResult:
     findings: dict[str, list[str]] = field(default_factory=dict)
     packs_not_decoded: int = 0
     rotation: ReadStatus | None = None
+    unrecorded: Unrecorded = field(default_factory=Unrecorded)
 
     @property
     def passed(self) -> bool:
@@ -165,6 +168,7 @@ def _result(
         findings=findings,
         packs_not_decoded=reading.not_decoded,
         rotation=rotation,
+        unrecorded=reading.unrecorded,
     )
 
 
@@ -190,7 +194,6 @@ def _record(repository: Repository, result: VerifyResult, clock: Clock, *, whole
             detail: dict[str, Json] = {"findings": list(findings[:20]), "packs_read": result.packs_read}
             if result.packs_not_decoded:
                 detail["packs_not_decoded"] = result.packs_not_decoded
-            repository.record_proof(
-                Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail),
-                point,
-            )
+            proof = Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail)
+            with result.unrecorded.noting():
+                repository.record_proof(proof, point)

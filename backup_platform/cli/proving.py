@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from backup_platform.actions.read_cycle import ReadStatus
     from backup_platform.actions.verify import VerifyResult
+    from backup_platform.repository.unrecorded import Unrecorded
 
 FINDINGS_SHOWN = 50
 
@@ -88,6 +89,7 @@ def _verify_shape(result: VerifyResult, read: str) -> dict[str, Json]:
         "duration_s": result.duration_s,
         "findings": findings,
         "rotation": _rotation_shape(result.rotation) if result.rotation else None,
+        "unrecorded": result.unrecorded.reason,
     }
 
 
@@ -138,6 +140,7 @@ def _print_verified(session: Session, result: VerifyResult) -> None:
         out.line(
             f"Read and compared with its hash, not decoded: {closed}. No identity on this host opens more."
         )
+    _print_unrecorded(out, result.unrecorded)
 
 
 def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
@@ -161,6 +164,7 @@ def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POIN
             "proof": shapes.proof(proof),
             "compared": dict(report.compared),
             "differences": differences,
+            "unrecorded": result.unrecorded.reason,
         }
     )
     _print_findings(out, report.differences)
@@ -170,7 +174,13 @@ def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POIN
         out.line(line)
     if result.point.incomplete:
         out.line("  It is incomplete: the drill proves what it holds, not what is missing from it.")
+    _print_unrecorded(out, result.unrecorded)
     return 0 if proof.passed else ProofError.exit_code
+
+
+def _print_unrecorded(out: Output, unrecorded: Unrecorded) -> None:
+    if unrecorded.reason:
+        out.line(f"{out.paint('The proof could not be recorded', 'warn')}: {one_line(unrecorded.reason)}")
 
 
 def verdict(out: Output, passed: bool) -> str:

@@ -15,6 +15,7 @@ from backup_platform.orchestration.metadata import Metadata, point_metadata
 from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.tables import tables_metadata
 from backup_platform.orchestration.translator import BackupTranslator
+from backup_platform.repository.unrecorded import recorded
 
 if TYPE_CHECKING:
     from backup_platform.domain.checks import CheckResult
@@ -102,7 +103,7 @@ class _Step:
     def _drilled(self, point: RecoveryPoint) -> "CheckResult":
         from backup_platform.actions.checks import drilled  # numpy, which loading definitions does not need
 
-        return drilled(self._app.drill(point.id, progress=self._progress))
+        return drilled(recorded(self._app.drill(point.id, progress=self._progress)))
 
 
 def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:

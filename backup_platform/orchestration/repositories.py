@@ -19,6 +19,7 @@ from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import LONGEST_UPKEEP, WORKS, BackupTranslator
 from backup_platform.orchestration.turns import run_before
 from backup_platform.orchestration.upkeep_metadata import forget_metadata, prune_metadata, verify_metadata
+from backup_platform.repository.unrecorded import recorded
 
 if TYPE_CHECKING:
     from backup_platform.actions.prune import PruneSummary, Pruning
@@ -95,7 +96,7 @@ def _verify(context: dg.AssetExecutionContext, translator: BackupTranslator, sub
     from backup_platform.actions.upkeep_checks import repository_stored
 
     app = translator.app.at(subject.repository)
-    result = app.verify(read="due", progress=LogProgress(context.log, app.clock))
+    result = recorded(app.verify(read="due", progress=LogProgress(context.log, app.clock)))
     yield dg.MaterializeResult(asset_key=subject.key, metadata=verify_metadata(result))
     yield upkeep_evaluation(repository_stored(result), subject.key)
     if result.rotation is not None:

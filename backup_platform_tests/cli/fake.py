@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from backup_platform.actions.drill import DrillResult
 from backup_platform.domain.model import (
     EMPTY,
     Entry,
@@ -231,6 +232,6 @@ class FakeApp:
         return found
 
 
-def drilled(point: RecoveryPoint, *differences: str) -> Any:
+def drilled(point: RecoveryPoint, *differences: str) -> DrillResult:
     proof = make_proof(point, passed=not differences)
-    return SimpleNamespace(point=point, proof=proof, report=DrillReport({"pages": 1234}, tuple(differences)))
+    return DrillResult(point, proof, DrillReport({"pages": 1234}, tuple(differences)))

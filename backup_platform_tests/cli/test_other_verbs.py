@@ -48,6 +48,15 @@ def test_a_drill_that_fails_is_exit_code_1_and_tells_the_differences(cli: Cli) -
     assert len(cli("drill", "shop@latest", "--json").document["differences"]) == 60
 
 
+def test_a_verdict_that_the_store_does_not_take_is_the_exit_code_all_the_same(cli: Cli) -> None:
+    cli.app.answers["drill"] = result = drilled(POINT)
+    result.unrecorded.error = errors.StoreRefusedError("it is read-only")
+    ran = cli("drill", "shop@latest")
+    assert ran.code == 0
+    assert ran.out.endswith("The proof could not be recorded: it is read-only\n")
+    assert cli("drill", "shop@latest", "--json").document["unrecorded"] == "it is read-only"
+
+
 def test_a_drill_of_an_incomplete_point_says_what_it_does_not_prove(cli: Cli) -> None:
     cli.app.answers["drill"] = drilled(make_point(**make_problems(1)))
     assert "not what is missing from it" in cli("drill", "shop@latest").out

@@ -6,15 +6,22 @@ import errno
 import os
 import subprocess
 import sys
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.read_cycle import ReadCycle
+from backup_platform.actions.verify import ReadShare, verify, verify_due
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import StoreError
+from backup_platform.repository.reads import record_reads
+from backup_platform.repository.unrecorded import recorded
 from backup_platform.stores import object_store
-from backup_platform_tests.support import Bench, QuietProgress, noise, small_bench
+from backup_platform_tests.actions.restore_support import Vault
+from backup_platform_tests.sources.files_support import AheadClock
+from backup_platform_tests.support import Bench, QuietProgress, flipped, noise, small_bench
 
 FULL_NOW = [
     0,
@@ -66,6 +73,39 @@ def test_a_disk_that_is_full(bench: Bench, room: int, monkeypatch: pytest.Monkey
     monkeypatch.undo()
     assert bench.content(bench.backup()) == bench.source.files
     assert_sound(bench)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_verdict_that_cannot_be_recorded_is_given(
+    tmp_path: Path, number: int, broken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = Vault(tmp_path)
+    vault.root.mkdir()
+    (vault.root / "file").write_bytes(noise(100_000, 1))
+    point, repository = vault.backup(), vault.repository
+    if broken:
+        (pack,) = (tmp_path / "repository" / "packs").rglob("*/*")
+        pack.write_bytes(flipped(pack.read_bytes(), 5000))
+    objects = {path for path in (tmp_path / "repository").rglob("*") if path.is_file()}
+
+    def refuse(path: str, data: Buffer) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(object_store, "_write", refuse)
+    reads = partial(record_reads, repository, at=AheadClock().now())
+    verified = verify(repository, [point], ReadShare(), AheadClock(), QuietProgress(), after=reads)
+    cycle = ReadCycle(repository, timedelta(days=30), AheadClock(timedelta(days=90)))
+    by_cycle = verify_due(cycle, [point], QuietProgress())
+    drilled = vault.drill_in_a_sandbox(point)
+    for result in (verified, by_cycle, drilled):
+        assert os.strerror(number) in (result.unrecorded.reason or "")
+        with pytest.raises(StoreError, match=os.strerror(number)):
+            recorded(result)
+    assert verified.passed is by_cycle.passed is drilled.proof.passed is not broken
+    assert {path for path in (tmp_path / "repository").rglob("*") if path.is_file()} == objects
+    monkeypatch.undo()
+    assert recorded(vault.drill_in_a_sandbox(point)).proof.passed is not broken
 
 
 ON_A_SMALL_DISK = """
