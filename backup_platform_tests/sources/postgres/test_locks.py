@@ -13,7 +13,7 @@ import pytest
 from backup_platform.errors import SourceBusyError, SourceError
 from backup_platform_tests.sources.postgres import servers
 from backup_platform_tests.sources.postgres.capture_support import MemoryRecorder, Steps, capture
-from backup_platform_tests.sources.postgres.servers import Server, postgres_15, execute, fetch_value, running
+from backup_platform_tests.sources.postgres.servers import Server, execute, fetch_value, postgres_15, running
 from backup_platform_tests.sources.postgres.test_snapshot import holding, once
 
 SAMPLE = (
