@@ -157,8 +157,9 @@ def _paths(group: Group) -> Iterator[str]:
 
 
 def _shape(stored: Table, restored: Table) -> Iterator[str]:
+    """The order of columns is the schema's matter: PostgreSQL changes that of inheritance trees."""
     before, after = ({column.name: column for column in table.columns} for table in (stored, restored))
-    if list(before) != list(after):
+    if before.keys() != after.keys():
         yield f"table {stored.label}: columns {list(before)} stored, {list(after)} restored."
         return
     for name, column in before.items():

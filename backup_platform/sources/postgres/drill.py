@@ -158,7 +158,7 @@ class _Drill:
 
     def _compare_schema(self) -> Iterator[str]:
         self.progress.note("comparing the schema")
-        found = compare_schema(self.contents, self.target, self.options.bin_dir, self.directory)
+        found = compare_schema(self.contents, self.target, self.options.bin_dir, self.directory, self.clock)
         self.compared |= found.compared
         yield from found.differences
 

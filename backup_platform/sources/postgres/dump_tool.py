@@ -111,14 +111,23 @@ class Archive:
         arguments = [f"--section={section}", *options, f"--jobs={jobs}"]
         if entries is not None:
             arguments.append(f"--use-list={self._list(entries)}")
+        errors = self._restored(arguments, url, dbname=database)
+        return _located(errors, self.scripts(entries)) if errors else []
+
+    def restore_all(self, url: str, options: Sequence[str]) -> list[ToolError]:
+        """Run the whole archive as pg_restore does it by itself, into the database that `url` names. Returns and raises
+        as `restore`."""
+        return self._restored(options, url)
+
+    def _restored(self, arguments: Sequence[str], url: str, **parameters: str) -> list[ToolError]:
         with target_errors("the target"):
-            arguments.append(f"--dbname={writer_conninfo(url, dbname=database)}")
+            into = f"--dbname={writer_conninfo(url, **parameters)}"
             with tool_environment(url) as environment:
-                code, said = _run(self.tools, [*arguments, self.path], environment)
+                code, said = _run(self.tools, [*arguments, into, self.path], environment)
         errors = parse_errors(said)
         if code and not errors and _UNKNOWN_SETTING not in said:
             raise TargetError(f"pg_restore failed with exit code {code}: {_tail(said)}")
-        return _located(errors, self.scripts(entries)) if errors else []
+        return errors
 
     def _list(self, entries: Iterable[int]) -> str:
         descriptor, path = tempfile.mkstemp(dir=os.path.dirname(self.path), suffix=".list")

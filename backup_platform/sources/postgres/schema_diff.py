@@ -10,26 +10,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
-# What PostgreSQL itself does not preserve, so that it is no difference. docs/postgres.md lists it.
-NOT_PRESERVED = (
-    "comments that name the versions of server and pg_dump, and the random words of \\restrict",
-    "the order of objects that do not need each other",
-    "between major versions: how the definitions of views and rules qualify the names of columns",
-    "from a version before 14 to a newer one: range types get a multirange type",
-    "between major versions: an owner without any privilege gets those that the newer one added (MAINTAIN)",
-)
-
 _HEADER = re.compile(
     r"^-- (?:Data for )?Name: (.*); Type: (.*); Schema: (.*); Owner: (.*?)(?:; Tablespace: .*)?$"
 )
 _STATE = re.compile(r"^SET (default_tablespace|default_table_access_method) = (.*);$")
 _IGNORED = re.compile(r"^(?:\\(?:restrict|unrestrict|connect) .*|-- PostgreSQL database dump complete)$")
 _STORED_SOMEWHERE = frozenset(("TABLE", "INDEX", "CONSTRAINT", "MATERIALIZED VIEW"))
-_DEPARSED = frozenset(("VIEW", "MATERIALIZED VIEW", "RULE"))
-_ALL_BEFORE_17 = "REVOKE SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON"
-_ADDED = re.compile(r"^GRANT MAINTAIN ON .*;\n*", re.MULTILINE)
-_MULTIRANGE = re.compile(r",\n    multirange_type_name = [^\n]*?(?=,?\n)")
-_QUALIFIER = re.compile(r'(?:\b[a-z_][a-z0-9_$]*|"(?:[^"]|"")+")\.')
 _SHOWN = 160
 
 
@@ -94,33 +80,27 @@ def _close(
     found[entry].append(text)
 
 
-def differences(stored: Schema, restored: Schema, *, same_major: bool) -> Iterator[str]:
-    """One line for each object that differs; without `same_major`, NOT_PRESERVED applies in full."""
+def unlike(stored: Schema, restored: Schema) -> bool:
+    """Whether an object of the restored schema has another text than the stored one, or is in it only."""
+    return any(stored.get(entry) != texts for entry, texts in restored.items())
+
+
+def differences(stored: Schema, restored: Schema, expected: Schema) -> Iterator[str]:
+    """One line for each object that differs.
+
+    An object is right if it is written as it was stored, or as in `expected`: what PostgreSQL itself makes of the
+    stored definitions, which need not be their text. What is stored and missing is a difference in any case.
+    """
     for entry in sorted(stored.keys() | restored.keys()):
-        before, after = stored.get(entry, ()), restored.get(entry, ())
-        if before == after:
+        before, after, wanted = (schema.get(entry, ()) for schema in (stored, restored, expected))
+        if after in (before, wanted) and after:
             continue
         if not after:
             yield f"schema: {entry.label} is missing in the restored database."
         elif not before:
             yield f"schema: {entry.label} is in the restored database only."
-        elif same_major or not _alike_across_majors(entry, before, after):
-            yield f"schema: {entry.label} differs: {_first_difference(before, after)}"
-
-
-def _alike_across_majors(entry: Entry, before: tuple[str, ...], after: tuple[str, ...]) -> bool:
-    if entry.kind == "TYPE" and not any(_MULTIRANGE.search(text) for text in before):
-        after = tuple(_MULTIRANGE.sub("", text) for text in after)
-    return _across_majors(entry, before) == _across_majors(entry, after)
-
-
-def _across_majors(entry: Entry, texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Without what is not preserved between major versions."""
-    if entry.kind in _DEPARSED:
-        return tuple(_QUALIFIER.sub("", text) for text in texts)
-    if entry.kind in ("ACL", "DEFAULT ACL"):
-        return tuple(_ADDED.sub("", text).replace(_ALL_BEFORE_17, "REVOKE ALL ON").strip() for text in texts)
-    return texts
+        else:
+            yield f"schema: {entry.label} differs: {_first_difference(wanted or before, after)}"
 
 
 def _first_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
@@ -132,11 +112,6 @@ def _first_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     old = next((line[1:].strip() for line in changed if line[0] == "-"), "nothing")
     new = next((line[1:].strip() for line in changed if line[0] == "+"), "nothing")
     return f"{old[:_SHOWN]!r} stored, {new[:_SHOWN]!r} restored."
-
-
-def names_only(schema: Schema) -> Schema:
-    """Kinds, names and owners, and how many there are of each."""
-    return {entry: ("",) * len(texts) for entry, texts in schema.items()}
 
 
 def without_roles(schema: Schema, roles: Iterable[str]) -> Schema:

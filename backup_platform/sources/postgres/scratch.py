@@ -34,12 +34,14 @@ _MAINTENANCE = ("postgres", "template0", "template1")
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """A database to restore into. `create` says that the restore makes it.
+    """A database to restore into. `create` says that the restore makes it. `maintenance` is another one there, to
+    which sessions connect that make and drop databases.
 
     `server` is for people. `lacking` are what the server has not that the database was captured with: a locale.
     """
 
     url: str
+    maintenance: str
     server: str
     version: int
     private: bool
@@ -78,7 +80,15 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
                 connection.execute(f"DROP DATABASE {identifier(name)}".encode())
         text = f"private server of PostgreSQL {release(version)}"
         try:
-            yield Scratch(server.url(name), text, version, private=True, create=not lacking, lacking=lacking)
+            yield Scratch(
+                server.url(name),
+                server.url(),
+                text,
+                version,
+                private=True,
+                create=not lacking,
+                lacking=lacking,
+            )
         except SourceError as error:
             raise _with_log(error, server) from error
 
@@ -148,17 +158,33 @@ def _done(connection: Connection, statement: str) -> bool:
 
 @contextmanager
 def _on_server(url: str, document: Database, clock: Clock) -> Iterator[Scratch]:
-    name = PREFIX + secrets.token_hex(6)
-    server = describe(url)
-    with connect(url) as connection, postgres_errors(server):
+    with connect(url) as connection, postgres_errors(describe(url)):
         version = connection.info.server_version
         drop_stale(connection, url, clock.now())
-        lacking = _make_database(connection, name, document.locale, version // 10_000)
+    with _database(url, document, version // 10_000, clock) as (own, lacking):
+        yield Scratch(own, url, describe(url), version, private=False, create=False, lacking=lacking)
+
+
+@contextmanager
+def second_database(target: Scratch, document: Database, clock: Clock) -> Iterator[str]:
+    """The url of another empty database on the drill's server, made as the first one, dropped at the end."""
+    with _database(target.maintenance, document, target.major, clock) as (own, _):
+        yield own
+
+
+@contextmanager
+def _database(
+    url: str, document: Database, major: int, clock: Clock
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Its url, and what the server lacks for it."""
+    name, server = PREFIX + secrets.token_hex(6), describe(url)
+    with connect(url) as connection, postgres_errors(server):
+        lacking = _make_database(connection, name, document.locale, major)
     try:
         with connect(url) as connection, postgres_errors(server):
             mark = literal(_MARK + clock.now().astimezone(UTC).isoformat(timespec="seconds"))
             connection.execute(f"COMMENT ON DATABASE {identifier(name)} IS {mark}".encode())
-        yield Scratch(_database_of(url, name), server, version, private=False, create=False, lacking=lacking)
+        yield _database_of(url, name), lacking
     finally:
         with connect(url) as connection, postgres_errors(server):
             drop(connection, url, name)
