@@ -274,6 +274,10 @@ class TestSecrets:
         with pytest.raises(PlanError, match="not UTF-8"):
             load(tmp_path, FULL).secret("${file:key}")
 
+    def test_a_file_without_an_end_is_no_secret(self, tmp_path: Path) -> None:
+        with pytest.raises(PlanError, match="no secret"):
+            load(tmp_path, FULL).secret("${file:/dev/zero}")
+
     def test_paths_may_refer_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WHERE", "data")
         plan = load(tmp_path, HEAD + '  a: {files: "${env:WHERE}/a", every: day}\n')

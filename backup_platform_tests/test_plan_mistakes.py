@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -358,3 +359,38 @@ class TestRepositories:
 def test_a_range_of_one_which_crons_read_differently(tmp_path: Path, cron: str) -> None:
     (found,) = problems(tmp_path, HEAD + f"  a: {{files: /a, cron: '{cron}'}}\n")
     assert "is read differently by different crons" in found
+
+
+class TestWhatIsNoPlanAtAll:
+    """Refused at once: neither waited for, nor read into memory, nor followed until the process ends."""
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                "k0: &k0 [x,x,x]\n" + "".join(f"k{n}: &k{n} [{f'*k{n - 1},' * 9}]\n" for n in range(1, 20)),
+                "backup.yaml:1: its aliases",
+            ),
+            ("a: " + "[" * 200_000, "backup.yaml:1: is nested deeper than 50 levels"),
+            ("a: " + "[" * 900 + "]" * 900, "is nested deeper"),
+            ("".join(f"{' ' * n}a:\n" for n in range(900)), "backup.yaml:51: is nested deeper"),
+        ],
+    )
+    def test_of_a_few_lines(self, tmp_path: Path, text: str, said: str) -> None:
+        path = tmp_path / "backup.yaml"
+        path.write_text(text)
+        with pytest.raises(PlanError, match=said):
+            Plan.load(str(path))
+
+    def test_of_another_kind_than_a_file(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with (tmp_path / "large").open("wb") as file:
+            file.truncate(10**12)
+        for path, said in {
+            tmp_path: "Is a directory",
+            tmp_path / "pipe": "is no file but a pipe",
+            Path("/dev/zero"): "is no file but a device",
+            tmp_path / "large": "which is no plan",
+        }.items():
+            with pytest.raises(PlanError, match=said):
+                Plan.load(str(path))

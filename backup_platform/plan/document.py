@@ -13,6 +13,7 @@ import yaml
 Path: TypeAlias = tuple[str | int, ...]
 
 _Loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+MAX_DEPTH, MAX_VALUES = 50, 200_000
 _TAG = "tag:yaml.org,2002:"
 _CLOCK = re.compile(r"[-+]?\d+(:\d\d?)+")
 _WHOLE = re.compile(r"[-+]?(0|[1-9]\d*)")
@@ -92,6 +93,11 @@ def read_document(text: str) -> Document:
     """What a YAML text says; what is wrong with it is in `problems`."""
     document = Document()
     try:
+        if deep := _too_deep(text):
+            document.problems.append(
+                Problem(deep, f"is nested deeper than {MAX_DEPTH} levels, which no plan needs")
+            )
+            return document
         node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         document.problems.append(_syntax_problem(error, text))
@@ -100,8 +106,27 @@ def read_document(text: str) -> Document:
         document.problems.append(Problem(line, "a control character is not allowed in YAML"))
     else:
         if node is not None:
-            document.data = _Builder(document).build(node, (), node.start_mark.line + 1)
+            _build(document, node)
     return document
+
+
+def _too_deep(text: str) -> int:
+    """The line where it is; 0 for what composing can hold, which recurses and may end the process."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            return event.start_mark.line + 1 if event.start_mark else 1
+    return 0
+
+
+def _build(document: Document, node: yaml.Node) -> None:
+    line = node.start_mark.line + 1
+    try:
+        document.data = _Builder(document).build(node, (), line)
+    except _TooManyError:
+        message = f"its aliases (*) make more than {MAX_VALUES:,} values of it"
+        document.data, document.problems = None, [Problem(line, message)]
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
@@ -119,13 +144,21 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     return Problem(number, message)
 
 
+class _TooManyError(Exception):
+    """Aliases of aliases: a few lines that would fill the memory."""
+
+
 class _Builder:
     def __init__(self, document: Document) -> None:
         self._document = document
+        self._left = MAX_VALUES
         self._open: set[int] = set()
 
     def build(self, node: yaml.Node, path: Path, line: int) -> object:
         self._document.lines[path] = line
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyError
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:

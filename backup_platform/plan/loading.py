@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -17,6 +18,14 @@ from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import CopiesPlan, KeepPlan, PrunePlan, RepositoryPlan, VerifyPlan
 from backup_platform.plan.values import suggest, whereabouts
 
+MAX_SIZE = 4_000_000
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
 EXAMPLE = """\
 repository: {path: /var/backups/main}
 sources:
@@ -60,14 +69,26 @@ def _shown(path: str) -> str:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
+        with open(path, "rb", opener=_without_waiting) as file:
+            _require_file(path, os.fstat(file.fileno()))
+            return file.read().decode("utf-8-sig")
     except FileNotFoundError:
         raise PlanError(f"{path}: there is no plan", hint=f"Write one, such as:\n\n{EXAMPLE}") from None
     except UnicodeDecodeError:
         raise PlanError(f"{path}:1: not UTF-8 text") from None
     except OSError as error:
         raise PlanError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _require_file(path: str, found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise PlanError(f"{path}: is no file but {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}")
+    if found.st_size > MAX_SIZE:
+        raise PlanError(f"{path}: has {found.st_size:,} bytes, which is no plan")
 
 
 def _not_a_mapping(data: object) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from backup_platform.errors import PlanError
 
+MAX_SECRET = 1_000_000
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -74,7 +75,10 @@ def _read(name: str, base: str) -> str:
     path = os.path.join(base, os.path.expanduser(name))
     try:
         with open(path, encoding="utf-8") as file:
-            return _not_empty(file.read().rstrip("\r\n"), f"${{file:{name}}}: {path} is empty")
+            text = file.read(MAX_SECRET + 1)
+        if len(text) > MAX_SECRET:
+            raise ValueError(f"it is longer than {MAX_SECRET:,} characters, which is no secret")
+        return _not_empty(text.rstrip("\r\n"), f"${{file:{name}}}: {path} is empty")
     except UnicodeDecodeError:
         raise PlanError(f"${{file:{name}}}: {path} is not UTF-8 text") from None
     except (OSError, ValueError) as error:
