@@ -394,8 +394,9 @@ class App:
         """What differs from point `a` to point `b`."""
         from backup_platform.actions.diff import diff_entries
 
-        before, after = (self.repository.reader(self.point(spec)).entries() for spec in (a, b))
-        return diff_entries(before, after)
+        points = [self.point(spec) for spec in (a, b)]
+        before, after = (self.repository.reader(point).entries() for point in points)
+        return diff_entries(before, after, metadata=any(point.kind == "files" for point in points))
 
     # Tables
 

@@ -21,8 +21,11 @@ class Difference:
     after: Stat | None
 
 
-def diff_entries(before: Iterator[Entry], after: Iterator[Entry]) -> Iterator[Difference]:
-    """Both in the order of inventories; memory does not grow with them."""
+def diff_entries(
+    before: Iterator[Entry], after: Iterator[Entry], *, metadata: bool = True
+) -> Iterator[Difference]:
+    """Both in the order of inventories; memory does not grow with them. Without `metadata` what differs in nothing else
+    is equal: of a database it only tells when each was captured."""
     old, new = next(before, None), next(after, None)
     while old or new:
         side = _side(old, new)
@@ -30,7 +33,7 @@ def diff_entries(before: Iterator[Entry], after: Iterator[Entry]) -> Iterator[Di
             yield Difference(old.stat.path, "removed", old.stat, None)
         elif side > 0 and new:
             yield Difference(new.stat.path, "added", None, new.stat)
-        elif old and new and (change := _change(old, new)):
+        elif old and new and (change := _change(old, new)) and (metadata or change != "metadata"):
             yield Difference(new.stat.path, change, old.stat, new.stat)
         old = next(before, None) if side <= 0 else old
         new = next(after, None) if side >= 0 else new

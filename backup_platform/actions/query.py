@@ -21,13 +21,14 @@ def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[R
     Raises UsageError for what is wrong with the query, and DamageError or StoreError when reading fails.
     """
     with open_engine() as engine:
-        from backup_platform.actions.querying.names import sql_names
+        from backup_platform.actions.querying.names import refuse_other_case, sql_names
         from backup_platform.actions.querying.results import Result
 
         readable = tables.catalogue.readable
         named = zip(readable, sql_names(readable), strict=True)
         # SQL knows no table without columns.
         advice = tables.advice(labels=[name.plain for table, name in named if table.columns])
+        refuse_other_case(sql, readable)
         engine.offer(tables, sql)
         yield Result(engine, engine.query(sql, advice=advice), form, advice)
 

@@ -159,7 +159,8 @@ def _print_stats(out: Output, point: RecoveryPoint) -> None:
     held = formats.plural(stats.files, "file")
     if amount is not None:
         held = f"{formats.plural(amount[0], 'table')} with {formats.plural(amount[1], 'row')}"
-    amounts = {"source": stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
+    counted_as = "as Parquet" if point.kind == "postgres" else "source"
+    amounts = {counted_as: stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
     sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
     out.line(f"  {held}, {sizes}, dedup {formats.share(stats.dedup_ratio)}")
     out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")

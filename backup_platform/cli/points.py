@@ -8,6 +8,7 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN, print_problems
+from backup_platform.cli.choosing import Choice, one_zone, summary
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
@@ -50,30 +51,46 @@ _COLUMNS = (
 def points(
     ctx: typer.Context,
     source: Annotated[str | None, typer.Argument(metavar="SOURCE", help="One source; else all.")] = None,
+    last: Annotated[
+        str | None, typer.Option("--last", metavar="N", help="Only the newest N of each source.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="DATE", help="Only of windows from this day on.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", metavar="S", help="Only those in this state, such as failed.")
+    ] = None,
 ) -> int:
     """List the recovery points, oldest first, with what is proven of each, and which are held.
 
     The states: proven (a drill restored it and found no difference), verified (what is stored was read and
-    checked, but never restored), unproven, incomplete, FAILED proof. Times are in the source's own zone. A
-    terminal that is too narrow loses columns; a pipe gets all.
+    checked, but never restored), unproven, incomplete, FAILED proof. Times are in the sources' own zone, or in
+    UTC where they differ: the last line says so. A terminal that is too narrow loses columns; a pipe gets all.
 
     \b
-    Example:
-      backup-platform points shop
+    Examples:
+      backup-platform points shop --last 10
+      backup-platform points --state failed --since 2026-11-01
     """
-    session = session_of(ctx)
+    session, choice = session_of(ctx), Choice.of(last, since, state)
     found, unreadable = session.app.points(source), session.app.unreadable(source)
     proofs = session.app.proofs() if found else {}
     held = session.app.upkeep.holds.in_force() if found else {}
-    judged = [(point, standing(point, proofs.get(point.id, ()))) for point in found]
+    judged = choice.of_points((point, standing(point, proofs.get(point.id, ()))) for point in found)
     if session.json:
         session.out.rows(
             {"unreadable": [*unreadable]},
             "points",
             (shapes.point(point, state, held.get(point.id, [])) for point, state in judged),
         )
+    elif judged:
+        zone = one_zone(point for point, _ in judged)
+        print_table(
+            session.out, _COLUMNS, [_row(point, state, point.id in held, zone) for point, state in judged]
+        )
+        session.out.line(summary(judged, len(found), zone))
     elif found:
-        print_table(session.out, _COLUMNS, [_row(point, state, point.id in held) for point, state in judged])
+        session.out.line(f"None of {formats.plural(len(found), 'recovery point')} fits.")
     else:
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
     for text in unreadable:
@@ -81,12 +98,12 @@ def points(
     return 1 if unreadable else 0
 
 
-def _row(point: RecoveryPoint, judged: Standing, held: bool) -> list[Cell]:
-    state, word = state_text(point, judged), _WORDS[judged.state]
+def _row(point: RecoveryPoint, judged: Standing, held: bool, zone: str) -> list[Cell]:
+    state, word = state_text(point, judged, zone), _WORDS[judged.state]
     return [
         Cell(point.source),
         Cell(point.window.key),
-        Cell(formats.instant(point.captured_at, point.timezone)),
+        Cell(formats.instant(point.captured_at, zone)),
         Cell(point.id[:ID_SHOWN], "", point.id[:8]),
         Cell(formats.size(point.stats.source_bytes)),
         Cell(formats.size(point.stats.new_bytes)),
@@ -98,12 +115,12 @@ def _and_held(text: str, held: bool) -> str:
     return f"{text}, held" if held else text
 
 
-def state_text(point: RecoveryPoint, judged: Standing) -> str:
+def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
     """`proven 2026-11-22 02:20`, `incomplete, 3 problems`, `FAILED proof 2026-11-22 02:20`."""
     word = _WORDS[judged.state]
     if judged.state is State.INCOMPLETE:
         return f"{word}, {formats.plural(point.problem_count, 'problem')}"
-    return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, point.timezone)}"
+    return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, zone)}"
 
 
 def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
@@ -137,7 +154,7 @@ def _print_point(out: Output, point: RecoveryPoint, judged: Standing) -> None:
     predecessor = f", after {point.predecessor[:ID_SHOWN]}" if point.predecessor else ""
     fields = {
         "point": point.id,
-        "state": out.paint(state_text(point, judged), _STYLES[judged.state]),
+        "state": out.paint(state_text(point, judged, zone), _STYLES[judged.state]),
         "source": f"{point.source} ({point.kind})",
         "window": f"{window.key} ({zone})",
         "starts": formats.instant_full(window.start, zone),
@@ -146,7 +163,7 @@ def _print_point(out: Output, point: RecoveryPoint, judged: Standing) -> None:
         "committed": formats.instant_full(point.committed_at, zone),
         "sequence": f"{point.sequence}{predecessor}",
         "files": formats.count(stats.files),
-        "source bytes": _exact(stats.source_bytes),
+        "source bytes": _exact(stats.source_bytes) + (", as Parquet" if point.kind == "postgres" else ""),
         "new bytes": f"{_exact(stats.new_bytes)}, dedup {formats.share(stats.dedup_ratio)}",
         "stored bytes": _exact(stats.stored_bytes),
         "duration": f"{formats.duration(stats.duration_s)}, "
@@ -181,7 +198,7 @@ def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
 
 def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> None:
     if proofs:
-        out.line("\nProofs, oldest first:")
+        out.line(f"\nProofs, oldest first (times in {point.timezone}):")
     for proof in sorted(proofs, key=lambda each: each.at):
         verdict = out.paint("passed", "good") if proof.passed else out.paint("FAILED", "bad")
         when = formats.instant(proof.at, point.timezone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Annotated, Any, ClassVar
@@ -16,6 +17,7 @@ from backup_platform.cli.output import OutputClosedError
 from backup_platform.errors import UsageError
 
 PROGRAM = "backup-platform"
+COMPLETING = "_BACKUP_PLATFORM_COMPLETE"  # set by the shell that asks
 
 # verb -> (module below backup_platform.cli, function); imported when the verb is asked for
 VERBS = {
@@ -275,6 +277,10 @@ def _as_typed(params: list[Any]) -> list[Any]:
     """The parameters (all are flags, strings or lists of strings), to be taken as they are."""
     for param in params:
         param.get_runtime_param = _AsTyped
+        if COMPLETING in os.environ:
+            from backup_platform.cli.completing import completion
+
+            param._custom_shell_complete = completion(str(param.metavar), param.opts[0])  # noqa: SLF001
     return params
 
 

@@ -64,6 +64,12 @@ def _look_up(kind: str, name: str, base: str) -> str:
     return _read(name, base)
 
 
+def _a_secret(text: str, origin: str) -> str:
+    if len(text) > MAX_SECRET:
+        raise PlanError(f"{origin} is longer than {MAX_SECRET:,} characters, which is no secret")
+    return _not_empty(text.rstrip("\r\n"), f"{origin} is empty")
+
+
 def _not_empty(value: str, problem: str) -> str:
     """An empty one would turn `/srv/${env:NAME}` into another place, and a password into none. Raises PlanError."""
     if not value:
@@ -76,9 +82,7 @@ def _read(name: str, base: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             text = file.read(MAX_SECRET + 1)
-        if len(text) > MAX_SECRET:
-            raise ValueError(f"it is longer than {MAX_SECRET:,} characters, which is no secret")
-        return _not_empty(text.rstrip("\r\n"), f"${{file:{name}}}: {path} is empty")
+        return _a_secret(text, f"${{file:{name}}}: {path}")
     except UnicodeDecodeError:
         raise PlanError(f"${{file:{name}}}: {path} is not UTF-8 text") from None
     except (OSError, ValueError) as error:

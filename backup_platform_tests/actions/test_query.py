@@ -136,6 +136,27 @@ def test_a_bare_name_that_two_schemas_have_is_refused(tables: PointTables) -> No
         assert "public.same" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    ("sql", "known"),
+    [
+        ('from "ORDERS"', '"orders"'),
+        ('select * from public."Typed" join orders on true', '"typed"'),
+        ('select * from orders join "public"."TYPED" on true', '"typed"'),
+    ],
+)
+def test_a_quoted_name_in_another_case_is_not_that_table(tables: PointTables, sql: str, known: str) -> None:
+    with pytest.raises(UsageError, match="No table has the name") as caught:
+        rows(tables, sql)
+    assert known in caught.value.hint
+
+
+def test_quotes_elsewhere_are_no_names_of_tables(tables: PointTables) -> None:
+    assert rows(tables, 'select "ID" as "Orders" from public.orders where id = 3') == [(3,)]
+    assert rows(tables, 'with "ORDERS" as (select 7 as x) select x from "ORDERS"') == [(7,)]
+    text = 'from "ORDERS"'
+    assert rows(tables, f"select '{text}' from public.orders where id = 3") == [(text,)]
+
+
 def test_only_what_a_query_needs_is_fetched(bench: Bench) -> None:
     """Shares of the table's bytes: the end of the file; a column; the row group that has the key."""
     size = sum(stored.stored_bytes for stored in opened(bench).sizes([opened(bench).find("big")]))

@@ -27,6 +27,8 @@ def test_a_backup_tells_its_numbers(cli: Cli) -> None:
 def test_a_backup_of_a_database_tells_of_tables_and_not_of_the_files_they_are_stored_as(cli: Cli) -> None:
     cli.app.backups["shop"] = make_point(facts={"tables": 1, "rows": 2000})
     assert "\n  1 table with 2,000 rows, 104.9 MB source," in cli("backup", "shop").out
+    cli.app.backups["shop"] = make_point(facts={"tables": 1, "rows": 2000}, kind="postgres")
+    assert "\n  1 table with 2,000 rows, 104.9 MB as Parquet," in cli("backup", "shop").out
 
 
 def test_the_document_of_a_backup(cli: Cli) -> None:

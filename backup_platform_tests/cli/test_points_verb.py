@@ -38,13 +38,47 @@ def test_points_are_listed_with_their_states(filled: Cli) -> None:
         "shop     2026-11-21  2026-11-21 02:15  2173686f70aa  104.9 MB  3.1 MB  unproven",
         "shop     2026-11-22  2026-11-22 02:15  2273686f70aa  104.9 MB  3.1 MB  FAILED 2026-11-22 18:00",
         "uploads  2026-11-22  2026-11-22 02:15  2275706c6f61  104.9 MB  3.1 MB  incomplete, 3 problems",
+        "5 points of 2 sources: 1 failed, 1 incomplete, 1 proven, 1 verified, 1 unproven. Times are in Europe/Berlin.",
     ]
     assert ran.out.replace("FAILED proof", "FAILED").splitlines() == rows
     assert "  FAILED proof 2026" in ran.out
 
 
 def test_points_of_one_source(filled: Cli) -> None:
-    assert filled("points", "uploads").out.count("\n") == 2
+    assert filled("points", "uploads").out.count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "days"),
+    [
+        (["--last", "1"], ["shop 22", "uploads 22"]),
+        (["--last", "2", "shop"], ["shop 21", "shop 22"]),
+        (["--since", "2026-11-21"], ["shop 21", "shop 22", "uploads 22"]),
+        (["--state", "proven"], ["shop 19"]),
+        (["--state", "failed", "--since", "2026-11-22", "--last", "5"], ["shop 22"]),
+        (["--since", "2027-01-01"], []),
+    ],
+)
+def test_of_many_points_some(filled: Cli, arguments: list[str], days: list[str]) -> None:
+    listed = filled("points", "--json", *arguments).document["points"]
+    assert [f"{p['source']} {p['window']['key'][-2:]}" for p in listed] == days
+    out = filled("points", *arguments).out
+    assert f"{len(days)} of " in out if days else out == "None of 5 recovery points fits.\n"
+
+
+def test_times_of_sources_in_different_zones_are_in_one(filled: Cli) -> None:
+    filled.app.known.append(make_point("other", 22, timezone="Asia/Tokyo"))
+    out = filled("points").out
+    assert "other    2026-11-22  2026-11-22 01:15" in out
+    assert "shop     2026-11-19  2026-11-19 01:15" in out
+    assert out.endswith("Times are in UTC.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--last", "0"], ["--last", "x"], ["--since", "2026-13"], ["--state", "good"]]
+)
+def test_a_choice_that_is_none(filled: Cli, arguments: list[str]) -> None:
+    assert filled("points", *arguments).code == 2
 
 
 def test_the_document_of_points_has_the_same_states(filled: Cli) -> None:
@@ -142,7 +176,7 @@ def lines_on_a_terminal(columns: int, **env: str) -> list[str]:
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 120])
 def test_a_listing_fits_the_terminal_and_keeps_what_matters(columns: int) -> None:
-    _, row = lines_on_a_terminal(columns, NO_COLOR="1")
+    _, row, _ = lines_on_a_terminal(columns, NO_COLOR="1")
     assert len(row) <= columns
     for part in ("a_rather_long_name", "2026-11-22", "22615f72", "proven"):
         assert part in row

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backup_platform.domain.tables import Table
+from backup_platform.errors import UsageError
 
 # Schemas and databases of DuckDB itself
 RESERVED = frozenset({"information_schema", "pg_catalog", "memory", "system", "temp"})
@@ -32,6 +33,35 @@ class SqlName:
 
     def is_of(self, table: Table) -> bool:
         return (self.schema, self.name) == (table.schema, table.name)
+
+
+_QUOTED_TABLE = re.compile(
+    r"""\b(?:from|join)\s+(?:\w+\.|"(?:[^"]|"")+"\.)?"((?:[^"]|"")+)\"""", re.IGNORECASE
+)
+_QUERY_NAME = re.compile(
+    r'"((?:[^"]|"")+)"\s*(?:\([^)]*\))?\s*as\s+(?:not\s+)?(?:materialized\s+)?\(', re.IGNORECASE
+)
+_TEXT = re.compile("'(?:[^']|'')*'")
+
+
+def refuse_other_case(sql: str, tables: Sequence[Table]) -> None:
+    """`"T1"` is not `t1`: the database tells them apart, and DuckDB does not. Raises UsageError for a table that is
+    there in another case only."""
+    named = [(name.name, table.name) for table, name in zip(tables, sql_names(tables), strict=True)]
+    plain = _TEXT.sub("''", sql)
+    own = {found[1] for found in _QUERY_NAME.finditer(plain)}
+    for found in _QUOTED_TABLE.finditer(plain):
+        name = found[1].replace('""', '"')
+        if found[1] in own:
+            continue
+        others = [sql for sql, own in named if own == name] or [
+            s for s, _ in named if s.lower() == name.lower()
+        ]
+        if others and name not in others:
+            raise UsageError(
+                f"No table has the name {quote(name)} in queries: in quotes upper and lower case differ.",
+                hint=f"Here it is {', '.join(map(quote, dict.fromkeys(others)))}.",
+            )
 
 
 def quote(name: str) -> str:
