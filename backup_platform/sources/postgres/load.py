@@ -21,6 +21,7 @@ from backup_platform.sources.postgres.contents import PointContents
 from backup_platform.sources.postgres.copybinary import HEADER, TRAILER, binary_bytes, is_binary
 from backup_platform.sources.postgres.copytext import copy_bytes
 from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.quiet import quiet
 from backup_platform.sources.postgres.settings import identifier
 from backup_platform.sources.postgres.target_failures import target_errors
 
@@ -146,7 +147,11 @@ class Loader:
     def _load(self, connection: Connection[TupleRow], part: _Part) -> None:
         label = part.load.table.label
         try:
-            with target_errors(f"{self.server}, table {label},"), connection.transaction():
+            with (
+                target_errors(f"{self.server}, table {label},"),
+                connection.transaction(),
+                quiet(connection, part.load.into),
+            ):
                 rows = self._fill(connection, part)
             self._done(part.load, rows, part.size)
         except TargetRefusedError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Progress
+from backup_platform.domain.tables import Table
 from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.facts import RECORD_SEND, table_facts
 from backup_platform.sources.postgres.load import Load, Loader
 from backup_platform.sources.postgres.restore_large_objects import restore_large_objects
 from backup_platform.sources.postgres.restore_plan import Preparation
@@ -18,6 +21,8 @@ from backup_platform.sources.postgres.target_failures import words
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
+
+    from backup_platform.sources.postgres.options import Facts
 
 _MEMBERS = b"""
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -62,6 +67,8 @@ class Rows:
         loader.run(list(self._loads()), target.jobs)
         for label, said in sorted(loader.failures.items()):
             self._lacks(label, self._refused(label, said))
+        if target.data_only and not target.occupied:
+            self._compare()
         self._large_objects()
         self._set_sequences()
 
@@ -72,6 +79,17 @@ class Rows:
                 self.progress.note(f"refreshing {name.label}")
                 statement = f"REFRESH MATERIALIZED VIEW {identifier(name.schema, name.name)}"
                 self._attempt(connection, f"rows of materialized view {name.label}", statement)
+
+    def _compare(self) -> None:
+        """A trigger that could not be silenced, or a column of another type, may have changed rows on their way."""
+        direct = zip(self.prepared.tables, self.prepared.scope.through, strict=True)
+        tables = [t for t, into in direct if t.label in self.whole and into == Name(t.schema, t.name)]
+        self.progress.note("comparing the rows with those that were captured")
+        with self.prepared.database.connection() as connection:
+            for label in changed_tables(connection, tables, self.prepared.point.facts):
+                self._lacks(
+                    label, "they were loaded, and are not those that were captured: something changed them"
+                )
 
     def _lacks(self, label: str, said: str, because: str = "") -> None:
         self.lacking.append(label)
@@ -158,6 +176,21 @@ class Rows:
             if connection.closed:
                 raise
             self.shortfall.add(what, words(error))
+
+
+def changed_tables(
+    connection: Connection[TupleRow], tables: Sequence[Table], facts: Mapping[str, Json]
+) -> Iterator[str]:
+    """Labels of those whose rows the server does not hash as the source's server did. Without hashes, none."""
+    mode, hashes = facts.get("hash_mode"), facts.get("row_hashes")
+    if mode not in ("full", "sampled") or not isinstance(hashes, dict):
+        return
+    found = table_facts(
+        connection, tables, cast("Facts", mode), str(facts.get("hash_algorithm", RECORD_SEND))
+    )
+    for label, fact in sorted(found.items()):
+        if hashes.get(label, fact.hash) != fact.hash:
+            yield label
 
 
 def _there(connection: Connection[TupleRow], names: Iterable[Name]) -> set[Name]:

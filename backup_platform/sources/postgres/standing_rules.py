@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _TRANSACTION_TIMEOUT_SINCE = 17
+_RELATION = b"to_regclass(format('%%I.%%I', %s::text, %s::text))"
+_COLUMNS = (
+    b"SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped "
+    b"AND attgenerated = '' AND attrelid = " + _RELATION
+)
+_KIND = b"SELECT relkind::text FROM pg_class WHERE oid = " + _RELATION
+_OWNED = b"SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = " + _RELATION
 _RELATIONS = ("TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE", "SEQUENCE")
 _KEPT = {
     "SCHEMA": "schema",
@@ -119,16 +126,42 @@ def _existing_tables(prepared: Preparation) -> Iterator[str]:
         return
     with prepared.database.connection() as connection:
         for table, into in tables:
-            query = """SELECT attname FROM pg_attribute
-                        WHERE attrelid = to_regclass(format('%%I.%%I', %s::text, %s::text))
-                          AND attnum > 0 AND NOT attisdropped AND attgenerated = ''"""
-            rows = connection.execute(query, (into.schema, into.name)).fetchall()
-            columns = {row[0] for row in rows}
+            columns = dict(connection.execute(_COLUMNS, (into.schema, into.name)).fetchall())
             missing = [column.name for column in table.columns if column.name not in columns]
-            if missing:
-                yield f"The table {into.label} is missing, or has no column {missing[0]!r} to load."
+            if missing or not _is_table(connection, into):
+                lack = f"has no column {missing[0]!r} to load" if missing else "is no table"
+                yield f"The table {into.label} is missing, or {lack}."
             elif not prepared.target.occupied and _has_rows(connection, into):
                 yield f"The table {into.label} is not empty. --occupied allows rows to be added."
+
+
+def _is_table(connection: Connection[TupleRow], name: Name) -> bool:
+    """Rows for a view or a foreign table would go elsewhere."""
+    row = connection.execute(_KIND, (name.schema, name.name)).fetchone()
+    return bool(row and row[0] in ("r", "p"))
+
+
+def _loading(prepared: Preparation) -> Iterator[str]:
+    """For --data-only: what may keep rows from being those that were captured."""
+    silent = prepared.standing.privileges.silences
+    if not silent:
+        yield "Foreign keys are checked while data is loaded: only a superuser may load without that."
+    with prepared.database.connection() as connection:
+        for table, into in zip(prepared.scope.tables, prepared.scope.through, strict=True):
+            if not silent and not _value(connection, _OWNED, into):
+                yield f"Triggers of {into.label} fire: the role does not own the table."
+            there = dict(connection.execute(_COLUMNS, (into.schema, into.name)).fetchall())
+            for column in table.columns:
+                if there.get(column.name, column.type) != column.type:
+                    yield (
+                        f"The column {column.name!r} of {into.label} is of type {there[column.name]}, captured as "
+                        f"{column.type}: values may be rounded or refused."
+                    )
+
+
+def _value(connection: Connection[TupleRow], query: bytes, name: Name) -> bool:
+    row = connection.execute(query, (name.schema, name.name)).fetchone()
+    return bool(row and row[0])
 
 
 def _has_rows(connection: Connection[TupleRow], name: Name) -> bool:
@@ -194,8 +227,8 @@ def warnings(prepared: Preparation) -> Iterator[str]:
                 f"There is no pg_restore of PostgreSQL {major}: a newer one makes indexes one after the other. "
                 f"Install postgresql-client-{major} to have them made in parallel."
             )
-    elif not prepared.standing.superuser:
-        yield "Triggers and foreign keys fire while data is loaded: only a superuser may load without them."
+    elif prepared.standing.found is not None:
+        yield from _loading(prepared)
     yield from _encoding(prepared)
     found = prepared.standing.found
     if found is not None and not found.owned:
