@@ -20,6 +20,7 @@ from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, PrivateServer, private_server
 from backup_platform.sources.postgres.settings import identifier, literal
+from backup_platform.sources.postgres.surroundings import without_libpq_variables
 from backup_platform.sources.postgres.tools import Tools, find_tools, release
 
 if TYPE_CHECKING:
@@ -67,9 +68,12 @@ def scratch(options: PostgresOptions, document: Database, sandbox: str, clock: C
 @contextmanager
 def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iterator[Scratch]:
     tools = _server_tools(options, document.server_version // 10_000)
-    with private_server(
-        tools.bin_dir, base=os.path.dirname(sandbox), sandbox=sandbox, jobs=options.jobs
-    ) as server:
+    with (
+        without_libpq_variables(),
+        private_server(
+            tools.bin_dir, base=os.path.dirname(sandbox), sandbox=sandbox, jobs=options.jobs
+        ) as server,
+    ):
         with connect(server.url()) as connection, postgres_errors("The private server"):
             version = connection.info.server_version
             _make_roles(connection, document)
