@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
@@ -48,6 +49,7 @@ class App:
     """One plan, wired. Construction reads the plan and nothing else.
 
     `credentials` gives those of the store when the plan has none: asked when they are needed, and as they expire.
+    `tell` is told of each point that `latest` passes over.
     """
 
     def __init__(
@@ -61,13 +63,16 @@ class App:
         self.plan, self.plan_path, self.clock = plan, plan_path, clock
         self.repository_name = repository or next(iter(plan.repositories))
         self._credentials = credentials
+        self.tell: Callable[[Skipped], None] = log_skipped
 
     def at(self, repository: str | None) -> Self:
         """The same plan, bound to another of its repositories; None: the first. Raises NotFoundError."""
         name = self.plan.known_repository(repository)
         if name == self.repository_name:
             return self
-        return type(self)(self.plan, self.plan_path, self.clock, self._credentials, name)
+        other = type(self)(self.plan, self.plan_path, self.clock, self._credentials, name)
+        other.tell = self.tell
+        return other
 
     @property
     def repository_plan(self) -> RepositoryPlan:
@@ -121,10 +126,6 @@ class App:
         from backup_platform.stores.opening import evidence
 
         return evidence(self.repository.store)
-
-    @property
-    def _first_location(self) -> str:
-        return self.plan.path(self.plan.repository.path)
 
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
         """Create the plan's repository, encrypted if there are recipients. One that is not the first is made as a copy
@@ -199,7 +200,7 @@ class App:
 
         return remembered_creation(
             self.plan_path,
-            self._first_location,
+            self.plan.path(self.plan.repository.path),
             state_of(self.plan),
             self.clock,
             lambda: read_info(self.at(None).store).created_at,
@@ -212,13 +213,15 @@ class App:
     ) -> BackupResult:
         """Raises WindowError, SourceError, RepositoryError. An incomplete point is returned, and says so."""
         from backup_platform.actions.backup import BackupJob
+        from backup_platform.wiring import demands_of
 
         if self.repository_name != (first := next(iter(self.plan.repositories))):
             raise UsageError(
                 f"Backups go to {first}, and {self.repository_name} holds copies of it.",
                 hint=f"`backup-platform --repository {first} backup {source}`, then copy it from there.",
             )
-        job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock)
+        demands = demands_of(self._source_plan(source))
+        job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock, demands)
         result = job.run(window, force=force, progress=progress)
         if self.repository_plan.lock:
             self._keep_locked(result)
@@ -250,7 +253,7 @@ class App:
         """SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id. Raises NotFoundError, UsageError."""
         from backup_platform.actions.find import find_point
 
-        return find_point(self.repository, spec)
+        return find_point(self.repository, spec, self.tell)
 
     def manifest_path(self, point: RecoveryPoint) -> str:
         return self.repository.manifest_location(point)
@@ -295,7 +298,7 @@ class App:
         yield stored
         yield checks.complete(point)
         yield authentic
-        yield checks.plausible_size(history, point)
+        yield checks.plausible(history, point)
         if "schema_unchanged" in self.check_names(point.source):
             yield checks.schema_unchanged(history, point)
         yield self.drill_check(point, plan.drill, progress=progress)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from backup_platform.errors import PlanError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
+    from backup_platform.actions.accepting import Accepting
     from backup_platform.actions.copying import Copying
     from backup_platform.actions.giving_up import GivingUp
     from backup_platform.actions.holds import Holds
@@ -52,6 +53,13 @@ class Upkeep:
 
         store = self.repository.store
         return Retention(self.repository, self._source_rules(), self.clock, partial(evidence, store))
+
+    @property
+    def accepting(self) -> Accepting:
+        """Taking suspect points as they are."""
+        from backup_platform.actions.accepting import Accepting
+
+        return Accepting(self.repository, self.clock)
 
     @property
     def giving_up(self) -> GivingUp:

@@ -15,6 +15,7 @@ from backup_platform.errors import PlanError, RepositoryError, RepositoryMissing
 
 if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
+    from backup_platform.domain.suspicion import Demands
     from backup_platform.plan import Plan, SourcePlan
     from backup_platform.plan.repository import RepositoryPlan
     from backup_platform.repository.keys import Keys, Secret
@@ -230,6 +231,23 @@ def store_options(
         cache=os.path.join(state_of(plan), "cache"),
         now=clock.now,
         plan_key=plan.key_of(store),
+    )
+
+
+def demands_of(source: SourcePlan) -> Demands:
+    """What the plan says of the contents of a source."""
+    from backup_platform.domain.suspicion import Demands
+
+    expect, empty = source.expect, source.allow_empty
+    return Demands(
+        allow_empty=empty is True,
+        may_be_empty=tuple(empty) if isinstance(empty, list) else (),
+        shrink=float(source.shrink.rstrip("%")) / 100,
+        files=expect.files,
+        bytes=expect.bytes,
+        paths=tuple(expect.paths),
+        tables=tuple(expect.tables),
+        rows=dict(expect.rows),
     )
 
 

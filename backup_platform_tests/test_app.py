@@ -9,7 +9,7 @@ import pytest
 from backup_platform.actions.doctor import DoctorFinding
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, UsageError
-from backup_platform_tests.support import ManualClock
+from backup_platform_tests.support import ClockedStore, ManualClock
 
 
 @pytest.fixture
@@ -66,6 +66,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
     """Where cron starts the backups there is no sensor that would."""
     clock = ManualClock(app.repository.info.created_at.replace(hour=23, minute=50))
     app = App.load(app.plan_path, clock=clock)
+    app.__dict__["store"] = ClockedStore(app.repository_plan.path, clock)
 
     def windows() -> DoctorFinding:
         return next(each for each in app.doctor() if each.name == "windows of tree")

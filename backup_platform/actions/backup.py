@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from backup_platform import __version__
+from backup_platform.actions.demanded import PathWatch
 from backup_platform.actions.structure import needs_of, structure_findings
 from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
 from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.suspicion import Amounts, Demands, baseline, judge
 from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.repository.manifests import MAX_PROBLEMS, effective_points
 from backup_platform.repository.repository import Repository
@@ -39,6 +42,7 @@ class BackupJob:
     schedule: WindowSchedule
     repository: Repository
     clock: Clock
+    demands: Demands = field(default_factory=Demands)
 
     def run(self, window_key: str | None, *, force: bool, progress: Progress) -> BackupResult:
         """Raises WindowError for a window that is over, SourceError, RepositoryError."""
@@ -46,7 +50,7 @@ class BackupJob:
         window = self.schedule.window(window_key) if window_key else self.schedule.window_of(now)
         points = self._points(progress)
         existing = self._existing(points, window)
-        if existing and not existing.incomplete and not force and self._intact(existing):
+        if existing and not force and self._worth_keeping(existing):
             return BackupResult(existing, created=False)
         lateness = self.schedule.capturable(window, now)
         return self._capture(points, window, lateness, progress)
@@ -60,6 +64,9 @@ class BackupJob:
 
     def _existing(self, points: list[RecoveryPoint], window: Window) -> RecoveryPoint | None:
         return next((p for p in effective_points(points) if p.window.key == window.key), None)
+
+    def _worth_keeping(self, point: RecoveryPoint) -> bool:
+        return not (point.incomplete or point.is_suspect) and self._intact(point)
 
     def _intact(self, point: RecoveryPoint) -> bool:
         """Damage is a reason to capture the window anew; a store that does not answer is not.
@@ -75,14 +82,21 @@ class BackupJob:
         self, points: list[RecoveryPoint], window: Window, lateness: timedelta, progress: Progress
     ) -> BackupResult:
         started = self.clock.monotonic()
-        previous = points[-1] if points else None
-        with Session(self.repository, previous) as session:
-            capture = self.source.capture(session.recorder, progress)
+        with Session(self.repository, _previous(points)) as session:
+            watch = PathWatch(session.recorder, self.demands.paths)
+            capture = self.source.capture(watch if self.demands.paths else session.recorder, progress)
             inventory = session.finish()
             stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
-            point = self._commit(self._point(window, lateness, capture, inventory, stats))
+            point = self._point(window, lateness, capture, inventory, stats)
+            point = self._commit(replace(point, suspect=self._suspicion(points, point, watch.found)))
             session.confirm()
             return BackupResult(point, created=True, packs=session.needed)
+
+    def _suspicion(
+        self, points: Sequence[RecoveryPoint], point: RecoveryPoint, found: Collection[str]
+    ) -> tuple[str, ...]:
+        history = [Amounts.of(each.stats, each.facts) for each in baseline(points, point.kind)]
+        return judge(history, Amounts.of(point.stats, point.facts), self.demands, found)
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats
@@ -124,6 +138,12 @@ class BackupJob:
             hint="Let one writer at a time back up a source.",
             retryable=True,
         )
+
+
+def _previous(points: Sequence[RecoveryPoint]) -> RecoveryPoint | None:
+    """Whose rows may be reused: those of an emptied point are none."""
+    sound = [point for point in points if not point.is_suspect]
+    return next(reversed(sound or points), None)
 
 
 def _sequence(point: RecoveryPoint) -> int:

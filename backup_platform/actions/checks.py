@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from statistics import median
 
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.read_cycle import ReadStatus
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.checks import CheckResult, Severity
 from backup_platform.domain.health import DrillPolicy, drill_due
+from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
+from backup_platform.domain.suspicion import RECENT, Amounts, baseline, grown
 from backup_platform.errors import DamageError
 from backup_platform.repository.forgotten import forgotten_places, read_forgotten
-from backup_platform.repository.manifests import ChainLink, chain_breaks, chain_gaps, effective_points
+from backup_platform.repository.manifests import ChainLink, chain_breaks, chain_gaps
 from backup_platform.repository.repository import Repository
 
-HISTORY = 60
 RECORDS_READ = 32  # of forgotten points, the newest: each is read many times while it is young
 
 
@@ -97,20 +99,35 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
     return CheckResult("authentic", not texts, "error", _first(texts) or good, metadata)
 
 
-def plausible_size(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
-    """The size against the source's own history."""
-    from backup_platform.actions.plausibility import assess
-
-    sizes = [p.stats.source_bytes for p in _before(history, point)]
-    verdict = assess(sizes, point.stats.source_bytes)
-    return CheckResult("plausible_size", verdict.ok, "warn", verdict.summary, verdict.metadata)
+def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
+    """What was judged of its contents at the commit, and whether it has grown much since the points before."""
+    before = [each.stats.source_bytes for each in baseline(history, point.kind, point.sequence)]
+    metadata: dict[str, Json] = {"points": len(before), "suspect": point.is_suspect}
+    if before:
+        usual = round(median(before[-RECENT:]))
+        metadata |= {
+            "usual_bytes": usual,
+            **({"ratio": round(point.stats.source_bytes / usual, 4)} if usual else {}),
+        }
+    if point.suspect:
+        metadata["listed"] = list[Json](point.suspect)
+    if point.is_suspect:
+        return CheckResult("plausible", False, "error", f"suspect: {_first(point.suspect)}", metadata)
+    held = f"it has {Amounts.of(point.stats, point.facts)}"
+    if point.accepted:
+        return CheckResult("plausible", True, "error", f"{held}; accepted: {point.accepted}", metadata)
+    if not before:
+        return _not_compared("plausible", metadata)
+    problem = grown(before, point.stats.source_bytes)
+    good = f"{held}; compared with {len(before)} earlier points"
+    return CheckResult("plausible", not problem, "warn", problem or good, metadata)
 
 
 def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
     """The schema against the point before."""
-    before = _before(history, point)
+    before = baseline(history, point.kind, point.sequence)
     if not before:
-        return CheckResult("schema_unchanged", True, "warn", "no earlier window to compare with")
+        return _not_compared("schema_unchanged", {})
     old, new = before[-1].facts, point.facts
     same = old.get("schema_fingerprint") == new.get("schema_fingerprint")
     difference = [] if same else _schema_difference(old.get("schema"), new.get("schema"))
@@ -118,6 +135,10 @@ def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> 
     compared = f"compared with {before[-1].window.key}"
     summary = f"as before, {compared}" if same else f"{len(difference)} objects differ, {compared}"
     return CheckResult("schema_unchanged", same, "warn", summary, metadata)
+
+
+def _not_compared(name: str, metadata: dict[str, Json]) -> CheckResult:
+    return CheckResult(name, False, "warn", "there is no earlier point to compare with", metadata, ran=False)
 
 
 def drill_check(
@@ -139,7 +160,8 @@ def drill_check(
         for proof in recorded.get(each.id, [])
         if proof.method is ProofMethod.DRILL
     ]
-    passed = [(each.window, proof.at) for each, proof in drills if proof.passed]
+    counting = [(each, proof) for each, proof in drills if in_time(each) and not each.is_suspect]
+    passed = [(each.window, proof.at) for each, proof in counting if proof.passed]
     own = [proof for each, proof in drills if each.id == point.id]
     if possible and drill_due(policy, point.window, [window for window, _ in passed], timezone):
         return drilled(drill())
@@ -194,11 +216,6 @@ def drill_skipped(policy: str, passed: Sequence[datetime], *, why: str = "") -> 
     when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
     summary = f"not drilled: {why or f'policy {policy}'}; {when}"
     return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
-
-
-def _before(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> list[RecoveryPoint]:
-    complete_points = [p for p in effective_points(history) if not p.incomplete]
-    return [p for p in complete_points if p.captured_at < point.captured_at][-HISTORY:]
 
 
 def _schema_difference(old: Json | None, new: Json | None) -> list[str]:

@@ -19,6 +19,7 @@ from backup_platform.clock import SILENT
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import ConflictError, DamageError, RepositoryError
+from backup_platform.repository.acceptances import copy_acceptances
 from backup_platform.repository.format import META
 from backup_platform.repository.memory import return_large_buffers
 from backup_platform.repository.replicas import copy_keys, copy_manifest, is_sound, require_replica
@@ -106,6 +107,7 @@ class Copying:
         started, work = self._clock.monotonic(), _Work(findings=dict(plan.findings))
         progress.expect(size=sum(sum(step.packs.values()) for step in plan.steps))
         keys = sum(1 for _ in copy_keys(self.origin, self.target.store))
+        copy_acceptances(self.origin, self.target)
         here = load_trusted(self.target, adopt=False)
         mover = PackMover(self.origin, self.target, here, progress)
         self.target.keep_indexes(here)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from backup_platform.domain.health import MissedWindows
+from backup_platform.domain.latest import choose_latest, in_time
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Source
 from backup_platform.errors import (
@@ -114,14 +115,17 @@ class Examination:
 
     def _windows(self) -> Iterator[DoctorFinding]:
         for source, missing in self.windows.items():
-            mine = [p.window.start for p in self.points() if p.source == source and not p.incomplete]
-            look = partial(_up_to_date, source, missing, max(mine, default=None), self.filled_by)
+            mine = [p for p in self.points() if p.source == source and not p.incomplete and in_time(p)]
+            newest = max((point.window.start for point in mine), default=None)
+            look = partial(_up_to_date, source, missing, newest, self.filled_by)
             yield self._probe(f"windows of {source}", look)
 
     def _proofs(self) -> Iterator[DoctorFinding]:
         recorded = self.repository().proofs()
         for source in self.sources:
             mine = [p for p in self.points() if p.source == source]
+            if mine:
+                yield _latest(source, self.repository().readable_manifests(source)[0])
             drilled = _last_drill(mine, recorded)
             if not drilled and mine and (elsewhere := self._drilled_elsewhere(source)):
                 yield DoctorFinding(f"proof of {source}", True, elsewhere)
@@ -252,6 +256,32 @@ def _up_to_date(
     return ("the newest that was due has its point" if newest else "none was due yet") + told
 
 
+def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
+    """What `latest` means, where something newer is worth less: that is found on a quiet day."""
+    choice, name = choose_latest(points), f"latest of {source}"
+    chosen = choice.point
+    meant = f"{source}@{chosen.window.key}" if chosen else "no recovery point"
+    if chosen is not None and not in_time(chosen):
+        text = f"{meant}: its window had not begun when it was stored"
+        return DoctorFinding(name, False, text, "Set the clocks of this host and of the store.")
+    if not choice.newer:
+        return DoctorFinding(name, True, meant)
+    newest = choice.newer[-1]
+    return DoctorFinding(name, False, f"{meant}; {newest}", _mend(newest.point))
+
+
+def _mend(point: RecoveryPoint) -> str:
+    name = f"{point.source}@{point.window.key}"
+    if point.is_suspect:
+        return (
+            f"Look at the source. If it is as it should be: `backup-platform accept {point.id[:12]} --reason TEXT`. "
+            f"Else mend it, and run `backup-platform backup {point.source}`."
+        )
+    if not in_time(point):
+        return f"Set the clock of the host that made it, and run `backup-platform backup {point.source}`."
+    return f"`backup-platform show {name}` lists what is not in it."
+
+
 def _last_drill(
     points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]
 ) -> tuple[str, datetime] | None:
@@ -260,7 +290,7 @@ def _last_drill(
         (p.window.key, proof.at)
         for p in points
         for proof in recorded.get(p.id, ())
-        if proof.passed and proof.method is ProofMethod.DRILL
+        if proof.passed and proof.method is ProofMethod.DRILL and in_time(p) and not p.is_suspect
     ]
     return max(proven, key=lambda pair: pair[1], default=None)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+from backup_platform.domain.latest import Skipped, choose_latest, log_skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.repository.manifests import effective_points
@@ -14,8 +15,11 @@ from backup_platform.repository.repository import Repository
 MIN_PREFIX = 4
 
 
-def find_point(repository: Repository, spec: str) -> RecoveryPoint:
-    """Raises NotFoundError, or UsageError when the name fits several points."""
+def find_point(
+    repository: Repository, spec: str, tell: Callable[[Skipped], None] = log_skipped
+) -> RecoveryPoint:
+    """`tell` is told of each point that `latest` passes over. Raises NotFoundError, or UsageError when the name fits
+    several points."""
     source, at, moment = spec.partition("@")
     if at and not (source and moment):
         missing = "a window" if source else "a source"
@@ -24,7 +28,7 @@ def find_point(repository: Repository, spec: str) -> RecoveryPoint:
             hint=f"Write {source or 'SOURCE'}@{moment or 'latest'}. Is a variable of the shell not set?",
         )
     if at:
-        return _of_source(repository, source, moment)
+        return _of_source(repository, source, moment, tell)
     if not re.fullmatch(rf"[0-9a-f]{{{MIN_PREFIX},64}}", spec):
         named = spec if spec.isidentifier() else "SOURCE"
         raise UsageError(
@@ -38,7 +42,9 @@ def find_point(repository: Repository, spec: str) -> RecoveryPoint:
     return _single(found, spec)
 
 
-def _of_source(repository: Repository, source: str, moment: str) -> RecoveryPoint:
+def _of_source(
+    repository: Repository, source: str, moment: str, tell: Callable[[Skipped], None]
+) -> RecoveryPoint:
     """A damaged manifest hides only itself; but which is the latest, it may know better than the others."""
     readable, errors = repository.readable_manifests(source)
     points = effective_points(readable)
@@ -50,16 +56,25 @@ def _of_source(repository: Repository, source: str, moment: str) -> RecoveryPoin
             hint="`backup-platform points` lists what is there.",
         )
     if moment == "latest":
-        return _latest(points)
+        return _latest(readable, tell)
     exact = [p for p in points if p.window.key == moment]
     starting = exact or [p for p in points if p.window.key.startswith(moment)]
     return _single(starting, f"{source}@{moment}", hint=f"The newest is {source}@{points[-1].window.key}.")
 
 
-def _latest(points: Sequence[RecoveryPoint]) -> RecoveryPoint:
-    """The newest complete point; when all are incomplete, the newest."""
-    complete = [p for p in points if not p.incomplete]
-    return max(complete or points, key=lambda p: (p.captured_at, p.sequence))
+def _latest(points: Sequence[RecoveryPoint], tell: Callable[[Skipped], None]) -> RecoveryPoint:
+    choice = choose_latest(points)
+    if choice.point is None:
+        newest = choice.skipped[-1]
+        name = f"{newest.point.source}@{newest.point.window.key}"
+        raise NotFoundError(
+            f"Every recovery point of {newest.point.source} is suspect: {'; '.join(newest.point.suspect)}.",
+            hint=f"If that is as it should be: `backup-platform accept {newest.point.id[:12]} --reason TEXT`. "
+            f"To use it without that, name it: {name}.",
+        )
+    for each in choice.skipped:
+        tell(each)
+    return choice.point
 
 
 def _single(points: Sequence[RecoveryPoint], spec: str, hint: str = "") -> RecoveryPoint:

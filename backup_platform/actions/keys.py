@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from backup_platform.actions.structure import needs_of
+from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Store
 from backup_platform.errors import ConflictError, NotFoundError, RepositoryError, UsageError
@@ -121,7 +122,8 @@ def _newest(repository: Repository) -> RecoveryPoint | None:
     points, errors = repository.readable_manifests()
     if errors and not points:
         raise errors[0]
-    return max(points, key=lambda point: point.committed_at, default=None)
+    sound = [point for point in points if in_time(point) and not point.is_suspect]
+    return max(sound or points, key=lambda point: point.committed_at, default=None)
 
 
 def _open_pack(repository: Repository, cipher: AgeCipher, point: RecoveryPoint) -> str:

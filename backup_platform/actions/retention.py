@@ -13,6 +13,7 @@ from typing import NamedTuple
 from backup_platform.actions.proven import newest_proven
 from backup_platform.clock import SILENT
 from backup_platform.domain.holds import Hold
+from backup_platform.domain.latest import begun
 from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
@@ -242,16 +243,17 @@ class Retention:
             complete=not point.incomplete,
             held=ledger.held(point.id),
             late=stored_at > point.window.end + rules.patience,
+            suspect=point.is_suspect,
         )
 
 
 def _trusted(
     points: Sequence[RecoveryPoint], candidates: Sequence[Candidate], now: datetime
 ) -> list[RecoveryPoint]:
-    """Those whose proofs count, the newest first; before those that are late, because they may be forged."""
+    """Those whose proofs count, the newest first; those that are late last, because they may be forged."""
     found = [
         (not each.late, each.start, each.sequence, point)
         for point, each in zip(points, candidates, strict=True)
-        if each.complete and each.start <= min(now, each.stored_at)
+        if each.complete and not each.suspect and begun(each.start, min(now, each.stored_at))
     ]
     return [point for *_, point in sorted(found, key=lambda each: each[:3], reverse=True)]

@@ -46,7 +46,8 @@ class Outcome:
     def exit_code(self) -> int:
         if self.result is None:
             return self.error.exit_code if self.error else 1
-        return IncompleteError.exit_code if self.result.point.incomplete else 0
+        point = self.result.point
+        return IncompleteError.exit_code if point.incomplete or point.is_suspect else 0
 
 
 def backup(
@@ -66,7 +67,8 @@ def backup(
 
     A snapshot belongs to the window that it is taken in, so only the current window can be captured (or a
     late one, within the source's late_limit). Of several sources, one that fails does not stop the others;
-    the exit code is the worst: failed, then incomplete, then done.
+    the exit code is the worst: failed, then incomplete or suspect, then done. A point is suspect when the
+    source looks emptied or lost most of what it had: it is stored, and counts when somebody accepts it.
 
     \b
     Examples:
@@ -144,11 +146,25 @@ def _describe(session: Session, outcome: Outcome) -> None:
     if point.lateness_s > 0:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
-    if outcome.result.created and not point.incomplete:
+    if point.is_suspect:
+        _print_suspicion(session, point)
+    elif outcome.result.created and not point.incomplete:
         out.line(f"  unproven until a drill: {session.command('drill', point.id[:ID_SHOWN])}")
 
 
+def _print_suspicion(session: Session, point: RecoveryPoint) -> None:
+    out = session.out
+    for reason in point.suspect:
+        out.line(f"  {out.paint('suspect', 'bad')}: {one_line(reason)}")
+    out.line("  It replaces no other point, and `latest` is still the one before. Look at the source.")
+    accept = session.command("accept", point.id[:ID_SHOWN], "--reason", "TEXT")
+    out.line(f"  If it is as it should be: {accept}")
+    out.line("  If that is usual, say so in the plan: `allow_empty`, `shrink` or `expect` (docs/plan.md).")
+
+
 def _verdict(out: Output, result: BackupResult) -> str:
+    if result.point.is_suspect:
+        return out.paint("SUSPECT", "bad")
     if result.point.incomplete:
         return out.paint("INCOMPLETE", "warn")
     return "stored" if result.created else "kept what the window has already"
@@ -185,7 +201,7 @@ def _shape(outcome: Outcome) -> dict[str, Json]:
     problems: list[Json] = [shapes.problem(each) for each in point.problems]
     return {
         "source": outcome.source,
-        "outcome": "incomplete" if point.incomplete else word,
+        "outcome": "suspect" if point.is_suspect else "incomplete" if point.incomplete else word,
         "created": outcome.result.created,
         "point": {**shapes.point(point), "problems": problems},
         "error": None,

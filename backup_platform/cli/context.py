@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
+from backup_platform.domain.model import Json
 from backup_platform.errors import BackupError, PlanError
 
 if TYPE_CHECKING:
     from backup_platform.app import App
+    from backup_platform.domain.latest import Skipped
     from backup_platform.domain.ports import Progress
 
 
@@ -38,6 +41,7 @@ class Session:
         self.listing = True  # nothing but output is wanted, as of help; a verb may say otherwise
         self._app: App | None = None
         self._out: Output | None = None
+        self._skipped: list[Json] = []
 
     @property
     def app(self) -> App:
@@ -46,6 +50,7 @@ class Session:
             self._app = app_factory(self.plan)
             if self.repository is not None:
                 self._app = self._app.at(self.repository)
+            self._app.tell = self._tell_skipped
             gc.enable()
         return self._app
 
@@ -64,9 +69,23 @@ class Session:
     @property
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:
-            self._out = Output(sys.stdout, json=self.json, explained=self.explained)
+            self._out = Output(sys.stdout, json=self.json, explained=self.explained, skipped=self._skipped)
         self._out.needed = self.listing
         return self._out
+
+    def _tell_skipped(self, skipped: Skipped) -> None:
+        """On standard error, once each; with `--json` in the document."""
+        point, text = skipped.point, one_line(str(skipped))
+        told: Json = {
+            "point": point.id,
+            "source": point.source,
+            "window": point.window.key,
+            "why": skipped.why,
+        }
+        if told not in self._skipped:
+            self._skipped.append(told)
+            if not self.json:
+                sys.stderr.write(f"note: {text}\n")
 
     def command(self, *words: str) -> str:
         """A command that can be pasted into a shell and uses the same plan and repository."""

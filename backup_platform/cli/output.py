@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TextIO
 
 from backup_platform.domain.model import Json
@@ -38,7 +38,7 @@ def error_object(error: BackupError) -> dict[str, Json]:
 
 class Output:
     """Writes to one stream. With `json` only the one document is written, and text is not. `explained` completes the
-    error of rows that break off.
+    error of rows that break off. What `latest` `skipped` by then is added to the document.
 
     Once the stream takes nothing more, `needed` raises OutputClosedError: of a listing nothing else is wanted. Without
     it the work goes on in silence, and `failure` says why.
@@ -51,8 +51,9 @@ class Output:
         json: bool,
         needed: bool = True,
         explained: Callable[[BackupError], BackupError] = lambda error: error,
+        skipped: Sequence[Json] = (),
     ) -> None:
-        self.json, self.needed, self._explained = json, needed, explained
+        self.json, self.needed, self._explained, self._skipped = json, needed, explained, skipped
         self.failure: OSError | None = None
         self.written = False  # a document was begun: no second one may follow
         self._stream = stream
@@ -71,7 +72,10 @@ class Output:
     def document(self, value: Mapping[str, Json]) -> None:
         if self.json:
             self.written = True
-            self._write(json.dumps(value, indent=2) + "\n")
+            self._write(json.dumps(self._with_skipped(value), indent=2) + "\n")
+
+    def _with_skipped(self, value: Mapping[str, Json]) -> dict[str, Json]:
+        return {**value, **({"skipped": [*self._skipped]} if self._skipped else {})}
 
     def rows(self, head: Mapping[str, Json], name: str, rows: Iterable[Mapping[str, Json]]) -> None:
         """One document `{**head, name: [rows]}` in constant memory, a row a line.
@@ -80,6 +84,7 @@ class Output:
         parses and says that it is not all; the error is raised again.
         """
         self.written = True
+        head = self._with_skipped(head)
         opening = json.dumps(head, indent=2)[:-1].rstrip()
         self._write(f"{opening}{',' if head else ''}\n  {json.dumps(name)}: [")
         try:

@@ -25,6 +25,7 @@ POINT_HELP = "SOURCE@latest, SOURCE@2026-11-21, SOURCE@WINDOW, or the beginning 
 
 _WORDS = {
     State.FAILED: "FAILED proof",
+    State.SUSPECT: "SUSPECT",
     State.INCOMPLETE: "incomplete",
     State.PROVEN: "proven",
     State.VERIFIED: "verified",
@@ -32,6 +33,7 @@ _WORDS = {
 }
 _STYLES = {
     State.FAILED: "bad",
+    State.SUSPECT: "bad",
     State.INCOMPLETE: "warn",
     State.PROVEN: "good",
     State.VERIFIED: "",
@@ -64,8 +66,9 @@ def points(
     """List the recovery points, oldest first, with what is proven of each, and which are held.
 
     The states: proven (a drill restored it and found no difference), verified (what is stored was read and
-    checked, but never restored), unproven, incomplete, FAILED proof. Times are in the sources' own zone, or in
-    UTC where they differ: the last line says so. A terminal that is too narrow loses columns; a pipe gets all.
+    checked, but never restored), unproven, incomplete, SUSPECT (the source looks emptied), FAILED proof. Times
+    are in the sources' own zone, or in UTC where they differ: the last line says so. A terminal that is too
+    narrow loses columns; a pipe gets all.
 
     \b
     Examples:
@@ -118,6 +121,8 @@ def _and_held(text: str, held: bool) -> str:
 def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
     """`proven 2026-11-22 02:20`, `incomplete, 3 problems`, `FAILED proof 2026-11-22 02:20`."""
     word = _WORDS[judged.state]
+    if judged.state is State.SUSPECT:
+        return f"{word}: {one_line(point.suspect[0])}"
     if judged.state is State.INCOMPLETE:
         return f"{word}, {formats.plural(point.problem_count, 'problem')}"
     return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, zone)}"
@@ -139,6 +144,10 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     described = shapes.point_in_full(found, judged, proofs, held)
     session.out.document({"point": described, "restore": commands})
     _print_point(session.out, found, judged)
+    for reason in found.suspect:
+        session.out.line(f"{'suspect:':<14}{one_line(reason)}")
+    if found.accepted:
+        session.out.line(f"{'accepted:':<14}{one_line(found.accepted)}")
     for hold in held:
         session.out.line(f"{'held:':<14}{one_line(str(hold))}")
     _print_facts(session.out, found.facts)

@@ -36,6 +36,7 @@ VERBS = {
     "export": ("export", "export"),
     "retention": ("retention", "retention"),
     "forget": ("retention", "forget"),
+    "accept": ("accepting", "accept"),
     "hold": ("holding", "hold"),
     "release": ("holding", "release"),
     "holds": ("holding", "holds"),

@@ -35,6 +35,8 @@ def point(
         "lateness_s": value.lateness_s,
         "incomplete": value.incomplete,
         "problem_count": value.problem_count,
+        "suspect": [*value.suspect],
+        "accepted": value.accepted or None,
         "stats": _stats(value.stats),
     }
     if judged is not None:

@@ -177,6 +177,14 @@ class RecoveryPoint:
     stats: Stats
     inventory: StreamRef
     versions: Mapping[str, str]
+    suspect: tuple[str, ...] = ()  # why it may not show what the source should hold; judged at its commit
+    accepted: str = field(default="", compare=False)  # why a person took it as it is, from the ledger
+    stored_at: datetime | None = field(default=None, compare=False, repr=False)  # by the store's clock
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it looks emptied or shrunk, and nobody has accepted it."""
+        return bool(self.suspect) and not self.accepted
 
 
 class ProofMethod(StrEnum):

@@ -4,8 +4,9 @@ Buckets (hours, days ...) are those of the source's time zone. Of each of the ne
 newest point is kept, as restic's `forget` does, so that a source that was not backed up for a while keeps what it
 has. A point counts by the start of its window and never by when somebody says that it was written.
 
-A point that was stored long after its window may be forged: it is kept where a rule wants it, but evicts none of those
-that were stored in time.
+A point that was stored long after its window may be forged, and a suspect one may show a source that was emptied: each
+is kept where a rule wants it, but evicts none of the others. So the rules are asked several times, with more points
+each time, and what any answer keeps stays.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from backup_platform.domain.latest import begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class SourceRules:
 class Candidate:
     """What retention must know of a point. `stored_at` is the store's clock; `proven` by a drill, `verified` at least
     by a verify; `held` is the reason of a hold; `doubt` says why it is not known whether it is proven; `late`: it was
-    stored long after its window."""
+    stored long after its window; `suspect`: it looks emptied or shrunk, and nobody has accepted it."""
 
     id: str
     sequence: int
@@ -59,6 +62,7 @@ class Candidate:
     doubt: str = ""
     verified: bool = False
     late: bool = False
+    suspect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,7 @@ def decide(
 
     Without rules everything is kept. A point whose window starts after `now`, or after it was stored, is kept and
     not counted: it cannot evict others. Neither the newest complete point, the newest proven nor the newest verified
-    one ever goes, nor the last of the chain, whose number would be given again.
+    one ever goes, of those that are not suspect, nor the last of the chain, whose number would be given again.
     """
     reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
     if rules is None:
@@ -113,16 +117,18 @@ def _kept(
     """Ids with a reason to keep them."""
     yield from ((each.id, reason) for each in candidates for reason in _holding(each))
     yield from ((each.id, each.doubt) for each in candidates if each.doubt)
-    real = [each for each in candidates if each.start <= min(now, each.stored_at)]
+    real = [each for each in candidates if begun(each.start, min(now, each.stored_at))]
     known = {each.id for each in real}
     strange = (each.id for each in candidates if each.id not in known)
     yield from ((identity, "its window starts in the future: not counted") for identity in strange)
-    in_time = [each for each in real if not each.late]
-    found = list(_by_rules(rules, in_time, zone))
-    yield from found
-    if len(in_time) < len(real):
-        sure = {identity for identity, _ in found}
-        yield from (each for each in _by_rules(rules, real, zone) if each[0] not in sure)
+    sound = [each for each in real if not each.suspect]
+    kept, asked = set[str](), 0
+    for group in ([each for each in sound if not each.late], sound, real):
+        if len(group) > asked:
+            found = [each for each in _by_rules(rules, group, zone) if each[0] not in kept]
+            yield from found
+            kept |= {identity for identity, _ in found}
+            asked = len(group)
 
 
 def _holding(candidate: Candidate) -> tuple[str, ...]:
@@ -188,6 +194,8 @@ def _age(candidate: Candidate) -> tuple[datetime, int]:
 
 
 def _why_not(candidate: Candidate, current: set[str]) -> str:
+    if candidate.suspect:
+        return "suspect, and no rule keeps it"
     if not candidate.complete:
         return "incomplete"
     return "no rule keeps it" if candidate.id in current else "another point took its window's place"

@@ -13,6 +13,7 @@ class State(StrEnum):
     """Values are stable: they appear in JSON."""
 
     FAILED = "failed"  # the last drill, or a verify since the last good drill, found a difference
+    SUSPECT = "suspect"  # it looks emptied or shrunk, and nobody has accepted it; no proof changes that
     INCOMPLETE = "incomplete"  # something of the source is not in it; no proof changes that
     PROVEN = "proven"  # the last drill passed
     VERIFIED = "verified"  # the last verify passed; never drilled
@@ -28,7 +29,7 @@ class Standing:
 
 
 def standing(point: RecoveryPoint, proofs: Iterable[Proof]) -> Standing:
-    """The state of a point, judged in this order: failed, incomplete, proven, verified, unproven.
+    """The state of a point, judged in this order: failed, suspect, incomplete, proven, verified, unproven.
 
     A failure stands until a later proof of the same strength or more passes: a drill clears both, a verify
     only a verify (one that read less than everything is not recorded as passed).
@@ -39,6 +40,8 @@ def standing(point: RecoveryPoint, proofs: Iterable[Proof]) -> Standing:
         return Standing(State.FAILED, failed)
     drill = _last_passed(ordered, ProofMethod.DRILL)
     verify = _last_passed(ordered, ProofMethod.VERIFY)
+    if point.is_suspect:
+        return Standing(State.SUSPECT, drill or verify)
     if point.incomplete:
         return Standing(State.INCOMPLETE, drill or verify)
     if drill is not None:

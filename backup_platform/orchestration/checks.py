@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
+from backup_platform.domain.latest import in_time
 from backup_platform.orchestration.metadata import check_metadata, plain_metadata
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ DESCRIPTIONS = {
     "stored": "Every object that the recovery point needs is in the store, and its stored checksum holds.",
     "complete": "Nothing was skipped, unreadable or vanished; counts equal the facts of the snapshot.",
     "authentic": "The manifest is authentic and continues the chain of its source.",
-    "plausible_size": "The size fits the history of this source. Warns.",
+    "plausible": "It holds what this source usually does and the plan expects. Warns of one that has grown much.",
     "schema_unchanged": "The schema is that of the recovery point before. Warns, and shows the difference.",
     "copies_in_place": "The recovery point is in as many repositories and places as the plan asks for, soon enough.",
     "nothing_refused": "Every point that is not kept was forgotten, and all that nobody needs was marked or deleted.",
@@ -37,7 +38,7 @@ NEWEST = "the newest recovery point, because this run has no partition"
 IN_PLACE = "copies_in_place"
 COPY_CHECKS = ("stored", "authentic")
 UPKEEP_CHECKS = {"prune": ("nothing_refused",), "verify": ("stored", "read_recently")}
-WARNINGS = frozenset({"plausible_size", "schema_unchanged"})
+WARNINGS = frozenset({"schema_unchanged"})
 
 
 def check_spec(
@@ -63,14 +64,15 @@ def check_spec(
 
 
 def point_to_check(context: CheckContext, app: App, source: str) -> RecoveryPoint:
-    """That of the run's window. The UI launches checks alone without one: then the newest, complete or not.
+    """That of the run's window. The UI launches checks alone without one: then the last stored, complete or not.
 
     Raises NotFoundError.
     """
     if context.has_partition_key:
         return app.point(f"{source}@{context.partition_key}")
-    points = app.points(source)
-    return points[-1] if points else app.point(f"{source}@latest")
+    points = [point for point in app.points(source) if in_time(point)]
+    newest = max(points, key=lambda point: point.sequence, default=None)
+    return newest or app.point(f"{source}@latest")
 
 
 def evaluation(

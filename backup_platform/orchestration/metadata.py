@@ -42,6 +42,7 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
         "captured_at": dg.MetadataValue.timestamp(point.captured_at),
         "created": dg.MetadataValue.bool(created),
         "incomplete": dg.MetadataValue.bool(point.incomplete),
+        "suspect": dg.MetadataValue.bool(point.is_suspect),
         "source_bytes": dg.MetadataValue.int(stats.source_bytes),
         "new_bytes": dg.MetadataValue.int(stats.new_bytes),
         "stored_bytes": dg.MetadataValue.int(stats.stored_bytes),
@@ -106,11 +107,13 @@ def _summary(point: RecoveryPoint, created: bool) -> str:
         ("Problems", f"{point.problem_count}"),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
-    return f"{_headline(point, created)}\n\n{table}\n{_problems(point)}"
+    suspicion = "".join(f"\n- suspect: {cell(reason)}" for reason in point.suspect)
+    return f"{_headline(point, created)}\n{suspicion}\n\n{table}\n{_problems(point)}"
 
 
 def _headline(point: RecoveryPoint, created: bool) -> str:
-    what = "**Incomplete** recovery point" if point.incomplete else "Recovery point"
+    word = "**Suspect** r" if point.is_suspect else "**Incomplete** r" if point.incomplete else "R"
+    what = f"{word}ecovery point"
     how = "captured" if created else "was there already and was kept; its checks ran again"
     return f"{what} `{point.id[:12]}` of `{point.source}` {how}."
 

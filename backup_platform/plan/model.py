@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan.document import Document, Origin
+from backup_platform.plan.expect import AllowEmpty, ExpectPlan, expect_conflicts
 from backup_platform.plan.references import problem_of, references, resolve
 from backup_platform.plan.repository import (
     FIRST_REPOSITORY,
@@ -34,6 +35,7 @@ from backup_platform.plan.values import (
     LocalPath,
     Owner,
     Pattern,
+    Percentage,
     RepositoryName,
     Share,
     SourceName,
@@ -112,6 +114,9 @@ class SourcePlan(_Model):
     assertions: list[Annotated[str, Field(min_length=1)]] = []
     restore_owner: bool = True
     restore_privileges: bool = True
+    allow_empty: AllowEmpty = False
+    shrink: Percentage = "50%"
+    expect: ExpectPlan = ExpectPlan()
     drill: Literal["window", "daily", "weekly", "never"] = "window"
     verify: Share = "all"
     owners: list[Owner] = []
@@ -281,6 +286,7 @@ def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     yield from _one_of(given, ("every", "cron"), "say how often, as in `every: day`")
     yield from _of_other_kind(given)
     yield from _exclude_conflicts(source)
+    yield from expect_conflicts(source)
     yield from _schedule_conflicts(source)
     yield from _copies_conflicts(source)
 

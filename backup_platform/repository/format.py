@@ -20,6 +20,7 @@ PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "ma
 PROOFS, DAMAGED, KEY_TESTS = "ledger/proofs/", "ledger/damaged/", "ledger/keys/"
 HOLDS, FORGOTTEN = "ledger/holds/", "ledger/forgotten/"
 READS = "ledger/reads/"
+ACCEPTED = "ledger/accepted/"
 LOCKS = "ledger/locks/"
 KEYS = "keys/"
 MAX_LISTED_IDS = 4096

@@ -54,6 +54,7 @@ def encode_manifest(
         "sequence": point.sequence,
         "source": point.source,
         "stats": cast("Json", asdict(point.stats)),
+        **({"suspect": list[Json](point.suspect)} if point.suspect else {}),
         "timezone": point.timezone,
         "versions": dict(point.versions),
         "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
@@ -101,6 +102,7 @@ def _point(identity: str, document: Mapping[str, Any]) -> RecoveryPoint:
             inventory["size"], Content(bytes.fromhex(inventory["blobs"]), inventory["depth"])
         ),
         versions=document["versions"],
+        suspect=tuple(str(reason) for reason in document.get("suspect", ())),
     )
 
 
@@ -170,10 +172,13 @@ def _places(links: Iterable[ChainLink]) -> list[ChainLink]:
 
 
 def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
-    """The recovery point of each window: the newest complete one, else the newest. Oldest window first."""
+    """The recovery point of each window: the newest that is complete and not suspect, else the newest that is not
+    suspect, else the newest. Oldest window first."""
     best: dict[tuple[str, str], RecoveryPoint] = {}
-    for point in sorted(points, key=lambda p: p.sequence):
-        key = (point.source, point.window.key)
-        if key not in best or best[key].incomplete or not point.incomplete:
-            best[key] = point
+    for point in sorted(points, key=lambda p: (_worth(p), p.sequence)):
+        best[point.source, point.window.key] = point
     return sorted(best.values(), key=lambda p: (p.source, p.window.start, p.sequence))
+
+
+def _worth(point: RecoveryPoint) -> int:
+    return 0 if point.is_suspect else 1 if point.incomplete else 2

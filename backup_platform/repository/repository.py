@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -164,20 +165,31 @@ class Repository:
         if reread:
             self._manifests.clear()
         prefix = MANIFESTS if source is None else self._chain(source)
-        keys = sorted(found.key for found in self.store.list(prefix))
+        listed = sorted((found.key, found.modified) for found in self.store.list(prefix))
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
-            results = list(pool.map(self._manifest, keys))
+            results = list(pool.map(self._manifest, *zip(*listed, strict=True))) if listed else []
         points = [result for result in results if isinstance(result, RecoveryPoint)]
         errors = [result for result in results if isinstance(result, DamageError)]
-        return sorted(points, key=lambda p: (p.source, p.sequence)), errors
+        return sorted(self._with_acceptances(points), key=lambda p: (p.source, p.sequence)), errors
 
-    def _manifest(self, key: str) -> RecoveryPoint | DamageError:
+    def _manifest(self, key: str, stored_at: datetime) -> RecoveryPoint | DamageError:
         if key not in self._manifests:
             try:
                 self._manifests[key] = self._decode_manifest(key)
             except DamageError as error:
                 return error
-        return self._manifests[key]
+        known = self._manifests[key]
+        if known.stored_at != stored_at:
+            known = self._manifests[key] = replace(known, stored_at=stored_at)
+        return known
+
+    def _with_acceptances(self, points: list[RecoveryPoint]) -> list[RecoveryPoint]:
+        """Suspect points that somebody accepted say so. The ledger is only asked where there are some."""
+        from backup_platform.repository.acceptances import read_acceptances
+
+        suspect = {point.id for point in points if point.suspect}
+        reasons = read_acceptances(self, suspect) if suspect else {}
+        return [replace(p, accepted=reasons[p.id].reason) if p.id in reasons else p for p in points]
 
     def _decode_manifest(self, key: str) -> RecoveryPoint:
         return decode_manifest(key, self.plain(key), self.info.id, self.cipher.hash)

@@ -10,10 +10,9 @@ SOURCE@WINDOW, SOURCE@latest or the beginning of an id. An encrypted repository 
 `--key FILE`, once or more: an age identity (AGE-SECRET-KEY-1…) opens everything; a repository key
 (BACKUP-PLATFORM-KEY-1…) alone opens the lists, and helps where an object below keys/ is lost.
 
-Nothing in the repository is changed. Every blob is compared with its hash. What is lost is named, the rest restored: a
-file that is not whole is written as NAME.damaged, zeros in place of lost bytes, which lost.json lists. Exit codes: 0
-all is well, 3 something is lost or was left out, 1 it cannot be done. The § are those of FORMAT.md. Databases of
-PostgreSQL come as files: rescue_tables.py makes of them what psql loads.
+Nothing in the repository is changed. What is lost is named, the rest restored: a file that is not whole is written as
+NAME.damaged, zeros for lost bytes, which lost.json lists. Exit codes: 0 all is well, 3 something is lost or left out, 1
+it cannot be done. The § are FORMAT.md's. PostgreSQL comes as files: rescue_tables.py makes what psql loads of them.
 """
 
 from __future__ import annotations
@@ -204,7 +203,7 @@ class Repository:
         return stream_plain(self.derived("sealed", self.sealing_key + stored[8:40]), stored[40:])
 
     def manifests(self) -> list[dict[str, Any]]:
-        """§7; by source and in order of capture."""
+        """§7; by source and in the order of their numbers."""
         found = []
         for key in self.keys("manifests/"):
             try:
@@ -212,14 +211,15 @@ class Repository:
                 if self.hash(line).hex().encode() + b"\n" != identity:
                     raise Lost("it is altered, its hash does not match")  # noqa: TRY301
                 point = json.loads(line)
-                tag = self.hash(point["source"].encode()).hex()[:32]
-                if key != f"manifests/{tag}/{point['sequence']:010}":
+                if key[10:] != f"{self.hash(point['source'].encode()).hex()[:32]}/{point['sequence']:010}":
                     raise Lost("it belongs elsewhere, somebody moved or copied it")  # noqa: TRY301
                 name = f"{point['source']}@{point['window']['key']}"
-                found.append({**point, "id": identity.decode().strip(), "name": name})
+                point["id"] = identity.decode().strip()
+                doubt = "suspect" in point and not self.keys(f"ledger/accepted/{point['id']}/")
+                found.append({**point, "name": name, "suspect": doubt})
             except (Lost, ValueError, LookupError) as error:
                 trouble(f"{key} is lost: {error}.")
-        return sorted(found, key=lambda point: (point["source"], point["captured_at"], point["sequence"]))
+        return sorted(found, key=lambda point: (point["source"], point["sequence"]))
 
     def read_index(self) -> None:
         """Where blobs are, into a temporary file: from the indexes (§5), and the packs that none names (§4)."""
@@ -357,13 +357,13 @@ def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
 
 
 def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:
-    """Of a window the newest point that is complete; else the newest."""
+    """The newest that is neither suspect nor incomplete, as far as there is one."""
     start = spec.removesuffix("latest")
     found = [p for p in points if (p["name"] if "@" in spec else p["id"]).startswith(start)]
     names = sorted({p["name"] for p in found})
     if not found or not start or spec.endswith("@") or (len(names) > 1 and start == spec):
         sys.exit(f"{spec} names {len(names)} recovery points, see `list`. {' '.join(names[:9])}")
-    return ([p for p in found if not p["incomplete"]] or found)[-1]
+    return max(found, key=lambda p: (not p["suspect"], not p["incomplete"], p["sequence"]))
 
 
 class Restore:
@@ -458,11 +458,11 @@ class Restore:
 
 
 def show_points(repository: Repository) -> None:
-    for point in repository.manifests():
-        proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{point['id']}/"))
+    for p in repository.manifests():
+        proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{p['id']}/"))
         proof = " ".join(proofs[-1].split("-")[1:3]) if proofs else "no proof"
-        state = f"{point['kind']}, {proof}{', incomplete' * point['incomplete']}"
-        print(f"{point['id'][:12]}  {point['name']:<36}  {point['captured_at'][:19]}  {state}")
+        state = f"{p['kind']}, {proof}{', incomplete' * p['incomplete']}{', suspect' * p['suspect']}"
+        print(f"{p['id'][:12]}  {p['name']:<36}  {p['captured_at'][:19]}  {state}")
 
 
 def show_files(repository: Repository, point: dict[str, Any]) -> None:

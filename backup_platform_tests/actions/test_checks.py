@@ -211,21 +211,37 @@ def test_authentic_is_red_over_a_replaced_predecessor(bench: Bench) -> None:
     assert "predecessor" in result.summary
 
 
-# plausible_size
+# plausible
 
 
-def test_plausible_size_judges_by_the_points_before() -> None:
+def test_plausible_is_what_was_judged_at_the_commit() -> None:
+    history = [point(n) for n in range(1, 12)]
+    emptied = point(12, suspect=("it holds nothing",), stats=Stats())
+    result = checks.plausible([*history, emptied], emptied)
+    assert (result.ran, result.passed, result.severity) == (True, False, "error")
+    assert "it holds nothing" in result.summary
+    accepted = checks.plausible([*history, emptied], replace(emptied, accepted="it moved"))
+    assert accepted.passed
+    assert "it moved" in accepted.summary
+
+
+def test_plausible_warns_of_growth_by_the_points_before() -> None:
     history = [point(n, stats=Stats(source_bytes=1000 + n)) for n in range(1, 12)]
-    assert checks.plausible_size(history, point(12, stats=Stats(source_bytes=1010))).passed
-    result = checks.plausible_size(history, point(12, stats=Stats(source_bytes=10)))
+    assert checks.plausible(history, point(12, stats=Stats(source_bytes=1010))).passed
+    result = checks.plausible(history, point(12, stats=Stats(source_bytes=6000)))
     assert (result.passed, result.severity) == (False, "warn")
 
 
-def test_plausible_size_leaves_out_incomplete_and_later_points() -> None:
-    strange = [point(n, stats=Stats(source_bytes=10), incomplete=True) for n in range(1, 12)]
-    later = [point(n, stats=Stats(source_bytes=10)) for n in range(20, 30)]
-    result = checks.plausible_size([*strange, *later], point(12, stats=Stats(source_bytes=9_000)))
-    assert result.passed
+def test_plausible_compares_with_accepted_points_only_and_has_no_verdict_without_any() -> None:
+    strange = [
+        point(1, incomplete=True),
+        point(2, suspect=("it is empty",)),
+        point(3, kind="sqlite"),
+        point(4, stored_at=START),
+        point(20),
+    ]
+    result = checks.plausible(strange, point(12))
+    assert (result.ran, result.passed) == (False, False), "nothing to compare with is no success"
     assert result.metadata["points"] == 0
 
 
@@ -246,7 +262,8 @@ def test_schema_unchanged() -> None:
 
 
 def test_the_first_schema_has_nothing_to_differ_from() -> None:
-    assert checks.schema_unchanged([], schema(1)).passed
+    result = checks.schema_unchanged([], schema(1))
+    assert (result.ran, result.passed) == (False, False)
 
 
 # drill
@@ -292,5 +309,5 @@ def test_a_drill_that_was_not_due_is_never_passed() -> None:
 
 
 def test_the_names_of_the_checks_are_those_of_their_results() -> None:
-    assert check_names("files") == ["stored", "complete", "authentic", "plausible_size", "drill"]
+    assert check_names("files") == ["stored", "complete", "authentic", "plausible", "drill"]
     assert "schema_unchanged" in check_names("sqlite")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from backup_platform.actions.find import find_point
+from backup_platform.domain.latest import Skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, NotFoundError, UsageError
 from backup_platform.repository.format import manifest_key
-from backup_platform_tests.support import Bench, small_bench
+from backup_platform_tests.support import Bench, ClockedStore, QuietProgress, small_bench
 
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
-    return small_bench(tmp_path)
+    made = small_bench(tmp_path)
+    made.store = ClockedStore(str(made.root), made.clock)
+    return made
 
 
 @pytest.fixture
@@ -135,3 +139,16 @@ def test_an_error_says_what_to_write_next(bench: Bench) -> None:
     with pytest.raises(NotFoundError, match=bench.open().store.location) as missing:
         find_point(bench.open(), "other@latest")
     assert "points" in missing.value.hint
+
+
+def test_what_the_latest_passes_over_is_told(bench: Bench, points: list[RecoveryPoint]) -> None:
+    bench.clock.advance(days=400)
+    ahead = bench.job().run(None, force=True, progress=QuietProgress()).point
+    store = bench.root / manifest_key(ahead.source, ahead.sequence)
+    bench.clock.advance(days=-400)
+    os.utime(store, (bench.clock.now().timestamp(),) * 2)
+    told: list[Skipped] = []
+    assert find_point(bench.open(), "docs@latest", told.append) == points[-1]
+    assert [each.point for each in told] == [ahead]
+    assert find_point(bench.open(), f"docs@{ahead.window.key}", told.append) == ahead
+    assert len(told) == 1, "who names a point means it"

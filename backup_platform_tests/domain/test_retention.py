@@ -191,6 +191,7 @@ def histories(draw: st.DrawFn) -> list[Candidate]:
             verified=draw(st.booleans()),
             held=draw(st.sampled_from(["", "", "", "case 1"])),
             late=draw(st.sampled_from([False, False, True])),
+            suspect=draw(st.sampled_from([False, False, True])),
         )
         for number, hour in enumerate(hours, 1)
     ]
@@ -207,7 +208,7 @@ def test_no_plan_removes_what_must_stay(rules: KeepRules, points: list[Candidate
     assert [each.id for each in decisions] == [each.id for each in points]
     assert remaining
     assert {each.id for each in points if each.held} <= remaining
-    real = [each for each in points if each.start <= NOW and each.complete]
+    real = [each for each in points if each.start <= NOW and each.complete and not each.suspect]
     proven, verified = ([p for p in real if getattr(p, name)] for name in ("proven", "verified"))
     assert {newest(real), newest(proven), newest(verified)} - {None} <= remaining
     assert max(points, key=lambda each: each.sequence).id in remaining
@@ -221,6 +222,28 @@ def test_late_points_evict_none_that_came_in_time(
     alone = kept(decide(rules, in_time, NOW, zone)) if in_time else []
     last = in_time[-1].id if in_time else ""  # kept for its number alone, which a later one has now
     assert set(alone) - {last} <= set(kept(decide(rules, points, NOW, zone)))
+
+
+@given(rule_sets, histories(), st.sampled_from(ZONES))
+def test_suspect_points_evict_none_that_are_not(rules: KeepRules, points: list[Candidate], zone: str) -> None:
+    sound = [each for each in points if not each.suspect]
+    alone = kept(decide(rules, sound, NOW, zone)) if sound else []
+    last = sound[-1].id if sound else ""  # kept for its number alone, which a later one has now
+    assert set(alone) - {last} <= set(kept(decide(rules, points, NOW, zone)))
+
+
+def test_a_source_that_was_emptied_keeps_what_it_had() -> None:
+    """However long nobody looks, and however often the emptied source is drilled."""
+    good = [replace(each, proven=True, verified=True) for each in series(3, DAY, NOW - 60 * DAY)]
+    emptied = [
+        replace(each, id=f"e{each.sequence}", sequence=100 + each.sequence, suspect=True, proven=True)
+        for each in series(50, DAY)
+    ]
+    rules = KeepRules(last=2, min_proven=2)
+    remaining = kept(decide(rules, [*good, *emptied], NOW, "UTC"))
+    assert remaining == ["p2", "p3", "e49", "e50"]
+    accepted = [*emptied[:-1], replace(emptied[-1], suspect=False)]
+    assert kept(decide(rules, [*good, *accepted], NOW, "UTC")) == ["p3", "e49", "e50"]
 
 
 @given(rule_sets, histories(), st.sampled_from(ZONES))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -97,14 +99,25 @@ def test_a_failed_check_is_told_although_the_point_was_captured(watched: World) 
 
 
 def test_a_warning_is_told_as_a_warning(watched: World) -> None:
-    (watched.tree / "big.bin").write_bytes(b"x" * 100_000)
+    assert watched.launch("shop").success
+    with closing(sqlite3.connect(watched.database)) as connection:
+        connection.execute("create table notes (id integer)")
+    watched.clock.time += timedelta(days=1)
+    assert watched.launch("shop").success
+    tick(watched)
+    assert titles(watched) == ["shop: check schema_unchanged warns"]
+
+
+def test_an_emptied_source_is_told_with_the_reason(watched: World) -> None:
     assert watched.launch("uploads").success
     for path in watched.tree.iterdir():
         path.unlink()
     watched.clock.time += timedelta(days=1)
-    assert watched.launch("uploads").success
+    assert not watched.launch("uploads").success
     tick(watched)
-    assert titles(watched) == ["uploads: check plausible_size warns"]
+    [(title, body)] = watched.channel.sent
+    assert title == "uploads: check plausible failed"
+    assert "it holds nothing" in body
 
 
 def test_checks_run_alone_are_watched_too_and_say_nothing_of_the_backup(watched: World) -> None:

@@ -115,7 +115,7 @@ def test_the_run_of_a_backup_asks_for_no_copy(copied: World) -> None:
     ) as context:
         schedule = copied.repository.get_schedule_def("backup_day_0000_utc_schedule")
         [request] = schedule.evaluate_tick(context).run_requests or []
-    assert {check.name for check in request.asset_check_keys or ()} == ALWAYS | {"drill"}
+    assert {check.name for check in request.asset_check_keys or ()} == ALWAYS | {"plausible", "drill"}
     assert copied.launch("uploads").success
 
 

@@ -96,16 +96,13 @@ def specs(world: World, source: str = "uploads") -> dict[str, dg.AssetCheckSpec]
 
 
 def test_a_source_has_the_checks_of_its_kind(world: World) -> None:
-    assert set(specs(world)) == {"stored", "complete", "authentic", "plausible_size", "drill"}
+    assert set(specs(world)) == {"stored", "complete", "authentic", "plausible", "drill"}
     assert set(specs(world, "shop")) == {*specs(world), "schema_unchanged"}
     assert all(spec.description for spec in specs(world, "shop").values())
 
 
 def test_errors_block_and_warnings_do_not(world: World) -> None:
-    assert {name for name, spec in specs(world, "shop").items() if not spec.blocking} == {
-        "plausible_size",
-        "schema_unchanged",
-    }
+    assert {name for name, spec in specs(world, "shop").items() if not spec.blocking} == {"schema_unchanged"}
 
 
 def test_checks_are_partitioned_like_the_asset_up_to_two_thousand_windows(unloaded: World) -> None:

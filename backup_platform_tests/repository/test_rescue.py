@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from backup_platform.actions.backup import BackupJob
 from backup_platform.repository import bech32
+from backup_platform.repository.acceptances import accept_point
 from backup_platform.repository.format import META, PACKS
 from backup_platform.sources.files import FileTreeSource
 from backup_platform.sources.sqlite import SqliteSource
@@ -406,3 +407,21 @@ def test_without_the_right_key(rescue: Rescue, tmp_path: Path, keys: list[str], 
     made = Bench(tmp_path / "repository", encrypted=True)
     done = rescue.run(*(["--key", key_file(tmp_path, *keys)] if keys else []), made.root, "list")
     assert (done.returncode, expected in done.stderr) == (1, True), done.stderr
+
+
+def test_the_latest_is_no_suspect_point_until_it_is_accepted(rescue: Rescue, tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "repository")
+    bench.source.write(b"a", b"1")
+    good = bench.backup()
+    bench.source.remove(b"a")
+    suspect = bench.backup()
+    assert suspect.is_suspect
+    assert f"{suspect.id[:12]}" in rescue.restore(bench.root, "list")
+    assert ", suspect" in rescue.restore(bench.root, "list")
+    rescue.restore(bench.root, "restore", "docs@latest", tmp_path / "before")
+    assert (tmp_path / "before/a").read_bytes() == b"1"
+    accept_point(bench.open(), suspect.id, "so be it", bench.clock.now())
+    assert ", suspect" not in rescue.restore(bench.root, "list")
+    rescue.restore(bench.root, "restore", "docs@latest", tmp_path / "after")
+    assert os.listdir(tmp_path / "after") == []
+    assert good.window == suspect.window, "also of one window"

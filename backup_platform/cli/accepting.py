@@ -1,0 +1,35 @@
+"""`accept`: taking a suspect recovery point as it is."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from backup_platform.cli import shapes
+from backup_platform.cli.backup import ID_SHOWN
+from backup_platform.cli.context import session_of
+from backup_platform.cli.names import one_line
+from backup_platform.cli.points import POINT_HELP
+
+
+def accept(
+    ctx: typer.Context,
+    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who finds it in a year.")],
+) -> int:
+    """Accept a suspect recovery point: the source is as it should be, although it holds so much less than before.
+
+    From then on the point counts like any other: `latest` may mean it, retention counts it, and later points are
+    compared with it. That cannot be taken back. `copy` brings the acceptance to the other repositories.
+
+    \b
+    Example:
+      backup-platform accept shop@2026-11-22 --reason "the archive moved to another server"
+    """
+    session = session_of(ctx)
+    accepted = session.app.upkeep.accepting.accept(point, reason)
+    session.out.document({"point": shapes.point(accepted)})
+    name = f"{accepted.source}@{accepted.window.key} ({accepted.id[:ID_SHOWN]})"
+    session.out.line(f"Accepted {name}: {one_line(accepted.accepted)}.")
+    return 0

@@ -1,0 +1,98 @@
+"""The part of a plan that says what a source must hold, and what it may lose, before somebody has to look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from backup_platform.plan.values import Count, Pattern, parse_pattern
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT]?)B")
+_SCALE = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def parse_size(value: object) -> int:
+    """`1.5GB`, or a number of bytes; `kB`, `MB`, `GB` and `TB` are powers of ten."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str) and (found := _SIZE.fullmatch(value)):
+        return round(float(found[1]) * _SCALE[found[2]])
+    raise ValueError(f'"{value}" is not a size; write one like "500MB" or "1GB"')
+
+
+def _inside(value: str) -> str:
+    """A path in the source: that of an entry, which nothing else than its name leads to."""
+    parts = value.strip("/").split("/")
+    if value.startswith("/") or not value.strip() or any(part in ("", ".", "..") for part in parts):
+        raise ValueError(
+            f'"{value}" is not a path inside the source; write one like ".mounted" or "data/users.db"'
+        )
+    return value
+
+
+def _allow_empty(value: object) -> object:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return [parse_pattern(each) for each in value]
+    raise ValueError("says which may be empty: true, or a list of tables like [staging.*, jobs]")
+
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(lambda size: f"{size}B"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["1GB"]}),
+]
+AllowEmpty = Annotated[
+    bool | list[str],
+    BeforeValidator(_allow_empty),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class ExpectPlan(BaseModel):
+    """What must be there: at least so many `files` and `bytes`, these `paths`; of a database these `tables`, and at
+    least so many `rows` in tables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    files: Count = 0
+    bytes: Size = 0
+    paths: list[Annotated[str, AfterValidator(_inside)]] = []
+    tables: list[Pattern] = []
+    rows: dict[Pattern, Annotated[int, Field(strict=True, ge=1)]] = {}
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> Self:
+        if self.model_fields_set and not any(getattr(self, name) for name in self.model_fields_set):
+            raise ValueError("expects nothing: give at least one of " + ", ".join(type(self).model_fields))
+        return self
+
+
+def expect_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """What does not fit the kind of a source, as (key, message)."""
+    expect = source.get("expect")
+    wanted = expect.model_dump(exclude_unset=True) if isinstance(expect, ExpectPlan) else expect
+    tree = source.get("files") is not None
+    strange = ("tables", "rows") if tree else ("files", "paths")
+    if isinstance(wanted, Mapping):
+        for key in strange:
+            if key in wanted:
+                yield (
+                    "expect",
+                    f"`expect`: `{key}` belongs to {'databases' if tree else 'sources with `files`'}",
+                )
+    if tree and isinstance(source.get("allow_empty"), list):
+        yield "allow_empty", "a list of tables belongs to databases; with `files` write `allow_empty: true`"

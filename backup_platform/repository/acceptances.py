@@ -1,0 +1,69 @@
+"""Acceptances in the ledger (FORMAT.md §8): somebody looked at a suspect recovery point, and takes it as it is."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from backup_platform.errors import ConflictError, DamageError
+from backup_platform.repository.documents import moment, read_document, write_document
+from backup_platform.repository.format import ACCEPTED
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+KEY = re.compile(rf"{ACCEPTED}(?P<point>[0-9a-f]{{64}})/(?P<acceptance>[0-9a-f]{{16}})")
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    point: str
+    reason: str
+    at: datetime
+
+
+def accept_point(repository: Repository, point: str, reason: str, now: datetime) -> Acceptance:
+    """Record that a point is accepted, and read it back. Raises StoreError, DamageError."""
+    name = secrets.token_hex(8)
+    key = f"{ACCEPTED}{point}/{name}"
+    document = {"acceptance": name, "at": now.isoformat(), "point": point, "reason": reason}
+    write_document(repository, key, {**document})
+    return _read(repository, key)
+
+
+def read_acceptances(repository: Repository, points: Collection[str]) -> dict[str, Acceptance]:
+    """The first of each of some points. One that cannot be read accepts nothing."""
+    found: dict[str, Acceptance] = {}
+    for key in sorted(each.key for each in repository.store.list(ACCEPTED)):
+        match = KEY.fullmatch(key)
+        if match is None or match["point"] not in points:
+            continue
+        with suppress(DamageError):
+            read = _read(repository, key)
+            if read.point not in found or read.at < found[read.point].at:
+                found[read.point] = read
+    return found
+
+
+def copy_acceptances(origin: Repository, target: Repository) -> None:
+    """Give a copy those that it lacks, as they are. One that is altered stays behind."""
+    there = {each.key for each in target.store.list(ACCEPTED)}
+    for key in sorted(each.key for each in origin.store.list(ACCEPTED)):
+        if key in there or not KEY.fullmatch(key):
+            continue
+        with suppress(DamageError, ConflictError):
+            _read(origin, key)
+            target.store.create(key, origin.store.get(key))
+
+
+def _read(repository: Repository, key: str) -> Acceptance:
+    match = KEY.fullmatch(key)
+    assert match is not None
+    place = {"acceptance": match["acceptance"], "point": match["point"]}
+    document = read_document(repository, key, place)
+    return Acceptance(match["point"], str(document.get("reason")) or "-", moment(key, document, "at"))
