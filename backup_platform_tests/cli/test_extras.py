@@ -46,6 +46,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Without:
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verbs:
     (tmp_path / "backup.yaml").write_text(PLAN)
     (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "one").write_text("content")
     made = Verbs(capsys, tmp_path / "backup.yaml")
     made("init", code=0)
     return made
