@@ -223,15 +223,8 @@ class App:
         demands = demands_of(self._source_plan(source))
         job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock, demands)
         result = job.run(window, force=force, progress=progress)
-        if self.repository_plan.lock:
-            self._keep_locked(result)
+        self.upkeep.keep_result_locked(result)
         return result
-
-    def _keep_locked(self, result: BackupResult) -> None:
-        from backup_platform.actions.structure import needs_of
-
-        packs = result.packs if result.created else needs_of(self.repository, result.point).packs
-        self.upkeep.keep_locked(result.point.source, packs)
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
         """The recovery point of every window that has one, by source, oldest first.

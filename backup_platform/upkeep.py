@@ -14,6 +14,7 @@ from backup_platform.errors import PlanError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.accepting import Accepting
+    from backup_platform.actions.backup import BackupResult
     from backup_platform.actions.copying import Copying
     from backup_platform.actions.giving_up import GivingUp
     from backup_platform.actions.holds import Holds
@@ -116,6 +117,14 @@ class Upkeep:
                 hint="Give the copy a place of its own in the plan.",
             )
         return Copying(origin, self.repository, self.clock, self.keep_locked if self.settings.lock else None)
+
+    def keep_result_locked(self, result: BackupResult) -> None:
+        """`keep_locked` for what a backup stored, or found stored."""
+        if self.settings.lock is not None:
+            from backup_platform.actions.structure import needs_of
+
+            packs = result.packs if result.created else needs_of(self.repository, result.point).packs
+            self.keep_locked(result.point.source, packs)
 
     def keep_locked(self, source: str, packs: Collection[str]) -> None:
         """Prolong the retentions of what a new point needs, where the plan has a `lock`. Raises StoreError."""
