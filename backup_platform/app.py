@@ -134,6 +134,7 @@ class App:
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
         from backup_platform.actions.making import check_recipients, make, refuse_new_history
+        from backup_platform.stores.opening import reserve_of
         from backup_platform.wiring import make_store
 
         origin = self.at(copy_of)
@@ -145,7 +146,10 @@ class App:
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )
         self._probe(store)
-        return make(store, self.clock, self._keys, recipients, other)
+        info = make(store, self.clock, self._keys, recipients, other)
+        if reserve := reserve_of(store):
+            reserve.fill()
+        return info
 
     def probe(self) -> str:
         """Whether the store does what a repository relies on: what was seen. Raises RepositoryError."""

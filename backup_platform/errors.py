@@ -134,6 +134,10 @@ class StoreError(RepositoryError):
     code = "store-failed"
 
 
+class StoreFullError(StoreError):
+    code = "store-full"
+
+
 class StoreRefusedError(StoreError):
     code = "store-refused"
 

@@ -50,10 +50,16 @@ class Upkeep:
     def retention(self) -> Retention:
         """Which points stay in this repository, and forgetting the others."""
         from backup_platform.actions.retention import Retention
-        from backup_platform.stores.opening import evidence
+        from backup_platform.stores.opening import evidence, lending
 
         store = self.repository.store
-        return Retention(self.repository, self._source_rules(), self.clock, partial(evidence, store))
+        return Retention(
+            self.repository,
+            self._source_rules(),
+            self.clock,
+            partial(evidence, store),
+            partial(lending, store),
+        )
 
     @property
     def accepting(self) -> Accepting:
@@ -80,7 +86,7 @@ class Upkeep:
     def pruning(self, grace: str | None = None) -> Pruning:
         """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""
         from backup_platform.actions.prune import Pruning
-        from backup_platform.stores.opening import drafts_of, evidence
+        from backup_platform.stores.opening import drafts_of, evidence, lending, reserve_of
 
         store = self.repository.store
         return Pruning(
@@ -89,6 +95,8 @@ class Upkeep:
             self.clock,
             drafts_of(store),
             partial(evidence, store),
+            partial(lending, store),
+            reserve.fill if (reserve := reserve_of(store)) else lambda: None,
         )
 
     def _prune_settings(self, grace: str | None) -> PruneSettings:

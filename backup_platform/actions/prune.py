@@ -26,6 +26,7 @@ from backup_platform.errors import (
     NotFoundError,
     RepositoryError,
     StoreError,
+    StoreFullError,
     StoreLockedError,
     StoreRefusedError,
 )
@@ -65,7 +66,8 @@ class PruneSummary:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """Of one repository; `drafts` where its store has any. Inside `evidence` nothing is read from a cache.
+    """Of one repository; `drafts` where its store has any. Inside `evidence` nothing is read from a cache, and inside
+    `lending` a full disk has the room that was kept for this. `keep_room` keeps some for the next time.
 
     Raises StoreError, KeyMissingError.
     """
@@ -75,10 +77,12 @@ class Pruning:
     clock: Clock
     drafts: Drafts | None = None
     evidence: Callable[[], AbstractContextManager[None]] = nullcontext
+    lending: Callable[[], AbstractContextManager[None]] = nullcontext
+    keep_room: Callable[[], None] = lambda: None
 
     def plan(self) -> PrunePlan:
         """What a run would do now. Reads every manifest and inventory."""
-        with self.evidence():
+        with self.evidence(), self.lending():
             return self._plan(survey(self.repository))
 
     def _plan(self, found: Survey) -> PrunePlan:
@@ -127,8 +131,10 @@ class Pruning:
     def run(self, plan: PrunePlan, progress: Progress) -> PruneSummary:
         """Carry out a plan, as far as it still holds. Raises RepositoryError, before anything is deleted, where
         something cannot be read that might need anything."""
-        with self.evidence():
-            return _Run(self, progress).run(plan)
+        with self.evidence(), self.lending():
+            summary = _Run(self, progress).run(plan)
+        self.keep_room()
+        return summary
 
     def current(self, plan: PrunePlan) -> PrunePlan:
         """The plan, without what new recovery points need."""
@@ -176,14 +182,16 @@ class _Run:
         self._require_sound(plan)
         assert plan.survey is not None
         self._progress.expect(size=size_of([*plan.rewrite, *plan.delete]))
-        rewritten = rewrite(self._repository, plan.survey, plan.rewrite, self._progress)
-        condemned = {each.key for each in plan.condemn} | rewritten.replaced
-        list(write_tombstones(self._repository, condemned))
-        deleted = self._delete_packs(plan)
+        list(write_tombstones(self._repository, {each.key for each in plan.condemn}))
+        # What makes room comes before what needs some.
         self._delete(_nameless(plan.delete_finals))
+        drafts = self._delete_drafts(plan.drafts)
+        deleted = self._delete_packs(plan)
+        rewritten = self._rewrite(plan)
+        list(write_tombstones(self._repository, rewritten.replaced))
+        condemned = {each.key for each in plan.condemn} | rewritten.replaced
         merged = merge(self._repository, plan.merge_indexes, self._staying(plan, deleted))
         indexes = self._delete_indexes(plan, self._staying(plan, deleted))
-        drafts = self._delete_drafts(plan.drafts)
         proofs = self._delete_proofs(plan.proofs)
         summary = self._summary(plan, rewritten, condemned, [*deleted, *indexes, *drafts])
         return replace(
@@ -195,6 +203,14 @@ class _Run:
             proofs_deleted=len(proofs),
             duration_s=round(self._pruning.clock.monotonic() - started, 3),
         )
+
+    def _rewrite(self, plan: PrunePlan) -> Rewritten:
+        assert plan.survey is not None
+        try:
+            return rewrite(self._repository, plan.survey, plan.rewrite, self._progress)
+        except StoreFullError as error:
+            self._progress.note(f"{error.message} Partly used packs are left for a later run.")
+            return Rewritten()
 
     def _require_sound(self, plan: PrunePlan) -> None:
         if plan.refusals:

@@ -98,25 +98,26 @@ def _held(holds: Mapping[str, list[Hold]], point: str, now: datetime) -> str:
 @dataclass(frozen=True, slots=True)
 class Retention:
     """Of one repository. `rules` by source; of a source without rules everything is kept. What is read within
-    `evidence` comes from the store itself."""
+    `evidence` comes from the store itself; within `lending` a full disk has the room that was kept for this."""
 
     repository: Repository
     rules: Mapping[str, SourceRules]
     clock: Clock
     evidence: Callable[[], AbstractContextManager[None]] = nullcontext
+    lending: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def decisions(self, source: str) -> list[Judged]:
         """Every point of a source with what becomes of it, oldest sequence first. Changes nothing.
 
         While a manifest of the source is damaged all of them stay, and say why.
         """
-        with self.evidence():
+        with self.evidence(), self.lending():
             return self._decisions(source, self._ledger(), reread=True)[0]
 
     def plan_forget(self, sources: Sequence[str] = ()) -> ForgetPlan:
         """What `run_forget` would do, of some sources or of all that have points. Changes nothing."""
         judged, blocked = list[Judged](), dict[str, str]()
-        with self.evidence():
+        with self.evidence(), self.lending():
             ledger, named = self._ledger(), bool(sources)
             for source in sources if named else self._sources():
                 decided, damage = self._decisions(source, ledger, reread=named)
@@ -130,7 +131,7 @@ class Retention:
         until then is done, and recorded."""
         progress.expect(files=len(plan.forget))
         result = _Result()
-        with self.evidence():
+        with self.evidence(), self.lending():
             for source, group in groupby(plan.forget, key=lambda each: each.point.source):
                 self._forget_of(source, list(group), result, progress)
         return ForgetSummary(

@@ -11,6 +11,7 @@ from backup_platform.errors import (
     ConflictError,
     NotFoundError,
     StoreError,
+    StoreFullError,
     StoreLockedError,
     StoreRefusedError,
 )
@@ -176,7 +177,8 @@ def _permission(verb: str, key: str, location: str) -> str:
 
 def _failure(verb: str, key: str, location: str, error: Exception, told: Told, plan_key: str) -> StoreError:
     hint = _hint(told, plan_key)
-    return StoreError(
+    kind = StoreFullError if told.number in _FULL else StoreError
+    return kind(
         f"The store {location} could not {verb} {key}: {reason(error)}.",
         hint=hint or _patience(location, told, plan_key),
         retryable=not hint and _may_pass(error, told),

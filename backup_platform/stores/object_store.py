@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from backup_platform.domain.ports import Buffer, ObjectLock, StoredObject
-from backup_platform.errors import DamageError, NotFoundError, StoreError, StoreRefusedError
+from backup_platform.errors import DamageError, NotFoundError, StoreError, StoreFullError, StoreRefusedError
 from backup_platform.stores.failures import translation
+from backup_platform.stores.reserve import Reserve
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
@@ -150,6 +151,7 @@ class DirectoryStore(ObjectStore):
 
         self._root = self._location = os.path.abspath(path)
         self._plan_key = "repository"  # what follows may fail and tell of it
+        self.reserve = Reserve(self._root)
         with self._translated("open", self._root):
             os.makedirs(self._root, mode=0o700, exist_ok=True)
             super().__init__(LocalStore(self._root), self._root)
@@ -161,6 +163,14 @@ class DirectoryStore(ObjectStore):
         self._place(key, data, os.replace)
 
     def _place(self, key: str, data: Buffer, publish: Callable[[str, str], None]) -> None:
+        try:
+            self._write_at(key, data, publish)
+        except StoreFullError:
+            if not self.reserve.give():
+                raise
+            self._write_at(key, data, publish)
+
+    def _write_at(self, key: str, data: Buffer, publish: Callable[[str, str], None]) -> None:
         path = os.path.join(self._root, key)
         folder = os.path.dirname(path)
         # Listings leave out names of this shape; a writer that dies leaves one.
@@ -180,6 +190,8 @@ class DirectoryStore(ObjectStore):
         for folder, _, names in os.walk(self._root):
             for name in filter(DRAFT.search, names):
                 path = os.path.join(folder, name)
+                if path == self.reserve.path:
+                    continue
                 with suppress(FileNotFoundError), self._translated("look up", name):
                     status = os.lstat(path)
                     modified = datetime.fromtimestamp(status.st_mtime, UTC)

@@ -12,6 +12,7 @@ from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.limits import SingleWriterStore, ThrottledStore, WriteOnlyStore
 from backup_platform.stores.object_store import DirectoryStore, ObjectStore
 from backup_platform.stores.options import StoreOptions
+from backup_platform.stores.reserve import Reserve
 from backup_platform.stores.retrying import RetryingStore
 from backup_platform.stores.wrapping import WrappedStore
 
@@ -69,6 +70,18 @@ def drafts_of(store: Store) -> DirectoryStore | None:
     while isinstance(store, WrappedStore):
         store = store.inner
     return store if isinstance(store, DirectoryStore) else None
+
+
+def reserve_of(store: Store) -> Reserve | None:
+    """What keeps room for the work that makes room; None for stores without a disk of their own."""
+    directory = drafts_of(store)
+    return directory.reserve if directory else None
+
+
+def lending(store: Store) -> AbstractContextManager[None]:
+    """Inside, what a full disk has no room for gets the room that was kept."""
+    reserve = reserve_of(store)
+    return reserve.lent() if reserve else nullcontext()
 
 
 def _directory(path: str, *, create: bool) -> Store:
