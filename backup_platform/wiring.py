@@ -157,6 +157,7 @@ def _postgres(name: str, plan: Plan, location: str, clock: Clock, purpose: Purpo
         include=tuple(source.include),
         exclude=tuple(source.exclude),
         unlogged=source.unlogged,
+        large_objects=source.large_objects,
         facts=source.facts,
         bin_dir=plan.path(source.bin_dir) if source.bin_dir else None,
         drill_server=drill_server,

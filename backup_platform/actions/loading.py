@@ -53,7 +53,9 @@ def _check_forms(tables: PointTables, table: Table, columns: Sequence[str]) -> N
     """Text in the engine's notation and native values do not go into one column."""
     leaves = tables.catalogue.leaves(table.label) if table.partitions else []
     stored = {(each.name, each.storage) for leaf in leaves for each in leaf.columns if each.name in columns}
-    mixed = sorted(name for name, form in stored if form is Storage.TEXT and (name, Storage.NATIVE) in stored)
+    mixed = sorted(
+        name for name, form in stored if form is not Storage.NATIVE and (name, Storage.NATIVE) in stored
+    )
     if mixed:
         labels = ", ".join(leaf.label for leaf in leaves)
         raise UsageError(

@@ -37,6 +37,7 @@ class Storage(StrEnum):
 
     NATIVE = "native"  # as an Arrow type that holds every value of it exactly
     TEXT = "text"  # as the engine's own text form, which the engine reads back exactly
+    BYTES = "bytes"  # as the bytes of that text form, which are no text in UTF-8
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def _column(column: Column, key: Sequence[str]) -> dg.TableColumn:
     return dg.TableColumn(
         column.name,
         column.type,
-        description="stored as text" if column.storage is Storage.TEXT else None,
+        description=f"stored as {column.storage}" if column.storage is not Storage.NATIVE else None,
         constraints=dg.TableColumnConstraints(
             nullable=column.nullable,
             unique=tuple(key) == (column.name,),

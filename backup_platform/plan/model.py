@@ -69,6 +69,7 @@ KINDS: dict[Kind, tuple[str, ...]] = {  # and the keys that belong to some kinds
         "include",
         "exclude",
         "unlogged",
+        "large_objects",
         "facts",
         "bin_dir",
         "drill_server",
@@ -108,6 +109,7 @@ class SourcePlan(_Model):
     jobs: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
     include: list[Pattern] = []
     unlogged: bool = True
+    large_objects: bool = True
     facts: Literal["full", "sampled", "counts"] = "full"
     bin_dir: LocalPath | None = None
     drill_server: DatabaseUrl | None = None

@@ -98,8 +98,11 @@ def extent(group: Any) -> tuple[int, int]:
     return begin, begin + sum(c.total_compressed_size for c in columns)
 
 
-def texts(column: Any) -> Any:
-    """The values as COPY's text format has them."""
+def texts(column: Any, as_bytes: bool = False) -> Any:
+    """The values as COPY's text format has them; of a column that is stored as the bytes of its text, those bytes."""
+    if as_bytes:
+        values = [v if v is None else "".join(f"\\x{byte:02x}" for byte in v) for v in column.to_pylist()]
+        return pa.array(values, pa.large_string())
     column = column.storage if isinstance(column.type, pa.BaseExtensionType) else column
     kind = column.type
     if pa.types.is_fixed_size_binary(kind):
@@ -125,9 +128,10 @@ def write_rows(rescued: Rescued, table: dict[str, Any], file: IO[str]) -> int:
         return int(table["rows"])
     columns = ", ".join(quoted(column["name"]) for column in table["columns"])
     file.write(f"COPY {into} ({columns}) FROM STDIN;\n")
+    forms = [column["storage"] for column in table["columns"]]
     count, tab = 0, pa.scalar("\t", pa.large_string())
     for batch in (batch for part in table["parts"] for batch in rescued.batches(part) if len(batch)):
-        values = [*map(texts, batch.columns), tab]
+        values = [*(texts(c, form == "bytes") for c, form in zip(batch.columns, forms, strict=True)), tab]
         lines = pc.binary_join_element_wise(*values, null_handling="replace", null_replacement="\\N")
         file.writelines(line + "\n" for line in lines.to_pylist())
         count += len(batch)

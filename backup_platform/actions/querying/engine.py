@@ -93,7 +93,7 @@ class Engine:
         places = {column.name: place for place, column in enumerate(leaf.columns)}
         names = unique([column.name for column in whole.columns])
         columns = ", ".join(
-            f"c{places[column.name]}{'::VARCHAR' if column.storage is Storage.TEXT else ''} AS {quote(name)}"
+            f"c{places[column.name]}{'' if column.storage is Storage.NATIVE else '::VARCHAR'} AS {quote(name)}"
             for column, name in zip(whole.columns, names, strict=True)
         )
         numbered = ", ".join(f"c{place}" for place in range(len(leaf.columns)))

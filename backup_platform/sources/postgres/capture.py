@@ -6,15 +6,19 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
-from backup_platform.domain.model import Capture, Json, StreamRef
+from backup_platform.domain.model import Capture, Json, Problem, Status, StreamRef
 from backup_platform.domain.ports import Clock, Progress, Recorder
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
-from backup_platform.errors import SourceBusyError, SourceError
+from backup_platform.errors import SourceBusyError, SourceError, bounded
 from backup_platform.sources.postgres.catalog.database import database_document
-from backup_platform.sources.postgres.catalog.large_objects import large_object_blocks, large_object_facts
+from backup_platform.sources.postgres.catalog.large_objects import (
+    ALL_LARGE_OBJECTS,
+    large_object_blocks,
+    large_object_facts,
+)
 from backup_platform.sources.postgres.catalog.partitioned import partitioned_tables
 from backup_platform.sources.postgres.catalog.relations import relations
 from backup_platform.sources.postgres.connecting import describe
@@ -30,10 +34,16 @@ from backup_platform.sources.postgres.document import (
     LARGE_OBJECTS,
     SCHEMA_PATH,
     Database,
+    LeftOut,
     encode,
 )
 from backup_platform.sources.postgres.facts import TableFact, best_algorithm, shared_table_facts
-from backup_platform.sources.postgres.failures import NoConnectionError, NoLocksError, postgres_errors
+from backup_platform.sources.postgres.failures import (
+    NoConnectionError,
+    NoLocksError,
+    UnreadableError,
+    postgres_errors,
+)
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.reading import read_tables
 from backup_platform.sources.postgres.recording import record_streams
@@ -48,6 +58,17 @@ from backup_platform.sources.postgres.snapshot import (
 from backup_platform.sources.postgres.tools import Tools, find_tools
 
 ENGINE = "postgresql"
+_ALLOW = (
+    "GRANT SELECT on it (or pg_read_all_data, and BYPASSRLS) to the role of the plan's url, "
+    "or exclude it in the plan."
+)
+_ALLOW_LARGE_OBJECTS = (
+    "GRANT SELECT ON LARGE OBJECT to the role of the plan's url, or membership in their owner; "
+    "or leave them out with large_objects: false in the plan."
+)
+_DETAIL = (
+    1_000  # characters of a problem: every listing of recovery points reads the manifests that hold them
+)
 DUMP_S = 5.0  # how long pg_dump waits for its locks, which this capture holds already
 _BLOCK = 1 << 20
 _MISCOUNTED = 5  # in messages
@@ -75,7 +96,10 @@ def _captured(options: PostgresOptions, clock: Clock, recorder: Recorder, progre
         work.run()
     record_streams(recorder, work.streams, snapshot.captured_at)
     versions = {"postgresql": str(work.facts["server_version"]), "pg_dump": _number(tools.version)}
-    return Capture(snapshot.captured_at, work.facts, versions=versions)
+    problems = tuple(work.problems)
+    return Capture(
+        snapshot.captured_at, work.facts, problems=problems, incomplete=bool(problems), versions=versions
+    )
 
 
 @dataclass
@@ -88,17 +112,23 @@ class _Capture:
     facts: dict[str, Json] = field(default_factory=dict)
     streams: dict[bytes, StreamRef] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def run(self) -> None:
         """The schema first: pg_dump reads some of it as it is now, so close to the snapshot."""
         self._store_schema()
         self._store_globals()
         document = database_document(
-            self.snapshot.connection, self.snapshot.selection, dump_version=self.tools.version
+            self.snapshot.connection,
+            self.snapshot.selection,
+            dump_version=self.tools.version,
+            with_large_objects=self.options.large_objects,
         )
+        self._report(self.snapshot.selection.denied, _ALLOW)
+        document = self._store_large_objects(document)
+        tables, unreadable = self._store_tables()
+        document = replace(document, left_out=(*document.left_out, *unreadable))
         self._store(DATABASE_PATH, [encode(document)])
-        self._store_large_objects(document)
-        tables = self._store_tables()
         self._describe(document)
         self._compare(tables, self._table_facts(tables))
         self.snapshot.require_unchanged()
@@ -140,17 +170,39 @@ class _Capture:
             if file.seek(0, 2):
                 self._store(GLOBALS_PATH, _blocks(file))
 
-    def _store_large_objects(self, document: Database) -> None:
+    def _report(self, lost: Sequence[LeftOut], advice: str) -> None:
+        """What the plan wants and the point does not hold."""
+        for out in lost:
+            detail = bounded(f"{out.kind}: {out.reason}. {advice}", _DETAIL)
+            self.problems.append(Problem(out.name, Status.UNREADABLE, detail))
+
+    def _store_large_objects(self, document: Database) -> Database:
+        """The document without them where they cannot be read."""
+        denied = [out for out in document.left_out if out.name == ALL_LARGE_OBJECTS]
+        if self.options.large_objects:
+            self._report(denied, _ALLOW_LARGE_OBJECTS)
         self.facts["large_objects"] = len(document.large_objects)
         if not document.large_objects:
-            return
+            return document
         self.progress.note(f"{len(document.large_objects)} large objects")
-        self._store(LARGE_OBJECTS + b"/00000.parquet", large_object_blocks(self.snapshot.connection))
-        if self.options.facts == "full":
-            _, self.facts["large_objects_hash"] = large_object_facts(self.snapshot.connection)
+        connection = self.snapshot.connection
+        try:
+            with postgres_errors("The server, asked for large objects,"), connection.transaction():
+                self._store(LARGE_OBJECTS + b"/00000.parquet", large_object_blocks(connection))
+                if self.options.facts == "full":
+                    _, self.facts["large_objects_hash"] = large_object_facts(connection)
+        except UnreadableError as error:
+            self.streams.pop(LARGE_OBJECTS + b"/00000.parquet", None)
+            self.facts["large_objects"] = 0
+            lost = LeftOut("large objects", ALL_LARGE_OBJECTS, error.message)
+            self._report([lost], "To leave them out: large_objects: false in the plan.")
+            return replace(document, large_objects=(), left_out=(*document.left_out, lost))
+        return document
 
-    def _store_tables(self) -> list[Table]:
+    def _store_tables(self) -> tuple[list[Table], list[LeftOut]]:
+        """Those that are stored, and those whose rows cannot be read."""
         wanted = relations(self.snapshot.connection, self.snapshot.selection)
+        unreadable: dict[str, UnreadableError] = {}
         with self._behind_others():
             stored = read_tables(
                 wanted,
@@ -159,6 +211,7 @@ class _Capture:
                 self.progress,
                 self.options.jobs,
                 release=self.snapshot.release,
+                unreadable=unreadable,
             )
         for _, streams in stored:
             self.streams |= {path.encode(): stream for path, stream in streams}
@@ -167,7 +220,9 @@ class _Capture:
         catalogue = Catalogue(ENGINE, tuple(tables), partitioned)
         document = json.dumps(catalogue.to_json(), ensure_ascii=False, indent=1)
         self._store(CATALOGUE_PATH, [document.encode()])
-        return tables
+        lost = [LeftOut("table", label, error.message) for label, error in sorted(unreadable.items())]
+        self._report(lost, "Its rows are not stored. To leave it out, exclude it in the plan.")
+        return tables, lost
 
     @contextmanager
     def _behind_others(self) -> Iterator[None]:

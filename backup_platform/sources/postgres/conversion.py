@@ -36,6 +36,10 @@ class NotNativeError(Exception):
         self.column = column
 
 
+class NotTextError(NotNativeError):
+    """A value of the column is no text in UTF-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
     """How a relation's columns are asked for and stored. `large`: there may be large values among them."""
@@ -51,8 +55,14 @@ class Form:
         return pa.schema([pa.field(c.name, types.arrow_type(c, stored.storage)) for c, stored in pairs])
 
 
-def form_of(relation: Relation, as_text: frozenset[str] = frozenset(), *, large: bool = False) -> Form:
-    return Form(relation, types.stored_columns(relation, as_text), large)
+def form_of(
+    relation: Relation,
+    as_text: frozenset[str] = frozenset(),
+    as_bytes: frozenset[str] = frozenset(),
+    *,
+    large: bool = False,
+) -> Form:
+    return Form(relation, types.stored_columns(relation, as_text, as_bytes), large)
 
 
 def convert(batch: pa.RecordBatch, form: Form, schema: pa.Schema) -> pa.RecordBatch:
@@ -73,6 +83,11 @@ def _convert(array: pa.Array, form: Form, number: int, wanted: pa.DataType) -> p
             return array.cast(wanted)
         except pa.ArrowInvalid:  # NaN
             raise NotNativeError(column.name) from None
+    if array.type == pa.binary() and wanted == pa.string() and form.relation.raw:
+        try:
+            return array.cast(wanted)
+        except pa.ArrowInvalid:
+            raise NotTextError(column.name) from None
     if array.type != wanted:
         raise SourceError(
             f"The driver returned {array.type} for {column.type}, the type of column {column.name!r} of "

@@ -42,12 +42,17 @@ _NUMERIC_DIGITS, _NUMERIC_SCALE = 18, 16  # what 64 bits hold, also after fillin
 
 def is_binary(table: Table) -> bool:
     """May the table's rows be sent that way? `json` and `jsonb` are stored as text and sent as text."""
-    return all(
+    return not holds_bytes(table) and all(
         _plain(column.type) in ("json", "jsonb")
         if column.storage is Storage.TEXT
         else _plain(column.type) in (*_FIXED, *_TEXTS, "uuid") or _numeric(column.type) is not None
         for column in table.columns
     )
+
+
+def holds_bytes(table: Table) -> bool:
+    """Are there texts among the rows that are not UTF-8?"""
+    return any(column.storage is Storage.BYTES for column in table.columns)
 
 
 def binary_bytes(batch: RecordBatch, table: Table) -> Buffer:

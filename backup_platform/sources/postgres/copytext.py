@@ -7,6 +7,7 @@ delimiter or the end-of-data marker `\\.`.
 from __future__ import annotations
 
 from binascii import hexlify
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from backup_platform.errors import DamageError
@@ -20,13 +21,14 @@ _LAST_DAY = 11_248_737  # 32767-12-31: Arrow writes no later year
 _DAY_US = 86_400_000_000
 
 
-def copy_bytes(batch: RecordBatch) -> Buffer:
-    """The rows of a batch with at least one column. Raises DamageError for a value that no capture stores."""
+def copy_bytes(batch: RecordBatch, texts: Collection[str] = ()) -> Buffer:
+    """The rows of a batch with at least one column. `texts` are columns whose bytes are the text itself. Raises
+    DamageError for a value that no capture stores."""
     import pyarrow as pa
     from pyarrow import csv
 
     named = zip(batch.schema.names, batch.columns, strict=True)
-    columns = [_writable(name, column) for name, column in named]
+    columns = [_as_text(column) if name in texts else _writable(name, column) for name, column in named]
     names = [str(number) for number in range(len(columns))]
     sink = pa.BufferOutputStream()
     options = csv.WriteOptions(include_header=False, batch_size=max(1, batch.num_rows))
@@ -52,6 +54,14 @@ def _writable(name: str, column: Array) -> Array:
         column = column.cast(pa.timestamp("us", kind.tz)).view(pa.timestamp("us"))
         _check_days(name, column, _DAY_US)
     return column
+
+
+def _as_text(column: Array) -> Array:
+    """The same bytes as a text, which Arrow does not look at when it writes it."""
+    import pyarrow as pa
+
+    wide = column.cast(pa.large_binary())
+    return pa.Array.from_buffers(pa.large_string(), len(wide), wide.buffers(), offset=wide.offset)
 
 
 def _hex(column: Array) -> Array:

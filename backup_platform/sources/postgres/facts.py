@@ -158,12 +158,15 @@ def _work_off(
         try:
             # Rolled back: the locks of a table and its indexes are released with it.
             with connection.transaction(force_rollback=True):
+                if connection.info.parameter_status("server_encoding") == "SQL_ASCII":
+                    # The bytes as they are: as UTF-8 the server checks them, and refuses others.
+                    connection.execute("SET LOCAL client_encoding = 'SQL_ASCII'")
                 row = connection.execute(query.encode()).fetchone()
         except BaseException:
             _drain(work)
             raise
         assert row is not None
-        facts[label] = TableFact(row[0], row[1])
+        facts[label] = TableFact(row[0], row[1].decode() if isinstance(row[1], bytes) else row[1])
 
 
 def _drain(work: SimpleQueue[tuple[str, str]]) -> None:

@@ -17,6 +17,14 @@ class NoLocksError(SourceError):
     """The server's lock table is full."""
 
 
+class UnreadableError(SourceFormatError):
+    """What was asked for cannot be read, and other things can."""
+
+
+class EncodingError(UnreadableError):
+    """A text is not valid in its encoding, or has no form in UTF-8."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Meaning:
     kind: type[SourceError]
@@ -32,17 +40,18 @@ _CHANGED = _Meaning(
     retryable=True,
 )
 _ENCODING = _Meaning(
-    SourceFormatError,
+    EncodingError,
     "holds text that is not valid in its encoding, or has no form in UTF-8",
-    "A database in SQL_ASCII must hold UTF-8 to be captured: repair the text that the message names.",
+    "Repair the text that the message names, or exclude the table.",
 )
 _LOST = _Meaning(SourceError, "closed the connection", "Is it restarting? Look at its log.", retryable=True)
 _FULL = _Meaning(SourceError, "is short of a resource", "Look at its log.", retryable=True)
 _DAMAGED = _Meaning(
-    SourceFormatError,
+    UnreadableError,
     "reports that its data is damaged",
     "Check it with pg_amcheck; restore the table from a recovery point that passed its drill.",
 )
+_FILES = _Meaning(UnreadableError, "could not read its files", "Look at its log.")
 # By SQLSTATE, or by its first two characters.
 _BY_CODE = {
     "3D000": _Meaning(SourceMissingError, "has no such database", "Check the database's name in the plan."),
@@ -89,11 +98,13 @@ _BY_CODE = {
         NoConnectionError, "is short of a resource, and gives no more connections", retryable=True
     ),
     "53": _FULL,
-    "58": _Meaning(SourceError, "could not read its files", "Look at its log."),
+    "58": _FILES,
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
     "54": _Meaning(
-        SourceError, "reached one of its limits", "A row of more than 1 GB cannot leave a PostgreSQL server."
+        UnreadableError,
+        "reached one of its limits",
+        "A row of more than 1 GB cannot leave a PostgreSQL server.",
     ),
 }
 _FAILED = _Meaning(SourceError, "reported an error")
@@ -115,6 +126,12 @@ _BY_TEXT = (
     ("query_wait_timeout", "53300", ""),
     ("out of shared memory", "53200", ""),
     ("invalid byte sequence for encoding", "22021", ""),
+    ("invalid page in block", "XX001", ""),
+    ("data is corrupt", "XX001", ""),
+    ("for toast value", "XX001", "chunk"),
+    ("could not access status of transaction", "58", ""),
+    ("could not read block", "58", ""),
+    ("could not open file", "58", ""),
     ("has no equivalent in encoding", "22P05", ""),
     ("conversion between", "22021", "is not supported"),
     ("due to conflict with recovery", "40", ""),
@@ -188,6 +205,8 @@ def sqlstate(error: Exception) -> str:
 def _meaning(code: str, text: str) -> _Meaning:
     if code == "XX000" and "could not open relation" in text:
         return _CHANGED
+    if code == "XX000" and "for toast value" in text:  # a chunk of it is missing
+        return _DAMAGED
     if "snapshot" in text and "does not exist" in text:  # the session that holds it is gone
         return _LOST
     if code:

@@ -15,8 +15,8 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.domain.tables import Storage
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres import storage as types
-from backup_platform.sources.postgres.conversion import Form
-from backup_platform.sources.postgres.failures import arrow_errors
+from backup_platform.sources.postgres.conversion import Form, NotTextError
+from backup_platform.sources.postgres.failures import EncodingError, arrow_errors
 from backup_platform.sources.postgres.large_rows import LargeRow, LargeValue
 from backup_platform.sources.postgres.relation import Relation
 from backup_platform.sources.postgres.settings import identifier, literal
@@ -55,7 +55,7 @@ def expressions(form: Form) -> list[str]:
     tests = _tests(form)
     selected = []
     for number, (column, stored) in enumerate(zip(form.relation.columns, form.columns, strict=True)):
-        expression = select_expression(column, stored.storage)
+        expression = select_expression(column, stored.storage, raw=form.relation.raw)
         test = tests.get(number)
         selected.append(f"CASE WHEN {test} THEN NULL ELSE {expression} END" if test else expression)
     return [*selected, f"CASE WHEN {' OR '.join(tests.values()) or 'false'} THEN ctid::pg_catalog.text END"]
@@ -81,15 +81,17 @@ def _test(form: Form, number: int, limit: int) -> str:
     return f"(CASE WHEN pg_catalog.pg_column_size({name}) > {COMPRESSED} THEN {text} ELSE false END)"
 
 
-def _content(form: Form, number: int) -> str:
+def _content(form: Form, number: int, *, unchecked: bool = False) -> str:
     """The value's bytes, as the Parquet file holds them."""
     column = form.relation.columns[number]
+    unchecked = unchecked or form.columns[number].storage is Storage.BYTES
     name = identifier(column.name)
     if form.columns[number].storage is Storage.NATIVE and column.type_oid == types.BYTEA:
         return name
     plain = form.columns[number].storage is Storage.NATIVE and column.type_oid != types.BPCHAR
     text = name if plain else f"pg_catalog.format('%s', {name})"
-    return f"pg_catalog.convert_to({text}, 'UTF8')"
+    # The same bytes where texts have no known encoding, but checked.
+    return f"pg_catalog.convert_to({text}, '{'SQL_ASCII' if unchecked else 'UTF8'}')"
 
 
 class LargeValues:
@@ -114,10 +116,11 @@ class LargeValues:
     def _row(self, row: pa.RecordBatch, address: str) -> LargeRow:
         import pyarrow as pa
 
-        table, tests = pa.Table.from_batches([row]), _tests(self._form)
+        table, tests, raw = pa.Table.from_batches([row]), _tests(self._form), self._form.relation.raw
+        contents = (_content(self._form, number, unchecked=raw) for number in tests)
         asked = (
-            f"CASE WHEN {test} THEN pg_catalog.octet_length({_content(self._form, number)})::pg_catalog.int8 END"
-            for number, test in tests.items()
+            f"CASE WHEN {test} THEN pg_catalog.octet_length({content})::pg_catalog.int8 END"
+            for test, content in zip(tests.values(), contents, strict=True)
         )
         sizes = [column[0].as_py() for column in self._ask(", ".join(asked), address).columns]
         values = {}
@@ -132,7 +135,12 @@ class LargeValues:
     def _pieces(self, number: int, address: str, size: int) -> Iterator[Buffer]:
         content = _content(self._form, number)
         for start in range(0, size, PIECE):
-            found = self._ask(f"pg_catalog.substr({content}, {start + 1}, {PIECE})", address).column(0)[0]
+            try:
+                found = self._ask(f"pg_catalog.substr({content}, {start + 1}, {PIECE})", address).column(0)[0]
+            except EncodingError as error:
+                if not self._form.relation.raw:
+                    raise
+                raise NotTextError(self._form.relation.columns[number].name) from error
             piece = memoryview(found.as_buffer()).cast("B")
             if len(piece) != min(PIECE, size - start):
                 raise SourceError(f"A large value of {self._form.relation.label} came back cut short.")

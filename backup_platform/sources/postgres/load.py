@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from backup_platform.domain.ports import Progress
-from backup_platform.domain.tables import Table
+from backup_platform.domain.tables import Storage, Table
 from backup_platform.errors import DamageError, TargetError, TargetRefusedError
 from backup_platform.sources.postgres.contents import PointContents
-from backup_platform.sources.postgres.copybinary import HEADER, TRAILER, binary_bytes, is_binary
+from backup_platform.sources.postgres.copybinary import HEADER, TRAILER, binary_bytes, holds_bytes, is_binary
 from backup_platform.sources.postgres.copytext import copy_bytes
 from backup_platform.sources.postgres.document import Name
 from backup_platform.sources.postgres.quiet import quiet
@@ -185,7 +185,9 @@ class Loader:
     def _copy(self, connection: Connection[TupleRow], load: Load, file: BinaryIO) -> int:
         columns = ", ".join(identifier(column.name) for column in load.table.columns)
         binary = load.exact and is_binary(load.table)
-        statement = f"COPY {_target(load)} ({columns}) FROM STDIN (FORMAT {'binary' if binary else 'csv'})"
+        form = "binary" if binary else "csv, ENCODING 'SQL_ASCII'" if holds_bytes(load.table) else "csv"
+        statement = f"COPY {_target(load)} ({columns}) FROM STDIN (FORMAT {form})"
+        texts = [column.name for column in load.table.columns if column.storage is Storage.BYTES]
         cursor, sent = connection.cursor(), 0
         with cursor.copy(statement.encode()) as copy:
             copy.write(HEADER if binary else b"")
@@ -195,7 +197,9 @@ class Loader:
                         f"Loading {load.table.label} was given up, because something else failed."
                     )
                 sent += batch.num_rows
-                copy.write(memoryview(binary_bytes(batch, load.table) if binary else copy_bytes(batch)))
+                copy.write(
+                    memoryview(binary_bytes(batch, load.table) if binary else copy_bytes(batch, texts))
+                )
             copy.write(TRAILER if binary else b"")
         return self._taken(load, sent, cursor.rowcount)
 

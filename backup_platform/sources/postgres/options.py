@@ -25,6 +25,7 @@ class PostgresOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     unlogged: bool = True
+    large_objects: bool = True
     facts: Facts = "full"
     bin_dir: str | None = None
     drill_server: str | None = field(default=None, repr=False)

@@ -94,7 +94,7 @@ def _selected(form: Form) -> list[str]:
     if form.large:
         return expressions(form)
     pairs = zip(form.relation.columns, form.columns, strict=True)
-    return [select_expression(column, stored.storage) for column, stored in pairs]
+    return [select_expression(column, stored.storage, raw=form.relation.raw) for column, stored in pairs]
 
 
 def count_rows(connection: Connection, relation: Relation) -> int:

@@ -14,9 +14,9 @@ from backup_platform.domain.model import StreamRef
 from backup_platform.domain.ports import Progress, Recorder
 from backup_platform.domain.tables import Table
 from backup_platform.sources.postgres.chunking import PageChunks
-from backup_platform.sources.postgres.conversion import Form, NotNativeError, form_of
+from backup_platform.sources.postgres.conversion import Form, NotNativeError, NotTextError, form_of
 from backup_platform.sources.postgres.document import part_path
-from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.failures import UnreadableError, postgres_errors
 from backup_platform.sources.postgres.groups import row_groups
 from backup_platform.sources.postgres.large_rows import LargeRow
 from backup_platform.sources.postgres.large_values import with_large_storage
@@ -45,19 +45,23 @@ def read_tables(
     jobs: int,
     *,
     release: Callable[[Connection], None] | None = None,
+    unreadable: dict[str, UnreadableError] | None = None,
 ) -> list[StoredTable]:
     """Store every row of the relations, in `jobs` threads with a connection each; the result has their order.
 
     `connect` gives connections that see one and the same snapshot, with the settings pinned; `release` is called with
-    one when it has read a piece. Raises SourceError; lets `RepositoryError` pass through.
+    one when it has read a piece. `unreadable` takes the labels of relations that cannot be read, which are not in the
+    result then; without it that is an error. Raises SourceError; lets `RepositoryError` pass through.
     """
     progress.expect(files=len(relations), size=sum(relation.bytes for relation in relations))
     with connected(connect) as connection:
         readings = _readings(relations, connection)
-    work = _Work(connect, recorder, progress, release)
+    work = _Work(connect, recorder, progress, release, tolerant=unreadable is not None)
     while tasks := _tasks(readings):
         work.run(tasks, jobs)
-    return [reading.result() for reading in readings]
+    if unreadable is not None:
+        unreadable |= {each.relation.label: each.failure for each in readings if each.failure is not None}
+    return [reading.result() for reading in readings if reading.failure is None]
 
 
 def _readings(relations: Sequence[Relation], connection: Connection) -> list[_Reading]:
@@ -93,13 +97,20 @@ class _Reading:
     untold: int
     stored: dict[int, _Stored] = field(default_factory=dict)  # by number of the piece
     as_text: frozenset[str] = frozenset()
+    as_bytes: frozenset[str] = frozenset()
+    failure: UnreadableError | None = None
 
     def missing(self) -> Iterator[int]:
+        if self.failure is not None:
+            return iter(())
         return (number for number in range(len(self.conditions)) if number not in self.stored)
 
-    def widen(self, column: str) -> None:
-        self.as_text |= {column}
-        self.form = form_of(self.relation, self.as_text, large=self.form.large)
+    def widen(self, error: NotNativeError) -> None:
+        if isinstance(error, NotTextError):
+            self.as_bytes |= {error.column}
+        else:
+            self.as_text |= {error.column}
+        self.form = form_of(self.relation, self.as_text, self.as_bytes, large=self.form.large)
         self.stored.clear()
 
     def result(self) -> StoredTable:
@@ -137,9 +148,11 @@ class _Work:
         recorder: Recorder,
         progress: Progress,
         release: Callable[[Connection], None] | None,
+        *,
+        tolerant: bool,
     ) -> None:
         self._connect, self._recorder, self._progress = connect, recorder, progress
-        self._release = release
+        self._release, self._tolerant = release, tolerant
         self._stop = threading.Event()
         self._lock = threading.Lock()  # of the tasks, the readings and the progress
 
@@ -175,13 +188,25 @@ class _Work:
     def _read(self, connection: Connection, task: _Task) -> bool:
         """Whether the query was read to its end."""
         reading, form = task.reading, task.reading.form
+        if reading.failure is not None:
+            return True
         try:
             stored = self._store(connection, task, form)
         except NotNativeError as error:
             with self._lock:
                 if reading.form is form:
-                    reading.widen(error.column)
-                    self._progress.note(f"{reading.relation.label}: column {error.column} is stored as text")
+                    reading.widen(error)
+                    kind = "bytes" if isinstance(error, NotTextError) else "text"
+                    self._progress.note(
+                        f"{reading.relation.label}: column {error.column} is stored as {kind}"
+                    )
+            return False
+        except UnreadableError as error:
+            if not self._tolerant:
+                raise
+            with self._lock:
+                reading.failure = error
+                self._progress.note(f"{reading.relation.label} cannot be read: its rows are not stored")
             return False
         except _StoppedError:
             return False
@@ -206,7 +231,7 @@ class _Work:
         self, found: Iterator[pa.RecordBatch | LargeRow], reading: _Reading, form: Form
     ) -> Iterator[pa.RecordBatch | LargeRow]:
         for batch in found:
-            if self._stop.is_set() or reading.form is not form:
+            if self._stop.is_set() or reading.form is not form or reading.failure is not None:
                 raise _StoppedError
             with self._lock:
                 self._tell(reading, min(batch.nbytes, reading.untold))

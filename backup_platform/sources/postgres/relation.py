@@ -26,7 +26,7 @@ class Relation:
     of the primary key, () without one. `pages` and `rows_estimate` are pg_class.relpages and reltuples (-1: never
     analysed), `bytes` is pg_table_size. `correlation` is pg_stats' of the first key column, None where there is
     none. `condition` is the SQL filter, without WHERE, that an extension gives for its configuration table; "" for
-    all rows. `only` reads a parent of inheritance without its children.
+    all rows. `only` reads a parent of inheritance without its children. `raw`: texts are bytes of no known encoding.
     """
 
     oid: int
@@ -40,6 +40,7 @@ class Relation:
     correlation: float | None
     condition: str = ""
     only: bool = False
+    raw: bool = False
 
     @property
     def label(self) -> str:

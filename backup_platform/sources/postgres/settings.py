@@ -3,9 +3,8 @@
 A server may be configured to print a date, a float or a name in many ways, by role, by database or by the
 environment of the client. Capture, load and drill pin what they depend on, all to the same values.
 
-Text travels as UTF-8 from databases of every encoding. A database in SQL_ASCII holds bytes of no known encoding: the
-server hands them out unchanged after checking that they are UTF-8, and refuses what is not. So such a database is
-captured exactly, or fails with an error that names the encoding; nothing is guessed.
+Text travels as UTF-8 from databases of every encoding. A database in SQL_ASCII holds bytes of no known encoding: its
+texts are asked for as bytes, and stored as text where they are UTF-8 and as bytes where they are not.
 """
 
 from __future__ import annotations

@@ -32,28 +32,45 @@ def storage_of(column: RelationColumn) -> Storage:
     return Storage.NATIVE if column.type_oid in NATIVE else Storage.TEXT
 
 
-def stored_columns(relation: Relation, as_text: Collection[str] = ()) -> tuple[Column, ...]:
-    """The relation's columns as they are stored; those of `as_text` hold values that have no native form."""
+def stored_columns(
+    relation: Relation, as_text: Collection[str] = (), as_bytes: Collection[str] = ()
+) -> tuple[Column, ...]:
+    """The relation's columns as they are stored; those of `as_text` hold values that have no native form, and those of
+    `as_bytes` ones that are no text in UTF-8."""
+
+    def form(column: RelationColumn) -> Storage:
+        if column.name in as_bytes:
+            return Storage.BYTES
+        return Storage.TEXT if column.name in as_text else storage_of(column)
+
     return tuple(
-        Column(
-            column.name,
-            column.type,
-            Storage.TEXT if column.name in as_text else storage_of(column),
-            nullable=not column.not_null,
-        )
+        Column(column.name, column.type, form(column), nullable=not column.not_null)
         for column in relation.columns
     )
 
 
-def select_expression(column: RelationColumn, storage: Storage) -> str:
+def select_expression(column: RelationColumn, storage: Storage, *, raw: bool = False) -> str:
     """What the server is asked for. A cast to text may be a function that changes the value (of bpchar, inet and
-    user-defined ones); `format` calls the type's output function."""
+    user-defined ones); `format` calls the type's output function. `raw` asks for the bytes of every text: the server
+    refuses to send what is not UTF-8 as text."""
     name = identifier(column.name)
+    if storage is Storage.BYTES or (raw and arrives_as_text(column, storage)):
+        return (
+            f"CASE WHEN {name} IS DISTINCT FROM NULL "
+            f"THEN pg_catalog.convert_to(pg_catalog.format('%s', {name}), 'SQL_ASCII') END"
+        )
     if storage is Storage.NATIVE:
         # The driver decodes numerics to text three times slower than the server prints them.
         return f"{name}::pg_catalog.text" if column.type_oid == NUMERIC else name
     # IS NULL would be true of a row of nulls.
     return f"CASE WHEN {name} IS DISTINCT FROM NULL THEN pg_catalog.format('%s', {name}) END"
+
+
+def arrives_as_text(column: RelationColumn, storage: Storage) -> bool:
+    """Whether its values are text of any characters."""
+    return storage is Storage.TEXT or (
+        storage is Storage.NATIVE and column.type_oid in (TEXT, BPCHAR, VARCHAR)
+    )
 
 
 def decimal_form(column: RelationColumn) -> tuple[int, int] | None:
@@ -69,7 +86,9 @@ def arrow_type(column: RelationColumn, storage: Storage) -> pa.DataType:
     """The type of the column in the Parquet files."""
     import pyarrow as pa
 
-    if storage is Storage.TEXT or column.type_oid in (TEXT, BPCHAR, VARCHAR):
+    if storage is Storage.BYTES:
+        return pa.binary()
+    if arrives_as_text(column, storage):
         return pa.string()
     if decimal := decimal_form(column) if column.type_oid == NUMERIC else None:
         return pa.decimal128(*decimal)

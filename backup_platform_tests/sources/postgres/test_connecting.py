@@ -203,20 +203,6 @@ def test_what_a_server_reports_says_whether_to_try_again(
     assert error.retryable is retryable
 
 
-def test_text_that_is_not_utf8_is_an_error_and_never_guessed(server18: Server) -> None:
-    with server18.database("ENCODING 'SQL_ASCII' LOCALE 'C'") as url:
-        execute(
-            url,
-            "CREATE TABLE t (s text)",
-            "INSERT INTO t VALUES ('caf\\303\\251'::bytea::text)".replace("::bytea::text", ""),
-        )
-        assert capture(url).facts["encoding"] == "SQL_ASCII"
-        execute(url, "INSERT INTO t VALUES (convert_from('\\xe9'::bytea, 'SQL_ASCII'))")
-        with pytest.raises(SourceError, match="not valid in its encoding") as caught:
-            capture(url)
-        assert not caught.value.retryable
-
-
 def test_a_positive_timeout_is_never_none() -> None:
     assert [milliseconds(seconds) for seconds in (0, 0.0001, 2.5)] == ["0", "1", "2500"]
 

@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 import pytest
 
+from backup_platform.domain.model import Status
 from backup_platform.errors import SourceError
-from backup_platform_tests.sources.postgres.capture_support import Captured, MemoryRecorder, capture
+from backup_platform_tests.sources.postgres.capture_support import Captured, capture
 from backup_platform_tests.sources.postgres.servers import Server, execute
 
 TABLES = (
@@ -31,15 +32,18 @@ def as_plain(database: str) -> Callable[..., Captured]:
     return run
 
 
-def test_what_may_not_be_read_is_named_before_anything_is_stored(as_plain: Callable[..., Captured]) -> None:
-    recorder = MemoryRecorder()
-    with pytest.raises(SourceError, match=r"may not read public\.(counter|theirs)") as caught:
-        as_plain(recorder=recorder)
-    assert "public.theirs" in caught.value.message
-    assert "public.counter" in caught.value.message
-    assert "pg_read_all_data" in caught.value.hint
-    assert not caught.value.retryable
-    assert recorder.streams == {}
+def test_what_may_not_be_read_makes_the_point_incomplete(as_plain: Callable[..., Captured]) -> None:
+    found = as_plain()
+    assert found.capture.incomplete
+    problems = {problem.path: problem for problem in found.capture.problems}
+    assert set(problems) == {"public.counter", "public.theirs"}
+    assert {problem.status for problem in problems.values()} == {Status.UNREADABLE}
+    assert "neither its rows nor its definition" in problems["public.theirs"].detail
+    assert "its value is not stored" in problems["public.counter"].detail
+    assert "pg_read_all_data" in problems["public.theirs"].detail
+    assert "exclude it in the plan" in problems["public.theirs"].detail
+    assert found.facts["row_counts"] == {"public.ours": 1}
+    assert set(found.left_out) == {"public.counter", "public.theirs"}
 
 
 def test_only_the_first_five_are_listed(database18: str) -> None:
@@ -95,18 +99,21 @@ def test_an_excluded_table_that_may_not_be_read_loses_its_definition_and_says_so
     assert ("TABLE", "public.theirs") not in names
 
 
-def test_row_security_is_an_error_and_no_filter(database: str, as_plain: Callable[..., Captured]) -> None:
+def test_row_security_makes_the_point_incomplete(database: str, as_plain: Callable[..., Captured]) -> None:
     execute(
         database,
         "GRANT pg_read_all_data TO plain",
         "ALTER TABLE theirs ENABLE ROW LEVEL SECURITY",
         "CREATE POLICY p ON theirs TO plain USING (x > 5)",
     )
-    recorder = MemoryRecorder()
-    with pytest.raises(SourceError, match=r"would hide rows of public\.theirs") as caught:
-        as_plain(recorder=recorder)
-    assert "BYPASSRLS" in caught.value.hint
-    assert recorder.streams == {}
+    found = as_plain()
+    (problem,) = found.capture.problems
+    assert problem.path == "public.theirs"
+    assert "row security would hide rows" in problem.detail
+    assert "BYPASSRLS" in problem.detail
+    assert found.capture.incomplete
+    assert found.facts["row_counts"] == {"public.ours": 1}
+    assert ("TABLE", "public.theirs") in {(each["type"], each["name"]) for each in found.facts["schema"]}
     execute(database, "ALTER ROLE plain BYPASSRLS")
     assert as_plain().facts["rows"] == 2
 
@@ -119,8 +126,14 @@ def test_large_objects_of_others_are_named(database: str, as_plain: Callable[...
         "SELECT lo_from_bytea(78, 'y')",
         "GRANT SELECT ON LARGE OBJECT 77 TO PUBLIC",
     )
-    with pytest.raises(SourceError, match="may not read 1 large objects, of which 78"):
-        as_plain()
+    found = as_plain()
+    (problem,) = found.capture.problems
+    assert found.capture.incomplete
+    assert "may not read 1 of 2, of which 78 is the first" in problem.detail
+    assert "large_objects: false" in problem.detail
+    assert [each.oid for each in found.database.large_objects] == [77]
+    assert found.facts["large_objects"] == 1
+    assert not as_plain(large_objects=False).capture.incomplete
     execute(database, "GRANT SELECT ON LARGE OBJECT 78 TO plain")
     assert as_plain().facts["large_objects"] == 2
 

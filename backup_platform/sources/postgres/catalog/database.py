@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.sources.postgres.catalog.large_objects import large_objects
+from backup_platform.sources.postgres.catalog.large_objects import (
+    denied_large_objects,
+    excluded_large_objects,
+    large_objects,
+)
 from backup_platform.sources.postgres.catalog.relations import Found, Selection
 from backup_platform.sources.postgres.catalog.sequences import sequence_values
 from backup_platform.sources.postgres.document import DOCUMENT_VERSION, Database, Locale, Name
@@ -56,8 +60,11 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class AND w.ev_
 """
 
 
-def database_document(connection: Connection, selection: Selection, *, dump_version: int) -> Database:
+def database_document(
+    connection: Connection, selection: Selection, *, dump_version: int, with_large_objects: bool = True
+) -> Database:
     """What the snapshot shows; `dump_version` is pg_dump's."""
+    absent = denied_large_objects if with_large_objects else excluded_large_objects
     row = connection.execute(_DATABASE).fetchone()
     assert row is not None
     name, owner, encoding, columns = row
@@ -75,8 +82,8 @@ def database_document(connection: Connection, selection: Selection, *, dump_vers
         refresh=_refresh(connection, selection.views),
         load_through=selection.load_through(),
         subscriptions=_names(connection, _SUBSCRIPTIONS),
-        large_objects=large_objects(connection),
-        left_out=selection.left_out,
+        large_objects=large_objects(connection) if with_large_objects else (),
+        left_out=(*selection.left_out, *absent(connection)),
     )
 
 

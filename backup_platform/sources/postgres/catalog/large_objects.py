@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from backup_platform.errors import SourceError
-from backup_platform.sources.postgres.document import LargeObject
+from backup_platform.sources.postgres.document import LargeObject, LeftOut
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,22 +15,25 @@ if TYPE_CHECKING:
     from backup_platform.sources.postgres.connecting import Connection
 
 SLICE = 1 << 20
+ALL_LARGE_OBJECTS = "pg_largeobject"  # what they are called where things are listed by name
 _GROUP = 16 << 20  # bytes of a row group, and about what is in memory
 _AT_ONCE = 8  # slices of one fetch
 
-_OWNED = """
+# Of pg_largeobject_metadata m: whether this role may read it.
+_READABLE = """(pg_has_role(m.lomowner, 'USAGE') OR EXISTS (SELECT FROM aclexplode(m.lomacl) x
+    WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE'))))"""
+_OWNED = f"""
 SELECT m.oid::int8, pg_get_userbyid(m.lomowner)::text, obj_description(m.oid, 'pg_largeobject'),
     CASE WHEN m.lomacl IS NOT NULL THEN ARRAY(
         SELECT json_build_array(CASE x.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END,
             string_agg(x.privilege_type, ', ' ORDER BY x.privilege_type), x.is_grantable)
         FROM aclexplode(m.lomacl) x GROUP BY x.grantee, x.is_grantable ORDER BY x.grantee, x.is_grantable) END
-FROM pg_largeobject_metadata m ORDER BY m.oid
-"""
-_DENIED = """
-SELECT count(*), min(m.oid::int8) FROM pg_largeobject_metadata m
-WHERE NOT pg_has_role(m.lomowner, 'USAGE') AND NOT EXISTS (SELECT FROM aclexplode(m.lomacl) x
-    WHERE x.privilege_type = 'SELECT' AND (x.grantee = 0 OR pg_has_role(x.grantee, 'USAGE')))
-"""
+FROM pg_largeobject_metadata m WHERE {_READABLE} ORDER BY m.oid
+"""  # noqa: S608
+_DENIED = f"""
+SELECT count(*), min(m.oid::int8), (SELECT count(*) FROM pg_largeobject_metadata) FROM pg_largeobject_metadata m
+WHERE NOT {_READABLE}
+"""  # noqa: S608
 # Each object in slices, as far as slices are full. What the recursion keeps of a slice is its length and its hash, not
 # its data; OFFSET 0 keeps the planner from reading a slice twice.
 _HASHED = """
@@ -39,34 +41,49 @@ _HASHED = """
         hash_array_extended(ARRAY[record_send(ROW({oid}, {at}, x.data))], 0) AS hash
     FROM {slices}, LATERAL (SELECT lo_get({oid}, {at}, {most}) AS data OFFSET 0) x
 """
+_ALL = f"(SELECT m.oid FROM pg_largeobject_metadata m WHERE {_READABLE}) m"  # noqa: S608
 _HASH = f"""
 WITH RECURSIVE slices AS (
-    {_HASHED.format(oid="m.oid", at="0::int8", slices="pg_largeobject_metadata m", most=SLICE)}
+    {_HASHED.format(oid="m.oid", at="0::int8", slices=_ALL, most=SLICE)}
     UNION ALL
     {_HASHED.format(oid="s.oid", at=f"(s.at + {SLICE})", slices="slices s", most=SLICE)} WHERE s.length = {SLICE}
 )
 SELECT count(*) FILTER (WHERE at = 0), coalesce(sum(hash), 0)::text FROM slices
 """  # noqa: S608
-_FIRST = f"SELECT oid::int8, lo_get(oid, 0, {SLICE}) FROM pg_largeobject_metadata ORDER BY oid"  # noqa: S608
+_FIRST = f"""
+SELECT m.oid::int8, lo_get(m.oid, 0, {SLICE}) FROM pg_largeobject_metadata m WHERE {_READABLE} ORDER BY m.oid
+"""  # noqa: S608
 _Row = tuple[int, int, bytes]
 
 
 def large_objects(connection: Connection) -> tuple[LargeObject, ...]:
-    """By oid. Raises `SourceError` when this role may not read one of them."""
-    denied = connection.execute(_DENIED).fetchone()
-    if denied and denied[0]:
-        raise SourceError(
-            f"The role of the plan's url may not read {denied[0]} large objects, of which {denied[1]} is the first.",
-            hint="GRANT SELECT ON LARGE OBJECT, or give the role membership in their owner.",
-        )
+    """Those that this role may read, by oid."""
     return tuple(
         LargeObject(oid, owner, None if acl is None else tuple(map(tuple, acl)), comment)
-        for oid, owner, comment, acl in connection.execute(_OWNED)
+        for oid, owner, comment, acl in connection.execute(_OWNED.encode())
     )
 
 
+def denied_large_objects(connection: Connection) -> tuple[LeftOut, ...]:
+    """Those that it may not, as one line."""
+    row = connection.execute(_DENIED.encode()).fetchone()
+    if row is None or not row[0]:
+        return ()
+    reason = f"this role may not read {row[0]:,} of {row[2]:,}, of which {row[1]} is the first: they are not stored"
+    return (LeftOut("large objects", ALL_LARGE_OBJECTS, reason),)
+
+
+def excluded_large_objects(connection: Connection) -> tuple[LeftOut, ...]:
+    """All of them, as one line."""
+    row = connection.execute("SELECT count(*) FROM pg_largeobject_metadata").fetchone()
+    if row is None or not row[0]:
+        return ()
+    reason = f"large_objects: false in the plan leaves {row[0]:,} out"
+    return (LeftOut("large objects", ALL_LARGE_OBJECTS, reason),)
+
+
 def large_object_facts(connection: Connection) -> tuple[int, str]:
-    """How many there are, and the server's own hash of all their data."""
+    """How many there are that this role may read, and the server's own hash of all their data."""
     row = connection.execute(_HASH.encode()).fetchone()
     assert row is not None
     return row[0], row[1]

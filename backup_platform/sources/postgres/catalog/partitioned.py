@@ -32,7 +32,7 @@ def _partitioned(relation: Relation, labels: Sequence[str], stored: Mapping[str,
     leaves = [stored[label] for label in labels if label in stored]
     of_leaves = [column for leaf in leaves for column in leaf.columns]
     native = {column.name for column in of_leaves}
-    native -= {column.name for column in of_leaves if column.storage is Storage.TEXT}
+    native -= {column.name for column in of_leaves if column.storage is not Storage.NATIVE}
     columns = tuple(
         Column(
             column.name,

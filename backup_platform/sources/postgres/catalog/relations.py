@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 TABLE, PARTITIONED, FOREIGN, VIEW, SEQUENCE = "r", "p", "f", "m", "S"
 UNLOGGED = "u"
 _NAMED = 5  # in messages
+_DEFINITION = "this role may not read it, so that its definition is not stored either"
+_DENIED = "this role may not read it, so that neither its rows nor its definition are stored"
 
 _FOUND = """
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
@@ -91,7 +93,8 @@ class Found(NamedTuple):
 @dataclass(frozen=True)
 class Selection:
     """`stored` are the tables whose rows are read, `parents` the partitioned tables above some of them, `views` the
-    materialised views to refresh, `unreadable` what is left out and not even locked."""
+    materialised views to refresh, `unreadable` what is left out and not even locked. `denied` is what the plan wants
+    and this role may not read; it is among `left_out`."""
 
     found: tuple[Found, ...]
     stored: tuple[Found, ...] = ()
@@ -100,6 +103,7 @@ class Selection:
     sequences: tuple[Found, ...] = ()
     unreadable: tuple[Found, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    denied: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     by_oid: Mapping[int, Found] = field(default_factory=dict)
 
@@ -143,16 +147,19 @@ def select(found: Sequence[Found], options: PostgresOptions, *, standby: bool) -
     left_out: list[LeftOut] = []
     unreadable: list[Found] = []
     warnings: list[str] = []
+    denied: list[LeftOut] = []
     for each in found:
         if each.kind == VIEW and not each.populated:
             continue
         reason = _reason_against(each, whole, patterns, options, standby=standby)
-        if not reason:
+        if not reason and each.kind in (TABLE, SEQUENCE) and (reason := _denial(each)):
+            denied.append(LeftOut(_kind_of(each), each.label, reason))
+        elif not reason:
             kept[each.kind].append(each)
             continue
         if each.kind == TABLE and not each.readable and each.extension is None:
             unreadable.append(each)
-            reason += "; this role may not read it, so that its definition is not stored either"
+            reason += f"; {_DEFINITION}" if reason != _DENIED else ""
         if each.kind != PARTITIONED:  # which has no rows; its partitions are listed themselves
             left_out.append(LeftOut(_kind_of(each), each.label, reason))
         if standby and each.persistence == UNLOGGED:
@@ -165,6 +172,7 @@ def select(found: Sequence[Found], options: PostgresOptions, *, standby: bool) -
         sequences=tuple(kept[SEQUENCE]),
         unreadable=tuple(unreadable),
         left_out=tuple(left_out),
+        denied=tuple(denied),
         warnings=tuple(warnings),
         by_oid=by_oid,
     )
@@ -188,6 +196,13 @@ def _reason_against(
     return f"{reason}: only its definition is stored" if reason else ""
 
 
+def _denial(each: Found) -> str:
+    """Why this role cannot read what the plan wants whole; "" when it can."""
+    if not each.readable:
+        return _DENIED if each.kind == TABLE else "this role may not read it, so that its value is not stored"
+    return "row security would hide rows from this role" if each.kind == TABLE and each.filtered else ""
+
+
 def _kind_of(each: Found) -> str:
     names = {TABLE: "table", FOREIGN: "foreign table", SEQUENCE: "sequence", VIEW: "materialised view"}
     kind = names[each.kind]
@@ -195,19 +210,14 @@ def _kind_of(each: Found) -> str:
 
 
 def require_readable(selection: Selection) -> None:
-    """Raises `SourceError` with the names of what this role may not read, or would read only in part."""
-    wanted = (*selection.stored, *selection.parents, *selection.sequences)
-    denied = [each.label for each in wanted if not each.readable]
+    """Raises `SourceError` when this role may read no table at all, or not a partitioned one, which pg_dump locks."""
+    denied = [each.label for each in selection.parents if not each.readable]
+    if not selection.stored:
+        denied += [left.name for left in selection.denied]
     if denied:
         raise SourceError(
             f"The role of the plan's url may not read {_listed(denied)}.",
-            hint="GRANT pg_read_all_data TO the role, or exclude these tables.",
-        )
-    filtered = [each.label for each in selection.stored if each.filtered]
-    if filtered:
-        raise SourceError(
-            f"Row security would hide rows of {_listed(filtered)} from the role of the plan's url.",
-            hint="ALTER ROLE … BYPASSRLS, or exclude these tables.",
+            hint="GRANT pg_read_all_data TO the role, and BYPASSRLS where tables have policies; or exclude them.",
         )
 
 
@@ -222,13 +232,16 @@ def relations_of(connection: Connection, found: Sequence[Found]) -> list[Relatio
     for oid, *column in connection.execute(_COLUMNS, [oids]):
         columns[oid].append(RelationColumn(*column))
     details = {row[0]: row[1:] for row in connection.execute(_DETAILS, [oids])}
-    return [_relation(each, tuple(columns[each.oid]), details[each.oid]) for each in found]
+    raw = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+    return [_relation(each, tuple(columns[each.oid]), details[each.oid], raw=raw) for each in found]
 
 
 def _relation(
     found: Found,
     columns: tuple[RelationColumn, ...],
     details: tuple[int, float, int, list[str] | None, float | None],
+    *,
+    raw: bool,
 ) -> Relation:
     pages, rows, size, key, correlation = details
     stored = {column.name for column in columns}
@@ -245,6 +258,7 @@ def _relation(
         correlation=correlation if usable else None,
         condition=_without_where(found.condition or ""),
         only=found.parent is None,
+        raw=raw,
     )
 
 
