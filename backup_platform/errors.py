@@ -16,7 +16,11 @@ BackupError
 ├── SourceError          the source's side failed
 │   ├── SourceMissingError       the source is not there
 │   ├── SourceBusyError          locked for longer than the timeout (retryable)
+│   ├── SourceConnectionsError   it gives no more connections (retryable)
+│   ├── SourceLocksError         its lock table is full
 │   └── SourceFormatError        it is not what the plan says it is
+│       └── SourceUnreadableError    what was asked for cannot be read, and other things can
+│           └── SourceEncodingError      … because it is no text in its encoding
 ├── WindowError          the window cannot be captured (any more)
 ├── IncompleteError      a recovery point was stored, but something is missing in it    exit 3
 ├── ProofError           a drill or a verify found a difference
@@ -163,6 +167,22 @@ class SourceBusyError(SourceError):
 
 class SourceFormatError(SourceError):
     code = "source-format"
+
+
+class SourceUnreadableError(SourceFormatError):
+    code = "source-unreadable"
+
+
+class SourceEncodingError(SourceUnreadableError):
+    code = "source-encoding"
+
+
+class SourceConnectionsError(SourceError):
+    code = "source-connections"
+
+
+class SourceLocksError(SourceError):
+    code = "source-locks"
 
 
 class WindowError(BackupError):

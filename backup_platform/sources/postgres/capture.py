@@ -12,7 +12,14 @@ from typing import IO
 from backup_platform.domain.model import Capture, Json, Problem, Status, StreamRef
 from backup_platform.domain.ports import Clock, Progress, Recorder
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
-from backup_platform.errors import SourceBusyError, SourceError, bounded
+from backup_platform.errors import (
+    SourceBusyError,
+    SourceConnectionsError,
+    SourceError,
+    SourceLocksError,
+    SourceUnreadableError,
+    bounded,
+)
 from backup_platform.sources.postgres.catalog.database import database_document
 from backup_platform.sources.postgres.catalog.large_objects import (
     ALL_LARGE_OBJECTS,
@@ -38,12 +45,7 @@ from backup_platform.sources.postgres.document import (
     encode,
 )
 from backup_platform.sources.postgres.facts import TableFact, best_algorithm, shared_table_facts
-from backup_platform.sources.postgres.failures import (
-    NoConnectionError,
-    NoLocksError,
-    UnreadableError,
-    postgres_errors,
-)
+from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.reading import read_tables
 from backup_platform.sources.postgres.recording import record_streams
@@ -157,9 +159,9 @@ class _Capture:
             )
         except SourceBusyError as error:
             raise snapshot.blocked() if snapshot.crowded else OvertakenError(error) from error
-        except NoConnectionError as error:
+        except SourceConnectionsError as error:
             raise too_few_connections(error, max(1, self.options.jobs)) from error
-        except NoLocksError as error:
+        except SourceLocksError as error:
             raise snapshot.no_room() from error
 
     def _store_globals(self) -> None:
@@ -191,7 +193,7 @@ class _Capture:
                 self._store(LARGE_OBJECTS + b"/00000.parquet", large_object_blocks(connection))
                 if self.options.facts == "full":
                     _, self.facts["large_objects_hash"] = large_object_facts(connection)
-        except UnreadableError as error:
+        except SourceUnreadableError as error:
             self.streams.pop(LARGE_OBJECTS + b"/00000.parquet", None)
             self.facts["large_objects"] = 0
             lost = LeftOut("large objects", ALL_LARGE_OBJECTS, error.message)
@@ -202,7 +204,7 @@ class _Capture:
     def _store_tables(self) -> tuple[list[Table], list[LeftOut]]:
         """Those that are stored, and those whose rows cannot be read."""
         wanted = relations(self.snapshot.connection, self.snapshot.selection)
-        unreadable: dict[str, UnreadableError] = {}
+        unreadable: dict[str, SourceUnreadableError] = {}
         with self._behind_others():
             stored = read_tables(
                 wanted,

@@ -6,23 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, SourceMissingError
-
-
-class NoConnectionError(SourceError):
-    """The server gives no more connections, to this role or to anybody."""
-
-
-class NoLocksError(SourceError):
-    """The server's lock table is full."""
-
-
-class UnreadableError(SourceFormatError):
-    """What was asked for cannot be read, and other things can."""
-
-
-class EncodingError(UnreadableError):
-    """A text is not valid in its encoding, or has no form in UTF-8."""
+from backup_platform.errors import (
+    SourceBusyError,
+    SourceConnectionsError,
+    SourceEncodingError,
+    SourceError,
+    SourceLocksError,
+    SourceMissingError,
+    SourceUnreadableError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +32,18 @@ _CHANGED = _Meaning(
     retryable=True,
 )
 _ENCODING = _Meaning(
-    EncodingError,
+    SourceEncodingError,
     "holds text that is not valid in its encoding, or has no form in UTF-8",
     "Repair the text that the message names, or exclude the table.",
 )
 _LOST = _Meaning(SourceError, "closed the connection", "Is it restarting? Look at its log.", retryable=True)
 _FULL = _Meaning(SourceError, "is short of a resource", "Look at its log.", retryable=True)
 _DAMAGED = _Meaning(
-    UnreadableError,
+    SourceUnreadableError,
     "reports that its data is damaged",
     "Check it with pg_amcheck; restore the table from a recovery point that passed its drill.",
 )
-_FILES = _Meaning(UnreadableError, "could not read its files", "Look at its log.")
+_FILES = _Meaning(SourceUnreadableError, "could not read its files", "Look at its log.")
 # By SQLSTATE, or by its first two characters.
 _BY_CODE = {
     "3D000": _Meaning(SourceMissingError, "has no such database", "Check the database's name in the plan."),
@@ -89,20 +81,20 @@ _BY_CODE = {
         retryable=True,
     ),
     "53200": _Meaning(
-        NoLocksError,
+        SourceLocksError,
         "is out of memory",
         "With many tables: raise max_locks_per_transaction on the server.",
         retryable=True,
     ),
     "53300": _Meaning(
-        NoConnectionError, "is short of a resource, and gives no more connections", retryable=True
+        SourceConnectionsError, "is short of a resource, and gives no more connections", retryable=True
     ),
     "53": _FULL,
     "58": _FILES,
     "XX001": _DAMAGED,
     "XX002": _DAMAGED,
     "54": _Meaning(
-        UnreadableError,
+        SourceUnreadableError,
         "reached one of its limits",
         "A row of more than 1 GB cannot leave a PostgreSQL server.",
     ),

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.domain.tables import Storage
-from backup_platform.errors import SourceError
+from backup_platform.errors import SourceEncodingError, SourceError
 from backup_platform.sources.postgres import storage as types
 from backup_platform.sources.postgres.conversion import Form, NotTextError
-from backup_platform.sources.postgres.failures import EncodingError, arrow_errors
+from backup_platform.sources.postgres.failures import arrow_errors
 from backup_platform.sources.postgres.large_rows import LargeRow, LargeValue
 from backup_platform.sources.postgres.relation import Relation
 from backup_platform.sources.postgres.settings import identifier, literal
@@ -137,7 +137,7 @@ class LargeValues:
         for start in range(0, size, PIECE):
             try:
                 found = self._ask(f"pg_catalog.substr({content}, {start + 1}, {PIECE})", address).column(0)[0]
-            except EncodingError as error:
+            except SourceEncodingError as error:
                 if not self._form.relation.raw:
                     raise
                 raise NotTextError(self._form.relation.columns[number].name) from error

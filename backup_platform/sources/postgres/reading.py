@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from backup_platform.domain.model import StreamRef
 from backup_platform.domain.ports import Progress, Recorder
 from backup_platform.domain.tables import Table
+from backup_platform.errors import SourceUnreadableError
 from backup_platform.sources.postgres.chunking import PageChunks
 from backup_platform.sources.postgres.conversion import Form, NotNativeError, NotTextError, form_of
 from backup_platform.sources.postgres.document import part_path
-from backup_platform.sources.postgres.failures import UnreadableError, postgres_errors
+from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.groups import row_groups
 from backup_platform.sources.postgres.large_rows import LargeRow
 from backup_platform.sources.postgres.large_values import with_large_storage
@@ -45,7 +46,7 @@ def read_tables(
     jobs: int,
     *,
     release: Callable[[Connection], None] | None = None,
-    unreadable: dict[str, UnreadableError] | None = None,
+    unreadable: dict[str, SourceUnreadableError] | None = None,
 ) -> list[StoredTable]:
     """Store every row of the relations, in `jobs` threads with a connection each; the result has their order.
 
@@ -98,7 +99,7 @@ class _Reading:
     stored: dict[int, _Stored] = field(default_factory=dict)  # by number of the piece
     as_text: frozenset[str] = frozenset()
     as_bytes: frozenset[str] = frozenset()
-    failure: UnreadableError | None = None
+    failure: SourceUnreadableError | None = None
 
     def missing(self) -> Iterator[int]:
         if self.failure is not None:
@@ -201,7 +202,7 @@ class _Work:
                         f"{reading.relation.label}: column {error.column} is stored as {kind}"
                     )
             return False
-        except UnreadableError as error:
+        except SourceUnreadableError as error:
             if not self._tolerant:
                 raise
             with self._lock:

@@ -28,7 +28,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.ports import Clock
-from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError
+from backup_platform.errors import SourceBusyError, SourceConnectionsError, SourceError, SourceFormatError
 from backup_platform.sources.postgres.catalog.relations import (
     Selection,
     find,
@@ -36,7 +36,7 @@ from backup_platform.sources.postgres.catalog.relations import (
     select,
 )
 from backup_platform.sources.postgres.connecting import adbc_uri, connect, describe, milliseconds
-from backup_platform.sources.postgres.failures import NoConnectionError, postgres_errors
+from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.locks import blocked, crowded, lock, lock_statement, no_room
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.pooling import refusal
@@ -214,7 +214,7 @@ def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -
         # One more: the reader asks for the sizes of tables before its threads start.
         for _ in range(jobs + 1):
             arrow.append(_connect_arrow(url, server))  # one by one: those before one that fails are closed
-    except NoConnectionError as error:
+    except SourceConnectionsError as error:
         raise too_few_connections(error, jobs) from error
     return _Sessions(url, server, main, others, arrow)
 
@@ -222,7 +222,7 @@ def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -
 def too_few_connections(error: SourceError, jobs: int) -> SourceError:
     """The same, with the number that a capture needs."""
     less = f", or lower the source's jobs: with 1 it needs {_connections(1)}" if jobs > 1 else ""
-    return NoConnectionError(
+    return SourceConnectionsError(
         f"{error.message} A capture with jobs: {jobs} needs {_connections(jobs)} connections at once.",
         hint=f"Allow the role so many (ALTER ROLE … CONNECTION LIMIT; max_connections){less}.",
         retryable=True,

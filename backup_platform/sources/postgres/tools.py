@@ -14,8 +14,7 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import IO
 
-from backup_platform.errors import SourceBusyError, SourceError
-from backup_platform.sources.postgres.failures import NoConnectionError, NoLocksError
+from backup_platform.errors import SourceBusyError, SourceConnectionsError, SourceError, SourceLocksError
 
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -134,9 +133,9 @@ def tool_failure(name: str, code: int, said: str) -> SourceError:
             message, hint="Raise the source's lock_timeout, or run it when no migration runs."
         )
     if "out of shared memory" in said:
-        return NoLocksError(message, hint="Raise max_locks_per_transaction on the server.")
+        return SourceLocksError(message, hint="Raise max_locks_per_transaction on the server.")
     if any(phrase in said for phrase in _NO_CONNECTION):
-        return NoConnectionError(message, retryable=True)
+        return SourceConnectionsError(message, retryable=True)
     if "permission denied" in said:
         return SourceError(message, hint="Give the role access to what the message names.")
     if "authentication" in said or "pg_hba.conf" in said:
