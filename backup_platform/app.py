@@ -262,16 +262,14 @@ class App:
     def proof_details(self, point: RecoveryPoint) -> list[Proof]:
         return self.repository.proof_details(point.id)
 
-    def missing(self, source: str, now: datetime) -> MissedWindows:
-        """Which windows have no complete point, from the schedule and the repository.
+    def missing(self, source: str, now: datetime, known: datetime | None = None) -> MissedWindows:
+        """Which windows lack a complete point; `known` is since when somebody watches a source that never had one.
 
         Raises DamageError: a window whose manifest cannot be read was not missed.
         """
-        from backup_platform.domain.health import missed_windows
+        from backup_platform.actions.windows import missing
 
-        points = self.repository.manifests(source)
-        captured = {p.window.key for p in points if not p.incomplete}
-        return missed_windows(self.schedule(source), captured, now)
+        return missing(self.repository, self.schedule(source), source, now, known)
 
     # Proof
 

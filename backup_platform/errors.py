@@ -7,6 +7,8 @@ BackupError
 ├── NotFoundError        no such source, recovery point or path                         exit 11
 ├── RepositoryError      the repository's side failed
 │   ├── RepositoryMissingError   there is no repository there                           exit 10
+│   │   └── RepositoryEmptyError     … and its place answers, and is empty
+│   ├── RepositoryChangedError   another repository than before is there
 │   ├── KeyMissingError          the key is absent or wrong                             exit 12
 │   ├── DamageError              stored data is missing, altered or not decodable
 │   ├── ConflictError            an object that must not exist yet does
@@ -119,6 +121,14 @@ class RepositoryError(BackupError):
 class RepositoryMissingError(RepositoryError):
     code = "repository-missing"
     exit_code = 10
+
+
+class RepositoryEmptyError(RepositoryMissingError):
+    """The place answers, and no repository is in it."""
+
+
+class RepositoryChangedError(RepositoryError):
+    code = "repository-changed"
 
 
 class KeyMissingError(RepositoryError):

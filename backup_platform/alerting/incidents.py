@@ -74,8 +74,18 @@ class IncidentBook:
         """The open ones."""
         return dict(self._incidents)
 
-    def observe(self, key: str, failing: bool, title: str, detail: str, now: datetime) -> Message | None:
-        """Note the state of `key` at `now` (time-zone aware); what people should be told, if anything.
+    def observe(
+        self,
+        key: str,
+        failing: bool,
+        title: str,
+        detail: str,
+        now: datetime,
+        *,
+        over: tuple[str, str] | None = None,
+    ) -> Message | None:
+        """Note the state of `key` at `now` (time-zone aware); what people should be told, if anything. `over` is the
+        title and detail of the end of an incident that leaves something behind; else its own title is repeated.
 
         Observe states, in order; each call counts as one observation. The message is held to be
         delivered unless `undelivered` is called with it.
@@ -92,7 +102,9 @@ class IncidentBook:
         if incident is None:
             return None
         del self._incidents[key]
-        return Message(key, Occasion.RESOLVED, f"Resolved: {incident.title}", _resolved(incident, now))
+        title, left = over or (incident.title, "")
+        body = _joined(_bounded(left), _resolved(incident, now))
+        return Message(key, Occasion.RESOLVED, f"Resolved: {title}", body)
 
     def undelivered(self, message: Message) -> None:
         """Take back the last message of its key, which was not sent: the next observation gives it again."""

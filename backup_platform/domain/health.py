@@ -24,16 +24,17 @@ SCAN_LIMIT = 20_000
 class MissedWindows:
     """Windows without a complete recovery point, each list oldest first.
 
-    `current` is the open window when its tick has passed: capture it now. `late` windows are over and within
-    the schedule's `late_limit`: a capture is still accepted, marked late. `missed` windows are lost and stay
-    missed. `scanned_from` is set when the history was too long to look at all of it: older windows were not
-    judged.
+    `current` is the open window when its tick has passed: capture it now. `awaited` is the open window when there is
+    time left for its regular run. `late` windows are over and within the schedule's `late_limit`: a capture is still
+    accepted, marked late. `missed` windows are lost and stay missed. `scanned_from` is set when the history was too
+    long to look at all of it: older windows were not judged.
     """
 
     current: Window | None
     late: tuple[Window, ...]
     missed: tuple[Window, ...]
     scanned_from: Window | None = None
+    awaited: Window | None = None
 
     @property
     def catchable(self) -> tuple[Window, ...]:
@@ -49,35 +50,63 @@ def missed_windows(
     captured: AbstractSet[str],
     now: datetime,
     *,
+    begun: datetime | None = None,
     allowance: timedelta = ALLOWANCE,
     limit: int = SCAN_LIMIT,
 ) -> MissedWindows:
     """What `captured`, the keys of the windows with a complete point, lacks of the schedule.
 
-    The current window counts from its tick plus `allowance`, the time that a regular run needs to commit, or
-    from the half of what remains of the window when that is sooner. Looks at the `limit` newest windows.
+    Backups of the source began at `begun`: no window that ticked before was ever due. The one that was open then is
+    wanted at once, and is not missed when it ends without a point. Looks at the `limit` newest windows.
     """
-    current: Window | None = None
+    found: dict[str, Window] = {}
     late: list[Window] = []
     missed: list[Window] = []
     last: Window | None = None
     for count, window in enumerate(schedule.newest(now)):
-        if count == limit:
+        if count == limit or (begun and window.end <= begun):
             break
         last = window
         if window.key in captured:
             continue
         if window.contains(now):
-            current = window if _overdue(schedule, window, now, allowance) else None
-        else:
-            (late if schedule.late(window, now) else missed).append(window)
-    partial = last if last is not None and last.start > schedule.first.start else None
-    return MissedWindows(current, tuple(reversed(late)), tuple(reversed(missed)), partial)
+            due = overdue_at(schedule, window, begun, allowance=allowance)
+            found["current" if now >= due else "awaited"] = window
+        elif schedule.late(window, now):
+            late.append(window)
+        elif not begun or schedule.tick(window) >= begun:
+            missed.append(window)
+    start = max(schedule.first.start, begun) if begun else schedule.first.start
+    partial = last if last and last.start > start else None
+    return MissedWindows(
+        found.get("current"), tuple(reversed(late)), tuple(reversed(missed)), partial, found.get("awaited")
+    )
 
 
-def _overdue(schedule: WindowSchedule, window: Window, now: datetime, allowance: timedelta) -> bool:
+def overdue_at(
+    schedule: WindowSchedule,
+    window: Window,
+    begun: datetime | None = None,
+    *,
+    allowance: timedelta = ALLOWANCE,
+) -> datetime:
+    """When a window without a point is to be captured by whoever sees it.
+
+    Its tick plus `allowance`, the time that a regular run needs to commit, or half of what remains of the window when
+    that is sooner. At once when its tick came before backups had `begun`: then there is no regular run.
+    """
     tick = schedule.tick(window)
-    return now >= tick + min(allowance, (window.end - tick) / 2)
+    if begun and tick < begun:
+        return max(begun, window.start)
+    return tick + min(allowance, (window.end - tick) / 2)
+
+
+def next_overdue(schedule: WindowSchedule, now: datetime, awaited: Window | None) -> datetime:
+    """When a window becomes overdue next: `awaited`, an open one without a point, or the one that follows."""
+    if now < schedule.first.start:
+        return overdue_at(schedule, schedule.first)
+    due = overdue_at(schedule, awaited) if awaited else now
+    return due if due > now else overdue_at(schedule, schedule.following(schedule.window_of(now)))
 
 
 def drill_due(policy: DrillPolicy, window: Window, drilled: Iterable[Window], timezone: str = "UTC") -> bool:

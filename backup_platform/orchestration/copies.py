@@ -22,6 +22,8 @@ from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.orchestration.upkeep_metadata import copy_metadata
 
+MOST_TAKEN_ALONG = 20  # by one run
+
 if TYPE_CHECKING:
     from backup_platform.actions.whereabouts import Whereabouts
     from backup_platform.app import App
@@ -96,6 +98,7 @@ class _Step:
         self, context: dg.AssetExecutionContext, translator: BackupTranslator, repository: str, source: str
     ) -> None:
         self._context = context
+        self._translator = translator
         self._app = translator.app
         self._there = translator.app.at(repository)
         self._source = source
@@ -117,9 +120,22 @@ class _Step:
                 metadata=copy_metadata(point, result, manifest=self._there.manifest_path(point)),
                 data_version=dg.DataVersion(point.id),
             )
+            yield from self._checked(point)
+            self._take_along()
         else:
-            point = point_to_check(self._context, self._there, self._source)
-        yield from self._checked(point)
+            yield from self._checked(point_to_check(self._context, self._there, self._source))
+
+    def _take_along(self) -> None:
+        """Points of windows that the schedule does not have any more: no run can be of such a window."""
+        has = self._translator.has_window
+        others = [p for p in self._app.points(self._source) if not has(self._source, p.window.key)]
+        lacking = self._there.upkeep.whereabouts(others).lacking if others else ()
+        if not lacking:
+            return
+        newest = list(reversed(lacking))[:MOST_TAKEN_ALONG]
+        self._context.log.info("%d points of windows of an earlier schedule are copied, too", len(newest))
+        copying = self._there.upkeep.copying(self._app.repository)
+        copying.run(copying.plan(newest), self._progress).require()
 
     def _checked(self, point: RecoveryPoint) -> Verdicts:
         selected = {key.name for key in self._context.selected_asset_check_keys}

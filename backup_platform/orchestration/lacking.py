@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
-from backup_platform.orchestration import sweeping
+from backup_platform.orchestration import presence, sweeping
 from backup_platform.orchestration.checks import IN_PLACE
 from backup_platform.orchestration.copies import in_place
 from backup_platform.orchestration.lacking_memory import Memory
@@ -33,6 +34,11 @@ T = TypeVar("T")
 
 MOST_AT_ONCE = 4  # runs of one copy of one source: what was never copied is caught up a few windows at a time
 LONGEST_QUIET = timedelta(minutes=15)
+PRESENCE = {
+    presence.AWAY: "repository {} is away: nothing is copied to it",
+    presence.EMPTY: "repository {} is not there, its place is empty: nothing is copied to it",
+    presence.ANOTHER: "repository {} is another one than its origin: nothing is copied to it",
+}
 
 
 def lacking_copies(
@@ -47,7 +53,7 @@ def lacking_copies(
     known = [*by_source, *(door.subject for door in doors.values())]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = Memory.load(context.cursor, by_source, known)
+        memory = Memory.load(context.cursor, app, by_source, known, LONGEST_QUIET)
         sweep = Sweep(translator, by_source, runs, doors, context, memory)
         return sweep.result(sweeping.sweep(context, app, by_source, memory, sweep.visit))
 
@@ -60,8 +66,10 @@ class Door:
     def __init__(self, name: str, app: App) -> None:
         self.name = name
         self.problem: BackupError | None = None
+        self.id = ""
         self._app = app
         self._patience = Patience()
+        self._local = "://" not in app.plan.path(app.repository_plan.path)
 
     @property
     def subject(self) -> str:
@@ -70,17 +78,32 @@ class Door:
 
     def close(self) -> None:
         """At the beginning of an evaluation."""
-        self.problem = None
+        self.problem, self.id = None, ""
 
-    def ask(self, question: Callable[[App], T]) -> T | None:
-        """The answer; None when there is none, and `problem` says why."""
+    def ask(self, question: Callable[[App], T], same: str = "") -> T | None:
+        """The answer; None when there is none, and `problem` says why. `same` is the id that it must have."""
         if self.problem is not None:
             return None
         try:
-            return self._patience.ask(lambda: question(self._app), PATIENCE_S)
+            return self._patience.ask(lambda: self._answer(question, same), PATIENCE_S)
         except BackupError as error:
             self.problem = error
             return None
+
+    def _answer(self, question: Callable[[App], T], same: str) -> T:
+        """Of a repository that is there, after it, too: an unmounted disk has no points, either."""
+        if not self.id:
+            self.id = self._present(same)
+        answer = question(self._app)
+        if self._local:
+            self._present(self.id)
+        return answer
+
+    def _present(self, same: str) -> str:
+        info = presence.answering(self._app)
+        if same and (problem := presence.changed(info, same)):
+            raise problem
+        return info.id
 
 
 class Sweep:
@@ -102,14 +125,14 @@ class Sweep:
         self._context = context
         self._memory = memory
         self._now = self._app.clock.now()
-        self._launcher = sweeping.Launcher(context, runs, self._now)
+        self._launcher = sweeping.Launcher(context, translator, runs, self._now)
         for door in doors.values():
             door.close()
 
     def visit(self, source: str) -> bool:
         """One source with all its copies; True: so should be the others. A first repository that does not answer is
         told of by `missed_windows`."""
-        if self._now.timestamp() >= self._memory.quiet.get(source, 0.0):
+        if not self._memory.quiet.holds(source, self._now):
             self._visit(source)
         return True
 
@@ -120,12 +143,11 @@ class Sweep:
             self._context.log.warning("%s: %s", source, first.problem)
             return
         found: dict[str, Whereabouts] = {}
-        complete = [self._visit_copy(subject, points, found) for subject in self._by_source[source]]
+        complete = [self._visit_copy(subject, points, found, first.id) for subject in self._by_source[source]]
         settled = self._judge(source, points, found)
         if all(complete) and settled:
             # A backup by hand is seen within LONGEST_QUIET.
-            due = sweeping.next_due(self._app, source, self._now, LONGEST_QUIET)
-            self._memory.quiet[source] = due.timestamp()
+            self._memory.quiet.begin(source, self._now, self._app.schedule(source).current(self._now))
 
     def result(self, problem: str) -> dg.SensorResult:
         return dg.SensorResult(
@@ -137,25 +159,38 @@ class Sweep:
         )
 
     def _visit_copy(
-        self, subject: Subject, points: Sequence[RecoveryPoint], found: dict[str, Whereabouts]
+        self, subject: Subject, points: Sequence[RecoveryPoint], found: dict[str, Whereabouts], same: str
     ) -> bool:
         """Launch what one copy lacks. Whether it is known to lack nothing."""
         door = self._doors[subject.repository]
-        answer = door.ask(lambda app: app.upkeep.whereabouts(points))
-        self._tell(door.subject, "answer", _away(door))
+        answer = door.ask(lambda app: app.upkeep.whereabouts(points), same)
+        self._tell_presence(door)
         if answer is None:
             return False
         found[subject.repository] = answer
-        for point in list(reversed(answer.lacking))[:MOST_AT_ONCE]:
+        for point in self._to_launch(subject.source, points, answer.lacking):
             if self._launcher.launch(subject, point.window.key):
                 self._memory.verdicts[subject.source].launch(point.window.key)
         return not answer.lacking
+
+    def _to_launch(
+        self, source: str, points: Sequence[RecoveryPoint], lacking: Sequence[RecoveryPoint]
+    ) -> list[RecoveryPoint]:
+        """The newest first. A run of any window takes along what is lacking of windows that the schedule does not have
+        any more; when nothing else is lacking, that of the newest window does."""
+        found = self._newest(source, lacking, MOST_AT_ONCE)
+        return found if found or not lacking else self._newest(source, points, 1)
+
+    def _newest(self, source: str, points: Sequence[RecoveryPoint], most: int) -> list[RecoveryPoint]:
+        has = self._translator.has_window
+        return list(islice((p for p in reversed(points) if has(source, p.window.key)), most))
 
     def _judge(self, source: str, points: Sequence[RecoveryPoint], found: Mapping[str, Whereabouts]) -> bool:
         """Have verdicts recorded that are new. Whether there is one for every window."""
         verdicts = self._memory.verdicts[source]
         for point in verdicts.unsettled(points):
-            if verdicts.note(point, in_place(self._app, point, found)):
+            new = verdicts.note(point, in_place(self._app, point, found))
+            if new and self._translator.has_window(source, point.window.key):
                 self._launcher.requests.append(self._check(source, point.window.key))
         self._tell(source, IN_PLACE, verdicts.problem(source))
         return verdicts.settled
@@ -173,9 +208,11 @@ class Sweep:
             tags={MAX_RUNTIME_TAG: subject.tags[MAX_RUNTIME_TAG]},
         )
 
+    def _tell_presence(self, door: Door) -> None:
+        state = presence.state_of(door.problem) if door.problem else ""
+        for each, title in PRESENCE.items():
+            problem = (title.format(door.name), str(door.problem)) if each == state else None
+            self._tell(door.subject, each, problem)
+
     def _tell(self, subject: str, what: str, problem: tuple[str, str] | None) -> None:
         self._memory.desk.observe(subject, what, problem, self._now)
-
-
-def _away(door: Door) -> tuple[str, str] | None:
-    return (f"repository {door.name}: nothing is copied to it", str(door.problem)) if door.problem else None

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from backup_platform.domain.checks import CheckResult
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.orchestration.outbox import Desk
+from backup_platform.orchestration.outbox import Desk, read_cursor
+from backup_platform.orchestration.sweeping import Quiet
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
 
 MOST_OPEN = 50  # windows of a source: older ones without a verdict get one when somebody asks for it
 WAITING = ""
@@ -74,20 +78,27 @@ class Verdicts:
 @dataclass
 class Memory:
     desk: Desk
+    quiet: Quiet
     next: str = ""  # the source to start with
-    quiet: dict[str, float] = field(default_factory=dict)  # by source, when it is to be visited again
     verdicts: dict[str, Verdicts] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, cursor: str | None, sources: Collection[str], subjects: Collection[str]) -> Memory:
+    def load(
+        cls,
+        cursor: str | None,
+        app: App,
+        sources: Collection[str],
+        subjects: Collection[str],
+        longest: timedelta,
+    ) -> Memory:
         """Of what is in the plan: of the rest nobody tells."""
-        state: dict[str, Any] = json.loads(cursor) if cursor else {}
-        quiet = {name: at for name, at in state.get("quiet", {}).items() if name in sources}
+        state = read_cursor(cursor)
+        quiet = Quiet.load(app, longest, state.get("pauses", {}))
         kept = state.get("verdicts", {})
         verdicts = {name: Verdicts(**kept.get(name, {})) for name in sources}
-        return cls(Desk(state.get("desk"), subjects), state.get("next", ""), quiet, verdicts)
+        return cls(Desk(state.get("desk"), subjects), quiet, state.get("next", ""), verdicts)
 
     def dump(self) -> str:
         verdicts = {name: asdict(each) for name, each in self.verdicts.items()}
-        state = {"next": self.next, "quiet": self.quiet, "verdicts": verdicts}
+        state = {"next": self.next, "pauses": self.quiet.until, "verdicts": verdicts}
         return json.dumps({"desk": self.desk.state(), **state})

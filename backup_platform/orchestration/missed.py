@@ -11,19 +11,24 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint, Window
-from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.orchestration import sweeping
-from backup_platform.orchestration.outbox import ALL, Desk
+from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
+from backup_platform.orchestration import presence, sweeping
+from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.sweeping import Quiet, signature
 from backup_platform.orchestration.translator import BackupTranslator
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
 
 PATIENCE_S = 20.0  # for the repository's answer, of one source
 INCOMPLETE_ATTEMPTS = 3
@@ -31,6 +36,12 @@ LONGEST_QUIET = timedelta(hours=1)
 # Dagster writes each into its database, some 10 ms apiece, before the next sensor's turn.
 MOST_OF_A_SOURCE = 20
 MANY = 200
+PRESENCE = {
+    presence.AWAY: "The repository is away: missed windows cannot be found",
+    presence.EMPTY: "No repository is in its place: missed windows cannot be found",
+    presence.ANOTHER: "Another repository than before is in its place: missed windows are not judged",
+}
+IF_MEANT = "If the change is meant, take over the new one: `dagster sensor cursor {} --delete`."
 
 
 @dataclass
@@ -38,22 +49,42 @@ class Memory:
     """What the sensor keeps between evaluations: its cursor."""
 
     desk: Desk
+    quiet: Quiet
     next: str = ""  # the source to start with
+    repository: str = ""  # its id
     recorded: dict[str, str] = field(default_factory=dict)  # by source, the start of its last one recorded
-    quiet: dict[str, float] = field(default_factory=dict)  # by source, when it is to be visited again
+    known: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # by source, its schedule and since when it is watched
 
     @classmethod
-    def load(cls, cursor: str | None, sources: Collection[str]) -> Memory:
-        state: dict[str, Any] = json.loads(cursor) if cursor else {}
-        recorded, quiet = (
+    def load(cls, cursor: str | None, app: App, watched: Collection[str] = ()) -> Memory:
+        state, sources = read_cursor(cursor), app.plan.sources
+        recorded, known = (
             {name: value for name, value in state.get(part, {}).items() if name in sources}
-            for part in ("recorded", "quiet")
+            for part in ("recorded", "known")
         )
-        return cls(Desk(state.get("desk"), sources), state.get("next", ""), recorded, quiet)
+        return cls(
+            Desk(state.get("desk"), [*sources, *watched]),
+            Quiet.load(app, LONGEST_QUIET, state.get("pauses", {})),
+            state.get("next", ""),
+            state.get("repository", ""),
+            recorded,
+            known,
+        )
 
     def dump(self) -> str:
-        state = {"next": self.next, "recorded": self.recorded, "quiet": self.quiet}
-        return json.dumps({"desk": self.desk.state(), **state})
+        state = {"next": self.next, "recorded": self.recorded, "repository": self.repository}
+        more = {"known": self.known, "pauses": self.quiet.until}
+        return json.dumps({"desk": self.desk.state(), **state, **more})
+
+    def watched_since(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime:
+        """With this schedule; no window before is missed because of it."""
+        kept, since = self.known.get(source, ["", ""])
+        if kept != signature(schedule):
+            since = now.isoformat()
+            self.known[source] = [signature(schedule), since]
+        return datetime.fromisoformat(since)
 
 
 def missed_windows(
@@ -64,7 +95,7 @@ def missed_windows(
     runs, app, patience = Runs(backups), translator.app, Patience()
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = Memory.load(context.cursor, subjects)
+        memory = Memory.load(context.cursor, app)
         sweep = Sweep(translator, subjects, runs, patience, context, memory)
         return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
 
@@ -90,48 +121,72 @@ class Sweep:
         self._context = context
         self._memory = memory
         self._now = self._app.clock.now()
-        self._launcher = sweeping.Launcher(context, runs, self._now)
+        self._launcher = sweeping.Launcher(context, translator, runs, self._now)
         self._observations: list[dg.AssetObservation] = []
+        self._asked = False
+        self._another: RepositoryChangedError | None = None
 
     def visit(self, source: str) -> bool:
         """One source; False when the repository could not be asked, and so need not be for the others.
 
         Damage that hides the points of one source is an incident of its own.
         """
-        if self._now.timestamp() < self._memory.quiet.get(source, 0.0):
+        if self._memory.quiet.holds(source, self._now):
             return True
-        self._memory.quiet.pop(source, None)
+        self._memory.quiet.end(source)
         try:
             missing, points = self._patience.ask(lambda: self._ask(source), PATIENCE_S)
         except DamageError as error:
             self._tell(source, "unknown", (f"{source}: missed windows cannot be found", str(error)))
             return True
         except RepositoryError as error:
-            self._tell(ALL, "repository", ("Missed windows cannot be found: no repository", str(error)))
+            self._tell_presence(error)
             return False
-        self._tell(ALL, "repository", None)
+        self._tell_presence(self._another)
         self._tell(source, "unknown", None)
         self._judge(source, missing, points)
         return True
 
     def _ask(self, source: str) -> tuple[MissedWindows, list[RecoveryPoint]]:
         """What is missing; and when something is, the points that there are."""
-        missing = self._app.missing(source, self._now)
-        return missing, self._app.points(source) if missing else []
+        if not self._asked:
+            self._another = self._changed()
+            self._asked = True
+        since = self._memory.watched_since(source, self._app.schedule(source), self._now)
+        missing = self._app.missing(source, self._now, since)
+        points = self._app.points(source) if missing else []
+        if missing.missed:
+            presence.answering(self._app)  # a disk that was unmounted meanwhile has no points, either
+        return missing, points
+
+    def _changed(self) -> RepositoryChangedError | None:
+        info = presence.answering(self._app)
+        self._memory.repository = self._memory.repository or info.id
+        return presence.changed(info, self._memory.repository)
+
+    def _tell_presence(self, error: BackupError | None) -> None:
+        """Of one state at most: each is an incident of its own, and never that windows were missed."""
+        state = presence.state_of(error) if error else ""
+        meant = f" {IF_MEANT.format(self._context.sensor_name)}" if state == presence.ANOTHER else ""
+        for each, title in PRESENCE.items():
+            self._tell(ALL, each, (title, f"{error}{meant}") if each == state else None)
 
     def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
         incomplete = {point.window.key for point in points if point.incomplete}
+        late = self._app.schedule(source).late_limit
         for window in missing.catchable:
             # What made a point incomplete seldom passes by itself: then a few attempts are enough.
             most = INCOMPLETE_ATTEMPTS if window.key in incomplete else None
-            self._launcher.launch(self._subjects[source], window.key, most=most)
-        news = self._record(source, missing.missed)
-        lasts = bool(missing.missed) and not _captured_after(points, missing.missed[-1])
-        self._tell(source, "missed", _problem(source, missing.missed) if lasts or news else None)
+            self._launcher.launch(self._subjects[source], window.key, until=window.end + late, most=most)
+        missed = () if self._another else missing.missed
+        news = self._record(source, missed)
+        lasts = bool(missed) and not _captured_after(points, missed[-1])
+        if not self._another:
+            self._tell(
+                source, "missed", _problem(source, missed) if lasts or news else None, _over(source, missed)
+            )
         if not (missing.catchable or lasts or news):
-            # Asking the repository sooner costs, and tells nothing new.
-            due = sweeping.next_due(self._app, source, self._now, LONGEST_QUIET)
-            self._memory.quiet[source] = due.timestamp()
+            self._memory.quiet.begin(source, self._now, missing.awaited)
 
     def result(self, problem: str) -> dg.SensorResult:
         reason = problem or "no window is missing that can be captured now"
@@ -165,8 +220,10 @@ class Sweep:
             metadata={"missed_windows": total, "window": window.key},
         )
 
-    def _tell(self, source: str, what: str, problem: tuple[str, str] | None) -> None:
-        self._memory.desk.observe(source, what, problem, self._now)
+    def _tell(
+        self, source: str, what: str, problem: tuple[str, str] | None, over: tuple[str, str] | None = None
+    ) -> None:
+        self._memory.desk.observe(source, what, problem, self._now, over)
 
 
 def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
@@ -174,8 +231,25 @@ def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
 
 
 def _problem(source: str, missed: Sequence[Window]) -> tuple[str, str]:
-    title = f"{source}: {len(missed)} {'window' if len(missed) == 1 else 'windows'} missed"
-    return title, f"Over, without a complete recovery point: {_span(missed)}."
+    return (
+        f"{source}: {_counted(missed)} missed",
+        f"Over, without a complete recovery point: {_span(missed)}.",
+    )
+
+
+def _over(source: str, missed: Sequence[Window]) -> tuple[str, str] | None:
+    """The end of the incident: what was missed stays so."""
+    if not missed:
+        return None
+    verb = "stays" if len(missed) == 1 else "stay"
+    return (
+        f"{source}: backed up again, {_counted(missed)} {verb} missed",
+        f"No recovery point: {_span(missed)}.",
+    )
+
+
+def _counted(windows: Sequence[Window]) -> str:
+    return f"{len(windows)} {'window' if len(windows) == 1 else 'windows'}"
 
 
 def _span(windows: Sequence[Window]) -> str:

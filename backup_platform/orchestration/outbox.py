@@ -6,6 +6,7 @@ alert but never loses it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,16 @@ LONGEST_PAUSE = timedelta(hours=1)
 ALL = "*"  # in the place of a source: what concerns all of them
 MOST_IN_FULL = 10  # of one message; of the others it has the titles
 MOST_PENDING = 200  # beyond, the oldest are counted instead of kept: a cursor is no archive
+
+
+def read_cursor(cursor: str | None) -> dict[str, Any]:
+    """What a sensor kept; nothing of a cursor that a person or another version made unreadable: beginning anew tells
+    open incidents once more, which beats a sensor that always fails."""
+    try:
+        state = json.loads(cursor) if cursor else {}
+    except ValueError:
+        state = {}
+    return state if isinstance(state, dict) else {}
 
 
 class Outbox:
@@ -96,10 +107,18 @@ class Desk:
         """JSON-serialisable."""
         return {"book": self._book.to_json(), "outbox": self._outbox.state()}
 
-    def observe(self, source: str, what: str, problem: tuple[str, str] | None, now: datetime) -> None:
-        """`problem` is its title and detail; None says that there is none."""
+    def observe(
+        self,
+        source: str,
+        what: str,
+        problem: tuple[str, str] | None,
+        now: datetime,
+        over: tuple[str, str] | None = None,
+    ) -> None:
+        """`problem` is its title and detail; None says that there is none. `over` is told in place of the problem's
+        own title when it ends and leaves something behind."""
         title, detail = problem or ("", "")
-        message = self._book.observe(f"{source}|{what}", problem is not None, title, detail, now)
+        message = self._book.observe(f"{source}|{what}", problem is not None, title, detail, now, over=over)
         if message:
             self._outbox.add(message.title, message.body)
 

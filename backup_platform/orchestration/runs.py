@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from backup_platform.orchestration.subjects import Subject
-from backup_platform.orchestration.translator import PARTITION_TAG
+from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_TAG, RUN_KEY_TAG
 
+SHORTEST_PAUSE = timedelta(minutes=1)
 FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=3)
+SUBMITTED_WITHIN = timedelta(minutes=10)
+LONGEST_RUN_S = 86_400.0  # of a run without the tag: one that was launched by hand and died before it began
 
 ACTIVE = [
     dg.DagsterRunStatus.QUEUED,
@@ -47,9 +50,10 @@ class Runs:
         """The subject whose asset it is."""
         return self._subjects.get(key)
 
-    def active(self, instance: dg.DagsterInstance) -> set[tuple[str, str]]:
+    def active(self, instance: dg.DagsterInstance, now: datetime) -> set[tuple[str, str]]:
         """(id of the subject, window) of everything that is queued or running."""
-        runs = instance.get_runs(filters=dg.RunsFilter(statuses=ACTIVE))
+        records = instance.get_run_records(filters=dg.RunsFilter(statuses=ACTIVE))
+        runs = [record.dagster_run for record in records if not _dead(record, now)]
         return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
 
     def attempts(self, instance: dg.DagsterInstance, subject: Subject, window: str) -> list[dg.RunRecord]:
@@ -59,11 +63,34 @@ class Runs:
         return [record for record in records if subject in self.materialized(record.dagster_run)]
 
 
-def why_wait(attempts: Iterable[dg.RunRecord], now: datetime) -> str:
+def _dead(record: dg.RunRecord, now: datetime) -> bool:
+    """Of a process that died nobody may tell. No run lives longer than its `max_runtime`, and one that was made and
+    never queued is submitted at once or not at all."""
+    run = record.dagster_run
+    if run.status == dg.DagsterRunStatus.QUEUED:
+        return False
+    lives = timedelta(seconds=float(run.tags.get(MAX_RUNTIME_TAG, LONGEST_RUN_S)))
+    if run.status == dg.DagsterRunStatus.NOT_STARTED:
+        lives = SUBMITTED_WITHIN
+    return now.timestamp() > _begun(record) + lives.total_seconds()
+
+
+def _begun(record: dg.RunRecord) -> float:
+    return record.start_time or record.create_timestamp.timestamp()
+
+
+def next_attempt(attempts: Iterable[dg.RunRecord]) -> int:
+    """The number for the next run key. Runs may have been deleted, and Dagster never launches a key twice."""
+    keys = [record.dagster_run.tags.get(RUN_KEY_TAG, "").rpartition("|")[2] for record in attempts]
+    return max([len(keys), *(int(key) for key in keys if key.isdecimal())]) + 1
+
+
+def why_wait(attempts: Iterable[dg.RunRecord], now: datetime, until: datetime | None = None) -> str:
     """Why a window with these attempts, newest first, is not to be launched now; "" when it is.
 
-    The pause doubles with each attempt. What a person cancelled stays cancelled: Dagster calls a run
-    cancelled only when its end was asked for, and failed when it was interrupted.
+    The pause doubles with each attempt, and is at most half of what remains `until` it is too late. What a person
+    cancelled stays cancelled: Dagster calls a run cancelled only when its end was asked for, and failed when it was
+    interrupted.
     """
     records = list(attempts)
     if not records:
@@ -71,6 +98,9 @@ def why_wait(attempts: Iterable[dg.RunRecord], now: datetime) -> str:
     if records[0].dagster_run.status == dg.DagsterRunStatus.CANCELED:
         return "its last run was cancelled"
     pause = min(FIRST_PAUSE * 2 ** min(len(records) - 1, 10), LONGEST_PAUSE)
-    ended = records[0].end_time or records[0].create_timestamp.timestamp()
+    ended = records[0].end_time or _begun(records[0])
+    if until is not None:
+        remaining = max(until - datetime.fromtimestamp(ended, UTC), timedelta())
+        pause = min(pause, max(remaining / 2, SHORTEST_PAUSE))
     wait = ended + pause.total_seconds() - now.timestamp()
     return f"{len(records)} attempts; next try in {wait:.0f} s" if wait > 0 else ""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
+from backup_platform.domain.health import next_overdue
+from backup_platform.domain.model import Window
+from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.orchestration.outbox import Desk
-from backup_platform.orchestration.runs import Runs, why_wait
+from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.translator import BackupTranslator
 
 if TYPE_CHECKING:
     from backup_platform.app import App
@@ -35,17 +39,33 @@ def sweep(
     visit: Callable[[str], bool],
 ) -> str:
     """Visit sources until the time is used up or a visit says that the others need none; then deliver what is to be
-    told. What was wrong with that, "" for nothing."""
+    told. What was wrong with that, "" for nothing. A source that cannot be visited is an incident, and stops no other.
+    """
     deadline = app.clock.monotonic() + BUDGET_S
     rest = _rotated(list(sources), cursor.next)
     for source in rest:
-        if not visit(source) or app.clock.monotonic() >= deadline:
+        if not _visited(context, app, source, cursor, visit) or app.clock.monotonic() >= deadline:
             break
     cursor.next = next(rest, "")
     problem = cursor.desk.deliver(app.notifier, app.clock.now())
     if problem:
         context.log.error(problem)
     return problem
+
+
+def _visited(
+    context: dg.SensorEvaluationContext, app: App, source: str, cursor: Cursor, visit: Callable[[str], bool]
+) -> bool:
+    """What the visit says; True after one that failed."""
+    problem, more = None, True
+    try:
+        more = visit(source)
+    except Exception as error:
+        context.log.exception("%s", source)
+        title = f"{source}: the sensor {context.sensor_name} fails for it"
+        problem = title, f"{type(error).__name__}: {error}\nThe log of the sensor's tick has the traceback."
+    cursor.desk.observe(source, "sensor", problem, app.clock.now())
+    return more
 
 
 def _rotated(sources: list[str], first: str) -> Iterator[str]:
@@ -60,33 +80,67 @@ class Launcher:
     """Collects the runs to launch in one evaluation."""
 
     context: dg.SensorEvaluationContext
+    translator: BackupTranslator
     runs: Runs
     now: datetime
     requests: list[dg.RunRequest] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._active = self.runs.active(self.context.instance)
+        self._active = self.runs.active(self.context.instance, self.now)
 
-    def launch(self, subject: Subject, window: str, *, most: int | None = None) -> bool:
-        """Unless it runs, the last attempt was too short a time ago, or there were `most`. Whether it is launched."""
-        if (subject.id, window) in self._active:
+    def launch(
+        self, subject: Subject, window: str, *, until: datetime | None = None, most: int | None = None
+    ) -> bool:
+        """Unless it runs, the last attempt was too short a time ago, or there were `most`. Whether it is launched.
+
+        Dagster fails the whole evaluation for a window that the asset does not have: such a one is never launched.
+        """
+        if (subject.id, window) in self._active or not self.translator.has_window(subject.source, window):
             return False
         attempts = self.runs.attempts(self.context.instance, subject, window)
-        wait = why_wait(attempts, self.now)
+        wait = why_wait(attempts, self.now, until)
         if most is not None and len(attempts) >= most:
             wait = f"incomplete after {len(attempts)} attempts"
         if wait:
             self.context.log.info("%s %s: %s", subject.name, window, wait)
             return False
-        self.requests.append(run_request(subject, window, job=subject.job, attempt=len(attempts) + 1))
+        self.requests.append(run_request(subject, window, job=subject.job, attempt=next_attempt(attempts)))
         return True
 
 
-def next_due(app: App, source: str, now: datetime, longest: timedelta) -> datetime:
-    """When there can be something new of a source, at most `longest` from now."""
-    schedule, latest = app.schedule(source), now + longest
-    current = schedule.current(now)
-    if current is None:
-        return latest
-    tick = schedule.tick(current)
-    return min(latest, tick if tick > now else schedule.tick(schedule.following(current)))
+@dataclass
+class Quiet:
+    """Until when each source need not be visited: asking the repository sooner costs, and tells nothing new.
+
+    A pause holds for the schedule that it was made for, and for no longer than `longest`, whatever the clock did.
+    """
+
+    app: App
+    longest: timedelta
+    until: dict[str, tuple[str, float]] = field(default_factory=dict)  # by source: its schedule, and when
+
+    @classmethod
+    def load(cls, app: App, longest: timedelta, state: Mapping[str, Sequence[Any]]) -> Quiet:
+        until = {name: (str(schedule), float(at)) for name, (schedule, at) in state.items()}
+        return cls(app, longest, {name: each for name, each in until.items() if name in app.plan.sources})
+
+    def holds(self, source: str, now: datetime) -> bool:
+        schedule, until = self.until.get(source, ("", 0.0))
+        if schedule == signature(self.app.schedule(source)):
+            return now.timestamp() < until <= (now + self.longest).timestamp()
+        return False
+
+    def begin(self, source: str, now: datetime, awaited: Window | None) -> None:
+        """Until a window becomes overdue: `awaited`, the open one without a point, else the next."""
+        schedule = self.app.schedule(source)
+        due = min(now + self.longest, next_overdue(schedule, now, awaited))
+        self.until[source] = (signature(schedule), due.timestamp())
+
+    def end(self, source: str) -> None:
+        self.until.pop(source, None)
+
+
+def signature(schedule: WindowSchedule) -> str:
+    """What says whether a schedule is still the same one."""
+    late = int(schedule.late_limit.total_seconds())
+    return f"{schedule.cron_schedule}|{schedule.tick_cron}|{schedule.timezone}|{late}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import dagster as dg
 
 from backup_platform.domain.cadence import CADENCES
+from backup_platform.errors import WindowError
 from backup_platform.orchestration.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ COPY_TAG = "backup/copy"  # on every run of a copy: <repository>/<source>
 UPKEEP_TAG = "backup/upkeep"  # on every run that prunes or reads a repository: <repository>/<work>
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds; run monitoring ends a run that takes longer
 PARTITION_TAG = "dagster/partition"
+RUN_KEY_TAG = "dagster/run_key"
 LONGEST_UPKEEP = timedelta(days=1)
 Work: TypeAlias = Literal["prune", "verify"]
 WORKS: dict[Work, str] = {
@@ -80,6 +82,14 @@ class BackupTranslator:
             timezone=schedule.timezone,
             end_offset=1,
         )
+
+    def has_window(self, source: str, key: str) -> bool:
+        """Whether the asset has this window now. Points of an earlier schedule have windows that it does not have."""
+        try:
+            self.app.schedule(source).window(key)
+        except WindowError:
+            return False
+        return self.partitions(source).has_partition_key(key)
 
     def asset_spec(self, source: str) -> dg.AssetSpec:
         """The asset whose partitions are recovery points."""

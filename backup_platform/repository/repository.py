@@ -11,14 +11,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.domain.model import Json, Proof, RecoveryPoint
+from backup_platform.domain.model import Json, Proof, RecoveryPoint, Window
 from backup_platform.domain.ports import Buffer, Clock, Store, Wrapped
 from backup_platform.errors import (
     ConflictError,
     DamageError,
     NotFoundError,
+    RepositoryEmptyError,
     RepositoryError,
-    RepositoryMissingError,
     StoreRefusedError,
 )
 from backup_platform.repository.chunking import CONTENTS
@@ -115,11 +115,11 @@ def _add_recipients(
 
 
 def read_info(store: Store) -> RepositoryInfo:
-    """Raises RepositoryMissingError, DamageError, or RepositoryError for a format of another time."""
+    """Raises RepositoryEmptyError, DamageError, or RepositoryError for a format of another time."""
     try:
         data = store.get(ROOT_KEY)
     except NotFoundError as error:
-        raise RepositoryMissingError(
+        raise RepositoryEmptyError(
             f"There is no repository at {store.location}.",
             hint="Mount what holds it. If there was none yet: `backup-platform init`.",
         ) from error
@@ -147,6 +147,7 @@ class Repository:
         self.cipher = open_cipher(self.info, store, Keys() if keys is None else keys)
         self._indexes: Indexes | None = None
         self._manifests: dict[str, RecoveryPoint] = {}
+        self.forgotten_windows: dict[str, Window] = {}  # by the key of their record, as far as they were read
 
     def manifests(self, source: str | None = None, *, reread: bool = False) -> list[RecoveryPoint]:
         """Every recovery point, also superseded ones, oldest sequence first. Raises DamageError.

@@ -23,6 +23,7 @@ from backup_platform.app import App
 from backup_platform.domain.ports import Notifier
 from backup_platform.errors import BackupError, ConflictError
 from backup_platform.orchestration.build import build_definitions
+from backup_platform.orchestration.sweeping import signature
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.plan import Plan
 
@@ -134,10 +135,18 @@ class World:
         jobs = [job for job in self.repository.get_all_jobs() if job.name.startswith("backup_")]
         return next(job for job in jobs if key in job.asset_layer.executable_asset_keys)
 
+    def watched(self) -> str:
+        """The cursor of a sensor that has watched all sources since five days ago."""
+        since = (self.clock.time - 5 * DAY).replace(hour=0).isoformat()
+        schedules = {source: self.app.schedule(source) for source in self.app.plan.sources}
+        return json.dumps({"known": {source: [signature(each), since] for source, each in schedules.items()}})
+
     def sensor(self, name: str, cursor: str | None = None) -> Any:
         """One evaluation of a sensor, with the machinery that Dagster puts around it."""
+        if name == "missed_windows" and cursor is None:
+            cursor = self.watched()
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=cursor, repository_def=self.repository
+            instance=self.instance, cursor=cursor, repository_def=self.repository, sensor_name=name
         )
         return self.repository.get_sensor_def(name).evaluate_tick(context)
 

@@ -70,7 +70,9 @@ def test_the_incident_is_over_when_something_is_captured(unloaded: World) -> Non
     world.launch("uploads")
     tick = world.sensor(NAME, cursor)
     assert launched(tick) == []
-    assert world.channel.sent[-1][0] == "Resolved: uploads: 5 windows missed"
+    title, body = world.channel.sent[-1]
+    assert title == "Resolved: uploads: backed up again, 5 windows stay missed"
+    assert days(world, -5, 0)[0] in body
     assert world.sensor(NAME, tick.cursor).skip_message
     assert len(world.channel.sent) == 2
 
@@ -194,7 +196,7 @@ def test_late_windows_are_launched_too(unloaded: World) -> None:
     assert observed(tick) == [("uploads", key) for key in days(world, -5, -1)]
 
 
-AWAY = "Missed windows cannot be found: no repository"
+AWAY = "The repository is away: missed windows cannot be found"
 
 
 def test_a_repository_that_is_away_is_one_incident(world: World, tmp_path: Path) -> None:
@@ -259,7 +261,9 @@ def test_a_window_that_was_missed_is_told_even_if_the_next_was_captured_at_once(
     assert [title for title, _ in world.channel.sent] == ["uploads: 6 windows missed"]
     assert days(world, -1, 0)[0] in world.channel.sent[0][1]
     world.sensor(NAME, cursor)
-    assert [title for title, _ in world.channel.sent][1:] == ["Resolved: uploads: 6 windows missed"]
+    assert [title for title, _ in world.channel.sent][1:] == [
+        "Resolved: uploads: backed up again, 6 windows stay missed"
+    ]
 
 
 def test_a_channel_that_is_down_delays_the_alert_and_hinders_no_launch(unloaded: World) -> None:
@@ -328,9 +332,9 @@ def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     missing = world.app.missing
 
-    def record(source: str, now: datetime) -> Any:
+    def record(source: str, now: datetime, known: datetime) -> Any:
         seen.append(source)
-        return missing(source, now)
+        return missing(source, now, known)
 
     monkeypatch.setattr(world.app, "missing", record)
     return seen

@@ -1,0 +1,56 @@
+"""Whether a repository is there: away, empty and another one than before are three different incidents.
+
+Whether points are there is decided only by a repository that answered: an opened one may be unmounted since.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backup_platform.errors import (
+    BackupError,
+    RepositoryChangedError,
+    RepositoryEmptyError,
+    RepositoryMissingError,
+)
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
+    from backup_platform.repository.format import RepositoryInfo
+
+AWAY, EMPTY, ANOTHER = "away", "empty", "another"
+STATES = (AWAY, EMPTY, ANOTHER)
+
+
+def answering(app: App) -> RepositoryInfo:
+    """What the repository says of itself now. Raises RepositoryError, see `actions.windows.answering`."""
+    from backup_platform.actions import windows
+
+    try:
+        info = windows.answering(app.store, app.plan.path(app.repository_plan.path))
+    except RepositoryMissingError as error:
+        if app.repository_name != next(iter(app.plan.repositories)):
+            made = f"`backup-platform init --repository {app.repository_name}`"
+            error.hint = f"Mount what holds it. If there was none yet: {made}."
+        raise
+    if "repository" in vars(app) and app.repository.info.id != info.id:
+        del app.repository  # it is opened anew
+    return info
+
+
+def changed(info: RepositoryInfo, known: str) -> RepositoryChangedError | None:
+    """What is wrong with it when it is not the one with the id `known`."""
+    from backup_platform.actions.windows import require_same
+
+    try:
+        require_same(info, known)
+    except RepositoryChangedError as error:
+        return error
+    return None
+
+
+def state_of(error: BackupError) -> str:
+    """Which of the states an error tells of."""
+    if isinstance(error, RepositoryChangedError):
+        return ANOTHER
+    return EMPTY if isinstance(error, RepositoryEmptyError) else AWAY
