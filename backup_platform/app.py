@@ -484,6 +484,7 @@ class App:
             copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
             filled_by=filled_by(list(self.plan.repositories), self.repository_name),
             drills={name: source.drill for name, source in self.plan.sources.items()},
+            now=self.clock.now,
         ).run()
 
     def _probe_source(self, name: str) -> str:

@@ -7,7 +7,6 @@ BackupError
 ├── NotFoundError        no such source, recovery point or path                         exit 11
 ├── RepositoryError      the repository's side failed
 │   ├── RepositoryMissingError   there is no repository there                           exit 10
-│   │   └── RepositoryEmptyError     … and its place answers, and is empty
 │   ├── RepositoryChangedError   another repository than before is there
 │   ├── KeyMissingError          the key is absent or wrong                             exit 12
 │   ├── DamageError              stored data is missing, altered or not decodable
@@ -64,7 +63,8 @@ class BackupError(Exception):
         self.retryable = retryable
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".rstrip()
+        end = "." if self.hint and self.message[-1:] not in ".:!?…" else ""
+        return f"{self.message}{end} {self.hint}".rstrip()
 
 
 class PlanError(BackupError):
@@ -119,12 +119,11 @@ class RepositoryError(BackupError):
 
 
 class RepositoryMissingError(RepositoryError):
+    """`empty` when its place answered, and holds none."""
+
     code = "repository-missing"
     exit_code = 10
-
-
-class RepositoryEmptyError(RepositoryMissingError):
-    """The place answers, and no repository is in it."""
+    empty = False
 
 
 class RepositoryChangedError(RepositoryError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from backup_platform.actions.doctor import DoctorFinding
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, UsageError
+from backup_platform.repository.forgotten import record_forgotten
 from backup_platform_tests.support import ClockedStore, ManualClock
 
 
@@ -80,8 +82,38 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
     assert "missed are 2" in windows().detail
     assert not windows().ok
     app.backup("tree")
+    assert "2 windows were missed within the last 7 days" in windows().detail
+    assert not windows().ok, "somebody should ask why"
+    for _ in range(7):
+        clock.advance(days=1)
+        app.backup("tree")
     assert windows().ok
-    assert "missed are 2" in windows().detail, "what is missed for good is told, and cries no more"
+    assert "missed are 2 since" in windows().detail, "what is missed for good is told, and cries no more"
+
+
+def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
+    clock = ManualClock(app.repository.info.created_at)
+    app = App.load(app.plan_path, clock=clock)
+    points = []
+    for _ in range(4):
+        points.append(app.backup("tree").point)
+        clock.advance(days=1)
+    app.backup("tree")
+    record_forgotten(app.repository, points[1], "not kept", clock.now())
+    app.repository.delete_manifest(points[1])
+    app.repository.delete_manifest(points[2])
+    found = App.load(app.plan_path, clock=clock).missing("tree", clock.now())
+    assert [window.key for window in found.missed] == [points[2].window.key]
+    app.repository.delete_manifest(app.points("tree")[-1])
+    assert app.missing("tree", clock.now()).current, "an open window can be captured anew"
+
+
+def test_a_source_without_a_point_was_never_due_before_somebody_watched_it(app: App) -> None:
+    clock = ManualClock(app.repository.info.created_at)
+    app = App.load(app.plan_path, clock=clock)
+    clock.advance(days=3)
+    assert not app.missing("tree", clock.now()).missed
+    assert len(app.missing("tree", clock.now(), clock.now() - timedelta(days=2)).missed) == 1
 
 
 def test_an_unknown_source_is_not_found(app: App) -> None:

@@ -125,6 +125,7 @@ class TestMistakes:
             ("files: /a, cron: 0 0 */2 * 1", "read differently"),
             ("files: /a, cron: 0 0 31 2 *", "is not a cron expression"),
             ("files: /a, cron: 0 0 29 2 *", "leap years"),
+            ("files: /a, cron: '0 0 29,30 02 *'", "leap years"),
             ("files: /a, every: day, late_limit: 2hours", 'write one like "30s"'),
             ("files: /a, every: day, late_limit: 5", 'write one like "30s"'),
             ("files: /a, every: day, late_limit: -2h", 'write one like "30s"'),

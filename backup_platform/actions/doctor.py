@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _DEFECT = "This is a defect in backup-platform, and says nothing of what was examined."
+LATELY = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Examination:
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: str = "backup-platform backup {source}"
     drills: Mapping[str, str] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def run(self) -> list[DoctorFinding]:
         findings = [
@@ -117,7 +119,7 @@ class Examination:
         for source, missing in self.windows.items():
             mine = [p for p in self.points() if p.source == source and not p.incomplete and in_time(p)]
             newest = max((point.window.start for point in mine), default=None)
-            look = partial(_up_to_date, source, missing, newest, self.filled_by)
+            look = partial(_up_to_date, source, missing, newest, self.filled_by, self.now())
             yield self._probe(f"windows of {source}", look)
 
     def _proofs(self) -> Iterator[DoctorFinding]:
@@ -241,18 +243,30 @@ def readable(location: str) -> str:
 
 
 def _up_to_date(
-    source: str, missing: Callable[[], MissedWindows], newest: datetime | None, filled_by: str
+    source: str,
+    missing: Callable[[], MissedWindows],
+    newest: datetime | None,
+    filled_by: str,
+    now: datetime,
 ) -> str:
-    """Windows that are missed for good are told; what can be helped is an error, and so is a source where all are."""
+    """What can be helped is an error, and so are windows that were missed lately: nobody may have asked why yet. Older
+    ones are told."""
     found = missing()
     gone = found.missed[-1].key if found.missed else ""
-    told = f"; missed are {len(found.missed)}, the last {gone}" if gone else ""
+    told = f"; missed are {len(found.missed)} since {found.missed[0].key}, the last {gone}" if gone else ""
     hint = f"Run `{filled_by.format(source=source)}`, and see docs/repair.md for why nobody did."
     if found.catchable:
         keys = ", ".join(window.key for window in found.catchable[-3:])
         raise SourceError(f"no recovery point yet of {keys}, which can still be captured{told}", hint=hint)
     if gone and (newest is None or newest < found.missed[-1].start):
         raise SourceError(f"nothing newer than what was missed{told}", hint=hint)
+    lately = [window for window in found.missed if window.end > now - LATELY]
+    if lately:
+        raise SourceError(
+            f"{len(lately)} windows were missed within the last {LATELY.days} days{told}",
+            hint="The newest that was due has its point. See docs/repair.md for why nobody captured the others; "
+            f"this is over {LATELY.days} days after the last of them.",
+        )
     return ("the newest that was due has its point" if newest else "none was due yet") + told
 
 

@@ -20,7 +20,7 @@ from backup_platform.repository.repository import Repository, read_info
 def answering(store: Store, location: str) -> RepositoryInfo:
     """What the repository says of itself now.
 
-    Raises RepositoryMissingError where its directory is not, RepositoryEmptyError where the place is empty, StoreError.
+    Raises RepositoryMissingError, also where its directory is not there any more, and StoreError.
     """
     if "://" not in location and not os.path.isdir(location):
         raise RepositoryMissingError(

@@ -122,7 +122,8 @@ class WindowSchedule:
             return window.start + self._at
         once_a_day = self.cadence.minutes == 24 * 60
         local = read_wall(wall.replace(tzinfo=None) + self._at, self._zone, once_a_day=once_a_day)
-        return min(local.astimezone(UTC), window.end - _MINUTE)
+        # A clock that jumps by hours moves the time beyond an end of the window.
+        return max(window.start, min(local.astimezone(UTC), window.end - _MINUTE))
 
     def due(self, now: datetime) -> Window | None:
         """The current window once its tick has passed."""

@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import dagster as dg
 
-from backup_platform.orchestration.outbox import Desk
+from backup_platform.orchestration import ticks
+from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import PARTITION_TAG, BackupTranslator
@@ -40,20 +41,23 @@ class Memory:
     @classmethod
     def load(cls, cursor: str | None, subjects: Collection[str], instance: dg.DagsterInstance) -> Memory:
         """The first evaluation starts at now: what happened before is history, not news."""
-        if not cursor:
-            return cls(Desk(None, subjects), {end.value: _latest(instance, end) for end in _ENDS})
-        state: dict[str, Any] = json.loads(cursor)
-        return cls(Desk(state["desk"], subjects), state["positions"])
+        state = read_cursor(cursor)
+        before = state.get("positions", {})
+        positions = {
+            end.value: before[end.value] if end.value in before else _latest(instance, end) for end in _ENDS
+        }
+        return cls(Desk(state.get("desk"), subjects), positions)
 
     def dump(self) -> str:
         return json.dumps({"desk": self.desk.state(), "positions": self.positions})
 
 
 def alerts(
-    translator: BackupTranslator, subjects: Sequence[Subject]
+    translator: BackupTranslator, subjects: Sequence[Subject], watched: Sequence[str] = ()
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
-    """The evaluation of the sensor."""
-    runs, ids = Runs(subjects), [subject.id for subject in subjects]
+    """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules."""
+    runs = Runs(subjects)
+    ids = [*(subject.id for subject in subjects), *(ticks.subject_of(name) for name in watched)]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         app = translator.app
@@ -61,8 +65,9 @@ def alerts(
         watch = Watch(runs, context.instance, memory, app.clock.now())
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
+        ticks.tell_failures(context, memory.desk, watched, app.clock.now())
         for record in _ended(context.instance, memory.positions):
-            watch.run_ended(record)
+            _judged(context, watch, record)
             seen += 1
             if app.clock.monotonic() >= deadline:
                 break
@@ -72,6 +77,17 @@ def alerts(
         return dg.SensorResult(skip_reason=problem or f"{seen} runs ended", cursor=memory.dump())
 
     return evaluate
+
+
+def _judged(context: dg.SensorEvaluationContext, watch: Watch, record: dg.EventLogRecord) -> None:
+    """A run that cannot be judged is told, and hides none of the others."""
+    try:
+        watch.run_ended(record)
+    except Exception as error:
+        context.log.exception("run %s", record.run_id)
+        watch.judged(record, error)
+    else:
+        watch.judged(record, None)
 
 
 class Watch:
@@ -102,6 +118,11 @@ class Watch:
             evaluation = entry.get_dagster_event().event_specific_data
             if isinstance(evaluation, dg.AssetCheckEvaluation):
                 self._judge(evaluation, where)
+
+    def judged(self, record: dg.EventLogRecord, error: Exception | None) -> None:
+        title = f"run {record.run_id} cannot be judged: look at it in the Dagster UI"
+        problem = (title, f"{type(error).__name__}: {error}") if error else None
+        self._memory.desk.observe(ALL, "judge", problem, self._now)
 
     def _failure(self, subject: Subject, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
         """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""

@@ -27,6 +27,7 @@ from backup_platform.orchestration.translator import BackupTranslator
 MISSED_INTERVAL_S = 60
 COPIES_INTERVAL_S = 60
 ALERTS_INTERVAL_S = 30
+MISSED, ALERTS, COPIES = "missed_windows", "alerts", "copies"
 
 
 def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions:
@@ -35,24 +36,26 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
     backups, backup_jobs, backup_schedules = maker.backups()
     copies, copy_jobs = maker.copies()
     upkeep, upkeep_jobs, upkeep_schedules = maker.upkeep()
+    watch = [schedule.name for schedule in (*backup_schedules, *upkeep_schedules)]
+    watch += [translator.name(name) for name in (MISSED, *([COPIES] if copies else []))]
     sensors = [
         maker.sensor(
-            "missed_windows",
-            missed_windows(translator, backups),
+            MISSED,
+            missed_windows(translator, backups, [translator.name(ALERTS)]),
             MISSED_INTERVAL_S,
             "Launches what is due and has no recovery point; records as missed what is over.",
             jobs=backup_jobs,
         ),
         maker.sensor(
-            "alerts",
-            alerts(translator, [*backups, *copies, *upkeep]),
+            ALERTS,
+            alerts(translator, [*backups, *copies, *upkeep], watch),
             ALERTS_INTERVAL_S,
-            "Sends one message per incident: failed runs and failed checks.",
+            "Sends one message per incident: failed runs, failed checks, schedules and sensors that fail.",
         ),
     ]
     if copies:
         launch = lacking_copies(translator, copies)
-        sensors.append(maker.sensor("copies", launch, COPIES_INTERVAL_S, COPIES, jobs=copy_jobs))
+        sensors.append(maker.sensor(COPIES, launch, COPIES_INTERVAL_S, COPIES_TEXT, jobs=copy_jobs))
     return dg.Definitions(
         jobs=[*backup_jobs, *copy_jobs, *upkeep_jobs],
         schedules=[*backup_schedules, *upkeep_schedules],
@@ -60,7 +63,7 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
     )
 
 
-COPIES = (
+COPIES_TEXT = (
     "Launches the copies that are lacking, from what the repositories hold; tells of those that are late."
 )
 _Jobs = list[Any]  # what `define_asset_job` makes has no public name

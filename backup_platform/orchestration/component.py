@@ -27,7 +27,8 @@ class BackupPlan(dg.Component, dg.Resolvable, dg.Model):
         description="What asset keys start with. Plans of one project need different ones.",
     )
     group: str | None = Field(
-        default=None, description="The group of all assets; the kind of each source when left out."
+        default=None,
+        description="The group of all assets; when left out, `backup_` and the kind of each source.",
     )
     running: bool = Field(
         default=True, description="Whether schedules and sensors run until they are switched in the UI."

@@ -19,7 +19,7 @@ from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
-from backup_platform.orchestration import presence, sweeping
+from backup_platform.orchestration import presence, sweeping, ticks
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
@@ -88,14 +88,15 @@ class Memory:
 
 
 def missed_windows(
-    translator: BackupTranslator, backups: Sequence[Subject]
+    translator: BackupTranslator, backups: Sequence[Subject], watched: Sequence[str] = ()
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
-    """The evaluation of the sensor."""
+    """The evaluation of the sensor. It tells of the sensors `watched`, which tell of all the others."""
     subjects = {subject.source: subject for subject in backups}
     runs, app, patience = Runs(backups), translator.app, Patience()
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = Memory.load(context.cursor, app)
+        memory = Memory.load(context.cursor, app, [ticks.subject_of(name) for name in watched])
+        ticks.tell_failures(context, memory.desk, watched, app.clock.now())
         sweep = Sweep(translator, subjects, runs, patience, context, memory)
         return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from backup_platform.errors import (
     BackupError,
     RepositoryChangedError,
-    RepositoryEmptyError,
     RepositoryMissingError,
 )
 
@@ -53,4 +52,4 @@ def state_of(error: BackupError) -> str:
     """Which of the states an error tells of."""
     if isinstance(error, RepositoryChangedError):
         return ANOTHER
-    return EMPTY if isinstance(error, RepositoryEmptyError) else AWAY
+    return EMPTY if isinstance(error, RepositoryMissingError) and error.empty else AWAY

@@ -44,7 +44,7 @@ class BackupTranslator:
     app: App
     key_prefix: tuple[str, ...] = ("backups",)
     source_prefix: tuple[str, ...] = ("sources",)
-    group: str | None = None  # None: by the kind of the source
+    group: str | None = None  # None: `backup_` and the kind of the source
     # The UI computes the status of partitioned checks at each load: 2 s for 1,826 windows, 13 s for 8,760.
     max_checked_windows: int = 2_000
 
@@ -61,8 +61,10 @@ class BackupTranslator:
         return dg.AssetKey([*self._beside("repositories"), repository, work])
 
     def name(self, what: str) -> str:
-        """A name for a job, schedule or sensor: unique among several plans in one project."""
-        return what if self._is_usual else "_".join([*self.key_prefix, what])
+        """A name for a job, schedule or sensor: unique among several plans in one project, and unlike its own."""
+        if self._is_usual:
+            return f"backup_{what.removeprefix('backup_')}"
+        return "_".join([*self.key_prefix, what])
 
     @property
     def _is_usual(self) -> bool:
@@ -98,7 +100,7 @@ class BackupTranslator:
             self.asset_key(source),
             deps=[self.source_key(source)],
             description=self._description(plan),
-            group_name=self.group or plan.kind,
+            group_name=self.group or f"backup_{plan.kind}",
             kinds={plan.kind, "backup"},
             owners=list(plan.owners),
             tags=dict(plan.tags),
@@ -112,7 +114,7 @@ class BackupTranslator:
         return dg.AssetSpec(
             self.source_key(source),
             description=plan.description or f"What `{'/'.join(self.asset_key(source).path)}` protects.",
-            group_name=self.group or plan.kind,
+            group_name=self.group or f"backup_{plan.kind}",
             kinds={plan.kind},
             owners=list(plan.owners),
             metadata={"location": dg.MetadataValue.path(plan.location)},
@@ -125,7 +127,7 @@ class BackupTranslator:
             self.copy_key(repository, source),
             deps=[self.asset_key(source)],
             description=f"Copies of `{'/'.join(self.asset_key(source).path)}` in the repository {repository}.",
-            group_name=self.group or plan.kind,
+            group_name=self.group or f"backup_{plan.kind}",
             kinds={plan.kind, "copy"},
             owners=list(plan.owners),
             tags=dict(plan.tags),
@@ -138,7 +140,7 @@ class BackupTranslator:
         return dg.AssetSpec(
             self.upkeep_key(repository, work),
             description=WORKS[work] + self._timing(repository, work),
-            group_name=self.group or "repositories",
+            group_name=self.group or "backup_repositories",
             kinds={work},
             metadata={"location": self._location(repository)},
         )

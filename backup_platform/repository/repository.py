@@ -17,8 +17,8 @@ from backup_platform.errors import (
     ConflictError,
     DamageError,
     NotFoundError,
-    RepositoryEmptyError,
     RepositoryError,
+    RepositoryMissingError,
     StoreRefusedError,
 )
 from backup_platform.repository.chunking import CONTENTS
@@ -115,14 +115,16 @@ def _add_recipients(
 
 
 def read_info(store: Store) -> RepositoryInfo:
-    """Raises RepositoryEmptyError, DamageError, or RepositoryError for a format of another time."""
+    """Raises RepositoryMissingError, DamageError, or RepositoryError for a format of another time."""
     try:
         data = store.get(ROOT_KEY)
     except NotFoundError as error:
-        raise RepositoryEmptyError(
+        missing = RepositoryMissingError(
             f"There is no repository at {store.location}.",
             hint="Mount what holds it. If there was none yet: `backup-platform init`.",
-        ) from error
+        )
+        missing.empty = True
+        raise missing from error
     try:
         document = json.loads(bytes(data))
         if document["format"] != FORMAT:

@@ -6,13 +6,13 @@ import time as clock
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import islice, pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import dagster as dg
 import pytest
 from cronsim import CronSim
 from dagster._utils.schedules import cron_string_iterator
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backup_platform.domain.model import Window
@@ -101,6 +101,45 @@ def partitions(of: WindowSchedule) -> dg.TimeWindowPartitionsDefinition:
 
 def seconds(window: Window) -> tuple[str, float, float]:
     return window.key, window.start.timestamp(), window.end.timestamp()
+
+
+ODD_CRONS = ("0 0 29 2 *", "30 2 29 2 *", "0 3 31 * *", "15 2 * * *", "*/25 * * * *", "0 9 * * mon-fri")
+TIMES = {"day": ("02:15", "00:30", "23:59"), "6h": ("05:59",), "12h": ("11:59", "01:30"), "hour": ("00:59",)}
+TIMED = [(name, time.fromisoformat(at)) for name in TIMES for at in TIMES[name]]
+TIMED += [("week", time(2, 30)), ("month", time(2, 30)), ("30min", time(0, 29))]
+
+
+def jump_of(zone: ZoneInfo, draw: st.DataObject) -> datetime:
+    """A week of the last twelve years in which the zone's clock jumps, where there is one."""
+    weeks = [datetime(2015, 1, 4, tzinfo=UTC) + n * 7 * DAY for n in range(620)]
+    offsets = [week.astimezone(zone).utcoffset() for week in weeks]
+    found = [week for week, a, b in zip(weeks, offsets, offsets[1:], strict=False) if a != b]
+    return draw.draw(st.sampled_from(found or weeks[:1]))
+
+
+@example(data=None, zone="Antarctica/Casey", timed=("day", time(2, 15)))  # three hours forward at 00:01
+@example(data=None, zone="Antarctica/Casey", timed=("0 0 29 2 *", None))
+@given(
+    data=st.data(),
+    zone=st.sampled_from(sorted(available_timezones())),
+    timed=st.sampled_from([*TIMED, *((each, None) for each in (*CADENCES, *ODD_CRONS))]),
+)
+@settings(max_examples=40, deadline=None)
+def test_windows_of_every_zone_hold_their_ticks_and_leave_no_gap(
+    data: st.DataObject | None, zone: str, timed: tuple[str, time | None]
+) -> None:
+    every, at = timed
+    jump = jump_of(ZoneInfo(zone), data) if data else datetime(2020, 10, 1, tzinfo=UTC)
+    cadence = CADENCES.get(every) or Cadence.from_cron(every)
+    if cadence.zone_problem(ZoneInfo(zone), jump - DAY):
+        return
+    of = schedule(every, zone, jump - DAY, **({"at": at} if at else {}))
+    end = of.first.end
+    for window in islice(of.windows(of.first.end, jump + 9 * DAY), 40):
+        assert window.start == end < window.end
+        assert window.contains(of.tick(window)), (window, of.tick(window))
+        assert {of.window_of(of.tick(window)), of.window(window.key)} == {window}
+        end = window.end
 
 
 CRON_ZONES = ("UTC", "Europe/Berlin", "Europe/Dublin", "Asia/Beirut", "Atlantic/Azores", "Africa/Casablanca")

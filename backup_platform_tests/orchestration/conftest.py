@@ -132,7 +132,13 @@ class World:
 
     def job_of(self, source: str) -> dg.JobDefinition:
         key = self.translator.asset_key(source)
-        jobs = [job for job in self.repository.get_all_jobs() if job.name.startswith("backup_")]
+        jobs = [
+            job
+            for job in self.repository.get_all_jobs()
+            if job.name.startswith(
+                ("backup_day", "backup_hour", "backup_every", "backup_week", "backup_cron")
+            )
+        ]
         return next(job for job in jobs if key in job.asset_layer.executable_asset_keys)
 
     def watched(self) -> str:
@@ -143,7 +149,7 @@ class World:
 
     def sensor(self, name: str, cursor: str | None = None) -> Any:
         """One evaluation of a sensor, with the machinery that Dagster puts around it."""
-        if name == "missed_windows" and cursor is None:
+        if name == "backup_missed_windows" and cursor is None:
             cursor = self.watched()
         context = dg.build_sensor_context(
             instance=self.instance, cursor=cursor, repository_def=self.repository, sensor_name=name

@@ -14,7 +14,7 @@ from backup_platform.errors import SourceMissingError
 from backup_platform.orchestration import alerts
 from backup_platform_tests.orchestration.conftest import World
 
-NAME = "alerts"
+NAME = "backup_alerts"
 
 
 def titles(world: World) -> list[str]:

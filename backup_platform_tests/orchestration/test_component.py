@@ -59,7 +59,7 @@ def test_a_defs_yaml_adds_the_backups_of_a_plan(sandbox: DefsFolderSandbox) -> N
     definitions = load(sandbox)
     assert keys(definitions) == {"backups/uploads", "sources/files/uploads"}
     repository = definitions.get_repository_def()
-    assert {sensor.name for sensor in repository.sensor_defs} == {"missed_windows", "alerts"}
+    assert {sensor.name for sensor in repository.sensor_defs} == {"backup_missed_windows", "backup_alerts"}
     assert [schedule.name for schedule in repository.schedule_defs] == ["backup_day_0000_utc_schedule"]
 
 
@@ -195,7 +195,7 @@ def test_dg_accepts_what_the_scaffolder_wrote(project: Project) -> None:
 def test_dg_lists_what_the_scaffolder_wrote(project: Project) -> None:
     listed = json.loads(project.run("dg", "list", "defs", "--json").stdout)
     assert "backups/example" in {asset["asset_key"] for asset in listed["assets"]}
-    assert {"missed_windows", "alerts"} == {sensor["name"] for sensor in listed["sensors"]}
+    assert {"backup_missed_windows", "backup_alerts"} == {sensor["name"] for sensor in listed["sensors"]}
 
 
 @pytest.mark.xdist_group("dg")

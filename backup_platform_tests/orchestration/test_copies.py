@@ -44,7 +44,7 @@ def copied(unloaded: World) -> World:
 
 
 def tick(world: World) -> Any:
-    result = world.sensor("copies", world.cursor)
+    result = world.sensor("backup_copies", world.cursor)
     world.cursor = result.cursor
     return result
 
@@ -52,7 +52,7 @@ def tick(world: World) -> Any:
 def launch(world: World, request: dg.RunRequest | None = None) -> dg.ExecuteInProcessResult:
     """As the sensor asks for it; else as its runs for the current window are. Dagster leaves assets out of the record
     of such a run, so that alerts take it for one of checks alone."""
-    subject = copies(world.translator, ["uploads"], "copy_day_0000_utc")[0]
+    subject = copies(world.translator, ["uploads"], "backup_copy_day_0000_utc")[0]
     request = request or run_request(subject, world.window, job=subject.job)
     job = world.repository.get_job(request.job_name or "")
     subset = job.get_subset(
@@ -215,16 +215,16 @@ def test_a_window_without_a_recovery_point_cannot_be_copied(copied: World) -> No
 
 
 def test_damage_in_the_first_repository_is_not_copied_and_told(copied: World) -> None:
-    copied.cursor = copied.sensor("alerts").cursor
+    copied.cursor = copied.sensor("backup_alerts").cursor
     (copied.tree / "big.bin").write_bytes(bytes(range(256)) * 2000)
     copied.launch("uploads")
     copied.damage_largest_pack()
-    run = copied.repository.get_job("copy_day_0000_utc").execute_in_process(
+    run = copied.repository.get_job("backup_copy_day_0000_utc").execute_in_process(
         instance=copied.instance, partition_key=copied.window, asset_selection=[KEY], raise_on_error=False
     )
     assert not run.success
     assert copied.app.at("offsite").points("uploads") == []
-    copied.sensor("alerts", copied.cursor)
+    copied.sensor("backup_alerts", copied.cursor)
     assert titles(copied) == ["uploads in offsite: copy failed"]
 
 
@@ -248,4 +248,4 @@ def test_runs_of_copies_do_not_count_as_runs_of_their_source(copied: World) -> N
     assert "backup/source" not in request.tags
     assert request.tags["backup/copy"] == "offsite/uploads"
     assert request.tags["dagster/max_runtime"] == "21600"
-    assert request.job_name == "copy_day_0000_utc"
+    assert request.job_name == "backup_copy_day_0000_utc"

@@ -3,8 +3,8 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
-from backup_platform.errors import SourceBusyError, SourceMissingError, StoreError
-from backup_platform.orchestration.failures import LONGEST_DELAY_S, dagster_errors
+from backup_platform.errors import SourceBusyError, SourceMissingError, StoreError, WindowError
+from backup_platform.orchestration.failures import LONGEST_DELAY_S, as_failure, dagster_errors
 
 
 def test_a_permanent_error_fails_at_once_with_message_hint_and_code() -> None:
@@ -44,3 +44,10 @@ def test_delays_grow_exponentially_with_jitter_and_end_somewhere() -> None:
 def test_bugs_and_interrupts_go_through(error: BaseException) -> None:
     with pytest.raises(type(error)), dagster_errors(attempt=0, retries=3):
         raise error
+
+
+def test_a_message_and_its_hint_are_two_sentences() -> None:
+    for message in ("the window is over", "The window is over."):
+        told = as_failure(WindowError(message, hint="Capture the next one.")).description
+        assert (told or "").lower() == "the window is over. capture the next one."
+    assert as_failure(WindowError("the window is over")).description == "the window is over"

@@ -16,12 +16,19 @@ import dagster as dg
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from backup_platform.domain.model import Window
 from backup_platform.orchestration.sweeping import Quiet
 from backup_platform_tests.orchestration.conftest import World
 
+MISSED = "backup_missed_windows"
 MINUTE = timedelta(minutes=1)
 SOURCES = {
     "quick": {"cron": "*/5 * * * *"},
@@ -52,7 +59,9 @@ class Life:
     began: datetime = datetime.min
     cursor: str | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    ticked: dict[str, str] = field(default_factory=dict)  # by source, the last window that the schedule launched
+    ticked: dict[str, str] = field(
+        default_factory=dict
+    )  # by source, the last window that the schedule launched
 
     def begin(self, second: int) -> None:
         """A new repository, made in the middle of a window, and a new instance."""
@@ -81,7 +90,7 @@ class Life:
                 self.add(source, window.key, {})
 
     def sense(self) -> None:
-        tick = self.world.sensor("missed_windows", self.cursor)
+        tick = self.world.sensor(MISSED, self.cursor)
         self.cursor = tick.cursor
         for request in tick.run_requests or []:
             self.add(request.tags["backup/source"], request.partition_key, dict(request.tags))
@@ -206,12 +215,14 @@ def test_a_source_is_not_left_alone_between_its_tick_and_the_end_of_the_allowanc
         world.app.init()
         world.app.backup("quick")
         world.clock.time = world.clock.time.replace(minute=21)
-        cursor = world.sensor("missed_windows", '{"next": ""}').cursor
+        cursor = world.sensor(MISSED, '{"next": ""}').cursor
         launched = []
         for _ in range(3):
             world.clock.time += MINUTE
-            tick = world.sensor("missed_windows", cursor)
-            launched += [(request.partition_key[-5:], world.clock.time.minute) for request in tick.run_requests]
+            tick = world.sensor(MISSED, cursor)
+            launched += [
+                (request.partition_key[-5:], world.clock.time.minute) for request in tick.run_requests
+            ]
             cursor = tick.cursor
         assert launched[:1] == [("12:20", 23)]
 
@@ -231,22 +242,25 @@ def test_a_pause_that_a_clock_made_that_was_ahead_does_not_hold() -> None:
     with world_of({"quick": SOURCES["quick"]}) as world:
         world.app.init()
         world.app.backup("quick")
-        cursor = world.sensor("missed_windows", '{"next": ""}').cursor
+        cursor = world.sensor(MISSED, '{"next": ""}').cursor
         world.clock.time -= timedelta(days=1)
-        world.sensor("missed_windows", cursor)
+        world.sensor(MISSED, cursor)
         state = json.loads(cursor)
-        assert Quiet.load(world.app, timedelta(hours=1), state["pauses"]).holds("quick", world.clock.time) is False
+        assert (
+            Quiet.load(world.app, timedelta(hours=1), state["pauses"]).holds("quick", world.clock.time)
+            is False
+        )
 
 
 def test_a_run_that_died_unnoticed_keeps_no_window_for_ever() -> None:
     with world_of({"hourly": {"every": "day"}}) as world:
         life = Life(world)
         world.app.init()
-        [request] = world.sensor("missed_windows", '{"next": ""}').run_requests
+        [request] = world.sensor(MISSED, '{"next": ""}').run_requests
         life.add("hourly", request.partition_key, dict(request.tags))
         life.turn(life.attempts[0], _S.STARTED)
         world.clock.time += timedelta(hours=5, minutes=59)
-        assert not world.sensor("missed_windows", '{"next": ""}').run_requests
+        assert not world.sensor(MISSED, '{"next": ""}').run_requests
         world.clock.time += timedelta(minutes=2)
-        [again] = world.sensor("missed_windows", '{"next": ""}').run_requests
+        [again] = world.sensor(MISSED, '{"next": ""}').run_requests
         assert again.run_key.endswith("|2")

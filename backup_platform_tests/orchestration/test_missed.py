@@ -20,7 +20,7 @@ from backup_platform.orchestration import missed, sweeping
 from backup_platform.orchestration.runs import LONGEST_PAUSE
 from backup_platform_tests.orchestration.conftest import DAY, World, bound_by_modes
 
-NAME = "missed_windows"
+NAME = "backup_missed_windows"
 
 
 def launched(tick: Any) -> list[tuple[str | None, str | None]]:

@@ -62,7 +62,7 @@ def test_a_failing_channel_delays_the_alert_and_loses_nothing() -> None:
     outbox, channel = Outbox(), Channel(failures=2)
     outbox.add("first", "1")
     problem = outbox.deliver(lambda: channel, NOW)
-    assert "the channel is down Try later." in problem
+    assert "the channel is down. Try later." in problem
     outbox = Outbox(json.loads(json.dumps(outbox.state())))
     outbox.add("second", "2")
     assert outbox.deliver(lambda: channel, NOW + MINUTE) != ""

@@ -33,7 +33,7 @@ def another(place: Path) -> None:
     init_repository(open_store(str(place), create=True), SystemClock())
 
 
-@pytest.mark.parametrize("put, state", [(nothing, "away"), (empty, "empty"), (another, "another")])
+@pytest.mark.parametrize(("put", "state"), [(nothing, "away"), (empty, "empty"), (another, "another")])
 @pytest.mark.parametrize("restarted", [False, True])
 def test_what_became_of_a_repository_is_told_and_no_window_is_missed(
     unloaded: World, put: Callable[[Path], None], state: str, restarted: bool
@@ -57,7 +57,9 @@ def test_what_became_of_a_repository_is_told_and_no_window_is_missed(
     assert bool(launched(tick)) is (state == "another"), "what can be captured is, wherever it goes"
     shutil.rmtree(place, ignore_errors=True)
     (world.root / "elsewhere").rename(place)
-    App.load(world.app.plan_path, clock=world.clock).backup("uploads")  # as a run does, in a process of its own
+    App.load(world.app.plan_path, clock=world.clock).backup(
+        "uploads"
+    )  # as a run does, in a process of its own
     assert observed(world.sensor(NAME, cursor)) == []
     assert [title for title, _ in world.channel.sent][len(told) :] == [f"Resolved: {PRESENCE[state]}"]
 
@@ -70,7 +72,7 @@ def test_a_new_repository_is_taken_over_by_deleting_the_cursor(unloaded: World) 
     world.clock.time += timedelta(hours=2)
     world.sensor(NAME, cursor)
     [(_, body)] = world.channel.sent
-    assert "dagster sensor cursor missed_windows --delete" in body
+    assert "dagster sensor cursor backup_missed_windows --delete" in body
     world.sensor(NAME, NEW)
     assert len(world.channel.sent) == 1
 
@@ -87,7 +89,7 @@ def test_a_new_set_up_begins_with_a_launch_and_without_an_alarm(unloaded: World,
     world = quick(unloaded, **({"since": since} if since else {}))
     tick = world.sensor(NAME, NEW)
     [(key, _)] = launched(tick)
-    assert key is not None and "T12:15" in key
+    assert "T12:15" in str(key)
     world.clock.time += timedelta(minutes=3)
     tick = world.sensor(NAME, tick.cursor)
     assert observed(tick) == []

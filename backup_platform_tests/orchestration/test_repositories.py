@@ -238,9 +238,9 @@ def test_each_repository_is_looked_after_when_the_plan_says(kept: World) -> None
     schedules = {
         s.name: (s.cron_schedule, s.execution_timezone, s.job_name) for s in kept.repository.schedule_defs
     }
-    assert schedules["prune_week_1_0430_utc_schedule"] == ("30 4 * * 1", "UTC", "prune")
-    assert schedules["verify_day_0500_utc_schedule"] == ("0 5 * * *", "UTC", "verify")
-    assert launched(kept, "verify_day_0500_utc_schedule") == ["repositories/main/verify"]
+    assert schedules["backup_prune_week_1_0430_utc_schedule"] == ("30 4 * * 1", "UTC", "backup_prune")
+    assert schedules["backup_verify_day_0500_utc_schedule"] == ("0 5 * * *", "UTC", "backup_verify")
+    assert launched(kept, "backup_verify_day_0500_utc_schedule") == ["repositories/main/verify"]
 
 
 def launched(world: World, schedule: str) -> list[str]:
@@ -254,13 +254,13 @@ def launched(world: World, schedule: str) -> list[str]:
 
 
 def test_a_failure_is_told_once_and_its_end_too(kept: World) -> None:
-    kept.cursor = kept.sensor("alerts").cursor
+    kept.cursor = kept.sensor("backup_alerts").cursor
     (kept.root / "repository").rename(kept.root / "away")
     for _ in range(2):
         run(kept, "verify")
-        kept.cursor = kept.sensor("alerts", kept.cursor).cursor
+        kept.cursor = kept.sensor("backup_alerts", kept.cursor).cursor
     (kept.root / "away").rename(kept.root / "repository")
     run(kept, "verify")
-    kept.sensor("alerts", kept.cursor)
+    kept.sensor("backup_alerts", kept.cursor)
     title = "repository main: verify failed"
     assert [sent for sent, _ in kept.channel.sent] == [title, f"Resolved: {title}"]

@@ -26,7 +26,7 @@ def test_what_the_plan_says_of_a_source_is_shown(unloaded: World) -> None:
     )
     world = unloaded.load()
     node = world.repository.asset_graph.get(dg.AssetKey(["backups", "shop"]))
-    assert node.group_name == "sqlite"
+    assert node.group_name == "backup_sqlite"
     assert node.kinds == {"sqlite", "backup"}
     assert list(node.owners) == ["team:shop", "ann@example.com"]
     assert node.tags["tier"] == "1"
@@ -146,7 +146,7 @@ def test_copies_and_upkeep_are_named_after_their_repositories(unloaded: World) -
         *(f"repositories/{name}/{work}" for name in ("main", "offsite") for work in ("prune", "verify")),
     }
     node = world.repository.asset_graph.get(dg.AssetKey(["copies", "offsite", "shop"]))
-    assert (node.group_name, node.kinds) == ("sqlite", {"sqlite", "copy"})
+    assert (node.group_name, node.kinds) == ("backup_sqlite", {"sqlite", "copy"})
     text = world.repository.asset_graph.get(dg.AssetKey(["repositories", "main", "prune"])).description
     assert "Every day at 04:00 (UTC)" in (text or "")
 
@@ -163,7 +163,7 @@ def test_two_plans_with_repositories_fit_into_one_project(unloaded: World) -> No
     world = several(unloaded)
     other = BackupTranslator(world.app, key_prefix=("archive",), source_prefix=("archive", "sources"))
     both = dg.Definitions.merge(world.definitions, build_definitions(other)).get_repository_def()
-    assert both.has_job("prune")
+    assert both.has_job("backup_prune")
     assert both.has_job("archive_prune")
     assert both.asset_graph.has(dg.AssetKey(["archive", "copies", "offsite", "shop"]))
     assert both.asset_graph.has(dg.AssetKey(["archive", "repositories", "main", "verify"]))
@@ -175,6 +175,6 @@ def test_two_plans_fit_into_one_project(world: World) -> None:
     )
     both = dg.Definitions.merge(world.definitions, build_definitions(other))
     repository = both.get_repository_def()
-    assert repository.has_sensor_def("alerts")
+    assert repository.has_sensor_def("backup_alerts")
     assert repository.has_sensor_def("archive_backups_alerts")
     assert repository.asset_graph.get(dg.AssetKey(["archive", "backups", "shop"])).group_name == "archive"
