@@ -1,8 +1,8 @@
 """Connections that take nothing from the environment of whoever runs this.
 
 libpq fills what a url leaves open from PGPORT, PGOPTIONS, PGSERVICE and some thirty more variables, in this process
-(psycopg, ADBC) and in PostgreSQL's tools. For a server that this program started they are always wrong, and a url cannot
-take back a service. So they are out of the environment while such a server is used.
+(psycopg, ADBC) and in PostgreSQL's tools. For a server that this program started they are always wrong, and a url
+cannot take back a service. So they are out of the environment while such a server is used.
 """
 
 from __future__ import annotations
