@@ -12,6 +12,7 @@ BackupError
 │   ├── DamageError              stored data is missing, altered or not decodable
 │   ├── ConflictError            an object that must not exist yet does
 │   └── StoreError               the store failed (retryable when transient)
+│       ├── StoreFullError           its disk is full
 │       └── StoreRefusedError        it does not allow this with these credentials
 │           └── StoreLockedError         … nor with any, before the object's retention is over
 ├── SourceError          the source's side failed
