@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
 from backup_platform.plan.document import Document, Origin, Path, Problem, dotted, read_document
+from backup_platform.plan.expect import ExpectPlan
 from backup_platform.plan.model import CONFLICT, Plan, SourcePlan, conflicts, repository_conflicts
 from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import CopiesPlan, KeepPlan, PrunePlan, RepositoryPlan, VerifyPlan
@@ -178,6 +179,7 @@ def _missing(path: Path) -> str:
 
 _PARTS: dict[str, type[BaseModel]] = {
     "keep": KeepPlan,
+    "expect": ExpectPlan,
     "prune": PrunePlan,
     "verify": VerifyPlan,
     "copies": CopiesPlan,
