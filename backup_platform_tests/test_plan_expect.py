@@ -63,7 +63,7 @@ def test_what_is_expected_of_a_tree_and_of_a_database(tmp_path: Path) -> None:
 )
 def test_mistakes(tmp_path: Path, text: str, message: str) -> None:
     if not message:
-        assert load(tmp_path, f"{HEAD}  a: {{every: day, {text}}}\n")
+        assert load(tmp_path, f"{HEAD}  a: {{every: day, {text}}}\n").sources
         return
     (found,) = problems(
         tmp_path, f"{HEAD}  a:\n    every: day\n    {text.replace(', ', chr(10) + '    ', 1)}\n"
