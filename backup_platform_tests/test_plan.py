@@ -159,6 +159,11 @@ class TestAGoodPlan:
         assert (source.max_runtime, source.retries) == (timedelta(hours=6), 3)
         assert source.keep is None
 
+    @pytest.mark.parametrize("written", ["service=shop", "service = shop", "postgresql:///?service=shop"])
+    def test_a_database_may_be_a_service(self, tmp_path: Path, written: str) -> None:
+        source = load(tmp_path, HEAD + f'  a: {{postgres: "{written}", every: hour}}\n').sources["a"]
+        assert source.location == "postgresql:///?service=shop"
+
     def test_relative_paths_start_at_the_plan(self, tmp_path: Path) -> None:
         plan = load(tmp_path, FULL)
         assert plan.repository.path == str(tmp_path / "backups")

@@ -32,6 +32,7 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HALF_URL = re.compile(r"(s3a?|gs|azure|az|adl|abfss?|https?|file):(?!//)", re.IGNORECASE)
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#@\s])*)@")
 # libpq takes several hosts, each with its port, and IPv6 addresses in brackets.
+_SERVICE = re.compile(r"service\s*=\s*([^\s'\\]+)")  # of a pg_service.conf
 _BAD_PORT = re.compile(
     r"\w+://(?:[^/?#@]*@)?(?:[^/?#:[]|\[[^]]*\]|:\d*(?=[,/?#]|$))*:(?!\d*(?:[,/?#]|$))([^,/?#]*)"
 )
@@ -317,6 +318,8 @@ def _key_file(value: str, info: ValidationInfo) -> str:
 def _database_url(value: str) -> str:
     if value.startswith("${"):
         return value
+    if service := _SERVICE.fullmatch(value):
+        return f"postgresql:///?service={quote(service[1])}"
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("not the URL of a database; write one like postgresql://user@host:5432/database")
     without_secret(value)

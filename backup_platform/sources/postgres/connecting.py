@@ -21,6 +21,7 @@ from backup_platform.sources.postgres.pooling import (
     require_own_session,
     session_class,
 )
+from backup_platform.sources.postgres.services import service_parameters
 from backup_platform.sources.postgres.settings import pin_statement, timeouts
 
 if TYPE_CHECKING:
@@ -121,17 +122,22 @@ def describe(url: str, **parameters: str) -> str:
 
 
 def parse(url: str) -> dict[str, str]:
-    """The parameters that a url names. Raises `SourceError`, without repeating what may be a secret."""
+    """The parameters that a url names, with those of its service. Raises `SourceError`, which repeats no secret."""
     import psycopg
     from psycopg.conninfo import conninfo_to_dict
 
     try:
-        return {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
+        found = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:
         raise SourceError(
             "The url of a PostgreSQL source is neither postgresql://… nor a list of key=value.",
             hint="In a url, write special characters of the password percent-encoded: / is %2F, @ is %40.",
         ) from None
+    named = service_parameters(found["service"]) if "service" in found else None
+    if named is None:
+        return found
+    del found["service"]
+    return named | found
 
 
 def tool_conninfo(url: str, *, writes: bool = False, **parameters: str) -> str:

@@ -216,6 +216,12 @@ def _meaning_of_text(text: str) -> _Meaning:
         )
     if any(phrase in text for phrase in _GONE):
         return _LOST
+    if "definition of service" in text:
+        return _Meaning(
+            SourceError,
+            "is in no service file",
+            "Write the service into ~/.pg_service.conf, or into the file that PGSERVICEFILE names.",
+        )
     if "could not translate host name" in text or "failed to resolve host" in text:
         return _Meaning(SourceError, "cannot be found", "Check the host in the plan's url.")
     return _FAILED
