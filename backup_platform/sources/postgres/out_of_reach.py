@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from backup_platform.sources.postgres.archive import TocEntry
+from backup_platform.sources.postgres.dump_tool import split_statements
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.dump_tool import Archive
@@ -34,7 +35,9 @@ _OF_SUPERUSERS = frozenset(
 )
 _ABOUT = frozenset(("COMMENT", "ACL", "SECURITY LABEL", "PUBLICATION TABLE", "PUBLICATION TABLES IN SCHEMA"))
 _ROUTINES = ("FUNCTION", "PROCEDURE", "AGGREGATE")
-_READ = (*_ROUTINES, "CAST", "PUBLICATION", "SERVER", "TYPE")
+_READ = (*_ROUTINES, "ACL", "CAST", "PUBLICATION", "SERVER")
+# What every database before PostgreSQL 15 has, and newer tools write out.
+_PUBLIC_AS_EVER = {"REVOKE USAGE ON SCHEMA public FROM PUBLIC", "GRANT ALL ON SCHEMA public TO PUBLIC"}
 _LANGUAGE = re.compile(r"^    LANGUAGE (\S+)(.*)$", re.MULTILINE)
 _NAMED = 3
 
@@ -46,7 +49,7 @@ def out_of_reach(prepared: Preparation) -> dict[int, str]:
     entries = chosen(prepared)
     found = dict(_extensions(prepared, entries))
     if prepared.standing.privileges.limited:
-        read = [entry.id for entry in entries if entry.kind in _READ and entry.id not in found]
+        read = [e.id for e in entries if e.kind in _READ and e.id not in found and _is_read(e)]
         scripts = _scripts(prepared.archive, read)
         for entry in entries:
             reason = _reason(prepared, entry, scripts.get(entry.id, ""), entries)
@@ -106,15 +109,26 @@ def _reason(prepared: Preparation, entry: TocEntry, script: str, entries: Sequen
         return _SUPERUSER
     if entry.kind in ("COMMENT", "SECURITY LABEL") and entry.tag.startswith("EXTENSION "):
         return None if rights.extensions.get(entry.tag.removeprefix("EXTENSION "), True) else ""
-    if entry.kind in ("COMMENT", "ACL") and entry.tag == "SCHEMA public" and not rights.owns_public:
-        if entry.kind == "ACL" and prepared.target.privileges is False:
-            return None
-        return "the role does not own the schema public"
+    if entry.tag == "SCHEMA public" and not rights.owns_public:
+        return _of_public(prepared, entry, script)
     if entry.kind == "SUBSCRIPTION" and not rights.subscribes:
         return "the role may make no subscriptions"
     if entry.kind == "TYPE" and _is_base(entry, entries):
         return _SUPERUSER
     return _of_script(prepared, entry, script)
+
+
+def _is_read(entry: TocEntry) -> bool:
+    return entry.kind != "ACL" or entry.tag == "SCHEMA public"
+
+
+def _of_public(prepared: Preparation, entry: TocEntry, script: str) -> str | None:
+    if entry.kind == "ACL":
+        if prepared.target.privileges is False:
+            return None
+        if set(split_statements(script)) <= _PUBLIC_AS_EVER:
+            return ""
+    return "the role does not own the schema public"
 
 
 def _is_base(entry: TocEntry, entries: Iterable[TocEntry]) -> bool:

@@ -259,12 +259,10 @@ def _cluster(prepared: Preparation) -> Iterator[str]:
             f"belong to {prepared.standing.user!r}. --no-owner says that this is wanted."
         )
     for entry in chosen(prepared):
-        if (
-            entry.kind == "COMMENT"
-            and prepared.beyond.get(entry.id) == ""
-            and entry.tag.startswith("EXTENSION ")
-        ):
-            yield f"The comment on the extension {entry.tag.split(' ', 1)[1]} stays as it is there."
+        extension = entry.tag.removeprefix("EXTENSION ")
+        named = entry.kind == "COMMENT" and extension in prepared.standing.privileges.extensions
+        if named and entry.id in prepared.beyond:
+            yield f"The comment on the extension {extension} stays as it is there."
     if spaces:
         lacks = "lacks" if prepared.standing.superuser else "lacks, or does not let the role use,"
         yield f"The server {lacks} the tablespaces {', '.join(map(repr, spaces))}: everything goes to the default one."

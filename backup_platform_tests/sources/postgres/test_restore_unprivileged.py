@@ -95,6 +95,7 @@ def test_what_only_a_superuser_may_make_is_left_out_by_name_and_all_else_restore
     assert expected - named == set()
     assert named - expected == {"function public.base_in(cstring)", "function public.base_out(public.base)"}
     assert any("These need it: public.of_base" in text for text in planned.left_out)
+    assert not any("extension amcheck stays" in text for text in planned.warnings)
     done = restore(captured, own)
     assert done.left_out == planned.left_out
     assert [failure for failure in done.failures if not failure.because] == []

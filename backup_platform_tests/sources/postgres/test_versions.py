@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.sources.postgres.options import PostgresOptions
+from backup_platform.sources.postgres.restore import plan_restore, run_restore
 from backup_platform.sources.postgres.subscriptions import without_implied
 from backup_platform_tests.sources.postgres.fidelity_database import (
     dump,
@@ -26,7 +28,8 @@ from backup_platform_tests.sources.postgres.fidelity_database import (
 from backup_platform_tests.sources.postgres.normalise import differences
 from backup_platform_tests.sources.postgres.npm_servers import MAJORS, npm_server
 from backup_platform_tests.sources.postgres.point_bench import PointBench
-from backup_platform_tests.sources.postgres.servers import Server, execute
+from backup_platform_tests.sources.postgres.points import capture_by_hand, recovery_point
+from backup_platform_tests.sources.postgres.servers import Server, embedded_18, execute, fetch_value
 from backup_platform_tests.sources.postgres.test_fidelity import Captured, bench, captured
 
 EACH = [pytest.param(n, id=f"pg{n}", marks=pytest.mark.xdist_group(f"pg{n}")) for n in MAJORS]
@@ -103,6 +106,19 @@ def test_a_damaged_index_of_the_oldest_fails_its_drill(version: Server, tmp_path
         report = made.drill(made.backup()).report
         assert report.compared["amcheck"] == "failed"
         assert any("t_f" in line for line in report.differences), report.differences
+
+
+@oldest_version
+def test_a_role_that_only_owns_its_database_restores_all_of_it(version: Server) -> None:
+    """Before 15 it does not own the schema public, whose ordinary grants newer tools write out."""
+    with version.database() as original, version.database() as restored:
+        execute(original, "CREATE TABLE t (a int)", "INSERT INTO t VALUES (1)")
+        streams = capture_by_hand(original, embedded_18())
+        name = fetch_value(restored, "SELECT current_database()")
+        execute(restored, "CREATE ROLE own LOGIN", f"ALTER DATABASE {name} OWNER TO own")
+        target = DatabaseTarget(version.url(name, "own"), owner=False)
+        planned = plan_restore(recovery_point(), streams, target, bin_dir=embedded_18())
+        assert run_restore(planned, streams, SILENT, SystemClock(), bin_dir=embedded_18()).complete
 
 
 @pytest.mark.soak
