@@ -21,6 +21,8 @@ from backup_platform.sources.postgres.tools import Tools, run_tool
 
 _ENTRY = re.compile(r"^-- TOC entry (\d+) \(class \d+ OID \d+\)$", re.MULTILINE)
 _ERROR = re.compile(r"^pg_restore: error: (?:could not execute query: )?(.*)$")
+_CREATING = re.compile(r'^pg_restore: creating [A-Z ]+ "(.*)"$')
+_UNGRANTED = re.compile(r"^pg_restore: WARNING: +((?:no|not all) privileges .*)$")
 _COMMAND = "Command was: "
 _TOKEN = re.compile(
     r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<aside>--[^\n]*|^\\[^\n]*)|(?P<end>;)|(?P<plain>[^;'"\-\\]+|.)""",
@@ -46,6 +48,25 @@ class ToolError:
     def said(self) -> str:
         """The server's words alone."""
         return self.message.removeprefix("ERROR:").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`ungranted` are grants that the server did not carry out and only warned of: what about, and its words."""
+
+    errors: tuple[ToolError, ...] = ()
+    ungranted: tuple[tuple[str, str], ...] = ()
+
+
+def parse_ungranted(said: str) -> list[tuple[str, str]]:
+    """In what pg_restore wrote with --verbose."""
+    found, about = [], ""
+    for line in said.splitlines():
+        if match := _CREATING.match(line):
+            about = match[1]
+        elif match := _UNGRANTED.match(line):
+            found.append((about, match[1]))
+    return found
 
 
 def parse_errors(said: str) -> list[ToolError]:
@@ -105,21 +126,23 @@ class Archive:
         entries: Sequence[int] | None,
         jobs: int,
         options: Sequence[str],
-    ) -> list[ToolError]:
+    ) -> Outcome:
         """Run one section, all of it or these entries. The errors of single statements are returned; raises
         TargetError when the tool itself fails."""
         arguments = [f"--section={section}", *options, f"--jobs={jobs}"]
+        arguments += ["--verbose"] if jobs == 1 else []  # several processes would talk at once
         if entries is not None:
             arguments.append(f"--use-list={self._list(entries)}")
-        errors = self._restored(arguments, url, dbname=database)
-        return _located(errors, self.scripts(entries)) if errors else []
+        outcome = self._restored(arguments, url, dbname=database)
+        errors = _located(outcome.errors, self.scripts(entries)) if outcome.errors else ()
+        return replace(outcome, errors=tuple(errors))
 
     def restore_all(self, url: str, options: Sequence[str]) -> list[ToolError]:
-        """Run the whole archive as pg_restore does it by itself, into the database that `url` names. Returns and raises
-        as `restore`."""
-        return self._restored(options, url)
+        """Run the whole archive as pg_restore does it by itself, into the database that `url` names. Returns the errors
+        of single statements and raises as `restore`."""
+        return list(self._restored(options, url).errors)
 
-    def _restored(self, arguments: Sequence[str], url: str, **parameters: str) -> list[ToolError]:
+    def _restored(self, arguments: Sequence[str], url: str, **parameters: str) -> Outcome:
         with target_errors("the target"):
             into = f"--dbname={writer_conninfo(url, **parameters)}"
             with tool_environment(url) as environment:
@@ -127,7 +150,7 @@ class Archive:
         errors = parse_errors(said)
         if code and not errors and _UNKNOWN_SETTING not in said:
             raise TargetError(f"pg_restore failed with exit code {code}: {_tail(said)}")
-        return errors
+        return Outcome(tuple(errors), tuple(parse_ungranted(said)))
 
     def _list(self, entries: Iterable[int]) -> str:
         descriptor, path = tempfile.mkstemp(dir=os.path.dirname(self.path), suffix=".list")

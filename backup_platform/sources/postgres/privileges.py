@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Roles that stand for the superuser on managed servers, whose owners let them do more than PostgreSQL does.
 _MANAGING = ("rds_superuser", "cloudsqlsuperuser", "alloydbsuperuser", "azure_pg_admin", "neon_superuser")
 _SET_SINCE = 160_000
-_MEMBERS = "SELECT rolname FROM pg_roles WHERE pg_has_role(oid, '{}')"
+_MEMBERS = "SELECT rolname FROM pg_roles WHERE pg_has_role(oid, '{}') AND pg_has_role(oid, 'USAGE')"
 _CREATABLE = "SELECT name FROM pg_available_extension_versions WHERE trusted OR NOT superuser"
 _TABLESPACES = "SELECT spcname FROM pg_tablespace WHERE has_tablespace_privilege(oid, 'CREATE')"
 _UNTRUSTED = "SELECT lanname FROM pg_language WHERE NOT lanpltrusted"
@@ -30,9 +30,10 @@ _PUBLIC_OWNED_SINCE = 150_000
 class Privileges:
     """`limited`: it is neither a superuser nor the administrator of a managed server.
 
-    `members` are the roles that it may give objects to. `silences`: it may load without triggers. `extensions` are
-    those of the database, with whether it owns them; `creatable` are others that it may create. `untrusted` are
-    languages and `barred` foreign-data wrappers that it may not use; `tablespaces` are those that it may.
+    `members` are the roles that it may give objects to, and whose objects it may use. `silences`: it may load without
+    triggers. `extensions` are those of the database, with whether it owns them; `creatable` are others that it may
+    create. `untrusted` are languages and `barred` foreign-data wrappers that it may not use; `tablespaces` are those
+    that it may.
     """
 
     limited: bool

@@ -183,7 +183,7 @@ class _Restoration:
         options = [*self._unwanted(), *(["--no-tablespaces"] if missing_tablespaces(prepared) else [])]
         if too_new(prepared):
             jobs = 1  # every process would report an error, and their reports may run into each other
-        errors = prepared.archive.restore(
+        outcome = prepared.archive.restore(
             prepared.database.url,
             prepared.database.name,
             section,
@@ -191,7 +191,9 @@ class _Restoration:
             jobs=jobs,
             options=options,
         )
-        self.shortfall.definitions(self._unexpected(errors))
+        for about, said in outcome.ungranted:
+            self.shortfall.add(f"grants of {about}", said)
+        self.shortfall.definitions(self._unexpected(outcome.errors))
 
     def _unwanted(self) -> list[str]:
         target = self.prepared.target

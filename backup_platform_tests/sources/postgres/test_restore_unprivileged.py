@@ -126,6 +126,19 @@ def test_an_extension_that_is_there_is_used(captured: Streams, own: str) -> None
     assert restore(captured, own, tables=("s.good",)).complete
 
 
+def test_grants_of_which_the_server_only_warns_are_named(server: Server) -> None:
+    with server.database() as url, server.database() as target:
+        execute(url, "CREATE ROLE app_of_extension", "CREATE ROLE dev LOGIN", "CREATE EXTENSION pg_trgm")
+        execute(url, "GRANT EXECUTE ON FUNCTION similarity TO app_of_extension", "CREATE TABLE t ()")
+        streams = capture_by_hand(url, server.bin_dir)
+        name = fetch_value(target, "SELECT current_database()")
+        execute(target, "CREATE EXTENSION pg_trgm", f"ALTER DATABASE {name} OWNER TO dev")
+        own = server.url(name, "dev")
+        (failure,) = restore(streams, own).failures
+        assert failure.what == "grants of public.FUNCTION similarity(text, text)"
+        assert failure.said == 'no privileges were granted for "similarity"'
+
+
 def test_a_missing_role_that_is_not_wanted_is_no_matter(captured: Streams, own: str) -> None:
     database = TargetDatabase.standing
     with pytest.MonkeyPatch.context() as patch:
