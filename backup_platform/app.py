@@ -463,7 +463,7 @@ class App:
         point = self.point(f"{source}@{window}")
         require_window(point, window)
         rows = load(self.tables(point.id), table, columns=columns, where=filter)
-        return rows.to_pandas() if as_pandas else rows
+        return rows.to_pandas(use_threads=False) if as_pandas else rows
 
     # Operation
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import json
@@ -160,6 +161,37 @@ def test_no_module_is_longer_than_can_be_read_at_once() -> None:
     }
     assert len(lengths) > 10
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST} == {}
+
+
+BY_ONE_THREAD = {
+    "use_threads": {
+        *("iter_batches", "read_row_group", "read_row_groups", "read_table", "to_pandas", "to_table"),
+        "ParquetFile().read",
+    },
+    "pre_buffer": {"ParquetFile", "read_table"},
+}
+
+
+def test_parquet_is_read_by_the_calling_thread() -> None:
+    """Arrow's threads keep what they read a moment longer than the call lasts. When that is a Python object and the
+    interpreter ends meanwhile, they abort the process (apache/arrow #34314)."""
+    threaded, found = [], 0
+    for file in PACKAGE.rglob("*.py"):
+        for call in ast.walk(ast.parse(file.read_text())):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                words = {word.arg: ast.unparse(word.value) for word in call.keywords}
+                for option in (
+                    option for option, names in BY_ONE_THREAD.items() if called(call.func) in names
+                ):
+                    found += 1
+                    threaded += [] if words.get(option) == "False" else [(file.name, ast.unparse(call))]
+    assert found >= 20
+    assert threaded == []
+
+
+def called(function: ast.Attribute) -> str:
+    of_a_file = isinstance(function.value, ast.Call) and "ParquetFile" in ast.unparse(function.value.func)
+    return f"{'ParquetFile().' if of_a_file else ''}{function.attr}"
 
 
 # In pieces, so that this file does not find itself.

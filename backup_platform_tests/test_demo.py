@@ -88,6 +88,7 @@ def ended(number: int, *before: str) -> tuple[int, list[str]]:
         capture_output=True,
         text=True,
         check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which the tests may have ignored
     )
     child, *said = done.stdout.split("\n")[:-1]
     if "was ignored" in said:

@@ -138,7 +138,7 @@ def _export(
 def _encode(stored: IO[bytes], draft: str) -> None:
     import pyarrow.parquet as pq
 
-    source = pq.ParquetFile(stored)
+    source = pq.ParquetFile(stored, pre_buffer=False)
     with open(draft, "xb") as file:
         if _compressed(source):
             stored.seek(0)
@@ -147,7 +147,7 @@ def _encode(stored: IO[bytes], draft: str) -> None:
         else:
             with pq.ParquetWriter(file, source.schema_arrow, compression="zstd") as writer:
                 for number in range(source.num_row_groups):
-                    group = source.read_row_group(number)
+                    group = source.read_row_group(number, use_threads=False)
                     writer.write_table(group, row_group_size=max(1, group.num_rows))
         file.flush()
         os.fsync(file.fileno())
@@ -167,14 +167,15 @@ def _difference(stored: IO[bytes], draft: str) -> str:
     """What differs between the stored file and the written one; "" when every value is the same."""
     import pyarrow.parquet as pq
 
-    a = pq.ParquetFile(stored)
-    with pq.ParquetFile(draft) as b:
+    a = pq.ParquetFile(stored, pre_buffer=False)
+    with pq.ParquetFile(draft, pre_buffer=False) as b:
         if not a.schema_arrow.equals(b.schema_arrow):
             return "the columns"
         if a.num_row_groups != b.num_row_groups:
             return "the number of row groups"
         for number in range(a.num_row_groups):
-            if not _equal(a.read_row_group(number), b.read_row_group(number)):
+            groups = (file.read_row_group(number, use_threads=False) for file in (a, b))
+            if not _equal(*groups):
                 return f"values of row group {number}"
     return ""
 

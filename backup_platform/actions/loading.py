@@ -86,8 +86,17 @@ def _filtered(file: pq.ParquetFile, names: Sequence[str], condition: pc.Expressi
     schema = file.schema_arrow
     needed = [name for name in schema.names if name in names or _uses(condition, schema, name)]
     groups = (file.read_row_group(group, needed, use_threads=False) for group in _row_groups(file, condition))
-    fitting = [group.filter(condition) for group in groups]
+    fitting = [_fitting(group, condition) for group in groups]
     return pa.concat_tables([schema.empty_table().select(needed), *fitting]).select(names)
+
+
+def _fitting(rows: pa.Table, condition: pc.Expression) -> pa.Table:
+    """`Table.filter`, which would take threads for it."""
+    import pyarrow.acero as acero
+
+    source = acero.Declaration("table_source", acero.TableSourceNodeOptions(rows))
+    fitting = acero.Declaration("filter", acero.FilterNodeOptions(condition), inputs=[source])
+    return fitting.to_table(use_threads=False)
 
 
 def _uses(condition: pc.Expression, schema: pa.Schema, name: str) -> bool:
@@ -95,7 +104,7 @@ def _uses(condition: pc.Expression, schema: pa.Schema, name: str) -> bool:
     import pyarrow as pa
 
     try:
-        schema.remove(schema.get_field_index(name)).empty_table().filter(condition)
+        _fitting(schema.remove(schema.get_field_index(name)).empty_table(), condition)
     except pa.ArrowInvalid:
         return True
     return False

@@ -216,7 +216,7 @@ def decode_index(data: Buffer) -> Iterator[IndexedPack]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(data))).read()
+        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(data)), pre_buffer=False).read(use_threads=False)
         yield from _packs(table)
     except (pa.ArrowException, OSError, LookupError, ValueError) as error:
         raise DamageError(f"An index cannot be decoded: {error}.") from error

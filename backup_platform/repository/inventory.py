@@ -207,7 +207,9 @@ class InventoryWriter:
             self._sink.seek(0)
             self._sink.truncate()
             self._writer = _writer(self._sink, FAR_SCHEMA)
-            for batch in pq.ParquetFile(old).iter_batches(batch_size=ROW_GROUP):
+            for batch in pq.ParquetFile(old, pre_buffer=False).iter_batches(
+                batch_size=ROW_GROUP, use_threads=False
+            ):
                 self._write(pa.Table.from_batches([batch]))
 
     def _write(self, rows: pa.Table) -> None:
@@ -247,11 +249,11 @@ def read_rows(source: Any) -> Iterator[pa.Table]:
     """The rows of an inventory, in order, some ten thousand at a time. Raises DamageError; RepositoryError for one of
     a form that only a newer release knows."""
     try:
-        file = pq.ParquetFile(source)
+        file = pq.ParquetFile(source, pre_buffer=False)
         schema = _schema_of(file)
         if missing := set(schema.names) - set(file.schema_arrow.names):
             raise DamageError(f"An inventory lacks the columns {', '.join(sorted(missing))}.")
-        for batch in file.iter_batches(batch_size=1 << 14):
+        for batch in file.iter_batches(batch_size=1 << 14, use_threads=False):
             yield pa.Table.from_batches([batch])
     except (pa.ArrowException, OSError, LookupError, ValueError) as error:
         raise DamageError(f"An inventory cannot be decoded: {error}.") from error

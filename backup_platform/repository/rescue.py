@@ -244,9 +244,9 @@ class Repository:
     def index_rows(self, key: str, stored: bytes) -> Iterator[tuple[Any, ...]]:
         if blake3(stored).hexdigest() != key[-64:]:
             raise Lost("it is altered, its hash is not its name")
-        table = pq.ParquetFile(pa.BufferReader(self.plain(key, stored))).read()
+        file = pq.ParquetFile(pa.BufferReader(self.plain(key, stored)), pre_buffer=False)
         names = ("blob", "pack", "meta", "frame", "frame_stored", "frame_plain", "offset", "length")
-        columns = (table.column(name).to_pylist() for name in names)
+        columns = (file.read([name], use_threads=False)[0].to_pylist() for name in names)
         for blob, pack, meta, *place in zip(*columns, strict=True):
             yield blob, f"{'meta' if meta else 'packs'}/{pack.hex()[:2]}/{pack.hex()}", *place
 
@@ -339,7 +339,7 @@ def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
     file.seek(max(0, end - 8))
     footer = end - 8 - int.from_bytes(file.read(4), "little")
     try:
-        parquet = pq.ParquetFile(file) if all(stop <= footer for _, stop in lost) else None
+        parquet = pq.ParquetFile(file, pre_buffer=False) if all(stop <= footer for _, stop in lost) else None
     except (OSError, ValueError, pa.ArrowException):
         parquet = None
     if parquet is None:
@@ -353,7 +353,7 @@ def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
         if any(start < end and stop > begin for start, stop in lost):
             trouble(f"{what}: {group.num_rows:,} of {parquet.metadata.num_rows:,} rows are lost.")
         else:
-            yield from parquet.iter_batches(1024, row_groups=[number])
+            yield from parquet.iter_batches(1024, row_groups=[number], use_threads=False)
 
 
 def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:

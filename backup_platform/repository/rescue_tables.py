@@ -78,7 +78,9 @@ class Rescued:
         """Rows of a Parquet file, without the row groups of which a byte is lost."""
         lost = self.lost.get(part, [])
         try:
-            parquet = pq.ParquetFile(os.path.join(self.root, part + (".damaged" if lost else "")))
+            parquet = pq.ParquetFile(
+                os.path.join(self.root, part + (".damaged" if lost else "")), pre_buffer=False
+            )
         except (OSError, pa.ArrowException) as error:
             trouble(f"{part} is lost: {error}.")
             return
@@ -88,7 +90,7 @@ class Rescued:
                 if any(start < end and stop > begin for start, stop in lost):
                     trouble(f"{part}: {parquet.metadata.row_group(number).num_rows:,} rows are lost.")
                 else:
-                    yield from parquet.iter_batches(1024, row_groups=[number])
+                    yield from parquet.iter_batches(1024, row_groups=[number], use_threads=False)
 
 
 def extent(group: Any) -> tuple[int, int]:
