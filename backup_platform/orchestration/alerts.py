@@ -15,10 +15,11 @@ from typing import Literal, TypeAlias
 import dagster as dg
 
 from backup_platform.orchestration import ticks
+from backup_platform.orchestration.checks import NOT_JUDGED
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import Subject
-from backup_platform.orchestration.translator import PARTITION_TAG, BackupTranslator
+from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
 PAGE = 200
@@ -104,7 +105,7 @@ class Watch:
         end = record.event_log_entry.get_dagster_event()
         self._memory.positions[end.event_type_value] = record.storage_id
         run = self._instance.get_run_by_id(record.run_id)
-        if run is None or not self._runs.concerns(run):
+        if run is None or MISSED_TAG in run.tags or not self._runs.concerns(run):
             return
         details = self._instance.get_records_for_run(run.run_id, of_type=_DETAILS).records
         entries = [detail.event_log_entry for detail in details]
@@ -148,6 +149,8 @@ class Watch:
     def _judge(self, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
         subject, name = self._runs.subject_of(evaluation.asset_key), evaluation.check_name
         if subject is None or evaluation.asset_check_key not in subject.checks:
+            return
+        if NOT_JUDGED in evaluation.metadata:  # the run that failed is told
             return
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
         problem = (f"{subject.name}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())

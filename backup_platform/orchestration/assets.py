@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.orchestration.checks import IN_PLACE, evaluation, point_to_check
+from backup_platform.errors import BackupError
+from backup_platform.orchestration.checks import IN_PLACE, evaluation, not_judged, point_to_check
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata import Metadata, point_metadata
 from backup_platform.orchestration.progress import LogProgress
@@ -59,15 +60,21 @@ class _Step:
         self._context = context
         self._app = translator.app
         self._source = source
+        self._retries = translator.app.plan.sources[source].retries
         self._key = translator.asset_key(source)
         self._progress = LogProgress(context.log, translator.app.clock)
 
     def run(self, *, force: bool) -> Results:
         capture = self._key in self._context.selected_asset_keys
         if capture:
-            result = self._app.backup(
-                self._source, window=self._context.partition_key, force=force, progress=self._progress
-            )
+            try:
+                result = self._app.backup(
+                    self._source, window=self._context.partition_key, force=force, progress=self._progress
+                )
+            except BackupError as error:
+                if not error.retryable or self._context.retry_number >= self._retries:
+                    yield from not_judged(self._context, error, self._key)
+                raise
             point = result.point
             yield self._materialized(point, created=result.created)
         else:

@@ -9,7 +9,7 @@ passed nor failed.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backup_platform.app import App
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.errors import BackupError
 
 DESCRIPTIONS = {
     "stored": "Every object that the recovery point needs is in the store, and its stored checksum holds.",
@@ -36,6 +37,8 @@ DESCRIPTIONS = {
 CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 NEWEST = "the newest recovery point, because this run has no partition"
 IN_PLACE = "copies_in_place"
+STORED = "stored"
+NOT_JUDGED = "not_judged"
 COPY_CHECKS = ("stored", "authentic")
 UPKEEP_CHECKS = {"prune": ("nothing_refused",), "verify": ("stored", "read_recently")}
 WARNINGS = frozenset({"schema_unchanged"})
@@ -119,6 +122,28 @@ def _of_window(
         blocking=spec.blocking,
         partition=window if partitioned else None,
     )
+
+
+def not_judged(
+    context: CheckContext, error: BackupError, asset: dg.AssetKey
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """What the checks of a window say whose capture failed: Dagster would show each as failed, `authentic` too.
+
+    The first one fails and says why; the others warn that they say nothing.
+    """
+    names = {key.name for key in context.selected_asset_check_keys if key.asset_key == asset}
+    for name in sorted(names, key=lambda name: name != STORED):
+        first = name == STORED
+        text = f"The capture failed: {error}" if first else "Not judged: the capture failed."
+        found = dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.ERROR if first else dg.AssetCheckSeverity.WARN,
+            description=text,
+            metadata={NOT_JUDGED: True, "window": context.partition_key},
+        )
+        yield _of_window(context, found, asset, context.partition_key)
 
 
 def upkeep_evaluation(result: CheckResult, asset: dg.AssetKey) -> dg.AssetCheckResult:

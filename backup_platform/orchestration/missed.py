@@ -20,6 +20,7 @@ from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
 from backup_platform.orchestration import presence, sweeping, ticks
+from backup_platform.orchestration.failed_windows import settle_failed
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
@@ -183,6 +184,7 @@ class Sweep:
         news = self._record(source, missed)
         lasts = bool(missed) and not _captured_after(points, missed[-1])
         if not self._another:
+            settle_failed(self._context, self._translator, self._subjects[source], missed)
             self._tell(
                 source, "missed", _problem(source, missed) if lasts or news else None, _over(source, missed)
             )

@@ -22,6 +22,7 @@ UPKEEP_TAG = "backup/upkeep"  # on every run that prunes or reads a repository: 
 MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds; run monitoring ends a run that takes longer
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
+MISSED_TAG = "backup/missed"  # on the run that stands for a missed window
 LONGEST_UPKEEP = timedelta(days=1)
 Work: TypeAlias = Literal["prune", "verify"]
 WORKS: dict[Work, str] = {
@@ -198,6 +199,9 @@ class BackupTranslator:
         if work == "prune" and plan.prune:
             return f"Every {plan.prune.every} at {plan.prune.at:%H:%M} (UTC)."
         return f"Daily at {plan.verify.at:%H:%M} (UTC)." if plan.verify else ""
+
+    def checks_have_windows(self, source: str) -> bool:
+        return self._check_partitions(source) is not None
 
     def _check_partitions(self, source: str) -> dg.TimeWindowPartitionsDefinition | None:
         few = self._window_count(source) <= self.max_checked_windows
