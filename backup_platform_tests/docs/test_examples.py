@@ -47,6 +47,9 @@ NOT_RUN = {  # by page and first line
     ("docs/stores.md", "from backup_platform.orchestration"): "AWS: test_credentials has it",
     ("docs/stores.md", '{"Version"'): "policies: test_policies asks a server with each",
 }
+ENDS = {  # with another exit code than 0: hours of `uploads` were missed since the day before, which the page is about
+    ("docs/repair.md", "backup-platform doctor"): 1,
+}
 LINES_NOT_RUN = {"pip install": "the registry"}
 SOURCES = """
 sources:
@@ -171,7 +174,8 @@ def follow(scene: Scene, name: str, before: dict[str, Callable[[], object]]) -> 
                 execute(scene.server.url(), command)
                 continue
             code, text = scene.run(command)
-            assert code == 0, f"{example.page}:{example.line}: {told(command, code, text)}"
+            expected = ENDS.get((name, command), 0)
+            assert code == expected, f"{example.page}:{example.line}: {told(command, code, text)}"
     assert not waiting, "no command of the page starts so any more"
 
 
