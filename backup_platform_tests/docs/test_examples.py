@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from backup_platform import app
+from backup_platform.errors import IncompleteError
 from backup_platform.plan import Plan
 from backup_platform_tests.docs.extraction import Example, examples
 from backup_platform_tests.docs.scenes import SHOP, Scene, told
@@ -125,6 +126,7 @@ READERS = (
     "docs/restore.md",
     "docs/repair.md",
     "docs/prune.md",
+    "docs/plan.md",
 )
 ENCRYPTED = ("docs/encryption.md", "docs/rescue.md")
 
@@ -239,6 +241,17 @@ def test_a_reader_follows_the_pages(scene: Scene) -> None:
     scene.changes = {"SOURCE": "uploads"}
     follow(scene, "docs/repair.md", {})
     follow(scene, "docs/prune.md", {})
+    emptied(scene)
+    follow(scene, "docs/plan.md", {})
+
+
+def emptied(scene: Scene) -> None:
+    """A suspect point, for a reader who knows why."""
+    shutil.rmtree(scene.root / "srv" / "uploads" / "invoices")
+    scene.clock.advance(hours=1)
+    code, text = scene.run("backup-platform backup uploads")
+    assert code == IncompleteError.exit_code, text
+    scene.changes = {"POINT": "uploads@2026-11-22T13:00"}
 
 
 def at_night(scene: Scene) -> None:
