@@ -23,6 +23,8 @@ _BARRED = (
 _INSTALLED = "SELECT extname, pg_has_role(extowner, 'USAGE') FROM pg_extension"
 _PUBLIC = "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'public'"
 _CREATES = "SELECT has_database_privilege(current_database(), 'CREATE')"
+_MAKES = """SELECT EXISTS (SELECT FROM pg_namespace
+                                WHERE nspname !~ '^pg_' AND has_schema_privilege(oid, 'CREATE'))"""
 _PUBLIC_OWNED_SINCE = 150_000
 
 
@@ -33,7 +35,7 @@ class Privileges:
     `members` are the roles that it may give objects to, and whose objects it may use. `silences`: it may load without
     triggers. `extensions` are those of the database, with whether it owns them; `creatable` are others that it may
     create. `untrusted` are languages and `barred` foreign-data wrappers that it may not use; `tablespaces` are those
-    that it may.
+    that it may. `makes`: there is a schema in which it may make something, or it may make one.
     """
 
     limited: bool
@@ -46,6 +48,7 @@ class Privileges:
     barred: frozenset[str]
     tablespaces: frozenset[str]
     owns_public: bool
+    makes: bool
 
 
 def privileges(connection: Connection[TupleRow], *, superuser: bool, exists: bool) -> Privileges:
@@ -63,6 +66,7 @@ def privileges(connection: Connection[TupleRow], *, superuser: bool, exists: boo
         untrusted=_names(connection, _UNTRUSTED),
         barred=_names(connection, _BARRED) if exists else frozenset(),
         tablespaces=_names(connection, _TABLESPACES),
+        makes=creates or _value(connection, _MAKES),
         owns_public=_value(connection, _PUBLIC) if exists else superuser or version >= _PUBLIC_OWNED_SINCE,
     )
 

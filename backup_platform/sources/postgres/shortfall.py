@@ -12,6 +12,7 @@ from backup_platform.sources.postgres.dump_tool import ToolError, is_of_owner
 from backup_platform.sources.postgres.selection import RELATIONS
 
 _WORDS = 300
+_BROKEN = "violates foreign key constraint"
 _LOST = ("server closed the connection", "no connection to the server", "terminating connection")
 
 
@@ -101,6 +102,8 @@ def advice(
             f"backup-platform restore {point} schema.dump --to DIR, then "
             f"{pg_restore} -f DIR/schema.sql DIR/schema.dump."
         )
+    if any(_BROKEN in failure.said for failure in failures):
+        yield "The captured rows break these foreign keys: correct the rows, or add the keys with NOT VALID."
     if lacking:
         yield (
             "When a table is there, is empty and takes the rows, load them: "

@@ -79,6 +79,11 @@ def _occupation(prepared: Preparation, found: Database) -> Iterator[str]:
     if target.data_only:
         yield from _existing_tables(prepared)
         return
+    if not prepared.standing.privileges.makes:
+        yield (
+            f"The role {prepared.standing.user!r} may make nothing in the database {name!r}: "
+            "connect as its owner, or have it grant CREATE."
+        )
     if found.unfinished and not target.occupied:
         yield f"{_unfinished(name, found)} Drop it and run this again, or take another database."
     elif found.objects and not target.occupied:

@@ -126,6 +126,14 @@ def test_an_extension_that_is_there_is_used(captured: Streams, own: str) -> None
     assert restore(captured, own, tables=("s.good",)).complete
 
 
+def test_a_role_that_may_make_nothing_is_told_before(captured: Streams, server: Server) -> None:
+    with server.database() as url:
+        execute(url, "CREATE ROLE dev LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+        name = fetch_value(url, "SELECT current_database()")
+        (conflict,) = plan(captured, server.url(name, "dev")).conflicts
+        assert conflict.startswith(f"The role 'dev' may make nothing in the database '{name}'")
+
+
 def test_grants_of_which_the_server_only_warns_are_named(server: Server) -> None:
     with server.database() as url, server.database() as target:
         execute(url, "CREATE ROLE app_of_extension", "CREATE ROLE dev LOGIN", "CREATE EXTENSION pg_trgm")
