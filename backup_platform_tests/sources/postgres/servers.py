@@ -7,6 +7,7 @@ import importlib.util
 import itertools
 import os
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -137,10 +138,19 @@ def fetch_value(url: str, query: str) -> Any:
     return value
 
 
+def await_value(url: str, query: str, wanted: object, seconds: float = 20.0) -> None:
+    """A server ends a session a moment after its client has closed the connection: on a busy machine, later."""
+    deadline = time.monotonic() + seconds
+    while (found := fetch_value(url, query)) != wanted:
+        assert time.monotonic() < deadline, found
+        time.sleep(0.02)
+
+
 __all__: Sequence[str] = (
     "SECRET",
     "SECRET_ROLE",
     "Server",
+    "await_value",
     "debian",
     "embedded_18",
     "execute",

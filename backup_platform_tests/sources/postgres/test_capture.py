@@ -29,7 +29,7 @@ from backup_platform_tests.sources.postgres.capture_support import (
     source,
 )
 from backup_platform_tests.sources.postgres.point_bench import PointBench
-from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
+from backup_platform_tests.sources.postgres.servers import Server, await_value, execute, fetch
 from backup_platform_tests.support import ManualClock
 
 PARTITIONED = (
@@ -366,7 +366,7 @@ def test_all_connections_are_closed(database18: str) -> None:
     execute(database18, "CREATE TABLE t AS SELECT 1 AS x")
     capture(database18, jobs=3)
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'backup_platform'"
-    assert fetch_value(database18, query) == 0
+    await_value(database18, query, 0)
     assert fetch(database18, "SELECT x FROM t") == [(1,)]
 
 

@@ -31,7 +31,9 @@ def test_a_whole_database_is_the_captured_one(server: Server, database: str) -> 
         done = restore(capture_by_hand(original, server.bin_dir), database)
         assert dumped(original) == dumped(database)
         assert dumped(original, "--section=pre-data") == dumped(database, "--section=pre-data")
-    assert (done.tables, done.rows, done.warnings) == (len(TABLES), sum(TABLES.values()), ())
+    assert (done.tables, done.rows) == (len(TABLES), sum(TABLES.values()))
+    # npm's servers have no pg_restore of their own version.
+    assert [text for text in done.warnings if "There is no pg_restore of" not in text] == []
     assert fetch_value(database, "SELECT obj_description(5000, 'pg_largeobject')") == "it's large"
     assert fetch_value(database, "SELECT lo_get(5000)") == b"\x01\x02\xff"
     assert fetch_value(database, "SELECT n FROM app.mv") == 3
