@@ -154,8 +154,18 @@ class Watch:
             return
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
         problem = (f"{subject.name}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())
+        # The incident is of the check, and each window has a verdict of its own.
+        over = (
+            f"{subject.name}: check {name} passes again",
+            f"{where} What another window's check found stands until that is run again.",
+        )
+        what = f"check {name}"
         self._memory.desk.observe(
-            subject.id, f"check {name}", None if evaluation.passed else problem, self._now
+            subject.id,
+            what,
+            None if evaluation.passed else problem,
+            self._now,
+            over if subject.source else None,
         )
 
 

@@ -207,3 +207,18 @@ def test_more_runs_than_fit_into_a_tick_are_told_at_the_next(
     assert titles(watched)[2:] == ["Resolved: uploads: backup failed"]
     tick(watched)
     assert titles(watched)[3:] == ["Resolved: shop: backup failed"]
+
+
+def test_the_end_of_a_failed_check_says_of_which_window_it_is(watched: World) -> None:
+    watched.launch("uploads")
+    watched.damage_largest_pack()
+    watched.checks_alone("stored")
+    tick(watched)
+    watched.clock.time += timedelta(days=1)
+    (watched.tree / "a.txt").write_text("another text")
+    watched.launch("uploads")
+    tick(watched)
+    told = {title: body for title, body in watched.channel.sent if "stored" in title}
+    assert list(told) == ["uploads: check stored failed", "Resolved: uploads: check stored passes again"]
+    assert f"Window {watched.window}" in list(told.values())[1]
+    assert "stands until that is run again" in list(told.values())[1]

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from backup_platform.app import App
 from backup_platform.clock import SystemClock
+from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.missed import PRESENCE
+from backup_platform.orchestration.translator import BackupTranslator
+from backup_platform.plan import Plan
 from backup_platform.repository.repository import init_repository
 from backup_platform.stores.opening import open_store
 from backup_platform_tests.orchestration.conftest import DAY, World
@@ -125,3 +130,19 @@ def test_another_schedule_begins_without_an_alarm(unloaded: World) -> None:
     assert len(launched(tick)) == 1
     world.clock.time += timedelta(hours=2)
     assert len(observed(world.sensor(NAME, tick.cursor))) == 1
+
+
+def test_a_second_plan_whose_repository_was_never_made_is_told(world: World, tmp_path: Path) -> None:
+    plan = {**world.plan, "repository": {"path": str(tmp_path / "never")}}
+    del plan["sources"]["uploads"]["since"], plan["sources"]["shop"]["since"]
+    (tmp_path / "second.yaml").write_text(json.dumps(plan))
+    app = type(world.app)(
+        Plan.load(str(tmp_path / "second.yaml")), str(tmp_path / "second.yaml"), world.clock
+    )
+    app.channel, app.faults = world.channel, []
+    second = build_definitions(BackupTranslator(app, ("archive",), ("archive", "sources")))
+    world.repository = dg.Definitions.merge(world.definitions, second).get_repository_def()
+    world.sensor("archive_missed_windows", NEW)
+    assert [title for title, _ in world.channel.sent] == [PRESENCE["away"]]
+    assert "backup-platform init" in world.channel.sent[0][1]
+    assert str(tmp_path / "never") in world.channel.sent[0][1]
