@@ -15,6 +15,7 @@ from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
 from backup_platform.errors import (
     SourceBusyError,
     SourceConnectionsError,
+    SourceEncodingError,
     SourceError,
     SourceLocksError,
     SourceUnreadableError,
@@ -147,6 +148,18 @@ class _Capture:
             self._store(SCHEMA_PATH, _blocks(file))
 
     def _dump(self, file: IO[bytes]) -> None:
+        """As UTF-8, or as the bytes of a database in SQL_ASCII whose definitions are none."""
+        try:
+            self._dump_as(file, "UTF8")
+        except SourceEncodingError:
+            if self.snapshot.connection.info.parameter_status("server_encoding") != "SQL_ASCII":
+                raise
+            file.seek(0)
+            file.truncate()
+            self._dump_as(file, "SQL_ASCII")
+            self.warnings.append("Definitions hold bytes that are not UTF-8: they are stored as they are.")
+
+    def _dump_as(self, file: IO[bytes], encoding: str) -> None:
         snapshot = self.snapshot
         try:
             self.warnings += dump_schema(
@@ -156,6 +169,7 @@ class _Capture:
                 snapshot=snapshot.name,
                 lock_timeout=self.options.lock_timeout if snapshot.crowded else DUMP_S,
                 without=snapshot.selection.unreadable,
+                encoding=encoding,
             )
         except SourceBusyError as error:
             raise snapshot.blocked() if snapshot.crowded else OvertakenError(error) from error

@@ -15,7 +15,7 @@ from typing import IO
 
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Clock
-from backup_platform.errors import SourceError, TargetError
+from backup_platform.errors import SourceEncodingError, SourceError, TargetError
 from backup_platform.sources.postgres.bookkeeping import without_bookkeeping
 from backup_platform.sources.postgres.connecting import connect, tool_conninfo, tool_environment
 from backup_platform.sources.postgres.contents import PointContents
@@ -94,7 +94,15 @@ def _restored_alone(archive: Archive, url: str, options: Sequence[str]) -> list[
 
 
 def _dumped(url: str, tools: Tools, options: Sequence[str]) -> Schema:
-    arguments = ["--schema-only", "--encoding=UTF8", *options, f"--dbname={tool_conninfo(url)}"]
+    """As a capture dumps it."""
+    try:
+        return _dumped_as("UTF8", url, tools, options)
+    except SourceEncodingError:
+        return _dumped_as("SQL_ASCII", url, tools, options)
+
+
+def _dumped_as(encoding: str, url: str, tools: Tools, options: Sequence[str]) -> Schema:
+    arguments = ["--schema-only", f"--encoding={encoding}", *options, f"--dbname={tool_conninfo(url)}"]
     with tempfile.TemporaryFile() as output, tool_environment(url) as environment:
         run_tool(tools, "pg_dump", arguments, environment, stdout=output)
         return _parsed(output)

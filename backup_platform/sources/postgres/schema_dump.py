@@ -32,6 +32,7 @@ def dump_schema(
     snapshot: str,
     lock_timeout: float,
     without: Sequence[Found] = (),
+    encoding: str = "UTF8",
 ) -> list[str]:
     """Write the custom-format dump of the whole schema, as the snapshot has it; what pg_dump warned of.
 
@@ -40,7 +41,7 @@ def dump_schema(
     arguments = [
         "--schema-only",
         "--format=custom",
-        "--encoding=UTF8",
+        f"--encoding={encoding}",
         "--no-password",
         f"--snapshot={snapshot}",
         f"--lock-wait-timeout={milliseconds(lock_timeout)}",

@@ -14,7 +14,13 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import IO
 
-from backup_platform.errors import SourceBusyError, SourceConnectionsError, SourceError, SourceLocksError
+from backup_platform.errors import (
+    SourceBusyError,
+    SourceConnectionsError,
+    SourceEncodingError,
+    SourceError,
+    SourceLocksError,
+)
 
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -136,6 +142,8 @@ def tool_failure(name: str, code: int, said: str) -> SourceError:
         return SourceLocksError(message, hint="Raise max_locks_per_transaction on the server.")
     if any(phrase in said for phrase in _NO_CONNECTION):
         return SourceConnectionsError(message, retryable=True)
+    if "invalid byte sequence for encoding" in said:
+        return SourceEncodingError(message, hint="Repair the definition that the message names.")
     if "permission denied" in said:
         return SourceError(message, hint="Give the role access to what the message names.")
     if "authentication" in said or "pg_hba.conf" in said:

@@ -47,12 +47,22 @@ def bytes_come_back(server: Server, tmp_path: Path) -> None:
             "INSERT INTO t (id) VALUES (3)",
             "CREATE TABLE good AS SELECT 'ü' AS v",
         )
+        execute(
+            original,
+            f"DO $$ BEGIN EXECUTE format('COMMENT ON TABLE t IS %L', {NOT_UTF8}); END $$",
+            f"DO $$ BEGIN EXECUTE format('ALTER TABLE good ADD CHECK (v <> %L)', {NOT_UTF8}); END $$",
+        )
         made = PointBench(tmp_path / "repository", PostgresOptions(original, bin_dir=server.bin_dir))
         point = made.backup()
         assert not point.incomplete
         made.restore(point, restored)
         same(original, restored, "t")
         same(original, restored, "good")
+        assert "not UTF-8" in str(point.facts["warnings"])
+        definitions = b"""SELECT textsend(obj_description('t'::regclass)), textsend(pg_get_constraintdef(oid))
+            FROM pg_constraint WHERE conrelid = 'good'::regclass"""
+        with raw(original) as before, raw(restored) as after:
+            assert before.execute(definitions).fetchall() == after.execute(definitions).fetchall()
         assert made.drill(point).report.differences == ()
 
 
