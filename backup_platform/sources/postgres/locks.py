@@ -84,7 +84,7 @@ def blocked(
     who = f" by process {process} ({application or 'no application name'})" if found else ""
     hint = "Raise the source's lock_timeout, or choose a time when no migration runs."
     if prepared is not None:
-        who = f" by the prepared transaction {prepared!r}, which no session holds"
+        who = f" by the prepared transaction {prepared!r}"
         hint = f"COMMIT PREPARED or ROLLBACK PREPARED {prepared!r} in that database: whoever prepared it knows which."
     return SourceBusyError(
         f"{what} of {server} was locked{who} for longer than {options.lock_timeout:g} s.", hint=hint
