@@ -208,7 +208,7 @@ def test_dg_launches_what_the_scaffolder_wrote(project: Project) -> None:
     window = f"{datetime.now(UTC):%Y-%m-%d}"
     launched = project.run("dg", "launch", "--assets", "backups/example", "--partition", window)
     events = launched.stdout + launched.stderr
-    assert events.count("ASSET_CHECK_EVALUATION") == 5
+    assert events.count("ASSET_CHECK_EVALUATION") == 4, "there is no earlier point to compare with"
     assert "RUN_SUCCESS" in events
     points = project.run("backup-platform", "--plan", plan, "points").stdout
     assert "example" in points
