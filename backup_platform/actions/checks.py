@@ -119,7 +119,7 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
     if not before:
         return _not_compared("plausible", metadata)
     problem = grown(before, point.stats.source_bytes)
-    good = f"{held}; compared with {len(before)} earlier points"
+    good = f"{held}; compared with {len(before)} earlier point{'s' if len(before) > 1 else ''}"
     return CheckResult("plausible", not problem, "warn", problem or good, metadata)
 
 
