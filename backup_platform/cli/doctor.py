@@ -35,4 +35,5 @@ def doctor(ctx: typer.Context) -> int:
         out.line(f"{mark}  {one_line(each.name)}: {one_line(each.detail)}")
         if each.hint and not each.ok:
             out.line(f"      {one_line(session.pasteable(each.hint, each.detail))}")
+    out.line("Times are in UTC, and the windows of a source in its own zone.")
     return 0 if passed else 1

@@ -131,7 +131,7 @@ def _tell(session: Session, plan: RestorePlan) -> int:
 
 def _name(plan: RestorePlan) -> str:
     point = plan.point
-    return f"{point.source}, window {point.window.key}, point {point.id[:ID_SHOWN]}"
+    return f"{point.source}, window {point.window.key} ({point.timezone}), point {point.id[:ID_SHOWN]}"
 
 
 def _print_plan(out: Output, plan: RestorePlan) -> None:

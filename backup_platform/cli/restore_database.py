@@ -146,7 +146,7 @@ def _print_summary(
 
 def _name(plan: DatabaseRestorePlan) -> str:
     point = plan.point
-    what = f"{point.source}, window {point.window.key}, point {point.id[:ID_SHOWN]}"
+    what = f"{point.source}, window {point.window.key} ({point.timezone}), point {point.id[:ID_SHOWN]}"
     return f"{what}, into {printable(plan.database)} ({printable(plan.server)})"
 
 

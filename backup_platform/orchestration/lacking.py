@@ -69,7 +69,6 @@ class Door:
         self.id = ""
         self._app = app
         self._patience = Patience()
-        self._local = "://" not in app.plan.path(app.repository_plan.path)
 
     @property
     def subject(self) -> str:
@@ -95,7 +94,7 @@ class Door:
         if not self.id:
             self.id = self._present(same)
         answer = question(self._app)
-        if self._local:
+        if "://" not in self._app.plan.path(self._app.repository_plan.path):
             self._present(self.id)
         return answer
 

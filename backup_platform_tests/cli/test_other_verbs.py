@@ -66,17 +66,20 @@ def finding(name: str, ok: bool, detail: str, hint: str = "") -> Any:
     return SimpleNamespace(name=name, ok=ok, detail=detail, hint=hint)
 
 
+ZONES = "Times are in UTC, and the windows of a source in its own zone.\n"
+
+
 def test_doctor(cli: Cli) -> None:
     cli.app.answers["doctor"] = [
         finding("plan", True, "2 sources", "-"),
         finding("repository", True, "there"),
     ]
     ran = cli("doctor")
-    assert (ran.code, ran.out) == (0, "ok    plan: 2 sources\nok    repository: there\n")
+    assert (ran.code, ran.out) == (0, "ok    plan: 2 sources\nok    repository: there\n" + ZONES)
     cli.app.answers["doctor"].append(finding("shop", False, "no such file", "Is it mounted?"))
     ran = cli("doctor")
     assert ran.code == 1
-    assert ran.out.endswith("FAIL  shop: no such file\n      Is it mounted?\n")
+    assert ran.out.endswith("FAIL  shop: no such file\n      Is it mounted?\n" + ZONES)
     document = cli("doctor", "--json").document
     assert (document["passed"], len(document["findings"])) == (False, 3)
 

@@ -42,7 +42,7 @@ def test_a_restore_into_a_database_tells_what_it_did(cli: Cli) -> None:
     target = DatabaseTarget(URL, schemas=("a", "b"), create=True, occupied=True, jobs=4)
     assert cli.app.calls[0] == ("restore_database_plan", {"spec": "shop@latest", "target": target})
     assert ran.out.splitlines() == [
-        "restored shop, window 2026-11-22, point 2273686f70aa, into sales (PostgreSQL 18 at db2:5432)",
+        "restored shop, window 2026-11-22 (Europe/Berlin), point 2273686f70aa, into sales (PostgreSQL 18 at db2:5432)",
         "  2 tables, 1,234 rows, 5.0 MB stored, 2.0 s",
         "  warning: no role",
     ]

@@ -49,7 +49,7 @@ def test_a_restore_tells_what_it_wrote(cli: Cli) -> None:
         {"spec": "shop@latest", "to": "/tmp/shop", "paths": ["a", "b c"], "overwrite": True},
     )
     assert ran.out.splitlines() == [
-        "restored shop, window 2026-11-22, point 2273686f70aa, into /tmp/shop",
+        "restored shop, window 2026-11-22 (Europe/Berlin), point 2273686f70aa, into /tmp/shop",
         "  2 files, 5.0 MB written and read back, 2.0 s, 2.5 MB/s",
     ]
 
@@ -71,7 +71,7 @@ def test_a_dry_run_writes_nothing_and_tells_the_plan(cli: Cli) -> None:
     assert ran.code == 0
     assert [name for name, _ in cli.app.calls] == ["restore_plan"]
     assert ran.out.splitlines() == [
-        "shop, window 2026-11-22, point 2273686f70aa, into /tmp/shop; nothing was written",
+        "shop, window 2026-11-22 (Europe/Berlin), point 2273686f70aa, into /tmp/shop; nothing was written",
         "  2 files, 1 directory, 1 symbolic link, 2 others",
         "  5.0 MB to write, 90.0 GB free",
         "  3 new",
