@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform.domain.model import Status
+from backup_platform.sources.files.failures import WAIT_TEXT
 from backup_platform_tests.sources.files_support import MemoryRecorder, capture, noise
 
 
@@ -33,6 +34,21 @@ def test_it_is_read_to_its_end(directory: str, name: str, said: int) -> None:
     assert row.problem == f"its size was said to be {said:,} bytes, and reading it gave {len(content):,}"
     assert [problem.path for problem in captured.problems] == [name]
     assert (captured.facts["bytes"], captured.incomplete) == (len(content), False)
+
+
+def test_a_file_without_an_end_is_given_up() -> None:
+    captured, recorder = capture(Path(f"/proc/{os.getpid()}"), exclude=only("pagemap"))
+    row = recorder.row(b"pagemap")
+    assert (row.status, row.stat.size) == (Status.UNREADABLE, 0)
+    assert row.problem == "it is a file of the kernel (procfs) with more than 16 MiB, and may have no end"
+    assert captured.incomplete
+
+
+def test_a_file_that_lets_its_readers_wait_is_given_up() -> None:
+    _, recorder = capture(Path("/proc"), exclude=only("kmsg"))
+    row = recorder.row(b"kmsg")
+    assert row.status is Status.UNREADABLE
+    assert row.problem in (WAIT_TEXT, "Permission denied", "Operation not permitted")
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 1 << 20, (1 << 20) + 1, 3 << 20])

@@ -15,7 +15,7 @@ from backup_platform.sources.files.attributes import Owners, Xattrs, read_xattrs
 from backup_platform.sources.files.failures import status_of
 from backup_platform.sources.files.paths import below, proc_path
 from backup_platform.sources.files.read import SMALL, Files, Reading
-from backup_platform.sources.files.stream import Blocks, LargeFile, Meter
+from backup_platform.sources.files.stream import BLOCK, Blocks, LargeFile, Meter
 from backup_platform.sources.files.tally import Links, Tally
 from backup_platform.sources.files.walk import Batch, Walk
 
@@ -144,8 +144,14 @@ class TreeCapture:
         if reading.large:
             entry = self._stream(reading.stat, self._meter)
             return entry if entry.status is not Status.CHANGED else self._stream(reading.stat, None)
-        content = Content(self._recorder.blob(reading.data)) if reading.data else EMPTY
-        return self._entry_of(reading, content)
+        return self._entry_of(reading, self._content(reading.data))
+
+    def _content(self, data: bytes) -> Content:
+        if len(data) > SMALL:  # a file of the kernel: only those are larger and read whole
+            return self._recorder.stream(
+                data[start : start + BLOCK] for start in range(0, len(data), BLOCK)
+            ).content
+        return Content(self._recorder.blob(data)) if data else EMPTY
 
     def _stream(self, stat: Stat, meter: Meter | None) -> Entry:
         """Read a large file into the recorder, whose errors pass through: none of them is the file's."""

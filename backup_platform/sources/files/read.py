@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 from backup_platform.domain.model import Stat, Status
 from backup_platform.sources.files.attributes import Extents, Xattrs, data_extents, read_xattrs
 from backup_platform.sources.files.failures import ReplacedError, status_of
+from backup_platform.sources.files.kernel import kernel_file_system, read_kernel_file
 from backup_platform.sources.files.paths import below, descend, split
 from backup_platform.sources.files.walk import make_stat
 
@@ -91,6 +92,9 @@ class Files:
     def _read_once(self, stat: Stat) -> Reading:
         fd, before = self.open(stat)
         try:
+            if not 0 < before.st_size <= SMALL and (made_by := kernel_file_system(fd)):
+                data = read_kernel_file(fd, made_by)
+                return settle(stat, before, os.fstat(fd), None, len(data), read_xattrs(fd), data)
             if before.st_size > SMALL:
                 return Reading(refreshed(stat, before), large=True)
             extents = data_extents(fd, before)
