@@ -12,6 +12,8 @@ import pytest
 
 from backup_platform.sources.postgres.archive_file import UnknownArchiveError, rewrite_definitions
 from backup_platform.sources.postgres.bookkeeping import strip_archive, without_bookkeeping
+from backup_platform.sources.postgres.schema_dump import dump_schema
+from backup_platform.sources.postgres.tools import Tools
 from backup_platform_tests.sources.postgres.drill_support import captured
 from backup_platform_tests.sources.postgres.servers import Server, execute
 
@@ -49,6 +51,22 @@ def test_an_archive_is_the_same_without_the_notes(server: Server, database: str,
     with path.open("r+b") as file:
         strip_archive(file)
     assert path.read_bytes() == plain
+
+
+def test_a_capture_stores_the_schema_without_the_notes(
+    server18: Server, database18: str, tmp_path: Path
+) -> None:
+    """A program in the place of pg_dump, that writes what pg_dump 18.6 does of a server of 15.20."""
+    execute(database18, TABLE, SET)
+    plain = archive_of(server18, database18)
+    (tmp_path / "archive").write_bytes(rewrite_definitions(plain, noted))
+    program = tmp_path / "pg_dump"
+    program.write_text(f"#!/bin/sh\nexec cat {tmp_path}/archive\n")
+    program.chmod(0o755)
+    with (tmp_path / "stored").open("w+b") as file:
+        dump_schema(Tools(str(tmp_path), 180_006), database18, file, snapshot="x", lock_timeout=1)
+        file.seek(0)
+        assert file.read() == plain
 
 
 def test_a_file_that_is_no_archive_stays(tmp_path: Path) -> None:
