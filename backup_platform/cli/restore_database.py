@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -102,7 +102,7 @@ def restore_database(session: Session, point: str, url: str, wishes: Wishes, *, 
     with session.progress(f"restore {point}") as progress:
         summary = session.app.restore_database(plan, progress=progress)
     session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
-    _print_summary(session.out, plan, summary, wishes.verbose)
+    _print_summary(session, plan, summary, wishes.verbose)
     return 0 if summary.complete else IncompleteError.exit_code
 
 
@@ -114,7 +114,7 @@ def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
     out.line(f"  {amount}, {formats.size(plan.bytes)} stored")
     for number, step in enumerate(plan.steps, 1):
         out.line(f"  {number}. {one_line(step)}")
-    _print_list(out, "warning", plan.warnings, "warn")
+    _print_list(out, "warning", map(session.pasteable, plan.warnings), "warn")
     _print_list(out, "left out", plan.left_out, "bad")
     _print_list(out, "in the way", plan.conflicts, "bad")
     if plan.conflicts:
@@ -123,12 +123,13 @@ def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
 
 
 def _print_summary(
-    out: Output, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary, verbose: bool
+    session: Session, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary, verbose: bool
 ) -> None:
+    out = session.out
     out.line(f"restored {_name(plan)}{'' if summary.complete else ', not all of it'}")
     amount = f"{formats.plural(summary.tables, 'table')}, {formats.plural(summary.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(summary.bytes)} stored, {formats.duration(summary.duration_s)}")
-    _print_list(out, "warning", summary.warnings, "warn")
+    _print_list(out, "warning", map(session.pasteable, summary.warnings), "warn")
     _print_list(out, "left out", summary.left_out, "bad")
     shown = summary.failures if verbose else summary.failures[:_SHOWN]
     for failure in shown:
@@ -141,7 +142,7 @@ def _print_summary(
         out.line(
             f"  and {formats.count(len(summary.failures) - len(shown))} more: --verbose or --json names all"
         )
-    _print_list(out, "next", summary.advice, "bold")
+    _print_list(out, "next", map(session.pasteable, summary.advice), "bold")
 
 
 def _name(plan: DatabaseRestorePlan) -> str:
@@ -150,7 +151,7 @@ def _name(plan: DatabaseRestorePlan) -> str:
     return f"{what}, into {printable(plan.database)} ({printable(plan.server)})"
 
 
-def _print_list(out: Output, label: str, texts: Sequence[str], style: str) -> None:
+def _print_list(out: Output, label: str, texts: Iterable[str], style: str) -> None:
     for text in texts:
         out.line(f"  {out.paint(label, style)}: {one_line(text)}")
 

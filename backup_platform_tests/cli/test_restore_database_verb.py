@@ -74,12 +74,12 @@ FAILED = replace(
         RestoreFailure("table public.t", "no such function", entry="215; TABLE public t postgres"),
         *(RestoreFailure(f"index i{n}", "no such table", because="table public.t") for n in range(20)),
     ),
-    advice=("Everything else is restored.",),
+    advice=("Everything else is restored.", "Take `backup-platform restore ab schema.dump --to DIR`."),
 )
 
 
 def test_what_was_not_restored_is_named_and_has_an_exit_code(cli: Cli) -> None:
-    ran = answering(cli, done=FAILED)("restore", "shop@latest", "--into", URL)
+    ran = answering(cli, done=FAILED)("--plan", "p.yaml", "restore", "shop@latest", "--into", URL)
     assert ran.code == 3
     lines = ran.out.splitlines()
     assert lines[0].endswith("(PostgreSQL 18 at db2:5432), not all of it")
@@ -87,10 +87,12 @@ def test_what_was_not_restored_is_named_and_has_an_exit_code(cli: Cli) -> None:
         "  not restored: table public.t: no such function",
         "  not restored: index i0 (it needs table public.t): no such table",
     ]
-    assert lines[-2:] == [
+    assert lines[-3:-1] == [
         "  and 1 more: --verbose or --json names all",
         "  next: Everything else is restored.",
     ]
+    assert lines[-1].startswith("  next: Take `backup-platform --plan p.yaml ")
+    assert lines[-1].endswith(" restore ab schema.dump --to DIR`.")
 
 
 def test_verbose_names_all_with_their_entries(cli: Cli) -> None:

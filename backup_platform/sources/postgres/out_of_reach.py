@@ -71,6 +71,12 @@ def left_out(prepared: Preparation) -> Iterator[str]:
     for number, reason in prepared.beyond.items():
         if reason:
             yield f"The {by_id[number].label} is not restored: {reason}{_with(prepared, number)}."
+    if there := sorted(prepared.large_objects_there):
+        more = f" and {len(there) - _NAMED:,} more" if len(there) > _NAMED else ""
+        yield (
+            f"Large objects of these numbers are in the target already, and stay as they are there: "
+            f"{', '.join(map(str, there[:_NAMED]))}{more}."
+        )
 
 
 def _with(prepared: Preparation, number: int) -> str:

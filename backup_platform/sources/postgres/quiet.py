@@ -37,6 +37,9 @@ def quiet(connection: Connection[TupleRow], name: Name) -> Iterator[None]:
     for schema, table, trigger, _ in rows:
         _alter(connection, schema, table, f"DISABLE TRIGGER {identifier(trigger)}")
     yield
+    if rows:
+        # A table with deferred checks pending cannot be altered; what they find, they find at the commit anyway.
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
     for schema, table, trigger, state in rows:
         _alter(connection, schema, table, f"{_STATES[state]} TRIGGER {identifier(trigger)}")
 

@@ -27,20 +27,24 @@ def restore_large_objects(
     *,
     owners: frozenset[str],
     privileges: bool,
+    there: frozenset[int] = frozenset(),
 ) -> Iterator[tuple[str, str]]:
-    """Make and fill them, all or none; yields what could not be done and what the server says of it.
+    """Make and fill them, all or none, but those that are `there`; yields what could not be done and what the server
+    says of it.
 
     Owners that are not among `owners` and grantees that are not among `roles` are left out, without `privileges` all
     grants. Lets psycopg's errors pass when the connection is lost.
     """
     import psycopg
 
-    objects = contents.database.large_objects
+    objects = tuple(item for item in contents.database.large_objects if item.oid not in there)
+    if not objects:
+        return
     try:
         with connection.transaction():
             _create(connection, objects)
             for path in contents.large_object_parts():
-                _fill(connection, contents, path)
+                _fill(connection, contents, path, there)
     except (psycopg.Error, DamageError) as error:
         if connection.closed:
             raise
@@ -76,7 +80,9 @@ def _create(connection: Connection[TupleRow], objects: tuple[LargeObject, ...]) 
         )
 
 
-def _fill(connection: Connection[TupleRow], contents: PointContents, path: str) -> None:
+def _fill(
+    connection: Connection[TupleRow], contents: PointContents, path: str, there: frozenset[int]
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,7 +92,8 @@ def _fill(connection: Connection[TupleRow], contents: PointContents, path: str) 
             if parquet.schema_arrow.names != _COLUMNS:
                 raise DamageError(f"The stream {path!r} holds no large objects.")
             for batch in parquet.iter_batches(_SLICES, use_threads=False):
-                _write(connection, list(zip(*(column.to_pylist() for column in batch), strict=True)))
+                slices = zip(*(column.to_pylist() for column in batch), strict=True)
+                _write(connection, [each for each in slices if each[0] not in there])
         except pa.ArrowInvalid as error:
             raise DamageError(f"The stream {path!r} cannot be read: {error}.") from error
 

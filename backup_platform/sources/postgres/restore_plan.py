@@ -35,6 +35,7 @@ class Preparation:
     toc: tuple[TocEntry, ...]
     scope: Scope
     beyond: Mapping[int, str] = field(default_factory=dict)  # entries that are left out, and why
+    large_objects_there: frozenset[int] = frozenset()  # of those to be restored beside what is there
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -57,7 +58,8 @@ def prepare(
         toc = tuple(_toc(archive, schemas, {*document.roles, document.owner}))
         scope = scope_of(contents, toc, target)
         prepared = Preparation(point, target, database, standing, contents, archive, toc, scope)
-        yield replace(prepared, beyond=out_of_reach(prepared))
+        there = _large_objects_there(prepared)
+        yield replace(prepared, beyond=out_of_reach(prepared), large_objects_there=there)
 
 
 def plan_of(prepared: Preparation) -> DatabaseRestorePlan:
@@ -78,6 +80,13 @@ def plan_of(prepared: Preparation) -> DatabaseRestorePlan:
         conflicts=(*conflicts(prepared), *stop),
         left_out=missing,
     )
+
+
+def _large_objects_there(prepared: Preparation) -> frozenset[int]:
+    """Elsewhere large objects in the target are a conflict."""
+    if not prepared.target.data_only or not prepared.scope.large_objects or prepared.standing.found is None:
+        return frozenset()
+    return prepared.database.large_objects([item.oid for item in prepared.contents.database.large_objects])
 
 
 def _check(target: DatabaseTarget) -> None:
@@ -122,8 +131,9 @@ def _steps(prepared: Preparation) -> Iterator[str]:
         rows = sum(table.rows for table in scope.tables)
         tables = _plural(len(scope.tables), "table")
         yield f"load {tables} with {_plural(rows, 'row')} over {_plural(target.jobs, 'connection')}"
-    if scope.large_objects:
-        yield f"restore {_plural(len(document.large_objects), 'large object')}"
+    large = len(document.large_objects) - len(prepared.large_objects_there) if scope.large_objects else 0
+    if large:
+        yield f"restore {_plural(large, 'large object')}"
     if scope.sequences:
         yield f"set {_plural(len(scope.sequences), 'sequence')}"
     if not target.data_only:

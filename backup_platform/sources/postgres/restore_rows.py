@@ -109,7 +109,12 @@ class Rows:
         privileges = target.privileges is not False
         with self.prepared.database.connection() as connection:
             for what, said in restore_large_objects(
-                connection, contents, standing.roles, owners=owners, privileges=privileges
+                connection,
+                contents,
+                standing.roles,
+                owners=owners,
+                privileges=privileges,
+                there=self.prepared.large_objects_there,
             ):
                 self.shortfall.add(what, said)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from backup_platform.sources.postgres.selection import RELATIONS
 
 _WORDS = 300
 _BROKEN = "violates foreign key constraint"
+_NAMED = 20
 _LOST = ("server closed the connection", "no connection to the server", "terminating connection")
 
 
@@ -99,15 +101,32 @@ def advice(
     if any(failure.entry for failure in failures):
         yield (
             "Correct the definitions and run them by hand. They are in the recovery point: "
-            f"backup-platform restore {point} schema.dump --to DIR, then "
-            f"{pg_restore} -f DIR/schema.sql DIR/schema.dump."
+            f"`backup-platform restore {point} schema.dump --to DIR`, then "
+            f"`{pg_restore} -f DIR/schema.sql DIR/schema.dump`."
         )
-    if any(_BROKEN in failure.said for failure in failures):
-        yield "The captured rows break these foreign keys: correct the rows, or add the keys with NOT VALID."
+    yield from _about_keys([failure for failure in failures if _BROKEN in failure.said], lacking)
     if lacking:
+        tables = " ".join(f"--table {shlex.quote(label)}" for label in lacking[:_NAMED])
+        more = f" ({len(lacking) - _NAMED:,} more tables lack rows.)" if len(lacking) > _NAMED else ""
         yield (
             "When a table is there, is empty and takes the rows, load them: "
-            f"backup-platform restore {point} --into URL --data-only --table {lacking[0]}."
+            f"`backup-platform restore {point} --into URL --data-only {tables}`.{more}"
+        )
+
+
+def _about_keys(broken: Sequence[RestoreFailure], lacking: Sequence[str]) -> Iterator[str]:
+    """A key that is not made stands in the archive; one that refuses rows is in the target."""
+    if any(failure.entry for failure in broken):
+        if lacking:
+            yield (
+                "Foreign keys were tried without the rows that are not restored. Load those first, then make the keys; "
+                "one that still fails is broken by the captured rows."
+            )
+        yield "Where the captured rows break a foreign key, correct the rows, or add the key with NOT VALID."
+    if any(not failure.entry for failure in broken):
+        yield (
+            "A foreign key of the target refuses rows. A superuser loads rows without that check; as another role, "
+            "drop the key, load the rows, and add the key again."
         )
 
 

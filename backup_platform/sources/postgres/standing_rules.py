@@ -86,7 +86,7 @@ def _occupation(prepared: Preparation, found: Database) -> Iterator[str]:
         )
     if found.unfinished and not target.occupied:
         yield f"{_unfinished(name, found)} Drop it and run this again, or take another database."
-    elif found.objects and not target.occupied:
+    elif found.occupied and not target.occupied:
         yield f"The database {name!r} is not empty: it holds {_some(found.objects)}. --occupied allows that."
     if target.occupied:
         yield from _in_the_way(prepared, found)
@@ -238,7 +238,7 @@ def warnings(prepared: Preparation) -> Iterator[str]:
     found = prepared.standing.found
     if found is not None and not found.owned:
         yield "The role does not own the database, so an unfinished restore will not be marked as one."
-    if found is not None and found.unfinished and prepared.target.occupied:
+    if found is not None and found.unfinished and (prepared.target.occupied or prepared.target.data_only):
         yield _unfinished(prepared.database.name, found)
     if prepared.scope.entries is None:
         for item in prepared.contents.database.left_out:
@@ -252,7 +252,7 @@ def _cluster(prepared: Preparation) -> Iterator[str]:
         if prepared.contents.has_globals:
             advice = (
                 " To have them, first run globals.sql of the recovery point on the server "
-                f"(backup-platform restore {prepared.point.id[:12]} globals.sql --to DIR)."
+                f"(`backup-platform restore {prepared.point.id[:12]} globals.sql --to DIR`)."
             )
         yield (
             f"The server lacks the roles {', '.join(map(repr, roles))}: what they own will belong to "

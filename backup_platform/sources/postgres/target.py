@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,11 @@ class Database:
     unfinished: str
     owned: bool
     objects: tuple[DatabaseObject, ...]
+
+    @property
+    def occupied(self) -> bool:
+        """A schema by itself is none: those for extensions are made beforehand."""
+        return any(item.kind != "schema" for item in self.objects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,12 @@ class TargetDatabase:
         unfinished, comment = split_marker(_value(connection, _COMMENT, self.name))
         objects = connection.execute(_OBJECTS.encode()).fetchall()
         return Database(encoding, comment, unfinished, owned, tuple(DatabaseObject(*row) for row in objects))
+
+    def large_objects(self, numbers: Sequence[int]) -> frozenset[int]:
+        """Those that are there already."""
+        query = b"SELECT oid::bigint FROM pg_largeobject_metadata WHERE oid = ANY(%s::oid[])"
+        with self.connection() as connection:
+            return frozenset(row[0] for row in connection.execute(query, (list(numbers),)))
 
     def comment(self, connection: Connection[TupleRow], text: str | None) -> None:
         """Set the database's comment; None removes it."""

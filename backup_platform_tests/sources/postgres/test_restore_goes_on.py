@@ -86,7 +86,7 @@ def test_the_servers_words_and_the_entry_are_given(restored: tuple[str, Database
     assert "; FK CONSTRAINT public child lost postgres" in key.entry
     assert "(pid)=(1)" not in str(done), "rows are nobody's business in a log"
     assert "--data-only --table public.generated" in done.advice[-1]
-    assert "add the keys with NOT VALID" in done.advice[-2]
+    assert "add the key with NOT VALID" in done.advice[-2]
 
 
 def test_all_else_is_there(restored: tuple[str, DatabaseRestoreSummary]) -> None:

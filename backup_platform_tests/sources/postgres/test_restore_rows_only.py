@@ -14,6 +14,7 @@ from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTar
 from backup_platform.sources.postgres.contents import read_contents
 from backup_platform.sources.postgres.facts import RECORD_SEND, table_facts
 from backup_platform.sources.postgres.restore import plan_restore, run_restore
+from backup_platform.sources.postgres.target import MARKER
 from backup_platform_tests.sources.postgres.points import Streams, capture_by_hand, recovery_point
 from backup_platform_tests.sources.postgres.restore_support import plan, restore
 from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
@@ -155,3 +156,45 @@ def test_what_takes_rows_elsewhere_is_in_the_way_and_other_types_are_told(
         assert view.conflicts == ("The table public.always is missing, or is no table.",)
         (warning,) = plan(captured, url, data_only=True, tables=("t",)).warnings
         assert "column 'id' of public.t is of type bigint, captured as integer" in warning
+
+
+def test_deferred_keys_hold_no_owner_up_and_one_that_refuses_rows_is_told(server: Server) -> None:
+    """A table with checks pending cannot be altered, and triggers are put back by that."""
+    definitions = """
+        CREATE TABLE a_kind (id int PRIMARY KEY);
+        CREATE TABLE b (id int REFERENCES a_kind DEFERRABLE INITIALLY DEFERRED);
+        CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+        CREATE TRIGGER o AFTER INSERT ON b FOR EACH ROW EXECUTE FUNCTION nothing();
+        """
+    with server.database() as source, server.database() as target:
+        execute(source, definitions, "INSERT INTO a_kind VALUES (1)", "INSERT INTO b VALUES (1)")
+        execute(target, definitions, "CREATE ROLE tenant LOGIN")
+        execute(target, *(f"ALTER TABLE {name} OWNER TO tenant" for name in ("a_kind", "b")))
+        point = capture_by_hand(source, server.bin_dir)
+        url = server.url(fetch_value(target, "SELECT current_database()"), "tenant")
+        done = restore(point, url, data_only=True, tables=("b",))
+        (failure,) = done.failures
+        assert "violates foreign key constraint" in failure.said
+        assert any("A superuser loads rows without that check" in text for text in done.advice)
+        assert not any("NOT VALID" in text for text in done.advice)
+        assert restore(point, url, data_only=True).complete
+
+
+def test_large_objects_that_are_there_stay_and_a_restore_before_that_did_not_end_is_told(
+    server: Server,
+) -> None:
+    with server.database() as source, server.database() as target:
+        execute(source, "CREATE TABLE t (id int)", "INSERT INTO t VALUES (1)")
+        execute(source, "SELECT lo_from_bytea(41, 'one'), lo_from_bytea(42, 'two')")
+        execute(target, "CREATE TABLE t (id int)", "SELECT lo_from_bytea(42, 'other')")
+        name = fetch_value(target, "SELECT current_database()")
+        execute(target, f"COMMENT ON DATABASE {name} IS '{MARKER}x'")
+        point = capture_by_hand(source, server.bin_dir)
+        planned = plan(point, target, data_only=True)
+        assert "restore 1 large object" in planned.steps
+        assert any("holds a restore that was not finished: x" in text for text in planned.warnings)
+        done = restore(point, target, data_only=True)
+        assert (done.left_out, done.failures, done.rows) == (planned.left_out, (), 1)
+        (said,) = done.left_out
+        assert said.endswith("stay as they are there: 42.")
+        assert fetch(target, "SELECT lo_get(41), lo_get(42)") == [(b"one", b"other")]

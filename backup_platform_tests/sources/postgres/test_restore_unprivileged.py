@@ -126,6 +126,15 @@ def test_an_extension_that_is_there_is_used(captured: Streams, own: str) -> None
     assert restore(captured, own, tables=("s.good",)).complete
 
 
+def test_schemas_that_only_extensions_are_in_make_a_target_not_occupied(captured: Streams, own: str) -> None:
+    administrator = own.replace("dev@", "postgres@")
+    execute(administrator, "CREATE SCHEMA tools", "CREATE EXTENSION amcheck SCHEMA tools")
+    assert plan(captured, own).conflicts == ()
+    execute(administrator, "CREATE TABLE tools.own ()")
+    (conflict,) = plan(captured, own).conflicts
+    assert "is not empty: it holds relation tools.own, schema tools." in conflict
+
+
 def test_a_role_that_may_make_nothing_is_told_before(captured: Streams, server: Server) -> None:
     with server.database() as url:
         execute(url, "CREATE ROLE dev LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
