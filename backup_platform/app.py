@@ -242,6 +242,12 @@ class App:
             self._source_plan(source)  # points of a source that left the plan are still there
         return found
 
+    def undecided(self, source: str | None = None) -> list[RecoveryPoint]:
+        """Suspect points that `points` leaves out, since an earlier point of their window stands for it."""
+        from backup_platform.repository.manifests import undecided_points
+
+        return undecided_points(self.repository.readable_manifests(source)[0])
+
     def unreadable(self, source: str | None = None) -> list[str]:
         """What is wrong with the manifests that are damaged, one sentence each."""
         return [error.message for error in self.repository.readable_manifests(source)[1]]

@@ -26,11 +26,20 @@ class Accepting:
             raise UsageError(
                 "An acceptance has a reason.", hint="Say why with --reason, for who finds it in a year."
             )
-        point = find_point(self.repository, spec)
+        point = find_point(self.repository, spec, lambda _: None)
         name = f"{point.source}@{point.window.key} ({point.id[:12]})"
         if point.accepted:
             raise UsageError(f"{name} is accepted already: {point.accepted}.")
         if not point.suspect:
-            raise UsageError(f"{name} is not suspect.", hint="`backup-platform points` shows which are.")
+            raise UsageError(f"{name} is not suspect.", hint=self._which(point.source))
         accepted = accept_point(self.repository, point.id, reason.strip(), self.clock.now())
         return replace(point, accepted=accepted.reason)
+
+    def _which(self, source: str) -> str:
+        points = self.repository.readable_manifests(source)[0]
+        named = [f"{each.id[:12]} (window {each.window.key})" for each in points if each.is_suspect]
+        if not named:
+            return f"No point of {source} is."
+        return (
+            f"Of {source} {', '.join(named[-5:])} {'is' if len(named) == 1 else 'are'}: name one by its id."
+        )

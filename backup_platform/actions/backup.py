@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from backup_platform.actions.structure import needs_of, structure_findings
 from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
 from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.domain.schedule import WindowSchedule
-from backup_platform.domain.suspicion import Amounts, Demands, baseline, judge
+from backup_platform.domain.suspicion import Demands, suspicion
 from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.repository.manifests import MAX_PROBLEMS, effective_points
 from backup_platform.repository.repository import Repository
@@ -88,15 +88,9 @@ class BackupJob:
             inventory = session.finish()
             stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
             point = self._point(window, lateness, capture, inventory, stats)
-            point = self._commit(replace(point, suspect=self._suspicion(points, point, watch.found)))
+            point = self._commit(replace(point, suspect=suspicion(points, point, self.demands, watch.found)))
             session.confirm()
             return BackupResult(point, created=True, packs=session.needed)
-
-    def _suspicion(
-        self, points: Sequence[RecoveryPoint], point: RecoveryPoint, found: Collection[str]
-    ) -> tuple[str, ...]:
-        history = [Amounts.of(each.stats, each.facts) for each in baseline(points, point.kind)]
-        return judge(history, Amounts.of(point.stats, point.facts), self.demands, found)
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats

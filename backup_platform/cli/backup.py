@@ -156,7 +156,7 @@ def _print_suspicion(session: Session, point: RecoveryPoint) -> None:
     out = session.out
     for reason in point.suspect:
         out.line(f"  {out.paint('suspect', 'bad')}: {one_line(reason)}")
-    out.line("  It replaces no other point, and `latest` is still the one before. Look at the source.")
+    out.line("  It replaces no other point, and `latest` does not mean it. Look at the source.")
     accept = session.command("accept", point.id[:ID_SHOWN], "--reason", "TEXT")
     out.line(f"  If it is as it should be: {accept}")
     out.line("  If that is usual, say so in the plan: `allow_empty`, `shrink` or `expect` (docs/plan.md).")

@@ -76,7 +76,11 @@ def points(
       backup-platform points --state failed --since 2026-11-01
     """
     session, choice = session_of(ctx), Choice.of(last, since, state)
-    found, unreadable = session.app.points(source), session.app.unreadable(source)
+    found = sorted(
+        [*session.app.points(source), *session.app.undecided(source)],
+        key=lambda each: (each.source, each.window.start, each.sequence),
+    )
+    unreadable = session.app.unreadable(source)
     proofs = session.app.proofs() if found else {}
     held = session.app.upkeep.holds.in_force() if found else {}
     judged = choice.of_points((point, standing(point, proofs.get(point.id, ()))) for point in found)

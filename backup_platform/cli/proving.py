@@ -172,6 +172,8 @@ def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POIN
     out.line(f"{verdict(out, proof.passed)}: {name}, in {formats.duration(proof.duration_s)}")
     for line in value_lines({"compared": dict(report.compared)}, "  "):
         out.line(line)
+    if result.point.is_suspect:
+        out.line("  It is suspect: the drill proves what it holds, not that the source held no more.")
     if result.point.incomplete:
         out.line("  It is incomplete: the drill proves what it holds, not what is missing from it.")
     _print_unrecorded(out, result.unrecorded)

@@ -134,6 +134,11 @@ def _name(plan: RestorePlan) -> str:
     return f"{point.source}, window {point.window.key} ({point.timezone}), point {point.id[:ID_SHOWN]}"
 
 
+def _print_suspicion(out: Output, plan: RestorePlan) -> None:
+    if plan.point.is_suspect:
+        out.line(f"  {out.paint('It is suspect', 'bad')}: {one_line(plan.point.suspect[0])}")
+
+
 def _print_plan(out: Output, plan: RestorePlan) -> None:
     counted = {
         "file": plan.files,
@@ -143,6 +148,7 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
     }
     kinds = [formats.plural(n, one, _MANY.get(one, "")) for one, n in counted.items() if n]
     out.line(f"{_name(plan)}, into {printable(plan.to)}; nothing was written")
+    _print_suspicion(out, plan)
     out.line(f"  {', '.join(kinds) or 'nothing'}")
     out.line(f"  {formats.size(plan.bytes)} to write, {formats.size(plan.free_bytes)} free")
     steps = {"new": plan.creates, "to replace": plan.replaces, "there already, to be compared": plan.keeps}
@@ -158,6 +164,7 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
 
 def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> None:
     out.line(f"restored {_name(plan)}, into {printable(plan.to)}")
+    _print_suspicion(out, plan)
     files = f"{formats.plural(summary.files, 'file')}, {formats.size(summary.bytes)}"
     speed = f"{formats.duration(summary.duration_s)}, {formats.rate(summary.bytes, summary.duration_s)}"
     out.line(f"  {files} written and read back, {speed}")

@@ -92,16 +92,34 @@ class Demands:
     rows: Mapping[str, int] = field(default_factory=dict)
 
 
-def baseline(points: Iterable[RecoveryPoint], kind: str, before: int | None = None) -> list[RecoveryPoint]:
+def suspicion(
+    points: Collection[RecoveryPoint], point: RecoveryPoint, demands: Demands, found: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Why a point is suspect beside all the points of its source before it; () when it is not.
+
+    An incomplete point tells the least that its source had, and some sources never have a complete one. Complete points
+    are asked alone as well: an incomplete one that holds hardly anything would hide a loss.
+    """
+    for incomplete in (True, False):
+        history = baseline(points, point.kind, incomplete=incomplete)
+        amounts = [Amounts.of(each.stats, each.facts) for each in history]
+        if reasons := judge(amounts, Amounts.of(point.stats, point.facts), demands, found):
+            return reasons
+    return ()
+
+
+def baseline(
+    points: Iterable[RecoveryPoint], kind: str, before: int | None = None, *, incomplete: bool = False
+) -> list[RecoveryPoint]:
     """The accepted points that a new one of this kind, or the one with the sequence `before`, is compared with, oldest
-    first. A window counts once, by its last capture."""
+    first; with `incomplete` also those. A window counts once, by its last capture."""
     chosen: dict[str, RecoveryPoint] = {}
     for point in sorted(points, key=lambda each: each.sequence):
         earlier = before is None or point.sequence < before
         if (
             earlier
             and point.kind == kind
-            and not point.incomplete
+            and (incomplete or not point.incomplete)
             and not point.is_suspect
             and in_time(point)
         ):

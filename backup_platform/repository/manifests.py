@@ -180,5 +180,14 @@ def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
     return sorted(best.values(), key=lambda p: (p.source, p.window.start, p.sequence))
 
 
+def undecided_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
+    """Suspect points of windows that an earlier, sound point stands for: until somebody accepts them, or the window is
+    captured anew."""
+    points = list(points)
+    effective = {(each.source, each.window.key): each for each in effective_points(points)}
+    waiting = (p for p in points if p.is_suspect and p.sequence > effective[p.source, p.window.key].sequence)
+    return sorted(waiting, key=lambda p: (p.source, p.window.start, p.sequence))
+
+
 def _worth(point: RecoveryPoint) -> int:
     return 0 if point.is_suspect else 1 if point.incomplete else 2

@@ -66,6 +66,19 @@ def test_however_long_nobody_looks_the_points_with_data_stay(bench: Bench) -> No
     assert "2 files" in bench.open().manifests()[-1].suspect[0], "compared with what was accepted"
 
 
+def test_a_source_that_never_had_a_complete_point_is_guarded_too(bench: Bench) -> None:
+    bench.source.broken.add(b"nobody may read it")
+    incomplete = [hour(bench) for _ in range(2)]
+    assert all(point.incomplete and not point.is_suspect for point in incomplete)
+    empty(bench)
+    bench.source.broken.clear()
+    assert hour(bench).is_suspect
+    bench.source.write(b"lost+found", b"x")
+    assert hour(bench).is_suspect
+    assert incomplete[-1].sequence in forget(bench)
+    assert find_point(bench.open(), "docs@latest", lambda _: None) == incomplete[-1]
+
+
 def test_an_accepted_point_counts_like_any_other(bench: Bench) -> None:
     hour(bench)
     empty(bench)

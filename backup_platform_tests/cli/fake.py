@@ -167,6 +167,9 @@ class FakeApp:
             self._answer("points")
         return [each for each in self.known if source in (None, each.source)]
 
+    def undecided(self, source: str | None = None) -> list[RecoveryPoint]:
+        return []
+
     def unreadable(self, source: str | None = None) -> list[str]:
         return []
 

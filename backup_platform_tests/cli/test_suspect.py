@@ -86,7 +86,10 @@ def test_doctor_is_red_until_it_is_accepted(emptied: Verbs) -> None:
         return next(each for each in findings if each["name"] == "latest of docs")
 
     points = emptied("points", "--json").document["points"]
-    assert [each["state"] for each in points] == ["unproven"], "the good point of the window stands for it"
+    assert [each["state"] for each in points] == ["unproven", "suspect"]
+    assert (
+        "1 unproven, 1 suspect" in emptied("points").out or "1 suspect, 1 unproven" in emptied("points").out
+    )
     newest = latest()
     assert not newest["ok"]
     point = newest["detail"].partition("(")[2][:12]
@@ -94,3 +97,21 @@ def test_doctor_is_red_until_it_is_accepted(emptied: Verbs) -> None:
     emptied("accept", point, "--reason", "it moved", code=0)
     assert latest()["ok"]
     assert emptied("points", "--json").document["points"][0]["accepted"] == "it moved"
+    assert len(emptied("points", "--json").document["points"]) == 1
+
+
+def test_a_suspect_point_that_is_asked_for_by_name_says_what_it_is(emptied: Verbs, tmp_path: Path) -> None:
+    point = emptied("points", "--state", "suspect", "--json").document["points"][0]["id"]
+    for words in (("drill", point), ("restore", point, "--to", str(tmp_path / "to"), "--dry-run")):
+        assert "is suspect: " in emptied(*words, code=0).out
+    assert (
+        "is suspect: it holds nothing" in emptied("restore", point, "--to", str(tmp_path / "to"), code=0).out
+    )
+    ran = emptied("accept", "docs@latest", "--reason", "x", code=2)
+    assert f"Of docs {point[:12]} (window " in ran.err
+
+
+def test_once_the_window_was_captured_anew_nobody_has_to_decide(emptied: Verbs, tmp_path: Path) -> None:
+    (tmp_path / "docs/one").write_text("it is mounted again")
+    emptied("backup", "--force", code=0)
+    assert [each["state"] for each in emptied("points", "--json").document["points"]] == ["unproven"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.domain.model import Stats
-from backup_platform.domain.suspicion import ENOUGH, LISTED, Amounts, Demands, baseline, grown, judge
+from backup_platform.domain.suspicion import (
+    ENOUGH,
+    LISTED,
+    Amounts,
+    Demands,
+    baseline,
+    grown,
+    judge,
+    suspicion,
+)
 from backup_platform_tests.domain.test_latest import point
 
 GB = 10**9
@@ -79,6 +89,15 @@ def test_the_baseline_is_of_accepted_complete_points_of_the_kind_and_counts_a_wi
     assert baseline([*strange, *again, kept], "files") == [kept, again[1]]
     assert baseline([*again, kept], "files", before=3) == [kept, again[0]]
     assert not baseline([kept], "sqlite")
+
+
+def test_incomplete_points_are_compared_with_and_hide_nothing() -> None:
+    full = point(1, 1, stats=Stats(files=300, source_bytes=GB))
+    unread = point(2, 2, stats=Stats(files=1), incomplete=True)
+    emptied = point(3, 3, stats=Stats(files=1))
+    assert suspicion([full, unread], emptied, PLAIN), "the complete points alone tell"
+    assert suspicion([replace(full, incomplete=True)], emptied, PLAIN), "there is no complete one"
+    assert suspicion([full, replace(full, sequence=2, incomplete=True)], full, PLAIN) == ()
 
 
 def test_a_first_point_of_nothing_is_suspect_unless_the_plan_says_that_it_may_be() -> None:
