@@ -24,6 +24,9 @@ _ERROR = re.compile(r"^pg_restore: error: (?:could not execute query: )?(.*)$")
 _CREATING = re.compile(r'^pg_restore: creating [A-Z ]+ "(.*)"$')
 _UNGRANTED = re.compile(r"^pg_restore: WARNING: +((?:no|not all) privileges .*)$")
 _COMMAND = "Command was: "
+_FAILED = re.compile(r"from TOC entry (\d+); ")  # with --verbose; not torn by what other processes write
+_THERE = re.compile(r"already exists|multiple primary keys|already member of")
+LOST = ("server closed the connection", "no connection to the server", "terminating connection")
 _TOKEN = re.compile(
     r"""(?P<quoted>'(?:[^']|'')*'|"(?:[^"]|"")*")|(?P<aside>--[^\n]*|^\\[^\n]*)|(?P<end>;)|(?P<plain>[^;'"\-\\]+|.)""",
     re.MULTILINE | re.DOTALL,
@@ -52,9 +55,11 @@ class ToolError:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`ungranted` are grants that the server did not carry out and only warned of: what about, and its words."""
+    """`ungranted` are grants that the server did not carry out and only warned of: what about, and its words. `failed`
+    are the entries in which an error was, with --verbose."""
 
     errors: tuple[ToolError, ...] = ()
+    failed: frozenset[int] = frozenset()
     ungranted: tuple[tuple[str, str], ...] = ()
 
 
@@ -87,6 +92,16 @@ def _located(errors: Sequence[ToolError], scripts: dict[int, str]) -> list[ToolE
         else error
         for error in errors
     ]
+
+
+def _lost(errors: Iterable[ToolError]) -> bool:
+    return any(phrase in error.message for error in errors for phrase in LOST)
+
+
+def without_second_tries(errors: Sequence[ToolError]) -> list[ToolError]:
+    """Without those of a second try that say that the first one made the thing, and only failed with what it has."""
+    others = {error.entry for error in errors if not _THERE.search(error.message)}
+    return [error for error in errors if error.entry not in others or not _THERE.search(error.message)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +144,21 @@ class Archive:
     ) -> Outcome:
         """Run one section, all of it or these entries. The errors of single statements are returned; raises
         TargetError when the tool itself fails."""
-        arguments = [f"--section={section}", *options, f"--jobs={jobs}"]
-        arguments += ["--verbose"] if jobs == 1 else []  # several processes would talk at once
-        if entries is not None:
-            arguments.append(f"--use-list={self._list(entries)}")
-        outcome = self._restored(arguments, url, dbname=database)
-        errors = _located(outcome.errors, self.scripts(entries)) if outcome.errors else ()
-        return replace(outcome, errors=tuple(errors))
+        arguments = [f"--section={section}", *options, "--verbose"]
+        chosen = [] if entries is None else [f"--use-list={self._list(entries)}"]
+        outcome = self._restored([*arguments, f"--jobs={jobs}", *chosen], url, dbname=database)
+        if jobs > 1 and outcome.failed and not _lost(outcome.errors):
+            outcome = self._again(outcome, arguments, url, database)
+        errors = _located(outcome.errors, self.scripts(entries)) if outcome.errors else []
+        return replace(outcome, errors=tuple(without_second_tries(errors) if jobs > 1 else errors))
+
+    def _again(self, before: Outcome, arguments: Sequence[str], url: str, database: str) -> Outcome:
+        """What several processes report runs into each other. So one process tries what failed once more."""
+        chosen = f"--use-list={self._list(sorted(before.failed))}"
+        again = self._restored([*arguments, chosen], url, dbname=database)
+        if all(error.command for error in again.errors):
+            return replace(again, ungranted=before.ungranted)
+        return replace(before, errors=before.errors + again.errors)
 
     def restore_all(self, url: str, options: Sequence[str]) -> list[ToolError]:
         """Run the whole archive as pg_restore does it by itself, into the database that `url` names. Returns the errors
@@ -147,10 +170,10 @@ class Archive:
             into = f"--dbname={writer_conninfo(url, **parameters)}"
             with tool_environment(url) as environment:
                 code, said = _run(self.tools, [*arguments, into, self.path], environment)
-        errors = parse_errors(said)
-        if code and not errors and _UNKNOWN_SETTING not in said:
+        errors, failed = parse_errors(said), frozenset(map(int, _FAILED.findall(said)))
+        if code and not errors and not failed and _UNKNOWN_SETTING not in said:
             raise TargetError(f"pg_restore failed with exit code {code}: {_tail(said)}")
-        return Outcome(tuple(errors), tuple(parse_ungranted(said)))
+        return Outcome(tuple(errors), failed, tuple(parse_ungranted(said)))
 
     def _list(self, entries: Iterable[int]) -> str:
         descriptor, path = tempfile.mkstemp(dir=os.path.dirname(self.path), suffix=".list")

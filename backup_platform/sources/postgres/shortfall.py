@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from backup_platform.domain.restoring import RestoreFailure
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.archive import TocEntry
-from backup_platform.sources.postgres.dump_tool import ToolError, is_of_owner
+from backup_platform.sources.postgres.dump_tool import LOST, ToolError, is_of_owner
 from backup_platform.sources.postgres.selection import RELATIONS
 
 _WORDS = 300
 _BROKEN = "violates foreign key constraint"
 _NAMED = 20
-_LOST = ("server closed the connection", "no connection to the server", "terminating connection")
 
 
 @dataclass
@@ -42,7 +41,7 @@ class Shortfall:
         """
         seen: set[int] = set()
         for error in errors:
-            if any(phrase in error.message for phrase in _LOST):
+            if any(phrase in error.message for phrase in LOST):
                 raise TargetError(f"The server was lost: {_short(error.said)}.", retryable=True)
             if error.entry in seen:
                 continue

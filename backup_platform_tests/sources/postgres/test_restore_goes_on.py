@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from backup_platform.domain.restoring import DatabaseRestoreSummary
 from backup_platform.errors import TargetError
+from backup_platform.sources.postgres.archive import parse_toc
+from backup_platform.sources.postgres.contents import read_contents
+from backup_platform.sources.postgres.dump_tool import Archive, ToolError, without_second_tries
 from backup_platform.sources.postgres.target import MARKER
+from backup_platform.sources.postgres.tools import Tools
 from backup_platform_tests.sources.postgres.points import Streams, capture_by_hand
 from backup_platform_tests.sources.postgres.restore_support import restore
 from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
@@ -106,3 +112,41 @@ def test_on_request_it_stops_where_the_first_failed(broken: Streams, server: Ser
         assert "0 of 6 tables were loaded. Drop the database" in caught.value.hint
         assert fetch_value(url, "SELECT count(*) FROM z_kind") == 0
         assert fetch_value(url, COMMENT).startswith(MARKER)
+
+
+# Of several processes that write at once, the first words of a report may come twice and its end elsewhere.
+TORN = """#!/bin/sh
+case "$*" in
+*--jobs=4*) {0} "$@" 2>&1 >/dev/null | sed 's/^pg_restore: error/pg_restore: pg_restore: error/' >&2; exit 1 ;;
+esac
+exec {0} "$@"
+"""
+
+
+def test_reports_of_processes_that_run_into_each_other_lose_no_name(
+    server: Server, broken: Streams, tmp_path: Path
+) -> None:
+    program = tmp_path / "pg_restore"
+    program.write_text(TORN.format(f"{server.bin_dir}/pg_restore"))
+    program.chmod(0o755)
+    contents = read_contents(broken)
+    archive = Archive(Tools(str(tmp_path), contents.database.dump_version), str(tmp_path / "schema.dump"))
+    contents.save_schema(archive.path)
+    with server.database() as url:
+        name = fetch_value(url, "SELECT current_database()")
+        execute(url, "CREATE TABLE child ()", "CREATE TABLE parent (id int)", "CREATE SEQUENCE parent_pkey")
+        alone, torn = (
+            archive.restore(url, name, "post-data", entries=None, jobs=jobs, options=[]).errors
+            for jobs in (1, 4)
+        )
+    labels = {entry.id: entry.label for entry in parse_toc(archive.listing(), {"public"}, ())}
+    named = {labels[error.entry] for error in torn}
+    assert {"constraint public.parent parent_pkey", "fk constraint public.child lost"} <= named
+    assert set(torn) == set(alone)
+
+
+def test_of_what_a_second_try_finds_made_only_the_rest_is_an_error() -> None:
+    there = ToolError('ERROR:  relation "x" already exists', "CREATE INDEX x ON t (a);", 1)
+    owner = ToolError("ERROR:  must be able to SET ROLE", "ALTER INDEX x OWNER TO y;", 1)
+    other = replace(there, entry=2)
+    assert without_second_tries([there, owner, other]) == [owner, other]
