@@ -94,6 +94,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
 def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
     clock = ManualClock(app.repository.info.created_at)
     app = App.load(app.plan_path, clock=clock)
+    app.__dict__["store"] = ClockedStore(app.repository_plan.path, clock)
     points = []
     for _ in range(4):
         points.append(app.backup("tree").point)
@@ -106,6 +107,35 @@ def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
     assert [window.key for window in found.missed] == [points[2].window.key]
     app.repository.delete_manifest(app.points("tree")[-1])
     assert app.missing("tree", clock.now()).current, "an open window can be captured anew"
+
+
+def test_a_point_of_a_window_that_had_not_begun_is_no_capture_of_it(app: App) -> None:
+    """A writer's clock was two days ahead once. When that day comes, it is captured."""
+    clock = ManualClock(app.repository.info.created_at.replace(hour=12))
+    stores = ManualClock(clock.now())
+    app = App.load(app.plan_path, clock=clock)
+    app.__dict__["store"] = ClockedStore(app.repository_plan.path, stores)
+    app.backup("tree")
+    clock.advance(days=2)
+    early = app.backup("tree").point
+    stores.advance(days=2)
+    assert app.missing("tree", clock.now()).current == early.window
+    result = app.backup("tree")
+    assert result.created
+    assert result.point.window == early.window
+    assert not app.missing("tree", clock.now()).current
+    assert not app.backup("tree").created
+
+
+def test_where_the_clock_of_the_store_is_behind_for_all_points_count(app: App) -> None:
+    clock = ManualClock(app.repository.info.created_at.replace(hour=12))
+    app = App.load(app.plan_path, clock=clock)
+    app.__dict__["store"] = ClockedStore(
+        app.repository_plan.path, ManualClock(clock.now() - timedelta(days=9))
+    )
+    app.backup("tree")
+    assert not app.missing("tree", clock.now()).current
+    assert not app.backup("tree").created
 
 
 def test_a_source_without_a_point_was_never_due_before_somebody_watched_it(app: App) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from backup_platform import __version__
 from backup_platform.actions.demanded import PathWatch
 from backup_platform.actions.structure import needs_of, structure_findings
+from backup_platform.domain.latest import captures
 from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
 from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.domain.schedule import WindowSchedule
@@ -63,7 +64,7 @@ class BackupJob:
         return points
 
     def _existing(self, points: list[RecoveryPoint], window: Window) -> RecoveryPoint | None:
-        return next((p for p in effective_points(points) if p.window.key == window.key), None)
+        return next((p for p in effective_points(captures(points)) if p.window.key == window.key), None)
 
     def _worth_keeping(self, point: RecoveryPoint) -> bool:
         return not (point.incomplete or point.is_suspect) and self._intact(point)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from backup_platform.domain.health import MissedWindows, missed_windows
+from backup_platform.domain.latest import captures
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.ports import Store
 from backup_platform.domain.schedule import WindowSchedule
@@ -44,9 +45,10 @@ def missing(
 ) -> MissedWindows:
     """`known` is since when somebody watches the source with this schedule. Raises DamageError.
 
-    A window whose point was forgotten was not missed. When it is open, it is captured anew.
+    A window whose point was forgotten was not missed. When it is open, it is captured anew. A suspect point is
+    a capture: a person decides.
     """
-    points = repository.manifests(source)
+    points = captures(repository.manifests(source))
     captured = {point.window.key for point in points if not point.incomplete}
     found = missed_windows(schedule, captured, now, begun=_begun(schedule, points, known, now))
     if not found.missed:

@@ -52,6 +52,14 @@ def in_time(point: RecoveryPoint) -> bool:
     return begun(point.window.start, point.stored_at)
 
 
+def captures(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
+    """Of one source: the points that count as captures of their windows. One that a clock that was ahead gave to a
+    window of the future is none: when that window comes, it is captured. Where no point is of a window that had begun,
+    the clocks of writer and store differ for all, and all count."""
+    found = list(points)
+    return [point for point in found if in_time(point)] or found
+
+
 def choose_latest(points: Iterable[RecoveryPoint]) -> Choice:
     """Of one source: the last stored that is complete, not suspect, and of a window that had begun.
 

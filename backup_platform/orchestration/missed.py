@@ -8,6 +8,7 @@ recorded as missed.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.domain.health import MissedWindows
+from backup_platform.domain.latest import captures
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
@@ -174,7 +176,7 @@ class Sweep:
             self._tell(ALL, each, (title, f"{error}{meant}") if each == state else None)
 
     def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
-        incomplete = {point.window.key for point in points if point.incomplete}
+        incomplete = {point.window.key for point in points if point.incomplete} | _ahead(points, more_than=1)
         late = self._app.schedule(source).late_limit
         for window in missing.catchable:
             # What made a point incomplete seldom passes by itself: then a few attempts are enough.
@@ -186,7 +188,10 @@ class Sweep:
         if not self._another:
             settle_failed(self._context, self._translator, self._subjects[source], missed)
             self._tell(
-                source, "missed", _problem(source, missed) if lasts or news else None, _over(source, missed)
+                source,
+                "missed",
+                _problem(source, missed, _ahead(points)) if lasts or news else None,
+                _over(source, missed),
             )
         if not (missing.catchable or lasts or news):
             self._memory.quiet.begin(source, self._now, missing.awaited)
@@ -230,14 +235,22 @@ class Sweep:
 
 
 def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
-    return any(point.window.start > window.start and not point.incomplete for point in points)
+    return any(point.window.start > window.start and not point.incomplete for point in captures(points))
 
 
-def _problem(source: str, missed: Sequence[Window]) -> tuple[str, str]:
-    return (
-        f"{source}: {_counted(missed)} missed",
-        f"Over, without a complete recovery point: {_span(missed)}.",
-    )
+def _ahead(points: Sequence[RecoveryPoint], more_than: int = 0) -> set[str]:
+    """Windows with points that were stored before the window had begun."""
+    counting = {point.id for point in captures(points)}
+    found = Counter(point.window.key for point in points if point.id not in counting)
+    return {window for window, count in found.items() if count > more_than}
+
+
+def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> tuple[str, str]:
+    detail = f"Over, without a complete recovery point: {_span(missed)}."
+    early = [window.key for window in missed if window.key in ahead]
+    if early:
+        detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before that window."
+    return f"{source}: {_counted(missed)} missed", detail
 
 
 def _over(source: str, missed: Sequence[Window]) -> tuple[str, str] | None:

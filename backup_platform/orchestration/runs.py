@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from backup_platform.domain.latest import SKEW
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_TAG, RUN_KEY_TAG
 
@@ -99,6 +100,8 @@ def why_wait(attempts: Iterable[dg.RunRecord], now: datetime, until: datetime | 
         return "its last run was cancelled"
     pause = min(FIRST_PAUSE * 2 ** min(len(records) - 1, 10), LONGEST_PAUSE)
     ended = records[0].end_time or _begun(records[0])
+    if ended > (now + SKEW).timestamp():
+        return ""  # the clock was ahead, and is right now
     if until is not None:
         remaining = max(until - datetime.fromtimestamp(ended, UTC), timedelta())
         pause = min(pause, max(remaining / 2, SHORTEST_PAUSE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -368,3 +369,21 @@ def test_a_source_in_order_is_asked_once_an_hour_at_least(
         world.clock.time += timedelta(minutes=30)
         cursor = world.sensor(NAME, cursor).cursor
     assert seen.count("uploads") == 2
+
+
+def test_a_point_that_was_stored_before_its_window_is_no_capture(unloaded: World) -> None:
+    """The clock of a writer was ahead. The window is captured when it comes; when it was not, the alert says why."""
+    world = only(unloaded, "uploads")
+    world.launch("uploads")
+    world.clock.time += DAY
+    world.launch("uploads")
+    point = world.app.points("uploads")[-1]
+    stored = (point.window.start - DAY).timestamp()
+    os.utime(world.root / "repository" / world.app.manifest_path(point), (stored, stored))
+    world.load(init=False)
+    world.clock.time += timedelta(minutes=10)
+    tick = world.sensor(NAME)
+    assert launched(tick) == [(f"backups/uploads|{world.window}|2", "backup_day_0000_utc")]
+    world.clock.time += DAY
+    world.sensor(NAME, tick.cursor)
+    assert "a clock was ahead" in world.channel.sent[-1][1]
