@@ -139,6 +139,31 @@ def test_without_dagster_the_error_says_what_to_install() -> None:
     assert done.returncode == 0, done.stderr
 
 
+OWN_SENSORS = {"alerts", "copies", "missed_windows"}
+OWN_JOBS = {"prune", "verify"}
+OWN = f"""\
+import dagster as dg
+
+
+def job(name):
+    @dg.job(name=name)
+    def made():
+        dg.OpDefinition(lambda _, __: [], f"{{name}}_op", ins={{}}, outs={{}})()
+
+    return made
+
+
+jobs = [job(name) for name in {sorted(OWN_JOBS)}]
+sensors = [dg.SensorDefinition(name=name, job=jobs[0], evaluation_fn=lambda _: None) for name in {sorted(OWN_SENSORS)}]
+assets = [dg.AssetSpec(name, group_name="files") for name in ("prune", "verify", "backups")]
+
+
+@dg.definitions
+def defs():
+    return dg.Definitions(assets=assets, jobs=jobs, sensors=sensors)
+"""
+
+
 class Project:
     """A Dagster project that knows nothing of us, and its command line."""
 
@@ -157,6 +182,7 @@ class Project:
             "@definitions\ndef defs():\n"
             "    return load_from_defs_folder(path_within_project=Path(__file__).parent)\n"
         )
+        (package / "defs" / "own.py").write_text(OWN)
         self.environment = {
             **os.environ,
             "HOME": str(root / "home"),
@@ -195,7 +221,11 @@ def test_dg_accepts_what_the_scaffolder_wrote(project: Project) -> None:
 def test_dg_lists_what_the_scaffolder_wrote(project: Project) -> None:
     listed = json.loads(project.run("dg", "list", "defs", "--json").stdout)
     assert "backups/example" in {asset["asset_key"] for asset in listed["assets"]}
-    assert {"backup_missed_windows", "backup_alerts"} == {sensor["name"] for sensor in listed["sensors"]}
+    ours = {"backup_missed_windows", "backup_alerts"}
+    assert {sensor["name"] for sensor in listed["sensors"]} == ours | OWN_SENSORS, (
+        "a project's names stay its own"
+    )
+    assert {job["name"] for job in listed["jobs"]} >= OWN_JOBS
 
 
 @pytest.mark.xdist_group("dg")
