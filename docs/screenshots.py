@@ -28,6 +28,7 @@ from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform_tests.ui.server import CHROMIUM, CHROMIUM_OPTIONS, ROOT, served
 from demo import data
 from demo.run import DAGSTER_YAML
+from demo.server import server_of
 
 DAYS = 14
 MISSED = (5, 6)
@@ -60,6 +61,7 @@ def prepare(state: Path, first: datetime) -> Path:
     (state / "data/uploads").mkdir(parents=True)
     data.make_shop(str(state / "data/shop.db"), 40_000)
     data.make_uploads(str(state / "data/uploads"), 500)
+    server_of(str(state)).create()  # `make dev` starts it, and nothing here is in it
     plan = state / "backup.yaml"
     plan.write_text(PLAN.format(since=f"{first:%Y-%m-%d}"))
     return plan
@@ -138,8 +140,11 @@ def pictures(page: Page) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         history(Path(directory) / ".demo")
-        with served(Path(directory)) as server, browser(server.url) as page:
-            pictures(page)
+        try:
+            with served(Path(directory)) as server, browser(server.url) as page:
+                pictures(page)
+        finally:
+            server_of(f"{directory}/.demo").remove()
 
 
 if __name__ == "__main__":

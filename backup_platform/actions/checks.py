@@ -14,7 +14,7 @@ from backup_platform.domain.health import DrillPolicy, drill_due
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
-from backup_platform.domain.suspicion import RECENT, Amounts, baseline, grown
+from backup_platform.domain.suspicion import RECENT, Amounts, advice, baseline, grown
 from backup_platform.errors import DamageError
 from backup_platform.repository.forgotten import forgotten_places, read_forgotten
 from backup_platform.repository.manifests import ChainLink, chain_breaks, chain_gaps
@@ -112,6 +112,7 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
     if point.suspect:
         metadata["listed"] = list[Json](point.suspect)
     if point.is_suspect:
+        metadata["hint"] = advice(point)
         return CheckResult("plausible", False, "error", f"suspect: {_first(point.suspect)}", metadata)
     held = f"it has {Amounts.of(point.stats, point.facts)}"
     if point.accepted:

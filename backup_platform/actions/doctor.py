@@ -15,6 +15,7 @@ from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import choose_latest, in_time
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Source
+from backup_platform.domain.suspicion import advice
 from backup_platform.errors import (
     BackupError,
     PlanError,
@@ -287,10 +288,7 @@ def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
 def _mend(point: RecoveryPoint) -> str:
     name = f"{point.source}@{point.window.key}"
     if point.is_suspect:
-        return (
-            f"Look at the source. If it is as it should be: `backup-platform accept {point.id[:12]} --reason TEXT`. "
-            f"Else mend it, and run `backup-platform backup {point.source}`."
-        )
+        return advice(point)
     if not in_time(point):
         return f"Set the clock of the host that made it, and run `backup-platform backup {point.source}`."
     return f"`backup-platform show {name}` lists what is not in it."

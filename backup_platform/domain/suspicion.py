@@ -128,6 +128,14 @@ def baseline(
     return list(chosen.values())[-HISTORY:]
 
 
+def advice(point: RecoveryPoint) -> str:
+    """What to do about a suspect point."""
+    return (
+        f"Look at the source. If it is as it should be: `backup-platform accept {point.id[:12]} --reason TEXT`. "
+        f"Else mend it, and run `backup-platform backup {point.source}`."
+    )
+
+
 def judge(
     history: Sequence[Amounts], current: Amounts, demands: Demands, found: Collection[str] = ()
 ) -> tuple[str, ...]:

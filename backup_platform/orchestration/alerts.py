@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
@@ -23,6 +23,7 @@ from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, 
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
 PAGE = 200
+HINT = "hint"  # in the metadata of a check: what to do about what it found
 
 _T = dg.DagsterEventType
 _End: TypeAlias = Literal[
@@ -153,7 +154,8 @@ class Watch:
         if NOT_JUDGED in evaluation.metadata:  # the run that failed is told
             return
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
-        problem = (f"{subject.name}: check {name} {verb}", f"{evaluation.description or ''} {where}".strip())
+        found = _sentences(evaluation.description, evaluation.metadata.get(HINT), where)
+        problem = (f"{subject.name}: check {name} {verb}", found)
         # The incident is of the check, and each window has a verdict of its own.
         over = (
             f"{subject.name}: check {name} passes again",
@@ -167,6 +169,12 @@ class Watch:
             self._now,
             over if subject.source else None,
         )
+
+
+def _sentences(*parts: str | dg.MetadataValue[Any] | None) -> str:
+    """Joined, each with the full stop that the text of a check does without."""
+    texts = [str(part.value if isinstance(part, dg.MetadataValue) else part or "").strip() for part in parts]
+    return " ".join(text if text.endswith((".", "!", "?", "…")) else f"{text}." for text in texts if text)
 
 
 def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterator[dg.EventLogRecord]:
