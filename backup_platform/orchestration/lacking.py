@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.errors import BackupError
+from backup_platform.errors import BackupError, RepositoryChangedError
 from backup_platform.orchestration import presence, sweeping
 from backup_platform.orchestration.checks import IN_PLACE
 from backup_platform.orchestration.copies import in_place
@@ -37,7 +37,7 @@ LONGEST_QUIET = timedelta(minutes=15)
 PRESENCE = {
     presence.AWAY: "repository {} is away: nothing is copied to it",
     presence.EMPTY: "repository {} is not there, its place is empty: nothing is copied to it",
-    presence.ANOTHER: "repository {} is another one than its origin: nothing is copied to it",
+    presence.ANOTHER: "repository {} is no copy of the first one: nothing is copied to it",
 }
 
 
@@ -100,8 +100,13 @@ class Door:
 
     def _present(self, same: str) -> str:
         info = presence.answering(self._app)
-        if same and (problem := presence.changed(info, same)):
-            raise problem
+        if same and info.id != same:
+            first = next(iter(self._app.plan.repositories))
+            raise RepositoryChangedError(
+                f"At {info.location} is the repository {info.id[:8]}, created at {info.created_at:%Y-%m-%d %H:%M} UTC. "
+                f"The first repository, {first}, is {same[:8]} now.",
+                hint="One of the two is not the right one. Mount the right disk, or correct the plan.",
+            )
         return info.id
 
 

@@ -16,6 +16,7 @@ from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.subjects import copies
 from backup_platform_tests.orchestration.conftest import DAY, World
 from backup_platform_tests.orchestration.test_assets import ALWAYS, resolved
+from backup_platform_tests.orchestration.test_presence import another
 from backup_platform_tests.orchestration.test_repositories import observed
 from backup_platform_tests.orchestration.test_repositories import run as upkeep_run
 
@@ -160,6 +161,19 @@ def test_a_repository_that_is_away_fails_no_backup_and_no_other_copy(unloaded: W
     [run] = follow(world)
     assert run.success
     assert world.app.at("offsite").points("uploads")
+
+
+def test_a_first_repository_that_is_another_one_is_not_told_as_a_change_of_its_copy(copied: World) -> None:
+    """Which of the two was exchanged, the sensor of copies does not know."""
+    before = copied.app.repository.info.id[:8]
+    (copied.root / "repository").rename(copied.root / "elsewhere")
+    another(copied.root / "repository")
+    other = copied.load(init=False).app
+    assert tick(copied).run_requests == []
+    [(title, body)] = copied.channel.sent
+    assert title == "repository offsite is no copy of the first one: nothing is copied to it"
+    assert f"At {copied.root}/offsite is the repository {before}" in body
+    assert f"The first repository, main, is {other.repository.info.id[:8]} now." in body
 
 
 def test_a_repository_that_is_away_is_asked_once_for_all_sources(
