@@ -141,7 +141,7 @@ class App:
         check_recipients(self._keys, recipients, copy=origin is not self)
         other = None if origin is self else origin.repository
         if other is None:
-            refuse_new_history(self.repository_name, self.plan.repositories, lambda n: self.at(n).repository)
+            refuse_new_history(self.repository_name, self.plan.repositories, self.at)
         store = make_store(
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )

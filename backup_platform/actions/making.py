@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Protocol
 
 from backup_platform.domain.ports import Clock, Store
-from backup_platform.errors import ConflictError, KeyMissingError, PlanError, RepositoryError, UsageError
+from backup_platform.errors import (
+    ConflictError,
+    KeyMissingError,
+    PlanError,
+    RepositoryError,
+    RepositoryMissingError,
+    UsageError,
+)
 from backup_platform.repository.format import RepositoryInfo
 from backup_platform.repository.keys import Keys
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.repository import Repository, init_repository, require_unused
 
 
 def check_recipients(keys: Keys, recipients: Sequence[str], *, copy: bool) -> None:
@@ -26,14 +35,27 @@ def check_recipients(keys: Keys, recipients: Sequence[str], *, copy: bool) -> No
         )
 
 
-def refuse_new_history(first: str, names: Iterable[str], opened: Callable[[str], Repository]) -> None:
+class Place(Protocol):
+    """Where a repository of the plan is, or should be. Both raise RepositoryMissingError where there is none."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def repository(self) -> Repository: ...
+
+
+def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Place]) -> None:
     """A first repository that is gone is made anew of a copy: an empty one would begin another history, which no copy
-    of the plan fits any more. Raises ConflictError when one of the other repositories answers."""
+    of the plan fits any more. Raises ConflictError when one of the other repositories answers, and where only the
+    `repository.json` of the first is lost."""
     others = [name for name in names if name != first]
-    if not others or _points_held(opened, first) is not None:
+    if not others or _points_held(at(first)) is not None:
         return  # that it is there already is told by who makes it
+    with suppress(RepositoryMissingError):
+        require_unused(at(first).store)
     for name in others:
-        if (held := _points_held(opened, name)) is not None:
+        if (held := _points_held(at(name))) is not None:
             raise ConflictError(
                 f"The repository {name} of this plan is a copy of the one that is to be made, and {held}.",
                 hint=f"`backup-platform init --from {name}` makes it anew of that copy. To begin another history, name "
@@ -41,10 +63,10 @@ def refuse_new_history(first: str, names: Iterable[str], opened: Callable[[str],
             )
 
 
-def _points_held(opened: Callable[[str], Repository], name: str) -> str | None:
+def _points_held(place: Place) -> str | None:
     """None when there is no repository, or when nobody can tell."""
     try:
-        count = len(opened(name).readable_manifests()[0])
+        count = len(place.repository.readable_manifests()[0])
     except KeyMissingError:
         return "it is there, encrypted"
     except (RepositoryError, PlanError):

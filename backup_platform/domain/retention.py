@@ -121,14 +121,22 @@ def _kept(
     known = {each.id for each in real}
     strange = (each.id for each in candidates if each.id not in known)
     yield from ((identity, "its window starts in the future: not counted") for identity in strange)
-    sound = [each for each in real if not each.suspect]
-    kept, asked = set[str](), 0
-    for group in ([each for each in sound if not each.late], sound, real):
-        if len(group) > asked:
+    kept, asked = set[str](), list[list[Candidate]]()
+    for group in _groups(real):
+        if group and group not in asked:
             found = [each for each in _by_rules(rules, group, zone) if each[0] not in kept]
             yield from found
             kept |= {identity for identity, _ in found}
-            asked = len(group)
+            asked.append(group)
+
+
+def _groups(real: Sequence[Candidate]) -> Iterator[list[Candidate]]:
+    """Whom the rules are asked about: all, and the points of which neither kind of doubt may take anything."""
+    sound = [each for each in real if not each.suspect]
+    yield [each for each in sound if not each.late]
+    yield sound
+    yield [each for each in real if not each.late]
+    yield list(real)
 
 
 def _holding(candidate: Candidate) -> tuple[str, ...]:
