@@ -85,7 +85,9 @@ class App:
         from backup_platform.upkeep import Upkeep
 
         settings = self.repository_plan
-        return Upkeep(self.plan, settings, self.repository, self.clock, lambda n: self.at(n).repository)
+        return Upkeep(
+            self.plan, settings, self.repository, self.clock, lambda n: self.at(n).repository, self.tell
+        )
 
     @classmethod
     def load(

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.errors import PlanError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Upkeep:
     repository: Repository
     clock: Clock
     open: Callable[[str], Repository] | None = None
+    tell: Callable[[Skipped], None] = log_skipped
 
     @property
     def retention(self) -> Retention:
@@ -81,7 +83,7 @@ class Upkeep:
         """What keeps points of this repository whatever the rules say."""
         from backup_platform.actions.holds import Holds
 
-        return Holds(self.repository, self.clock)
+        return Holds(self.repository, self.clock, self.tell)
 
     def pruning(self, grace: str | None = None) -> Pruning:
         """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""

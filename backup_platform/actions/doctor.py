@@ -220,6 +220,10 @@ def probe_copy(origin: Callable[[], Repository], copy: Repository, points: int) 
 
 def _writable(repository: Repository, points: int) -> str:
     location = repository.info.location
+    if "://" not in location and os.statvfs(location).f_flag & os.ST_RDONLY:
+        raise StoreError(
+            f"{location} is on a file system that is mounted read-only.", hint="Mount it for writing."
+        )
     if "://" not in location and not os.access(location, os.W_OK):
         raise StoreError(
             f"{location} cannot be written.", hint="Give this user the permission to write there."

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from backup_platform.actions.find import find_point
 from backup_platform.domain.holds import Hold
+from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import DamageError, NotFoundError, RepositoryError, UsageError
@@ -37,11 +38,12 @@ class Holds:
 
     repository: Repository
     clock: Clock
+    tell: Callable[[Skipped], None] = log_skipped
 
     def place(self, spec: str, reason: str, *, until: str = "", legal: bool = False) -> Held:
         """Keep a point whatever the rules say. Raises NotFoundError, UsageError; RepositoryError where a forget that
         is under way may not have seen the hold."""
-        point, reason = find_point(self.repository, spec), _reason(reason)
+        point, reason = find_point(self.repository, spec, self.tell), _reason(reason)
         ends = parse_until(until, point.timezone) if until else None
         if ends is not None and ends <= store_now(self.repository.store):
             raise UsageError(f"{until} is over already.", hint="Name a later day, or leave --until out.")
@@ -90,7 +92,7 @@ class Holds:
     def _held_point(self, spec: str) -> str:
         """The id of a point; also of one that is not here, when it has a hold."""
         try:
-            return find_point(self.repository, spec).id
+            return find_point(self.repository, spec, self.tell).id
         except (NotFoundError, DamageError):
             known = [point for point in read_holds(self.repository) if point.startswith(spec)]
             if len(known) != 1:

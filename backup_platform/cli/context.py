@@ -26,6 +26,8 @@ def _load(plan: str | None) -> App:
     return App.load(plan)
 
 
+NOTES = 3  # of points that `latest` passes over; `--json` has all
+
 app_factory: Callable[[str | None], App] = _load  # tests put theirs here
 
 
@@ -82,10 +84,14 @@ class Session:
             "window": point.window.key,
             "why": skipped.why,
         }
-        if told not in self._skipped:
-            self._skipped.append(told)
-            if not self.json:
-                sys.stderr.write(f"note: {text}\n")
+        if told in self._skipped:
+            return
+        self._skipped.append(told)
+        if not self.json and len(self._skipped) <= NOTES:
+            sys.stderr.write(f"note: {text}\n")
+        elif not self.json and len(self._skipped) == NOTES + 1:
+            listing = self.command("points", point.source)
+            sys.stderr.write(f"note: nor are further points of {point.source}: {listing}\n")
 
     def command(self, *words: str) -> str:
         """A command that can be pasted into a shell and uses the same plan and repository."""

@@ -163,6 +163,8 @@ def _right(verb: str, key: str, location: str, told: Told) -> str:
         return "The clocks differ. Correct the clock of this machine."
     if of_key := re.search(r"\bkms:\w+", told.text):
         return f"Allow {of_key[0]} on the bucket's key in the policy of these credentials."
+    if "Read-only file system" in told.text:
+        return "Mount it for writing. What only reads (restore, verify, drill) works as it is."
     return _permission(verb, key, location)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from backup_platform.cli.context import NOTES
 from backup_platform_tests.cli.conftest import Cli, Verbs, docs_backed_up
 from backup_platform_tests.cli.fake import make_point
 
@@ -115,3 +116,17 @@ def test_once_the_window_was_captured_anew_nobody_has_to_decide(emptied: Verbs, 
     (tmp_path / "docs/one").write_text("it is mounted again")
     emptied("backup", "--force", code=0)
     assert [each["state"] for each in emptied("points", "--json").document["points"]] == ["unproven"]
+
+
+def test_of_many_points_that_are_passed_over_the_first_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = "repository: {{path: {root}/repo}}\nsources: {{docs: {{files: {root}/docs, every: day}}}}\n"
+    run = docs_backed_up(tmp_path, plan, capsys)
+    (tmp_path / "docs/one").unlink()
+    for _ in range(NOTES + 2):
+        run("backup", "--force", code=3)
+    told = run("show", "docs@latest", code=0).err.splitlines()
+    assert len([line for line in told if "is not `latest`: suspect" in line]) == NOTES
+    assert told[-1].startswith("note: nor are further points of docs: backup-platform ")
+    assert len(run("show", "docs@latest", "--json", code=0).document["skipped"]) == NOTES + 2

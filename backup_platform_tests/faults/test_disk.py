@@ -75,6 +75,16 @@ def test_a_disk_that_is_full(bench: Bench, room: int, monkeypatch: pytest.Monkey
     assert_sound(bench)
 
 
+def test_a_disk_that_is_mounted_read_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, data: Buffer) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(object_store, "_write", refuse)
+    with pytest.raises(StoreError, match="Read-only file system") as raised:
+        bench.backup()
+    assert raised.value.hint.startswith("Mount it for writing.")
+
+
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
 @pytest.mark.parametrize("broken", [False, True])
 def test_a_verdict_that_cannot_be_recorded_is_given(
