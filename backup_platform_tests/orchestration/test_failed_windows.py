@@ -69,3 +69,19 @@ def test_a_window_that_failed_and_is_over_is_missing_and_its_checks_have_no_verd
     assert len(failed.instance.get_runs()) == runs, "once is enough"
     failed.sensor("backup_alerts", failed.cursor)
     assert not [title for title, _ in failed.channel.sent if "cancelled" in title]
+
+
+def test_a_missed_window_that_can_be_captured_again_is(world_on_disk: World) -> None:
+    """Somebody raised `late_limit`: nobody cancelled what stands for the window."""
+    world = only(world_on_disk, "uploads")
+    world.app.backup("uploads")
+    world.clock.time += DAY
+    lost = world.window
+    world.app.faults = [SourceMissingError("/srv/uploads is not there.", hint="Is it mounted?")]
+    assert not world.launch("uploads").success
+    world.clock.time += DAY
+    cursor = world.sensor(NAME).cursor
+    assert states(world, lost) == [None]
+    world.plan["sources"]["uploads"]["late_limit"] = "2d"
+    tick = world.load(init=False).sensor(NAME, cursor)
+    assert lost in [request.partition_key for request in tick.run_requests]
