@@ -12,6 +12,7 @@ from backup_platform.domain.tables import label_of
 from backup_platform.sources.postgres.catalog.large_objects import large_object_facts, large_objects
 from backup_platform.sources.postgres.connecting import connect
 from backup_platform.sources.postgres.contents import PointContents
+from backup_platform.sources.postgres.document import LargeObject, Name
 from backup_platform.sources.postgres.facts import RECORD_SEND, TableFact, shared_table_facts
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.findings import Findings
@@ -41,10 +42,16 @@ def unstored_tables(connection: Connection, contents: PointContents) -> Iterator
             yield f"table {label_of(schema, name)} is in the schema, and the recovery point does not hold its rows."
 
 
+_POPULATED = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'm' AND c.relispopulated
+"""
+
+
 def fact_differences(
     target: Scratch, facts: Mapping[str, Json], contents: PointContents, jobs: int
 ) -> Findings:
-    """Rows, hashes, sequences and large objects. Raises `SourceError`."""
+    """Rows, hashes, sequences, large objects, and whether materialised views are populated. Raises `SourceError`."""
     mode = cast("Facts", str(facts.get("hash_mode", "counts")))
     with ExitStack() as stack, postgres_errors(target.server):
         connections = [stack.enter_context(connect(target.url)) for _ in range(max(1, jobs))]
@@ -56,6 +63,7 @@ def fact_differences(
             ),
             *_sequences(connections[0], contents),
             *_large_objects(connections[0], facts, contents),
+            *_views(connections[0], contents),
         ]
     return Findings(differences, {"facts_mode": mode, "sequences": len(contents.database.sequences)})
 
@@ -133,5 +141,26 @@ def _large_objects(
             yield f"facts: the data of large objects differs from the source's: {wanted} and {found}."
     restored = {each.oid: each for each in large_objects(connection)}
     for oid in sorted(stored.keys() | restored.keys()):
-        if stored.get(oid) != restored.get(oid):
-            yield f"large object {oid}: {stored.get(oid)} stored, {restored.get(oid)} restored."
+        before, after = stored.get(oid), restored.get(oid)
+        if before is None or after is None:
+            yield f"large object {oid}: {_only(before)} stored, {_only(after)} restored."
+            continue
+        for what, was, now in (
+            ("owner", before.owner, after.owner),
+            ("grants", before.acl, after.acl),
+            ("comment", before.comment, after.comment),
+        ):
+            if was != now:
+                yield f"large object {oid}: {what} {was!r} stored, {now!r} restored."
+
+
+def _only(item: LargeObject | None) -> str:
+    return "not" if item is None else "is"
+
+
+def _views(connection: Connection, contents: PointContents) -> Iterator[str]:
+    """pg_dump's text does not tell whether a view has its rows."""
+    populated = {Name(*row) for row in connection.execute(_POPULATED)}
+    for name in contents.database.refresh:
+        if name not in populated:
+            yield f"materialised view {name.label} had its rows in the source, and is not populated restored."

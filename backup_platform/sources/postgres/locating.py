@@ -88,7 +88,8 @@ def _described(
             yield f"table {label}: the stored row {_name(key, row)} is not in the restored table."
         else:
             columns = ", ".join(name for name in row if not row[name].equals(other[name]))
-            yield f"table {label}: the row {_name(key, row)} differs in {columns}."
+            where = columns or "a float's sign of zero or bits of NaN"  # which are equal to Arrow
+            yield f"table {label}: the row {_name(key, row)} differs in {where}."
     for row in others.values() if key else found:
         yield f"table {label}: the restored row {_name(key, row)} is not in the stored table."
 

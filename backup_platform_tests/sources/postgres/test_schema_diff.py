@@ -97,6 +97,23 @@ def test_what_differs_is_named_with_its_first_line() -> None:
     ]
 
 
+def test_options_that_may_hold_a_secret_are_not_shown() -> None:
+    mapping = """--
+-- Name: USER MAPPING joe SERVER far; Type: USER MAPPING; Schema: -; Owner: joe
+--
+
+CREATE USER MAPPING FOR joe SERVER far OPTIONS (
+    password 's3cret'
+);
+"""
+    (said,) = found(mapping.replace("s3cret", "hidden"), mapping)
+    assert said.startswith(
+        "schema: USER MAPPING USER MAPPING joe SERVER far differs. Its options may hold a secret"
+    )
+    assert "s3cret" not in said
+    assert "hidden" not in said
+
+
 def test_a_missing_and_a_new_object_are_named() -> None:
     cut = DUMP.index("SET default_tablespace = fast")
     without = DUMP[:cut] + DUMP[DUMP.index("--\n-- Name: TABLE t") :]
