@@ -9,12 +9,7 @@ import dagster as dg
 
 from backup_platform.domain.latest import SKEW
 from backup_platform.orchestration.subjects import Subject
-from backup_platform.orchestration.translator import (
-    MAX_RUNTIME_TAG,
-    MISSED_TAG,
-    PARTITION_TAG,
-    RUN_KEY_TAG,
-)
+from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_TAG, RUN_KEY_TAG
 
 SHORTEST_PAUSE = timedelta(minutes=1)
 FIRST_PAUSE = timedelta(minutes=5)
@@ -63,11 +58,10 @@ class Runs:
         return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
 
     def attempts(self, instance: dg.DagsterInstance, subject: Subject, window: str) -> list[dg.RunRecord]:
-        """Every run of a subject for a window, the newest first. What stands for a missed one tried nothing."""
+        """Every run of a subject for a window, the newest first."""
         tags = {**subject.mark, PARTITION_TAG: window}
         records = instance.get_run_records(filters=dg.RunsFilter(tags=tags))
-        tried = (record for record in records if MISSED_TAG not in record.dagster_run.tags)
-        return [record for record in tried if subject in self.materialized(record.dagster_run)]
+        return [record for record in records if subject in self.materialized(record.dagster_run)]
 
 
 def _dead(record: dg.RunRecord, now: datetime) -> bool:
