@@ -185,7 +185,8 @@ def run_program(scene: Scene, example: Example) -> None:
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(example.text, f"{example.page}:{example.line}", "exec", dont_inherit=True), names)
     made = names["revenue"]
-    done = dg.materialize([made], partition_key="2026-11-21", instance=dg.DagsterInstance.ephemeral())
+    with dg.DagsterInstance.ephemeral() as instance:
+        done = dg.materialize([made], partition_key="2026-11-21", instance=instance)
     (event,) = done.get_asset_materialization_events()
     assert event.materialization.metadata["revenue"].value == sum(1.5 * n for n in range(2, 201, 2))
 
