@@ -12,7 +12,7 @@ each time, and what any answer keeps stays.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -124,7 +124,8 @@ def _kept(
     kept, asked = set[str](), list[list[Candidate]]()
     for group in _groups(real):
         if group and group not in asked:
-            found = [each for each in _by_rules(rules, group, zone) if each[0] not in kept]
+            answers = (*_by_rules(rules, group, zone), *_of_windows_without(rules, group, zone))
+            found = [each for each in answers if each[0] not in kept]
             yield from found
             kept |= {identity for identity, _ in found}
             asked.append(group)
@@ -139,19 +140,44 @@ def _groups(real: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     yield list(real)
 
 
+def _of_windows_without(
+    rules: KeepRules, real: Sequence[Candidate], zone: ZoneInfo
+) -> Iterator[tuple[str, str]]:
+    """Incomplete points of windows that have no complete one: one file that cannot be read makes all points of a source
+    incomplete. Where there are complete ones too, the incomplete take no place of theirs in `last`."""
+    complete = _current(real)
+    windows = {each.window for each in complete}
+    others = [replace(each, complete=True) for each in real if each.window not in windows]
+    if not others:
+        return
+    found = _by_time(rules, _aged([*complete, *others]), zone) if complete else _by_rules(rules, others, zone)
+    incomplete = {each.id for each in others}
+    yield from ((identity, f"{reason}, incomplete") for identity, reason in found if identity in incomplete)
+
+
 def _holding(candidate: Candidate) -> tuple[str, ...]:
     return (f"held: {candidate.held}",) if candidate.held else ()
 
 
 def _by_rules(rules: KeepRules, real: Sequence[Candidate], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
-    counted = sorted(_current(real), key=_age, reverse=True)
+    counted = _aged(_current(real))
     yield from _by_count(rules, counted)
+    yield from _by_time(rules, counted, zone)
+    yield from _safeguards(rules, real, counted)
+
+
+def _aged(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """The newest point of each window, newest first."""
+    newest = {each.window: each for each in sorted(candidates, key=lambda each: each.sequence)}
+    return sorted(newest.values(), key=_age, reverse=True)
+
+
+def _by_time(rules: KeepRules, counted: Sequence[Candidate], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     for name, unit, bucket in _BUCKETS:
         yield from _by_bucket(getattr(rules, name), unit, bucket, counted, zone)
     if rules.within is not None and counted:
         reach = counted[0].start - rules.within
         yield from ((each.id, "within the newest time span") for each in counted if each.start > reach)
-    yield from _safeguards(rules, real, counted)
 
 
 def _by_count(rules: KeepRules, counted: Sequence[Candidate]) -> Iterator[tuple[str, str]]:

@@ -101,6 +101,19 @@ def test_an_incomplete_point_takes_no_place() -> None:
     assert decide(KeepRules(last=1), points, NOW, "UTC")[-2] == Decision("p9", False, ("incomplete",))
 
 
+@pytest.mark.parametrize("rules", [KeepRules(daily=7), KeepRules(within=7 * DAY), KeepRules(last=7)])
+def test_a_source_whose_points_are_all_incomplete_is_kept_by_the_rules(rules: KeepRules) -> None:
+    points = [replace(each, complete=False) for each in series(9, DAY)]
+    assert kept(decide(rules, points, NOW, "UTC")) == [f"p{number}" for number in range(3, 10)]
+
+
+def test_a_complete_point_evicts_no_incomplete_one_of_another_day() -> None:
+    points = [replace(each, complete=each.id == "p9") for each in series(9, DAY)]
+    decisions = decide(KeepRules(daily=7), points, NOW, "UTC")
+    assert kept(decisions) == [f"p{number}" for number in range(3, 10)]
+    assert decisions[7].reasons == ("newest of day 2 of 7, incomplete",)
+
+
 def test_incomplete_points_alone_are_not_all_removed() -> None:
     points = [replace(each, complete=False) for each in series(4, DAY)]
     assert kept(decide(KeepRules(last=1), points, NOW, "UTC")) == ["p4"]
