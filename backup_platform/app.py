@@ -339,12 +339,9 @@ class App:
 
     def _source_of(self, point: RecoveryPoint, purpose: Purpose) -> Source:
         """The point's source for comparing: what it is stored as matters, not where the original is now."""
-        plan = self._source_plan(point.source)
-        if plan.kind != point.kind:
-            raise UsageError(
-                f"{point.source} was captured as {point.kind}, and the plan now says {plan.kind}.",
-                hint=f"To read its points, say `{point.kind}: …` there, any; a new source needs a name of its own.",
-            )
+        from backup_platform.wiring import require_kind
+
+        require_kind(point, self._source_plan(point.source))
         return self.source(point.source, purpose)
 
     # Restore
@@ -382,13 +379,9 @@ class App:
         return source.run_restore(plan, self.repository.reader(plan.point), progress)
 
     def _database_of(self, point: RecoveryPoint) -> DatabaseSource:
-        source = self._source_of(point, "restore")
-        if not isinstance(source, DatabaseSource):
-            raise UsageError(
-                f"{point.source} is no source that is restored into a server.",
-                hint="Restore it into a directory: --to DIR.",
-            )
-        return source
+        from backup_platform.wiring import as_database
+
+        return as_database(self._source_of(point, "restore"))
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""

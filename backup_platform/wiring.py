@@ -10,10 +10,11 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
-from backup_platform.domain.ports import Clock, Source, Store
-from backup_platform.errors import PlanError, RepositoryError, RepositoryMissingError
+from backup_platform.domain.ports import Clock, DatabaseSource, Source, Store
+from backup_platform.errors import PlanError, RepositoryError, RepositoryMissingError, UsageError
 
 if TYPE_CHECKING:
+    from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
     from backup_platform.plan import Plan, SourcePlan
@@ -310,3 +311,22 @@ def _ticks(cron: str) -> Ticks:
         return iter(CronSim(cron, start, reverse=reverse))
 
     return ticks
+
+
+def require_kind(point: RecoveryPoint, source: SourcePlan) -> None:
+    """Raises UsageError when the plan has another kind of source by this name now."""
+    if source.kind != point.kind:
+        raise UsageError(
+            f"{point.source} was captured as {point.kind}, and the plan now says {source.kind}.",
+            hint=f"To read its points, say `{point.kind}: …` there, any; a new source needs a name of its own.",
+        )
+
+
+def as_database(source: Source) -> DatabaseSource:
+    """Raises UsageError for a source that no server takes."""
+    if not isinstance(source, DatabaseSource):
+        raise UsageError(
+            f"{source.name} is no source that is restored into a server.",
+            hint="Restore it into a directory: --to DIR.",
+        )
+    return source

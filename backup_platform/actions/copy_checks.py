@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backup_platform.domain.checks import CheckResult
 from backup_platform.domain.copies import CopiesState, CopyRule, InPlace
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 
 
@@ -24,7 +25,8 @@ def _summary(rule: CopyRule, state: CopiesState) -> str:
     here = f"in {_listed(state.repositories)}, at {_listed(state.places)}"
     if state.verdict is InPlace.YES:
         return here
-    wanted = f"the plan asks for {_count(rule.number, 'repository', 'repositories')} in {_count(rule.places, 'place')}"
+    places = how_many(rule.places, "place")
+    wanted = f"the plan asks for {how_many(rule.number, 'repository', 'repositories')} in {places}"
     silent = f"; {_listed(state.silent)} did not answer" if state.silent else ""
     until = "until" if state.verdict is InPlace.NOT_YET else "by"
     return f"{here}; {wanted}, {until} {state.due:%Y-%m-%d %H:%M %Z}{silent}"
@@ -32,7 +34,3 @@ def _summary(rule: CopyRule, state: CopiesState) -> str:
 
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "none"
-
-
-def _count(number: int, one: str, more: str = "") -> str:
-    return f"{number} {one if number == 1 else more or one + 's'}"

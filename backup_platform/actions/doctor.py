@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import choose_latest, in_time
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
@@ -70,7 +71,7 @@ class Examination:
 
     def run(self) -> list[DoctorFinding]:
         findings = [
-            DoctorFinding("plan", True, f"{self.plan_path}: {len(self.sources)} sources"),
+            DoctorFinding("plan", True, f"{self.plan_path}: {how_many(len(self.sources), 'source')}"),
             self._probe("secrets", self._secrets),
             self._probe("repository", self._repository),
         ]
@@ -228,7 +229,9 @@ def _writable(repository: Repository, points: int) -> str:
         raise StoreError(
             f"{location} cannot be written.", hint="Give this user the permission to write there."
         )
-    return f"{location}, format 1, encryption {repository.info.encryption}, {points} recovery points"
+    return (
+        f"{location}, format 1, encryption {repository.info.encryption}, {how_many(points, 'recovery point')}"
+    )
 
 
 def probe_source(source: Source, location: str) -> str:
@@ -267,8 +270,9 @@ def _up_to_date(
         raise SourceError(f"nothing newer than what was missed{told}", hint=hint)
     lately = [window for window in found.missed if window.end > now - LATELY]
     if lately:
+        many = f"{how_many(len(lately), 'window')} {'was' if len(lately) == 1 else 'were'} missed"
         raise SourceError(
-            f"{len(lately)} windows were missed within the last {LATELY.days} days{told}",
+            f"{many} within the last {LATELY.days} days{told}",
             hint="The newest that was due has its point. See docs/repair.md for why nobody captured the others; "
             f"this is over {LATELY.days} days after the last of them.",
         )
@@ -318,7 +322,8 @@ def _proof(
     if not points:
         return DoctorFinding(name, False, "no recovery point", f"Run `{filled_by}`.")
     if drilled is None:
-        return DoctorFinding(name, False, "never drilled", f"Run `backup-platform drill {source}@latest`.")
+        drill = f"Run `backup-platform drill {source}@latest`."
+        return DoctorFinding(name, False, "never drilled", drill if choose_latest(points).point else "")
     window, at = drilled
     return DoctorFinding(
         name, True, f"{source}@{window} was restored and compared at {at:%Y-%m-%d %H:%M} UTC"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.ports import Clock, Store
 from backup_platform.errors import (
     ConflictError,
@@ -71,7 +72,7 @@ def _points_held(place: Place) -> str | None:
         return "it is there, encrypted"
     except (RepositoryError, PlanError):
         return None
-    return f"it holds {count} recovery point{'' if count == 1 else 's'}"
+    return f"it holds {how_many(count, 'recovery point')}"
 
 
 def make(

@@ -14,6 +14,7 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import InterruptError, report, unexpected
 from backup_platform.cli.names import one_line, printable
 from backup_platform.cli.output import Output, error_object
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.tables import counted
 from backup_platform.errors import (
@@ -172,9 +173,9 @@ def _verdict(out: Output, result: BackupResult) -> str:
 
 def _print_stats(out: Output, point: RecoveryPoint) -> None:
     stats, amount = point.stats, counted(point.facts)
-    held = formats.plural(stats.files, "file")
+    held = how_many(stats.files, "file")
     if amount is not None:
-        held = f"{formats.plural(amount[0], 'table')} with {formats.plural(amount[1], 'row')}"
+        held = f"{how_many(amount[0], 'table')} with {how_many(amount[1], 'row')}"
     counted_as = "as Parquet" if point.kind == "postgres" else "source"
     amounts = {counted_as: stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
     sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
@@ -189,7 +190,7 @@ def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
         out.line(f"  {out.paint(problem.status.value, 'warn')}: {printable(problem.path)}{detail}")
     more = point.problem_count - min(limit, len(point.problems))
     if more > 0:
-        out.line(f"  and {formats.plural(more, 'more problem')}")
+        out.line(f"  and {how_many(more, 'more problem')}")
 
 
 def _shape(outcome: Outcome) -> dict[str, Json]:

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TypeAlias
 
 from backup_platform.cli import formats
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.standing import Standing, State
 from backup_platform.errors import UsageError
@@ -71,7 +72,5 @@ def summary(shown: Sequence[Judged], total: int, zone: str) -> str:
     sources = len({point.source for point, _ in shown})
     states = Counter(judged.state for _, judged in shown)
     parts = ", ".join(f"{states[state]:,} {state}" for state in State if states[state])
-    amount = (
-        formats.plural(len(shown), "point") if len(shown) == total else f"{len(shown):,} of {total:,} points"
-    )
-    return f"{amount} of {formats.plural(sources, 'source')}: {parts}. Times are in {zone}."
+    amount = how_many(len(shown), "point") if len(shown) == total else f"{len(shown):,} of {total:,} points"
+    return f"{amount} of {how_many(sources, 'source')}: {parts}. Times are in {zone}."

@@ -15,6 +15,7 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import report, unexpected
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import error_object
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import BackupError, UsageError
 
@@ -202,9 +203,7 @@ def _describe_steps(session: Session, plan: CopyPlan) -> None:
 
 
 def _amount(points: int, packs: int, size: int) -> str:
-    return (
-        f"{formats.plural(points, 'recovery point')}, {formats.plural(packs, 'pack')} ({formats.size(size)})"
-    )
+    return f"{how_many(points, 'recovery point')}, {how_many(packs, 'pack')} ({formats.size(size)})"
 
 
 def _others(plan: CopyPlan) -> str:

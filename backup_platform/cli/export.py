@@ -10,6 +10,7 @@ from backup_platform.cli import formats
 from backup_platform.cli.context import session_of
 from backup_platform.cli.names import printable
 from backup_platform.cli.points import POINT_HELP
+from backup_platform.domain.counting import how_many
 
 _RESUME = "Files that are complete stay; catalogue.json is written last."
 
@@ -41,10 +42,10 @@ def export(
     found = session.app.point(point)
     with session.progress(f"export {point}") as progress:
         done = session.app.export(found.id, to, tables=table or [], overwrite=overwrite, progress=progress)
-    amounts = f"{formats.plural(done.tables, 'table')}, {formats.plural(done.rows, 'row')}"
+    amounts = f"{how_many(done.tables, 'table')}, {how_many(done.rows, 'row')}"
     session.out.line(f"exported {amounts} to {printable(done.to)}")
     size, rate = formats.size(done.bytes), formats.rate(done.bytes, done.duration_s)
-    session.out.line(f"  {formats.plural(done.files, 'file')}, {size}, written and read back, {rate}")
+    session.out.line(f"  {how_many(done.files, 'file')}, {size}, written and read back, {rate}")
     session.out.document(
         {
             "point": found.id,

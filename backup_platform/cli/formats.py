@@ -21,11 +21,6 @@ def count(amount: int) -> str:
     return f"{amount:,}"
 
 
-def plural(amount: int, one: str, many: str = "") -> str:
-    """`1 file`, `2,000 files`."""
-    return f"{amount:,} {one if amount == 1 else many or one + 's'}"
-
-
 def duration(seconds: float) -> str:
     """`0.04 s`, `2.4 s`, `1 min 12 s`, `3 h 05 min`, `2 d 04 h`."""
     if seconds < 0.95:

@@ -14,6 +14,7 @@ from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.cli.values import value_lines
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.standing import Standing, State, standing
 
@@ -97,7 +98,7 @@ def points(
         )
         session.out.line(summary(judged, len(found), zone))
     elif found:
-        session.out.line(f"None of {formats.plural(len(found), 'recovery point')} fits.")
+        session.out.line(f"None of {how_many(len(found), 'recovery point')} fits.")
     else:
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
     for text in unreadable:
@@ -128,7 +129,7 @@ def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
     if judged.state is State.SUSPECT:
         return f"{word}: {one_line(point.suspect[0])}"
     if judged.state is State.INCOMPLETE:
-        return f"{word}, {formats.plural(point.problem_count, 'problem')}"
+        return f"{word}, {how_many(point.problem_count, 'problem')}"
     return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, zone)}"
 
 

@@ -75,11 +75,12 @@ Exit codes:
     0  done
     1  failed, or a proof found a difference
     2  wrong usage, or an invalid plan
-    3  incomplete: something of the source is not in the recovery point
+    3  incomplete: something of the source is not in the recovery point; or suspect
    10  there is no repository
    11  no such source, recovery point or path
    12  the key is missing or wrong
   130  interrupted
+  141  done, but whoever read the output went away
 """
 
 _PLAN_HELP = "The plan's file; else $BACKUP_PLATFORM_PLAN, else ./backup.yaml."

@@ -13,6 +13,7 @@ from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.values import value_lines
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.errors import ProofError, UsageError
 
@@ -128,7 +129,7 @@ def _print_verified(session: Session, result: VerifyResult) -> None:
         out.line(f"{names.get(point, 'repository')}:")
         _print_findings(out, texts)
     points, packs = len(result.points), result.packs_needed
-    checked = f"{formats.plural(points, 'recovery point')}, {formats.plural(packs, 'pack')}"
+    checked = f"{how_many(points, 'recovery point')}, {how_many(packs, 'pack')}"
     read = f"{formats.count(result.packs_read)} of them read ({formats.size(result.bytes_read)})"
     out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
     if result.rotation:
@@ -136,7 +137,7 @@ def _print_verified(session: Session, result: VerifyResult) -> None:
     if result.packs_read < result.packs_needed:
         out.line("Of what was not read, only presence and size are known.")
     if result.packs_not_decoded:
-        closed = formats.plural(result.packs_not_decoded, "pack")
+        closed = how_many(result.packs_not_decoded, "pack")
         out.line(
             f"Read and compared with its hash, not decoded: {closed}. No identity on this host opens more."
         )

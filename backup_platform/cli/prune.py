@@ -11,6 +11,7 @@ from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
     if plan.refusals:
         out.line("Nothing may be deleted: what is needed cannot be told.")
         return
-    used = f"{formats.plural(plan.packs, 'pack')}, {formats.size(plan.pack_bytes)}"
+    used = f"{how_many(plan.packs, 'pack')}, {formats.size(plan.pack_bytes)}"
     out.line(f"{used}; {formats.size(plan.wasted_bytes)} of it is waste in packs that are needed otherwise")
     steps: dict[str, Sequence[StoredObject]] = {
         "to delete": plan.delete,
@@ -87,7 +88,7 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
         size = formats.size(plan.needs_identity)
         out.line(f"  {size} more could be saved on a host that has an identity")
     if plan.merge_indexes or plan.delete_indexes:
-        merged = formats.plural(len(plan.merge_indexes), "index", "indexes")
+        merged = how_many(len(plan.merge_indexes), "index", "indexes")
         out.line(f"  {merged} to merge, {_counted(plan.delete_indexes, 'index', 'indexes')} to delete")
     if plan.drafts:
         out.line(f"  {_counted(plan.drafts, 'draft')} of writers that died, to delete")
@@ -99,26 +100,26 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
 
 
 def _counted(some: Sequence[StoredObject], one: str, many: str = "") -> str:
-    return f"{formats.plural(len(some), one, many)} ({formats.size(sum(each.size for each in some))})"
+    return f"{how_many(len(some), one, many)} ({formats.size(sum(each.size for each in some))})"
 
 
 def _print_summary(out: Output, summary: PruneSummary) -> None:
-    freed, packs = formats.size(summary.freed_bytes), formats.plural(summary.packs_deleted, "pack")
+    freed, packs = formats.size(summary.freed_bytes), how_many(summary.packs_deleted, "pack")
     out.line(f"freed {freed}: {packs} deleted, in {formats.duration(summary.duration_s)}")
     if summary.packs_condemned:
         size = formats.size(summary.condemned_bytes)
-        out.line(f"  {formats.plural(summary.packs_condemned, 'pack')} ({size}) marked for a later run")
+        out.line(f"  {how_many(summary.packs_condemned, 'pack')} ({size}) marked for a later run")
     if summary.packs_rewritten:
         size = formats.size(summary.rewritten_bytes)
-        out.line(f"  {formats.plural(summary.packs_rewritten, 'pack')} written again, as {size}")
+        out.line(f"  {how_many(summary.packs_rewritten, 'pack')} written again, as {size}")
     if summary.locked:
-        what = f"{formats.plural(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
+        what = f"{how_many(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
         out.line(f"  {out.paint('left', 'warn')}: {what} locked by the store, for a later run")
     if summary.refused:
-        what = f"{formats.plural(summary.refused, 'object')} ({formats.size(summary.refused_bytes)})"
+        what = f"{how_many(summary.refused, 'object')} ({formats.size(summary.refused_bytes)})"
         out.line(f"  {out.paint('REFUSED', 'bad')} {what} not deleted: {one_line(summary.refusal)}")
     if summary.damaged:
-        what = formats.plural(summary.damaged, "pack")
+        what = how_many(summary.damaged, "pack")
         out.line(f"  {out.paint('DAMAGED', 'bad')} {what} could not be written again: repair the repository")
 
 

@@ -17,6 +17,7 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.rows import Format, Written, row_limit, write_rows
+from backup_platform.domain.counting import how_many
 from backup_platform.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def query(
         written = _run(session, found, text, chosen, out, most)
         out.flush()
         size = file.seek(0, os.SEEK_END)
-    session.out.line(f"{formats.plural(written.rows, 'row')}, {formats.size(size)} written to {output}")
+    session.out.line(f"{how_many(written.rows, 'row')}, {formats.size(size)} written to {output}")
     session.out.document(
         {
             "point": found.id,

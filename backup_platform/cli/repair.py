@@ -11,6 +11,7 @@ from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError, RepositoryMissingError
 
@@ -128,7 +129,7 @@ def _print_result(session: Session, plan: RepairPlan, result: RepairResult) -> N
     for text in result.remaining:
         out.line(f"  {out.paint('x', 'bad')} {one_line(text)}")
     if plan.steps:
-        done, size = formats.plural(len(result.done), "object"), formats.size(result.bytes)
+        done, size = how_many(len(result.done), "object"), formats.size(result.bytes)
         out.line(f"Mended {done}, {size} fetched, in {formats.duration(result.duration_s)}.")
     if plan.lost or not result.sound:
         out.line("Not all is well: docs/repair.md says what to do with what nobody has any more.")

@@ -12,6 +12,7 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line, printable
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.restore_database import Wishes, refuse_of_directory, restore_database
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.errors import IncompleteError, TargetError, UsageError
 
@@ -146,7 +147,7 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
         "symbolic link": plan.symlinks,
         "other": plan.other,
     }
-    kinds = [formats.plural(n, one, _MANY.get(one, "")) for one, n in counted.items() if n]
+    kinds = [how_many(n, one, _MANY.get(one, "")) for one, n in counted.items() if n]
     out.line(f"{_name(plan)}, into {printable(plan.to)}; nothing was written")
     _print_suspicion(out, plan)
     out.line(f"  {', '.join(kinds) or 'nothing'}")
@@ -165,16 +166,16 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
 def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> None:
     out.line(f"restored {_name(plan)}, into {printable(plan.to)}")
     _print_suspicion(out, plan)
-    files = f"{formats.plural(summary.files, 'file')}, {formats.size(summary.bytes)}"
+    files = f"{how_many(summary.files, 'file')}, {formats.size(summary.bytes)}"
     speed = f"{formats.duration(summary.duration_s)}, {formats.rate(summary.bytes, summary.duration_s)}"
     out.line(f"  {files} written and read back, {speed}")
     if summary.skipped:
-        out.line(f"  {formats.plural(summary.skipped, 'file')} there already, and equal")
+        out.line(f"  {how_many(summary.skipped, 'file')} there already, and equal")
     _print_list(out, "warning", summary.warnings, summary.warning_count, "warn")
     _print_list(out, "not restored", summary.failures, summary.failure_count, "bad")
     if summary.failure_count:
         out.line(
-            f"  {formats.plural(summary.failure_count, 'entry', 'entries')} not restored, the rest is. "
+            f"  {how_many(summary.failure_count, 'entry', 'entries')} not restored, the rest is. "
             "Remove the cause and run this again with --overwrite: what is there already is kept."
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.names import one_line, printable
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.errors import IncompleteError, TargetError, UsageError
@@ -110,7 +111,7 @@ def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
     session.out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
     out = session.out
     out.line(f"{_name(plan)}; nothing was written")
-    amount = f"{formats.plural(len(plan.tables), 'table')}, {formats.plural(plan.rows, 'row')}"
+    amount = f"{how_many(len(plan.tables), 'table')}, {how_many(plan.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(plan.bytes)} stored")
     for number, step in enumerate(plan.steps, 1):
         out.line(f"  {number}. {one_line(step)}")
@@ -127,7 +128,7 @@ def _print_summary(
 ) -> None:
     out = session.out
     out.line(f"restored {_name(plan)}{'' if summary.complete else ', not all of it'}")
-    amount = f"{formats.plural(summary.tables, 'table')}, {formats.plural(summary.rows, 'row')}"
+    amount = f"{how_many(summary.tables, 'table')}, {how_many(summary.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(summary.bytes)} stored, {formats.duration(summary.duration_s)}")
     _print_list(out, "warning", map(session.pasteable, summary.warnings), "warn")
     _print_list(out, "left out", summary.left_out, "bad")

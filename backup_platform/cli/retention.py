@@ -14,6 +14,7 @@ from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import UsageError
 
@@ -129,7 +130,7 @@ def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) 
     if not lost:
         out.line(f"No recovery point of {source} is lost.")
     elif done:
-        out.line(f"Recorded that {formats.plural(len(lost), 'recovery point')} are gone for good.")
+        out.line(f"Recorded that {how_many(len(lost), 'recovery point')} are gone for good.")
     else:
         out.line(f"Take them from a copy, if there is one: {session.command('repair')}")
         out.line(f"Else record that they are gone: {session.command('forget', source, '--lost', '--yes')}")
@@ -152,7 +153,7 @@ def _row(judged: Judged, *, explain: bool) -> list[Cell]:
 def _print_standing(out: Output, plan: ForgetPlan) -> None:
     for text in plan.blocked.values():
         out.line(out.paint("DAMAGED ", "bad") + one_line(text))
-    stay, go = formats.plural(plan.kept, "point stays", "points stay"), formats.count(len(plan.forget))
+    stay, go = how_many(plan.kept, "point stays", "points stay"), formats.count(len(plan.forget))
     out.line(f"{stay}, {go} to forget." if plan.judged else "There are no recovery points.")
 
 
@@ -160,7 +161,7 @@ def _print_summary(session: Session, summary: ForgetSummary) -> None:
     out = session.out
     for point, why in (*summary.kept, *summary.refused, *summary.locked):
         out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {one_line(why)}")
-    count = formats.plural(len(summary.forgotten), "recovery point")
+    count = how_many(len(summary.forgotten), "recovery point")
     freed = f" `{session.command('prune')}` frees what only they needed." if summary.forgotten else ""
     out.line(f"Forgot {count}.{freed}")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from backup_platform.cli import formats
 from backup_platform.cli.context import Session
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.rows import row_limit
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _print_summary(out: Output, found: TableDifference) -> None:
         return
     listed = sum(row.count for row in found.rows)
     if (more := found.added + found.removed + found.changed - listed) > 0:
-        out.line(f"and {formats.plural(more, 'more row')}")
+        out.line(f"and {how_many(more, 'more row')}")
     counts = {"added": found.added, "removed": found.removed, "changed": found.changed}
     parts = [f"{amount:,} {word}" for word, amount in counts.items() if amount]
     if parts:

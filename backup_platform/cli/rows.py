@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from backup_platform.cli import formats
 from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.errors import UsageError
 
@@ -62,7 +62,7 @@ def write_rows(result: Result, form: Format, out: Output, point: str, limit: int
 
 
 def _footer(rows: int, more: bool) -> str:
-    amount = formats.plural(rows, "row")
+    amount = how_many(rows, "row")
     return f"(the first {amount}; there are more)" if more else f"({amount})"
 
 

@@ -12,6 +12,7 @@ from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
 
 def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
     table = stored.table
-    amounts = f"{formats.plural(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
+    amounts = f"{how_many(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
     out.line(
         f"{one_line(name.plain)}{_partitioned(table)}: {amounts}, {formats.size(stored.stored_bytes)} stored"
     )
@@ -108,7 +109,7 @@ def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
 
 
 def _partitioned(table: Table) -> str:
-    return "" if table.partitions is None else f" ({formats.plural(table.partitions, 'partition')})"
+    return "" if table.partitions is None else f" ({how_many(table.partitions, 'partition')})"
 
 
 def _shape(stored: StoredTable, name: SqlName) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from statistics import median
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, RecoveryPoint, Stats
 
@@ -63,8 +64,8 @@ class Amounts:
 
     def __str__(self) -> str:
         if self.rows is None:
-            return f"{_count(self.files, 'file')} with {_count(self.bytes, 'byte')}"
-        return f"{_count(len(self.rows) + self.uncounted, 'table')} with {_count(self.all_rows, 'row')}"
+            return f"{how_many(self.files, 'file')} with {how_many(self.bytes, 'byte')}"
+        return f"{how_many(len(self.rows) + self.uncounted, 'table')} with {how_many(self.all_rows, 'row')}"
 
 
 def _inner(facts: Mapping[str, Json]) -> tuple[str, ...]:
@@ -156,7 +157,7 @@ def _unmet(current: Amounts, demands: Demands, found: Collection[str]) -> Iterat
         ("byte", demands.bytes, current.bytes),
     ):
         if there < wanted:
-            yield f"the plan expects at least {_count(wanted, name)}, and there are {there:,}"
+            yield f"the plan expects at least {how_many(wanted, name)}, and there are {there:,}"
     rows = current.rows or {}
     yield from (f"the plan expects {path}, which is not in it" for path in demands.paths if path not in found)
     for pattern in demands.tables:
@@ -165,7 +166,7 @@ def _unmet(current: Amounts, demands: Demands, found: Collection[str]) -> Iterat
     for pattern, wanted in demands.rows.items():
         there = sum(count for name, count in rows.items() if fits(name, (pattern,)))
         if there < wanted:
-            yield f"the plan expects at least {_count(wanted, 'row')} in {pattern}, and there are {there:,}"
+            yield f"the plan expects at least {how_many(wanted, 'row')} in {pattern}, and there are {there:,}"
 
 
 def _emptied(history: Sequence[Amounts], current: Amounts, demands: Demands) -> Iterator[str]:
@@ -174,7 +175,7 @@ def _emptied(history: Sequence[Amounts], current: Amounts, demands: Demands) -> 
         return
     if current.rows is None:
         if not current.bytes and all(each.bytes for each in history):
-            yield f"it has {current}; the last accepted point has {_count(history[-1].bytes, 'byte')}"
+            yield f"it has {current}; the last accepted point has {how_many(history[-1].bytes, 'byte')}"
         return
     tables = [name for name, count in current.rows.items() if not count and _was_filled(history, name)]
     for name in tables:
@@ -182,7 +183,7 @@ def _emptied(history: Sequence[Amounts], current: Amounts, demands: Demands) -> 
             yield f"the table {name} is empty; the last accepted point has {_rows(history[-1], name):,} rows of it"
     rows = current.rows and not current.all_rows and all(each.all_rows for each in history)
     if rows and not tables and not all(fits(name, demands.may_be_empty) for name in current.rows):
-        yield f"all its tables are empty; the last accepted point has {_count(history[-1].all_rows, 'row')}"
+        yield f"all its tables are empty; the last accepted point has {how_many(history[-1].all_rows, 'row')}"
 
 
 def _was_filled(history: Sequence[Amounts], name: str) -> bool:
@@ -202,11 +203,11 @@ def _shrunk(history: Sequence[Amounts], current: Amounts, demands: Demands) -> I
     for noun, few, measure in measures:
         usual = _too_little([measure(each) for each in history], measure(current), few, demands.shrink)
         if usual:
-            yield f"it has {_count(measure(current), noun)}; usual are {usual:,}"
+            yield f"it has {how_many(measure(current), noun)}; usual are {usual:,}"
     for name, count in (current.rows or {}).items():
         counts = [_rows(each, name) for each in history if name in (each.rows or {})]
         if usual := _too_little(counts, count, FEW_ROWS, demands.shrink):
-            yield f"the table {name} has {_count(count, 'row')}; usual are {usual:,}"
+            yield f"the table {name} has {how_many(count, 'row')}; usual are {usual:,}"
 
 
 def _too_little(history: Sequence[int], current: int, few: int, shrink: float) -> int:
@@ -254,7 +255,3 @@ def fits(table: str, patterns: Iterable[str]) -> bool:
 def _bounded(texts: Sequence[str]) -> list[str]:
     more = len(texts) - LISTED
     return [*texts[:LISTED], *([f"and {more} more of this kind"] if more > 0 else [])]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.tables import counted
 
@@ -133,12 +134,8 @@ def _interval(point: RecoveryPoint) -> str:
 
 def _held(point: RecoveryPoint) -> str:
     if (amount := counted(point.facts)) is None:
-        return _count(point.stats.files, "file")
-    return f"{_count(amount[0], 'table')} with {_count(amount[1], 'row')}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+        return how_many(point.stats.files, "file")
+    return f"{how_many(amount[0], 'table')} with {how_many(amount[1], 'row')}"
 
 
 def _when(point: RecoveryPoint, instant: datetime) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import captures
 from backup_platform.domain.model import RecoveryPoint, Window
@@ -250,7 +251,7 @@ def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> t
     early = [window.key for window in missed if window.key in ahead]
     if early:
         detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before that window."
-    return f"{source}: {_counted(missed)} missed", detail
+    return f"{source}: {how_many(len(missed), 'window')} missed", detail
 
 
 def _over(source: str, missed: Sequence[Window]) -> tuple[str, str] | None:
@@ -259,13 +260,9 @@ def _over(source: str, missed: Sequence[Window]) -> tuple[str, str] | None:
         return None
     verb = "stays" if len(missed) == 1 else "stay"
     return (
-        f"{source}: backed up again, {_counted(missed)} {verb} missed",
+        f"{source}: backed up again, {how_many(len(missed), 'window')} {verb} missed",
         f"No recovery point: {_span(missed)}.",
     )
-
-
-def _counted(windows: Sequence[Window]) -> str:
-    return f"{len(windows)} {'window' if len(windows) == 1 else 'windows'}"
 
 
 def _span(windows: Sequence[Window]) -> str:

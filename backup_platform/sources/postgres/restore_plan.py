@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import PointReader
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseTarget
@@ -129,17 +130,17 @@ def _steps(prepared: Preparation) -> Iterator[str]:
         yield f"create {_counted(scope)} by pg_restore {prepared.archive.tools.major}"
     if scope.data:
         rows = sum(table.rows for table in scope.tables)
-        tables = _plural(len(scope.tables), "table")
-        yield f"load {tables} with {_plural(rows, 'row')} over {_plural(target.jobs, 'connection')}"
+        tables = how_many(len(scope.tables), "table")
+        yield f"load {tables} with {how_many(rows, 'row')} over {how_many(target.jobs, 'connection')}"
     large = len(document.large_objects) - len(prepared.large_objects_there) if scope.large_objects else 0
     if large:
-        yield f"restore {_plural(large, 'large object')}"
+        yield f"restore {how_many(large, 'large object')}"
     if scope.sequences:
-        yield f"set {_plural(len(scope.sequences), 'sequence')}"
+        yield f"set {how_many(len(scope.sequences), 'sequence')}"
     if not target.data_only:
         yield "create indexes, constraints, triggers and what else comes after the data"
     if scope.refresh:
-        yield f"refresh {_plural(len(scope.refresh), 'materialised view')}"
+        yield f"refresh {how_many(len(scope.refresh), 'materialised view')}"
     if scope.data:
         yield "gather statistics (ANALYZE)"
 
@@ -148,8 +149,4 @@ def _counted(scope: Scope) -> str:
     if scope.entries is None:
         return "the schema"
     tables = sum(entry.kind == "TABLE" for entry in scope.entries)
-    return f"the definitions of {_plural(tables, 'table')} and what they need"
-
-
-def _plural(amount: int, what: str) -> str:
-    return f"{amount:,} {what}{'' if amount == 1 else 's'}"
+    return f"the definitions of {how_many(tables, 'table')} and what they need"
