@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import dagster as dg
 import pytest
@@ -29,17 +30,31 @@ Without = Callable[..., None]
 
 
 @pytest.fixture
-def without(monkeypatch: pytest.MonkeyPatch) -> Without:
-    """Modules that cannot be imported any more, also by ours that have them already."""
+def without() -> Iterator[Without]:
+    """Modules that cannot be imported any more, also by ours that have them already.
+
+    Afterwards ours are the same objects again, in their packages too: other tests of this process patch them.
+    """
+    saved: dict[str, ModuleType | None] = {}
 
     def hide(*modules: str) -> None:
         for name in [*sys.modules]:
             if name.startswith(tuple(f"{module}." for module in modules)) or name.startswith(USERS):
-                monkeypatch.delitem(sys.modules, name)
+                saved[name] = sys.modules.pop(name)
         for module in modules:
-            monkeypatch.setitem(sys.modules, module, None)
+            saved[module] = sys.modules.get(module)
+            sys.modules[module] = None  # type: ignore[assignment]
 
-    return hide
+    yield hide
+    for name in [name for name in sys.modules if name.startswith(USERS)]:
+        del sys.modules[name]
+    sys.modules.update({name: module for name, module in saved.items() if module is not None})
+    for name, module in saved.items():
+        parent, _, child = name.rpartition(".")
+        if module is None:
+            sys.modules.pop(name, None)
+        elif parent in sys.modules:
+            setattr(sys.modules[parent], child, module)
 
 
 @pytest.fixture
