@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backup_platform import errors
+from backup_platform.cli.failure import READER_GONE
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import NOON, drilled, make_point, make_problems
 
@@ -111,7 +112,7 @@ def test_the_documented_exit_codes_are_those_of_the_errors(cli: Cli) -> None:
     text = cli("--help").out.partition("Exit codes:")[2]
     told = {int(code) for code in re.findall(r"^ +(\d+)  ", text, re.MULTILINE)}
     raised = {kind.exit_code for kind in vars(errors).values() if hasattr(kind, "exit_code")}
-    assert told == raised | {0, 130}
+    assert told == raised | {0, 130, READER_GONE}
 
 
 @pytest.mark.parametrize("words", [["--repository", "offsite", "show"], ["show", "--repository", "offsite"]])
