@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform_tests.sources.postgres.servers import execute
+from backup_platform_tests.sources.postgres.servers import Server, execute
 from backup_platform_tests.sources.postgres.test_server import USERS, eventually, gone
 
 _CHILD = """
@@ -42,7 +42,13 @@ module.drill(source.options, point_of(drilled), drilled.streams, restored, sourc
     ("user", "stage"),
     [("as itself", "loading tables"), *((user, "comparing public.t") for user in USERS)],
 )
-def test_a_killed_drill_leaves_nothing(user: str, stage: str, secret_url: str, open_tmp: Path) -> None:
+def test_a_killed_drill_leaves_nothing(user: str, stage: str, server15: Server, open_tmp: Path) -> None:
+    """Of 15, which Debian installs for everybody: in a work tree of root alone nobody may run the programs of 18."""
+    with server15.database() as url:
+        kill_a_drill(user, stage, server15.secret_url(url.split("@/")[1].split("?")[0]), open_tmp)
+
+
+def kill_a_drill(user: str, stage: str, secret_url: str, open_tmp: Path) -> None:
     execute(secret_url, "CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i")
     open_tmp.chmod(0o777)
     said = killed(USERS[user], secret_url, open_tmp, stage)
