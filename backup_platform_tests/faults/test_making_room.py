@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ class Disk:
 
     @property
     def used(self) -> int:
-        return sum(path.stat().st_size for path in self.root.rglob("*") if path.is_file())
+        return sum(_size(path) for path in self.root.rglob("*"))
 
     def take(self, path: str, data: bytes) -> None:
         fits = data[: max(0, self.size - self.used)]
@@ -37,6 +39,14 @@ class Disk:
 
     def fill_up(self) -> None:
         self.size = self.used
+
+
+def _size(path: Path) -> int:
+    """Of a regular file, in bytes; 0 for what another thread has just removed."""
+    with suppress(FileNotFoundError):
+        status = path.stat()
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return 0
 
 
 @pytest.fixture
