@@ -16,10 +16,12 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Keys of the packs that a recovery point needs, and what is wrong with it."""
+    """Keys of the packs that a recovery point needs, and what is wrong with it. `suspects` are those packs of them that
+    are not whole, or may not be: reading them tells."""
 
     packs: frozenset[str]
     findings: tuple[str, ...]
+    suspects: frozenset[str] = frozenset()
 
 
 def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) -> list[str]:
@@ -44,11 +46,23 @@ def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
         missing = _collect(indexes.meta, reader.meta_blobs(), META, packs)
         missing = missing or _collect(indexes.contents, reader.content_blobs(), PACKS, packs)
     except DamageError as error:
-        return Needs(frozenset(packs), (f"{_name(point)} cannot be read: {error.message}",))
+        return _needs(repository, packs, [f"{_name(point)} cannot be read: {error.message}"])
     texts = [f"{_name(point)} needs {missing} blobs that no stored pack holds."] if missing else []
     if lost := packs & indexes.unindexed:
         texts.append(f"{_name(point)} needs {min(lost)}, which no index names: the next backup indexes it.")
-    return Needs(frozenset(packs), tuple(texts))
+    return _needs(repository, packs, texts)
+
+
+def _needs(repository: Repository, packs: set[str], texts: list[str]) -> Needs:
+    """Where something is wrong with a point, any of its metadata may be damaged."""
+    indexes = repository.indexes()
+    cut = packs & indexes.misfits
+    texts += [
+        f"{key} has {indexes.listed[key]:,} bytes, another size than it was written with."
+        for key in sorted(cut)
+    ]
+    suspects = cut | ({key for key in packs if key.startswith(META)} if texts else set())
+    return Needs(frozenset(packs), tuple(texts), frozenset(suspects))
 
 
 def _name(point: RecoveryPoint) -> str:

@@ -18,7 +18,6 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import UsageError
 from backup_platform.repository.forgotten import forgotten_links
-from backup_platform.repository.format import META
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.unrecorded import Unrecorded
@@ -100,7 +99,7 @@ def verify(
     started = clock.monotonic()
     needs = _needs(repository, points)
     packs = sorted(
-        {key for need in needs.values() for key in need.packs if key in share or _suspect(need, key)}
+        {key for need in needs.values() for key in need.packs if key in share or key in need.suspects}
     )
     sizes = repository.indexes().listed
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
@@ -131,7 +130,7 @@ def verify_due(
     repository, clock = cycle.repository, cycle.clock
     started = clock.monotonic()
     needs = _needs(repository, points)
-    suspects = sorted({key for need in needs.values() for key in need.packs if _suspect(need, key)})
+    suspects = sorted({key for need in needs.values() for key in need.suspects})
     reading = read_packs(repository, suspects, progress)
     run = cycle.run(progress, budget=budget)
     duration = clock.monotonic() - started
@@ -170,11 +169,6 @@ def _result(
         rotation=rotation,
         unrecorded=reading.unrecorded,
     )
-
-
-def _suspect(need: Needs, key: str) -> bool:
-    """Metadata that something is wrong with: the damaged pack must be found, so that writers avoid it."""
-    return bool(need.findings) and key.startswith(META)
 
 
 def _findings(needs: dict[str, Needs], damaged: dict[str, str]) -> dict[str, list[str]]:

@@ -172,6 +172,10 @@ class Cipher(Protocol):
         """For reading parts of a pack; None when its stored form is its plain form."""
         ...
 
+    def fits(self, key: str, plain: int, stored: int) -> bool:
+        """Whether a pack of so many plain bytes can have so many stored ones."""
+        ...
+
 
 class Chunking(Protocol):
     """How a stream is cut into blobs."""

@@ -32,6 +32,8 @@ X25519_INFO = b"age-encryption.org/v1/X25519"
 RECIPIENT, IDENTITY = "age", "age-secret-key-"
 FILE_KEY, NONCE, TAG, SEGMENT = 16, 16, 16, 64 << 10
 SEALED = SEGMENT + TAG
+HEADER = len(VERSION) + len("--- ") + 43 + 1 + NONCE  # without stanzas
+WRAPPED = len("-> X25519 ") + 2 * (43 + 1)  # a stanza of `Recipient.wrap`
 STANZA = re.compile(rb"-> ([!-~]+(?: [!-~]+)*)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63})\n")
 END = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
 Read = Callable[[int, int], Buffer]  # (start, length) -> exactly those bytes
@@ -271,6 +273,12 @@ def encrypt(plain: Buffer, recipients: Sequence[Recipient]) -> tuple[bytearray, 
     file = plain if isinstance(plain, bytearray) else bytearray(plain)
     write_stream(key, header, file)
     return file, file_key
+
+
+def is_file_length(plain: int, stored: int) -> bool:
+    """Whether a file of so many plain bytes, to one recipient or more, can be `stored` bytes long."""
+    stanzas, rest = divmod(stored - stream_length(plain) - HEADER, WRAPPED)
+    return stanzas > 0 and rest == 0
 
 
 def open_file(header: Header, file_key: bytes, size: int) -> Stream:

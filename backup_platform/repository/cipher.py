@@ -56,6 +56,9 @@ class PlainCipher:
     def part(self, key: str, size: Callable[[], int], read: Callable[[int, int], Buffer]) -> Part | None:
         return None
 
+    def fits(self, key: str, plain: int, stored: int) -> bool:
+        return plain == stored
+
 
 PLAIN = PlainCipher()
 

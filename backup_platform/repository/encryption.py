@@ -141,6 +141,11 @@ class AgeCipher:
         except DamageError as error:
             raise _damaged(key, error) from error
 
+    def fits(self, key: str, plain: int, stored: int) -> bool:
+        if key.startswith(PACKS):
+            return age.is_file_length(plain, stored)
+        return HEAD + age.stream_length(plain) == stored
+
     def pack_file_key(self, key: str, size: int) -> bytes:
         """Of a stored pack. Raises DamageError, KeyMissingError."""
         header, file_key = self._opened(key, size, partial(self.store.get_range, key))

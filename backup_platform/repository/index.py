@@ -14,7 +14,7 @@ import numpy as np
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
-from backup_platform.repository.packs import Frame
+from backup_platform.repository.packs import Frame, pack_length
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,6 +74,20 @@ def index_pack(pack: bytes, meta: bool, frames: Sequence[Frame], size: int = 0) 
     starts = np.concatenate(([0], np.cumsum([f.plain for f in frames], dtype="<u8")[:-1]))
     rows["offset"] = ends - rows["length"] - np.repeat(starts.astype("<u8"), counts)
     return IndexedPack(pack, meta, rows, size)
+
+
+def pack_lengths(packs: Sequence[IndexedPack]) -> NDArray[Any]:
+    """The length of each pack's plain form, by what its rows say."""
+    if not packs:
+        return np.zeros(0, "<i8")
+    blobs = np.array([len(pack.rows) for pack in packs], "<i8")
+    numbers = np.repeat(np.arange(len(packs), dtype="<u4"), blobs)
+    offsets = np.concatenate([pack.rows["frame"] for pack in packs])
+    begins = (np.diff(numbers, prepend=len(packs)) != 0) | (np.diff(offsets, prepend=0) != 0)
+    frames = np.bincount(numbers[begins], minlength=len(packs))
+    stored = np.array([pack.rows["frame_stored"][-1] for pack in packs], "<i8")
+    ends = offsets[np.cumsum(blobs) - 1] + stored
+    return np.asarray(pack_length(ends, frames, blobs))
 
 
 class BlobIndex:

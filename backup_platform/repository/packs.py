@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import zstandard
 
@@ -65,6 +66,11 @@ def encode_table(frames: Sequence[Frame]) -> bytes:
     parts += [FRAME.pack(f.stored, f.plain, len(f.blobs)) for f in frames]
     body = b"".join(parts + blobs)
     return body + TAIL.pack(len(body) + TAIL.size, TAIL_MAGIC)
+
+
+def pack_length(end: Any, frames: Any, blobs: Any) -> Any:
+    """Length of a plain pack whose last frame ends there. Numbers, or arrays of them."""
+    return end + SKIP.size + HEAD.size + FRAME.size * frames + BLOB.size * blobs + TAIL.size
 
 
 def table_length(tail: Buffer) -> int:

@@ -6,14 +6,15 @@ and the next writer verifies and indexes those packs again.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backup_platform.domain.ports import Cipher
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
 from backup_platform.repository.format import INDEXES, META, PACKS, object_key
-from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack
+from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack, pack_lengths
 from backup_platform.repository.packs import decode_table, table_length
 from backup_platform.repository.ranges import PackRanges
 from backup_platform.repository.tombstones import read_tombstones
@@ -29,7 +30,8 @@ class Indexes:
     """Blobs of contents and of metadata, in packs that the store lists (sizes by key).
 
     `refused` are packs that a writer does not build on: damaged, or about to be deleted. `unindexed` are packs that no
-    readable index names; their blobs are known from the packs' own tables. `doomed` are being deleted.
+    readable index names; their blobs are known from the packs' own tables. `doomed` are being deleted. `misfits` have
+    another size than their blobs make.
     """
 
     contents: BlobIndex
@@ -38,6 +40,7 @@ class Indexes:
     refused: frozenset[str] = frozenset()
     unindexed: frozenset[str] = frozenset()
     doomed: frozenset[str] = frozenset()
+    misfits: frozenset[str] = frozenset()
 
     def add(self, packs: Iterable[IndexedPack]) -> None:
         found = list(packs)
@@ -46,7 +49,8 @@ class Indexes:
 
 
 def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozenset()) -> Indexes:
-    """For reading: a blob in a damaged pack, or in one that is not indexed, is found only where no other has it.
+    """For reading: a blob in a damaged pack, one that cannot be whole, or one that is not indexed, is found only where
+    no other has it.
 
     Packs in `without` are left out as if the store did not list them.
     """
@@ -56,9 +60,19 @@ def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozense
     unindexed = listed.keys() - packs.keys()
     ranges = PackRanges(repository.store, repository.cipher, listed)
     packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
-    result = Indexes(BlobIndex(), BlobIndex(), listed, unindexed=frozenset(unindexed))
-    result.add(packs[key] for key in sorted(packs, key=lambda key: (key in damaged, key in unindexed)))
+    odd = misfits(repository.cipher, packs, listed)
+    doubted = damaged | odd
+    result = Indexes(BlobIndex(), BlobIndex(), listed, unindexed=frozenset(unindexed), misfits=odd)
+    result.add(packs[key] for key in sorted(packs, key=lambda key: (key in doubted, key in unindexed)))
     return result
+
+
+def misfits(cipher: Cipher, packs: Mapping[str, IndexedPack], listed: Mapping[str, int]) -> frozenset[str]:
+    """Those of some packs that have another size in the store than their blobs make: they are not whole."""
+    lengths = pack_lengths(list(packs.values())).tolist()
+    return frozenset(
+        key for key, length in zip(packs, lengths, strict=True) if not cipher.fits(key, length, listed[key])
+    )
 
 
 def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
@@ -70,6 +84,7 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
     refused = repository.damaged() | tombstones.condemned
     listed = repository.list_packs()
     packs = indexed_packs(repository, listed)
+    refused |= misfits(repository.cipher, packs, listed)
     left = listed.keys() - packs.keys() - refused
     adopted = list(_sound(repository, left)) if adopt else []
     if adopted:

@@ -16,7 +16,7 @@ from backup_platform.repository.ranges import PackRanges
 from backup_platform.repository.reader import BlobReader, RecoveryPointReader
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.store_clock import store_now
-from backup_platform.repository.stored import by_its_table, pack_key
+from backup_platform.repository.stored import by_its_table, misfits, pack_key
 from backup_platform.repository.tombstones import Tombstones, read_tombstones
 from backup_platform.repository.usage import Kept, Usage, blobs_of
 
@@ -75,6 +75,7 @@ def survey(repository: Repository) -> Survey:
     indexed.clear()
     ranges = PackRanges(repository.store, repository.cipher, _sizes(found))
     rows |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
+    found.damaged |= misfits(repository.cipher, rows, _sizes(found))
     contents, meta = _index(rows, found, PACKS), _index(rows, found, META)
     rows.clear()
     problems += _collect(repository, found, contents, meta, points)

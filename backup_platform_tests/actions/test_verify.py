@@ -102,6 +102,51 @@ def test_a_missing_pack_fails_although_no_contents_were_to_be_read(bench: Bench)
     assert "no stored pack holds" in result.findings[point.id][0]
 
 
+@pytest.mark.parametrize(
+    ("length", "prefix", "encrypted"),
+    [
+        (0, "packs/", False),
+        (-1, "packs/", True),
+        (1, "packs/", True),
+        (0, "meta/", True),
+        (-1, "meta/", False),
+    ],
+)
+@pytest.mark.parametrize("share", [ReadShare(0), ReadShare(1 << 40, 1)], ids=["none", "a share"])
+def test_the_size_of_each_pack_is_compared_whatever_share_is_read(
+    tmp_path: Path, share: ReadShare, length: int, prefix: str, encrypted: bool
+) -> None:
+    """A pack of another size is read then, so that it is marked, and the next backup stores its blobs again."""
+    bench = Bench(tmp_path / "repository", encrypted=encrypted)
+    bench.source.write(b"file", noise(70_000, 1))
+    point = bench.backup()
+    assert run(bench, share).passed
+    (harmed,) = bench.keys(prefix)
+    path, data = bench.root / harmed, (bench.root / harmed).read_bytes()
+    path.write_bytes(data[:length] if length <= 0 else data + b"\n")
+    result = run(bench, share)
+    assert any(
+        f"{harmed} has {len(data[:length]) if length <= 0 else len(data) + 1:,} bytes" in text
+        for text in result.findings[point.id]
+    )
+    assert bench.open().damaged() == {harmed}
+    assert not bench.open().proofs()[point.id][-1].passed
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
+def test_a_pack_of_another_size_is_not_built_on_before_any_verify(tmp_path: Path, encrypted: bool) -> None:
+    bench = Bench(tmp_path / "repository", encrypted=encrypted)
+    bench.source.write(b"file", noise(70_000, 1))
+    first = bench.backup()
+    (cut,) = bench.keys("packs/")
+    (bench.root / cut).write_bytes((bench.root / cut).read_bytes()[:-1])
+    (text,) = structure_findings(bench.open(), [first])
+    assert cut in text
+    second = bench.backup(force=False)
+    assert second.id != first.id
+    assert bench.content(second) == bench.content(first) == bench.source.files
+
+
 def test_a_broken_chain_fails(bench: Bench) -> None:
     from dataclasses import replace
 

@@ -101,9 +101,7 @@ class Surveyor:
 
     def _is_broken(self, point: RecoveryPoint, survey: Survey) -> bool:
         needs = needs_of(self._repository, point)
-        if needs.findings:
-            # Something is wrong with the metadata, or was lost: the damaged pack must be found.
-            self._examine((key for key in needs.packs if key.startswith(META)), survey)
+        self._examine(needs.suspects, survey)
         return bool(needs.findings or needs.packs & survey.damaged.keys())
 
     def _settle(self, point: RecoveryPoint, survey: Survey, prefixes: tuple[str, ...]) -> None:
