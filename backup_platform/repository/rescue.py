@@ -11,7 +11,7 @@ SOURCE@WINDOW, SOURCE@latest or the beginning of an id. An encrypted repository 
 (BACKUP-PLATFORM-KEY-1…) alone opens the lists, and helps where an object below keys/ is lost.
 
 Nothing in the repository is changed. What is lost is named, the rest restored: a file that is not whole is written as
-NAME.damaged, zeros for lost bytes, which lost.json lists. Exit codes: 0 all is well, 3 something is lost or left out, 1
+NAME.damaged, zeros for lost bytes, which lost.json lists. Exit codes: 0 all is well, 3 something is lost or not made, 1
 it cannot be done. The § are FORMAT.md's. PostgreSQL comes as files: rescue_tables.py makes what psql loads of them.
 """
 
@@ -33,6 +33,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache, partial
+from itertools import islice
 from typing import IO, Any
 
 try:
@@ -47,14 +48,13 @@ with suppress(ImportError):
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 SEGMENT, TAG, UNKNOWN = 65536, 16, 1 << 62
+LARGEST, LARGEST_FRAME, LARGEST_MANIFEST, MOST_ROWS = 1 << 29, 1 << 23, 1 << 24, 1 << 23  # §12
 ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 SPECIAL = {"fifo": stat.S_IFIFO, "chardev": stat.S_IFCHR, "blockdev": stat.S_IFBLK, "socket": stat.S_IFSOCK}
+FORM = dict.fromkeys(("path", "blobs", "hardlink", "link_target"), "binary")
+FORM |= {"kind": "string", "status": "string", "problem": "string", "size": "uint64", "depth": "uint8"}
 Spans = list[tuple[int, int]]
 TROUBLES: list[str] = []
-
-
-class Lost(Exception):  # noqa: N818
-    """An object cannot be read, or is not what was written."""
 
 
 def trouble(text: str) -> None:
@@ -96,10 +96,6 @@ def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
     return hmac.digest(hmac.digest(salt, key, "sha256"), info + b"\x01", "sha256")
 
 
-def unbase64(text: bytes) -> bytes:
-    return base64.b64decode(text + b"=" * (-len(text) % 4))
-
-
 def stream_plain(key: bytes, stored: bytes) -> bytes:
     """Of a STREAM; zeros in place of altered segments: everything that is read proves itself by a hash."""
     cipher, plain, size = ChaCha20Poly1305(key), bytearray(), SEGMENT + TAG
@@ -118,19 +114,19 @@ def stanza_key(header: bytes, identities: list[Any]) -> bytes:
     for found in re.finditer(rb"-> X25519 (\S+)\n(\S+)\n", header):
         for identity in identities:
             with suppress(InvalidTag, ValueError):
-                share, own = unbase64(found[1]), identity.public_key().public_bytes_raw()
+                share, own = base64.b64decode(found[1] + b"=="), identity.public_key().public_bytes_raw()
                 shared = identity.exchange(X25519PublicKey.from_public_bytes(share))
                 key = hkdf(shared, share + own, b"age-encryption.org/v1/X25519")
-                return ChaCha20Poly1305(key).decrypt(bytes(12), unbase64(found[2]), None)
+                return ChaCha20Poly1305(key).decrypt(bytes(12), base64.b64decode(found[2] + b"=="), None)
     return b""
 
 
 def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> bytes:
     """What an age file holds."""
-    found = re.match(rb"(age-encryption\.org/v1\n(?:.*\n)*?---) \S{43}\n", stored)
+    found = re.match(rb"(age-encryption\.org/v1\n(?:.*\n)*?---) \S{43}\n", stored[: 1 << 16])
     file_key = found and (stanza_key(found[1], identities) or other_key)
     if not found or not file_key:
-        raise Lost("no identity given opens it" if found else "it does not begin as an age file")
+        raise ValueError("no identity given opens it" if found else "it does not begin as an age file")
     start = found.end() + 16
     return stream_plain(hkdf(file_key, stored[found.end() : start], b"payload"), stored[start:])
 
@@ -144,7 +140,7 @@ class Repository:
         try:
             info = json.loads(self.read("repository.json"))
             self.key_id, encryption = info.get("key_id", ""), info["encryption"]
-        except (Lost, ValueError, LookupError) as error:
+        except Exception as error:
             trouble(f"repository.json is lost: {error}. Going on without it.")
             info = {"format": 1}
         if info["format"] != 1:
@@ -155,16 +151,12 @@ class Repository:
             self.unlock(*read_keys(key_files))
 
     def keys(self, prefix: str) -> list[str]:
-        """§1. Names with a # are drafts."""
         found = glob.glob(prefix + "**/*", root_dir=self.root, recursive=True)
         return sorted(key for key in found if "#" not in key and os.path.isfile(os.path.join(self.root, key)))
 
     def read(self, key: str) -> bytes:
-        try:
-            with open(os.path.join(self.root, key), "rb") as file:
-                return file.read()
-        except OSError as error:
-            raise Lost(f"it cannot be read ({error.strerror})") from error
+        with open(os.path.join(self.root, key), "rb") as file:
+            return file.read(LARGEST)  # the rest of what is larger is no part of format 1
 
     def derived(self, purpose: str, material: bytes) -> bytes:
         return blake3(material, derive_key_context=f"backup_platform 1 {purpose}").digest()
@@ -190,7 +182,7 @@ class Repository:
 
     def age_file(self, key: str) -> bytes:
         """Empty when it is for somebody else, or altered."""
-        with suppress(Lost):
+        with suppress(Exception):
             return age_plain(self.read(key), self.identities)
         return b""
 
@@ -208,16 +200,17 @@ class Repository:
         for key in self.keys("manifests/"):
             try:
                 line, _, identity = self.plain(key, self.read(key)).partition(b"\n")
-                if self.hash(line).hex().encode() + b"\n" != identity:
-                    raise Lost("it is altered, its hash does not match")  # noqa: TRY301
+                if len(line) > LARGEST_MANIFEST or self.hash(line).hex().encode() + b"\n" != identity:
+                    raise ValueError("it is altered, its hash does not match")  # noqa: TRY301
                 point = json.loads(line)
-                if key[10:] != f"{self.hash(point['source'].encode()).hex()[:32]}/{point['sequence']:010}":
-                    raise Lost("it belongs elsewhere, somebody moved or copied it")  # noqa: TRY301
-                name = f"{point['source']}@{point['window']['key']}"
-                point["id"] = identity.decode().strip()
+                source, point["sequence"] = point["source"], int(point["sequence"])
+                if key[10:] != f"{self.hash(source.encode()).hex()[:32]}/{point['sequence']:010}":
+                    raise ValueError("it belongs elsewhere, somebody moved or copied it")  # noqa: TRY301
+                point["id"], point["incomplete"] = identity.decode().strip(), bool(point["incomplete"])
                 doubt = "suspect" in point and not self.keys(f"ledger/accepted/{point['id']}/")
-                found.append({**point, "name": name, "suspect": doubt})
-            except (Lost, ValueError, LookupError) as error:
+                point["captured_at"] = str(point["captured_at"])[:19]
+                found.append({**point, "name": f"{source}@{point['window']['key']}", "suspect": doubt})
+            except Exception as error:  # who may write to the store may write anything
                 trouble(f"{key} is lost: {error}.")
         return sorted(found, key=lambda point: (point["source"], point["sequence"]))
 
@@ -226,29 +219,45 @@ class Repository:
         self.places = sqlite3.connect("", isolation_level=None)
         self.places.execute("CREATE TABLE place (blob, pack, frame, stored, plain, at, length)")
         self.places.execute("BEGIN")
-        insert = "INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?)"
         for key in self.keys("indexes/"):
-            try:
-                self.places.executemany(insert, self.index_rows(key, self.read(key)))
-            except (Lost, OSError, ValueError, LookupError) as error:
-                trouble(f"{key} is lost: {error}. Its packs are read instead.")
+            self.note(self.index_rows, key, "is lost, and its packs are read instead")
         self.stored = {*self.keys("packs/"), *self.keys("meta/")}
         indexed = {pack for (pack,) in self.places.execute("SELECT DISTINCT pack FROM place")}
         for key in sorted(self.stored - indexed):
-            try:
-                self.places.executemany(insert, table_rows(key, self.pack(key)))
-            except (Lost, struct.error) as error:
-                trouble(f"{key} has no table of its blobs: {error}.")
+            self.note(self.table_rows, key, "has no table of its blobs")
         self.places.execute("CREATE INDEX by_blob ON place (blob)")
 
-    def index_rows(self, key: str, stored: bytes) -> Iterator[tuple[Any, ...]]:
-        if blake3(stored).hexdigest() != key[-64:]:
-            raise Lost("it is altered, its hash is not its name")
+    def note(self, rows: Callable[[str], Iterator[tuple[Any, ...]]], key: str, problem: str) -> None:
+        try:
+            self.places.executemany("INSERT INTO place VALUES (?, ?, ?, ?, ?, ?, ?)", rows(key))
+        except Exception as error:
+            trouble(f"{key} {problem}: {error}.")
+
+    def index_rows(self, key: str) -> Iterator[tuple[Any, ...]]:
+        if blake3(stored := self.read(key)).hexdigest() != key[-64:]:
+            raise ValueError("it is altered, its hash is not its name")
         file = pq.ParquetFile(pa.BufferReader(self.plain(key, stored)), pre_buffer=False)
+        if file.metadata.num_rows > MOST_ROWS:
+            raise ValueError("it has too many rows")
         names = ("blob", "pack", "meta", "frame", "frame_stored", "frame_plain", "offset", "length")
         columns = (file.read([name], use_threads=False)[0].to_pylist() for name in names)
         for blob, pack, meta, *place in zip(*columns, strict=True):
             yield blob, f"{'meta' if meta else 'packs'}/{pack.hex()[:2]}/{pack.hex()}", *place
+
+    def table_rows(self, key: str) -> Iterator[tuple[Any, ...]]:
+        """§4: the table of contents of a pack, as rows of an index."""
+        length, magic = struct.unpack("<I4s", (pack := self.pack(key))[-8:])
+        if magic != b"BPT1" or length > len(pack):
+            raise ValueError("it is cut short or altered")
+        table = pack[-length:]
+        frames = struct.unpack("<8sII", table[:16])[1]
+        blobs, start = struct.iter_unpack("<32sI", table[16 + 12 * frames : -8]), 0
+        for stored, plain, count in struct.iter_unpack("<III", table[16 : 16 + 12 * frames]):
+            at = 0
+            for blob, size in islice(blobs, count):
+                yield blob, key, start, stored, plain, at, size
+                at += size
+            start += stored
 
     def read_pack(self, key: str) -> bytes:
         """Decrypted; empty when it is lost. Of a damaged one, the blobs that are whole can be used."""
@@ -257,25 +266,29 @@ class Repository:
             if blake3(stored).hexdigest() != key[-64:]:
                 trouble(f"{key} is damaged: its hash is not its name.")
             return self.plain(key, stored)
-        except Lost as error:
+        except Exception as error:
             trouble(f"{key} is lost: {error}.")
             return b""
 
     def read_frame(self, pack: str, start: int, stored: int, plain: int) -> bytes:
-        with suppress(OSError, ValueError):  # its blobs will not have their hashes
-            return bytes(pa.decompress(self.pack(pack)[start : start + stored], plain, "zstd", asbytes=True))
+        with suppress(Exception):  # its blobs will not have their hashes
+            return (
+                b""
+                if plain > LARGEST_FRAME
+                else bytes(
+                    pa.decompress(self.pack(pack)[start : start + stored], plain, "zstd", asbytes=True)
+                )
+            )
         return b""
 
     def blob(self, name: bytes) -> tuple[int, bytes | None]:
         """Its length, where anything tells it, and its bytes, None when they are lost."""
         query, length = "SELECT pack, frame, stored, plain, at, length FROM place WHERE blob = ?", UNKNOWN
         places = self.places.execute(query, (name,)).fetchall()
-        # indexes also name packs that prune has deleted
-        for pack, start, stored, plain, at, length in sorted(
-            places, key=lambda row: row[0] not in self.stored
-        ):
+        places.sort(key=lambda row: row[0] not in self.stored)  # prune may have deleted it
+        for pack, start, stored, plain, at, length in places:
             data = self.frame(pack, start, stored, plain)[at : at + length]
-            if self.hash(data) == name:
+            if data and self.hash(data) == name:
                 return length, data
         return length, None
 
@@ -304,47 +317,33 @@ class Repository:
                     data = data[part:]
                 at, room, length = at + part, room - part, length - part
                 at, room = (at, room) if room else next(spans, (size, 0))
+            if not room:
+                break
         file.truncate(size)
         return lost + [(start, start + left) for start, left in [(at, room), *spans] if left]
 
     def entries(self, point: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """§6: the rows of the inventory."""
-        inventory = {**point["inventory"], "blobs": bytes.fromhex(point["inventory"]["blobs"])}
-        with tempfile.TemporaryFile() as file:
-            lost = self.copy(inventory, file)
-            for batch in sound_batches(file, lost, f"the inventory of {point['name']}"):
-                yield from batch.to_pylist()
-
-
-def table_rows(key: str, pack: bytes) -> Iterator[tuple[Any, ...]]:
-    """§4: the table of contents of a pack, as rows of an index."""
-    length, magic = struct.unpack("<I4s", pack[-8:])
-    if magic != b"BPT1" or length > len(pack):
-        raise Lost("it is cut short or altered")
-    table = pack[-length:]
-    frames = struct.unpack("<8sII", table[:16])[1]
-    blobs, start = struct.iter_unpack("<32sI", table[16 + 12 * frames : -8]), 0
-    for stored, plain, count in struct.iter_unpack("<III", table[16 : 16 + 12 * frames]):
-        at = 0
-        for _ in range(count):
-            blob, size = next(blobs, (b"", 0))
-            yield blob, key, start, stored, plain, at, size
-            at += size
-        start += stored
+        inventory, what = point["inventory"], f"the inventory of {point['name']}"
+        try:
+            with tempfile.TemporaryFile() as file:
+                lost = self.copy({**inventory, "blobs": bytes.fromhex(inventory["blobs"])}, file)
+                for batch in sound_batches(file, lost, what):
+                    nulls = {name for name in FORM if "link" not in name and batch[name].null_count}
+                    if nulls or any(str(batch[name].type) != kind for name, kind in FORM.items()):
+                        raise ValueError("it has another form")  # noqa: TRY301
+                    yield from batch.to_pylist()
+        except Exception as error:
+            trouble(f"{what}, or the rest of it, is lost: {error}.")
 
 
 def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
     """Rows of a Parquet file of which bytes are lost: the row groups that have all of theirs."""
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - 8))
-    footer = end - 8 - int.from_bytes(file.read(4), "little")
-    try:
-        parquet = pq.ParquetFile(file, pre_buffer=False) if all(stop <= footer for _, stop in lost) else None
-    except (OSError, ValueError, pa.ArrowException):
-        parquet = None
-    if parquet is None:
-        trouble(f"{what} is lost.")
-        return
+    if any(stop > end - 8 - int.from_bytes(file.read(4), "little") for _, stop in lost):
+        raise ValueError("its footer is")
+    parquet = pq.ParquetFile(file, pre_buffer=False)
     for number in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(number)
         columns = [group.column(n) for n in range(group.num_columns)]
@@ -370,16 +369,20 @@ class Restore:
     """Into an empty directory. Links come last: none is ever followed."""
 
     def __init__(self, repository: Repository, target: str, paths: Iterable[str]) -> None:
-        self.repository, self.root = repository, os.fsencode(target)
+        self.repository, self.root = repository, os.path.realpath(os.fsencode(target))
         self.wanted = [os.fsencode(path).strip(b"/") for path in paths]
-        self.lost, self.missing, self.refused = dict[str, Spans](), set(self.wanted), 0
+        self.lost, self.missing, self.refused, self.failed = dict[str, Spans](), set(self.wanted), 0, 0
         os.makedirs(self.root, exist_ok=True)
         if os.listdir(self.root):
             sys.exit(f"{target} is not empty.")
 
     def run(self, point: dict[str, Any]) -> None:
         others, folders, count = [], [], 0
-        for row in filter(self.chosen, self.repository.entries(point)):
+        for row in self.repository.entries(point):
+            hits = {want for want in self.wanted if (row["path"] + b"/").startswith(want + b"/")}
+            self.missing -= hits
+            if self.wanted and not hits:
+                continue
             count += 1
             if row["status"] != "ok":
                 trouble(f"{os.fsdecode(row['path'])}: {row['status']} when captured ({row['problem']}).")
@@ -401,27 +404,28 @@ class Restore:
                 json.dump(self.lost, file, indent=1)
         if self.refused:
             print(f"{self.refused:,} owners or attributes could not be set: are you root?", file=sys.stderr)
-        print(f"{count:,} entries of {point['name']}, {len(self.lost):,} of them damaged")
+        print(f"{count:,} entries of {point['name']}: {len(self.lost):,} damaged, {self.failed:,} not made")
 
-    def chosen(self, row: dict[str, Any]) -> bool:
-        path = row["path"]
-        for name in (path, row["hardlink"] or b""):
-            if name.startswith(b"/") or b".." in name.split(b"/"):
-                sys.exit(f"The inventory holds the path {os.fsdecode(name)}, which leads outside.")
-        hits = {want for want in self.wanted if path == want or path.startswith(want + b"/")}
-        self.missing -= hits
-        return not self.wanted or bool(hits)
+    def inside(self, name: bytes) -> bytes:
+        """Where a name of the inventory is to be made: only in directories that are below the root."""
+        path = os.path.join(self.root, name)
+        folder, last = os.path.split(path)
+        if os.path.realpath(folder) != folder or not path.startswith(self.root + b"/") or last == b"..":
+            raise ValueError("the path leads outside")
+        return path
 
     def attempt(self, make: Callable[[dict[str, Any], bytes], None], row: dict[str, Any]) -> None:
-        path = os.path.join(self.root, row["path"])
+        """What cannot be made is counted, and stops nothing else: the inventory may be a hostile one."""
         try:
+            path = self.inside(row["path"])
             os.makedirs(os.path.dirname(path), exist_ok=True)
             make(row, path)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 sys.exit("The disk is full.")
+            self.failed += 1
             name, of = os.fsdecode(row["path"]), os.fsdecode(row["hardlink"] or row["link_target"] or b"")
-            trouble(f"{name}: {row['kind']} {of} cannot be made: {error.strerror}.")
+            trouble(f"{name}: {row['kind']} {of} cannot be made: {error}.")
 
     def make_file(self, row: dict[str, Any], path: bytes) -> None:
         with open(path, "xb") as file:
@@ -435,7 +439,7 @@ class Restore:
 
     def make_other(self, row: dict[str, Any], path: bytes) -> None:
         if row["hardlink"] is not None:
-            os.link(os.path.join(self.root, row["hardlink"]), path, follow_symlinks=False)
+            os.link(self.inside(row["hardlink"]), path, follow_symlinks=False)
         elif row["kind"] == "symlink":
             os.symlink(row["link_target"], path)
             self.finish(row, path)
@@ -462,13 +466,7 @@ def show_points(repository: Repository) -> None:
         proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{p['id']}/"))
         proof = " ".join(proofs[-1].split("-")[1:3]) if proofs else "no proof"
         state = f"{p['kind']}, {proof}{', incomplete' * p['incomplete']}{', suspect' * p['suspect']}"
-        print(f"{p['id'][:12]}  {p['name']:<36}  {p['captured_at'][:19]}  {state}")
-
-
-def show_files(repository: Repository, point: dict[str, Any]) -> None:
-    for row in repository.entries(point):
-        status = "" if row["status"] == "ok" else f"  ({row['status']})"
-        print(f"{row['kind']:<9}{row['size']:>16,}  {os.fsdecode(row['path'])}{status}")
+        print(f"{p['id'][:12]}  {p['name']:<36}  {p['captured_at']}  {state}")
 
 
 def main() -> int:
@@ -491,8 +489,9 @@ def main() -> int:
         repository.read_index()
         if options.verb == "restore":
             Restore(repository, options.rest[1], options.rest[2:]).run(point)
-        else:
-            show_files(repository, point)
+        for row in repository.entries(point) if options.verb == "list" else ():
+            status = "" if row["status"] == "ok" else f"  ({row['status']})"
+            print(f"{row['kind']:<9}{row['size']:>16,}  {os.fsdecode(row['path'])}{status}")
     return 3 if TROUBLES else 0
 
 

@@ -364,16 +364,6 @@ def test_of_a_damaged_inventory_the_other_rows_are_restored(
     assert 1_000 <= said.count("file ") < 12_000
 
 
-def test_a_path_that_leads_outside_is_refused(rescue: Rescue, tmp_path: Path) -> None:
-    made = Bench(tmp_path / "repository")
-    made.source.write(b"../escaped", b"evil")
-    made.backup()
-    (tmp_path / "inner").mkdir()
-    done = rescue.run(made.root, "restore", "docs@latest", tmp_path / "inner" / "to")
-    assert (done.returncode, "leads outside" in done.stderr) == (1, True)
-    assert not (tmp_path / "inner" / "escaped").exists()
-
-
 # Keys
 
 

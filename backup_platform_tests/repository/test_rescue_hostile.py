@@ -1,0 +1,85 @@
+"""rescue.py and what a hostile hand wrote: it is refused and counted, and everything else is restored."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backup_platform.domain.model import EntryKind
+from backup_platform_tests.repository.hostile import HostileSource, brackets, rewrite, row
+from backup_platform_tests.repository.rescuing import Rescue
+from backup_platform_tests.support import Bench, noise
+
+
+@pytest.fixture(scope="module")
+def rescue(tmp_path_factory: pytest.TempPathFactory) -> Rescue:
+    return Rescue.prepare(tmp_path_factory.mktemp("rescue"))
+
+
+def test_paths_that_lead_outside_are_refused_and_the_rest_is_restored(rescue: Rescue, tmp_path: Path) -> None:
+    outside, to = tmp_path / "outside", tmp_path / "inner" / "to"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"secret")
+    refused = [
+        row(b"../escaped"),
+        row(b"a/../../escaped"),
+        row(os.fsencode(outside / "absolute")),
+        row(b"."),
+        row(b".."),
+        row(b"nul\0name"),
+        row(b"out/through a link"),
+        row(b"also refused", hardlink=b"out/secret"),
+        row(b"refused too", hardlink=b"../outside/secret"),
+    ]
+    made = Bench(tmp_path / "repository")
+    made.source = HostileSource(
+        made.clock, rows_after=[*refused, row(b"out", EntryKind.SYMLINK, link_target=os.fsencode(outside))]
+    )
+    made.source.write(b"before", b"1")
+    made.source.write(b"z/after", noise(300_000, 1))
+    made.backup()
+    done = rescue.run(made.root, "restore", "docs@latest", to)
+    assert done.returncode == 3
+    assert "leads outside" in done.stderr
+    assert f"0 damaged, {len(refused)} not made" in done.stdout
+    assert sorted(os.listdir(to)) == [b.decode() for b in (b"before", b"out", b"z")]
+    assert (to / "z" / "after").read_bytes() == made.source.files[b"z/after"]
+    assert os.listdir(outside) == ["secret"]
+    assert sorted(os.listdir(tmp_path / "inner")) == ["to"]
+
+
+def as_text(document: dict[str, Any]) -> None:
+    document["sequence"] = f"{document['sequence']:010}"
+
+
+def of_any_kind(document: dict[str, Any]) -> None:
+    document |= {"captured_at": 7, "incomplete": 10**12, "kind": None, "window": {"key": ["x"]}}
+
+
+def without_an_end(document: dict[str, Any]) -> None:
+    document["inventory"]["depth"] = 10**6
+
+
+def too_large(document: dict[str, Any]) -> None:
+    document["inventory"]["size"] = 1 << 62
+
+
+def test_hostile_manifests_hide_no_other_point(rescue: Rescue, tmp_path: Path) -> None:
+    made = Bench(tmp_path / "repository")
+    made.source.write(b"first", noise(5_000, 1))
+    good = made.backup()
+    changes = (brackets, as_text, of_any_kind, without_an_end, too_large)
+    for key, change in zip([made.open().manifest_key(made.backup()) for _ in changes], changes, strict=True):
+        rewrite(made.root / key, change)
+    listed = rescue.restore(made.root, "list", lost=True)
+    assert good.id[:12] in listed
+    assert "Traceback" not in listed
+    rescue.restore(made.root, "restore", good.id, tmp_path / "to", lost=True)
+    assert (tmp_path / "to" / "first").read_bytes() == made.source.files[b"first"]
+    others = [line.split()[0] for line in listed.splitlines() if "docs@" in line and good.id[:12] not in line]
+    assert len(others) == 4
+    for point in others:
+        assert "Traceback" not in rescue.restore(made.root, "list", point, lost=True)
