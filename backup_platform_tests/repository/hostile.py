@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from backup_platform.domain.model import Entry, EntryKind, Stat
-from backup_platform.domain.ports import Capture, Progress, Recorder
+from backup_platform.domain.model import Capture, Entry, EntryKind, Stat
+from backup_platform.domain.ports import Progress, Recorder
 from backup_platform.repository.format import canonical, digest
 from backup_platform_tests.support import ScriptedSource
 
