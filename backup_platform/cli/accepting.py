@@ -9,7 +9,6 @@ import typer
 from backup_platform.cli import shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.points import POINT_HELP
 
 
@@ -31,5 +30,5 @@ def accept(
     accepted = session.app.upkeep.accepting.accept(point, reason)
     session.out.document({"point": shapes.point(accepted)})
     name = f"{accepted.source}@{accepted.window.key} ({accepted.id[:ID_SHOWN]})"
-    session.out.line(f"Accepted {name}: {one_line(accepted.accepted)}.")
+    session.out.line(f"Accepted {name}: {accepted.accepted}.")
     return 0

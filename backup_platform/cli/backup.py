@@ -12,7 +12,7 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import InterruptError, report, unexpected
-from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.names import printable
 from backup_platform.cli.output import Output, error_object
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
@@ -156,7 +156,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
 def _print_suspicion(session: Session, point: RecoveryPoint) -> None:
     out = session.out
     for reason in point.suspect:
-        out.line(f"  {out.paint('suspect', 'bad')}: {one_line(reason)}")
+        out.line(f"  {out.paint('suspect', 'bad')}: {reason}")
     out.line("  It replaces no other point, and `latest` does not mean it. Look at the source.")
     accept = session.command("accept", point.id[:ID_SHOWN], "--reason", "TEXT")
     out.line(f"  If it is as it should be: {accept}")
@@ -186,7 +186,7 @@ def _print_stats(out: Output, point: RecoveryPoint) -> None:
 def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
     """List the first problems, and say how many there are."""
     for problem in point.problems[:limit]:
-        detail = f" ({one_line(problem.detail)})" if problem.detail else ""
+        detail = f" ({problem.detail})" if problem.detail else ""
         out.line(f"  {out.paint(problem.status.value, 'warn')}: {printable(problem.path)}{detail}")
     more = point.problem_count - min(limit, len(point.problems))
     if more > 0:

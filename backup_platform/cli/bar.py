@@ -10,8 +10,9 @@ from rich.table import Column
 from rich.text import Text
 
 from backup_platform.cli import formats
-from backup_platform.cli.names import one_line
 from backup_platform.cli.progress import Amounts, Look
+from backup_platform.cli.shown import bare
+from backup_platform.domain.visible import visible
 
 _FIELDS = ("done", "files", "rate", "left")
 
@@ -20,8 +21,8 @@ class BarDisplay:
     """`backup shop ━━━━━━ 12.3/45.0 GB 1,234/5,000 files 150.2 MB/s 1:20`; gone when the work is done."""
 
     def __init__(self, title: str, stream: TextIO) -> None:
-        self._title = title
-        self._console = Console(file=stream, highlight=False)
+        self._title = visible(title)
+        self._console = Console(file=bare(stream), highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}", table_column=Column(no_wrap=True), markup=False),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=6)),
@@ -31,12 +32,12 @@ class BarDisplay:
             transient=True,
             expand=True,
         )
-        self._task = self._progress.add_task(title, total=None, done="", files="", rate="", left="")
+        self._task = self._progress.add_task(self._title, total=None, done="", files="", rate="", left="")
         self._progress.start()
 
     def draw(self, now: float, view: Look, notes: list[str]) -> None:
         for note in notes:
-            self._console.print(Text(f"{self._title}: {one_line(note)}"))
+            self._console.print(Text(f"{self._title}: {visible(note)}"))
         amounts = view.amounts
         done, total = _bar(amounts)
         self._progress.update(

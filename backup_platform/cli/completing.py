@@ -9,6 +9,7 @@ from typing import Any
 
 from backup_platform.app import App
 from backup_platform.cli import context
+from backup_platform.domain.visible import hides
 
 _POINTS = ("POINT", "A", "B")
 
@@ -37,7 +38,7 @@ def _points(app: App, typed: str) -> list[str]:
 def _quiet(names: Callable[[App, str], list[str]]) -> Callable[[Any, Any, str], list[str]]:
     def complete(ctx: Any, param: Any, typed: str) -> list[str]:
         try:
-            return [name for name in names(_app(), typed) if name.startswith(typed)]
+            return [name for name in names(_app(), typed) if name.startswith(typed) and not hides(name)]
         except Exception:  # there is nothing to offer, and the prompt is no place for an error
             return []
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.domain.model import Json
+from backup_platform.domain.visible import visible
 from backup_platform.errors import BackupError, PlanError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Session:
 
     def _tell_skipped(self, skipped: Skipped) -> None:
         """On standard error, once each; with `--json` in the document."""
-        point, text = skipped.point, one_line(str(skipped))
+        point, text = skipped.point, str(skipped)
         told: Json = {
             "point": point.id,
             "source": point.source,
@@ -88,10 +88,13 @@ class Session:
             return
         self._skipped.append(told)
         if not self.json and len(self._skipped) <= NOTES:
-            sys.stderr.write(f"note: {text}\n")
+            self._note(text)
         elif not self.json and len(self._skipped) == NOTES + 1:
             listing = self.command("points", point.source)
-            sys.stderr.write(f"note: nor are further points of {point.source}: {listing}\n")
+            self._note(f"nor are further points of {point.source}: {listing}")
+
+    def _note(self, text: str) -> None:
+        sys.stderr.write(f"note: {visible(text)}\n")
 
     def command(self, *words: str) -> str:
         """A command that can be pasted into a shell and uses the same plan and repository."""

@@ -13,7 +13,6 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import report, unexpected
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import error_object
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
@@ -96,7 +95,7 @@ def copy(
         outcomes.append(_attempt(session, task, alone=len(wanted) == 1))
         _describe(session, outcomes[-1])
     for text in damaged:
-        session.out.line(f"  {session.out.paint('x', 'bad')} {one_line(text)}")
+        session.out.line(f"  {session.out.paint('x', 'bad')} {text}")
     session.out.document(
         {"results": [_shape(each) for each in outcomes], "damaged_manifests": list[Json](damaged)}
     )
@@ -191,7 +190,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
         )
     texts = list(dict.fromkeys(outcome.findings.values()))
     for text in texts[:LINES_SHOWN]:
-        out.line(f"  {out.paint('x', 'bad')} {one_line(text)}")
+        out.line(f"  {out.paint('x', 'bad')} {text}")
 
 
 def _describe_steps(session: Session, plan: CopyPlan) -> None:

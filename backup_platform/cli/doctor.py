@@ -5,7 +5,6 @@ from __future__ import annotations
 import typer
 
 from backup_platform.cli.context import session_of
-from backup_platform.cli.names import one_line
 from backup_platform.domain.model import Json
 
 
@@ -32,8 +31,8 @@ def doctor(ctx: typer.Context) -> int:
     out.document({"passed": passed, "findings": listed})
     for each in findings:
         mark = out.paint("ok  ", "good") if each.ok else out.paint("FAIL", "bad")
-        out.line(f"{mark}  {one_line(each.name)}: {one_line(each.detail)}")
+        out.line(f"{mark}  {each.name}: {each.detail}")
         if each.hint and not each.ok:
-            out.line(f"      {one_line(session.pasteable(each.hint, each.detail))}")
+            out.line(f"      {session.pasteable(each.hint, each.detail)}")
     out.line("Times are in UTC, and the windows of a source in its own zone.")
     return 0 if passed else 1

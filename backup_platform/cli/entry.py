@@ -10,6 +10,7 @@ from types import FrameType
 from typing import TextIO
 
 from backup_platform import __version__
+from backup_platform.cli.shown import guard_stderr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +56,7 @@ def _prepare_streams() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    guard_stderr()
 
 
 def _in_place_of(descriptor: int, mode: int) -> TextIO:

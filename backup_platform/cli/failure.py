@@ -10,8 +10,9 @@ from contextlib import suppress
 from typing import ClassVar, TextIO
 
 from backup_platform.cli.context import Session
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output, OutputClosedError, colours, error_object
+from backup_platform.cli.shown import bare
+from backup_platform.domain.visible import visible_lines
 from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError, not_installed
 
 INTERRUPTED = 130
@@ -89,9 +90,9 @@ def report(error: BackupError, *, about: str = "") -> None:
 def _report(stream: TextIO, error: BackupError, about: str) -> None:
     label, end = ("\x1b[1;31m", "\x1b[0m") if colours(stream) else ("", "")
     subject = f"{about}: " if about else ""
-    stream.write(f"{label}error [{error.code}]:{end} {subject}{_safe(error.message)}\n")
+    bare(stream).write(f"{label}error [{error.code}]:{end} {visible_lines(subject + error.message)}\n")
     if error.hint:
-        stream.write(f"hint: {_safe(error.hint)}\n")
+        stream.write(f"hint: {visible_lines(error.hint)}\n")
     stream.flush()
 
 
@@ -106,10 +107,6 @@ def unexpected(session: Session, error: Exception) -> BackupError:
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if session.debug else "This is a defect in backup-platform; --debug shows where it happened."
     return UnexpectedError(text, hint=hint)
-
-
-def _safe(text: str) -> str:
-    return "\n".join(one_line(line) for line in text.split("\n"))
 
 
 def _is_typers(error: Exception) -> bool:

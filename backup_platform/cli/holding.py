@@ -9,7 +9,6 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.table import Cell, Column, print_table
 
@@ -54,7 +53,7 @@ def hold(
     name = (
         f"{held.point.source}@{held.point.window.key} ({held.point.id[:ID_SHOWN]})" if held.point else point
     )
-    out.line(f"Held {name}: {one_line(str(held.hold))}.")
+    out.line(f"Held {name}: {held.hold}.")
     return 0
 
 
@@ -74,7 +73,7 @@ def release(
     ended, out = session.app.upkeep.holds.release(point, reason, legal=legal), session.out
     out.document({"released": [shapes.hold(each, in_force=False) for each in ended]})
     for each in ended:
-        out.line(f"Released {each.point[:ID_SHOWN]}: {one_line(str(each))}.")
+        out.line(f"Released {each.point[:ID_SHOWN]}: {each}.")
     if not legal and session.app.upkeep.holds.stands(ended[0].point):
         again = session.command("release", point, "--reason", reason, "--legal")
         out.line(f"It stays held by a legal hold, which only --legal ends: {again}")
@@ -97,7 +96,7 @@ def holds(ctx: typer.Context) -> int:
         out.line("Nothing is held.")
     for each in found:
         if each.hold.damaged:
-            out.line(out.paint("DAMAGED ", "bad") + one_line(each.hold.damaged))
+            out.line(out.paint("DAMAGED ", "bad") + each.hold.damaged)
     return 1 if any(each.hold.damaged for each in found) else 0
 
 
@@ -109,11 +108,11 @@ def _row(held: Held) -> list[Cell]:
         Cell(held.hold.point[:ID_SHOWN], "", held.hold.point[:8]),
         Cell(formats.instant(held.hold.placed_at, zone)),
         Cell("held", "good") if held.in_force else Cell(_over(held, zone), "dim"),
-        Cell(one_line(str(held.hold))),
+        Cell(str(held.hold)),
     ]
 
 
 def _over(held: Held, zone: str) -> str:
     if held.hold.released_at is None:
         return "ended"
-    return f"released {formats.instant(held.hold.released_at, zone)}: {one_line(held.hold.release_reason)}"
+    return f"released {formats.instant(held.hold.released_at, zone)}: {held.hold.release_reason}"

@@ -12,7 +12,7 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.context import session_of
-from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.names import printable
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.row_diff import diff_rows
 from backup_platform.domain.model import Entry, EntryKind, Status
@@ -71,7 +71,7 @@ def ls(
 
 
 def _status(entry: Entry) -> str:
-    return f"{entry.status.value}: {one_line(entry.problem)}" if entry.problem else entry.status.value
+    return f"{entry.status.value}: {entry.problem}" if entry.problem else entry.status.value
 
 
 def _line(entry: Entry, zone: tzinfo) -> str:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
+from backup_platform.domain.visible import visible
 from backup_platform.errors import BackupError
 
 _STYLES = {"good": "32", "warn": "33", "bad": "1;31", "dim": "2", "bold": "1", "": ""}
@@ -36,6 +37,11 @@ def error_object(error: BackupError) -> dict[str, Json]:
     }
 
 
+def _json(value: Json | Mapping[str, Json], indent: int | None = None) -> str:
+    """In ASCII that prints: DEL is the one character that JSON lets stand."""
+    return json.dumps(value, indent=indent).replace("\x7f", "\\u007f")
+
+
 class Output:
     """Writes to one stream. With `json` only the one document is written, and text is not. `explained` completes the
     error of rows that break off. What `latest` `skipped` by then is added to the document.
@@ -59,20 +65,27 @@ class Output:
         self._stream = stream
         self.terminal = stream.isatty()
         self.colour = not json and colours(stream)
+        self._mark = f"\0{os.urandom(8).hex()}\0"  # of our own styles: no text from elsewhere can have it
 
     def line(self, text: str = "") -> None:
+        """One line. What does not print in it is shown as its escape, a line's end too."""
         if not self.json:
-            self._write(text + "\n")
+            self._write(self._styled(text) + "\n")
 
     def paint(self, text: str, style: str) -> str:
-        """The text in a style (good, warn, bad, dim, bold), plain where colours are not shown."""
+        """The text in a style (good, warn, bad, dim, bold), plain where colours are not shown. For `line`."""
         code = _STYLES[style]
-        return f"\x1b[{code}m{text}\x1b[0m" if self.colour and code else text
+        return f"{self._mark}{code}m{text}{self._mark}0m" if self.colour and code else text
+
+    def _styled(self, text: str) -> str:
+        plain, *styled = text.split(self._mark)
+        parts = (part.partition("m") for part in styled)
+        return visible(plain) + "".join(f"\x1b[{code}m{visible(rest)}" for code, _, rest in parts)
 
     def document(self, value: Mapping[str, Json]) -> None:
         if self.json:
             self.written = True
-            self._write(json.dumps(self._with_skipped(value), indent=2) + "\n")
+            self._write(_json(self._with_skipped(value), indent=2) + "\n")
 
     def _with_skipped(self, value: Mapping[str, Json]) -> dict[str, Json]:
         return {**value, **({"skipped": [*self._skipped]} if self._skipped else {})}
@@ -85,23 +98,27 @@ class Output:
         """
         self.written = True
         head = self._with_skipped(head)
-        opening = json.dumps(head, indent=2)[:-1].rstrip()
-        self._write(f"{opening}{',' if head else ''}\n  {json.dumps(name)}: [")
+        opening = _json(head, indent=2)[:-1].rstrip()
+        self._write(f"{opening}{',' if head else ''}\n  {_json(name)}: [")
         try:
             self._row_lines(rows)
         except BackupError as error:
-            self._write(f'\n  ],\n  "error": {json.dumps(error_object(self._explained(error)))}\n}}\n')
+            self._write(f'\n  ],\n  "error": {_json(error_object(self._explained(error)))}\n}}\n')
             raise
         self._write("\n  ]\n}\n")
 
     def _row_lines(self, rows: Iterable[Mapping[str, Json]]) -> None:
         separator = "\n    "
         for row in rows:
-            self._write(separator + json.dumps(row))
+            self._write(separator + _json(row))
             separator = ",\n    "
 
     def raw(self, data: Buffer) -> int:
-        """Write bytes as they are, whatever the terminal's encoding; their number."""
+        """Write bytes as they are, whatever the encoding; to a terminal as text that cannot act on it. Their number."""
+        if self.terminal:
+            lines = bytes(data).decode("utf-8", "surrogateescape").split("\n")
+            self._write("\n".join(visible(line.removesuffix("\r")) for line in lines))
+            return len(data)
         self.flush()
         self._attempt(lambda: self._stream.buffer.write(data))
         return len(data)

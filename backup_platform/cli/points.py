@@ -10,7 +10,6 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN, print_problems
 from backup_platform.cli.choosing import Choice, one_zone, summary
 from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.cli.values import value_lines
@@ -102,7 +101,7 @@ def points(
     else:
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
     for text in unreadable:
-        session.out.line(session.out.paint("DAMAGED ", "bad") + one_line(text))
+        session.out.line(session.out.paint("DAMAGED ", "bad") + text)
     return 1 if unreadable else 0
 
 
@@ -127,7 +126,7 @@ def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
     """`proven 2026-11-22 02:20`, `incomplete, 3 problems`, `FAILED proof 2026-11-22 02:20`."""
     word = _WORDS[judged.state]
     if judged.state is State.SUSPECT:
-        return f"{word}: {one_line(point.suspect[0])}"
+        return f"{word}: {point.suspect[0]}"
     if judged.state is State.INCOMPLETE:
         return f"{word}, {how_many(point.problem_count, 'problem')}"
     return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, zone)}"
@@ -150,14 +149,15 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     session.out.document({"point": described, "restore": commands})
     _print_point(session.out, found, judged)
     for reason in found.suspect:
-        session.out.line(f"{'suspect:':<14}{one_line(reason)}")
+        session.out.line(f"{'suspect:':<14}{reason}")
     if found.accepted:
-        session.out.line(f"{'accepted:':<14}{one_line(found.accepted)}")
+        session.out.line(f"{'accepted:':<14}{found.accepted}")
     for hold in held:
-        session.out.line(f"{'held:':<14}{one_line(str(hold))}")
+        session.out.line(f"{'held:':<14}{hold}")
     _print_facts(session.out, found.facts)
     _print_proofs(session.out, found, proofs)
-    session.out.line("\nRestore it:")
+    session.out.line()
+    session.out.line("Restore it:")
     for command in commands.values():
         session.out.line(f"  {command}")
     return 0
@@ -201,7 +201,8 @@ def _exact(amount: int) -> str:
 
 def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
     if facts:
-        out.line("\nFacts, from the source itself inside the snapshot:")
+        out.line()
+        out.line("Facts, from the source itself inside the snapshot:")
     for name in facts:
         lines = list(value_lines({name: facts[name]}, "  "))
         for line in lines[:FACT_LINES]:
@@ -212,13 +213,15 @@ def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
 
 def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> None:
     if proofs:
-        out.line(f"\nProofs, oldest first (times in {point.timezone}):")
+        out.line()
+        out.line(f"Proofs, oldest first (times in {point.timezone}):")
     for proof in sorted(proofs, key=lambda each: each.at):
         verdict = out.paint("passed", "good") if proof.passed else out.paint("FAILED", "bad")
         when = formats.instant(proof.at, point.timezone)
         out.line(f"  {when}  {proof.method.value:<6} {verdict} in {formats.duration(proof.duration_s)}")
     if not any(proof.passed and proof.method is ProofMethod.DRILL for proof in proofs):
-        out.line("\nIt was never restored in a drill that passed.")
+        out.line()
+        out.line("It was never restored in a drill that passed.")
 
 
 def _restore_commands(session: Session, point: RecoveryPoint) -> dict[str, Json]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from backup_platform.cli import formats
-from backup_platform.cli.names import one_line
+from backup_platform.domain.visible import visible
 
 REFRESH_S = 0.2
 FIRST_LOOK_S = 0.3  # work that ends sooner shows nothing, and pays for no display
@@ -123,14 +123,14 @@ class PlainDisplay:
         self._next: float | None = None
 
     def draw(self, now: float, view: Look, notes: list[str]) -> None:
-        lines = [f"{self._title}: {one_line(note)}" for note in notes]
+        lines = [f"{self._title}: {note}" for note in notes]
         if self._next is None:
             self._next = now + self._every_s - FIRST_LOOK_S
         elif now >= self._next:
             self._next = now + self._every_s
             lines.append(f"{self._title}: {describe(view)}")
         if lines:
-            self._stream.write("\n".join(lines) + "\n")
+            self._stream.writelines(visible(line) + "\n" for line in lines)
             self._stream.flush()
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.values import value_lines
@@ -183,7 +182,7 @@ def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POIN
 
 def _print_unrecorded(out: Output, unrecorded: Unrecorded) -> None:
     if unrecorded.reason:
-        out.line(f"{out.paint('The proof could not be recorded', 'warn')}: {one_line(unrecorded.reason)}")
+        out.line(f"{out.paint('The proof could not be recorded', 'warn')}: {unrecorded.reason}")
 
 
 def verdict(out: Output, passed: bool) -> str:
@@ -192,6 +191,6 @@ def verdict(out: Output, passed: bool) -> str:
 
 def _print_findings(out: Output, findings: Sequence[str]) -> None:
     for finding in findings[:FINDINGS_SHOWN]:
-        out.line(f"  {out.paint('x', 'bad')} {one_line(finding)}")
+        out.line(f"  {out.paint('x', 'bad')} {finding}")
     if len(findings) > FINDINGS_SHOWN:
         out.line(f"  and {formats.count(len(findings) - FINDINGS_SHOWN)} more; --json lists all")

@@ -9,7 +9,6 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
@@ -67,7 +66,7 @@ def prune(
 
 def _print_plan(out: Output, plan: PrunePlan) -> None:
     for text in plan.refusals[:10]:
-        out.line(f"{out.paint('DAMAGED', 'bad')} {one_line(text)}")
+        out.line(f"{out.paint('DAMAGED', 'bad')} {text}")
     if plan.refusals:
         out.line("Nothing may be deleted: what is needed cannot be told.")
         return
@@ -117,7 +116,7 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
         out.line(f"  {out.paint('left', 'warn')}: {what} locked by the store, for a later run")
     if summary.refused:
         what = f"{how_many(summary.refused, 'object')} ({formats.size(summary.refused_bytes)})"
-        out.line(f"  {out.paint('REFUSED', 'bad')} {what} not deleted: {one_line(summary.refusal)}")
+        out.line(f"  {out.paint('REFUSED', 'bad')} {what} not deleted: {summary.refusal}")
     if summary.damaged:
         what = how_many(summary.damaged, "pack")
         out.line(f"  {out.paint('DAMAGED', 'bad')} {what} could not be written again: repair the repository")

@@ -9,7 +9,6 @@ import typer
 from backup_platform.cli import formats
 from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
@@ -102,9 +101,9 @@ def _print_plan(session: Session, plan: RepairPlan) -> None:
     if plan.steps:
         print_table(out, _COLUMNS, [_row(step) for step in plan.steps])
     for text in plan.notes:
-        out.line(f"note: {one_line(text)}")
+        out.line(f"note: {text}")
     for text in plan.lost:
-        out.line(out.paint("LOST  ", "bad") + one_line(text))
+        out.line(out.paint("LOST  ", "bad") + text)
     if plan.nothing_wrong:
         out.line("Nothing needs mending: nothing is known to be damaged or missing.")
         out.line(f"What nobody met yet is found by `{session.command('verify')}`.")
@@ -118,16 +117,16 @@ def _row(step: RepairStep) -> list[Cell]:
         Cell(step.key, "", short),
         Cell(", ".join(step.donors)),
         Cell(size),
-        Cell(one_line(step.why.removeprefix(f"The object {step.key} is ").removesuffix("."))),
+        Cell(step.why.removeprefix(f"The object {step.key} is ").removesuffix(".")),
     ]
 
 
 def _print_result(session: Session, plan: RepairPlan, result: RepairResult) -> None:
     out = session.out
     for text in result.failed:
-        out.line(f"{out.paint('FAILED', 'bad')} {one_line(text)}")
+        out.line(f"{out.paint('FAILED', 'bad')} {text}")
     for text in result.remaining:
-        out.line(f"  {out.paint('x', 'bad')} {one_line(text)}")
+        out.line(f"  {out.paint('x', 'bad')} {text}")
     if plan.steps:
         done, size = how_many(len(result.done), "object"), formats.size(result.bytes)
         out.line(f"Mended {done}, {size} fetched, in {formats.duration(result.duration_s)}.")

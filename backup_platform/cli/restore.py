@@ -9,7 +9,7 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.names import printable
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.restore_database import Wishes, refuse_of_directory, restore_database
 from backup_platform.domain.counting import how_many
@@ -137,7 +137,7 @@ def _name(plan: RestorePlan) -> str:
 
 def _print_suspicion(out: Output, plan: RestorePlan) -> None:
     if plan.point.is_suspect:
-        out.line(f"  {out.paint('It is suspect', 'bad')}: {one_line(plan.point.suspect[0])}")
+        out.line(f"  {out.paint('It is suspect', 'bad')}: {plan.point.suspect[0]}")
 
 
 def _print_plan(out: Output, plan: RestorePlan) -> None:
@@ -182,7 +182,7 @@ def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> N
 
 def _print_list(out: Output, label: str, texts: Sequence[str], amount: int, style: str) -> None:
     for text in texts[:LISTED]:
-        out.line(f"  {out.paint(label, style)}: {one_line(text)}")
+        out.line(f"  {out.paint(label, style)}: {text}")
     if amount > LISTED:
         out.line(f"  and {formats.count(amount - LISTED)} more")
 

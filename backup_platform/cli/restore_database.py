@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
-from backup_platform.cli.names import one_line, printable
+from backup_platform.cli.names import printable
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.domain.restoring import DatabaseTarget
@@ -114,7 +114,7 @@ def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
     amount = f"{how_many(len(plan.tables), 'table')}, {how_many(plan.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(plan.bytes)} stored")
     for number, step in enumerate(plan.steps, 1):
-        out.line(f"  {number}. {one_line(step)}")
+        out.line(f"  {number}. {step}")
     _print_list(out, "warning", map(session.pasteable, plan.warnings), "warn")
     _print_list(out, "left out", plan.left_out, "bad")
     _print_list(out, "in the way", plan.conflicts, "bad")
@@ -138,7 +138,7 @@ def _print_summary(
         text = f"{failure.what}{because}: {failure.said}"
         _print_list(out, "not restored", [text], "bad")
         if verbose and failure.entry:
-            out.line(f"    entry {one_line(failure.entry)}")
+            out.line(f"    entry {failure.entry}")
     if len(shown) < len(summary.failures):
         out.line(
             f"  and {formats.count(len(summary.failures) - len(shown))} more: --verbose or --json names all"
@@ -154,7 +154,7 @@ def _name(plan: DatabaseRestorePlan) -> str:
 
 def _print_list(out: Output, label: str, texts: Iterable[str], style: str) -> None:
     for text in texts:
-        out.line(f"  {out.paint(label, style)}: {one_line(text)}")
+        out.line(f"  {out.paint(label, style)}: {text}")
 
 
 def _plan_shape(plan: DatabaseRestorePlan) -> dict[str, Json]:

@@ -11,7 +11,6 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.counting import how_many
@@ -126,7 +125,7 @@ def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) 
     out.document({"dry_run": not done, "lost": points})
     for each in lost:
         name = f" ({each.known.window.key}, {each.known.point[:ID_SHOWN]})" if each.known else ""
-        out.line(f"{source}: recovery point {each.sequence}{name} is lost. {one_line(each.damage)}".rstrip())
+        out.line(f"{source}: recovery point {each.sequence}{name} is lost. {each.damage}".rstrip())
     if not lost:
         out.line(f"No recovery point of {source} is lost.")
     elif done:
@@ -139,7 +138,7 @@ def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) 
 
 def _row(judged: Judged, *, explain: bool) -> list[Cell]:
     point, decision = judged
-    reasons = [one_line(reason) for reason in decision.reasons]
+    reasons = list(decision.reasons)
     return [
         Cell(point.source),
         Cell(point.window.key),
@@ -152,7 +151,7 @@ def _row(judged: Judged, *, explain: bool) -> list[Cell]:
 
 def _print_standing(out: Output, plan: ForgetPlan) -> None:
     for text in plan.blocked.values():
-        out.line(out.paint("DAMAGED ", "bad") + one_line(text))
+        out.line(out.paint("DAMAGED ", "bad") + text)
     stay, go = how_many(plan.kept, "point stays", "points stay"), formats.count(len(plan.forget))
     out.line(f"{stay}, {go} to forget." if plan.judged else "There are no recovery points.")
 
@@ -160,7 +159,7 @@ def _print_standing(out: Output, plan: ForgetPlan) -> None:
 def _print_summary(session: Session, summary: ForgetSummary) -> None:
     out = session.out
     for point, why in (*summary.kept, *summary.refused, *summary.locked):
-        out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {one_line(why)}")
+        out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {why}")
     count = how_many(len(summary.forgotten), "recovery point")
     freed = f" `{session.command('prune')}` frees what only they needed." if summary.forgotten else ""
     out.line(f"Forgot {count}.{freed}")

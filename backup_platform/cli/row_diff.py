@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from backup_platform.cli.context import Session
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.rows import row_limit
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
+from backup_platform.domain.visible import visible
 
 if TYPE_CHECKING:
     from backup_platform.actions.table_diff import RowDifference, TableDifference
@@ -38,19 +38,19 @@ def _line(found: TableDifference, row: RowDifference) -> str:
         times = f"  ({row.count} times)" if row.count > 1 else ""
         return _values(values) + times
     before, after = row.before or {}, row.after or {}
-    changes = (f"{one_line(name)}: {_value(before[name])} -> {_value(after[name])}" for name in row.columns)
+    changes = (f"{name}: {_value(before[name])} -> {_value(after[name])}" for name in row.columns)
     return f"{_values({name: values[name] for name in found.key})}  {', '.join(changes)}"
 
 
 def _values(values: Mapping[str, Json]) -> str:
-    return "  ".join(f"{one_line(name)}={_value(value)}" for name, value in values.items())
+    return "  ".join(f"{name}={_value(value)}" for name, value in values.items())
 
 
 def _value(value: Json) -> str:
     """A text is in quotes, so that it is not taken for NULL or a number."""
     if value is None:
         return "NULL"
-    text = one_line(str(value))
+    text = visible(str(value))
     text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return f"'{text}'" if isinstance(value, str) else text
 
@@ -67,11 +67,11 @@ def _print_summary(out: Output, found: TableDifference) -> None:
     if parts:
         out.line(", ".join(parts) + ("" if found.key else " (compared as whole rows: no primary key)"))
     if found.changed_columns:
-        columns = (f"{one_line(name)} {amount:,}" for name, amount in found.changed_columns.items())
+        columns = (f"{name} {amount:,}" for name, amount in found.changed_columns.items())
         out.line(f"changed columns: {', '.join(columns)}")
     for words, names in (("added", found.columns_added), ("removed", found.columns_removed)):
         if names:
-            out.line(f"columns {words}: {', '.join(map(one_line, names))}")
+            out.line(f"columns {words}: {', '.join(names)}")
 
 
 def _shape(found: TableDifference) -> dict[str, Json]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
+from backup_platform.domain.visible import visible
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _print(result: Result, batches: Iterator[pa.RecordBatch], out: Output) -> No
     right = [
         column.type not in ("VARCHAR", "BLOB") and not column.type.endswith("]") for column in result.columns
     ]
-    columns = [Column(one_line(c.name), right=r) for c, r in zip(result.columns, right, strict=True)]
+    columns = [Column(c.name, right=r) for c, r in zip(result.columns, right, strict=True)]
     rows = (row for batch in batches for row in _cells(out, batch))
     first = list(islice(rows, BLOCK))
     print_table(out, columns, first)
@@ -90,7 +90,7 @@ def _cell(out: Output, value: Any) -> Cell:
         return Cell("NULL", "dim")
     if isinstance(value, bool):
         return Cell("true" if value else "false")
-    text = one_line(str(value)) if value != "NULL" else '"NULL"'
+    text = visible(str(value)) if value != "NULL" else '"NULL"'
     if out.terminal and len(text) > LONGEST:
         text = text[: LONGEST - 1] + "…"
     return Cell(text, short=text[: _SHORT - 1] + "…" if len(text) > _SHORT else "")

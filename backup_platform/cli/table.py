@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from backup_platform.cli.output import Output
+from backup_platform.domain.visible import visible
 
 _GAP = "  "
 _UNLIMITED = 1 << 30
@@ -19,6 +20,10 @@ class Cell(NamedTuple):
     text: str
     style: str = ""
     short: str = ""
+
+    def shown(self) -> Cell:
+        """As it takes its place: `Output` replaces what does not print, and widths are measured before."""
+        return Cell(visible(self.text), self.style, visible(self.short))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +48,13 @@ def width_of(text: str) -> int:
 
 def print_table(out: Output, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
     """Print a heading and the rows, fitted to the terminal; in full where output is not a terminal."""
+    columns = [replace(column, title=visible(column.title)) for column in columns]
+    shown = [[cell.shown() for cell in row] for row in rows]
     available = shutil.get_terminal_size().columns if out.terminal else _UNLIMITED
-    kept, rows = _fit(list(columns), [list(row) for row in rows], available)
-    widths = [_width(column, [row[i] for row in rows]) for i, column in enumerate(kept)]
+    kept, shown = _fit(columns, shown, available)
+    widths = [_width(column, [row[i] for row in shown]) for i, column in enumerate(kept)]
     heading = [Cell(column.title, "bold") for column in kept]
-    for row in [heading, *rows]:
+    for row in [heading, *shown]:
         cells = zip(row, kept, widths, strict=True)
         out.line(_GAP.join(_cell(out, cell, column, width) for cell, column, width in cells).rstrip())
 

@@ -8,7 +8,6 @@ import typer
 
 from backup_platform.cli import formats
 from backup_platform.cli.context import session_of
-from backup_platform.cli.names import one_line
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.table import Cell, Column, print_table
@@ -63,7 +62,7 @@ def tables(
     if table is None:
         _print_tables(session.out, stored, names)
         for text in found.unreadable():
-            session.out.line(one_line(text))
+            session.out.line(text)
     else:
         _print_columns(session.out, stored[0], names[stored[0].table])
     return 0
@@ -79,25 +78,23 @@ def _print_tables(out: Output, stored: list[StoredTable], names: dict[Table, Sql
 def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
     table = stored.table
     return [
-        Cell(one_line(name.plain) + _partitioned(table)),
+        Cell(name.plain + _partitioned(table)),
         Cell(formats.count(table.rows)),
         Cell(formats.size(stored.bytes)),
         Cell(formats.size(stored.stored_bytes)),
         Cell(formats.count(len(table.columns))),
-        Cell(one_line(", ".join(table.key)) or "-"),
+        Cell(", ".join(table.key) or "-"),
     ]
 
 
 def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
     table = stored.table
     amounts = f"{how_many(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
-    out.line(
-        f"{one_line(name.plain)}{_partitioned(table)}: {amounts}, {formats.size(stored.stored_bytes)} stored"
-    )
+    out.line(f"{name.plain}{_partitioned(table)}: {amounts}, {formats.size(stored.stored_bytes)} stored")
     rows = [
         [
-            Cell(one_line(column.name)),
-            Cell(one_line(column.type)),
+            Cell(column.name),
+            Cell(column.type),
             Cell(column.storage.value),
             Cell("yes" if column.nullable else "no"),
             Cell(str(table.key.index(column.name) + 1) if column.name in table.key else ""),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from backup_platform.cli.names import one_line
 from backup_platform.domain.model import Json
 
 
@@ -14,9 +13,9 @@ def value_lines(values: Mapping[str, Json], indent: str) -> Iterator[str]:
     for name, value in values.items():
         inner = value if isinstance(value, dict | list) else None
         if not inner:
-            yield f"{indent}{one_line(name)}: {_scalar(value)}"
+            yield f"{indent}{name}: {_scalar(value)}"
             continue
-        yield f"{indent}{one_line(name)}:"
+        yield f"{indent}{name}:"
         if isinstance(inner, dict):
             yield from value_lines(inner, indent + "  ")
         else:
@@ -30,4 +29,4 @@ def _scalar(value: Json) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

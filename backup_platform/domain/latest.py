@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.visible import visible
 
 SKEW = timedelta(minutes=5)  # between the clocks of a writer and of a store, in good order
 
@@ -96,4 +97,4 @@ def _why_not(point: RecoveryPoint) -> str:
 
 def log_skipped(skipped: Skipped) -> None:
     """For who has no better place to say it."""
-    logging.getLogger("backup_platform").warning("%s", skipped)
+    logging.getLogger("backup_platform").warning("%s", visible(str(skipped)))

@@ -62,7 +62,7 @@ def test_with_json_the_error_is_also_the_document(cli: Cli, kind: type[BackupErr
 
 def test_several_errors_of_a_plan_keep_their_lines_but_cannot_act_on_the_terminal(cli: Cli) -> None:
     cli.app.answers["points"] = errors.PlanError("backup.yaml:3: no\nbackup.yaml:4: \x1b[2Jno")
-    assert cli("points").err == "error [plan-invalid]: backup.yaml:3: no\nbackup.yaml:4: \\e[2Jno\n"
+    assert cli("points").err == "error [plan-invalid]: backup.yaml:3: no\n  backup.yaml:4: \\x1b[2Jno\n"
 
 
 @pytest.mark.parametrize(

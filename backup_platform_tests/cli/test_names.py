@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.cli.names import name_fields, one_line, printable
+from backup_platform.cli.names import name_fields, printable
+from backup_platform.domain.visible import visible
 
 
 @pytest.mark.parametrize(
@@ -21,7 +22,7 @@ def test_a_name_that_prints_is_shown_as_it_is(name: bytes) -> None:
 @given(st.binary(min_size=1, max_size=40))
 def test_no_name_acts_on_a_terminal(name: bytes) -> None:
     assert printable(name).isprintable()
-    assert one_line(name.decode("utf-8", "surrogateescape")).isprintable()
+    assert visible(name.decode("utf-8", "surrogateescape")).isprintable()
 
 
 def test_an_escaped_name_is_read_back_exactly_by_a_shell() -> None:

@@ -111,7 +111,7 @@ def test_show_tells_everything_and_how_to_restore(filled: Cli) -> None:
         "sqlite 3.40.1",
         "pages: 1,234",
         "    orders: 10",
-        "    items\\e[2J: 20",
+        "    items\\x1b[2J: 20",
         "drill  passed in 0.50 s",
         "drill  FAILED in 0.50 s",
         "  backup-platform --plan 'my plan.yaml' restore 2273686f70aa --to ./restored-shop",

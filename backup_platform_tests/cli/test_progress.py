@@ -81,7 +81,7 @@ def test_plain_lines_come_at_intervals() -> None:
     for tick in range(250):
         display.draw(tick / 10, Look(amounts, 45e6, 100, 80.0), ["odd\x1b[2J"] if tick == 3 else [])
     line = "backup shop: 1,234 of 5,000 files, 12.3 MB of 1.2 GB, 45.0 MB/s, 1 min 20 s left\n"
-    assert stream.getvalue() == "backup shop: odd\\e[2J\n" + line * 2
+    assert stream.getvalue() == "backup shop: odd\\x1b[2J\n" + line * 2
 
 
 def test_nothing_known_is_told_too() -> None:
@@ -198,10 +198,10 @@ def test_a_terminal_gets_a_bar_that_fits_and_json_stays_clean(columns: int) -> N
     assert any(re.search(r"\d MB/1\.0 GB \d+/1,000 files \d+\.\d MB/s \d:\d\d$", bar) for bar in bars)
     assert max(len(bar) for bar in bars) <= columns
     assert 3 <= len(bars) <= 25
-    assert "backup shop: changed while it was read: x\\e[2J" in plain
+    assert "backup shop: changed while it was read: x\\x1b[2J" in plain
 
 
 def test_a_dumb_terminal_gets_lines() -> None:
     _, screen = run_with_a_terminal("backup", term="dumb")
     assert "\x1b" not in screen
-    assert "backup shop: changed while it was read: x\\e[2J" in screen
+    assert "backup shop: changed while it was read: x\\x1b[2J" in screen

@@ -113,7 +113,7 @@ def test_warnings_are_told_and_are_no_failure(cli: Cli) -> None:
     ran = answering(cli, done=done)("restore", "shop@latest", "--to", "x")
     assert ran.code == 0
     assert ran.out.endswith(
-        "  3 files there already, and equal\n  warning: f: its owner 0 could not be set\\e[2J\n"
+        "  3 files there already, and equal\n  warning: f: its owner 0 could not be set\\x1b[2J\n"
     )
 
 

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+from backup_platform.domain.visible import visible
+
 T = TypeVar("T")
 
 ROOT = b"."
@@ -15,11 +17,8 @@ STEP_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def printable(path: bytes) -> str:
-    """The path for people: bytes that are not UTF-8 and control characters are escaped."""
-    text = path.decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """The path for people: bytes that are not UTF-8 and what does not print are escaped."""
+    return visible(path.decode("utf-8", "backslashreplace"))
 
 
 def order(path: bytes) -> bytes:

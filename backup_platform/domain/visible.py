@@ -1,0 +1,43 @@
+"""Text of unknown origin (names, reasons, what a server or a store says) for a terminal and for a log.
+
+What does not print could act on a terminal or hide what a text says: escape sequences, returns, marks that turn the
+direction of writing, characters of no width. Each is replaced by its escape; letters of every script stay.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_NAMED: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+# Python takes them as printing: combining joiner, Hangul and Khmer fillers, which show nothing.
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+
+
+def visible(text: str) -> str:
+    """In one line, with everything that does not print as an escape, such as `\\x1b`."""
+    if not hides(text):
+        return text
+    return "".join(escape(character) if hides(character) else character for character in text)
+
+
+def visible_lines(text: str) -> str:
+    """The same of a text whose lines are to stay lines; those after the first are indented, and cannot be taken for
+    something that this program says."""
+    return "\n  ".join(map(visible, text.split("\n")))
+
+
+def hides(text: str) -> bool:
+    """Whether a character of it does not show as itself."""
+    return not (text.isprintable() and _BLANK.isdisjoint(text))
+
+
+def escape(character: str) -> str:
+    """Its escape; of a byte that is not UTF-8, as `os.fsdecode` carries it, that of the byte."""
+    code = ord(character)
+    if character in _NAMED:
+        return _NAMED[character]
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
