@@ -20,6 +20,7 @@ BackupError
 │   ├── SourceBusyError          locked for longer than the timeout (retryable)
 │   ├── SourceConnectionsError   it gives no more connections (retryable)
 │   ├── SourceLocksError         its lock table is full
+│   ├── DrillExposedError        a drill cannot be kept from the rest of the machine
 │   └── SourceFormatError        it is not what the plan says it is
 │       └── SourceUnreadableError    what was asked for cannot be read, and other things can
 │           └── SourceEncodingError      … because it is no text in its encoding
@@ -193,6 +194,10 @@ class SourceConnectionsError(SourceError):
 
 class SourceLocksError(SourceError):
     code = "source-locks"
+
+
+class DrillExposedError(SourceError):
+    code = "drill-not-isolated"
 
 
 class WindowError(BackupError):

@@ -162,6 +162,7 @@ def _postgres(name: str, plan: Plan, location: str, clock: Clock, purpose: Purpo
         facts=source.facts,
         bin_dir=plan.path(source.bin_dir) if source.bin_dir else None,
         drill_server=drill_server,
+        isolated=source.drill_isolation == "required",
         assertions=tuple(source.assertions),
         restore_owner=source.restore_owner,
         restore_privileges=source.restore_privileges,

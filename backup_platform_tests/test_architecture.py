@@ -264,3 +264,42 @@ def test_time_zones_do_not_depend_on_the_machine() -> None:
 
 def test_the_version_is_one() -> None:
     assert backup_platform.__version__ == importlib.metadata.version("backup-platform")
+
+
+# The guardian of a private server forks by itself: it knows nothing of the process that started it.
+STARTING = {"sources/children.py", "sources/postgres/isolation/starting.py"}
+_STARTERS = {"subprocess", "multiprocessing", "pty", "asyncio.subprocess"}
+_FUNCTIONS = re.compile(r"(system|popen|fork|forkpty|posix_spawnp?|startfile|spawn\w+|exec(l|v)\w*)$")
+
+
+def starts_of(tree: ast.AST) -> Iterator[str]:
+    """What starts programs, or imports what does."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in _STARTERS)
+        elif isinstance(node, ast.ImportFrom):
+            names = {node.module or "", *(f"{node.module}.{name.name}" for name in node.names)}
+            yield from names & _STARTERS
+            yield from (
+                name.name for name in node.names if node.module == "os" and _FUNCTIONS.match(name.name)
+            )
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "os":
+            if _FUNCTIONS.match(node.attr):
+                yield node.attr
+        elif isinstance(node, ast.Name) and node.id == "ProcessPoolExecutor":
+            yield node.id
+
+
+def test_programs_are_started_in_one_place() -> None:
+    """It gives them an environment of what they need, and nothing else."""
+    found = {
+        path.relative_to(PACKAGE).as_posix(): starts
+        for path in PACKAGE.rglob("*.py")
+        if (starts := set(starts_of(ast.parse(path.read_text()))))
+    }
+    assert found.keys() == STARTING, found
+
+
+def test_what_starts_a_program_is_recognised() -> None:
+    code = "import subprocess, os\nfrom os import system\nos.execve()\nfrom multiprocessing import Process\nos.stat()"
+    assert set(starts_of(ast.parse(code))) == {"subprocess", "system", "execve", "multiprocessing"}

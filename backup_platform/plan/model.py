@@ -73,6 +73,7 @@ KINDS: dict[Kind, tuple[str, ...]] = {  # and the keys that belong to some kinds
         "facts",
         "bin_dir",
         "drill_server",
+        "drill_isolation",
         "assertions",
         "restore_owner",
         "restore_privileges",
@@ -113,6 +114,7 @@ class SourcePlan(_Model):
     facts: Literal["full", "sampled", "counts"] = "full"
     bin_dir: LocalPath | None = None
     drill_server: DatabaseUrl | None = None
+    drill_isolation: Literal["available", "required"] = "available"
     assertions: list[Annotated[str, Field(min_length=1)]] = []
     restore_owner: bool = True
     restore_privileges: bool = True

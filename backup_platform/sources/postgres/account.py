@@ -8,12 +8,13 @@ import pwd
 import secrets
 import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from backup_platform.errors import SourceError
+from backup_platform.sources import children
 
 _UNUSED_GROUPS = range(60578, 61184)  # which neither distributions nor systemd give to anybody
 PROGRAMS = ("initdb", "postgres")
@@ -39,29 +40,25 @@ class Account:
 
     def runs(self, *command: str) -> bool:
         """Whether the command can be started, and succeeds. Raises `SourceError` where root cannot become it."""
-        extra: dict[str, object] = {}
+        extra: dict[str, Any] = {}
         if self.uid >= 0:
             extra = {"user": self.uid, "group": self.gid, "extra_groups": []}
         try:
-            done = subprocess.run(  # type: ignore[call-overload]
-                command, capture_output=True, check=False, cwd="/", timeout=60, **extra
-            )
+            done = children.run(command, cwd="/", **extra)
         except PermissionError:
             self._require()
             return False
         except OSError:
             return False
-        return bool(done.returncode == 0)
+        return done.returncode == 0
 
     def _require(self) -> None:
         """Raises `SourceError` where this process cannot become that user."""
         if self.uid < 0:
             return
         try:
-            subprocess.run(
-                ["/bin/true"], user=self.uid, group=self.gid, extra_groups=[], check=True, cwd="/", timeout=60
-            )
-        except (OSError, subprocess.SubprocessError) as error:
+            children.run(["/bin/true"], user=self.uid, group=self.gid, extra_groups=[], cwd="/")
+        except (OSError, children.ChildError) as error:
             raise SourceError(
                 "PostgreSQL does not run as root, and root cannot become another user here.",
                 hint="Run as another user, or name a drill_server in the plan.",

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.errors import SourceError
+from backup_platform.sources import children
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.pooling import (
     is_unknown_setting,
@@ -164,7 +165,7 @@ def writer_conninfo(url: str, **parameters: str) -> str:
 @contextmanager
 def tool_environment(url: str) -> Iterator[dict[str, str]]:
     """The environment in which a tool finds the password, for as long as the block lasts."""
-    environment = dict(os.environ)
+    environment = children.environment(client=True)
     password = parse(url).get("password")
     if password is None:
         yield environment

@@ -24,6 +24,7 @@ from backup_platform.sources.postgres.drill_checks import assertion_differences,
 from backup_platform.sources.postgres.drill_facts import fact_differences, unstored_tables
 from backup_platform.sources.postgres.drill_schema import compare_schema
 from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.isolation.shut import told
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.reading import StoredTable, read_tables
 from backup_platform.sources.postgres.relation import Relation
@@ -88,6 +89,7 @@ class _Drill:
 
     def differences(self) -> Iterator[str]:
         self.compared |= {"server": self.target.server, "server_version": self.target.version}
+        self.compared |= told(self.target.isolation)
         if self._older():
             self.compared["older_server"] = self._older()
         if self.target.lacking:

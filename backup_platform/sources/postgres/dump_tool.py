@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from backup_platform.errors import TargetError
+from backup_platform.sources import children
 from backup_platform.sources.postgres.connecting import tool_environment, writer_conninfo
 from backup_platform.sources.postgres.target_failures import target_errors
 from backup_platform.sources.postgres.tools import Tools, run_tool
@@ -185,12 +185,12 @@ class Archive:
 def _run(tools: Tools, arguments: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
     english = {"LC_MESSAGES": "C", "LANGUAGE": "C"}
     streams: dict[str, Any] = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.DEVNULL,
-        "stderr": subprocess.PIPE,
+        "stdin": children.NOTHING,
+        "stdout": children.NOTHING,
+        "stderr": children.PIPE,
     }
     command = [tools.path("pg_restore"), *arguments]
-    with subprocess.Popen(command, env=environment | english, **streams) as process:
+    with children.start(command, env=environment | english, **streams) as process:
         try:
             _, said = process.communicate()
         except BaseException:
@@ -199,12 +199,12 @@ def _run(tools: Tools, arguments: Sequence[str], environment: dict[str, str]) ->
     return process.returncode, said.decode("utf-8", "replace")
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: children.Child) -> None:
     """SIGTERM, so that pg_restore cancels what its own processes have the server do."""
     process.terminate()
     try:
         process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
+    except children.StillRunning:
         process.kill()
 
 

@@ -1,43 +1,50 @@
-"""The process that ends a private server. It runs as a script, with the standard library only.
+"""The process that starts and ends a private server. It runs by itself, with the standard library only.
 
-    python -I -S guardian.py HOME PARENT_PID UID GID SANDBOX
+    main([HOME, PARENT_PID, UID, GID, SANDBOX, LAYERS])
 
 It reads commands from its standard input, one JSON array of arguments a line, runs one at a time (as UID and GID
-unless UID is -1) with its output appended to HOME/log, and answers `exit CODE` when a command has ended. When the
-input ends, or the process PARENT_PID is gone, it ends what runs, at once, and removes HOME. If that was not asked
-for by a line `stop`, it removes the directory SANDBOX too, if it is empty. The lock on HOME is inherited.
+unless UID is -1) with its output appended to HOME/log, and answers `exit CODE` when a command has ended. A line
+`try ["PROGRAM", …]` asks for as many LAYERS (`isolation/starting.py`) as the program runs in: it answers
+`in LAYER,LAYER`, and later commands run in those. When the input ends, or the process PARENT_PID is gone, it ends
+what runs, at once, and removes HOME. If that was not asked for by a line `stop`, it removes the directory SANDBOX
+too, if it is empty. The lock on HOME is inherited.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from backup_platform.sources.postgres.isolation import kernel
+from backup_platform.sources.postgres.isolation.starting import Confinement, choices, start
 
 POLL_S = 0.1
 GRACE_S = 5.0
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+_TRY = b"try "
 
 
+@dataclass
 class Guardian:
-    def __init__(self, home: str, parent: int, uid: int, gid: int, sandbox: str) -> None:
-        self.home, self.parent, self.uid, self.gid, self.sandbox = home, parent, uid, gid, sandbox
-        self.child: subprocess.Popen[bytes] | None = None
-        self.unread = b""
-        self.stopping = False
-        self.prctl = _prctl()
+    home: str
+    parent: int
+    sandbox: str
+    allowed: tuple[str, ...]
+    confinement: Confinement
+    child: int = 0
+    unread: bytes = b""
+    stopping: bool = False
 
     def watch(self) -> None:
         """Returns when everything has ended and is removed."""
-        self.prctl(PR_SET_CHILD_SUBREAPER, 1)
+        with contextlib.suppress(OSError):
+            kernel.prctl(kernel.CHILD_SUBREAPER, 1)
         try:
             while self._step():
                 pass
@@ -52,9 +59,9 @@ class Guardian:
         readable, _, _ = select.select([0], [], [], POLL_S)
         if readable and not self._obey(os.read(0, 65536)):
             return False
-        if self.child is not None and self.child.poll() is not None:
-            self._answer(f"exit {self.child.returncode}")
-            self.child = None
+        if self.child and (code := _ended(self.child)) is not None:
+            self._answer(f"exit {code}")
+            self.child = 0
         return os.getppid() == self.parent
 
     def _obey(self, data: bytes) -> bool:
@@ -63,30 +70,19 @@ class Guardian:
             if line == b"stop":
                 self.stopping = True
                 return False
-            self._start(json.loads(line))
+            if line.startswith(_TRY):
+                self._try(json.loads(line.removeprefix(_TRY)))
+            else:
+                self.child = start(json.loads(line), self.confinement, os.path.join(self.home, "log"))
         return bool(data)
 
-    def _start(self, command: list[str]) -> None:
-        account = {} if self.uid < 0 else {"user": self.uid, "group": self.gid, "extra_groups": []}
-        environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
-        try:
-            with open(os.path.join(self.home, "log"), "ab") as log:
-                self.child = subprocess.Popen(  # type: ignore[call-overload]
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    cwd=self.home,
-                    env=environment,
-                    preexec_fn=self._die_with_me,
-                    **account,
-                )
-        except OSError as error:
-            self._answer(f"exit cannot be started: {error.strerror}")
-
-    def _die_with_me(self) -> None:
-        """After the change of user, which would clear it."""
-        self.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+    def _try(self, command: list[str]) -> None:
+        """Without any layer it runs as well as it ever will."""
+        for layers in choices(self.allowed):
+            self.confinement = replace(self.confinement, layers=layers)
+            if not layers or os.waitpid(start(command, self.confinement, os.devnull), 0)[1] == 0:
+                break
+        self._answer("in " + ",".join(self.confinement.layers))
 
     def _answer(self, text: str) -> None:
         with contextlib.suppress(OSError):
@@ -94,18 +90,26 @@ class Guardian:
 
     def _end(self) -> None:
         """SIGQUIT is PostgreSQL's immediate shutdown; whoever outlives it is killed."""
-        if self.child is not None and self.child.poll() is None:
-            self.child.send_signal(signal.SIGQUIT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.child.wait(GRACE_S)
-            self.child.kill()
-            self.child.wait()
+        if self.child and _ended(self.child) is None:
+            os.kill(self.child, signal.SIGQUIT)
+            quiet = time.monotonic() + GRACE_S
+            while _ended(self.child) is None and time.monotonic() < quiet:
+                time.sleep(0.005)
         deadline = time.monotonic() + GRACE_S
         while _children() and time.monotonic() < deadline:
             for pid in _children():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+
+
+def _ended(process: int) -> int | None:
+    """Its exit code, None while it runs."""
+    try:
+        found, status = os.waitpid(process, os.WNOHANG)
+    except ChildProcessError:
+        return -1
+    return os.waitstatus_to_exitcode(status) if found else None
 
 
 def _children() -> list[int]:
@@ -133,21 +137,11 @@ def remove_home(home: str) -> None:
         time.sleep(0.05)
 
 
-def _prctl() -> Callable[[int, int], object]:
-    """Only Linux has it; elsewhere the pipe alone must do."""
-    if not sys.platform.startswith("linux"):
-        return lambda option, value: None
-    libc = ctypes.CDLL(None)
-    return lambda option, value: libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0)
-
-
 def main(arguments: list[str]) -> None:
-    home, parent, uid, gid, sandbox = arguments
+    home, parent, uid, gid, sandbox, layers = arguments
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Guardian(home, int(parent), int(uid), int(gid), sandbox).watch()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    confinement = Confinement(home, int(uid), int(gid))
+    allowed = tuple(filter(None, layers.split(",")))
+    Guardian(home, int(parent), sandbox, allowed, confinement).watch()

@@ -15,8 +15,9 @@ class PostgresOptions:
     Patterns of `include` and `exclude` are `schema.table`, `schema.*` or `table` with `*` and `?`; what they leave
     out is listed in the recovery point. `lock_timeout` in seconds. `bin_dir` is where pg_dump is, found when None.
     `drill_server` names a database of the server on which drills create and drop one of their own; without it, drills
-    start a private server. `assertions` are queries that must return true in the restored database. `restore_owner` and
-    `restore_privileges` say whether restores give objects to their captured owners, and restore grants.
+    start a private server. `isolated`: only where nothing else of the machine can be reached from that. `assertions`
+    are queries that must return true in the restored database. `restore_owner` and `restore_privileges` say whether
+    restores give objects to their captured owners, and restore grants.
     """
 
     url: str = field(repr=False)
@@ -29,6 +30,7 @@ class PostgresOptions:
     facts: Facts = "full"
     bin_dir: str | None = None
     drill_server: str | None = field(default=None, repr=False)
+    isolated: bool = False
     assertions: tuple[str, ...] = ()
     restore_owner: bool = True
     restore_privileges: bool = True

@@ -17,6 +17,7 @@ from backup_platform.sources.postgres.connecting import connect, describe
 from backup_platform.sources.postgres.creation import create_statement
 from backup_platform.sources.postgres.document import Database, Locale
 from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.isolation.shut import require_no_server, require_shut
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, PrivateServer, private_server
 from backup_platform.sources.postgres.settings import identifier, literal
@@ -39,6 +40,7 @@ class Scratch:
     which sessions connect that make and drop databases.
 
     `server` is for people. `lacking` are what the server has not that the database was captured with: a locale.
+    `isolation` are the layers around a private server.
     """
 
     url: str
@@ -48,6 +50,7 @@ class Scratch:
     private: bool
     create: bool
     lacking: tuple[str, ...] = ()
+    isolation: tuple[str, ...] = ()
 
     @property
     def major(self) -> int:
@@ -56,8 +59,10 @@ class Scratch:
 
 @contextmanager
 def scratch(options: PostgresOptions, document: Database, sandbox: str, clock: Clock) -> Iterator[Scratch]:
-    """Raises `SourceError` when there is no server to restore into."""
+    """Raises `SourceError` when there is no server to restore into, `DrillExposedError` when there may not be one."""
     if options.drill_server is not None:
+        if options.isolated:
+            require_no_server()
         with _on_server(options.drill_server, document, clock) as found:
             yield found
     else:
@@ -74,6 +79,8 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
             tools.bin_dir, base=os.path.dirname(sandbox), sandbox=sandbox, jobs=options.jobs
         ) as server,
     ):
+        if options.isolated:
+            require_shut(server.isolation)
         with connect(server.url()) as connection, postgres_errors("The private server"):
             version = connection.info.server_version
             _make_roles(connection, document)
@@ -92,6 +99,7 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
                 private=True,
                 create=not lacking,
                 lacking=lacking,
+                isolation=server.isolation,
             )
         except SourceError as error:
             raise _with_log(error, server) from error

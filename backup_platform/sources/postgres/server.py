@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import select
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,14 +15,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+import backup_platform
 from backup_platform.errors import SourceError
+from backup_platform.sources import children
 from backup_platform.sources.postgres import guardian
 from backup_platform.sources.postgres.account import Account, server_account, usable_binaries
 from backup_platform.sources.postgres.homes import Home, make_home
+from backup_platform.sources.postgres.isolation.starting import LAYERS, USER
 
 SUPERUSER = "postgres"
 START_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 60.0
+# With nothing of this installation in its path but this package, which comes last.
+_PACKAGES = os.path.dirname(os.path.dirname(backup_platform.__file__))
+_GUARD = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from backup_platform.sources.postgres.guardian import main; main(sys.argv[2:])"
+)
 _LOG_TAIL = 2000
 _PASSWORD_ONLY = ("local all all scram-sha-256",)
 
@@ -63,7 +71,8 @@ class PrivateServer:
     bin_dir: str
     major: int
     password: str = field(repr=False)
-    guardian: subprocess.Popen[bytes] = field(repr=False)
+    guardian: children.Child = field(repr=False)
+    isolation: tuple[str, ...]
 
     def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
         """With the password of the superuser."""
@@ -89,18 +98,20 @@ def private_server(
     jobs: int = 2,
     settings: Mapping[str, str] | None = None,
     hba: Sequence[str] = _PASSWORD_ONLY,
+    layers: Sequence[str] | None = None,
 ) -> Iterator[PrivateServer]:
     """Run the server in `bin_dir` with its home below `base` ($TMPDIR), for `jobs` sessions at a time.
 
     When the block ends the server does at once, and its home is removed. So they are when this process is killed:
-    a guardian process sees to it, and removes the directory `sandbox` as well if it is empty.
+    a guardian process sees to it, and removes the directory `sandbox` as well if it is empty. Of `layers` (all) it has
+    as many as the machine allows.
 
     Raises `SourceError`.
     """
     bin_dir, account = os.path.realpath(bin_dir), server_account()
     home = make_home(_base(base, account))
     try:
-        watcher = _guardian(home, account, sandbox)
+        watcher = _guardian(home, account, sandbox, LAYERS if layers is None else layers)
     except OSError:
         guardian.remove_home(home.path)
         raise
@@ -121,13 +132,13 @@ def _base(base: str | None, account: Account) -> str:
     return preferred
 
 
-def _guardian(home: Home, account: Account, sandbox: str) -> subprocess.Popen[bytes]:
+def _guardian(home: Home, account: Account, sandbox: str, layers: Sequence[str]) -> children.Child:
     numbers = [str(number) for number in (os.getpid(), account.uid, account.gid)]
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", guardian.__file__, home.path, *numbers, sandbox],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+    return children.start(
+        [sys.executable, "-I", "-S", "-c", _GUARD, _PACKAGES, home.path, *numbers, sandbox, ",".join(layers)],
+        stdin=children.PIPE,
+        stdout=children.PIPE,
+        stderr=children.NOTHING,
         cwd="/",
         pass_fds=[home.lock],
         start_new_session=True,
@@ -135,7 +146,7 @@ def _guardian(home: Home, account: Account, sandbox: str) -> subprocess.Popen[by
     )
 
 
-def _end(watcher: subprocess.Popen[bytes]) -> None:
+def _end(watcher: children.Child) -> None:
     assert watcher.stdin is not None
     assert watcher.stdout is not None
     with contextlib.suppress(OSError):
@@ -143,7 +154,7 @@ def _end(watcher: subprocess.Popen[bytes]) -> None:
     watcher.stdin.close()
     try:
         watcher.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+    except children.StillRunning:
         watcher.kill()
         watcher.wait()
     watcher.stdout.close()
@@ -152,7 +163,7 @@ def _end(watcher: subprocess.Popen[bytes]) -> None:
 def _started(
     home: Home,
     account: Account,
-    watcher: subprocess.Popen[bytes],
+    watcher: children.Child,
     bin_dir: str,
     jobs: int,
     settings: Mapping[str, str],
@@ -161,7 +172,9 @@ def _started(
     account.may_enter(home.path)
     binaries = usable_binaries(bin_dir, account, home.path)
     password = os.path.join(home.path, "password")
-    server = PrivateServer(home, bin_dir, _major(binaries), secrets.token_urlsafe(24), watcher)
+    layers = _layers(watcher, os.path.join(binaries, "initdb"), home)
+    isolation = ((USER,) if account.uid >= 0 else ()) + layers
+    server = PrivateServer(home, bin_dir, _major(binaries), secrets.token_urlsafe(24), watcher, isolation)
     _write(password, server.password)
     account.owns([home.data, home.socket_dir, password])
     _initialise(server, os.path.join(binaries, "initdb"), password)
@@ -171,7 +184,7 @@ def _started(
     account.owns([os.path.join(home.data, "pg_hba.conf")])
     chosen = _settings(server, jobs) | dict(settings)
     options = [f"--{name}={value}" for name, value in chosen.items()]
-    _send(server, [os.path.join(binaries, "postgres"), "-D", home.data, *options])
+    _send(watcher, [os.path.join(binaries, "postgres"), "-D", home.data, *options])
     _await_ready(server)
     return server
 
@@ -183,7 +196,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _major(bin_dir: str) -> int:
-    done = subprocess.run([os.path.join(bin_dir, "postgres"), "--version"], capture_output=True, check=True)
+    done = children.run([os.path.join(bin_dir, "postgres"), "--version"])
     return int(done.stdout.split()[2].split(b".")[0].rstrip(b"abcdefghijklmnopqrstuvwxyz") or 0)
 
 
@@ -204,28 +217,37 @@ def _initialise(server: PrivateServer, initdb: str, password_file: str) -> None:
     if server.major >= 18:
         options.append("--no-data-checksums")
     target = ["-D", server.home.data, "-U", SUPERUSER, "--locale=C", "--encoding=UTF8"]
-    _send(server, [initdb, *target, *options])
-    answer = _answer(server, START_TIMEOUT_S)
+    _send(server.guardian, [initdb, *target, *options])
+    answer = _answer(server.guardian, START_TIMEOUT_S)
     if answer != "exit 0":
         raise _failed(server, f"initdb: {answer or 'no answer'}")
 
 
-def _send(server: PrivateServer, command: list[str]) -> None:
-    assert server.guardian.stdin is not None
-    server.guardian.stdin.write(json.dumps(command).encode() + b"\n")
+def _layers(watcher: children.Child, initdb: str, home: Home) -> tuple[str, ...]:
+    """Those that later commands run in. initdb starts a shell and the server, and asks for its user's name."""
+    _send(
+        watcher, [initdb, "--show", "-D", home.data, "-U", SUPERUSER, "--locale=C", "--encoding=UTF8"], "try "
+    )
+    _, _, layers = _answer(watcher, START_TIMEOUT_S).partition("in ")
+    return tuple(filter(None, layers.split(",")))
 
 
-def _answer(server: PrivateServer, timeout: float) -> str:
+def _send(watcher: children.Child, command: list[str], verb: str = "") -> None:
+    assert watcher.stdin is not None
+    watcher.stdin.write(f"{verb}{json.dumps(command)}\n".encode())
+
+
+def _answer(watcher: children.Child, timeout: float) -> str:
     """The guardian's next line, "" when there is none in time."""
-    assert server.guardian.stdout is not None
-    readable, _, _ = select.select([server.guardian.stdout], [], [], timeout)
-    return server.guardian.stdout.readline().decode().strip() if readable else ""
+    assert watcher.stdout is not None
+    readable, _, _ = select.select([watcher.stdout], [], [], timeout)
+    return watcher.stdout.readline().decode().strip() if readable else ""
 
 
 def _await_ready(server: PrivateServer) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _is_ready(server):
-        answer = _answer(server, 0.02)
+        answer = _answer(server.guardian, 0.02)
         if answer:
             raise _failed(server, answer)
         if time.monotonic() > deadline:

@@ -6,7 +6,6 @@ import glob
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from backup_platform.errors import (
     SourceError,
     SourceLocksError,
 )
+from backup_platform.sources import children
 
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -97,7 +97,7 @@ def run_tool(
     stdout: IO[bytes] | None = None,
 ) -> str:
     """Run a program to its end, its output into `stdout`; what it said beside that. Raises `SourceError`."""
-    with _started(tools, name, arguments, environment, stdin, stdout or subprocess.DEVNULL) as process:
+    with _started(tools, name, arguments, environment, stdin, stdout or children.NOTHING) as process:
         try:
             _, said = process.communicate()
         except BaseException:
@@ -114,7 +114,7 @@ def read_tool(
 ) -> Iterator[bytes]:
     """The lines of a program's output, as it writes them. Raises `SourceError` after the last one."""
     with tempfile.TemporaryFile() as said:
-        process = _started(tools, name, arguments, None, stdin, subprocess.PIPE, said)
+        process = _started(tools, name, arguments, None, stdin, children.PIPE, said)
         with process:
             assert process.stdout is not None
             try:
@@ -160,13 +160,13 @@ def _started(
     environment: Mapping[str, str] | None,
     stdin: IO[bytes] | None,
     stdout: IO[bytes] | int,
-    stderr: IO[bytes] | int = subprocess.PIPE,
-) -> subprocess.Popen[bytes]:
-    base = dict(os.environ if environment is None else environment)
+    stderr: IO[bytes] | int = children.PIPE,
+) -> children.Child:
+    base = children.environment(client=True) if environment is None else dict(environment)
     try:
-        return subprocess.Popen(
+        return children.start(
             [tools.path(name), *arguments],
-            stdin=stdin or subprocess.DEVNULL,
+            stdin=stdin or children.NOTHING,
             stdout=stdout,
             stderr=stderr,
             env=base | {"LC_MESSAGES": "C", "LANGUAGE": "C"},
@@ -195,8 +195,8 @@ def _tools(place: str) -> Tools | None:
 def _version(program: str) -> int:
     """0 for what is no PostgreSQL program."""
     try:
-        said = subprocess.run([program, "--version"], capture_output=True, check=False, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
+        said = children.run([program, "--version"]).stdout
+    except (OSError, children.ChildError):
         return 0
     found = _VERSION.search(said)
     return int(found[1]) * 10_000 + int(found[2] or 0) if found else 0

@@ -107,7 +107,7 @@ class Server:
 def running(bin_dir: str) -> Iterator[Server]:
     port = _free_port()
     settings = _FASTER | {"port": str(port)}
-    with private_server(bin_dir, settings=settings, hba=_HBA) as private:
+    with private_server(bin_dir, settings=settings, hba=_HBA, layers=()) as private:
         server = Server(bin_dir, private.major, private.home.socket_dir, port)
         with psycopg.connect(server.url(), autocommit=True) as connection:
             command = sql.SQL("CREATE ROLE {} SUPERUSER LOGIN PASSWORD {}")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ import json, os, sys, time
 from pathlib import Path
 from backup_platform.sources.postgres import drill as module
 from backup_platform_tests.sources.postgres.drill_support import captured, point_of
+from backup_platform_tests.sources.postgres.test_server import descendants, of_postgres
 from backup_platform_tests.support import Restored
 
 url, directory, stage = sys.argv[1:]
@@ -29,8 +31,7 @@ class Progress(module.Silence):
         if text.startswith(stage):
             homes = [path for path in Path(directory).iterdir() if path.name != "sandbox"]
             home, = homes
-            postmaster = int((home / "data" / "postmaster.pid").read_text().split()[0])
-            print(json.dumps({"home": str(home), "postmaster": postmaster}), flush=True)
+            print(json.dumps({"home": str(home), "server": of_postgres(descendants(os.getpid()))}), flush=True)
             time.sleep(120)
 
 source, restored = drilled.source, Restored(str(drilled.sandbox))
@@ -52,17 +53,18 @@ def kill_a_drill(user: str, stage: str, secret_url: str, open_tmp: Path) -> None
     execute(secret_url, "CREATE TABLE t AS SELECT i FROM generate_series(1, 1000) i")
     open_tmp.chmod(0o777)
     said = killed(USERS[user], secret_url, open_tmp, stage)
-    eventually(lambda: gone(int(said["postmaster"])))
+    assert said["server"]
+    eventually(lambda: gone(*said["server"]))
     eventually(lambda: list(open_tmp.iterdir()) == [])
 
 
-def killed(user: Sequence[str], url: str, directory: Path, stage: str) -> dict[str, str | int]:
+def killed(user: Sequence[str], url: str, directory: Path, stage: str) -> dict[str, Any]:
     """What a drill says of its server when it has come to that stage and is killed."""
     command = [*user, sys.executable, "-c", _CHILD, url, os.fspath(directory), stage]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.kill()
-    found: dict[str, str | int] = json.loads(line)
+    found: dict[str, Any] = json.loads(line)
     assert found["home"]
     return found

@@ -38,7 +38,7 @@ listen_addresses = ''
 def replicated() -> Iterator[tuple[str, str]]:
     """URLs of a database on a primary, and on its standby."""
     with (
-        private_server(postgres_15(), settings=_PRIMARY, hba=_HBA) as primary,
+        private_server(postgres_15(), settings=_PRIMARY, hba=_HBA, layers=()) as primary,
         _standby(primary) as standby,
     ):
         yield primary.url(), standby
