@@ -44,6 +44,21 @@ def test_elsewhere_a_skip_is_allowed(tmp_path: Path) -> None:
     assert outcome(tmp_path, SKIPS, ci="") == pytest.ExitCode.OK
 
 
+KEEPS = """
+import os
+def test_it():
+    import once
+    assert os.path.exists(once.__cached__)
+    assert "PYTHONDONTWRITEBYTECODE" not in os.environ
+"""
+
+
+def test_what_was_compiled_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "once.py").touch()
+    assert outcome(tmp_path, KEEPS, "-o", "pythonpath=.", ci="true") == pytest.ExitCode.OK
+
+
 GROUP = """
 import os, pytest
 pytestmark = pytest.mark.xdist_group("shared")
