@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.whereabouts import Whereabouts
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.copies import CopyRule
-    from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.domain.model import Proof, RecoveryPoint
     from backup_platform.domain.ports import Clock, Progress, Store
     from backup_platform.domain.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
@@ -270,6 +270,14 @@ class Upkeep:
             with result.unrecorded.noting():
                 compact_reads(self.repository, now)
         return replace(result, rotation=self.read_cycle.status()) if self.settings.verify else result
+
+    def unvouched(
+        self, points: Sequence[RecoveryPoint], proofs: Mapping[str, list[Proof]]
+    ) -> dict[str, int | None]:
+        """By point id the bytes that were taken on trust and that nobody has decoded since; None: not known."""
+        from backup_platform.actions.vouching import unvouched
+
+        return unvouched(self.repository, points, proofs)
 
     def losses(self, points: Sequence[RecoveryPoint], unreadable: Sequence[str]) -> Losses:
         """What is lost where these are all points that can be read."""

@@ -49,14 +49,17 @@ def open_repository(
     plan: Plan, name: str, store: Callable[[], Store], clock: Clock, keys: Keys
 ) -> Repository:
     """A repository of the plan. Raises RepositoryMissingError, KeyMissingError, StoreError."""
+    from backup_platform.repository.known import Known
     from backup_platform.repository.repository import Repository
 
     try:
-        return Repository(store(), clock, level=plan.repositories[name].compression, keys=keys)
+        opened = Repository(store(), clock, level=plan.repositories[name].compression, keys=keys)
     except RepositoryMissingError as error:
         if name != next(iter(plan.repositories)):
             error.hint = f"Make it: `backup-platform init --repository {name}`. Or mount what holds it."
         raise
+    opened.known = Known(os.path.join(state_of(plan), "known", opened.info.id))
+    return opened
 
 
 def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:

@@ -36,6 +36,7 @@ from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.repository import bech32
 from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
 from backup_platform.repository.keys import Keys, Secret
+from backup_platform.repository.known import Known
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.faults.store import Call as Call
@@ -231,7 +232,7 @@ class ClockedStore(DirectoryStore):
 class Bench:
     """A repository in a directory with one scripted source; every `backup` opens it anew, as a process would.
 
-    `held` are the keys of this host, all of them where the repository is encrypted.
+    `held` are the keys of this host, all of them where the repository is encrypted; `known` is what it remembers.
     """
 
     root: Path
@@ -240,6 +241,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.held = all_keys() if self.encrypted else Keys()
+        self.known = Known()
         self.source = ScriptedSource(self.clock)
         self.store = DirectoryStore(str(self.root))
         self.schedule = WindowSchedule(CADENCES["hour"], since=START)
@@ -247,7 +249,7 @@ class Bench:
             make_repository(self.store, self.clock, encrypted=self.encrypted)
 
     def open(self, store: Store | None = None) -> Repository:
-        return Repository(store or self.store, self.clock, keys=self.held)
+        return Repository(store or self.store, self.clock, keys=self.held, known=self.known)
 
     def job(self, store: Store | None = None) -> BackupJob:
         return BackupJob(self.source, self.schedule, self.open(store), self.clock)

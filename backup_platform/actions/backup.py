@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -83,14 +83,16 @@ class BackupJob:
         self, points: list[RecoveryPoint], window: Window, lateness: timedelta, progress: Progress
     ) -> BackupResult:
         started = self.clock.monotonic()
-        with Session(self.repository, _previous(points)) as session:
+        with Session(self.repository, _previous(points, self.repository.known.points)) as session:
             watch = PathWatch(session.recorder, self.demands.paths)
             capture = self.source.capture(watch if self.demands.paths else session.recorder, progress)
             inventory = session.finish()
             stats = replace(session.stats, duration_s=round(self.clock.monotonic() - started, 3))
             point = self._point(window, lateness, capture, inventory, stats)
+            point = replace(point, unvouched=session.unvouched)
             point = self._commit(replace(point, suspect=suspicion(points, point, self.demands, watch.found)))
             session.confirm()
+            self.repository.known.committed(point.id)
             return BackupResult(point, created=True, packs=session.needed)
 
     def _point(
@@ -135,10 +137,12 @@ class BackupJob:
         )
 
 
-def _previous(points: Sequence[RecoveryPoint]) -> RecoveryPoint | None:
-    """Whose rows may be reused: those of an emptied point are none."""
+def _previous(points: Sequence[RecoveryPoint], own: Collection[str]) -> RecoveryPoint | None:
+    """Whose rows may be reused: those of an emptied point are none, and where this host knows points of its own, those
+    of others do not replace what the source says."""
     sound = [point for point in points if not point.is_suspect]
-    return next(reversed(sound or points), None)
+    mine = [point for point in sound if point.id in own]
+    return next(reversed(mine or sound or points), None)
 
 
 def _sequence(point: RecoveryPoint) -> int:

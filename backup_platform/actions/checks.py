@@ -9,6 +9,7 @@ from statistics import median
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.read_cycle import ReadStatus
 from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.vouching import unvouched, unvouched_of
 from backup_platform.domain.checks import CheckResult, Severity
 from backup_platform.domain.health import DrillPolicy, drill_due
 from backup_platform.domain.latest import in_time
@@ -30,6 +31,7 @@ def stored(
     result = verify(repository, [point], share, clock, progress)
     texts = [text for findings in result.findings.values() for text in findings]
     metadata: dict[str, Json] = {
+        "unvouched_bytes": unvouched_of(repository, point),
         "packs_needed": result.packs_needed,
         "packs_read": result.packs_read,
         "bytes_read": result.bytes_read,
@@ -164,7 +166,8 @@ def drill_check(
     counting = [(each, proof) for each, proof in drills if in_time(each) and not each.is_suspect]
     passed = [(each.window, proof.at) for each, proof in counting if proof.passed]
     own = [proof for each, proof in drills if each.id == point.id]
-    if possible and drill_due(policy, point.window, [window for window, _ in passed], timezone):
+    windows, on_trust = [window for window, _ in passed], unvouched(repository, [point], recorded)[point.id]
+    if possible and drill_due(policy, point.window, windows, timezone, on_trust=bool(on_trust)):
         return drilled(drill())
     if own:
         return drill_recorded(own[-1])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 from backup_platform.domain.ports import Buffer, Progress
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.blobs import worker_count
+from backup_platform.repository.format import META
+from backup_platform.repository.index import index_pack
+from backup_platform.repository.known import table_of
 from backup_platform.repository.packs import check_pack
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.unrecorded import Unrecorded
@@ -18,10 +22,11 @@ SLICE = 64  # packs between two records of progress: about 1 GiB
 
 @dataclass(slots=True)
 class Reading:
-    """Packs by what was found. `damaged` and `gone` (since they were listed) say why; `not_decoded` of the sound ones
-    have the hash of their name, and no key on this host opens them."""
+    """Packs by what was found. `sound` ones have the hash of their rows (`table_of`) where a key on this host opens
+    them; `not_decoded` of them have the hash of their name only. `damaged` and `gone` (since they were listed) say
+    why."""
 
-    sound: list[str] = field(default_factory=list)
+    sound: dict[str, str] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
     gone: dict[str, str] = field(default_factory=dict)
     not_decoded: int = 0
@@ -35,7 +40,7 @@ class Reading:
 
     def joined(self, other: Reading) -> Reading:
         return Reading(
-            [*self.sound, *other.sound],
+            {**self.sound, **other.sound},
             {**self.damaged, **other.damaged},
             {**self.gone, **other.gone},
             self.not_decoded + other.not_decoded,
@@ -48,7 +53,7 @@ def read_packs(
     repository: Repository,
     packs: Sequence[str],
     progress: Progress,
-    after: Callable[[Sequence[str]], None] = lambda sound: None,
+    after: Callable[[Mapping[str, str]], None] = lambda sound: None,
 ) -> Reading:
     """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError; where the store
     takes no marks, the reading says so.
@@ -62,30 +67,35 @@ def read_packs(
             for one in pool.map(lambda key: examine(repository, key, progress), packs[start : start + SLICE]):
                 _note(repository, one, reading, known)
             with reading.unrecorded.noting():
-                after(reading.sound[first:])
+                after(dict(islice(reading.sound.items(), first, None)))
     return reading
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A pack that was read: `damage` says what is wrong, and whether it is `gone`; `decoded` if a key opened it."""
+    """A pack that was read: `damage` says what is wrong, and whether it is `gone`; `table` is the hash of its rows if a
+    key opened it."""
 
     key: str
     size: int = 0
     damage: str = ""
     gone: bool = False
-    decoded: bool = True
+    table: str = ""
+
+    @property
+    def decoded(self) -> bool:
+        return bool(self.table)
 
 
 def examine(repository: Repository, key: str, progress: Progress) -> Examined:
     """Read one pack; nothing is recorded. Raises StoreError."""
     try:
         data = repository.verified(key)
-        decoded = decode(repository, key, data)
+        table = decode(repository, key, data)
     except DamageError as error:
         return Examined(key, damage=error.message, gone=not _stored(repository, key))
     progress.advance(size=len(data))
-    return Examined(key, len(data), decoded=decoded)
+    return Examined(key, len(data), table=table)
 
 
 def _stored(repository: Repository, key: str) -> bool:
@@ -96,14 +106,15 @@ def _stored(repository: Repository, key: str) -> bool:
     return True
 
 
-def decode(repository: Repository, key: str, stored: Buffer) -> bool:
-    """False when no key on this host opens it. Raises DamageError."""
+def decode(repository: Repository, key: str, stored: Buffer) -> str:
+    """The hash of a pack's rows; empty when no key on this host opens it. Raises DamageError."""
     try:
         plain = repository.cipher.unwrap(key, stored)
     except KeyMissingError:
-        return False
-    check_pack(plain, repository.cipher.hash)
-    return True
+        return ""
+    frames = check_pack(plain, repository.cipher.hash)
+    packed = index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
+    return table_of(packed.rows, repository.cipher.hash)
 
 
 def _note(repository: Repository, one: Examined, reading: Reading, known: set[str]) -> None:
@@ -117,6 +128,6 @@ def _note(repository: Repository, one: Examined, reading: Reading, known: set[st
         if one.key in known and one.decoded:
             with reading.unrecorded.noting():
                 repository.unmark_damaged(one.key)
-        reading.sound.append(one.key)
+        reading.sound[one.key] = one.table
         reading.size += one.size
         reading.not_decoded += not one.decoded

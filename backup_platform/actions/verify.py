@@ -7,16 +7,18 @@ compared when it was written. The result says so.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
 from backup_platform.actions.read_cycle import ReadCycle, ReadStatus
 from backup_platform.actions.reading import Reading, read_packs
 from backup_platform.actions.structure import Needs, needs_of
+from backup_platform.actions.vouching import AT_ONCE, Trusting, within
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import UsageError
+from backup_platform.repository.described import disown, misdescribed
 from backup_platform.repository.forgotten import forgotten_links
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.repository import Repository
@@ -89,7 +91,7 @@ def verify(
     *,
     record: bool = True,
     unreadable: Sequence[str] = (),
-    after: Callable[[Sequence[str]], None] = lambda sound: None,
+    after: Callable[[Mapping[str, str]], None] = lambda sound: None,
 ) -> VerifyResult:
     """Verify recovery points, and record a proof for each where every needed pack was re-read.
 
@@ -98,16 +100,30 @@ def verify(
     """
     started = clock.monotonic()
     needs = _needs(repository, points)
-    packs = sorted(
-        {key for need in needs.values() for key in need.packs if key in share or key in need.suspects}
-    )
+    shared = {key for need in needs.values() for key in need.packs if key in share or key in need.suspects}
     sizes = repository.indexes().listed
+    trusting = Trusting.of(repository, points)
+    limit = max(AT_ONCE, sum(sizes.get(key, 0) for key in shared))
+    first = within(trusting.packs(needs), sizes, limit) if share.cycle else []
+    packs = [*first, *sorted(shared.difference(first))]
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
     reading = read_packs(repository, packs, progress, after)
-    result = _result(repository, points, needs, reading, unreadable, clock.monotonic() - started)
+    wrong = _disowned(repository, reading, record=record)
+    result = _result(repository, points, needs, reading, unreadable, clock.monotonic() - started, wrong=wrong)
     if record:
         _record(repository, result, clock, whole=share.cycle == 1)
+        with result.unrecorded.noting():
+            trusting.settle(reading.sound, needs)
     return result
+
+
+def _disowned(repository: Repository, reading: Reading, *, record: bool = True) -> dict[str, str]:
+    """What is wrong with indexes of the packs that were read, by the packs' keys: they are not used any more."""
+    wrong = misdescribed(repository, reading.sound)
+    if wrong and record:
+        with reading.unrecorded.noting():
+            disown(repository, {key: reading.sound[key] for key in wrong})
+    return wrong
 
 
 def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str]:
@@ -131,10 +147,16 @@ def verify_due(
     started = clock.monotonic()
     needs = _needs(repository, points)
     suspects = sorted({key for need in needs.values() for key in need.suspects})
-    reading = read_packs(repository, suspects, progress)
+    trusting = Trusting.of(repository, points)
+    first = within(trusting.packs(needs), repository.indexes().listed, AT_ONCE)
+    reading = read_packs(repository, [*first, *(key for key in suspects if key not in set(first))], progress)
+    with reading.unrecorded.noting():
+        trusting.settle(reading.sound, needs)
     run = cycle.run(progress, budget=budget)
+    reading = reading.joined(run.reading)
+    wrong = _disowned(repository, reading)
     duration = clock.monotonic() - started
-    result = _result(repository, points, needs, reading.joined(run.reading), unreadable, duration, run.status)
+    result = _result(repository, points, needs, reading, unreadable, duration, run.status, wrong=wrong)
     _record(repository, result, clock, whole=False)
     return result
 
@@ -152,10 +174,12 @@ def _result(
     unreadable: Sequence[str],
     duration_s: float,
     rotation: ReadStatus | None = None,
+    *,
+    wrong: Mapping[str, str],
 ) -> VerifyResult:
     known = dict.fromkeys(rotation.damaged if rotation else (), "")
     damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
-    findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone})
+    findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone, **wrong})
     for text in (*unreadable, *_breaks(repository, points)):
         findings.setdefault("", []).append(text)
     return VerifyResult(

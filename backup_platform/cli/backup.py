@@ -144,6 +144,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
     out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[:ID_SHOWN]}")
     if outcome.result.created:
         _print_stats(out, point)
+        _print_unvouched(out, point)
     if point.lateness_s > 0:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
@@ -183,6 +184,15 @@ def _print_stats(out: Output, point: RecoveryPoint) -> None:
     out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")
 
 
+def _print_unvouched(out: Output, point: RecoveryPoint) -> None:
+    if point.unvouched and point.unvouched.size:
+        size = formats.size(point.unvouched.size)
+        out.line(
+            f"  {size} of it refers to packs that this host neither wrote nor can read: unvouched until a verify or a "
+            "drill where an identity is"
+        )
+
+
 def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
     """List the first problems, and say how many there are."""
     for problem in point.problems[:limit]:
@@ -204,6 +214,10 @@ def _shape(outcome: Outcome) -> dict[str, Json]:
         "source": outcome.source,
         "outcome": "suspect" if point.is_suspect else "incomplete" if point.incomplete else word,
         "created": outcome.result.created,
-        "point": {**shapes.point(point), "problems": problems},
+        "point": {
+            **shapes.point(point),
+            "unvouched_bytes": point.unvouched.size if outcome.result.created and point.unvouched else None,
+            "problems": problems,
+        },
         "error": None,
     }

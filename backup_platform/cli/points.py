@@ -85,10 +85,11 @@ def points(
     held = session.app.upkeep.holds.in_force() if found else {}
     judged = choice.of_points((point, standing(point, proofs.get(point.id, ()))) for point in found)
     if session.json:
+        trusting = session.app.upkeep.unvouched([point for point, _ in judged], proofs)
         session.out.rows(
             {"unreadable": [*unreadable]},
             "points",
-            (shapes.point(point, state, held.get(point.id, [])) for point, state in judged),
+            (shapes.point(p, state, held.get(p.id, []), trusting[p.id]) for p, state in judged),
         )
     elif judged:
         zone = one_zone(point for point, _ in judged)
@@ -145,9 +146,10 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     judged = standing(found, proofs)
     commands = _restore_commands(session, found)
     held = session.app.upkeep.holds.in_force(found.id).get(found.id, [])
-    described = shapes.point_in_full(found, judged, proofs, held)
+    unvouched = session.app.upkeep.unvouched([found], {found.id: proofs})[found.id]
+    described = shapes.point_in_full(found, judged, proofs, held, unvouched)
     session.out.document({"point": described, "restore": commands})
-    _print_point(session.out, found, judged)
+    _print_point(session.out, found, judged, unvouched)
     for reason in found.suspect:
         session.out.line(f"{'suspect:':<14}{reason}")
     if found.accepted:
@@ -163,7 +165,7 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     return 0
 
 
-def _print_point(out: Output, point: RecoveryPoint, judged: Standing) -> None:
+def _print_point(out: Output, point: RecoveryPoint, judged: Standing, unvouched: int | None) -> None:
     window, zone, stats = point.window, point.timezone, point.stats
     predecessor = f", after {point.predecessor[:ID_SHOWN]}" if point.predecessor else ""
     fields = {
@@ -180,6 +182,7 @@ def _print_point(out: Output, point: RecoveryPoint, judged: Standing) -> None:
         "source bytes": _exact(stats.source_bytes) + (", as Parquet" if point.kind == "postgres" else ""),
         "new bytes": f"{_exact(stats.new_bytes)}, dedup {formats.share(stats.dedup_ratio)}",
         "stored bytes": _exact(stats.stored_bytes),
+        "unvouched": "unknown" if unvouched is None else _exact(unvouched),
         "duration": f"{formats.duration(stats.duration_s)}, "
         f"{formats.rate(stats.source_bytes, stats.duration_s)}",
         "inventory": f"{_exact(point.inventory.size)}",

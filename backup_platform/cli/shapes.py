@@ -22,9 +22,13 @@ def moment(value: datetime) -> str:
 
 
 def point(
-    value: RecoveryPoint, judged: Standing | None = None, holds: Sequence[Hold] | None = None
+    value: RecoveryPoint,
+    judged: Standing | None = None,
+    holds: Sequence[Hold] | None = None,
+    unvouched: int | None = None,
 ) -> dict[str, Json]:
-    """A recovery point without its facts and problems; with its state and its holds where they were looked up."""
+    """A recovery point without its facts and problems; with its state, what it takes on trust and its holds where they
+    were looked up."""
     shape: dict[str, Json] = {
         "id": value.id,
         "source": value.source,
@@ -41,6 +45,7 @@ def point(
     }
     if judged is not None:
         shape["state"] = judged.state.value
+        shape["unvouched_bytes"] = unvouched
         shape["proof"] = None if judged.proof is None else proof(judged.proof)
     if holds is not None:
         shape["holds"] = [hold(each, in_force=True) for each in holds]
@@ -63,10 +68,14 @@ def hold(value: Hold, *, in_force: bool) -> dict[str, Json]:
 
 
 def point_in_full(
-    value: RecoveryPoint, judged: Standing, proofs: list[Proof], holds: Sequence[Hold]
+    value: RecoveryPoint,
+    judged: Standing,
+    proofs: list[Proof],
+    holds: Sequence[Hold],
+    unvouched: int | None,
 ) -> dict[str, Json]:
     return {
-        **point(value, judged, holds),
+        **point(value, judged, holds, unvouched),
         "sequence": value.sequence,
         "predecessor": value.predecessor,
         "versions": dict(value.versions),

@@ -109,8 +109,17 @@ def next_overdue(schedule: WindowSchedule, now: datetime, awaited: Window | None
     return due if due > now else overdue_at(schedule, schedule.following(schedule.window_of(now)))
 
 
-def drill_due(policy: DrillPolicy, window: Window, drilled: Iterable[Window], timezone: str = "UTC") -> bool:
+def drill_due(
+    policy: DrillPolicy,
+    window: Window,
+    drilled: Iterable[Window],
+    timezone: str = "UTC",
+    *,
+    on_trust: bool = False,
+) -> bool:
     """Whether the point of `window` must be drilled; `drilled` are the windows of points whose drill passed.
+
+    One that took something `on_trust` is drilled whatever was drilled before, unless the policy is `never`.
 
     `daily` and `weekly` ask for one drilled point per day and per week, Monday to Sunday in the source's
     zone. Points count by their windows, not by when the drill ran: one that ends after midnight proves the
@@ -118,6 +127,8 @@ def drill_due(policy: DrillPolicy, window: Window, drilled: Iterable[Window], ti
     """
     if policy in ("window", "never"):
         return policy == "window"
+    if on_trust:
+        return True
     period = _period(policy, window, timezone)
     return all(_period(policy, other, timezone) != period for other in drilled)
 

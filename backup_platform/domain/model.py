@@ -156,6 +156,23 @@ class Stats:
         return 1 - self.new_bytes / self.source_bytes if self.source_bytes else 0.0
 
 
+class OnTrust(NamedTuple):
+    """A pack that a point refers to although its writer could not tell that it is right: its id, the hash of what the
+    index says of it, and the plain bytes that the point needs of it."""
+
+    pack: str
+    table: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unvouched:
+    """What a point took on trust when it was committed: plain bytes, and the packs that hold most of them."""
+
+    size: int = 0
+    packs: tuple[OnTrust, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveryPoint:
     """The immutable result of backing up one source for one window."""
@@ -177,6 +194,7 @@ class RecoveryPoint:
     stats: Stats
     inventory: StreamRef
     versions: Mapping[str, str]
+    unvouched: Unvouched | None = None  # None: its writer did not count
     suspect: tuple[str, ...] = ()  # why it may not show what the source should hold; judged at its commit
     accepted: str = field(default="", compare=False)  # why a person took it as it is, from the ledger
     stored_at: datetime | None = field(default=None, compare=False, repr=False)  # by the store's clock

@@ -2,7 +2,7 @@
 
 Dagster plots every number by partition under its name, so these names never change: `source_bytes`,
 `new_bytes`, `stored_bytes`, `files`, `duration_s`, `throughput_mb_s`, `dedup_ratio`, `problems`,
-`lateness_s`; and in checks what the check measured (`drill_s` ...).
+`lateness_s`, `unvouched_bytes`; and in checks what the check measured (`drill_s` ...).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
         "source_bytes": dg.MetadataValue.int(stats.source_bytes),
         "new_bytes": dg.MetadataValue.int(stats.new_bytes),
         "stored_bytes": dg.MetadataValue.int(stats.stored_bytes),
+        **({"unvouched_bytes": dg.MetadataValue.int(point.unvouched.size)} if point.unvouched else {}),
         "files": dg.MetadataValue.int(stats.files),
         "duration_s": dg.MetadataValue.float(round(stats.duration_s, 3)),
         "throughput_mb_s": dg.MetadataValue.float(round(stats.throughput_mb_s, 3)),

@@ -67,6 +67,7 @@ class Workers:
 
 
 StorePack = Callable[[PackBuilder], IndexedPack]
+Rely = Callable[[int], bool]  # whether a point may refer to the blob of a row of the index
 
 
 @dataclass(slots=True)
@@ -95,10 +96,16 @@ class BlobWriter:
     """Stores blobs of one kind of pack. `index` knows what is stored already, and learns what this writer adds."""
 
     def __init__(
-        self, index: BlobIndex, workers: Workers, store_pack: StorePack, level: int, hashed: Hash = digest
+        self,
+        index: BlobIndex,
+        workers: Workers,
+        store_pack: StorePack,
+        level: int,
+        hashed: Hash = digest,
+        rely: Rely = lambda row: True,
     ) -> None:
         self._index, self._workers, self._store_pack = index, workers, store_pack
-        self._level, self._hashed = level, hashed
+        self._level, self._hashed, self._rely = level, hashed, rely
         self._new: set[bytes] = set()
         self._mixed = Run()
         self._runs: set[Run] = set()
@@ -148,9 +155,10 @@ class BlobWriter:
         if identity in self._new:
             return True
         row = self._index.find(identity)
-        if row != ABSENT:
-            self.used.add(self._index.pack_number(row))
-        return bool(row != ABSENT)
+        if row == ABSENT or not self._rely(row):
+            return False
+        self.used.add(self._index.pack_number(row))
+        return True
 
     def _append(self, identity: bytes, data: Buffer, run: Run) -> _Open | None:
         """The frame, when that filled it."""

@@ -41,9 +41,9 @@ def object_key(prefix: str, identity: bytes) -> str:
     return f"{prefix}{name[:2]}/{name}" if prefix in (PACKS, META) else f"{prefix}{name}"
 
 
-def damage_key(pack_key: str) -> str:
-    """Key of the ledger entry that says a pack is damaged."""
-    kind, _, name = pack_key.split("/")
+def damage_key(key: str) -> str:
+    """Key of the ledger entry that says a pack is damaged, or an index wrong."""
+    kind, name = key.split("/")[0], key[-64:]
     return f"{DAMAGED}{kind}/{name}"
 
 

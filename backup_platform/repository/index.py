@@ -95,6 +95,7 @@ class BlobIndex:
 
     def __init__(self) -> None:
         self.packs: list[bytes] = []
+        self._numbers: dict[bytes, int] = {}
         self._rows: NDArray[Any] = np.zeros(0, ROW)
         self._sort()
 
@@ -121,6 +122,12 @@ class BlobIndex:
         self._prefixes = prefixes[self._order]
         # bisect on a memoryview is several times faster than numpy for a single look-up
         self._keys = memoryview(self._prefixes.tobytes()).cast("Q")
+        column = np.ascontiguousarray(self._rows["pack"])
+        self._starts = np.searchsorted(column, np.arange(len(self.packs) + 1, dtype="<u4"))
+
+    def rows_of(self, number: int) -> slice:
+        """Which rows are those of a pack: they stand together, in the order of the packs' numbers."""
+        return slice(int(self._starts[number]), int(self._starts[number + 1]))
 
     def find(self, blob: bytes) -> int:
         """The row of a blob, or ABSENT."""
@@ -155,15 +162,14 @@ class BlobIndex:
     def pack_numbers(self, rows: NDArray[Any]) -> set[int]:
         return set(np.unique(self._rows["pack"][rows]).tolist())
 
+    def number_of(self, pack: bytes) -> int | None:
+        if len(self._numbers) != len(self.packs):
+            self._numbers = {each: number for number, each in enumerate(self.packs)}
+        return self._numbers.get(pack)
+
     def of_packs(self, numbers: Sequence[int], *, meta: bool) -> list[IndexedPack]:
         """The packs of some numbers, of this index's kind."""
-        # Rows of a pack stand together, and packs in the order of their numbers.
-        column = np.ascontiguousarray(self._rows["pack"])
-        starts, ends = (np.searchsorted(column, numbers, side=side) for side in ("left", "right"))
-        return [
-            IndexedPack(self.packs[number], meta, self._rows[start:end])
-            for number, start, end in zip(numbers, starts.tolist(), ends.tolist(), strict=True)
-        ]
+        return [IndexedPack(self.packs[number], meta, self._rows[self.rows_of(number)]) for number in numbers]
 
     def pack_number(self, row: int) -> int:
         return int(self._rows["pack"][row])

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple, cast
 from backup_platform.domain.model import (
     Content,
     Json,
+    OnTrust,
     Problem,
     RecoveryPoint,
     Stats,
     Status,
     StreamRef,
+    Unvouched,
     Window,
 )
 from backup_platform.domain.ports import Buffer
@@ -56,11 +58,24 @@ def encode_manifest(
         "stats": cast("Json", asdict(point.stats)),
         **({"suspect": list[Json](point.suspect)} if point.suspect else {}),
         "timezone": point.timezone,
+        **({"unvouched": _unvouched(point.unvouched)} if point.unvouched else {}),
         "versions": dict(point.versions),
         "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
     }
     identity, data = sign(document, hashed)
     return replace(point, id=identity), data
+
+
+def _unvouched(value: Unvouched) -> Json:
+    packs: list[Json] = [{"bytes": p.size, "pack": p.pack, "table": p.table} for p in value.packs]
+    return {"bytes": value.size, **({"packs": packs} if packs else {})}
+
+
+def _decoded_unvouched(document: Mapping[str, Any] | None) -> Unvouched | None:
+    if document is None:
+        return None
+    packs = (OnTrust(str(p["pack"]), str(p["table"]), int(p["bytes"])) for p in document.get("packs", ()))
+    return Unvouched(int(document["bytes"]), tuple(packs))
 
 
 def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> RecoveryPoint:
@@ -102,6 +117,7 @@ def _point(identity: str, document: Mapping[str, Any]) -> RecoveryPoint:
             inventory["size"], Content(bytes.fromhex(inventory["blobs"]), inventory["depth"])
         ),
         versions=document["versions"],
+        unvouched=_decoded_unvouched(document.get("unvouched")),
         suspect=tuple(str(reason) for reason in document.get("suspect", ())),
     )
 

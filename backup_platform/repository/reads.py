@@ -15,6 +15,7 @@ from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
 from backup_platform.repository.format import META, PACKS, READS, Hash, digest, sign, unsign
+from backup_platform.repository.known import TABLE
 from backup_platform.repository.ledger import TIME
 
 if TYPE_CHECKING:
@@ -25,39 +26,66 @@ COMPACTED_ABOVE = 8
 READERS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reads:
-    """When each pack was last read, by the hex digits of its id, and the objects that say so."""
+    """When each pack was last read, by the hex digits of its id, and the objects that say so.
 
-    last: Mapping[str, datetime] = field(default_factory=dict)
+    `tables` has the hash of their rows (`table_of`) for packs that were decoded as well, `points` the points of which
+    every pack was.
+    """
+
+    last: dict[str, datetime] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
+    tables: dict[str, str] = field(default_factory=dict)
+    points: set[str] = field(default_factory=set)
+
+    def learn(self, other: Reads, until: datetime) -> None:
+        """Nothing was read after `until`, when the store got the word of it, whatever the reader's clock said."""
+        for pack, at in other.last.items():
+            at = min(at, until)
+            self.last[pack] = max(at, self.last.get(pack, at))
+        self.tables |= other.tables
+        self.points |= other.points
 
 
-def encode_reads(last: Mapping[str, datetime], repository: str, hashed: Hash = digest) -> bytes:
+def encode_reads(reads: Reads, repository: str, hashed: Hash = digest) -> bytes:
     """The plain bytes of an object that says when packs were read, to the second."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for pack, at in last.items():
-        groups[at.astimezone(UTC).replace(microsecond=0).isoformat()].append(pack)
-    reads: list[Json] = [{"at": at, "packs": "".join(sorted(groups[at]))} for at in sorted(groups)]
-    return sign({"reads": reads, "repository": repository}, hashed)[1]
+    groups: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    for pack, at in reads.last.items():
+        time = at.astimezone(UTC).replace(microsecond=0).isoformat()
+        groups[time, pack in reads.tables].append(pack)
+    texts: list[Json] = [
+        _group(at, sorted(groups[at, decoded]), decoded, reads) for at, decoded in sorted(groups)
+    ]
+    points: dict[str, Json] = {"points": "".join(sorted(reads.points))} if reads.points else {}
+    return sign({**points, "reads": texts, "repository": repository}, hashed)[1]
 
 
-def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> dict[str, datetime]:
+def _group(at: str, packs: list[str], decoded: bool, reads: Reads) -> Json:
+    tables: dict[str, Json] = {"tables": "".join(reads.tables[pack] for pack in packs)} if decoded else {}
+    return {"at": at, "packs": "".join(packs), **tables}
+
+
+def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> Reads:
     """Raises DamageError."""
     _, document = unsign(key, data, hashed)
     if document.get("repository") != repository:
         raise DamageError(f"The object {key} belongs to another repository.")
-    last: dict[str, datetime] = {}
-    reads: Any = document.get("reads")
+    result = Reads()
+    groups: Any = document.get("reads")
     try:
-        for group in reads:
-            at, packs = datetime.fromisoformat(group["at"]).astimezone(UTC), group["packs"]
-            for start in range(0, len(packs) - ID + 1, ID):
-                pack = packs[start : start + ID]
-                last[pack] = max(at, last.get(pack, at))
-    except (KeyError, TypeError, ValueError) as error:
+        for group in groups:
+            at, packs = datetime.fromisoformat(group["at"]).astimezone(UTC), _cut(group["packs"], ID)
+            result.learn(Reads(dict.fromkeys(packs, at)), at)
+            result.tables.update(zip(packs, _cut(group.get("tables", ""), 2 * TABLE), strict=False))
+        result.points.update(_cut(document.get("points", ""), ID))  # type: ignore[arg-type]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamageError(f"The object {key} lacks a field or has one of another kind: {error}.") from error
-    return last
+    return result
+
+
+def _cut(text: str, length: int) -> list[str]:
+    return [text[start : start + length] for start in range(0, len(text) - length + 1, length)]
 
 
 def load_reads(repository: Repository) -> Reads:
@@ -65,32 +93,35 @@ def load_reads(repository: Repository) -> Reads:
     found = sorted(repository.store.list(READS), key=lambda each: each.key)
     with ThreadPoolExecutor(READERS) as pool:
         texts = list(pool.map(lambda each: _load(repository, each), found))
-    last: dict[str, datetime] = {}
-    for text in texts:
-        for pack, at in (text or {}).items():
-            last[pack] = max(at, last.get(pack, at))
-    return Reads(last, tuple(each.key for each, text in zip(found, texts, strict=True) if text is not None))
+    result = Reads()
+    for each, reads in zip(found, texts, strict=True):
+        if reads is not None:
+            result.learn(reads, each.modified)
+            result.objects = (*result.objects, each.key)
+    return result
 
 
-def _load(repository: Repository, found: StoredObject) -> dict[str, datetime] | None:
+def _load(repository: Repository, found: StoredObject) -> Reads | None:
     try:
         data = repository.plain(found.key)
-        last = decode_reads(found.key, data, repository.info.id, repository.cipher.hash)
+        return decode_reads(found.key, data, repository.info.id, repository.cipher.hash)
     except DamageError:
         return None
-    # Nothing was read after the store got the word of it, whatever the reader's clock said.
-    return {pack: min(at, found.modified) for pack, at in last.items()}
 
 
-def record_reads(repository: Repository, keys: Iterable[str], at: datetime) -> None:
-    """That these packs were read now and are right."""
-    _write(repository, {key[-ID:]: at for key in keys}, at)
+def record_reads(
+    repository: Repository, read: Mapping[str, str], at: datetime, points: Iterable[str] = ()
+) -> None:
+    """That these packs were read now and are right, by key: the hash of their rows where they were decoded, else
+    nothing. `points` are those of which every pack was decoded, now or before."""
+    tables = {key[-ID:]: table for key, table in read.items() if table}
+    _write(repository, Reads({key[-ID:]: at for key in read}, (), tables, set(points)), at)
 
 
-def _write(repository: Repository, last: Mapping[str, datetime], at: datetime) -> None:
-    if last:
+def _write(repository: Repository, reads: Reads, at: datetime) -> None:
+    if reads.last or reads.points:
         key = f"{READS}{at.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
-        data = encode_reads(last, repository.info.id, repository.cipher.hash)
+        data = encode_reads(reads, repository.info.id, repository.cipher.hash)
         with suppress(ConflictError):  # the name is our own: the store took it, and its answer was lost
             repository.store.create(key, repository.cipher.wrap(key, data).stored)
 
@@ -104,7 +135,9 @@ def compact_reads(repository: Repository, at: datetime) -> bool:
     if len(reads.objects) <= COMPACTED_ABOVE or not _may_delete(repository):
         return False
     stored = {found.key[-ID:] for found in stored_packs(repository)}
-    _write(repository, {pack: time for pack, time in reads.last.items() if pack in stored}, at)
+    last = {pack: time for pack, time in reads.last.items() if pack in stored}
+    points = {found.id for found in repository.readable_manifests()[0]} if reads.points else set()
+    _write(repository, Reads(last, (), reads.tables, reads.points & points), at)
     with suppress(StoreRefusedError):  # under Object Lock
         for key in reads.objects:
             repository.store.delete(key)

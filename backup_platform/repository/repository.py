@@ -42,6 +42,7 @@ from backup_platform.repository.format import (
     source_tag,
 )
 from backup_platform.repository.keys import Keys
+from backup_platform.repository.known import Known, table_of
 from backup_platform.repository.ledger import (
     Subject,
     decode_proof,
@@ -143,8 +144,17 @@ def read_info(store: Store) -> RepositoryInfo:
 class Repository:
     """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError without the right key."""
 
-    def __init__(self, store: Store, clock: Clock, *, level: int = 3, keys: Keys | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        level: int = 3,
+        keys: Keys | None = None,
+        known: Known | None = None,
+    ) -> None:
         self.store, self.clock, self.level = store, clock, level
+        self.known = Known() if known is None else known
         self.info = read_info(store)
         self.cipher = open_cipher(self.info, store, Keys() if keys is None else keys)
         self._indexes: Indexes | None = None
@@ -248,12 +258,12 @@ class Repository:
         return set(tombstones.condemned)
 
     def damaged(self) -> set[str]:
-        """Keys of packs that a verify found damaged."""
+        """Keys of packs that a verify found damaged, and of indexes that it found wrong."""
         marks = (found.key.rsplit("/", 2)[-2:] for found in self.store.list(DAMAGED))
         return {object_key(f"{kind}/", bytes.fromhex(pack)) for kind, pack in marks}
 
     def mark_damaged(self, key: str, reason: str) -> None:
-        """Make writers store the blobs of a pack again, from sources that still have them."""
+        """Make writers store the blobs of a pack again, from sources that still have them; let nobody use an index."""
         _, data = sign({"at": self.clock.now().isoformat(), "pack": key, "reason": reason}, self.cipher.hash)
         mark = damage_key(key)
         with suppress(ConflictError):
@@ -327,7 +337,9 @@ class Repository:
         if was_there:
             with suppress(StoreRefusedError):  # a writer that may not delete: the next verify does
                 self.unmark_damaged(key)
-        return index_pack(identity, meta, frames, size)
+        packed = index_pack(identity, meta, frames, size)
+        self.known.learn({identity.hex(): table_of(packed.rows, self.cipher.hash)})
+        return packed
 
     def _wrapped(self, prefix: str, pack: PackBuilder, avoided: Collection[str]) -> Wrapped:
         from backup_platform.repository.packs import compressed_otherwise

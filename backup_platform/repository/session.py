@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRef
-from backup_platform.errors import DamageError
+from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRef, Unvouched
+from backup_platform.errors import DamageError, StoreError
 from backup_platform.repository.blobs import BlobWriter, Workers
 from backup_platform.repository.format import META, PACKS, object_key
 from backup_platform.repository.index import ABSENT
 from backup_platform.repository.memory import return_large_buffers
 from backup_platform.repository.reader import BlobReader
+from backup_platform.repository.reads import Reads, compact_reads, load_reads, record_reads
 from backup_platform.repository.recorder import PointRecorder
+from backup_platform.repository.reliance import Reliance
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.stored import load_trusted
 from backup_platform.repository.tombstones import PackWatch, refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
     from backup_platform.repository.previous import PreviousInventory
+
+
+LISTED = 256  # packs taken on trust, by name: 4 GiB
 
 
 class Session:
@@ -37,22 +44,29 @@ class Session:
         cipher = repository.cipher
         cipher.prepare_writing()
         self._indexes = load_trusted(repository)
+        repository.known.forget({key[-64:] for key in self._indexes.listed})
         # Readers may use them, unless something is left out that readers still need.
         repository.keep_indexes(None if self._indexes.refused else self._indexes)
         self._lists = BlobReader(
             repository.store, self._indexes.meta, meta=True, cipher=cipher, sizes=self._indexes.listed
         )
         self._watch = PackWatch(repository)
+        self._reads: Reads | None = None
         self._met_damage = False
         return_large_buffers()
         self._workers = Workers()
         level = repository.level
+        self._contents_relied, self._meta_relied = (
+            Reliance(repository, index, meta=meta, sizes=self._indexes.listed, vouched=self._vouched)
+            for index, meta in ((self._indexes.contents, False), (self._indexes.meta, True))
+        )
         self._contents = BlobWriter(
             self._indexes.contents,
             self._workers,
             lambda p: repository.store_pack(p, meta=False, avoided=self._indexes.doomed),
             level,
             cipher.hash,
+            self._contents_relied.rely,
         )
         self._meta = BlobWriter(
             self._indexes.meta,
@@ -60,6 +74,7 @@ class Session:
             lambda p: repository.store_pack(p, meta=True, avoided=self._indexes.doomed),
             level,
             cipher.hash,
+            self._meta_relied.rely,
         )
         self.recorder = PointRecorder(
             self._contents, self._meta, self._inventory(), repository.write_index, cipher
@@ -86,7 +101,7 @@ class Session:
         leaves = [ids or b"" for ids in found]
         counts = [len(ids) // 32 for ids in leaves]
         index = self._indexes.contents
-        rows = index.find_all(b"".join(leaves))
+        rows = _usable(index.find_all(b"".join(leaves)), self._contents_relied)
         present = np.add.reduceat(
             np.concatenate(((rows == ABSENT).astype("<i8"), [0])),
             np.cumsum([0, *counts[:-1]]) if counts else [0],
@@ -101,7 +116,7 @@ class Session:
         """The ids at depth 0; None when a list above them is not stored, or damaged."""
         index = self._indexes.meta
         for _ in range(depth):
-            rows = index.find_all(ids)
+            rows = _usable(index.find_all(ids), self._meta_relied)
             if (rows == ABSENT).any():
                 return None
             self._meta.used |= index.pack_numbers(rows)
@@ -121,7 +136,29 @@ class Session:
         if self._met_damage:
             self._mark_damaged_metadata()
         self._watch.before_commit(self._used())
+        self._record_reads()
         return inventory
+
+    def _vouched(self) -> Mapping[str, str]:
+        """Asked for when a pack is met that this host does not know."""
+        if self._reads is None:
+            self._reads = load_reads(self._repository)
+        return self._reads.tables
+
+    def _record_reads(self) -> None:
+        read = {**self._contents_relied.read, **self._meta_relied.read}
+        self._repository.known.learn({key[-64:]: table for key, table in read.items()})
+        with suppress(StoreError):
+            record_reads(self._repository, read, self._repository.clock.now())
+            if read:
+                compact_reads(self._repository, self._repository.clock.now())
+
+    @property
+    def unvouched(self) -> Unvouched:
+        """What the recovery point takes on trust."""
+        packs = [*self._contents_relied.on_trust(), *self._meta_relied.on_trust()]
+        packs.sort(key=lambda each: (-each.size, each.pack))
+        return Unvouched(sum(each.size for each in packs), tuple(packs[:LISTED]))
 
     def confirm(self) -> None:
         """After the commit. Raises a retryable RepositoryError when the recovery point may miss what it needs."""
@@ -168,3 +205,10 @@ class Session:
         self.recorder.close()
         if self._indexes.refused:
             self._repository.keep_indexes(None)
+
+
+def _usable(rows: NDArray[Any], reliance: Reliance) -> NDArray[Any]:
+    """Rows of blobs, without those that nothing may build on."""
+    found = np.flatnonzero(rows != ABSENT)
+    rows[found[~reliance.rely_all(rows[found])]] = ABSENT
+    return rows

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Cipher
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
-from backup_platform.repository.format import INDEXES, META, PACKS, object_key
+from backup_platform.repository.format import INDEXES, META, PACKS, Hash, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack, pack_lengths
+from backup_platform.repository.known import table_of
 from backup_platform.repository.packs import decode_table, table_length
 from backup_platform.repository.ranges import PackRanges
 from backup_platform.repository.tombstones import read_tombstones
@@ -42,6 +43,12 @@ class Indexes:
     doomed: frozenset[str] = frozenset()
     misfits: frozenset[str] = frozenset()
 
+    def table(self, key: str, hashed: Hash) -> str:
+        """The hash of a pack's rows; empty where there are none."""
+        index = self.meta if key.startswith(META) else self.contents
+        number = index.number_of(bytes.fromhex(key[-64:]))
+        return "" if number is None else table_of(index.rows[index.rows_of(number)], hashed)
+
     def add(self, packs: Iterable[IndexedPack]) -> None:
         found = list(packs)
         self.contents.add(p for p in found if not p.meta)
@@ -56,7 +63,7 @@ def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozense
     """
     damaged = repository.damaged()
     listed = {key: size for key, size in repository.list_packs().items() if key not in without}
-    packs = indexed_packs(repository, listed)
+    packs = indexed_packs(repository, listed, damaged)
     unindexed = listed.keys() - packs.keys()
     ranges = PackRanges(repository.store, repository.cipher, listed)
     packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
@@ -81,16 +88,22 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
     # Before the packs are listed: prune deletes these first.
     tombstones = read_tombstones(repository)
     tombstones.require_finals()
-    refused = repository.damaged() | tombstones.condemned
+    damaged = repository.damaged()
+    refused = damaged | tombstones.condemned
     listed = repository.list_packs()
-    packs = indexed_packs(repository, listed)
+    packs = indexed_packs(repository, listed, damaged)
     refused |= misfits(repository.cipher, packs, listed)
     left = listed.keys() - packs.keys() - refused
     adopted = list(_sound(repository, left)) if adopt else []
     if adopted:
         repository.write_index(adopted)
+        repository.known.learn({p.pack.hex(): table_of(p.rows, repository.cipher.hash) for p in adopted})
     result = Indexes(BlobIndex(), BlobIndex(), listed, refused=frozenset(refused), doomed=tombstones.doomed)
-    result.add([*(pack for key, pack in packs.items() if key not in refused), *adopted])
+    usable = [pack for key, pack in packs.items() if key not in refused]
+    known = (
+        repository.known.packs
+    )  # first: of a blob that several packs hold, the one that this host answers for
+    result.add([*sorted(usable, key=lambda pack: pack.pack.hex() not in known), *adopted])
     return result
 
 
@@ -98,10 +111,12 @@ def pack_key(pack: IndexedPack) -> str:
     return object_key(META if pack.meta else PACKS, pack.pack)
 
 
-def indexed_packs(repository: Repository, listed: Container[str]) -> dict[str, IndexedPack]:
-    """Those of some packs that a readable index names."""
+def indexed_packs(
+    repository: Repository, listed: Container[str], wrong: Iterable[str]
+) -> dict[str, IndexedPack]:
+    """Those of some packs that a readable index names, which is not known to be `wrong`."""
     packs: dict[str, IndexedPack] = {}
-    seen: set[str] = set()
+    seen = set(wrong)
     # An index that vanishes was replaced: by one that a listing made from now on has.
     while _read_indexes(repository, listed, packs, seen):
         pass

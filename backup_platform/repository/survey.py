@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -67,7 +67,7 @@ def survey(repository: Repository) -> Survey:
     tombstones = read_tombstones(repository)
     manifests, points, problems = _manifests(repository)
     damaged = frozenset(repository.damaged())
-    indexes, indexed = _indexes(repository)
+    indexes, indexed = _indexes(repository, damaged)
     packs = list_packs(repository)
     unindexed = frozenset(packs.keys() - indexed.keys())
     found = Survey(now, tombstones, manifests, damaged, indexes, packs, unindexed)
@@ -98,10 +98,15 @@ def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoi
     return keys, points, [error.message for error in errors]
 
 
-def _indexes(repository: Repository) -> tuple[tuple[StoredIndex, ...], dict[str, IndexedPack]]:
-    """All indexes, and the packs that they name, whether those are there or not."""
+def _indexes(
+    repository: Repository, wrong: Container[str]
+) -> tuple[tuple[StoredIndex, ...], dict[str, IndexedPack]]:
+    """All indexes, and the packs that they name, whether those are there or not; nothing of those that are wrong."""
     objects, packs = [], dict[str, IndexedPack]()
     for stored in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
+        if stored.key in wrong:
+            objects.append(StoredIndex(stored, {}, readable=False))
+            continue
         try:
             named = list(decode_index(repository.plain(stored.key)))
         except DamageError as error:

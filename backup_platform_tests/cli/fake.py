@@ -110,6 +110,8 @@ class FakeUpkeep:
     part: str = ""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "unvouched":
+            return lambda points, proofs: dict.fromkeys((point.id for point in points), self.answer(name))
         if not self.part:
             return FakeUpkeep(self.answer, name)
         return lambda *arguments, **options: self.answer(
@@ -124,7 +126,7 @@ class FakeApp:
     known: list[RecoveryPoint] = field(default_factory=list)
     recorded: dict[str, list[Proof]] = field(default_factory=dict)
     backups: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=lambda: {"holds.in_force": {}})
+    answers: dict[str, Any] = field(default_factory=lambda: {"holds.in_force": {}, "unvouched": None})
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     repositories: tuple[str, ...] = ("main",)
 

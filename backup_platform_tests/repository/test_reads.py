@@ -15,6 +15,7 @@ from backup_platform.errors import DamageError, StoreRefusedError
 from backup_platform.repository.format import READS
 from backup_platform.repository.reads import (
     COMPACTED_ABOVE,
+    Reads,
     compact_reads,
     decode_reads,
     encode_reads,
@@ -30,12 +31,12 @@ TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.ju
 
 @given(last=st.dictionaries(PACKS, TIMES, max_size=20))
 def test_what_is_written_reads_back_to_the_second(last: dict[str, datetime]) -> None:
-    read = decode_reads("ledger/reads/x", encode_reads(last, "repository"), "repository")
-    assert read == {pack: at.replace(microsecond=0) for pack, at in last.items()}
+    read = decode_reads("ledger/reads/x", encode_reads(Reads(last), "repository"), "repository")
+    assert read.last == {pack: at.replace(microsecond=0) for pack, at in last.items()}
 
 
 def test_that_of_another_repository_is_refused() -> None:
-    data = encode_reads({"ab" * 32: datetime(2026, 1, 1, tzinfo=UTC)}, "mine")
+    data = encode_reads(Reads({"ab" * 32: datetime(2026, 1, 1, tzinfo=UTC)}), "mine")
     with pytest.raises(DamageError, match="another repository"):
         decode_reads("ledger/reads/x", data, "theirs")
 
@@ -51,23 +52,23 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
 def test_the_latest_read_of_a_pack_counts(bench: Bench) -> None:
     repository, (pack,) = bench.open(), bench.keys("packs/")
     for day in (2, 3, 1):
-        record_reads(repository, [pack], datetime(2026, 1, day, tzinfo=UTC))
+        record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, day, tzinfo=UTC))
     assert load_reads(bench.open()).last == {pack[-64:]: datetime(2026, 1, 3, tzinfo=UTC)}
-    record_reads(repository, [], datetime(2026, 1, 4, tzinfo=UTC))
+    record_reads(repository, dict.fromkeys([], ""), datetime(2026, 1, 4, tzinfo=UTC))
     assert len(bench.keys(READS)) == 3
 
 
 def test_nothing_was_read_after_the_store_got_the_word_of_it(bench: Bench) -> None:
     """A clock that was ahead must not keep a pack from being read again."""
     repository, (pack,) = bench.open(), bench.keys("packs/")
-    record_reads(repository, [pack], datetime(2999, 1, 1, tzinfo=UTC))
+    record_reads(repository, dict.fromkeys([pack], ""), datetime(2999, 1, 1, tzinfo=UTC))
     assert load_reads(repository).last[pack[-64:]] < datetime.now(UTC) + timedelta(minutes=1)
 
 
 def test_an_altered_object_says_nothing_and_the_others_do(bench: Bench) -> None:
     repository, (pack,) = bench.open(), bench.keys("packs/")
-    record_reads(repository, [pack], datetime(2026, 1, 1, tzinfo=UTC))
-    record_reads(repository, [pack], datetime(2026, 1, 2, tzinfo=UTC))
+    record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, 1, tzinfo=UTC))
+    record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, 2, tzinfo=UTC))
     bench.damage(max(bench.keys(READS)))
     reads = load_reads(repository)
     assert reads.last == {pack[-64:]: datetime(2026, 1, 1, tzinfo=UTC)}
@@ -77,7 +78,11 @@ def test_an_altered_object_says_nothing_and_the_others_do(bench: Bench) -> None:
 def recorded(bench: Bench, count: int) -> str:
     (pack,) = bench.keys("packs/")
     for day in range(count):
-        record_reads(bench.open(), [pack, "packs/aa/" + "a" * 64], datetime(2026, 1, 1 + day, tzinfo=UTC))
+        record_reads(
+            bench.open(),
+            dict.fromkeys([pack, "packs/aa/" + "a" * 64], ""),
+            datetime(2026, 1, 1 + day, tzinfo=UTC),
+        )
     return pack
 
 
@@ -85,7 +90,7 @@ def test_many_objects_become_one_without_packs_that_are_gone(bench: Bench) -> No
     pack = recorded(bench, COMPACTED_ABOVE)
     now = datetime(2026, 2, 1, tzinfo=UTC)
     assert not compact_reads(bench.open(), now)
-    record_reads(bench.open(), [pack], datetime(2026, 1, 20, tzinfo=UTC))
+    record_reads(bench.open(), dict.fromkeys([pack], ""), datetime(2026, 1, 20, tzinfo=UTC))
     assert compact_reads(bench.open(), now)
     assert len(bench.keys(READS)) == 1
     assert load_reads(bench.open()).last == {pack[-64:]: datetime(2026, 1, 20, tzinfo=UTC)}
@@ -109,7 +114,11 @@ class Interrupted(DirectoryStore):
 
     def create(self, key: str, data: Buffer) -> None:
         super().create(key, data)
-        record_reads(self.meanwhile.open(), ["packs/bb/" + "b" * 64], datetime(2026, 1, 31, tzinfo=UTC))
+        record_reads(
+            self.meanwhile.open(),
+            dict.fromkeys(["packs/bb/" + "b" * 64], ""),
+            datetime(2026, 1, 31, tzinfo=UTC),
+        )
 
     def delete(self, key: str) -> None:
         if os.path.exists(os.path.join(self.location, key)):

@@ -35,7 +35,7 @@ class Donor:
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, IndexedPack]:
         """What its indexes say of some packs: an encrypted one needs no identity for that."""
-        return indexed_packs(self.repository, set(keys))
+        return indexed_packs(self.repository, set(keys), self.repository.damaged())
 
 
 def open_donors(donors: Mapping[str, Repository]) -> tuple[list[Donor], list[str]]:
