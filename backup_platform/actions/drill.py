@@ -65,18 +65,18 @@ def drill(
     disk, a missing privilege or key is an error, and no proof.
     """
     repository.cipher.require_contents()
-    started = clock.monotonic()
+    started, reader = clock.monotonic(), repository.reader(point)
     with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as path:
         sandbox = FileSandbox(path, repository, point, clock, progress)
         try:
-            report = source.drill(point, repository.reader(point), sandbox)
+            report = source.drill(point, reader, sandbox)
         except DamageError as error:
             report = DrillReport({}, (error.message,))
     duration = round(clock.monotonic() - started, 3)
     detail: dict[str, Json] = {
         "compared": report.compared,
         "differences": list(report.differences[:MAX_RECORDED]),
-        "warnings": list(sandbox.warnings[:MAX_RECORDED]),
+        "warnings": list[Json]([*reader.failed.values(), *sandbox.warnings][:MAX_RECORDED]),
     }
     proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)
     result = DrillResult(point, proof, report)

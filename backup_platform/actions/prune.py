@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
+from backup_platform.actions.comparing import compared, stand_ins
 from backup_platform.actions.old_proofs import Found, may_go, old_proofs
 from backup_platform.actions.prune_plan import (
     FINAL_KEPT,
@@ -22,8 +23,6 @@ from backup_platform.actions.prune_plan import (
 from backup_platform.actions.rewriting import Rewritten, rewrite
 from backup_platform.domain.ports import Clock, Drafts, Progress, StoredObject
 from backup_platform.errors import (
-    DamageError,
-    NotFoundError,
     RepositoryError,
     StoreError,
     StoreFullError,
@@ -31,6 +30,7 @@ from backup_platform.errors import (
     StoreRefusedError,
 )
 from backup_platform.repository.compaction import merge, mergeable, superfluous
+from backup_platform.repository.decoded import Decoded
 from backup_platform.repository.format import MANIFESTS
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.survey import Survey, list_packs, survey
@@ -42,8 +42,9 @@ DELETERS = 8
 @dataclass(frozen=True, slots=True)
 class PruneSummary:
     """What was done. Sizes in bytes; `locked` are objects whose retention is not over, left for a later run. Left for
-    other reasons are those that the store `refused` to delete (`refusal` is the first of its reasons), and `damaged`
-    packs that could not be rewritten."""
+    other reasons are those that the store `refused` to delete (`refusal` is the first of its reasons). `damaged` packs
+    were found, of `disputed` ones indexes say different things: somebody wrote what is wrong. `doubted` ones stay,
+    because nobody here can tell whether they or others hold the same blobs."""
 
     packs_deleted: int = 0
     freed_bytes: int = 0
@@ -61,6 +62,9 @@ class PruneSummary:
     refused_bytes: int = 0
     refusal: str = ""
     damaged: int = 0
+    disputed: int = 0
+    doubted: int = 0
+    doubted_bytes: int = 0
     duration_s: float = 0.0
 
 
@@ -86,6 +90,7 @@ class Pruning:
             return self._plan(survey(self.repository))
 
     def _plan(self, found: Survey) -> PrunePlan:
+        """By a survey that may rely on what was decoded before."""
         if found.problems:
             return refuse(found, self.settings)
         decided = Decisions(found, self.settings)
@@ -101,6 +106,8 @@ class Pruning:
             wasted_bytes=rewriting.wasted,
             condemn=_objects(found, decided.condemn),
             waiting=_objects(found, decided.waiting),
+            doubted=_objects(found, found.doubted),
+            disputed=found.disputed,
             delete=_objects(found, delete),
             doom=frozenset(decided.doom),
             rewrite=rewriting.packs,
@@ -141,7 +148,11 @@ class Pruning:
         assert plan.survey is not None
         if self.manifests() <= plan.survey.manifests:
             return plan
-        return narrowed(self._plan(survey(self.repository)), plan)
+        return self.again(plan, Decoded())
+
+    def again(self, plan: PrunePlan, decoded: Decoded) -> PrunePlan:
+        """The plan, by what the store holds now."""
+        return narrowed(self._plan(survey(self.repository, decoded)), plan)
 
     def manifests(self) -> set[str]:
         """Keys of all manifests."""
@@ -153,9 +164,11 @@ def _objects(found: Survey, keys: Iterable[str]) -> tuple[StoredObject, ...]:
 
 
 def narrowed(fresh: PrunePlan, agreed: PrunePlan) -> PrunePlan:
-    """A fresh plan without deletions that the one agreed to did not have."""
+    """A fresh plan without deletions that the one agreed to did not have, except of indexes that were disputed."""
+    assert agreed.survey is not None
     delete = {each.key for each in agreed.delete}
-    indexes = {each.key for each in agreed.delete_indexes}
+    disputed = {each.stored.key for each in agreed.survey.indexes if each.disputed}
+    indexes = {each.key for each in agreed.delete_indexes} | disputed
     return replace(
         fresh,
         delete=tuple(each for each in fresh.delete if each.key in delete),
@@ -175,11 +188,14 @@ class _Run:
         self._repository, self._store = pruning.repository, pruning.repository.store
         self._locked: list[StoredObject] = []
         self._refused: list[tuple[StoredObject, StoreRefusedError]] = []
+        self._decoded = Decoded()
 
     def run(self, plan: PrunePlan) -> PruneSummary:
         started = self._pruning.clock.monotonic()
         plan = self._pruning.current(plan)
         self._require_sound(plan)
+        disputed = plan.disputed
+        plan = self._compared(plan)
         assert plan.survey is not None
         self._progress.expect(size=size_of([*plan.rewrite, *plan.delete]))
         list(write_tombstones(self._repository, {each.key for each in plan.condemn}))
@@ -196,6 +212,7 @@ class _Run:
         summary = self._summary(plan, rewritten, condemned, [*deleted, *indexes, *drafts])
         return replace(
             summary,
+            disputed=len(disputed),
             packs_deleted=len(deleted),
             indexes_written=merged,
             indexes_deleted=len(indexes),
@@ -203,6 +220,22 @@ class _Run:
             proofs_deleted=len(proofs),
             duration_s=round(self._pruning.clock.monotonic() - started, 3),
         )
+
+    def _compared(self, plan: PrunePlan) -> PrunePlan:
+        """What stays in the place of others is what it is taken for."""
+        agreed = plan
+
+        def again() -> PrunePlan:
+            fresh = self._pruning.again(agreed, self._decoded)
+            self._require_sound(fresh)
+            return fresh
+
+        plan = compared(self._repository, plan, self._decoded, again, self._progress)
+        assert plan.survey is not None
+        # Decoded because an index is wrong about them, and no other one names them.
+        if unnamed := sorted(plan.survey.unindexed & plan.survey.needed & self._decoded.packs.keys()):
+            self._repository.write_index([self._decoded.packs[key] for key in unnamed])
+        return plan
 
     def _rewrite(self, plan: PrunePlan) -> Rewritten:
         assert plan.survey is not None
@@ -238,7 +271,9 @@ class _Run:
             refused=len(self._refused),
             refused_bytes=size_of(stored for stored, _ in self._refused),
             refusal=str(self._refused[0][1]) if self._refused else "",
-            damaged=len(rewritten.damaged),
+            damaged=len(self._decoded.damaged.keys() | set(rewritten.damaged)),
+            doubted=len(plan.doubted),
+            doubted_bytes=size_of(plan.doubted),
         )
 
     # Packs
@@ -246,46 +281,27 @@ class _Run:
     def _delete_packs(self, plan: PrunePlan) -> list[StoredObject]:
         """FORMAT.md §10, steps 3 and 4."""
         assert plan.survey is not None
-        verified = self._require_stand_ins(plan.survey, plan.delete, set())
         finals = set(write_tombstones(self._repository, plan.doom, final=True))
         self._delete(_nameless(plan.delete_tombstones))
         if not plan.delete:
             return []
-        deleted = self._delete_doomed(plan, finals, verified)
+        deleted = self._delete_doomed(plan, finals)
         for key in {pack.key for pack in deleted} & plan.survey.damaged:
             self._repository.unmark_damaged(key)
         return deleted
 
-    def _delete_doomed(self, plan: PrunePlan, finals: set[str], verified: set[str]) -> list[StoredObject]:
+    def _delete_doomed(self, plan: PrunePlan, finals: set[str]) -> list[StoredObject]:
         """Where deleting takes long, others may have done it meanwhile, and writers stored the same packs again."""
         deleted: list[StoredObject] = []
-        allowed = self._confirmed(plan, finals, verified)
+        allowed = self._confirmed(plan, finals)
         while allowed:
             look, late = Look.now(self._pruning.clock), list[StoredObject]()
             deleted += self._delete(allowed, partial(_in_time, look=look, late=late))
-            doomed = {each.key for each in self._confirmed(plan, set(), verified)} if late else set()
+            doomed = {each.key for each in self._confirmed(plan, set())} if late else set()
             allowed = [each for each in late if each.key in doomed]
         return deleted
 
-    def _require_stand_ins(
-        self, found: Survey, packs: Collection[StoredObject], verified: set[str]
-    ) -> set[str]:
-        """Read what stays in the place of packs that hold the same blobs. Raises a retryable DamageError."""
-        wanted = {other for pack in packs for other in found.stand_ins.get(pack.key, ())}
-        for key in sorted(wanted - verified):
-            try:
-                self._repository.verified(key)
-            except DamageError as error:
-                if not isinstance(error.__cause__, NotFoundError):
-                    self._repository.mark_damaged(key, error.message)
-                raise DamageError(
-                    f"{error.message} Other packs that hold the same blobs were to be deleted.",
-                    hint="Nothing was deleted. Run prune again: it keeps those packs.",
-                    retryable=True,
-                ) from error
-        return wanted | verified
-
-    def _confirmed(self, plan: PrunePlan, finals: set[str], verified: set[str]) -> list[StoredObject]:
+    def _confirmed(self, plan: PrunePlan, finals: set[str]) -> list[StoredObject]:
         """The packs that may go, by what the store lists with the final tombstones in place."""
         assert plan.survey is not None
         tombstones = read_tombstones(self._repository, final=True)
@@ -300,16 +316,18 @@ class _Run:
         same = tombstones.doomed <= known and plan.survey.needed <= there
         if same and self._pruning.manifests() <= plan.survey.manifests:
             return [each for each in plan.delete if each.key in tombstones.doomed]
-        return self._by_a_new_survey(plan, verified)
+        return self._by_a_new_survey(plan)
 
-    def _by_a_new_survey(self, plan: PrunePlan, verified: set[str]) -> list[StoredObject]:
+    def _by_a_new_survey(self, plan: PrunePlan) -> list[StoredObject]:
         self._progress.note("The repository changed meanwhile: reading it again.")
-        fresh = survey(self._repository)
+        fresh = survey(self._repository, self._decoded)
         self._require_sound(replace(plan, refusals=fresh.problems, delete_finals=()))
         allowed = (fresh.tombstones.doomed & fresh.packs.keys()) - fresh.needed
         left = [each for each in plan.delete if each.key in allowed]
-        self._require_stand_ins(fresh, left, verified)
-        return left
+        self._decoded.read(self._repository, stand_ins(fresh, left))
+        return [
+            each for each in left if all(fresh.holds(self._decoded, key) for key in stand_ins(fresh, [each]))
+        ]
 
     def _delete_indexes(self, plan: PrunePlan, staying: Collection[str]) -> list[StoredObject]:
         """Those of the plan that no pack needs which is really still there."""

@@ -35,8 +35,9 @@ class PrunePlan:
     """Objects with their sizes in bytes. `refusals` say why nothing at all will be changed.
 
     `delete` are packs whose grace is over; `doom` those of them that have no final tombstone yet. `condemn` are packs
-    that nobody needs now, `waiting` those that were condemned before. `needs_identity` are bytes that only a host
-    with an identity can save by rewriting.
+    that nobody needs now, `waiting` those that were condemned before. `doubted` packs stay because they are said to
+    hold what others hold, too, and no key at hand tells which do. Of `disputed` ones indexes say different things.
+    `needs_identity` are bytes that only a host with an identity can save by rewriting.
     """
 
     now: datetime  # the store's
@@ -47,6 +48,8 @@ class PrunePlan:
     wasted_bytes: int = 0
     condemn: tuple[StoredObject, ...] = ()
     waiting: tuple[StoredObject, ...] = ()
+    doubted: tuple[StoredObject, ...] = ()
+    disputed: frozenset[str] = frozenset()
     delete: tuple[StoredObject, ...] = ()
     doom: frozenset[str] = frozenset()
     rewrite: tuple[StoredObject, ...] = ()

@@ -141,7 +141,7 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     untouched = plan.fresh and not plan.resumes
     restorer = Restorer(
         contents=reader,
-        sizes=lambda ids: [place.length for place in repository.indexes().contents.locate_all(ids)],
+        sizes=reader.lengths,
         target=target,
         maker=maker,
         survey=None if untouched else Survey(target, plan.resumes, plan.overwrite),
@@ -156,6 +156,8 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     if noted:
         remove_marker(target.fd, plan.point)
     restorer.finish_root()  # removing the marker has touched its time
+    for pack, why in reader.failed.items():
+        maker.metadata.warnings.add(pack.encode(), f"{why} It was found elsewhere.")
     maker.tell()
     progress.advance(files=restorer.skipped)
     return restorer

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from backup_platform.actions.prune_plan import PrunePlan
     from backup_platform.domain.ports import StoredObject
 
+NAMED = 5
+MOST_LISTED = 100
 _RESUME = "Nothing is lost: the next prune goes on."
 
 
@@ -61,7 +63,7 @@ def prune(
         summary = pruning.run(plan, progress)
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(out, summary)
-    return 1 if summary.damaged or summary.refused else 0
+    return 1 if summary.damaged or summary.disputed or summary.refused else 0
 
 
 def _print_plan(out: Output, plan: PrunePlan) -> None:
@@ -80,6 +82,7 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
     for words, some in steps.items():
         if some:
             out.line(f"  {_counted(some, 'pack')} {words}")
+    _print_doubts(out, plan)
     if plan.rewrite:
         saved = formats.size(plan.rewrite_saves)
         out.line(f"  {_counted(plan.rewrite, 'pack')} to write again without {saved} that nobody needs")
@@ -96,6 +99,20 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
         out.line(f"  {_counted(proofs, 'proof')} of forgotten points, to delete")
     if plan.empty and not plan.waiting:
         out.line("Nothing to do.")
+
+
+def _print_doubts(out: Output, plan: PrunePlan) -> None:
+    if plan.doubted:
+        words = "said to hold what older packs hold, and no key here tells which is right: all stay"
+        out.line(f"  {_counted(plan.doubted, 'pack')} {words}")
+        newest = sorted(plan.doubted, key=lambda pack: pack.modified, reverse=True)
+        for pack in newest[:NAMED]:
+            out.line(f"    {pack.key}, stored {formats.instant(pack.modified, 'UTC')} UTC")
+        out.line(
+            "    On a host that has an identity, prune decodes them and deletes what is wrong or double."
+        )
+    for key in sorted(plan.disputed)[:NAMED]:
+        out.line(f"  {out.paint('DISPUTED', 'bad')} {key}: one index says something else of it than another")
 
 
 def _counted(some: Sequence[StoredObject], one: str, many: str = "") -> str:
@@ -119,7 +136,16 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
         out.line(f"  {out.paint('REFUSED', 'bad')} {what} not deleted: {summary.refusal}")
     if summary.damaged:
         what = how_many(summary.damaged, "pack")
-        out.line(f"  {out.paint('DAMAGED', 'bad')} {what} could not be written again: repair the repository")
+        out.line(
+            f"  {out.paint('DAMAGED', 'bad')} {what} found that do not hold what they should: they are marked, and "
+            "packs with the same blobs stay. `verify` tells whether a point needs them."
+        )
+    if summary.disputed:
+        what = how_many(summary.disputed, "pack")
+        out.line(
+            f"  {out.paint('DISPUTED', 'bad')} Indexes say different things of {what}: somebody who may write stored a "
+            "wrong one."
+        )
 
 
 def _plan_shape(plan: PrunePlan) -> dict[str, Json]:
@@ -133,6 +159,9 @@ def _plan_shape(plan: PrunePlan) -> dict[str, Json]:
         "delete": _objects(plan.delete),
         "condemn": _objects(plan.condemn),
         "waiting": _objects(plan.waiting),
+        "doubted": _objects(plan.doubted),
+        "doubted_packs": list[Json]([each.key for each in plan.doubted[:MOST_LISTED]]),
+        "disputed_packs": list[Json](sorted(plan.disputed)[:MOST_LISTED]),
         "rewrite": _objects(plan.rewrite),
         "rewrite_saves_bytes": plan.rewrite_saves,
         "needs_identity_bytes": plan.needs_identity,

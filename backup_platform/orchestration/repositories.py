@@ -80,7 +80,9 @@ def _freed(
         if not planned.refusals:
             raise
         return planned, None, planned.refusals
-    damaged = [f"{done.damaged} packs are damaged and could not be written again"] if done.damaged else []
+    damaged = [f"{done.damaged} packs do not hold what they should"] if done.damaged else []
+    if done.disputed:
+        damaged.append(f"indexes say different things of {done.disputed} packs: somebody stored a wrong one")
     refused = [f"{done.refused} objects were not deleted: {done.refusal}"] if done.refused else []
     return planned, done, [*damaged, *refused]
 

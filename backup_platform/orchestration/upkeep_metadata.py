@@ -78,6 +78,8 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
         "condemned_bytes": dg.MetadataValue.int(done.condemned_bytes),
         "packs_rewritten": dg.MetadataValue.int(done.packs_rewritten),
         "rewritten_bytes": dg.MetadataValue.int(done.rewritten_bytes),
+        "doubted_packs": dg.MetadataValue.int(done.doubted),
+        "doubted_bytes": dg.MetadataValue.int(done.doubted_bytes),
         "locked_objects": dg.MetadataValue.int(done.locked),
         "locked_bytes": dg.MetadataValue.int(done.locked_bytes),
         "duration_s": dg.MetadataValue.float(done.duration_s),

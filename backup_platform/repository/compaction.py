@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from backup_platform.errors import DamageError
+from backup_platform.repository.claims import by_pack
 from backup_platform.repository.index import IndexedPack, decode_index
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import pack_key
 from backup_platform.repository.survey import StoredIndex
 
 SMALL_ROWS = 250_000
@@ -25,7 +25,8 @@ def superfluous(
     *,
     all_named: bool,
 ) -> list[StoredIndex]:
-    """Those that may be deleted: newer ones, that are older than the grace, name all their packs that are there.
+    """Those that may be deleted: newer ones, that are older than the grace, name all their packs that are there, and
+    say the same of them.
 
     `all_named` says that no pack lacks an index: then one that cannot be read is of no use to anybody.
     """
@@ -36,14 +37,18 @@ def superfluous(
         alive = {pack for pack in each.rows if pack in packs}
         if alive <= named:
             found.append(each)
-        named |= alive
+        named |= alive - each.disputed
     return found + [each for each in old if not each.readable and all_named]
 
 
 def mergeable(indexes: Sequence[StoredIndex], packs: Collection[str]) -> list[StoredIndex]:
     """Those whose packs go into new indexes: many small ones, and those with many rows of packs that are gone."""
     replaced = _replaced(indexes, packs)
-    current = [each for each in indexes if each.readable and each.stored.key not in replaced]
+    current = [
+        each
+        for each in indexes
+        if each.readable and each.stored.key not in replaced and each.disputed.isdisjoint(packs)
+    ]
     small = [each for each in current if _alive(each, packs) < SMALL_ROWS]
     if len(small) < MOST_SMALL:
         small = []
@@ -76,8 +81,8 @@ def merge(repository: Repository, indexes: Iterable[StoredIndex], packs: Collect
     some: list[IndexedPack] = []
     written = 0
     for each in indexes:
-        for pack in _named(repository, each):
-            if (key := pack_key(pack)) in packs and key not in done:
+        for key, pack in _named(repository, each).items():
+            if key in packs and key in each.rows and key not in done:
                 done.add(key)
                 some.append(pack)
         if sum(len(pack.rows) for pack in some) >= MERGED_ROWS:
@@ -88,8 +93,8 @@ def merge(repository: Repository, indexes: Iterable[StoredIndex], packs: Collect
     return written + bool(some)
 
 
-def _named(repository: Repository, index: StoredIndex) -> list[IndexedPack]:
+def _named(repository: Repository, index: StoredIndex) -> dict[str, IndexedPack]:
     try:
-        return list(decode_index(repository.plain(index.stored.key)))
+        return by_pack(decode_index(repository.plain(index.stored.key)))
     except DamageError:
-        return []  # altered or replaced since it was read: it is left as it is
+        return {}  # altered or replaced since it was read: it is left as it is

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from backup_platform.errors import DamageError
+from backup_platform.repository.claims import pack_key
 from backup_platform.repository.format import INDEXES, META
 from backup_platform.repository.index import decode_index, index_pack
 from backup_platform.repository.known import table_of
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import pack_key
 
 
 def misdescribed(repository: Repository, read: Mapping[str, str]) -> dict[str, str]:

@@ -122,6 +122,9 @@ class BlobIndex:
         self._prefixes = prefixes[self._order]
         # bisect on a memoryview is several times faster than numpy for a single look-up
         self._keys = memoryview(self._prefixes.tobytes()).cast("Q")
+        lengths = self._rows["length"][self._order]
+        unequal = (self._prefixes[1:] == self._prefixes[:-1]) & (lengths[1:] != lengths[:-1])
+        self._unequal: set[int] = set(self._prefixes[1:][unequal].tolist())
         column = np.ascontiguousarray(self._rows["pack"])
         self._starts = np.searchsorted(column, np.arange(len(self.packs) + 1, dtype="<u4"))
 
@@ -130,15 +133,22 @@ class BlobIndex:
         return slice(int(self._starts[number]), int(self._starts[number + 1]))
 
     def find(self, blob: bytes) -> int:
-        """The row of a blob, or ABSENT."""
+        """The row of a blob, the first that was added, or ABSENT."""
+        return next(self.rows_holding(blob), ABSENT)
+
+    def rows_holding(self, blob: bytes) -> Iterator[int]:
+        """Every row of a blob, in the order in which they were added."""
         keys, prefix = self._keys, int.from_bytes(blob[:8], "little")
         position = bisect_left(keys, prefix)
         while position < len(keys) and keys[position] == prefix:
             row = int(self._order[position])
             if self._rows["blob"][row].tobytes() == blob:
-                return row
+                yield row
             position += 1
-        return ABSENT
+
+    def disagrees(self, blob: bytes) -> bool:
+        """Whether its rows may tell different lengths: then some of them are wrong."""
+        return bool(self._unequal) and int.from_bytes(blob[:8], "little") in self._unequal
 
     def find_all(self, blobs: Buffer) -> NDArray[Any]:
         """Rows of joined ids (int64, ABSENT where there is none)."""
@@ -151,6 +161,15 @@ class BlobIndex:
         for i in np.flatnonzero(different).tolist():
             rows[i] = self.find(wanted[i].tobytes())
         return rows
+
+    def holders(self, blobs: Buffer) -> set[int]:
+        """Numbers of all packs that are said to hold some of these blobs (joined ids)."""
+        wanted = np.frombuffer(blobs, "<u8").reshape(-1, 4)
+        first, end = (np.searchsorted(self._prefixes, wanted[:, 0], side=side) for side in ("left", "right"))
+        several = np.flatnonzero(end - first > 1).tolist()
+        rows = self.find_all(blobs)
+        more = [row for i in several for row in self.rows_holding(wanted[i].tobytes())]
+        return self.pack_numbers(np.concatenate([rows[rows != ABSENT], np.array(more, "<i8")]))
 
     def stored_size(self, blobs: Buffer) -> int:
         """Compressed bytes of joined ids, of each its share of its frame; 0 for those that are not indexed."""
@@ -175,11 +194,13 @@ class BlobIndex:
         return int(self._rows["pack"][row])
 
     def locate(self, blob: bytes) -> Location | None:
-        row = self.find(blob)
-        if row == ABSENT:
-            return None
-        record = self._rows[row]
-        return Location(self.packs[record["pack"]], *(int(record[name]) for name in NUMBERS))
+        return next(self.locations(blob), None)
+
+    def locations(self, blob: bytes) -> Iterator[Location]:
+        """Every place where a blob is said to be, in the order in which they were added."""
+        for row in self.rows_holding(blob):
+            record = self._rows[row]
+            yield Location(self.packs[record["pack"]], *(int(record[name]) for name in NUMBERS))
 
     def locate_all(self, blobs: Buffer) -> list[Location]:
         """Locations of joined ids. Raises DamageError when one is not indexed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ import zstandard
 
 from backup_platform.domain.model import Content, Entry, RecoveryPoint
 from backup_platform.domain.ports import Buffer, Cipher, Store
-from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.blobs import worker_count
 from backup_platform.repository.cipher import PLAIN
 from backup_platform.repository.format import META, PACKS, Hash, object_key
@@ -37,11 +38,16 @@ SPOOLED = 32 << 20
 SLICE = 1 << 14
 LOCATED = 1 << 12
 ENTRIES = 1 << 9  # made at once where only some are wanted
+UNREADABLE = (DamageError, KeyMissingError)
 Wanted: TypeAlias = "Callable[[bytes, str, int], bool]"  # by path, kind and number of names
 
 
 class BlobReader:
-    """Reads blobs of one kind of pack. Thread-safe. `sizes` are those of stored packs that are known already."""
+    """Reads blobs of one kind of pack. Thread-safe. `sizes` are those of stored packs that are known already.
+
+    A blob that one pack does not give is taken from another that is said to hold it; `failed` says by key which packs
+    did not, and why.
+    """
 
     def __init__(
         self,
@@ -58,19 +64,52 @@ class BlobReader:
         self._frames: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
         self._local = threading.local()
         self._lock = threading.Lock()
+        self.failed: dict[str, str] = {}
 
     def blobs(self, ids: Sequence[bytes]) -> Iterator[memoryview]:
         """The plain bytes of blobs, in order. Raises DamageError."""
         for identity, place in zip(ids, self._index.locate_all(b"".join(ids)), strict=True):
-            yield self._part(place, identity)
+            try:
+                blob = self._part(place, identity)
+            except UNREADABLE as error:
+                blob = self._elsewhere(identity, error)
+            yield blob
 
     def lengths(self, ids: Sequence[bytes]) -> list[int]:
         """Sizes of blobs in bytes. Raises DamageError."""
-        return [place.length for place in self._index.locate_all(b"".join(ids))]
+        places = self._index.locate_all(b"".join(ids))
+        return [
+            len(next(self.blobs([identity]))) if self._index.disagrees(identity) else place.length
+            for identity, place in zip(ids, places, strict=True)
+        ]
 
     def stored_size(self, ids: Buffer) -> int:
         """Bytes in the store of joined ids, each with its share of its frame."""
         return self._index.stored_size(ids)
+
+    def _elsewhere(self, identity: bytes, error: DamageError | KeyMissingError) -> memoryview:
+        """A blob that could not be read where it was looked for first, from any place that has it. Raises that error
+        when none does."""
+        first, *others = self._index.locations(identity)
+        for place in (*others, first):  # the first may have failed for others that were read with it
+            try:
+                blob = self._part(place, identity)
+            except UNREADABLE:
+                continue
+            if place is not first:
+                self._note(first, error)
+            return blob
+        raise error
+
+    def _note(self, place: Location, error: DamageError | KeyMissingError) -> None:
+        key = object_key(self._prefix, place.pack)
+        with self._lock:
+            known = key in self.failed
+            self.failed.setdefault(key, error.message)
+        if not known:
+            logging.getLogger("backup_platform").warning(
+                "%s", f"{error.message} What {key} should hold there was found elsewhere, and is right."
+            )
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
         blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
@@ -129,16 +168,44 @@ class BlobReader:
     def _deliver_run(
         self, run: Sequence[Sequence[tuple[Location, bytes, T]]], deliver: Callable[[T, memoryview], None]
     ) -> None:
+        for token, blob in self._read_run(run):
+            deliver(token, blob)
+
+    def _read_run(self, run: Sequence[Sequence[tuple[Location, bytes, T]]]) -> Iterator[tuple[T, memoryview]]:
         first, last = run[0][0][0], run[-1][0][0]
-        data = memoryview(self._fetch(first.pack, first.frame, last.frame + last.frame_stored - first.frame))
-        key = object_key(self._prefix, first.pack)
+        try:
+            data = memoryview(
+                self._fetch(first.pack, first.frame, last.frame + last.frame_stored - first.frame)
+            )
+        except UNREADABLE as error:
+            for frame in run:
+                yield from self._all_elsewhere(frame, error)
+            return
         for frame in run:
-            place = frame[0][0]
-            start = place.frame - first.frame
-            plain = memoryview(self._decode(place, data[start : start + place.frame_stored]))
-            for part, identity, token in frame:
-                blob = plain[part.offset : part.offset + part.length]
-                deliver(token, checked(blob, identity, key, self._hashed))
+            start = frame[0][0].frame - first.frame
+            yield from self._read_frame(frame, data[start : start + frame[0][0].frame_stored])
+
+    def _read_frame(
+        self, frame: Sequence[tuple[Location, bytes, T]], data: Buffer
+    ) -> Iterator[tuple[T, memoryview]]:
+        try:
+            plain = memoryview(self._decode(frame[0][0], data))
+        except DamageError as error:
+            yield from self._all_elsewhere(frame, error)
+            return
+        for place, identity, token in frame:
+            blob = plain[place.offset : place.offset + place.length]
+            try:
+                blob = checked(blob, identity, object_key(self._prefix, place.pack), self._hashed)
+            except DamageError as error:
+                blob = self._elsewhere(identity, error)
+            yield token, blob
+
+    def _all_elsewhere(
+        self, frame: Sequence[tuple[Location, bytes, T]], error: DamageError | KeyMissingError
+    ) -> Iterator[tuple[T, memoryview]]:
+        for _, identity, token in frame:
+            yield token, self._elsewhere(identity, error)
 
 
 def checked(blob: memoryview, identity: bytes, key: str, hashed: Hash) -> memoryview:
@@ -215,6 +282,15 @@ class RecoveryPointReader:
 
         ids = list(self.blob_ids(content))
         return SeekableStream(ids, self._contents.lengths(ids), self._contents.blobs)
+
+    def lengths(self, ids: Buffer) -> list[int]:
+        """Sizes of content blobs (joined ids) in bytes. Raises DamageError."""
+        return self._contents.lengths(list(Content(bytes(ids)).ids()))
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Packs that did not give what they are said to hold, and why; other packs had it."""
+        return {**self._meta.failed, **self._contents.failed}
 
     def size(self, content: Content) -> int:
         """The bytes of a stream."""

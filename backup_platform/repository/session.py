@@ -46,7 +46,8 @@ class Session:
         self._indexes = load_trusted(repository)
         repository.known.forget({key[-64:] for key in self._indexes.listed})
         # Readers may use them, unless something is left out that readers still need.
-        repository.keep_indexes(None if self._indexes.refused else self._indexes)
+        partial = self._indexes.refused or self._indexes.disputed
+        repository.keep_indexes(None if partial else self._indexes)
         self._lists = BlobReader(
             repository.store, self._indexes.meta, meta=True, cipher=cipher, sizes=self._indexes.listed
         )
@@ -203,7 +204,7 @@ class Session:
     ) -> None:
         self._workers.close()
         self.recorder.close()
-        if self._indexes.refused:
+        if self._indexes.refused or self._indexes.disputed:
             self._repository.keep_indexes(None)
 
 

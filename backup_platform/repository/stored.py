@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Cipher
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
-from backup_platform.repository.format import INDEXES, META, PACKS, Hash, object_key
+from backup_platform.repository.claims import Claims, by_pack
+from backup_platform.repository.format import INDEXES, META, Hash
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index, index_pack, pack_lengths
 from backup_platform.repository.known import table_of
 from backup_platform.repository.packs import decode_table, table_length
 from backup_platform.repository.ranges import PackRanges
+from backup_platform.repository.reads import stored_packs
 from backup_platform.repository.tombstones import read_tombstones
 
 if TYPE_CHECKING:
@@ -32,7 +35,7 @@ class Indexes:
 
     `refused` are packs that a writer does not build on: damaged, or about to be deleted. `unindexed` are packs that no
     readable index names; their blobs are known from the packs' own tables. `doomed` are being deleted. `misfits` have
-    another size than their blobs make.
+    another size than their blobs make. `disputed` are packs of which indexes say different things.
     """
 
     contents: BlobIndex
@@ -42,6 +45,7 @@ class Indexes:
     unindexed: frozenset[str] = frozenset()
     doomed: frozenset[str] = frozenset()
     misfits: frozenset[str] = frozenset()
+    disputed: frozenset[str] = frozenset()
 
     def table(self, key: str, hashed: Hash) -> str:
         """The hash of a pack's rows; empty where there are none."""
@@ -56,30 +60,53 @@ class Indexes:
 
 
 def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozenset()) -> Indexes:
-    """For reading: a blob in a damaged pack, one that cannot be whole, or one that is not indexed, is found only where
-    no other has it.
+    """For reading: a blob is looked for first in packs that are not known to be damaged and can be whole, then in those
+    that an index names, then in those that the store has had for longest.
 
     Packs in `without` are left out as if the store did not list them.
     """
     damaged = repository.damaged()
-    listed = {key: size for key, size in repository.list_packs().items() if key not in without}
-    packs = indexed_packs(repository, listed, damaged)
-    unindexed = listed.keys() - packs.keys()
+    stored = {found.key: found for found in stored_packs(repository) if found.key not in without}
+    listed = {key: found.size for key, found in stored.items()}
+    claims = read_claims(repository, listed, damaged)
     ranges = PackRanges(repository.store, repository.cipher, listed)
+    # Whoever may write can call a good index wrong: where a key opens a pack, its own table is heard as well.
+    for key in sorted(named_by(repository, damaged) & claims.first.keys()):
+        if (table := by_its_table(ranges, key)) is not None:
+            claims.hear(key, table)
+    packs = claims.all_said()
+    unindexed = listed.keys() - packs.keys()
     packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
-    odd = misfits(repository.cipher, packs, listed)
+    odd = misfits(repository.cipher, packs, listed, claims)
     doubted = damaged | odd
-    result = Indexes(BlobIndex(), BlobIndex(), listed, unindexed=frozenset(unindexed), misfits=odd)
-    result.add(packs[key] for key in sorted(packs, key=lambda key: (key in doubted, key in unindexed)))
+    result = Indexes(
+        BlobIndex(),
+        BlobIndex(),
+        listed,
+        unindexed=frozenset(unindexed),
+        misfits=odd,
+        disputed=claims.disputed,
+    )
+    order = {key: (key in doubted, key in unindexed, stored[key].modified, key) for key in packs}
+    result.add(packs[key] for key in sorted(packs, key=order.__getitem__))
     return result
 
 
-def misfits(cipher: Cipher, packs: Mapping[str, IndexedPack], listed: Mapping[str, int]) -> frozenset[str]:
-    """Those of some packs that have another size in the store than their blobs make: they are not whole."""
+def misfits(
+    cipher: Cipher, packs: Mapping[str, IndexedPack], listed: Mapping[str, int], claims: Claims
+) -> frozenset[str]:
+    """Those of some packs that have another size in the store than their blobs make: they are not whole. Of those that
+    are disputed nothing that an index says fits."""
     lengths = pack_lengths(list(packs.values())).tolist()
-    return frozenset(
+    odd = {
         key for key, length in zip(packs, lengths, strict=True) if not cipher.fits(key, length, listed[key])
-    )
+    }
+    for key in odd & claims.disputed:
+        if any(
+            cipher.fits(key, length, listed[key]) for length in pack_lengths(claims.versions(key)).tolist()
+        ):
+            odd.discard(key)
+    return frozenset(odd)
 
 
 def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
@@ -90,42 +117,42 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
     tombstones.require_finals()
     damaged = repository.damaged()
     refused = damaged | tombstones.condemned
-    listed = repository.list_packs()
-    packs = indexed_packs(repository, listed, damaged)
-    refused |= misfits(repository.cipher, packs, listed)
-    left = listed.keys() - packs.keys() - refused
+    stored = {found.key: found for found in stored_packs(repository)}
+    listed = {key: found.size for key, found in stored.items()}
+    claims = read_claims(repository, listed, damaged)
+    refused |= misfits(repository.cipher, claims.first, listed, claims)
+    packs = {key: pack for key, pack in claims.agreed().items() if len(pack.rows)}
+    left = listed.keys() - claims.first.keys() - refused
     adopted = list(_sound(repository, left)) if adopt else []
     if adopted:
         repository.write_index(adopted)
         repository.known.learn({p.pack.hex(): table_of(p.rows, repository.cipher.hash) for p in adopted})
-    result = Indexes(BlobIndex(), BlobIndex(), listed, refused=frozenset(refused), doomed=tombstones.doomed)
-    usable = [pack for key, pack in packs.items() if key not in refused]
-    known = (
-        repository.known.packs
-    )  # first: of a blob that several packs hold, the one that this host answers for
-    result.add([*sorted(usable, key=lambda pack: pack.pack.hex() not in known), *adopted])
+    result = Indexes(
+        BlobIndex(),
+        BlobIndex(),
+        listed,
+        refused=frozenset(refused),
+        doomed=tombstones.doomed,
+        disputed=claims.disputed,
+    )
+    # Of a blob that several packs hold the one that this host answers for comes first.
+    known = repository.known.packs
+    order = {key: (key[-64:] not in known, stored[key].modified, key) for key in packs.keys() - refused}
+    used = sorted(order, key=order.__getitem__)
+    result.add([*(packs[key] for key in used), *adopted])
     return result
 
 
-def pack_key(pack: IndexedPack) -> str:
-    return object_key(META if pack.meta else PACKS, pack.pack)
-
-
-def indexed_packs(
-    repository: Repository, listed: Container[str], wrong: Iterable[str]
-) -> dict[str, IndexedPack]:
-    """Those of some packs that a readable index names, which is not known to be `wrong`."""
-    packs: dict[str, IndexedPack] = {}
-    seen = set(wrong)
+def read_claims(repository: Repository, listed: Container[str], wrong: Iterable[str]) -> Claims:
+    """What the readable indexes say of some packs, without those that are said to be `wrong`."""
+    claims, seen = Claims(), set(wrong)
     # An index that vanishes was replaced: by one that a listing made from now on has.
-    while _read_indexes(repository, listed, packs, seen):
+    while _read_indexes(repository, listed, claims, seen):
         pass
-    return packs
+    return claims
 
 
-def _read_indexes(
-    repository: Repository, listed: Container[str], packs: dict[str, IndexedPack], seen: set[str]
-) -> bool:
+def _read_indexes(repository: Repository, listed: Container[str], claims: Claims, seen: set[str]) -> bool:
     """Read the indexes that were not seen yet; whether one vanished meanwhile."""
     vanished = False
     for key in sorted(found.key for found in repository.store.list(INDEXES)):
@@ -133,14 +160,24 @@ def _read_indexes(
             continue
         seen.add(key)
         try:
-            named = list(decode_index(repository.plain(key)))
+            named = by_pack(decode_index(repository.plain(key)))
         except DamageError as error:  # its packs are found by their tables
             vanished = vanished or isinstance(error.__cause__, NotFoundError)
             continue
-        for pack in named:
-            if (name := pack_key(pack)) in listed:
-                packs.setdefault(name, pack)
+        for name, pack in named.items():
+            if name in listed:
+                claims.hear(name, pack)
     return vanished
+
+
+def named_by(repository: Repository, indexes: Iterable[str]) -> set[str]:
+    """The packs that some indexes name; other keys among them are of no interest."""
+    named = set[str]()
+    for key in indexes:
+        if key.startswith(INDEXES):
+            with suppress(DamageError):
+                named.update(by_pack(decode_index(repository.plain(key))))
+    return named
 
 
 def by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:

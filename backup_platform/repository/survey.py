@@ -10,31 +10,39 @@ from datetime import datetime
 from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository.claims import Claims, by_pack, same_rows, true_claims
+from backup_platform.repository.decoded import Decoded
 from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index
 from backup_platform.repository.ranges import PackRanges
 from backup_platform.repository.reader import BlobReader, RecoveryPointReader
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.store_clock import store_now
-from backup_platform.repository.stored import by_its_table, misfits, pack_key
+from backup_platform.repository.stored import by_its_table, misfits
 from backup_platform.repository.tombstones import Tombstones, read_tombstones
-from backup_platform.repository.usage import Kept, Usage, blobs_of
+from backup_platform.repository.usage import Kept, Standing, Usage, blobs_of
 
 PACK_KEY = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredIndex:
-    """An index object and how many rows it has of which pack; nothing where it is altered."""
+    """An index object and how many rows it has of which pack; nothing where it is altered, nor of packs of which it is
+    known to say something wrong. Of `disputed` packs another index says something else."""
 
     stored: StoredObject
     rows: dict[str, int]
     readable: bool = True
+    disputed: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
 class Survey:
-    """`problems` say why nothing may be deleted. Packs are named by their keys."""
+    """`problems` say why nothing may be deleted. Packs are named by their keys.
+
+    `disputed` are packs of which indexes say different things. `doubted` are said to hold needed blobs that others
+    hold, too, and no key at hand tells which of them really do.
+    """
 
     now: datetime  # the store's, before anything else was read
     tombstones: Tombstones
@@ -44,7 +52,9 @@ class Survey:
     packs: dict[str, StoredObject]
     unindexed: frozenset[str]
     problems: tuple[str, ...] = ()
+    disputed: frozenset[str] = frozenset()
     needed: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
     unused: dict[str, int] = field(
         default_factory=dict
     )  # stored bytes of what is not taken from a needed pack
@@ -57,28 +67,40 @@ class Survey:
         index, number, kept = self.places[pack]
         return blobs_of(index, number, kept.taken)
 
+    def holds(self, decoded: Decoded, pack: str) -> bool:
+        """Whether a pack was decoded and is what this survey took it for."""
+        index, number, _ = self.places[pack]
+        (said,) = index.of_packs([number], meta=pack.startswith(META))
+        return pack in decoded.packs and same_rows(said, decoded.packs[pack])
+
     def reader(self, pack: str) -> BlobReader:
         return self.readers[META if pack.startswith(META) else PACKS]
 
 
-def survey(repository: Repository) -> Survey:
-    """Reads everything but contents. Raises StoreError, KeyMissingError."""
+def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
+    """Reads everything but contents. What was `decoded` before is taken for what it is, whatever indexes say.
+
+    Raises StoreError, KeyMissingError.
+    """
+    decoded = decoded or Decoded()
     now = store_now(repository.store)
     tombstones = read_tombstones(repository)
     manifests, points, problems = _manifests(repository)
-    damaged = frozenset(repository.damaged())
-    indexes, indexed = _indexes(repository, damaged)
+    damaged = frozenset(repository.damaged() | decoded.damaged.keys())
+    indexes, claims = _indexes(repository, decoded, damaged)
     packs = list_packs(repository)
-    unindexed = frozenset(packs.keys() - indexed.keys())
-    found = Survey(now, tombstones, manifests, damaged, indexes, packs, unindexed)
-    rows = {key: pack for key, pack in indexed.items() if key in packs}
-    indexed.clear()
+    indexed = {key for index in indexes for key in index.rows}
+    unindexed = frozenset(packs.keys() - indexed)
+    disputed = frozenset(key for index in indexes for key in index.disputed) & packs.keys()
+    found = Survey(now, tombstones, manifests, damaged, indexes, packs, unindexed, disputed=disputed)
+    rows = {key: pack for key, pack in (claims.all_said() | decoded.packs).items() if key in packs}
     ranges = PackRanges(repository.store, repository.cipher, _sizes(found))
-    rows |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
-    found.damaged |= misfits(repository.cipher, rows, _sizes(found))
+    untold = sorted(unindexed - rows.keys())
+    rows |= {key: pack for key in untold if (pack := by_its_table(ranges, key)) is not None}
+    found.damaged |= misfits(repository.cipher, rows, _sizes(found), claims) - decoded.packs.keys()
     contents, meta = _index(rows, found, PACKS), _index(rows, found, META)
     rows.clear()
-    problems += _collect(repository, found, contents, meta, points)
+    problems += _collect(repository, found, contents, meta, points, decoded)
     problems += [f"The final tombstone {o.key} is altered." for o in tombstones.unreadable_finals]
     found.problems = tuple(problems)
     return found
@@ -99,24 +121,26 @@ def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoi
 
 
 def _indexes(
-    repository: Repository, wrong: Container[str]
-) -> tuple[tuple[StoredIndex, ...], dict[str, IndexedPack]]:
-    """All indexes, and the packs that they name, whether those are there or not; nothing of those that are wrong."""
-    objects, packs = [], dict[str, IndexedPack]()
+    repository: Repository, decoded: Decoded, damaged: Container[str]
+) -> tuple[tuple[StoredIndex, ...], Claims]:
+    """All indexes, and what they say of packs, whether those are there or not. One that is marked as wrong is heard,
+    too: the mark may be what is wrong."""
+    objects, heard, claims = [], [], Claims()
     for stored in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
-        if stored.key in wrong:
-            objects.append(StoredIndex(stored, {}, readable=False))
-            continue
         try:
-            named = list(decode_index(repository.plain(stored.key)))
+            named = by_pack(decode_index(repository.plain(stored.key)))
         except DamageError as error:
             if not isinstance(error.__cause__, NotFoundError):  # else another prune replaced it
                 objects.append(StoredIndex(stored, {}, readable=False))
             continue
-        objects.append(StoredIndex(stored, {pack_key(pack): len(pack.rows) for pack in named}))
-        for pack in named:
-            packs.setdefault(pack_key(pack), pack)
-    return tuple(objects), packs
+        heard.append((stored, {key: (claims.hear(key, pack), len(pack.rows)) for key, pack in named.items()}))
+    marked = {key for stored, told in heard if stored.key in damaged for key in told}
+    disputed = (claims.disputed | marked) - decoded.packs.keys()
+    for stored, told in heard:
+        true = true_claims({key: version for key, (version, _) in told.items()}, claims, decoded.packs)
+        rows = {key: count for key, (_, count) in told.items() if key in true}
+        objects.append(StoredIndex(stored, rows, disputed=disputed & rows.keys()))
+    return tuple(objects), claims
 
 
 def _sizes(found: Survey) -> dict[str, int]:
@@ -124,11 +148,14 @@ def _sizes(found: Survey) -> dict[str, int]:
 
 
 def _index(rows: dict[str, IndexedPack], found: Survey, prefix: str) -> BlobIndex:
-    """Sound packs first: blobs are read from those."""
+    """Sound packs first, and the oldest of them: blobs are read from those."""
     index = BlobIndex()
-    keys = sorted(key for key in rows if key.startswith(prefix))
-    keys.sort(key=lambda key: (key in found.damaged, key in found.unindexed))
-    index.add(rows[key] for key in keys)
+    order = {
+        key: (key in found.damaged, key in found.unindexed, found.packs[key].modified, key)
+        for key in rows
+        if key.startswith(prefix)
+    }
+    index.add(rows[key] for key in sorted(order, key=order.__getitem__))
     return index
 
 
@@ -138,6 +165,7 @@ def _collect(
     contents: BlobIndex,
     meta: BlobIndex,
     points: Sequence[RecoveryPoint],
+    decoded: Decoded,
 ) -> list[str]:
     """Fill in what the points need; what is missing for them."""
     sizes = _sizes(found)
@@ -153,7 +181,10 @@ def _collect(
         reader = RecoveryPointReader(point, readers[PACKS], readers[META])
         problems += _needs(point, reader, usages)
     for prefix, index in ((PACKS, contents), (META, meta)):
-        _settle(found, index, usages[prefix], prefix)
+        opens = prefix == META or repository.cipher.reads_contents
+        keys = [object_key(prefix, pack) for pack in index.packs]
+        closed = {key for key in keys if not opens or key in decoded.closed} - decoded.packs.keys()
+        _settle(found, index, usages[prefix], keys, closed)
     found.readers = readers
     return problems
 
@@ -177,15 +208,25 @@ def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: dict[str, 
     return [f"{name} needs {missing} blobs that no listed pack is known to hold."] if missing else []
 
 
-def _settle(found: Survey, index: BlobIndex, usage: Usage, prefix: str) -> None:
-    keys = [object_key(prefix, pack) for pack in index.packs]
+def _settle(found: Survey, index: BlobIndex, usage: Usage, keys: list[str], closed: set[str]) -> None:
     condemned, doomed = found.tombstones.condemned, found.tombstones.doomed
 
-    def standing(number: int) -> tuple[bool, ...]:
+    def standing(number: int, share: float) -> Standing:
         key = keys[number]
-        return (key in found.damaged, key in doomed, key in condemned, key in found.unindexed)
+        age = found.packs[key].modified, key
+        if (
+            key in closed
+        ):  # none of them goes for another: the first only counts as the one that was there before
+            return (key in found.damaged, key in doomed, True, age)
+        rest = (key in condemned, key in found.unindexed, -share, age)
+        return (key in found.damaged, key in doomed, False, rest)
 
-    kept = usage.settle(standing, lambda n: keys[n] in doomed or keys[n] in found.damaged)
+    kept = usage.settle(
+        standing,
+        weak=lambda n: keys[n] in doomed or keys[n] in found.damaged,
+        closed=lambda n: keys[n] in closed,
+    )
+    found.doubted |= {key for key, doubted in zip(keys, kept.doubted.tolist(), strict=True) if doubted}
     found.needed |= {key for key, needed in zip(keys, kept.needed.tolist(), strict=True) if needed}
     unused = (kept.needed * kept.unused).round().astype(int)
     found.unused |= {keys[n]: int(unused[n]) for n in unused.nonzero()[0].tolist()}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SLICE = 1 << 18
-Standing = tuple[bool, ...]  # of a pack: smaller is better to keep
+Standing = tuple[Any, ...]  # of a pack: smaller is better to keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,15 @@ class Kept:
     """By number of the pack: is it needed, and the stored bytes of its blobs that are not taken from it.
 
     `stand_ins` are pairs of packs (not taken, taken): the first holds a needed blob, too, that is taken from the
-    second. `taken` says of each row of the index whether its blob is taken from there.
+    second. `taken` says of each row of the index whether its blob is taken from there. `doubted` packs hold a blob, by
+    what is said of them, that another closed one holds, too: all of these are taken.
     """
 
     needed: NDArray[Any]
     unused: NDArray[Any]
     stand_ins: NDArray[Any]
     taken: NDArray[Any]
+    doubted: NDArray[Any]
 
 
 class Usage:
@@ -49,29 +51,44 @@ class Usage:
         self._first[found] = True
         return len(rows) - len(found)
 
-    def settle(self, standing: Callable[[int], Standing], weak: Callable[[int], bool]) -> Kept:
-        """Take each needed blob from the best of the packs that hold it; from all if the best is `weak`."""
+    def settle(
+        self,
+        standing: Callable[[int, float], Standing],
+        weak: Callable[[int], bool],
+        closed: Callable[[int], bool] = lambda number: False,
+    ) -> Kept:
+        """Take each needed blob from the best of the packs that hold it; all of them stay if the best is `weak`, and
+        it is taken from all if the best is `closed`: nobody can look whether that one really holds it.
+
+        `standing` is told which share of its bytes is needed.
+        """
         index, count = self._index, len(self._index.packs)
         packs = index.rows["pack"]
         rows, groups = self._needed_rows()
         total = _by_pack(index, np.arange(len(packs)), count)
         share = _by_pack(index, rows, count) / np.maximum(total, 1)
-        order = sorted(range(count), key=lambda n: (standing(n), -share[n], index.packs[n]))
+        order = sorted(range(count), key=lambda n: standing(n, float(share[n])))
         rank = np.empty(count, "<u4")
         rank[order] = np.arange(count, dtype="<u4")
         best = np.lexsort((rank[packs[rows]], groups))
         rows, groups = rows[best], groups[best]
         leads = np.diff(groups, prepend=-1) != 0
         leader = packs[rows[leads]][np.cumsum(leads) - 1]  # by row: the pack that its blob is taken from
-        held = np.array([weak(n) for n in range(count)], bool)
+        weak_ones, closed_ones = (
+            np.array([is_it(n) for n in range(count)], bool) for is_it in (weak, closed)
+        )
+        shut = closed_ones[leader]
         needed = np.zeros(count, bool)
         needed[leader] = True
-        needed[packs[rows[held[leader]]]] = True
+        needed[packs[rows[weak_ones[leader] | shut]]] = True
         taken = np.zeros(len(packs), bool)
-        taken[rows[leads]] = True
-        pairs = np.stack([packs[rows[~leads]], leader[~leads]], axis=1)
+        taken[rows[leads | shut]] = True
+        doubted = np.zeros(count, bool)
+        doubted[packs[rows[shut & (packs[rows] != leader)]]] = True
+        pairs = np.stack([packs[rows[~leads & ~shut]], leader[~leads & ~shut]], axis=1)
         pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
-        return Kept(needed, total - _by_pack(index, rows[leads], count), pairs, taken)
+        unused = total - _by_pack(index, rows[leads | shut], count)
+        return Kept(needed, unused, pairs, taken, doubted)
 
     def _needed_rows(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Rows of needed blobs, and of each the row that the index finds first."""

@@ -162,7 +162,7 @@ def test_damage_that_prune_meets_while_rewriting_turns_its_check_red(kept: World
     result = run(kept, "prune")
     passed, why = nothing_refused(result)
     assert not passed
-    assert "damaged and could not be written again" in why
+    assert "do not hold what they should" in why
     assert not result.success
 
 

@@ -36,7 +36,7 @@ def test_every_needed_blob_stays_in_a_pack_that_is_not_weak_or_in_all_that_hold_
     missing = usage.need(b"".join(BLOBS[n] for n in sorted(wanted)))
     held = {blob for blobs in packs for blob in blobs}
     assert missing == len(wanted - held)
-    kept = usage.settle(lambda n: (n in weak,), lambda n: n in weak)
+    kept = usage.settle(lambda n, share: (n in weak, -share), lambda n: n in weak)
     needed = set(np.flatnonzero(kept.needed).tolist())
     for blob in wanted & held:
         holders = {n for n, blobs in enumerate(packs) if blob in blobs}
@@ -52,7 +52,7 @@ def test_of_two_packs_the_one_that_is_needed_more_stays_and_stands_in_for_the_ot
     index.add([indexed(0, [1, 2, 3]), indexed(1, [1, 4])])
     usage = Usage(index)
     usage.need(BLOBS[1] + BLOBS[4])
-    kept = usage.settle(lambda n: (), lambda n: False)
+    kept = usage.settle(lambda n, share: (-share,), lambda n: False)
     assert kept.needed.tolist() == [False, True]
     assert kept.stand_ins.tolist() == [[0, 1]]
     assert kept.unused.tolist() == [30, 0]
@@ -75,7 +75,7 @@ def test_it_costs_little_memory() -> None:
     try:
         usage = Usage(index)
         usage.need(np.ascontiguousarray(index.rows["blob"]).tobytes())
-        usage.settle(lambda n: (), lambda n: False)
+        usage.settle(lambda n, share: (-share, n), lambda n: False)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

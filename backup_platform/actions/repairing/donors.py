@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
+from backup_platform.repository.claims import Claims
 from backup_platform.repository.format import META, PACKS, manifest_key, object_key
-from backup_platform.repository.index import ABSENT, BlobIndex, IndexedPack
+from backup_platform.repository.index import BlobIndex, IndexedPack
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import Indexes, indexed_packs, load_indexes
+from backup_platform.repository.stored import Indexes, load_indexes, read_claims
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +24,25 @@ class Donor:
     points: Mapping[str, RecoveryPoint]
 
     def packs_with(self, blobs: Iterable[bytes], *, meta: bool) -> dict[str, set[bytes]]:
-        """Keys of its packs that hold some of these blobs, each blob in one of them."""
+        """Keys of all its packs that are said to hold some of these blobs, and which."""
         index: BlobIndex = self.indexes.meta if meta else self.indexes.contents
-        ordered = sorted(blobs)
         found: dict[str, set[bytes]] = {}
-        for blob, row in zip(ordered, index.find_all(b"".join(ordered)).tolist(), strict=True):
-            if row != ABSENT:
+        for blob in sorted(blobs):
+            for row in index.rows_holding(blob):
                 key = object_key(META if meta else PACKS, index.packs[index.pack_number(row)])
                 found.setdefault(key, set()).add(blob)
         return found
 
     def rows_of(self, keys: Iterable[str]) -> dict[str, IndexedPack]:
         """What its indexes say of some packs: an encrypted one needs no identity for that."""
-        return indexed_packs(self.repository, set(keys), self.repository.damaged())
+        return self._claims(keys).all_said()
+
+    def agreed_rows_of(self, keys: Iterable[str]) -> dict[str, IndexedPack]:
+        """What all of its indexes say that name some packs."""
+        return self._claims(keys).agreed()
+
+    def _claims(self, keys: Iterable[str]) -> Claims:
+        return read_claims(self.repository, set(keys), self.repository.damaged())
 
 
 def open_donors(donors: Mapping[str, Repository]) -> tuple[list[Donor], list[str]]:

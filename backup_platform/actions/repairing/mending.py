@@ -109,14 +109,19 @@ class Mender:
             data = self._repository.verified(key)
         else:
             data = self._from_donors(step, lambda donor: donor.verified(key))
-            put_object(self._repository, key, data)
         try:
             frames = check_pack(self._repository.cipher.unwrap(key, data), self._repository.cipher.hash)
         except KeyMissingError:
-            if key in rows:
-                return rows[key]
-            raise DamageError("No index names it, and no identity on this host opens its table.") from None
-        return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames, len(data))
+            if key not in rows:
+                raise DamageError(
+                    "No index names it, and no identity on this host opens its table."
+                ) from None
+            pack = rows[key]
+        else:
+            pack = index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames, len(data))
+        if step.act is not Act.INDEX:
+            put_object(self._repository, key, data)
+        return pack
 
     # Keys and manifests, which are not named by their hash
 

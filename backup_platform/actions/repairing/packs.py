@@ -72,6 +72,8 @@ class _PackPlanner:
         """Packs of copies that hold blobs which no sound pack here does."""
         missing, listed = self._survey.missing[meta], self._survey.indexes.listed
         for donor in self._donors:
+            held = set[bytes]()
+            # Of several packs nobody may be able to tell which really holds a blob: all of them are taken.
             for key, blobs in donor.packs_with(missing, meta=meta).items():
                 if key in self._doomed:
                     self._found.notes.append(
@@ -83,8 +85,9 @@ class _PackPlanner:
                     self._add(Act.INDEX, key, why, self._index_of(key))
                 else:
                     self._add(Act.TAKE, key, why, self._with(key))
-                for blob in blobs:
-                    del missing[blob]
+                held |= blobs
+            for blob in held:
+                missing.pop(blob, None)
 
     def _still_missing(self) -> list[str]:
         counts = Counter(
@@ -125,7 +128,7 @@ class _PackPlanner:
         """Ids in some packs, as the copies know them."""
         blobs: set[bytes] = set()
         for donor in self._donors if keys else ():
-            for pack in donor.rows_of(keys).values():
+            for pack in donor.agreed_rows_of(keys).values():
                 blobs |= blobs_of(pack)
         return blobs
 
