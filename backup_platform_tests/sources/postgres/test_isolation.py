@@ -32,6 +32,7 @@ from backup_platform.sources.postgres.isolation.starting import (
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.scratch import Scratch, scratch
 from backup_platform.sources.postgres.server import private_server
+from backup_platform_tests.docs.cells import shows
 from backup_platform_tests.sources.postgres.servers import postgres_15
 from backup_platform_tests.sources.postgres.test_server import USERS
 
@@ -132,6 +133,7 @@ def test_without_any_isolation_the_attack_gets_at_everything(victim: Victim) -> 
         assert found >= {"identity", "state", "writes", "creates"}
 
 
+@shows("database role", "reads", "adds", "deletes", "forges", "hides")
 @pytest.mark.parametrize("layers", [some for some in choices(LAYERS) if some], ids="+".join)
 def test_no_isolation_lets_it_out(victim: Victim, layers: tuple[str, ...]) -> None:
     found = victim.attacked(layers)
