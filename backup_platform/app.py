@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
+from backup_platform.actions.recognising import log_doubt
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.export import ExportSummary
     from backup_platform.actions.key_ring import KeyRing
     from backup_platform.actions.querying.results import Form, Result
+    from backup_platform.actions.recognising import Recognising
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
     from backup_platform.actions.table_diff import TableDifference
     from backup_platform.actions.tables import PointTables
@@ -49,7 +51,7 @@ class App:
     """One plan, wired. Construction reads the plan and nothing else.
 
     `credentials` gives those of the store when the plan has none: asked when they are needed, and as they expire.
-    `tell` is told of each point that `latest` passes over.
+    `tell` is told of each point that `latest` passes over, `warn` where nothing vouches for the repository.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class App:
         self.repository_name = repository or next(iter(plan.repositories))
         self._credentials = credentials
         self.tell: Callable[[Skipped], None] = log_skipped
+        self.warn: Callable[[str], None] = log_doubt
 
     def at(self, repository: str | None) -> Self:
         """The same plan, bound to another of its repositories; None: the first. Raises NotFoundError."""
@@ -71,7 +74,7 @@ class App:
         if name == self.repository_name:
             return self
         other = type(self)(self.plan, self.plan_path, self.clock, self._credentials, name)
-        other.tell = self.tell
+        other.tell, other.warn = self.tell, self.warn
         return other
 
     @property
@@ -112,6 +115,20 @@ class App:
         return open_repository(self.plan, self.repository_name, lambda: self.store, self.clock, self._keys)
 
     @property
+    def recognising(self) -> Recognising:
+        """What stands for the repository being the one that is meant."""
+        from backup_platform.wiring import recognising_of
+
+        return recognising_of(self.plan, self.repository_name, self.clock, self._keys)
+
+    @property
+    def _giving(self) -> Repository:
+        """The repository, for what hands data out: that nothing vouches for it is told before."""
+        if doubt := self.recognising.doubt(self.repository.info):
+            self.warn(doubt)
+        return self.repository
+
+    @property
     def _keys(self) -> Keys:
         from backup_platform.wiring import repository_keys
 
@@ -143,6 +160,7 @@ class App:
         check_recipients(self._keys, recipients, copy=origin is not self)
         other = None if origin is self else origin.repository
         if other is None:
+            self.recognising.refuse_to_make()
             refuse_new_history(self.repository_name, self.plan.repositories, self.at)
         store = make_store(
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
@@ -151,6 +169,7 @@ class App:
         info = make(store, self.clock, self._keys, recipients, other)
         if reserve := reserve_of(store):
             reserve.fill()
+        self.recognising.made(info)
         return info
 
     def probe(self) -> str:
@@ -164,9 +183,6 @@ class App:
         if not self.repository_plan.single_writer:
             require_one_creator(store, probe, self.plan.key_of(self.repository_plan))
         return str(probe)
-
-    def info(self) -> RepositoryInfo:
-        return self.repository.info
 
     @property
     def keys(self) -> KeyRing:
@@ -335,7 +351,7 @@ class App:
 
         with self._evidence():
             self.repository.indexes(fresh=True)
-            return drill(self.repository, self._source_of(point, "drill"), point, self.clock, progress)
+            return drill(self._giving, self._source_of(point, "drill"), point, self.clock, progress)
 
     def _source_of(self, point: RecoveryPoint, purpose: Purpose) -> Source:
         """The point's source for comparing: what it is stored as matters, not where the original is now."""
@@ -352,7 +368,7 @@ class App:
         """What a restore would do. Raises NotFoundError, TargetError, KeyMissingError without a key to contents."""
         from backup_platform.actions.restore import plan_restore
 
-        self.repository.cipher.require_contents()
+        self._giving.cipher.require_contents()
         point = self.point(spec)
         return plan_restore(self.repository.reader(point), point, to=to, paths=paths, overwrite=overwrite)
 
@@ -366,7 +382,7 @@ class App:
 
         Raises NotFoundError, UsageError, TargetError, KeyMissingError without a key to contents.
         """
-        self.repository.cipher.require_contents()
+        self._giving.cipher.require_contents()
         point = self.point(spec)
         return self._database_of(point).plan_restore(point, self.repository.reader(point), target)
 
@@ -404,7 +420,7 @@ class App:
         from backup_platform.actions.tables import KINDS_WITH_TABLES, PointTables
 
         having = [name for name, plan in self.plan.sources.items() if plan.kind in KINDS_WITH_TABLES]
-        return PointTables(self.repository.reader(self.point(spec)), elsewhere=having)
+        return PointTables(self._giving.reader(self.point(spec)), elsewhere=having)
 
     def tables_of(self, point: RecoveryPoint) -> PointTables | None:
         """The tables of a point; None, and nothing is read, when its kind has none."""
@@ -470,28 +486,10 @@ class App:
 
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
-        from backup_platform.actions.doctor import Examination, copy_probes, due_windows, filled_by
+        from backup_platform.actions.examining import examination
         from backup_platform.alerting.channels import known_channels
 
-        return Examination(
-            plan_path=self.plan_path,
-            secrets=lambda: (self.plan.references(), self.plan.unresolved()),
-            sources={name: partial(self._probe_source, name) for name in self.plan.sources},
-            repository=lambda: self.repository,
-            store=self.probe,
-            points=self.points,
-            windows=due_windows(self, list(self.plan.repositories)),
-            channels=lambda: known_channels([self.plan.secret(url) for url in self.plan.alerts]),
-            copies=copy_probes(list(self.plan.repositories), self.repository_name, self.at),
-            filled_by=filled_by(list(self.plan.repositories), self.repository_name),
-            drills={name: source.drill for name, source in self.plan.sources.items()},
-            now=self.clock.now,
-        ).run()
-
-    def _probe_source(self, name: str) -> str:
-        from backup_platform.actions.doctor import probe_source
-
-        return probe_source(self.source(name), self.plan.path(self.plan.sources[name].location))
+        return examination(self, known_channels).run()
 
     def notifier(self) -> Notifier:
         """The plan's alert channels. Raises PlanError for a secret that cannot be read."""

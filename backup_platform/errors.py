@@ -7,7 +7,7 @@ BackupError
 ├── NotFoundError        no such source, recovery point or path                         exit 11
 ├── RepositoryError      the repository's side failed
 │   ├── RepositoryMissingError   there is no repository there                           exit 10
-│   ├── RepositoryChangedError   another repository than before is there
+│   ├── RepositoryChangedError   another repository than before is there                exit 12
 │   ├── KeyMissingError          the key is absent or wrong                             exit 12
 │   ├── DamageError              stored data is missing, altered or not decodable
 │   ├── ConflictError            an object that must not exist yet does
@@ -130,6 +130,7 @@ class RepositoryMissingError(RepositoryError):
 
 class RepositoryChangedError(RepositoryError):
     code = "repository-changed"
+    exit_code = 12
 
 
 class KeyMissingError(RepositoryError):

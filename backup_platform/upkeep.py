@@ -250,10 +250,12 @@ class Upkeep:
         What is read counts for the rotation of reading, and how far that is is told where the plan asks for one.
         """
         from backup_platform.actions.verify import read_share, verify, verify_due
+        from backup_platform.repository.key_objects import key_problems
         from backup_platform.repository.reads import compact_reads, record_reads
 
-        lost = self.losses(points, unreadable).texts() if whole else []
-        unreadable = [*unreadable, *lost]
+        if whole:
+            keys = [str(each) for each in key_problems(self.repository)]
+            unreadable = [*unreadable, *self.losses(points, unreadable).texts(), *keys]
         if read == "due":
             return verify_due(self.read_cycle, points, progress, unreadable=unreadable)
         now = self.clock.now()

@@ -14,6 +14,7 @@ from backup_platform.domain.ports import Clock, DatabaseSource, Source, Store
 from backup_platform.errors import PlanError, RepositoryError, RepositoryMissingError, UsageError
 
 if TYPE_CHECKING:
+    from backup_platform.actions.recognising import Recognising
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
@@ -52,14 +53,42 @@ def open_repository(
     from backup_platform.repository.known import Known
     from backup_platform.repository.repository import Repository
 
+    recognising = recognising_of(plan, name, clock, keys)
+    level = plan.repositories[name].compression
     try:
-        opened = Repository(store(), clock, level=plan.repositories[name].compression, keys=keys)
+        repository = Repository(store(), clock, level=level, keys=keys, expect=recognising.require)
     except RepositoryMissingError as error:
         if name != next(iter(plan.repositories)):
             error.hint = f"Make it: `backup-platform init --repository {name}`. Or mount what holds it."
         raise
-    opened.known = Known(os.path.join(state_of(plan), "known", opened.info.id))
-    return opened
+    repository.known = Known(os.path.join(state_of(plan), "known", repository.info.id))
+    recognising.opened(repository.info)
+    return repository
+
+
+def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Recognising:
+    """What stands for a repository of the plan being the right one. Copies have the fingerprint of the first."""
+    from backup_platform.actions.recognising import Pin, Place, Recognising
+
+    def place(name: str) -> Place:
+        settings = plan.repositories[name]
+        endpoint = plan.secret(settings.endpoint or "")
+        return Place.of(state_of(plan), name, plan.path(settings.path), endpoint)
+
+    others = []
+    for other in plan.repositories:
+        with suppress(PlanError):  # one that this host knows no way to
+            others += [place(other)] if other != name else []
+    settings = plan.repositories[name]
+    pinned = next((each for each in (settings, *plan.repositories.values()) if each.fingerprint), None)
+    return Recognising(
+        place(name),
+        others,
+        Pin(pinned.fingerprint, plan.key_of(pinned)) if pinned and pinned.fingerprint else None,
+        lambda: keys.repository_key() is not None,
+        plan.key_of(settings),
+        clock,
+    )
 
 
 def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:

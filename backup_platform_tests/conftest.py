@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in OF_THE_USER:
         os.environ.pop(name, None)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
+    # Repositories of tests come and go in places of one name: what a host remembers of them is kept apart.
+    os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="backup-platform-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
     # A shell starts what runs in its background with SIGINT ignored, and what the tests start would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("CI") == "true":

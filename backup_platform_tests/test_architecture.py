@@ -237,7 +237,9 @@ def test_exit_codes_are_those_documented_and_each_means_one_thing(
     declared = [cls.__dict__["exit_code"] for cls in error_classes if "exit_code" in cls.__dict__]
     assert set(declared) == DOCUMENTED_EXIT_CODES
     shared = {code for code, count in Counter(declared).items() if count > 1}
-    assert shared == {2}, "2 is for a wrong plan and for wrong arguments: nothing ran"
+    assert shared == {2, 12}, (
+        "2: a wrong plan, wrong arguments. 12: the key does not fit, or it is another repository"
+    )
 
 
 def test_the_tree_of_errors_is_drawn_in_full(error_classes: list[type[errors.BackupError]]) -> None:

@@ -44,3 +44,19 @@ def test_what_is_refused_and_never_shown(tmp_path: Path, key: str, value: str, m
     assert f"repository.{key}" in str(raised.value)
     assert "backup.yaml:1" in str(raised.value)
     assert IDENTITIES[0][20:50] not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["abc", "0" * 39, "0" * 41, "g" * 40, "5"])
+def test_what_is_no_fingerprint(tmp_path: Path, text: str) -> None:
+    with pytest.raises(PlanError, match="is not the fingerprint of a repository") as raised:
+        load(tmp_path, f'fingerprint: "{text}"')
+    assert "repository.fingerprint" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["0123456789" * 4, "01234-56789-" * 3 + "01234-56789", "0123 4567 89AB CDEF 0123 " * 2]
+)
+def test_a_fingerprint_is_taken_however_it_is_grouped(tmp_path: Path, text: str) -> None:
+    found = load(tmp_path, f'fingerprint: "{text}"').repository.fingerprint
+    assert found is not None
+    assert found.replace("-", "") == text.replace("-", "").replace(" ", "").lower()

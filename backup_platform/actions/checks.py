@@ -18,6 +18,7 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.suspicion import RECENT, Amounts, advice, baseline, grown
 from backup_platform.errors import DamageError
 from backup_platform.repository.forgotten import forgotten_places, read_forgotten
+from backup_platform.repository.key_objects import key_problems
 from backup_platform.repository.manifests import ChainLink, chain_breaks, chain_gaps
 from backup_platform.repository.repository import Repository
 
@@ -93,6 +94,7 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
     texts = chain_breaks(points, links) + (chain_gaps(points, links) if whole else [])
     newest = sorted(forgotten, key=lambda each: each.stored_at)[-RECORDS_READ:]
     texts += [error.message for error in read_forgotten(repository, newest)[1]]
+    texts += [str(each) for each in key_problems(repository)]
     if point.id not in {p.id for p in points}:
         texts.append(f"The manifest of {point.id[:12]} is not in the store any more.")
     metadata: dict[str, Json] = {"chain_length": len(points), "forgotten": len(forgotten)}

@@ -32,7 +32,8 @@ PACKS_PER_GROUP = 64  # how many packs are stored before the points that need th
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """`findings` say by point id why a point was not copied; `waiting` are those of them that a later run may copy."""
+    """`findings` say by point id why a point was not copied; `waiting` are those of them that a later run may copy;
+    `key_problems` why objects of `keys/` were not, which stops no point."""
 
     copied: tuple[RecoveryPoint, ...]
     kept: tuple[RecoveryPoint, ...]
@@ -42,10 +43,11 @@ class CopyResult:
     keys: int
     duration_s: float
     waiting: frozenset[str] = frozenset()
+    key_problems: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
-        return not self.findings
+        return not self.findings and not self.key_problems
 
     def require(self) -> None:
         """Raises RepositoryError when a point was not copied."""
@@ -106,7 +108,7 @@ class Copying:
         return_large_buffers()
         started, work = self._clock.monotonic(), _Work(findings=dict(plan.findings))
         progress.expect(size=sum(sum(step.packs.values()) for step in plan.steps))
-        keys = sum(1 for _ in copy_keys(self.origin, self.target.store))
+        keys, key_problems = copy_keys(self.origin, self.target.store)
         copy_acceptances(self.origin, self.target)
         here = load_trusted(self.target, adopt=False)
         mover = PackMover(self.origin, self.target, here, progress)
@@ -129,6 +131,7 @@ class Copying:
             keys=keys,
             duration_s=round(self._clock.monotonic() - started, 3),
             waiting=frozenset(work.waiting),
+            key_problems=tuple(key_problems),
         )
 
     def _to_lock(self, plan: CopyPlan, work: _Work) -> dict[str, set[str]]:

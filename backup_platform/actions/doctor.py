@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from backup_platform.actions.recognising import Recognising
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import choose_latest, in_time
@@ -20,16 +21,19 @@ from backup_platform.domain.suspicion import advice
 from backup_platform.errors import (
     BackupError,
     PlanError,
+    RepositoryError,
     SourceError,
     SourceMissingError,
     StoreError,
     not_installed,
 )
+from backup_platform.repository.key_objects import key_problems
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
     from backup_platform.plan import Plan
+    from backup_platform.repository.encryption import AgeCipher
 
 
 _DEFECT = "This is a defect in backup-platform, and says nothing of what was examined."
@@ -53,7 +57,8 @@ class Examination:
     Each of `sources` tells what was found there, or raises why it cannot be backed up. `windows` tells of each source
     which windows lack a point. `channels` names the alert channels, or raises why they cannot be used. Each of
     `copies`, the other repositories, tells what was found there, or raises why nothing can be copied to it.
-    `filled_by` is the command that brings a source's points, `drills` says when the plan wants a source drilled.
+    `filled_by` is the command that brings a source's points, `drills` says when the plan wants a source drilled,
+    `recognising` what stands for the repository being the right one.
     """
 
     plan_path: str
@@ -63,6 +68,7 @@ class Examination:
     store: Callable[[], str]
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], Sequence[str]]
+    recognising: Callable[[], Recognising]
     windows: Mapping[str, Callable[[], MissedWindows]] = field(default_factory=dict)
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: str = "backup-platform backup {source}"
@@ -77,7 +83,11 @@ class Examination:
         ]
         findings += [self._probe(f"source {name}", probe) for name, probe in self.sources.items()]
         if findings[2].ok:
-            findings.insert(3, self._probe("store", self.store))
+            findings[3:3] = [
+                self._probe("fingerprint", self._fingerprint),
+                *self._keys(),
+                self._probe("store", self.store),
+            ]
             findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
         findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
         return [*findings, self._probe("alerts", self._alerts)]
@@ -104,6 +114,24 @@ class Examination:
 
     def _repository(self) -> str:
         return _writable(self.repository(), len(self.points()))
+
+    def _fingerprint(self) -> str:
+        info, recognising = self.repository().info, self.recognising()
+        if state := recognising.state(info):
+            return f"{info.fingerprint}, {state}"
+        raise RepositoryError(
+            f"{info.fingerprint}: nothing vouches for this repository on this host",
+            hint="Compare it with what init printed or the recovery sheet says, then write it as "
+            f"{recognising.plan_key}.fingerprint into the plan.",
+        )
+
+    def _keys(self) -> Iterator[DoctorFinding]:
+        """Of an encrypted repository: who can read what is stored, and whether what is below `keys/` is whole."""
+        from backup_platform.repository.encryption import AgeCipher
+
+        cipher = self.repository().cipher
+        if isinstance(cipher, AgeCipher):
+            yield self._probe("keys", partial(_sound_keys, self.repository(), cipher))
 
     def _scratch(self) -> str:
         """A drill restores a whole recovery point into the temporary directory."""
@@ -149,6 +177,18 @@ class Examination:
         if not channels:
             raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
         return ", ".join(channels)
+
+
+def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
+    from backup_platform.repository.recipients import read_recipients
+
+    if problems := key_problems(repository):
+        texts = "; ".join(f"{each.key} {each.what}: {each.effect}" for each in problems)
+        raise RepositoryError(texts, hint=f"{problems[0].advice}.")
+    known = read_recipients(cipher)
+    active = [each for each in known if not each.retired_at]
+    newest = max(known, key=lambda each: each.added_at)
+    return f"{how_many(len(active), 'recipient')}, the last was added on {newest.added_at:%Y-%m-%d}: {newest.text}"
 
 
 def _size(count: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from backup_platform.actions.keys import KeyTest, cipher_of, export_key, test_keys
 from backup_platform.domain.ports import Clock
 from backup_platform.repository import recipients
+from backup_platform.repository.key_objects import key_problems
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
@@ -36,6 +37,10 @@ class KeyRing:
 
     def recipients(self) -> list[StoredRecipient]:
         return recipients.list_recipients(self._cipher)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the objects below `keys/`."""
+        return [str(each) for each in key_problems(self.repository)]
 
     def test(self) -> list[KeyTest]:
         return test_keys(self.repository, self.clock)

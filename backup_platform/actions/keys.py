@@ -11,7 +11,7 @@ from backup_platform.actions.structure import needs_of
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Store
-from backup_platform.errors import ConflictError, NotFoundError, RepositoryError, UsageError
+from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.format import PACKS, ROOT_KEY, RepositoryInfo
 from backup_platform.repository.keys import (
     KEY_VARIABLE,
@@ -108,6 +108,12 @@ def test_keys(repository: Repository, clock: Clock) -> list[KeyTest]:
     cipher = cipher_of(repository)
     cipher.require_contents()
     known = {each.text: each for each in list_recipients(cipher)}
+    if unlisted := [identity.recipient for identity in cipher.identities if identity.recipient not in known]:
+        raise DamageError(
+            f"The repository at {repository.info.location} has no document below keys/ that names {unlisted[0]} as a "
+            "recipient. Nothing is written to it.",
+            hint="`backup-platform repair` takes it from a copy; else run `backup-platform key add` for it.",
+        )
     newest = _newest(repository)
     tests = []
     for identity in cipher.identities:

@@ -21,6 +21,7 @@ from backup_platform.actions.structure import structure_findings
 from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.repository.forgotten import forgotten_links
+from backup_platform.repository.key_objects import key_problems
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
@@ -102,4 +103,11 @@ class Repair:
         found = [error.message for error in errors]
         links = forgotten_links(self._repository, *{point.source for point in points})
         lost = find_losses(self._repository, points, errors, complete=self._complete).texts()
-        return [*found, *lost, *chain_breaks(points, links), *structure_findings(self._repository, points)]
+        keys = [str(each) for each in key_problems(self._repository)]
+        return [
+            *found,
+            *lost,
+            *keys,
+            *chain_breaks(points, links),
+            *structure_findings(self._repository, points),
+        ]

@@ -21,6 +21,7 @@ from backup_platform.errors import (
     BackupError,
     IncompleteError,
     KeyMissingError,
+    RepositoryChangedError,
     RepositoryMissingError,
     StoreError,
     UsageError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 ID_SHOWN = 12
 PROBLEMS_SHOWN = 10
-_CONCERNS_ALL = (RepositoryMissingError, KeyMissingError)
+_CONCERNS_ALL = (RepositoryMissingError, RepositoryChangedError, KeyMissingError)
 _RESUME = "What was stored so far is kept: the next backup of the same source reuses it."
 
 

@@ -44,6 +44,7 @@ class Session:
         self._app: App | None = None
         self._out: Output | None = None
         self._skipped: list[Json] = []
+        self._unknown: list[Json] = []
 
     @property
     def app(self) -> App:
@@ -52,7 +53,7 @@ class Session:
             self._app = app_factory(self.plan)
             if self.repository is not None:
                 self._app = self._app.at(self.repository)
-            self._app.tell = self._tell_skipped
+            self._app.tell, self._app.warn = self._tell_skipped, self._tell_doubt
             gc.enable()
         return self._app
 
@@ -71,7 +72,8 @@ class Session:
     @property
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:
-            self._out = Output(sys.stdout, json=self.json, explained=self.explained, skipped=self._skipped)
+            notes = {"skipped": self._skipped, "unknown_repository": self._unknown}
+            self._out = Output(sys.stdout, json=self.json, explained=self.explained, notes=notes)
         self._out.needed = self.listing
         return self._out
 
@@ -95,6 +97,13 @@ class Session:
 
     def _note(self, text: str) -> None:
         sys.stderr.write(f"note: {visible(text)}\n")
+
+    def _tell_doubt(self, text: str) -> None:
+        """On standard error, once; with `--json` in the document."""
+        if text not in self._unknown:
+            self._unknown.append(text)
+            if not self.json:
+                sys.stderr.write(f"warning: {text}.\n")
 
     def command(self, *words: str) -> str:
         """A command that can be pasted into a shell and uses the same plan and repository."""

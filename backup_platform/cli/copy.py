@@ -47,9 +47,11 @@ class Outcome:
     error: BackupError | None = None
 
     @property
-    def findings(self) -> dict[str, str]:
+    def findings(self) -> list[tuple[str | None, str]]:
+        """The points that are not copied, None for objects of `keys/`, and why."""
         done = self.result or self.plan
-        return dict(done.findings) if done else {}
+        found: list[tuple[str | None, str]] = list(done.findings.items()) if done else []
+        return found + [(None, text) for text in (self.result.key_problems if self.result else ())]
 
     @property
     def passed(self) -> bool:
@@ -188,7 +190,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
         out.line(
             f"{outcome.repository}: {word}{done}, in {formats.duration(result.duration_s)}{_others(plan)}"
         )
-    texts = list(dict.fromkeys(outcome.findings.values()))
+    texts = list(dict.fromkeys(text for _, text in outcome.findings))
     for text in texts[:LINES_SHOWN]:
         out.line(f"  {out.paint('x', 'bad')} {text}")
 
@@ -220,7 +222,7 @@ def _shape(outcome: Outcome) -> dict[str, Json]:
     if plan is None:
         return shape
     points: Sequence[RecoveryPoint] = plan.points if result is None else result.copied
-    findings: list[Json] = [{"point": point, "text": text} for point, text in outcome.findings.items()]
+    findings: list[Json] = [{"point": point, "text": text} for point, text in outcome.findings]
     return {
         **shape,
         "location": plan.target,

@@ -13,7 +13,14 @@ from backup_platform.cli.context import Session
 from backup_platform.cli.output import Output, OutputClosedError, colours, error_object
 from backup_platform.cli.shown import bare
 from backup_platform.domain.visible import visible_lines
-from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError, not_installed
+from backup_platform.errors import (
+    BackupError,
+    DamageError,
+    RepositoryChangedError,
+    RepositoryMissingError,
+    StoreError,
+    not_installed,
+)
 
 INTERRUPTED = 130
 READER_GONE = 141
@@ -59,7 +66,8 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
 
 def _mention_copies(session: Session, error: BackupError) -> None:
     """Whoever cannot reach a repository at night may not remember that there are others."""
-    if isinstance(error, RepositoryMissingError | DamageError | StoreError) and (names := session.copies):
+    with_copy = RepositoryMissingError | RepositoryChangedError | DamageError | StoreError
+    if isinstance(error, with_copy) and (names := session.copies):
         if session.repository_of(error.message) is not None:
             return  # it is a copy that is away
         there = f"Copies are in {', '.join(names)}: add `--repository {names[0]}`."

@@ -10,7 +10,9 @@ from backup_platform.cli import shapes
 from backup_platform.cli.context import session_of
 
 if TYPE_CHECKING:
+    from backup_platform.actions.recognising import Memory
     from backup_platform.cli.context import Session
+    from backup_platform.repository.format import RepositoryInfo
 
 
 def init(
@@ -44,6 +46,7 @@ def init(
       backup-platform init --repository offsite
     """
     session = session_of(ctx)
+    before = session.app.recognising.place.memory()
     info, out = session.app.init(recipients=recipient or (), copy_of=copy_of), session.out
     out.document(
         {
@@ -52,10 +55,12 @@ def init(
                 "location": info.location,
                 "created_at": shapes.moment(info.created_at),
                 "encryption": info.encryption,
+                "fingerprint": info.fingerprint,
             }
         }
     )
     out.line(f"Made repository {info.id[:12]} at {info.location} (encryption: {info.encryption}).")
+    _print_fingerprint(session, info, before)
     if recipient is not None and len(recipient) == 1:
         out.line(
             "There is one recipient: if its identity is lost, everything is. Another one is added by "
@@ -63,6 +68,21 @@ def init(
         )
     out.line(f"Next: {_next(session, copy_of)}")
     return 0
+
+
+def _print_fingerprint(session: Session, info: RepositoryInfo, before: Memory | None) -> None:
+    out, recognising = session.out, session.app.recognising
+    out.line(f"Its fingerprint: {info.fingerprint}")
+    if recognising.pin is None:
+        out.line(
+            f"Write it as {recognising.plan_key}.fingerprint into the plan, and on the recovery sheet "
+            "(docs/rescue.md): by it a restore knows this repository from another one in its place."
+        )
+    if before and before.fingerprint != info.fingerprint:
+        out.line(
+            f"Before, {before.fingerprint} was there: other hosts that know it refuse this one until their plan has "
+            "the new fingerprint."
+        )
 
 
 def _next(session: Session, copy_of: str | None) -> str:

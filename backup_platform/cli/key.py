@@ -76,12 +76,19 @@ def list_keys(ctx: typer.Context) -> int:
     """
     session = session_of(ctx)
     found, out = session.app.keys.recipients(), session.out
-    out.document({"recipients": [_shape(each) for each in found]})
+    info, problems = session.app.repository.info, session.app.keys.problems()
+    recipients: list[Json] = [_shape(each) for each in found]
+    out.document(
+        {"fingerprint": info.fingerprint, "recipients": recipients, "problems": list[Json](problems)}
+    )
+    out.line(f"fingerprint  {info.fingerprint}")
     for each in found:
         state = f"retired {_day(each.retired_at)}" if each.retired_at else f"since {_day(each.added_at)}"
         tested = f"tested {_day(each.tested_at)}" if each.tested_at else out.paint("never tested", "warn")
         out.line(f"{each.text}  {state}  {tested}")
-    return 0
+    for text in problems:
+        out.line(f"{out.paint('x', 'bad')} {session.pasteable(text)}")
+    return 1 if problems else 0
 
 
 def test(ctx: typer.Context) -> int:

@@ -44,7 +44,7 @@ def _json(value: Json | Mapping[str, Json], indent: int | None = None) -> str:
 
 class Output:
     """Writes to one stream. With `json` only the one document is written, and text is not. `explained` completes the
-    error of rows that break off. What `latest` `skipped` by then is added to the document.
+    error of rows that break off. Of the `notes` those that hold something by then are added to the document.
 
     Once the stream takes nothing more, `needed` raises OutputClosedError: of a listing nothing else is wanted. Without
     it the work goes on in silence, and `failure` says why.
@@ -57,9 +57,9 @@ class Output:
         json: bool,
         needed: bool = True,
         explained: Callable[[BackupError], BackupError] = lambda error: error,
-        skipped: Sequence[Json] = (),
+        notes: Mapping[str, Sequence[Json]] | None = None,
     ) -> None:
-        self.json, self.needed, self._explained, self._skipped = json, needed, explained, skipped
+        self.json, self.needed, self._explained, self._notes = json, needed, explained, notes or {}
         self.failure: OSError | None = None
         self.written = False  # a document was begun: no second one may follow
         self._stream = stream
@@ -85,10 +85,10 @@ class Output:
     def document(self, value: Mapping[str, Json]) -> None:
         if self.json:
             self.written = True
-            self._write(_json(self._with_skipped(value), indent=2) + "\n")
+            self._write(_json(self._with_notes(value), indent=2) + "\n")
 
-    def _with_skipped(self, value: Mapping[str, Json]) -> dict[str, Json]:
-        return {**value, **({"skipped": [*self._skipped]} if self._skipped else {})}
+    def _with_notes(self, value: Mapping[str, Json]) -> dict[str, Json]:
+        return {**value, **{name: [*notes] for name, notes in self._notes.items() if notes}}
 
     def rows(self, head: Mapping[str, Json], name: str, rows: Iterable[Mapping[str, Json]]) -> None:
         """One document `{**head, name: [rows]}` in constant memory, a row a line.
@@ -97,7 +97,7 @@ class Output:
         parses and says that it is not all; the error is raised again.
         """
         self.written = True
-        head = self._with_skipped(head)
+        head = self._with_notes(head)
         opening = _json(head, indent=2)[:-1].rstrip()
         self._write(f"{opening}{',' if head else ''}\n  {_json(name)}: [")
         try:

@@ -148,8 +148,11 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     held = session.app.upkeep.holds.in_force(found.id).get(found.id, [])
     unvouched = session.app.upkeep.unvouched([found], {found.id: proofs})[found.id]
     described = shapes.point_in_full(found, judged, proofs, held, unvouched)
-    session.out.document({"point": described, "restore": commands})
+    info = session.app.repository.info
+    where: Json = {"location": info.location, "fingerprint": info.fingerprint}
+    session.out.document({"point": described, "restore": commands, "repository": where})
     _print_point(session.out, found, judged, unvouched)
+    session.out.line(f"{'repository:':<14}{info.location}, fingerprint {info.fingerprint}")
     for reason in found.suspect:
         session.out.line(f"{'suspect:':<14}{reason}")
     if found.accepted:

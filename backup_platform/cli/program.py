@@ -78,7 +78,7 @@ Exit codes:
     3  incomplete: something of the source is not in the recovery point; or suspect
    10  there is no repository
    11  no such source, recovery point or path
-   12  the key is missing or wrong
+   12  the key is missing or wrong, or it is another repository than before
   130  interrupted
   141  done, but whoever read the output went away
 """

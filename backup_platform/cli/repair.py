@@ -69,7 +69,7 @@ def _root_is_there(session: Session, donors: list[str], *, act: bool) -> bool:
     Raises RepositoryMissingError or DamageError, when no single copy was named to take it from.
     """
     try:
-        session.app.info()
+        session.app.repository  # noqa: B018  whether it opens
     except (RepositoryMissingError, DamageError) as error:
         if len(donors) != 1:
             error.hint = (

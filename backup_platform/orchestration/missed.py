@@ -166,13 +166,14 @@ class Sweep:
 
     def _changed(self) -> RepositoryChangedError | None:
         info = presence.answering(self._app)
-        self._memory.repository = self._memory.repository or info.id
+        if self._app.recognising.pin or not self._memory.repository:
+            self._memory.repository = info.id
         return presence.changed(info, self._memory.repository)
 
     def _tell_presence(self, error: BackupError | None) -> None:
         """Of one state at most: each is an incident of its own, and never that windows were missed."""
         state = presence.state_of(error) if error else ""
-        meant = f" {IF_MEANT.format(self._context.sensor_name)}" if state == presence.ANOTHER else ""
+        meant = f" {IF_MEANT.format(self._context.sensor_name)}" if error and error is self._another else ""
         for each, title in PRESENCE.items():
             self._tell(ALL, each, (title, f"{error}{meant}") if each == state else None)
 

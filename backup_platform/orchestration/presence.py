@@ -32,8 +32,9 @@ def answering(app: App) -> RepositoryInfo:
             made = f"`backup-platform init --repository {app.repository_name}`"
             error.hint = f"Mount what holds it. If there was none yet: {made}."
         raise
-    if "repository" in vars(app) and app.repository.info.id != info.id:
+    if "repository" in vars(app) and app.repository.info.fingerprint != info.fingerprint:
         del app.repository  # it is opened anew
+    app.recognising.require(info)
     return info
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from backup_platform.domain.fingerprint import parse_fingerprint
 from backup_platform.plan.store import StorePlan
 from backup_platform.plan.values import (
     At,
@@ -80,7 +81,8 @@ class CopiesPlan(_Model):
 class RepositoryPlan(StorePlan):
     """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level.
 
-    `key_file` and `identity_file` are of an encrypted one; a host may lack either file. `keep` takes the place of what
+    `key_file` and `identity_file` are of an encrypted one; a host may lack either file. `fingerprint` says which
+    repository is meant: another one is refused. `keep` takes the place of what
     the sources say, for this repository. Without `prune` nothing is ever deleted; without `verify` each point is read
     again only when it is written and when someone asks.
     """
@@ -89,6 +91,7 @@ class RepositoryPlan(StorePlan):
     compression: Annotated[int, Field(strict=True, ge=1, le=19)] = 3
     key_file: KeyFile | None = None
     identity_file: KeyFile | None = None
+    fingerprint: Annotated[str, AfterValidator(parse_fingerprint)] | None = None
     place: Annotated[str, AfterValidator(name_of_place)] | None = None
     keep: KeepPlan | None = None
     prune: PrunePlan | None = None

@@ -37,6 +37,7 @@ WRAPPED = len("-> X25519 ") + 2 * (43 + 1)  # a stanza of `Recipient.wrap`
 STANZA = re.compile(rb"-> ([!-~]+(?: [!-~]+)*)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63})\n")
 END = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
 Read = Callable[[int, int], Buffer]  # (start, length) -> exactly those bytes
+Random = Callable[[int], bytes]
 
 
 def _hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
@@ -68,9 +69,9 @@ class Recipient:
             raise ValueError("is not a recipient: those begin with age1 and are lower case")
         self.text = text
 
-    def wrap(self, file_key: bytes) -> bytes:
+    def wrap(self, file_key: bytes, random: Random = os.urandom) -> bytes:
         """The stanza with the file key for this recipient."""
-        secret = X25519PrivateKey.generate()
+        secret = X25519PrivateKey.from_private_bytes(random(32))
         share = secret.public_key().public_bytes_raw()
         shared = secret.exchange(X25519PublicKey.from_public_bytes(self.point))
         key = _hkdf(shared, share + self.point, X25519_INFO)
@@ -155,11 +156,14 @@ def _x25519(arguments: Sequence[bytes], body: bytes) -> tuple[bytes, bytes]:
     return share, body
 
 
-def make_header(file_key: bytes, recipients: Sequence[Recipient]) -> tuple[bytes, bytes]:
+def make_header(
+    file_key: bytes, recipients: Sequence[Recipient], random: Random = os.urandom
+) -> tuple[bytes, bytes]:
     """The header with its nonce, and the payload's key."""
-    authenticated = VERSION + b"".join(recipient.wrap(file_key) for recipient in recipients) + b"---"
+    stanzas = b"".join(recipient.wrap(file_key, random) for recipient in recipients)
+    authenticated = VERSION + stanzas + b"---"
     mac = _mac(file_key, authenticated).finalize()
-    nonce = os.urandom(NONCE)
+    nonce = random(NONCE)
     return authenticated + b" " + _base64(mac) + b"\n" + nonce, _hkdf(file_key, nonce, b"payload")
 
 
@@ -266,10 +270,12 @@ class Stream:
 # Whole files
 
 
-def encrypt(plain: Buffer, recipients: Sequence[Recipient]) -> tuple[bytearray, bytes]:
+def encrypt(
+    plain: Buffer, recipients: Sequence[Recipient], random: Random = os.urandom
+) -> tuple[bytearray, bytes]:
     """A file to all recipients, and its file key. A bytearray becomes the file."""
-    file_key = os.urandom(FILE_KEY)
-    header, key = make_header(file_key, recipients)
+    file_key = random(FILE_KEY)
+    header, key = make_header(file_key, recipients, random)
     file = plain if isinstance(plain, bytearray) else bytearray(plain)
     write_stream(key, header, file)
     return file, file_key

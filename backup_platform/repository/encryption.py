@@ -6,6 +6,7 @@ import hmac
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
@@ -13,11 +14,15 @@ from backup_platform.domain.ports import Buffer, Part, Store, Wrapped
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository import age
 from backup_platform.repository.format import KEYS, PACKS, RepositoryInfo, digest
-from backup_platform.repository.keys import Keys
+from backup_platform.repository.keys import KEY_VARIABLE, Keys
 from backup_platform.repository.rewrapped import RewrappedKeys
 from backup_platform.repository.sealing import HEAD, Secrets, key_id, open_sealed, seal, sealed_stream, unseal
 
+if TYPE_CHECKING:
+    from backup_platform.repository.recipients import StoredRecipient
+
 HEADER_GUESS = 4 << 10
+PACKS_TRIED = 30
 
 
 class AgeCipher:
@@ -75,16 +80,32 @@ class AgeCipher:
         return cipher
 
     def require_contents(self) -> None:
+        """What is below `keys/` is no condition: packs tell whom they are for. Raises KeyMissingError, StoreError."""
         if not self.identities:
             raise self.keys.missing_identity(self.store.location, self._needed())
         known = {recipient.text for recipient in self._known_recipients()}
-        if not any(identity.recipient in known for identity in self.identities):
-            raise self._wrong_identity(f"the repository at {self.store.location}")
+        if any(identity.recipient in known for identity in self.identities) or self._opens_some_pack():
+            return
+        raise self._wrong_identity(f"the repository at {self.store.location}")
 
-    def _known_recipients(self) -> list[age.Recipient]:
-        from backup_platform.repository.recipients import read_recipients
+    def _known_recipients(self) -> list[StoredRecipient]:
+        from backup_platform.repository.recipients import readable_recipients
 
-        return [age.Recipient(each.text) for each in read_recipients(self)]
+        return readable_recipients(self, [found.key for found in self.store.list(KEYS)])[0]
+
+    def _opens_some_pack(self) -> bool:
+        """Of packs spread over the time in which they were stored, the newest and the oldest too; of none any does."""
+        packs = sorted(self.store.list(PACKS), key=lambda found: (found.modified, found.key), reverse=True)
+        step = max(1, (len(packs) - 1) // PACKS_TRIED)
+        tried = {found.key: found.size for found in [*packs[::step], *packs[-1:]]}
+        return not packs or any(self._opens(key, size) for key, size in tried.items())
+
+    def _opens(self, key: str, size: int) -> bool:
+        try:
+            header = _read_header(size, partial(self.store.get_range, key))
+            return self._file_key(key, header) is not None
+        except (DamageError, NotFoundError):
+            return False
 
     def _needed(self) -> str:
         """Whose identities would do, those on this host left out."""
@@ -197,17 +218,53 @@ def recipient_name(text: str) -> str:
 
 def _unlock(info: RepositoryInfo, store: Store, identities: Sequence[age.Identity]) -> bytes:
     """The repository key, by an identity. Raises KeyMissingError, DamageError."""
+    damaged = ""
     for identity in identities:
+        name = KEYS + recipient_name(identity.recipient)
         try:
-            wrapped = store.get(KEYS + recipient_name(identity.recipient))
+            key = age.decrypt(store.get(name), [identity])
         except NotFoundError:
             continue
-        key = age.decrypt(wrapped, [identity])
+        except DamageError:
+            key = None
         if key is not None and hmac.compare_digest(key_id(bytes(key)), info.key_id):
             return bytes(key)
-        raise DamageError(f"{KEYS}{recipient_name(identity.recipient)} at {store.location} is altered.")
+        damaged = damaged or name
+    if damaged:
+        raise DamageError(
+            f"{damaged}, from which the identity on this host takes the repository key, is altered at "
+            f"{store.location}.",
+            hint=_WITHOUT_IT,
+        )
+    raise _no_recipient(store, identities)
+
+
+def _no_recipient(store: Store, identities: Sequence[age.Identity]) -> KeyMissingError | DamageError:
+    """Why none of the identities has a wrapped key: it is of another repository, or what it had is lost."""
+    from backup_platform.repository.key_objects import ADDED, REWRAPPED
+
     here = ", ".join(identity.recipient for identity in identities)
-    raise KeyMissingError(
+    listed = {found.key for found in store.list(KEYS)}
+    own = [KEYS + recipient_name(identity.recipient) for identity in identities]
+    if lost := [key for key in own if key + ADDED in listed]:
+        return DamageError(
+            f"{lost[0]}, from which the identity on this host takes the repository key, is missing at "
+            f"{store.location}.",
+            hint=_WITHOUT_IT,
+        )
+    if all(key.startswith(REWRAPPED) for key in listed):
+        return DamageError(
+            f"All keys that recipients had of the repository at {store.location} are missing below keys/.",
+            hint=_WITHOUT_IT,
+        )
+    return KeyMissingError(
         f"The identities on this host ({here}) are none of the recipients of the repository at {store.location}.",
-        hint="Name the identity file of one of its recipients.",
+        hint="Name the identity file of one of its recipients. If it was one, its objects below keys/ are lost: "
+        f"{_WITHOUT_IT[0].lower()}{_WITHOUT_IT[1:]}",
     )
+
+
+_WITHOUT_IT = (
+    f"Name the repository key beside the identity ({KEY_VARIABLE}; hosts that write have it): then nothing below keys/ "
+    "is needed. There, `backup-platform repair` puts back what is missing."
+)

@@ -10,6 +10,7 @@ from hmac import compare_digest
 
 from blake3 import blake3
 
+from backup_platform.domain.fingerprint import DIGITS, grouped
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
@@ -91,3 +92,10 @@ class RepositoryInfo:
     created_at: datetime
     encryption: str
     key_id: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it says of itself: an opened repository had the key of that `key_id`."""
+        text = f"{self.encryption}\n{self.id}\n{self.key_id}"
+        name = blake3(text.encode(), derive_key_context="backup_platform 1 fingerprint").hexdigest()
+        return grouped(name[:DIGITS])

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from blake3 import blake3
+
 from backup_platform.domain.model import Json
+from backup_platform.domain.ports import Buffer
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, UsageError
 from backup_platform.repository import age
 from backup_platform.repository.encryption import AgeCipher, recipient_name
-from backup_platform.repository.format import KEY_TESTS, KEYS, PACKS, sign, unsign
+from backup_platform.repository.format import KEY_TESTS, KEYS, PACKS, digest, sign, unsign
+from backup_platform.repository.key_objects import ADDED, RETIRED
 from backup_platform.repository.ledger import TIME
 from backup_platform.repository.rewrapped import write_rewrapped
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
 
-ADDED, RETIRED = ".recipient", ".retired"
+MEND = "`backup-platform repair` shows what is wrong below keys/, and puts back what can be."
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecipient:
-    """A recipient of a repository. `tested_at` is when an identity of it last opened the newest point."""
+    """A recipient of a repository. `tested_at` is when an identity of it last opened the newest point, `wrapped` the
+    hash of its `keys/<name>`; empty where an older version of this program added it."""
 
     text: str
     added_at: datetime
     retired_at: datetime | None = None
     tested_at: datetime | None = None
+    wrapped: str = ""
 
     @property
     def name(self) -> str:
@@ -52,32 +59,55 @@ def parse_recipient(text: str) -> age.Recipient:
 
 def read_recipients(cipher: AgeCipher) -> list[StoredRecipient]:
     """Also retired ones, oldest first. Raises DamageError for a document that is altered or belongs elsewhere."""
-    keys = sorted(found.key for found in cipher.store.list(KEYS))
-    retired = {
-        document["recipient"]: _moment(document, "retired_at")
-        for document in _documents(cipher, keys, RETIRED)
-    }
-    found = [
-        StoredRecipient(each["recipient"], _moment(each, "added_at"), retired.get(each["recipient"]))
-        for each in _documents(cipher, keys, ADDED)
-    ]
-    return sorted(found, key=lambda each: (each.added_at, each.text))
+    found, problems = readable_recipients(cipher, [each.key for each in cipher.store.list(KEYS)])
+    if problems:
+        error = problems[min(problems)]
+        raise DamageError(f"{error.message} What recipients there are is not known.", hint=MEND) from error
+    return found
 
 
-def _documents(cipher: AgeCipher, keys: list[str], suffix: str) -> Iterator[Mapping[str, Any]]:
-    for key in keys:
-        if not key.endswith(suffix):
-            continue
+def readable_recipients(
+    cipher: AgeCipher, keys: Iterable[str]
+) -> tuple[list[StoredRecipient], dict[str, DamageError]]:
+    """Of listed objects, and what is wrong with those documents that are damaged."""
+    documents: dict[str, Mapping[str, Any]] = {}
+    problems: dict[str, DamageError] = {}
+    for key in sorted(key for key in keys if key.endswith((ADDED, RETIRED))):
         try:
-            data = cipher.store.get(key)
-        except NotFoundError as error:
-            raise DamageError(f"The object {key} is not in the store any more.") from error
-        _, document = unsign(key, cipher.unwrap(key, data), cipher.hash)
-        recipient = document.get("recipient")
-        place = isinstance(recipient, str) and key == KEYS + recipient_name(recipient) + suffix
-        if not place or document.get("repository") != cipher.info.id:
-            raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
-        yield document
+            documents[key] = read_document(cipher, key)
+        except DamageError as error:
+            problems[key] = error
+    found = [
+        _stored(document, documents.get(key.removesuffix(ADDED) + RETIRED))
+        for key, document in documents.items()
+        if key.endswith(ADDED)
+    ]
+    return sorted(found, key=lambda each: (each.added_at, each.text)), problems
+
+
+def _stored(added: Mapping[str, Any], retired: Mapping[str, Any] | None) -> StoredRecipient:
+    return StoredRecipient(
+        added["recipient"],
+        datetime.fromisoformat(added["added_at"]),
+        datetime.fromisoformat(retired["retired_at"]) if retired else None,
+        wrapped=added.get("wrapped", ""),
+    )
+
+
+def read_document(cipher: AgeCipher, key: str, data: Buffer | None = None) -> Mapping[str, Any]:
+    """Of a recipient: `….recipient` or `….retired`. Raises DamageError unless it is this repository's, in its place."""
+    try:
+        _, document = unsign(
+            key, cipher.unwrap(key, cipher.store.get(key) if data is None else data), cipher.hash
+        )
+    except NotFoundError as error:
+        raise DamageError(f"The object {key} is not in the store any more.") from error
+    recipient, suffix = document.get("recipient"), ADDED if key.endswith(ADDED) else RETIRED
+    place = isinstance(recipient, str) and key == KEYS + recipient_name(recipient) + suffix
+    if not place or document.get("repository") != cipher.info.id:
+        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+    _moment(document, "added_at" if suffix == ADDED else "retired_at")
+    return document
 
 
 def _moment(document: Mapping[str, Any], name: str) -> datetime:
@@ -87,25 +117,51 @@ def _moment(document: Mapping[str, Any], name: str) -> datetime:
         raise DamageError(f"A recipient's document has no {name}.") from error
 
 
+def wrapped_key(cipher: AgeCipher, recipient: age.Recipient) -> bytes:
+    """`keys/<name>`: the repository key for one recipient. Whoever has the key makes the same bytes again."""
+    secret = blake3(
+        cipher.repository_key + recipient.text.encode(), derive_key_context="backup_platform 1 wrapped key"
+    )
+    return bytes(age.encrypt(cipher.repository_key, [recipient], BytesIO(secret.digest(length=64)).read)[0])
+
+
 def add_recipient(cipher: AgeCipher, recipient: age.Recipient, now: datetime) -> StoredRecipient:
-    """From now on new packs are written to it, too. Raises ConflictError for one that is there, or was retired."""
-    for known in read_recipients(cipher):
-        if known.text == recipient.text:
-            state = "was retired, and does not come back" if known.retired_at else "is there already"
+    """From now on new packs are written to it, too. A document of it that is damaged is written anew.
+
+    Raises ConflictError for one that is there, or was retired.
+    """
+    listed = [each.key for each in cipher.store.list(KEYS)]
+    known, problems = readable_recipients(cipher, listed)
+    for each in known:
+        if each.text == recipient.text:
+            state = "was retired, and does not come back" if each.retired_at else "is there already"
             raise ConflictError(
                 f"The recipient {recipient.text} {state}.", hint="`backup-platform key list` shows all."
             )
-    name = recipient_name(recipient.text)
-    wrapped, _ = age.encrypt(cipher.repository_key, [recipient])
-    with suppress(ConflictError):  # left by a call that was interrupted; `key test` proves that it opens
-        cipher.store.create(KEYS + name, wrapped)
-    _record(cipher, KEYS + name + ADDED, {"added_at": now.isoformat(), "recipient": recipient.text})
-    return StoredRecipient(recipient.text, now)
+    name, wrapped = recipient_name(recipient.text), wrapped_key(cipher, recipient)
+    put_key(cipher, KEYS + name, wrapped)
+    key = KEYS + name + ADDED
+    document: dict[str, Json] = {
+        "added_at": now.isoformat(),
+        "recipient": recipient.text,
+        "wrapped": digest(wrapped).hex(),
+    }
+    _record(cipher, key, document, anew=key in problems)
+    return StoredRecipient(recipient.text, now, wrapped=digest(wrapped).hex())
+
+
+def put_key(cipher: AgeCipher, key: str, data: bytes) -> None:
+    """An object that is what it must be, whatever is there: an interrupted call, or somebody else, left it."""
+    try:
+        cipher.store.create(key, data)
+    except ConflictError:
+        if bytes(cipher.store.get(key)) != data:
+            cipher.store.replace(key, data)
 
 
 def retire_recipient(cipher: AgeCipher, text: str, now: datetime) -> StoredRecipient:
     """New packs are not written to it any more. Raises NotFoundError, UsageError for the last one."""
-    known = read_recipients(cipher)
+    known, problems = readable_recipients(cipher, [each.key for each in cipher.store.list(KEYS)])
     found = next((each for each in known if each.text == text), None)
     if found is None:
         raise NotFoundError(
@@ -118,22 +174,28 @@ def retire_recipient(cipher: AgeCipher, text: str, now: datetime) -> StoredRecip
             "That is the last recipient: nobody could read what is written after it.",
             hint="Add another one first: `backup-platform key add age1…`.",
         )
-    _record(cipher, KEYS + found.name + RETIRED, {"recipient": text, "retired_at": now.isoformat()})
+    key = KEYS + found.name + RETIRED
+    _record(cipher, key, {"recipient": text, "retired_at": now.isoformat()}, anew=key in problems)
     return replace(found, retired_at=now)
 
 
-def _record(cipher: AgeCipher, key: str, document: dict[str, Json]) -> None:
+def _record(cipher: AgeCipher, key: str, document: dict[str, Json], *, anew: bool = False) -> None:
     _, data = sign({**document, "repository": cipher.info.id}, cipher.hash)
-    cipher.store.create(key, cipher.wrap(key, data).stored)
+    stored = cipher.wrap(key, data).stored
+    if anew:
+        cipher.store.replace(key, stored)
+    else:
+        cipher.store.create(key, stored)
 
 
 def list_recipients(cipher: AgeCipher) -> list[StoredRecipient]:
-    """With the times of their last tests that passed."""
+    """Those whose documents are sound, with the times of their last tests that passed."""
     tested: dict[str, datetime] = {}
     for name, at, passed in _tests(cipher):
         if passed:
             tested[name] = max(at, tested.get(name, at))
-    return [replace(each, tested_at=tested.get(each.name)) for each in read_recipients(cipher)]
+    known, _ = readable_recipients(cipher, [each.key for each in cipher.store.list(KEYS)])
+    return [replace(each, tested_at=tested.get(each.name)) for each in known]
 
 
 def _tests(cipher: AgeCipher) -> Iterator[tuple[str, datetime, bool]]:

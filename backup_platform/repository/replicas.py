@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,17 +19,12 @@ from backup_platform.repository.format import (
     KEYS,
     ROOT_KEY,
     RepositoryInfo,
-    digest,
     manifest_key,
-    unsign,
 )
 from backup_platform.repository.manifests import decode_manifest
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
-
-REWRAPPED = f"{KEYS}rewrap/"
-SIGNED = (".recipient", ".retired")
 
 
 def init_replica(origin: Repository, store: Store) -> RepositoryInfo:
@@ -52,8 +46,7 @@ def init_replica(origin: Repository, store: Store) -> RepositoryInfo:
             ) from error
     info = read_info(store)
     _require_same(origin.info, info)
-    for _ in copy_keys(origin, store):
-        pass
+    copy_keys(origin, store)
     return info
 
 
@@ -88,27 +81,21 @@ def missing_keys(origin: Repository, store: Store) -> list[str]:
     return sorted(found.key for found in origin.store.list(KEYS) if found.key not in there)
 
 
-def copy_keys(origin: Repository, store: Store) -> Iterator[str]:
-    """Give a copy the recipients that it lacks, also retired ones, and file keys that were rewrapped; their objects.
+def copy_keys(origin: Repository, store: Store) -> tuple[int, list[str]]:
+    """Give a copy the recipients that it lacks, also retired ones, and file keys that were rewrapped: how many objects,
+    and what is wrong with those that are damaged and stay behind.
 
-    Nothing is taken away: a copy may have recipients of its own. Raises DamageError for an altered object.
+    Nothing is taken away: a copy may have recipients of its own.
     """
-    for key in missing_keys(origin, store):
-        data = origin.store.get(key)
-        _check_key_object(origin, key, data)
-        with suppress(ConflictError):
-            store.create(key, data)
-        yield key
+    from backup_platform.repository.key_objects import key_problems
 
-
-def _check_key_object(origin: Repository, key: str, data: Buffer) -> None:
-    """Of a wrapped repository key (`keys/<name>`) only its recipient can tell."""
-    if key.startswith(REWRAPPED) and digest(data).hex() != key[-64:]:
-        raise DamageError(f"The object {key} at {origin.info.location} is altered.")
-    if key.endswith(SIGNED):
-        _, document = unsign(key, origin.cipher.unwrap(key, data), origin.cipher.hash)
-        if document.get("repository") != origin.info.id:
-            raise DamageError(f"The object {key} at {origin.info.location} belongs to another repository.")
+    missing = missing_keys(origin, store)
+    problems = {each.key: str(each) for each in key_problems(origin)} if missing else {}
+    for key in missing:
+        if key not in problems:
+            with suppress(ConflictError):
+                store.create(key, origin.store.get(key))
+    return len(missing), [f"{origin.info.location}: {problems[key]}" for key in missing if key in problems]
 
 
 def put_object(repository: Repository, key: str, data: Buffer) -> None:

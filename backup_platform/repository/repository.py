@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -86,6 +86,10 @@ def init_repository(
             hint="Use it, or name another place in the plan.",
         ) from error
     info = read_info(store)
+    if (info.id, info.encryption, info.key_id) != tuple(
+        document.get(name, "") for name in ("id", "encryption", "key_id")
+    ):
+        raise DamageError(f"{ROOT_KEY} at {store.location} reads back different from what was written.")
     if key is not None:
         _add_recipients(store, info, key, recipients, clock)
     return info
@@ -152,10 +156,13 @@ class Repository:
         level: int = 3,
         keys: Keys | None = None,
         known: Known | None = None,
+        expect: Callable[[RepositoryInfo], None] = lambda info: None,
     ) -> None:
+        """`expect` is asked before any key is tried, and raises when another repository is meant."""
         self.store, self.clock, self.level = store, clock, level
         self.known = Known() if known is None else known
         self.info = read_info(store)
+        expect(self.info)
         self.cipher = open_cipher(self.info, store, Keys() if keys is None else keys)
         self._indexes: Indexes | None = None
         self._manifests: dict[str, RecoveryPoint] = {}

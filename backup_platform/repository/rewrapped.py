@@ -9,9 +9,9 @@ from itertools import islice
 from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError
 from backup_platform.repository import age
-from backup_platform.repository.format import KEYS, digest, object_key
+from backup_platform.repository.format import digest, object_key
+from backup_platform.repository.key_objects import REWRAPPED
 
-REWRAPPED = f"{KEYS}rewrap/"
 ENTRY = 32 + age.FILE_KEY
 ENTRIES = 100_000  # an object has up to 4.8 MB
 

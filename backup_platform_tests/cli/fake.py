@@ -92,6 +92,9 @@ class FakeKeyRing:
     def recipients(self) -> Any:
         return self.answer("key_list")
 
+    def problems(self) -> list[str]:
+        return []
+
     def test(self) -> Any:
         return self.answer("key_test")
 
@@ -151,7 +154,13 @@ class FakeApp:
 
     @property
     def repository(self) -> Any:
-        return self._answer("repository") if "repository" in self.answers else None
+        info = SimpleNamespace(location="/main", fingerprint="0abcd-" * 7 + "0abcd")
+        return self._answer("repository") if "repository" in self.answers else SimpleNamespace(info=info)
+
+    @property
+    def recognising(self) -> Any:
+        place = SimpleNamespace(memory=lambda: None)
+        return SimpleNamespace(place=place, pin=None, plan_key="repository")
 
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> Any:
         return self._answer("init", recipients=tuple(recipients), copy_of=copy_of)

@@ -52,6 +52,7 @@ def test_a_listing_of_recipients(cli: Cli) -> None:
         stored(1, retired_at=NOON + timedelta(days=1)),
     ]
     assert cli("key", "list").out == (
+        "fingerprint  0abcd-0abcd-0abcd-0abcd-0abcd-0abcd-0abcd-0abcd\n"
         f"{recipient(0)}  since 2026-11-22  tested 2026-11-22\n"
         f"{recipient(1)}  retired 2026-11-23  never tested\n"
     )
@@ -85,7 +86,7 @@ def test_a_missing_key_is_exit_code_12(cli: Cli) -> None:
 
 def test_one_recipient_is_warned_about(cli: Cli) -> None:
     cli.app.answers["init"] = SimpleNamespace(
-        id="ab" * 16, location="/r", created_at=NOON, encryption="age-v1"
+        id="ab" * 16, location="/r", created_at=NOON, encryption="age-v1", fingerprint="0abcd"
     )
     assert "one recipient" in cli("init", "--recipient", recipient(0)).out
     ran = cli("init", "--recipient", recipient(0), "--recipient", recipient(1))

@@ -16,12 +16,19 @@ POINT = make_point()
 
 def test_init_tells_where_it_is_and_what_comes_next(cli: Cli) -> None:
     cli.app.answers["init"] = SimpleNamespace(
-        id="abcd" * 16, location="/var/backups/main", created_at=NOON, encryption="none"
+        id="abcd" * 16,
+        location="/var/backups/main",
+        created_at=NOON,
+        encryption="none",
+        fingerprint="0abcd-12345",
     )
     ran = cli("init", "--plan", "p.yaml")
     assert ran.code == 0
     assert ran.out == (
         "Made repository abcdabcdabcd at /var/backups/main (encryption: none).\n"
+        "Its fingerprint: 0abcd-12345\n"
+        "Write it as repository.fingerprint into the plan, and on the recovery sheet (docs/rescue.md): by it a restore "
+        "knows this repository from another one in its place.\n"
         "Next: backup-platform --plan p.yaml backup\n"
     )
     assert cli("init", "--json").document["repository"]["created_at"] == "2026-11-22T12:00:00Z"

@@ -133,7 +133,7 @@ class SourceContract:
 
     def test_a_failure_of_the_store_is_never_the_source_s(self, protected: Protected) -> None:
         """Nor hidden by it, nor turned into something incomplete."""
-        location = protected.app.info().location
+        location = protected.app.repository.info.location
         app = protected.app_of(protected.subject.settings)
         app.repository.store = refusing_packs(open_store(location))
         with pytest.raises(StoreError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -59,7 +61,7 @@ def test_what_became_of_a_repository_is_told_and_no_window_is_missed(
         assert observed(tick) == []
     told = [title for title, _ in world.channel.sent]
     assert [title for title in told if "Still" not in title] == [PRESENCE[state]]
-    assert bool(launched(tick)) is (state == "another"), "what can be captured is, wherever it goes"
+    assert not launched(tick), "a run would fail"
     shutil.rmtree(place, ignore_errors=True)
     (world.root / "elsewhere").rename(place)
     App.load(world.app.plan_path, clock=world.clock).backup(
@@ -69,11 +71,31 @@ def test_what_became_of_a_repository_is_told_and_no_window_is_missed(
     assert [title for title, _ in world.channel.sent][len(told) :] == [f"Resolved: {PRESENCE[state]}"]
 
 
-def test_a_new_repository_is_taken_over_by_deleting_the_cursor(unloaded: World) -> None:
+def test_a_new_repository_is_taken_over_by_its_fingerprint_in_the_plan(unloaded: World) -> None:
     world = only(unloaded, "uploads")
     cursor = world.sensor(NAME, NEW).cursor
     (world.root / "repository").rename(world.root / "elsewhere")
     another(world.root / "repository")
+    world.clock.time += timedelta(hours=2)
+    cursor = world.sensor(NAME, cursor).cursor
+    [(_, body)] = world.channel.sent
+    found = re.search("write `fingerprint: ([-0-9a-f]{47})`", body)
+    assert found
+    assert not world.launch().success
+    world.plan["repository"]["fingerprint"] = found[1]
+    world.load(init=False)
+    world.sensor(NAME, cursor)
+    assert [title for title, _ in world.channel.sent][1:] == [f"Resolved: {PRESENCE['another']}"]
+    assert world.launch().success
+
+
+def test_where_nothing_but_its_cursor_remembers_a_repository_that_is_deleted(unloaded: World) -> None:
+    world = only(unloaded, "uploads")
+    cursor = world.sensor(NAME, NEW).cursor
+    (world.root / "repository").rename(world.root / "elsewhere")
+    another(world.root / "repository")
+    os.remove(world.app.recognising.place.note)
+    world.load(init=False)
     world.clock.time += timedelta(hours=2)
     world.sensor(NAME, cursor)
     [(_, body)] = world.channel.sent

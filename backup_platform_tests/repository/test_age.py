@@ -75,7 +75,7 @@ def test_stanzas_of_other_kinds_are_passed_over() -> None:
     file_key = os.urandom(16)
 
     class Grease(Recipient):
-        def wrap(self, file_key: bytes) -> bytes:
+        def wrap(self, file_key: bytes, random: age.Random = os.urandom) -> bytes:
             return b"-> grease a ~!\n" + b64encode(bytes(48)) + b"\n\n-> x\n\n"
 
     header, key = age.make_header(file_key, [Grease(OURS.recipient), *BOTH])
@@ -220,7 +220,7 @@ def with_stanza(stanza: bytes) -> bytes:
     """A header whose HMAC is right, and one of whose stanzas is not."""
 
     class Odd(Recipient):
-        def wrap(self, file_key: bytes) -> bytes:
+        def wrap(self, file_key: bytes, random: age.Random = os.urandom) -> bytes:
             return stanza
 
     header, key = age.make_header(bytes(16), [Odd(OURS.recipient), *BOTH])

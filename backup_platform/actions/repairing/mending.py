@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from backup_platform.actions.keys import cipher_of
 from backup_platform.actions.repairing.donors import Donor
-from backup_platform.actions.repairing.keys import key_problem
 from backup_platform.actions.repairing.steps import Act, RepairStep, name_of
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.model import RecoveryPoint
@@ -17,10 +17,13 @@ from backup_platform.errors import (
     KeyMissingError,
     NotFoundError,
 )
+from backup_platform.repository.age import Recipient
 from backup_platform.repository.format import KEYS, MANIFESTS, META, PACKS
 from backup_platform.repository.index import IndexedPack, index_pack
+from backup_platform.repository.key_objects import key_problems, object_problem
 from backup_platform.repository.manifests import decode_manifest
 from backup_platform.repository.packs import check_pack
+from backup_platform.repository.recipients import put_key, wrapped_key
 from backup_platform.repository.replicas import put_object, unmark_damaged
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.tombstones import doomed_packs, read_tombstones
@@ -134,13 +137,18 @@ class Mender:
             raise DamageError("It reads back different from what was written.")
 
     def _mend_key(self, step: RepairStep) -> None:
-        if step.act is Act.REPLACE and not key_problem(self._repository, step.key):
+        cipher, key = cipher_of(self._repository), step.key
+        problem = {each.key: each for each in key_problems(self._repository)}.get(key)
+        if step.act is not Act.TAKE and problem is None:
             return  # somebody else mended it
+        if step.act is Act.MAKE and problem and problem.recipient:
+            put_key(cipher, key, wrapped_key(cipher, Recipient(problem.recipient)))
+            return
 
         def take(donor: Repository) -> Buffer:
-            data = donor.store.get(step.key)
-            if problem := key_problem(donor, step.key, data):
-                raise DamageError(f"It {problem}.")
+            data = donor.store.get(key)
+            if what := object_problem(cipher_of(donor), key, data=data):
+                raise DamageError(f"It {what}.")
             return data
 
         self._put(step, self._from_donors(step, take))

@@ -13,6 +13,7 @@ class Act(StrEnum):
 
     REPLACE = "replace"  # a damaged object, by its own bytes out of a copy
     TAKE = "take"  # an object that is missing, out of a copy
+    MAKE = "make"  # the repository key for one recipient, which whoever holds both makes again
     INDEX = "index"  # a pack that no index names
     UNMARK = "unmark"  # a pack that was marked as damaged, and is sound
 

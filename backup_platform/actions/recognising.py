@@ -1,0 +1,183 @@
+"""Is it the repository that is meant? Whoever owns a store and knows a public key can put another one there, encrypted
+to the same recipients (docs/encryption.md). What stands against that: the plan's pin, what this host remembers, and the
+repository key where it is here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from backup_platform.domain.ports import Clock
+from backup_platform.errors import RepositoryChangedError, UsageError
+from backup_platform.repository.format import RepositoryInfo
+
+FOLDER = "fingerprints"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What the plan says, and where."""
+
+    fingerprint: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Which repository was at a place when this host used it first. `vouched`: something stood for it then, or
+    somebody was told that nothing did."""
+
+    fingerprint: str
+    since: datetime
+    vouched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a repository of a plan is: its name there, its location, and the file in which this host remembers it."""
+
+    name: str
+    location: str
+    note: str
+
+    @classmethod
+    def of(cls, state: str, name: str, location: str, endpoint: str) -> Place:
+        digest = hashlib.sha256(f"{endpoint}\n{location}".encode()).hexdigest()[:32]
+        return cls(name, location, os.path.join(state, FOLDER, digest))
+
+    def memory(self) -> Memory | None:
+        """None where there is none that can be read: it is a cache."""
+        with suppress(OSError, ValueError, KeyError, TypeError), open(self.note, encoding="utf-8") as file:
+            found = json.load(file)
+            since = datetime.fromisoformat(found["since"])
+            return Memory(str(found["fingerprint"]), since, found["vouched"] is True)
+        return None
+
+    def remember(self, memory: Memory) -> None:
+        draft = f"{self.note}.{os.getpid()}"
+        with suppress(OSError):
+            os.makedirs(os.path.dirname(self.note), mode=0o700, exist_ok=True)
+            document = {
+                "location": self.location,
+                "fingerprint": memory.fingerprint,
+                "since": memory.since.isoformat(),
+                "vouched": memory.vouched,
+            }
+            with open(draft, "w", encoding="utf-8") as file:
+                json.dump(document, file)
+            os.replace(draft, self.note)
+
+
+@dataclass(frozen=True, slots=True)
+class Recognising:
+    """Of one repository of a plan. `others` are the plan's other repositories, which are copies and so have the same
+    fingerprint; `has_key` tells whether the repository key is on this host; `plan_key` is its part of the plan."""
+
+    place: Place
+    others: Sequence[Place]
+    pin: Pin | None
+    has_key: Callable[[], bool]
+    plan_key: str
+    clock: Clock
+
+    def require(self, info: RepositoryInfo) -> None:
+        """Raises RepositoryChangedError when it is another repository than was pinned or seen before."""
+        expected, source = self._expected()
+        if expected and expected != info.fingerprint:
+            raise RepositoryChangedError(
+                f"The repository at {info.location} has the fingerprint {info.fingerprint}, and {expected} {source}: "
+                "it is another repository.",
+                hint="Unless somebody made it anew on purpose, take nothing from it: whoever writes to the store can "
+                "put one there that your keys open. If it is the right one, write "
+                f"`fingerprint: {info.fingerprint}` as {self.plan_key}.fingerprint into the plan.",
+            )
+
+    def _expected(self) -> tuple[str, str]:
+        if self.pin:
+            return self.pin.fingerprint, f"is what {self.pin.key}.fingerprint of the plan says"
+        if memory := self.place.memory():
+            return memory.fingerprint, f"was there when this host first used it, on {memory.since:%Y-%m-%d}"
+        for other in self.others:
+            if memory := other.memory():
+                what = f"is that of {other.name} at {other.location}"
+                return (
+                    memory.fingerprint,
+                    f"{what}, which this plan has as the same repository in another place",
+                )
+        return "", ""
+
+    def opened(self, info: RepositoryInfo) -> None:
+        """Remember a repository that passed `require` and had the right key."""
+        memory = self.place.memory()
+        if memory and memory.fingerprint == info.fingerprint and memory.vouched:
+            return
+        vouched = self._stood_for(info)
+        if not memory or memory.fingerprint != info.fingerprint or vouched:
+            self.place.remember(Memory(info.fingerprint, self.clock.now(), vouched))
+
+    def _stood_for(self, info: RepositoryInfo) -> bool:
+        known = (other.memory() for other in self.others)
+        told = any(each and each.vouched and each.fingerprint == info.fingerprint for each in known)
+        return bool(self.pin or told or self.has_key())
+
+    def made(self, info: RepositoryInfo) -> None:
+        """Remember a repository that was just made here, whatever was known of the place before."""
+        self.place.remember(Memory(info.fingerprint, self.clock.now(), vouched=True))
+
+    def refuse_to_make(self) -> None:
+        """Raises UsageError where the plan already says which repository is meant."""
+        if self.pin:
+            raise UsageError(
+                f"The plan says at {self.pin.key}.fingerprint which repository is meant, and a new one would have "
+                "another fingerprint.",
+                hint="To make a new one on purpose, take the line out; then write the fingerprint there that init "
+                "prints.",
+            )
+
+    def doubt(self, info: RepositoryInfo) -> str:
+        """What to tell before data of this repository is used, where nothing vouches for it; else empty. Once told, it
+        is remembered."""
+        memory = self.place.memory()
+        if self._stood_for(info) or (memory and memory.vouched):
+            return ""
+        self.place.remember(
+            Memory(info.fingerprint, memory.since if memory else self.clock.now(), vouched=True)
+        )
+        return (
+            f"Nothing vouches for the repository at {info.location}: {self._why(info)}. Its fingerprint is "
+            f"{info.fingerprint}. Compare that with what init printed or the recovery sheet says, then write it as "
+            f"{self.plan_key}.fingerprint into the plan"
+        )
+
+    def _why(self, info: RepositoryInfo) -> str:
+        if info.key_id:
+            return (
+                "the plan pins no fingerprint, this host does not know it yet and has no repository key, and whoever "
+                "writes to the store can put one there that the identity opens"
+            )
+        return (
+            "it is not encrypted, the plan pins no fingerprint, and this host does not know it yet; whoever writes to "
+            "the store can change what it holds"
+        )
+
+    def state(self, info: RepositoryInfo) -> str:
+        """What stands for it, for people."""
+        memory = self.place.memory()
+        if self.pin:
+            return f"pinned as {self.pin.key}.fingerprint"
+        if self.has_key():
+            return "not pinned in the plan; the repository key on this host is that of it"
+        if memory and memory.vouched:
+            return f"not pinned in the plan; this host knows it since {memory.since:%Y-%m-%d}"
+        return ""
+
+
+def log_doubt(text: str) -> None:
+    """For who has no better place to say it."""
+    logging.getLogger("backup_platform").warning("%s", text)

@@ -1,0 +1,190 @@
+"""A repository that was exchanged for another one, which the same identities open."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from backup_platform.repository import bech32
+from backup_platform.repository.format import RepositoryInfo
+from backup_platform.repository.repository import read_info
+from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.cli.conftest import Verbs
+from backup_platform_tests.support import IDENTITIES, REPOSITORY_KEY, recipient
+
+FOREIGN_KEY = bytes(range(32, 64))
+VERBS = (
+    ["points"],
+    ["verify"],
+    ["drill", "docs@latest"],
+    ["key", "list"],
+    ["show", "docs@latest"],
+    ["ls", "docs@latest"],
+    ["backup"],
+    ["restore", "docs@latest", "--to", "taken"],
+)
+
+
+@dataclass
+class Hosts:
+    """A store, a host that writes to it, and others that only have an identity, each with a state of its own."""
+
+    root: Path
+    capsys: pytest.CaptureFixture[str]
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    def verbs(self, state: str, *, key: bytes | None = None, identity: bool = False, more: str = "") -> Verbs:
+        folder = self.root / state
+        folder.mkdir(exist_ok=True)
+        files = self._key(folder, key) + (", identity_file: identity" if identity else "")
+        text = f"repository: {{path: {self.store}{files}{more}}}\nstate: {folder}/state\nsources:\n"
+        (folder / "backup.yaml").write_text(f"{text}  docs: {{files: {self.root}/docs, every: day}}\n")
+        self._write(folder / "identity", IDENTITIES[0])
+        return Verbs(self.capsys, folder / "backup.yaml")
+
+    def _key(self, folder: Path, key: bytes | None) -> str:
+        if key is None:
+            return ""
+        self._write(folder / "key", bech32.encode("backup-platform-key-", key).upper())
+        return ", key_file: key"
+
+    def _write(self, path: Path, text: str) -> None:
+        path.write_text(text)
+        path.chmod(0o600)
+
+    def swap(self) -> str:
+        """By one of somebody who knows the recipient and no key; its fingerprint."""
+        self.store.rename(self.root / "genuine")
+        forger = self.verbs("forger", key=FOREIGN_KEY)
+        forger("init", "--recipient", recipient(0), code=0)
+        forger("backup", code=0)
+        return self.info().fingerprint
+
+    def info(self) -> RepositoryInfo:
+        return read_info(DirectoryStore(str(self.store)))
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Hosts:
+    made = Hosts(tmp_path, capsys)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one").write_text("content")
+    writer = made.verbs("writer", key=REPOSITORY_KEY)
+    writer("init", "--recipient", recipient(0), code=0)
+    writer("backup", code=0)
+    return made
+
+
+def test_every_place_that_tells_the_fingerprint_tells_the_same(hosts: Hosts) -> None:
+    genuine, run = hosts.info().fingerprint, hosts.verbs("writer", key=REPOSITORY_KEY)
+    assert run("show", "docs@latest", "--json", code=0).document["repository"]["fingerprint"] == genuine
+    assert run("key", "list", "--json", code=0).document["fingerprint"] == genuine
+    assert genuine in run("show", "docs@latest").out
+    told = {each["name"]: each for each in run("doctor", "--json").document["findings"]}
+    assert told["fingerprint"]["ok"]
+    assert genuine in told["fingerprint"]["detail"]
+
+
+@pytest.mark.parametrize("known", ["pinned", "remembered"])
+def test_a_swapped_repository_is_refused_by_every_verb(hosts: Hosts, known: str) -> None:
+    genuine = hosts.info().fingerprint
+    more = f", fingerprint: {genuine.upper()}" if known == "pinned" else ""
+    run = hosts.verbs("restorer", identity=True, more=more)
+    if known == "remembered":
+        run("points", code=0)
+    forged = hosts.swap()
+    for words in VERBS:
+        ran = run(*words, code=12)
+        assert "error [repository-changed]" in ran.err
+        assert genuine in ran.err
+        assert forged in ran.err
+    assert run("doctor").code == 1
+    assert not os.path.exists("taken")
+    accepted = hosts.verbs("restorer", identity=True, more=f", fingerprint: {forged}")
+    accepted("points", code=0)
+    hosts.verbs("restorer", identity=True)("points", code=0)
+
+
+def test_recipients_do_not_change_it(hosts: Hosts) -> None:
+    genuine, run = hosts.info().fingerprint, hosts.verbs("writer", key=REPOSITORY_KEY, identity=True)
+    run("key", "add", recipient(1), code=0)
+    run("key", "retire", recipient(1), code=0)
+    run("key", "rewrap", code=0)
+    assert run("key", "list", "--json", code=0).document["fingerprint"] == genuine
+
+
+def test_where_nothing_vouches_for_a_repository_what_hands_data_out_says_so(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    run = hosts.verbs("restorer", identity=True)
+    assert "vouches" not in run("points", code=0).err
+    assert run("doctor").out.count("nothing vouches for this repository") == 1
+    ran = run("restore", "docs@latest", "--to", str(tmp_path / "one"), "--json", code=0)
+    assert hosts.info().fingerprint in ran.document["unknown_repository"][0]
+    assert "vouches" not in run("restore", "docs@latest", "--to", str(tmp_path / "two"), code=0).err
+    shutil.rmtree(tmp_path / "restorer" / "state")
+    ran = run("drill", "docs@latest", code=0)
+    assert ran.err.count("warning: Nothing vouches for the repository") == 1
+    shutil.rmtree(tmp_path / "restorer" / "state")
+    with_key = hosts.verbs("restorer", identity=True, key=REPOSITORY_KEY)
+    assert "vouches" not in with_key("drill", "docs@latest", code=0).err
+
+
+def test_an_unencrypted_repository_is_vouched_for_by_its_pin_and_by_who_made_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = Hosts(tmp_path, capsys)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one").write_text("content")
+    run = hosts.verbs("writer")
+    run("init", code=0)
+    run("backup", code=0)
+    assert run("drill", "docs@latest", code=0).err.count("vouches") == 0
+    shutil.rmtree(tmp_path / "writer" / "state")
+    assert "it is not encrypted" in run("drill", "docs@latest", code=0).err
+    shutil.rmtree(tmp_path / "writer" / "state")
+    pinned = hosts.verbs("writer", more=f", fingerprint: {hosts.info().fingerprint}")
+    assert pinned("drill", "docs@latest", code=0).err.count("vouches") == 0
+
+
+def test_init_makes_no_other_repository_than_the_plan_says(hosts: Hosts) -> None:
+    genuine = hosts.info().fingerprint
+    hosts.store.rename(hosts.root / "genuine")
+    pinned = hosts.verbs("writer", key=REPOSITORY_KEY, more=f", fingerprint: {genuine}")
+    assert "repository.fingerprint" in pinned("init", "--recipient", recipient(0), code=2).err
+    assert not hosts.store.exists()
+    free = hosts.verbs("writer", key=REPOSITORY_KEY)
+    assert f"Before, {genuine} was there" in free("init", "--recipient", recipient(0), code=0).out
+    assert hosts.info().fingerprint != genuine
+
+
+def test_a_copy_has_the_fingerprint_of_the_first_one(hosts: Hosts, tmp_path: Path) -> None:
+    plan = tmp_path / "writer" / "backup.yaml"
+    genuine, text = hosts.info().fingerprint, plan.read_text()
+    two = f"repositories:\n  main: {{path: {hosts.store}, key_file: key}}\n  offsite: {{path: {tmp_path}/copy}}\n"
+    rest = text[text.index("state:") :].replace("every: day", "every: day, repositories: [main, offsite]")
+    plan.write_text(two + rest)
+    run = Verbs(hosts.capsys, plan)
+    assert (
+        run("init", "--repository", "offsite", "--json", code=0).document["repository"]["fingerprint"]
+        == genuine
+    )
+    run("copy", code=0)
+    for note in (tmp_path / "writer" / "state" / "fingerprints").iterdir():
+        if json.loads(note.read_text())["location"] == f"{tmp_path}/copy":
+            note.unlink()
+    (tmp_path / "copy").rename(tmp_path / "genuine-copy")
+    forger = hosts.verbs("forger", key=FOREIGN_KEY)
+    forger_plan = tmp_path / "forger" / "backup.yaml"
+    forger_plan.write_text(forger_plan.read_text().replace(str(hosts.store), f"{tmp_path}/copy"))
+    forger("init", "--recipient", recipient(0), code=0)
+    ran = run("--repository", "offsite", "points", code=12)
+    assert "is that of main" in ran.err
