@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.accepting import Accepting
     from backup_platform.actions.backup import BackupResult
     from backup_platform.actions.copying import Copying
+    from backup_platform.actions.evidence import Evidence
     from backup_platform.actions.giving_up import GivingUp
     from backup_platform.actions.holds import Holds
     from backup_platform.actions.lost import Losses
@@ -84,6 +85,13 @@ class Upkeep:
         from backup_platform.actions.holds import Holds
 
         return Holds(self.repository, self.clock, self.tell)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the ledger tells, and what of it is none."""
+        from backup_platform.actions.evidence import Evidence
+
+        return Evidence(self.repository)
 
     def pruning(self, grace: str | None = None) -> Pruning:
         """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""
@@ -256,8 +264,12 @@ class Upkeep:
         if whole:
             keys = [str(each) for each in key_problems(self.repository)]
             unreadable = [*unreadable, *self.losses(points, unreadable).texts(), *keys]
+        evidence = self.evidence
+        doubts = evidence.of_all() if whole else evidence.of_points(point.id for point in points)
+        unreadable = [*unreadable, *doubts.findings()]
         if read == "due":
-            return verify_due(self.read_cycle, points, progress, unreadable=unreadable)
+            due = verify_due(self.read_cycle, points, progress, unreadable=unreadable)
+            return replace(due, notes=tuple(doubts.notes()))
         now = self.clock.now()
         result = verify(
             self.repository,
@@ -271,7 +283,8 @@ class Upkeep:
         if result.packs_read:
             with result.unrecorded.noting():
                 compact_reads(self.repository, now)
-        return replace(result, rotation=self.read_cycle.status()) if self.settings.verify else result
+        rotation = self.read_cycle.status() if self.settings.verify else None
+        return replace(result, rotation=rotation, notes=tuple(doubts.notes()))
 
     def unvouched(
         self, points: Sequence[RecoveryPoint], proofs: Mapping[str, list[Proof]]

@@ -11,6 +11,7 @@ from backup_platform.actions.doctor import DoctorFinding
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.repository.forgotten import record_forgotten
+from backup_platform.repository.format import PROOFS
 from backup_platform_tests.support import ClockedStore, ManualClock
 
 
@@ -187,3 +188,18 @@ class TestSeveralRepositories:
     def test_windows_are_counted_from_the_first(self, app: App) -> None:
         created = app.init().created_at
         assert app.at("offsite").since == created
+
+
+def test_what_is_forged_fails_verify_and_doctor_until_it_is_deleted(app: App) -> None:
+    first = app.backup("tree").point
+    app.verify(first.id)
+    (key,) = (record.key for record in app.repository.records(PROOFS))
+    forged = key.replace(first.id, "ab" * 32)
+    app.store.create(forged, b"")
+    verified = app.verify(read="none")
+    assert (verified.passed, forged in verified.findings[""][0]) == (False, True)
+    [found] = [each for each in app.doctor() if each.name == "ledger"]
+    assert (found.ok, forged in found.detail, "delete" in found.hint) == (False, True, True)
+    app.store.delete(forged)
+    assert app.verify(read="none").passed
+    assert all(each.ok for each in app.doctor() if each.name == "ledger")

@@ -7,6 +7,7 @@ from datetime import datetime
 from statistics import median
 
 from backup_platform.actions.drill import DrillResult
+from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.read_cycle import ReadStatus
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.actions.vouching import unvouched, unvouched_of
@@ -95,9 +96,12 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
     newest = sorted(forgotten, key=lambda each: each.stored_at)[-RECORDS_READ:]
     texts += [error.message for error in read_forgotten(repository, newest)[1]]
     texts += [str(each) for each in key_problems(repository)]
+    doubts = Evidence(repository).of_points([point.id])
+    texts += doubts.findings()
     if point.id not in {p.id for p in points}:
         texts.append(f"The manifest of {point.id[:12]} is not in the store any more.")
     metadata: dict[str, Json] = {"chain_length": len(points), "forgotten": len(forgotten)}
+    metadata |= {"forged_records": len(doubts.forged)} if doubts.forged else {}
     good = f"manifest and a chain of {len(points)} points hold"
     good += f", {len(forgotten)} were forgotten" if forgotten else ""
     return CheckResult("authentic", not texts, "error", _first(texts) or good, metadata)

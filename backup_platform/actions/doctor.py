@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
 from backup_platform.actions.recognising import Recognising
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.health import MissedWindows
@@ -20,6 +21,7 @@ from backup_platform.domain.ports import Clock, DatabaseSource, Source
 from backup_platform.domain.suspicion import advice
 from backup_platform.errors import (
     BackupError,
+    DamageError,
     PlanError,
     RepositoryError,
     SourceError,
@@ -28,6 +30,7 @@ from backup_platform.errors import (
     not_installed,
 )
 from backup_platform.repository.key_objects import key_problems
+from backup_platform.repository.record_names import moment_of
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
 
@@ -89,6 +92,7 @@ class Examination:
                 self._probe("store", self.store),
             ]
             findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
+            findings.append(self._probe("ledger", self._ledger))
         findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
         return [*findings, self._probe("alerts", self._alerts)]
 
@@ -163,6 +167,21 @@ class Examination:
                 yield DoctorFinding(f"proof of {source}", True, elsewhere)
                 continue
             yield _proof(source, mine, drilled, self.filled_by.format(source=source))
+
+    def _ledger(self) -> str:
+        doubts = Evidence(self.repository()).of_all()
+        if doubts.forged:
+            raise DamageError(doubts.forgery().removesuffix(FIND_OUT).rstrip(), hint=FIND_OUT)
+        if doubts.holds:
+            raise DamageError(doubts.holds[0], hint="`backup-platform holds` lists them.")
+        if doubts.older:
+            raise RepositoryError(doubts.age(), hint="Run `backup-platform repair`.")
+        later = [key for key in doubts.ahead if (at := moment_of(key)) and at > self.now()]
+        if later:
+            raise RepositoryError(Doubts(ahead=tuple(later)).future())
+        if self.repository().names.secret:
+            return "each record was made with the repository's key"
+        return "no record is altered; as nothing is encrypted, whoever writes to the store can make some up"
 
     def _drilled_elsewhere(self, source: str) -> str:
         """Why a drill is not what this host lacks; empty when it is."""

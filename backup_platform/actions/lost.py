@@ -73,7 +73,7 @@ def find_losses(
     first, so that each place of a chain is filled; copies need not hold them all.
     """
     # In this order: what is forgotten or stored meanwhile is seen as such.
-    named, held = repository.proofs().keys(), held_points(repository)
+    named, held = repository.proven_once(), held_points(repository)
     places = forgotten_places(repository)
     untrue = _untrue(repository, _newest(repository, points, places))
     recorded = {place.point for place in places if place not in untrue}

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext
 from backup_platform.actions.lost import find_losses
 from backup_platform.actions.repairing.donors import Donor, open_donors
 from backup_platform.actions.repairing.keys import key_steps
+from backup_platform.actions.repairing.ledger import ledger_steps
 from backup_platform.actions.repairing.manifests import manifest_steps
 from backup_platform.actions.repairing.mending import Mender
 from backup_platform.actions.repairing.packs import pack_steps
@@ -69,10 +70,11 @@ class Repair:
         losses = find_losses(repository, [*points, *missing], errors, complete=self._complete)
         survey = Surveyor(repository, donors, progress).survey(points, missing)
         packs = pack_steps(repository, donors, survey, read_tombstones(repository, final=True).doomed)
+        records, forged = ledger_steps(repository)
         return RepairPlan(
-            steps=(*keys, *packs.steps, *manifests),
+            steps=(*keys, *packs.steps, *manifests, *records),
             lost=(*lost_keys, *packs.lost, *lost, *losses.texts()),
-            notes=(*self._absent, *notes, *packs.notes),
+            notes=(*self._absent, *notes, *packs.notes, *forged),
         )
 
     def run(self, plan: RepairPlan, progress: Progress = SILENT) -> RepairResult:

@@ -64,7 +64,7 @@ class VerifyResult:
 
     `packs_not_decoded` of those that were read have the hash of their name, and no key on this host opens them.
     `rotation` says how far the reading of everything is, where it was asked for. `unrecorded`: why the ledger does not
-    have all of this.
+    have all of this. `notes` are sentences of the repository that say nothing of its points.
     """
 
     points: tuple[RecoveryPoint, ...]
@@ -76,6 +76,7 @@ class VerifyResult:
     packs_not_decoded: int = 0
     rotation: ReadStatus | None = None
     unrecorded: Unrecorded = field(default_factory=Unrecorded)
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from backup_platform.cli import shapes
 from backup_platform.cli.context import session_of
+from backup_platform.cli.points import print_doubts
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
@@ -78,8 +79,15 @@ def list_keys(ctx: typer.Context) -> int:
     found, out = session.app.keys.recipients(), session.out
     info, problems = session.app.repository.info, session.app.keys.problems()
     recipients: list[Json] = [_shape(each) for each in found]
+    doubts = session.app.upkeep.evidence.of_keys()
     out.document(
-        {"fingerprint": info.fingerprint, "recipients": recipients, "problems": list[Json](problems)}
+        {
+            "fingerprint": info.fingerprint,
+            "recipients": recipients,
+            "problems": list[Json](problems),
+            "forged": [*doubts.forged],
+            "notes": [*doubts.notes()],
+        }
     )
     out.line(f"fingerprint  {info.fingerprint}")
     for each in found:
@@ -88,7 +96,8 @@ def list_keys(ctx: typer.Context) -> int:
         out.line(f"{each.text}  {state}  {tested}")
     for text in problems:
         out.line(f"{out.paint('x', 'bad')} {session.pasteable(text)}")
-    return 1 if problems else 0
+    print_doubts(out, doubts)
+    return 1 if problems or doubts.forged else 0
 
 
 def test(ctx: typer.Context) -> int:

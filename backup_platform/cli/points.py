@@ -20,6 +20,8 @@ from backup_platform.domain.standing import Standing, State, standing
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from backup_platform.actions.evidence import Doubts
+
 FACT_LINES = 20  # of one fact, for people
 POINT_HELP = "SOURCE@latest, SOURCE@2026-11-21, SOURCE@WINDOW, or the beginning of an id."
 
@@ -81,13 +83,13 @@ def points(
         key=lambda each: (each.source, each.window.start, each.sequence),
     )
     unreadable = session.app.unreadable(source)
-    proofs = session.app.proofs() if found else {}
+    proofs, doubts = session.app.upkeep.evidence.proofs()
     held = session.app.upkeep.holds.in_force() if found else {}
     judged = choice.of_points((point, standing(point, proofs.get(point.id, ()))) for point in found)
     if session.json:
         trusting = session.app.upkeep.unvouched([point for point, _ in judged], proofs)
         session.out.rows(
-            {"unreadable": [*unreadable]},
+            {"unreadable": [*unreadable], "forged": [*doubts.forged], "notes": [*doubts.notes()]},
             "points",
             (shapes.point(p, state, held.get(p.id, []), trusting[p.id]) for p, state in judged),
         )
@@ -103,7 +105,16 @@ def points(
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
     for text in unreadable:
         session.out.line(session.out.paint("DAMAGED ", "bad") + text)
-    return 1 if unreadable else 0
+    print_doubts(session.out, doubts)
+    return 1 if unreadable or doubts.forged else 0
+
+
+def print_doubts(out: Output, doubts: Doubts) -> None:
+    """What the ledger has that is no evidence."""
+    for text in doubts.findings():
+        out.line(out.paint("FORGED  ", "bad") + text)
+    for text in doubts.notes():
+        out.line(f"note: {text}")
 
 
 def _row(point: RecoveryPoint, judged: Standing, held: bool, zone: str) -> list[Cell]:
@@ -145,12 +156,21 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     proofs = session.app.proof_details(found)
     judged = standing(found, proofs)
     commands = _restore_commands(session, found)
+    doubts = session.app.upkeep.evidence.of_points([found.id])
     held = session.app.upkeep.holds.in_force(found.id).get(found.id, [])
     unvouched = session.app.upkeep.unvouched([found], {found.id: proofs})[found.id]
     described = shapes.point_in_full(found, judged, proofs, held, unvouched)
     info = session.app.repository.info
     where: Json = {"location": info.location, "fingerprint": info.fingerprint}
-    session.out.document({"point": described, "restore": commands, "repository": where})
+    session.out.document(
+        {
+            "point": described,
+            "restore": commands,
+            "repository": where,
+            "forged": [*doubts.forged],
+            "notes": [*doubts.notes()],
+        }
+    )
     _print_point(session.out, found, judged, unvouched)
     session.out.line(f"{'repository:':<14}{info.location}, fingerprint {info.fingerprint}")
     for reason in found.suspect:
@@ -161,11 +181,12 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
         session.out.line(f"{'held:':<14}{hold}")
     _print_facts(session.out, found.facts)
     _print_proofs(session.out, found, proofs)
+    print_doubts(session.out, doubts)
     session.out.line()
     session.out.line("Restore it:")
     for command in commands.values():
         session.out.line(f"  {command}")
-    return 0
+    return 1 if doubts.forged else 0
 
 
 def _print_point(out: Output, point: RecoveryPoint, judged: Standing, unvouched: int | None) -> None:

@@ -90,6 +90,7 @@ def _verify_shape(result: VerifyResult, read: str) -> dict[str, Json]:
         "findings": findings,
         "rotation": _rotation_shape(result.rotation) if result.rotation else None,
         "unrecorded": result.unrecorded.reason,
+        "notes": list[Json](result.notes),
     }
 
 
@@ -131,6 +132,8 @@ def _print_verified(session: Session, result: VerifyResult) -> None:
     checked = f"{how_many(points, 'recovery point')}, {how_many(packs, 'pack')}"
     read = f"{formats.count(result.packs_read)} of them read ({formats.size(result.bytes_read)})"
     out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
+    for text in result.notes:
+        out.line(f"note: {text}")
     if result.rotation:
         _print_rotation(session, result.rotation)
     if result.packs_read < result.packs_needed:

@@ -141,6 +141,11 @@ class Cipher(Protocol):
     def chunking_seed(self) -> int: ...
 
     @property
+    def secret(self) -> bytes:
+        """What only holders of the repository's key know; empty where there is none."""
+        ...
+
+    @property
     def reads_contents(self) -> bool:
         """Is a key for contents at hand? It may still not open every pack."""
         ...

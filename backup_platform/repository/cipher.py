@@ -36,6 +36,7 @@ class PlainCipher:
 
     name = NONE
     chunking_seed = 0
+    secret = b""
     reads_contents = True
 
     def require_contents(self) -> None:

@@ -57,6 +57,10 @@ class AgeCipher:
             )
         return cls(info, store, keys, key)
 
+    @property
+    def secret(self) -> bytes:
+        return self.repository_key
+
     def hash(self, data: Buffer) -> bytes:
         return blake3(data, key=self._secrets.blobs).digest()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,13 +15,14 @@ from backup_platform.errors import ConflictError, DamageError
 from backup_platform.repository.documents import moment, read_document, write_document
 from backup_platform.repository.format import FORGOTTEN, source_tag
 from backup_platform.repository.manifests import LOST, ChainLink
+from backup_platform.repository.record_names import NAME_HASH, Origin
 
 if TYPE_CHECKING:
     from backup_platform.repository.ledger import Subject
     from backup_platform.repository.repository import Repository
 
 KEY = re.compile(
-    rf"{FORGOTTEN}(?P<tag>[0-9a-f]{{32}})/(?P<sequence>\d{{10}})-(?P<point>[0-9a-f]{{64}}|{LOST})"
+    rf"{FORGOTTEN}(?P<tag>[0-9a-f]{{32}})/(?P<sequence>\d{{10}})-(?P<point>[0-9a-f]{{64}}|{LOST}){NAME_HASH}"
 )
 READERS = 8
 
@@ -87,7 +88,11 @@ def _read_back(repository: Repository, record: ForgottenPoint) -> ForgottenPoint
 
 
 def _key(repository: Repository, record: ForgottenPoint) -> str:
-    return f"{_folder(repository, record.source)}{record.sequence:010d}-{record.point}"
+    return _name(repository, record.source, record.sequence, record.point)
+
+
+def _name(repository: Repository, source: str, sequence: int, point: str) -> str:
+    return repository.names.name(f"{_folder(repository, source)}{sequence:010d}-{point}")
 
 
 def _write(repository: Repository, record: ForgottenPoint, *, anew: bool = False) -> None:
@@ -106,7 +111,7 @@ def _write(repository: Repository, record: ForgottenPoint, *, anew: bool = False
 
 def record_lost(repository: Repository, source: str, sequence: int, now: datetime) -> None:
     """That a point is gone which nobody forgot. Raises DamageError when there is such a record, and it is altered."""
-    key = f"{_folder(repository, source)}{sequence:010d}-{LOST}"
+    key = _name(repository, source, sequence, LOST)
     document: dict[str, Json] = {"at": now.isoformat(), "point": LOST, "sequence": sequence, "source": source}
     try:
         write_document(repository, key, document)
@@ -115,12 +120,38 @@ def record_lost(repository: Repository, source: str, sequence: int, now: datetim
 
 
 def forgotten_places(repository: Repository, source: str | None = None) -> list[ForgottenPlace]:
-    """Which points were forgotten, from a listing alone; of all sources, or of one."""
+    """Which points were forgotten, from a listing alone; of all sources, or of one.
+
+    Records of older versions count when their documents are authentic: each of these is read once.
+    """
     prefix = FORGOTTEN if source is None else _folder(repository, source)
-    listed = (
-        _place(each.key, each.modified) for each in repository.store.list(prefix) if KEY.fullmatch(each.key)
-    )
-    return sorted(listed, key=lambda place: (place.tag, place.sequence))
+    records = [each for each in repository.records(prefix) if KEY.fullmatch(each.key)]
+    older = [_place(each.key, each.stored_at) for each in records if each.origin is Origin.OLDER]
+    good = {each.key for each in records if each.counts} | _authentic(repository, older)
+    places = [_place(each.key, each.stored_at) for each in records if each.key in good]
+    # One record of each point; where an older one has a successor, that: it is listed behind it.
+    found = {(place.tag, place.sequence, place.point): place for place in places}
+    return sorted(found.values(), key=lambda place: (place.tag, place.sequence))
+
+
+def _authentic(repository: Repository, places: Sequence[ForgottenPlace]) -> set[str]:
+    """Keys of those of some records whose documents are authentic."""
+
+    def read(place: ForgottenPlace) -> None:
+        with suppress(DamageError):
+            _document(repository, place)
+            repository.authentic_records.add(place.key)
+
+    unknown = [place for place in places if place.key not in repository.authentic_records]
+    if unknown:
+        with ThreadPoolExecutor(READERS) as pool:
+            list(pool.map(read, unknown))
+    return repository.authentic_records & {place.key for place in places}
+
+
+def require_authentic(repository: Repository, key: str) -> None:
+    """Raises DamageError for a record whose document is altered, or says something else than its name."""
+    _document(repository, _place(key, repository.clock.now()))
 
 
 def read_forgotten(

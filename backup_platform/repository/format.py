@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from backup_platform.errors import DamageError
 FORMAT = 1
 ROOT_KEY = "repository.json"
 PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "manifests/", "tombstones/"
+LEDGER = "ledger/"
 PROOFS, DAMAGED, KEY_TESTS = "ledger/proofs/", "ledger/damaged/", "ledger/keys/"
 HOLDS, FORGOTTEN = "ledger/holds/", "ledger/forgotten/"
 READS = "ledger/reads/"
@@ -28,6 +30,7 @@ MAX_LISTED_IDS = 4096
 SHORT_LISTED_IDS = 32  # at least; then a list ends after an id whose first byte is less than `ENDS_LIST`
 ENDS_LIST = 4
 MAX_BLOB = 4 << 20
+MARK = re.compile(rf"{DAMAGED}(?P<kind>packs/|meta/|indexes/)(?P<id>[0-9a-f]{{64}})")
 Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
 
 
@@ -43,9 +46,15 @@ def object_key(prefix: str, identity: bytes) -> str:
 
 
 def damage_key(key: str) -> str:
-    """Key of the ledger entry that says a pack is damaged, or an index wrong."""
+    """What the name of the record says that tells that a pack is damaged, or an index wrong."""
     kind, name = key.split("/")[0], key[-64:]
     return f"{DAMAGED}{kind}/{name}"
+
+
+def marked(says: str) -> str | None:
+    """Inverse of `damage_key`; None for what is no mark."""
+    match = MARK.fullmatch(says)
+    return object_key(match["kind"], bytes.fromhex(match["id"])) if match else None
 
 
 def source_tag(source: str, hashed: Hash = digest) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +13,10 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.format import PROOFS, Hash, digest, sign, unsign
+from backup_platform.repository.record_names import NAME_HASH, TIME, Origin, Record, moment_of
 
-TIME = "%Y%m%dT%H%M%S.%fZ"
 KEY = re.compile(
-    rf"{PROOFS}(?P<point>[0-9a-f]{{64}})/(?P<at>[0-9T.]+Z)-(?P<method>verify|drill)-(?P<verdict>passed|failed)-[0-9a-f]{{8}}"
+    rf"{PROOFS}(?P<point>[0-9a-f]{{64}})/(?P<at>[0-9T.]+Z)-(?P<method>verify|drill)-(?P<verdict>passed|failed)-[0-9a-f]{{8}}{NAME_HASH}"
 )
 
 
@@ -46,7 +46,7 @@ def subject_of(point: RecoveryPoint, repository: str) -> dict[str, Json]:
 def encode_proof(
     proof: Proof, hashed: Hash = digest, subject: Mapping[str, Json] | None = None
 ) -> tuple[str, bytes]:
-    """Key and bytes of a ledger entry."""
+    """What the name of a ledger entry says, and its bytes."""
     at = proof.at.astimezone(UTC)
     verdict = "passed" if proof.passed else "failed"
     key = f"{PROOFS}{proof.point}/{at.strftime(TIME)}-{proof.method}-{verdict}-{secrets.token_hex(4)}"
@@ -67,14 +67,27 @@ def encode_proof(
 
 def parse_proof_key(key: str) -> Proof | None:
     """What the key of an entry tells; None for an object that is no proof."""
-    match = KEY.fullmatch(key)
-    if not match:
-        return None
-    try:
-        at = datetime.strptime(match["at"], TIME).replace(tzinfo=UTC)
-    except ValueError:
+    match, at = KEY.fullmatch(key), moment_of(key)
+    if not match or at is None:
         return None
     return Proof(match["point"], ProofMethod(match["method"]), match["verdict"] == "passed", at, 0.0)
+
+
+def proofs_of(records: Iterable[Record]) -> Iterator[tuple[Record, Proof]]:
+    """What records tell that count. One of an older version may be anybody's: it proves nothing, and that it tells of a
+    failure makes people look."""
+    for record in records:
+        proof = parse_proof_key(record.key)
+        if proof and (record.counts or (record.origin is Origin.OLDER and not proof.passed)):
+            yield record, proof
+
+
+def proofs_by_point(records: Iterable[Record]) -> dict[str, list[Proof]]:
+    """Verdicts that count by point id, in the order of the records."""
+    found: dict[str, list[Proof]] = {}
+    for _, proof in proofs_of(records):
+        found.setdefault(proof.point, []).append(proof)
+    return found
 
 
 def decode_proof(key: str, data: Buffer, hashed: Hash = digest) -> Proof:

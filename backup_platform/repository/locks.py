@@ -11,7 +11,7 @@ from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError
 from backup_platform.repository.documents import moment, read_document, write_document
 from backup_platform.repository.format import LOCKS, source_tag
-from backup_platform.repository.ledger import TIME
+from backup_platform.repository.record_names import TIME, Origin
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -37,16 +37,16 @@ def write_locks(repository: Repository, source: str, record: LockRecord, now: da
         "source": source,
         "until": record.until.isoformat(),
     }
-    write_document(repository, f"{_prefix(repository, source)}{name}", document)
+    write_document(repository, repository.names.name(f"{_prefix(repository, source)}{name}"), document)
 
 
 def newest_locks(repository: Repository, source: str) -> LockRecord | None:
     """None without a record that can be read: then everything is to be retained anew."""
-    for key in sorted(
-        (found.key for found in repository.store.list(_prefix(repository, source))), reverse=True
-    ):
+    for record in reversed(repository.records(_prefix(repository, source))):
+        if record.origin is Origin.FORGED:
+            continue
         try:
-            return _read(repository, key, source)
+            return _read(repository, record.key, source)
         except DamageError:
             continue
     return None

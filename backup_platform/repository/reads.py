@@ -16,7 +16,7 @@ from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
 from backup_platform.repository.format import META, PACKS, READS, Hash, digest, sign, unsign
 from backup_platform.repository.known import TABLE
-from backup_platform.repository.ledger import TIME
+from backup_platform.repository.record_names import TIME, Origin, Record
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -90,18 +90,18 @@ def _cut(text: str, length: int) -> list[str]:
 
 def load_reads(repository: Repository) -> Reads:
     """What the ledger says. An object that cannot be read says nothing: its packs are read again the sooner."""
-    found = sorted(repository.store.list(READS), key=lambda each: each.key)
+    found = [each for each in repository.records(READS) if each.origin is not Origin.FORGED]
     with ThreadPoolExecutor(READERS) as pool:
         texts = list(pool.map(lambda each: _load(repository, each), found))
     result = Reads()
     for each, reads in zip(found, texts, strict=True):
         if reads is not None:
-            result.learn(reads, each.modified)
+            result.learn(reads, each.stored_at)
             result.objects = (*result.objects, each.key)
     return result
 
 
-def _load(repository: Repository, found: StoredObject) -> Reads | None:
+def _load(repository: Repository, found: Record) -> Reads | None:
     try:
         data = repository.plain(found.key)
         return decode_reads(found.key, data, repository.info.id, repository.cipher.hash)
@@ -120,7 +120,8 @@ def record_reads(
 
 def _write(repository: Repository, reads: Reads, at: datetime) -> None:
     if reads.last or reads.points:
-        key = f"{READS}{at.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
+        says = f"{READS}{at.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
+        key = repository.names.name(says)
         data = encode_reads(reads, repository.info.id, repository.cipher.hash)
         with suppress(ConflictError):  # the name is our own: the store took it, and its answer was lost
             repository.store.create(key, repository.cipher.wrap(key, data).stored)

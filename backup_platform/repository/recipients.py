@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from io import BytesIO
@@ -19,12 +19,15 @@ from backup_platform.repository import age
 from backup_platform.repository.encryption import AgeCipher, recipient_name
 from backup_platform.repository.format import KEY_TESTS, KEYS, PACKS, digest, sign, unsign
 from backup_platform.repository.key_objects import ADDED, RETIRED
-from backup_platform.repository.ledger import TIME
+from backup_platform.repository.record_names import TIME, RecordNames, moment_of
 from backup_platform.repository.rewrapped import write_rewrapped
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
 
+KEY_TEST = re.compile(
+    rf"{KEY_TESTS}(?P<name>[0-9a-f]{{64}})/[0-9T.]+Z-(?P<verdict>passed|failed)-[0-9a-f]{{8}}"
+)
 MEND = "`backup-platform repair` shows what is wrong below keys/, and puts back what can be."
 
 
@@ -199,19 +202,40 @@ def list_recipients(cipher: AgeCipher) -> list[StoredRecipient]:
 
 
 def _tests(cipher: AgeCipher) -> Iterator[tuple[str, datetime, bool]]:
-    for found in cipher.store.list(KEY_TESTS):
-        name, _, test = found.key.removeprefix(KEY_TESTS).partition("/")
-        at, _, rest = test.partition("-")
-        with suppress(ValueError):
-            yield name, datetime.strptime(at, TIME).replace(tzinfo=UTC), rest.startswith("passed-")
+    for record in _names(cipher).all(cipher.store.list(KEY_TESTS)):
+        match, at = KEY_TEST.fullmatch(record.says), moment_of(record.says)
+        if record.counts and match and at:
+            yield match["name"], at, match["verdict"] == "passed"
+
+
+def read_test(cipher: AgeCipher, key: str) -> None:
+    """Raises DamageError unless the document of a test is authentic, and says what its name says."""
+    try:
+        stored = cipher.store.get(key)
+    except NotFoundError as error:
+        raise DamageError(f"The object {key} is not in the store any more.") from error
+    _, document = unsign(key, cipher.unwrap(key, stored), cipher.hash)
+    match, at = KEY_TEST.fullmatch(key), moment_of(key)
+    told = match and at and (match["name"], match["verdict"] == "passed", at.isoformat(), cipher.info.id)
+    name = recipient_name(str(document.get("recipient")))
+    if told != (name, document.get("passed"), document.get("at"), document.get("repository")):
+        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+
+
+def _names(cipher: AgeCipher) -> RecordNames:
+    return RecordNames.of(cipher, cipher.info.id)
 
 
 def record_test(cipher: AgeCipher, recipient: str, point: str, now: datetime) -> None:
     """That an identity opened the newest point, in the ledger."""
     at = now.astimezone(UTC)
     name = recipient_name(recipient)
-    key = f"{KEY_TESTS}{name}/{at.strftime(TIME)}-passed-{secrets.token_hex(4)}"
-    _record(cipher, key, {"at": at.isoformat(), "passed": True, "point": point, "recipient": recipient})
+    says = f"{KEY_TESTS}{name}/{at.strftime(TIME)}-passed-{secrets.token_hex(4)}"
+    _record(
+        cipher,
+        _names(cipher).name(says),
+        {"at": at.isoformat(), "passed": True, "point": point, "recipient": recipient},
+    )
 
 
 def rewrap(repository: Repository, cipher: AgeCipher) -> int:

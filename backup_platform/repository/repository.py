@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -37,9 +37,11 @@ from backup_platform.repository.format import (
     damage_key,
     digest,
     manifest_key,
+    marked,
     object_key,
     sign,
     source_tag,
+    unsign,
 )
 from backup_platform.repository.keys import Keys
 from backup_platform.repository.known import Known, table_of
@@ -49,9 +51,12 @@ from backup_platform.repository.ledger import (
     decode_subject,
     encode_proof,
     parse_proof_key,
+    proofs_by_point,
+    proofs_of,
     subject_of,
 )
 from backup_platform.repository.manifests import decode_manifest, encode_manifest
+from backup_platform.repository.record_names import Origin, Record, RecordNames, is_mark
 
 if TYPE_CHECKING:
     from backup_platform.repository.index import IndexedPack
@@ -164,8 +169,10 @@ class Repository:
         self.info = read_info(store)
         expect(self.info)
         self.cipher = open_cipher(self.info, store, Keys() if keys is None else keys)
+        self.names = RecordNames.of(self.cipher, self.info.id)
         self._indexes: Indexes | None = None
         self._manifests: dict[str, RecoveryPoint] = {}
+        self.authentic_records: set[str] = set()  # of older versions, by their documents
         self.forgotten_windows: dict[str, Window] = {}  # by the key of their record, as far as they were read
 
     def manifests(self, source: str | None = None, *, reread: bool = False) -> list[RecoveryPoint]:
@@ -264,20 +271,33 @@ class Repository:
         tombstones.require_finals()
         return set(tombstones.condemned)
 
+    def records(self, prefix: str) -> list[Record]:
+        """Records of the ledger below a prefix, in the order of their keys, as far as a listing tells of them."""
+        return sorted(self.names.all(self.store.list(prefix)))
+
     def damaged(self) -> set[str]:
-        """Keys of packs that a verify found damaged, and of indexes that it found wrong."""
-        marks = (found.key.rsplit("/", 2)[-2:] for found in self.store.list(DAMAGED))
-        return {object_key(f"{kind}/", bytes.fromhex(pack)) for kind, pack in marks}
+        """Keys of packs that a verify found damaged, and of indexes that it found wrong.
+
+        Marks of packs by older versions count: they only make careful. Marks of indexes these did not make.
+        """
+        marks = (each.says for each in self.records(DAMAGED) if is_mark(each))
+        return {key for mark in marks if (key := marked(mark))}
 
     def mark_damaged(self, key: str, reason: str) -> None:
         """Make writers store the blobs of a pack again, from sources that still have them; let nobody use an index."""
         _, data = sign({"at": self.clock.now().isoformat(), "pack": key, "reason": reason}, self.cipher.hash)
-        mark = damage_key(key)
+        mark = self.names.name(damage_key(key))
         with suppress(ConflictError):
             self.store.create(mark, self.cipher.wrap(mark, data).stored)
 
+    def read_mark(self, key: str, pack: str | None) -> None:
+        """Raises DamageError unless the document of a mark is authentic, and says that it is of this pack."""
+        if unsign(key, self.plain(key), self.cipher.hash)[1].get("pack") != pack:
+            raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+
     def unmark_damaged(self, key: str) -> None:
-        self.store.delete(damage_key(key))
+        for mark in (damage_key(key), self.names.name(damage_key(key))):
+            self.store.delete(mark)
 
     def verified(self, key: str) -> Buffer:
         """An object that is named by its hash. Raises DamageError when the bytes are not those of its name."""
@@ -421,25 +441,37 @@ class Repository:
     def record_proof(self, proof: Proof, point: RecoveryPoint | None = None) -> None:
         """With the point that it is about, the proof tells of it also when its manifest is gone."""
         subject = subject_of(point, self.info.id) if point else None
-        key, data = encode_proof(proof, self.cipher.hash, subject)
+        says, data = encode_proof(proof, self.cipher.hash, subject)
+        key = self.names.name(says)
         self.store.create(key, self.cipher.wrap(key, data).stored)
 
     def proofs(self) -> dict[str, list[Proof]]:
         """Verdicts by point id, oldest first, from a listing alone: `detail` and `duration_s` are left out."""
-        found: dict[str, list[Proof]] = {}
-        for key in sorted(o.key for o in self.store.list(PROOFS)):
-            proof = parse_proof_key(key)
-            if proof:
-                found.setdefault(proof.point, []).append(proof)
-        return found
+        return proofs_by_point(self.records(PROOFS))
 
     def proof_details(self, point: str) -> list[Proof]:
-        """The full verdicts of one point, oldest first. Raises DamageError."""
-        return [self.read_proof(key) for key in self.proof_keys(point)]
+        """The full verdicts of one point that count, oldest first. Raises DamageError."""
+        return list(self._details(self.records(f"{PROOFS}{point}/")))
+
+    def _details(self, records: Iterable[Record]) -> Iterator[Proof]:
+        for record, _ in proofs_of(records):
+            try:
+                yield self.read_proof(record.key)
+            except DamageError:
+                if record.counts:
+                    raise
 
     def proof_keys(self, point: str) -> list[str]:
-        """Where the verdicts of one point are, oldest first."""
-        return sorted(found.key for found in self.store.list(f"{PROOFS}{point}/"))
+        """Where the verdicts of one point are whose bodies may be authentic, oldest first."""
+        records = self.records(f"{PROOFS}{point}/")
+        return [each.key for each in records if each.origin in (Origin.GENUINE, Origin.OLDER)]
+
+    def proven_once(self) -> set[str]:
+        """Ids of the points that proofs tell of, also those of older versions: who acts on one reads its body."""
+        told = (
+            parse_proof_key(each.key) for each in self.records(PROOFS) if each.origin is not Origin.FORGED
+        )
+        return {proof.point for proof in told if proof}
 
     def read_proof(self, key: str) -> Proof:
         """Raises DamageError."""

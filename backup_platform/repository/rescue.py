@@ -134,7 +134,7 @@ def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> b
 class Repository:
     def __init__(self, root: str, key_files: list[str]) -> None:
         self.identities: list[Any] = []
-        self.blob_key, self.sealing_key, self.rewrapped = b"", b"", dict[bytes, bytes]()
+        self.secret, self.blob_key, self.sealing_key, self.rewrapped = b"", b"", b"", dict[bytes, bytes]()
         self.pack, self.frame = lru_cache(6)(self.read_pack), lru_cache(32)(self.read_frame)
         self.root, self.key_id, encryption = root, "", "age-v1" if key_files else "none"
         try:
@@ -175,10 +175,10 @@ class Repository:
             sys.exit("No key given opens the repository: give a recipient's identity or the repository key.")
         if self.derived("key id", key).hex() != (self.key_id or self.derived("key id", key).hex()):
             sys.exit("The repository key is that of another repository, or altered.")
-        self.blob_key, self.sealing_key = self.derived("blob id", key), self.derived("metadata", key)
-        for entries in map(self.age_file, self.keys("keys/rewrap/")):
-            for i in range(0, len(entries), 48):
-                self.rewrapped[entries[i : i + 32]] = entries[i + 32 : i + 48]
+        self.secret, self.blob_key = key, self.derived("blob id", key)
+        self.sealing_key = self.derived("metadata", key)
+        for found in map(self.age_file, self.keys("keys/rewrap/")):
+            self.rewrapped |= {found[i : i + 32]: found[i + 32 : i + 48] for i in range(0, len(found), 48)}
 
     def age_file(self, key: str) -> bytes:
         """Empty when it is for somebody else, or altered."""
@@ -207,12 +207,18 @@ class Repository:
                 if key[10:] != f"{self.hash(source.encode()).hex()[:32]}/{point['sequence']:010}":
                     raise ValueError("it belongs elsewhere, somebody moved or copied it")  # noqa: TRY301
                 point["id"], point["incomplete"] = identity.decode().strip(), bool(point["incomplete"])
-                doubt = "suspect" in point and not self.keys(f"ledger/accepted/{point['id']}/")
+                doubt = "suspect" in point and not self.records(point, "accepted")
                 point["captured_at"] = str(point["captured_at"])[:19]
                 found.append({**point, "name": f"{source}@{point['window']['key']}", "suspect": doubt})
             except Exception as error:  # who may write to the store may write anything
                 trouble(f"{key} is lost: {error}.")
         return sorted(found, key=lambda point: (point["source"], point["sequence"]))
+
+    def records(self, point: dict[str, Any], kind: str) -> list[str]:
+        """§8: what the names of a point's records say that a holder of the repository key made."""
+        own = partial(blake3, key=self.derived("ledger names", self.secret + point["repository"].encode()))
+        names = (name.rpartition("-") for name in self.keys(f"ledger/{kind}/{point['id']}/"))
+        return [n[0] for n in names if not self.secret or n[2] == own(n[0].encode()).hexdigest(16)]
 
     def read_index(self) -> None:
         """Where blobs are, into a temporary file: from the indexes (§5), and the packs that none names (§4)."""
@@ -272,13 +278,9 @@ class Repository:
 
     def read_frame(self, pack: str, start: int, stored: int, plain: int) -> bytes:
         with suppress(Exception):  # its blobs will not have their hashes
-            return (
-                b""
-                if plain > LARGEST_FRAME
-                else bytes(
-                    pa.decompress(self.pack(pack)[start : start + stored], plain, "zstd", asbytes=True)
-                )
-            )
+            if plain <= LARGEST_FRAME:
+                part = self.pack(pack)[start : start + stored]
+                return bytes(pa.decompress(part, plain, "zstd", asbytes=True))
         return b""
 
     def blob(self, name: bytes) -> tuple[int, bytes | None]:
@@ -463,8 +465,7 @@ class Restore:
 
 def show_points(repository: Repository) -> None:
     for p in repository.manifests():
-        proofs = sorted(key.rpartition("/")[2] for key in repository.keys(f"ledger/proofs/{p['id']}/"))
-        proof = " ".join(proofs[-1].split("-")[1:3]) if proofs else "no proof"
+        proof = " ".join((repository.records(p, "proofs") or ["-no-proof"])[-1].split("-")[1:3])
         state = f"{p['kind']}, {proof}{', incomplete' * p['incomplete']}{', suspect' * p['suspect']}"
         print(f"{p['id'][:12]}  {p['name']:<36}  {p['captured_at']}  {state}")
 

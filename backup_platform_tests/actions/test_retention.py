@@ -169,13 +169,21 @@ def test_a_failed_proof_takes_back_what_a_drill_proved(world: World) -> None:
 
 
 def test_a_listing_alone_proves_nothing(either: World) -> None:
-    """Who may write to the store names an object like a proof. The point that it speaks for is not counted."""
+    """The body of a proof is damaged. The point that it speaks for is not counted."""
     world = either
     world.proof(world.points[1])
     [name] = (key.rsplit("/", 1)[1] for key in world.bench.keys(PROOFS))
-    world.bench.store.create(f"{PROOFS}{world.points[3].id}/{name}", b"{}\nx\n")
+    genuine = world.bench.open().names.name(f"{PROOFS}{world.points[3].id}/{name.rpartition('-')[0]}")
+    world.bench.store.create(genuine, b"{}\nx\n")
     assert world.forget() == [1, 3]
     assert "damaged" in world.retention().decisions("docs")[1].decision.reasons[0]
+
+
+def test_a_forged_proof_counts_as_none(world: World) -> None:
+    world.proof(world.points[1])
+    [name] = (key.rsplit("/", 1)[1] for key in world.bench.keys(PROOFS))
+    world.bench.store.create(f"{PROOFS}{world.points[3].id}/{name}", b"{}\nx\n")
+    assert world.forget() == [1, 3, 4]
 
 
 def test_a_false_failure_does_not_take_a_proof_away(world: World) -> None:

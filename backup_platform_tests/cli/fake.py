@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from backup_platform.actions.drill import DrillResult
+from backup_platform.actions.evidence import Doubts
 from backup_platform.domain.model import (
     EMPTY,
     Entry,
@@ -26,6 +27,12 @@ from backup_platform.domain.model import (
 from backup_platform.domain.ports import DrillReport, Progress
 from backup_platform.errors import BackupError, NotFoundError
 
+NOTHING_SPECIAL: dict[str, Any] = {
+    "holds.in_force": {},
+    "unvouched": None,
+    "evidence.of_points": Doubts(),
+    "evidence.of_keys": Doubts(),
+}
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
@@ -129,7 +136,7 @@ class FakeApp:
     known: list[RecoveryPoint] = field(default_factory=list)
     recorded: dict[str, list[Proof]] = field(default_factory=dict)
     backups: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=lambda: {"holds.in_force": {}, "unvouched": None})
+    answers: dict[str, Any] = field(default_factory=lambda: {**NOTHING_SPECIAL})
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     repositories: tuple[str, ...] = ("main",)
 
@@ -143,6 +150,8 @@ class FakeApp:
 
     def _answer(self, name: str, **arguments: Any) -> Any:
         self.calls.append((name, arguments))
+        if name == "evidence.proofs" and name not in self.answers:
+            return self.recorded, Doubts()
         answer = self.answers[name]
         if isinstance(answer, BaseException):
             raise answer

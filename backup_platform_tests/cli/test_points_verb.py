@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from backup_platform.actions.evidence import Doubts
 from backup_platform.domain.model import ProofMethod
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import make_point, make_problems, make_proof
@@ -95,9 +96,27 @@ def test_the_document_of_points_has_the_same_states(filled: Cli) -> None:
     assert listed[2]["proof"] is None
 
 
+def test_forged_records_are_told_and_fail_the_listing(filled: Cli) -> None:
+    doubts = Doubts(forged=("ledger/proofs/x",), older=("ledger/proofs/y",))
+    filled.app.answers["evidence.proofs"] = filled.app.recorded, doubts
+    filled.app.answers["evidence.of_points"] = filled.app.answers["evidence.of_keys"] = doubts
+    filled.app.answers["key_list"] = []
+    for verb in (["points"], ["show", "shop@2026-11-19"], ["key", "list"]):
+        ran = filled(*verb)
+        assert ran.code == 1
+        assert "FORGED  1 record of the ledger is forged" in ran.out
+        assert "note: 1 record of the ledger has a name without a hash" in ran.out
+        assert filled(*verb, "--json").document["forged"] == ["ledger/proofs/x"]
+
+
 def test_no_points_are_said_to_be_none(cli: Cli) -> None:
     assert cli("points").out == "There are no recovery points yet.\n"
-    assert cli("points", "--json").document == {"unreadable": [], "points": []}
+    assert cli("points", "--json").document == {
+        "unreadable": [],
+        "forged": [],
+        "notes": [],
+        "points": [],
+    }
 
 
 def test_show_tells_everything_and_how_to_restore(filled: Cli) -> None:

@@ -16,6 +16,7 @@ import pytest
 from blake3 import blake3
 
 from backup_platform.actions.backup import BackupJob
+from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.repository import bech32
 from backup_platform.repository.acceptances import accept_point
 from backup_platform.repository.format import META, PACKS
@@ -415,3 +416,23 @@ def test_the_latest_is_no_suspect_point_until_it_is_accepted(rescue: Rescue, tmp
     rescue.restore(bench.root, "restore", "docs@latest", tmp_path / "after")
     assert os.listdir(tmp_path / "after") == []
     assert good.window == suspect.window, "also of one window"
+
+
+def test_what_others_wrote_into_the_ledger_is_no_acceptance_and_no_proof(
+    rescue: Rescue, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path / "repository", encrypted=True)
+    bench.source.write(b"a", b"1")
+    bench.backup()
+    bench.source.remove(b"a")
+    suspect = bench.backup()
+    key = key_file(tmp_path, IDENTITIES[0])
+    name = f"{suspect.id}/20261122T021500.000000Z-drill-passed-01234567"
+    for made_up in (f"proofs/{name}", f"proofs/{name}-{'ab' * 16}", f"accepted/{suspect.id}/{'ab' * 8}"):
+        bench.store.create(f"ledger/{made_up}", b"")
+    listed = rescue.restore("--key", key, bench.root, "list")
+    assert "no proof, suspect" in listed
+    proof = Proof(suspect.id, ProofMethod.DRILL, True, bench.clock.now(), 1.0)
+    bench.open().record_proof(proof, suspect)
+    accept_point(bench.open(), suspect.id, "so be it", bench.clock.now())
+    assert "drill passed\n" in rescue.restore("--key", key, bench.root, "list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.keys import cipher_of
 from backup_platform.actions.repairing.donors import Donor
 from backup_platform.actions.repairing.steps import Act, RepairStep, name_of
@@ -54,7 +55,14 @@ class Mender:
         for step in steps:
             if step.act is Act.UNMARK:
                 self._try(step, lambda step: unmark_damaged(self._repository, step.key))
+        for step in steps:
+            if step.act is Act.ADOPT:
+                self._try(step, self._adopt)
         self._mend_manifests([step for step in steps if step.key.startswith(MANIFESTS)])
+
+    def _adopt(self, step: RepairStep) -> None:
+        evidence = Evidence(self._repository)
+        evidence.adopt(evidence.listed(step.key).older)
 
     def _try(self, step: RepairStep, mend: Callable[[RepairStep], None]) -> None:
         try:

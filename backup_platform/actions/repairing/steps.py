@@ -15,6 +15,7 @@ class Act(StrEnum):
     TAKE = "take"  # an object that is missing, out of a copy
     MAKE = "make"  # the repository key for one recipient, which whoever holds both makes again
     INDEX = "index"  # a pack that no index names
+    ADOPT = "adopt"  # records of an older version, under names that tell who made them
     UNMARK = "unmark"  # a pack that was marked as damaged, and is sound
 
 

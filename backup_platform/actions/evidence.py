@@ -1,0 +1,182 @@
+"""Records of the ledger that are no evidence: forged ones, those of older versions, those with a time of the future."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from backup_platform.domain.counting import how_many
+from backup_platform.domain.model import Proof
+from backup_platform.errors import ConflictError, DamageError
+from backup_platform.repository.acceptances import read_acceptance
+from backup_platform.repository.forgotten import require_authentic
+from backup_platform.repository.format import (
+    ACCEPTED,
+    DAMAGED,
+    FORGOTTEN,
+    KEY_TESTS,
+    LEDGER,
+    PROOFS,
+    marked,
+)
+from backup_platform.repository.holds import read_holds
+from backup_platform.repository.ledger import proofs_by_point
+from backup_platform.repository.record_names import Origin, Record, kind_of
+from backup_platform.repository.repository import Repository
+
+READERS = 8
+NAMED = 5  # of the records in a sentence
+READ_MOST = 32  # records of older versions, for who only lists points
+# Those of older versions that are read whenever they are asked for, or replaced by themselves, need no new name.
+ADOPTED = (PROOFS, DAMAGED, KEY_TESTS, ACCEPTED, FORGOTTEN)
+FIND_OUT = "Find out who wrote to the store, then delete these objects there."
+
+
+@dataclass(frozen=True, slots=True)
+class Doubts:
+    """Keys of records. `holds` are sentences: a hold that cannot be read holds on."""
+
+    forged: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
+    ahead: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+
+    def findings(self) -> list[str]:
+        """What is wrong with a repository, one sentence each."""
+        return [*([self.forgery()] if self.forged else []), *self.holds]
+
+    def forgery(self) -> str:
+        return (
+            f"{how_many(len(self.forged), 'record')} of the ledger {_is(self.forged)} forged or altered and "
+            f"count{'' if len(self.forged) > 1 else 's'} for nothing: {_named(self.forged)}. {FIND_OUT}"
+        )
+
+    def notes(self) -> list[str]:
+        """What somebody should know, and that says nothing of the recovery points."""
+        return [*([self.age()] if self.older else []), *([self.future()] if self.ahead else [])]
+
+    def age(self) -> str:
+        have = "have names" if len(self.older) > 1 else "has a name"
+        return (
+            f"{how_many(len(self.older), 'record')} of the ledger {have} without a hash, as older versions made them "
+            "and as anybody can. They prove nothing until `repair` has read them."
+        )
+
+    def future(self) -> str:
+        return (
+            f"{how_many(len(self.ahead), 'record')} of the ledger {_is(self.ahead)} no evidence, because the time in "
+            f"the name is after the store received it: {_named(self.ahead)}. Set the clock of the host that wrote "
+            "it, or of the store, and prove the point again."
+        )
+
+
+def _is(keys: Sequence[str]) -> str:
+    return "are" if len(keys) > 1 else "is"
+
+
+def _named(keys: Sequence[str]) -> str:
+    more = len(keys) - NAMED
+    return ", ".join(keys[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def doubts_of(records: Iterable[Record]) -> Doubts:
+    """By names alone. A record of an older version that was adopted is none any more."""
+    found = defaultdict[Origin, list[Record]](list)
+    for record in records:
+        if kind_of(record.says):
+            found[record.origin].append(record)
+    adopted = {record.says for record in found[Origin.GENUINE]}
+    older = [
+        each for each in found[Origin.OLDER] if each.says.startswith(ADOPTED) and each.says not in adopted
+    ]
+    return Doubts(forged=_keys(found[Origin.FORGED]), older=_keys(older), ahead=_keys(found[Origin.AHEAD]))
+
+
+def _keys(records: Iterable[Record]) -> tuple[str, ...]:
+    return tuple(record.key for record in records)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a repository's ledger tells, and what of it is none."""
+
+    repository: Repository
+
+    def proofs(self) -> tuple[dict[str, list[Proof]], Doubts]:
+        """Verdicts by point id, and the records that are none; from one listing."""
+        records = self.repository.records(PROOFS)
+        found = doubts_of(records)
+        return proofs_by_point(records), self._settled(found) if len(found.older) <= READ_MOST else found
+
+    def of_points(self, points: Iterable[str]) -> Doubts:
+        """Of the proofs of some points, by id."""
+        return self._settled(self.listed(*(f"{PROOFS}{point}/" for point in points)))
+
+    def of_keys(self) -> Doubts:
+        """Of the tests of identities."""
+        return self._settled(self.listed(KEY_TESTS))
+
+    def of_all(self) -> Doubts:
+        """Of the whole ledger; holds are read, too."""
+        found = self._settled(self.listed(LEDGER))
+        held = [hold for holds in read_holds(self.repository).values() for hold in holds]
+        unread = tuple(f"{hold.damaged} The point stays held." for hold in held if hold.damaged)
+        return replace(found, holds=unread)
+
+    def listed(self, *prefixes: str) -> Doubts:
+        """Below some prefixes, by names alone."""
+        listings = (self.repository.records(prefix) for prefix in prefixes)
+        return doubts_of(record for records in listings for record in records)
+
+    def _settled(self, found: Doubts) -> Doubts:
+        """The documents of older versions are read: they tell which of these records are forged."""
+        genuine = set(self.authentic(found.older)) if found.older else set()
+        return replace(
+            found,
+            forged=(*found.forged, *(key for key in found.older if key not in genuine)),
+            older=tuple(key for key in found.older if key in genuine),
+        )
+
+    def authentic(self, keys: Sequence[str]) -> Iterator[str]:
+        """Those of some records of older versions whose documents are authentic, and say what their names say."""
+        with ThreadPoolExecutor(READERS) as pool:
+            for key, good in zip(keys, pool.map(self._is_authentic, keys), strict=True):
+                if good:
+                    yield key
+
+    def adopt(self, keys: Sequence[str]) -> None:
+        """Store authentic records of older versions under the names that this version gives them. Raises StoreError."""
+        store = self.repository.store
+        for key in self.authentic(keys):
+            with suppress(ConflictError):  # somebody else did
+                store.create(self.repository.names.name(key), store.get(key))
+
+    def _is_authentic(self, key: str) -> bool:
+        try:
+            _READERS[kind_of(key)](self.repository, key)
+        except DamageError:
+            return False
+        return True
+
+
+def _read_key_test(repository: Repository, key: str) -> None:
+    from backup_platform.actions.keys import cipher_of
+    from backup_platform.repository.recipients import read_test
+
+    read_test(cipher_of(repository), key)
+
+
+def _read_mark(repository: Repository, key: str) -> None:
+    repository.read_mark(key, marked(key))
+
+
+_READERS: dict[str, Callable[[Repository, str], object]] = {
+    PROOFS: Repository.read_proof,
+    DAMAGED: _read_mark,
+    KEY_TESTS: _read_key_test,
+    ACCEPTED: read_acceptance,
+    FORGOTTEN: require_authentic,
+}
