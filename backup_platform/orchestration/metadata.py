@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import dagster as dg
 
@@ -140,7 +140,11 @@ def _held(point: RecoveryPoint) -> str:
 
 
 def _when(point: RecoveryPoint, instant: datetime) -> str:
-    return f"{instant.astimezone(ZoneInfo(point.timezone)):%Y-%m-%d %H:%M %Z}"
+    try:
+        zone: tzinfo = ZoneInfo(point.timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # this machine does not know it
+        zone = UTC
+    return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 def _problems(point: RecoveryPoint) -> str:

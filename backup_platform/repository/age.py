@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from backup_platform.domain.limits import MAX_HEADER
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository import bech32
@@ -173,6 +174,8 @@ def parse_header(data: bytes) -> Header | None:
         raise DamageError("It is no age file of version 1, or its beginning is altered.")
     if (found := data.find(b"\n--- ")) < 0 or len(data) < found + 49 + NONCE:
         return None
+    if found > MAX_HEADER:
+        raise DamageError("The age header is larger than one can be.")
     position, stanzas = len(VERSION), []
     while stanza := STANZA.match(data, position):
         stanzas.append((stanza[1].split(b" "), _unbase64(stanza[2].replace(b"\n", b""))))
@@ -312,7 +315,7 @@ def decrypt(file: Buffer, identities: Sequence[Identity]) -> Buffer | None:
 
 def whole_header(file: memoryview) -> Header:
     """Raises DamageError when the file has none."""
-    for length in (4 << 10, len(file)):
+    for length in (4 << 10, MAX_HEADER + (1 << 10)):
         header = parse_header(bytes(file[:length]))
         if header:
             return header

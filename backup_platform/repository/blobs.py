@@ -16,7 +16,7 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.repository.compression import Compressor
 from backup_platform.repository.format import Hash, digest
 from backup_platform.repository.index import ABSENT, BlobIndex, IndexedPack
-from backup_platform.repository.packs import FRAME_TARGET, PackBuilder
+from backup_platform.repository.packs import FRAME_BLOBS, FRAME_TARGET, PackBuilder
 
 PACKS_PER_INDEX = 64  # 1 GiB: how much a dying writer leaves unindexed
 MAX_WORKERS = 8
@@ -169,7 +169,7 @@ class BlobWriter:
 
     @staticmethod
     def _full(run: Run) -> _Open | None:
-        if len(run.frame.data) < FRAME_TARGET:
+        if len(run.frame.data) < FRAME_TARGET and len(run.frame.blobs) < FRAME_BLOBS:
             return None
         full, run.frame = run.frame, _Open()
         return full

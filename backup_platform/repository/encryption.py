@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from backup_platform.domain.limits import MAX_HEADER, stored_limit
 from backup_platform.domain.ports import Buffer, Part, Store, Wrapped
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository import age
@@ -181,6 +182,8 @@ class AgeCipher:
         header = _read_header(size, read)
         file_key = self._file_key(key, header)
         if file_key is None:
+            if size > stored_limit(key):
+                raise DamageError("It is larger than a pack can be.")
             raise self._not_for_us(key, read(0, size))
         return header, file_key
 
@@ -205,7 +208,7 @@ class AgeCipher:
 
 
 def _read_header(size: int, read: Callable[[int, int], Buffer]) -> age.Header:
-    for length in (HEADER_GUESS, size):
+    for length in (HEADER_GUESS, MAX_HEADER + HEADER_GUESS):
         if header := age.parse_header(bytes(read(0, min(length, size)))):
             return header
     raise DamageError("The age header is cut short.")

@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hmac import compare_digest
+from typing import Any
 
 from blake3 import blake3
 
 from backup_platform.domain.fingerprint import DIGITS, grouped
+from backup_platform.domain.limits import MAX_DOCUMENT, MAX_NESTING, MAX_VALUES
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
@@ -29,8 +31,12 @@ KEYS = "keys/"
 MAX_LISTED_IDS = 4096
 SHORT_LISTED_IDS = 32  # at least; then a list ends after an id whose first byte is less than `ENDS_LIST`
 ENDS_LIST = 4
-MAX_BLOB = 4 << 20
 MARK = re.compile(rf"{DAMAGED}(?P<kind>packs/|meta/|indexes/)(?P<id>[0-9a-f]{{64}})")
+PACK_KEY = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
+SEQUENCE = re.compile("[0-9]{10}")
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+MAX_DIGITS = 40  # sums of hashes have more than 64 bits
+NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
 
 
@@ -71,6 +77,39 @@ def canonical(document: Mapping[str, Json]) -> bytes:
     return text.encode()
 
 
+def parse(key: str, text: bytes) -> dict[str, Any]:
+    """Inverse of `canonical`, of the object under `key`. Raises DamageError, before memory is taken for a text that is
+    larger or deeper than a document is; and for one that is not canonical, as those with a key twice."""
+    if len(text) > MAX_DOCUMENT or text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
+        raise DamageError(f"The object {key} is larger than a document is.")
+    if _nesting(text) > MAX_NESTING:
+        raise DamageError(f"The object {key} is nested deeper than a document is.")
+    try:
+        document = json.loads(text, parse_int=_integer)
+        if not isinstance(document, dict) or canonical(document) != text:
+            raise ValueError("it is not canonical")  # noqa: TRY301
+    except ValueError as error:
+        raise DamageError(f"The object {key} is not a document: {error}.") from error
+    return document
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError("it has a number of too many digits")
+    return int(text)
+
+
+def _nesting(text: bytes) -> int:
+    """How deep brackets are in each other, those in strings left out."""
+    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+        return 0
+    depth = deepest = 0
+    for bracket in STRING.sub(b"", text).translate(None, NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def sign(document: Mapping[str, Json], hashed: Hash = digest) -> tuple[str, bytes]:
     """The document's id and its stored form of two lines."""
     line = canonical(document)
@@ -80,16 +119,10 @@ def sign(document: Mapping[str, Json], hashed: Hash = digest) -> tuple[str, byte
 
 def unsign(key: str, data: Buffer, hashed: Hash = digest) -> tuple[str, dict[str, Json]]:
     """Inverse of `sign`. Raises DamageError naming the object when the bytes are not what was written."""
-    lines = bytes(data).split(b"\n")
+    lines = bytes(data).split(b"\n", 3)
     if len(lines) != 3 or lines[2] or not compare_digest(hashed(lines[0]).hex().encode(), lines[1]):
         raise DamageError(f"The object {key} is altered or cut short: its hash does not match.")
-    try:
-        document = json.loads(lines[0])
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise DamageError(f"The object {key} is not a document.")
-    return lines[1].decode(), document
+    return lines[1].decode(), parse(key, lines[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backup_platform.domain.limits import MAX_INDEX_ROWS, MAX_ROW_GROUP
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.packs import Frame, pack_length
@@ -218,6 +219,18 @@ class BlobIndex:
         return [Location(*fields) for fields in zip(packs, *columns, strict=True)]
 
 
+def portions(packs: Sequence[IndexedPack], rows: int) -> Iterator[list[IndexedPack]]:
+    """The packs in lists that have about so many rows each."""
+    some: list[IndexedPack] = []
+    for pack in packs:
+        some.append(pack)
+        if sum(len(each.rows) for each in some) >= rows:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
 def encode_index(packs: Sequence[IndexedPack]) -> bytes:
     """The Parquet object of some packs' rows."""
     import pyarrow as pa
@@ -253,14 +266,27 @@ def _array(kind: pa.DataType, length: int, values: NDArray[Any]) -> pa.Array:
 
 def decode_index(data: Buffer) -> Iterator[IndexedPack]:
     """The packs of an index object. Raises DamageError."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    import io
 
+    import pyarrow as pa
+
+    from backup_platform.repository.bounded_parquet import batches, open_parquet, require_columns
+
+    identity, number = pa.binary(32), pa.uint32()
+    types = {"blob": identity, "pack": identity, "meta": pa.bool_()} | dict.fromkeys(NUMBERS, number)
     try:
-        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(data)), pre_buffer=False).read(use_threads=False)
-        yield from _packs(table)
-    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
-        raise DamageError(f"An index cannot be decoded: {error}.") from error
+        file = open_parquet(io.BytesIO(data), MAX_INDEX_ROWS)
+        require_columns(file, types)
+        found = list(batches(file, list(types), MAX_ROW_GROUP))
+    except DamageError as error:
+        raise DamageError(f"An index cannot be decoded. {error.message}") from error
+    if any(column.null_count for batch in found for column in batch.columns):
+        raise DamageError("An index cannot be decoded: something is missing in it.")
+    yield from _packs(
+        pa.Table.from_batches(found)
+        if found
+        else pa.table({name: pa.array([], types[name]) for name in types})
+    )
 
 
 def _packs(table: pa.Table) -> Iterator[IndexedPack]:

@@ -17,8 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backup_platform.domain.limits import MAX_DEPTH, MAX_NUMBER, MAX_TEXT
 from backup_platform.domain.model import Content, Entry, EntryKind, Stat, Status
 from backup_platform.errors import DamageError, RepositoryError
+from backup_platform.repository.bounded_parquet import BoundedFile, batches, open_parquet, require_columns
 from backup_platform.repository.times import (
     NEAR,
     TIMES,
@@ -75,7 +77,10 @@ REPETITIVE = [
     "rdev",
     "depth",
 ]
+OPTIONAL = ("link_target", "hardlink", "extents")
+WORDS = {"kind": frozenset(EntryKind), "status": frozenset(Status)}
 ROW_GROUP = 1 << 15
+BATCH = 1 << 14
 SPOOLED = 16 << 20
 
 
@@ -113,7 +118,7 @@ def _binary(values: Sequence[bytes | None], kind: pa.DataType | None = None) -> 
 
 
 def _text(values: Sequence[str]) -> pa.Array:
-    return _binary([value.encode("utf-8", "backslashreplace") for value in values], pa.string())
+    return _binary([value.encode("utf-8", "backslashreplace")[:MAX_TEXT] for value in values], pa.string())
 
 
 def _validity(values: Sequence[Any]) -> pa.Buffer | None:
@@ -249,21 +254,34 @@ def read_rows(source: Any) -> Iterator[pa.Table]:
     """The rows of an inventory, in order, some ten thousand at a time. Raises DamageError; RepositoryError for one of
     a form that only a newer release knows."""
     try:
-        file = pq.ParquetFile(source, pre_buffer=False)
+        file = open_parquet(source, MAX_NUMBER)
         schema = _schema_of(file)
-        if missing := set(schema.names) - set(file.schema_arrow.names):
-            raise DamageError(f"An inventory lacks the columns {', '.join(sorted(missing))}.")
-        for batch in file.iter_batches(batch_size=1 << 14, use_threads=False):
-            yield pa.Table.from_batches([batch])
-    except (pa.ArrowException, OSError, LookupError, ValueError) as error:
-        raise DamageError(f"An inventory cannot be decoded: {error}.") from error
+        require_columns(file, {field.name: field.type for field in schema})
+        for batch in batches(file, schema.names, BATCH):
+            _require_possible(batch)
+            yield pa.Table.from_batches([batch.select(schema.names)])
+    except DamageError as error:
+        raise DamageError(f"An inventory cannot be decoded. {error.message}", hint=error.hint) from error
 
 
-def _schema_of(file: pq.ParquetFile) -> pa.Schema:
-    version = (file.metadata.metadata or {}).get(VERSION.encode(), b"1").decode("ascii", "replace")
+def _require_possible(rows: pa.RecordBatch) -> None:
+    """Raises DamageError for values that no writer writes."""
+    for name in rows.schema.names:
+        if name not in OPTIONAL and rows.column(name).null_count:
+            raise DamageError(f"Something is missing in its column {name}.")
+    for name, kinds in WORDS.items():
+        if not set(rows.column(name).to_pylist()) <= kinds:
+            raise DamageError(f"Its column {name} has words that it cannot have.")
+    lengths = np.diff(np.frombuffer(rows.column("blobs").buffers()[1] or b"", "<i4"))
+    if (lengths % 32).any() or max(rows.column("depth").to_pylist(), default=0) > MAX_DEPTH:
+        raise DamageError("It names streams that cannot be.")
+
+
+def _schema_of(file: BoundedFile) -> pa.Schema:
+    version = (file.metadata(VERSION.encode()) or b"1").decode("ascii", "replace")
     if version not in VERSIONS:
         raise RepositoryError(
-            f"An inventory has form {version!r}, which this release does not know.",
+            f"An inventory has form {version[:20]!r}, which this release does not know.",
             hint="Use the release that wrote the recovery point, or a newer one.",
         )
     return VERSIONS[version]

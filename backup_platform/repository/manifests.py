@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
 from typing import Any, NamedTuple, cast
 
+from backup_platform.domain.limits import MAX_DEPTH, MAX_INVENTORY, MAX_SEQUENCE, MAX_VALUES
 from backup_platform.domain.model import (
     Content,
     Json,
@@ -22,9 +23,13 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
+from backup_platform.repository.fields import Fields
 from backup_platform.repository.format import FORMAT, Hash, digest, manifest_key, sign, unsign
 
 MAX_PROBLEMS = 100
+ZONE = re.compile(r"\w[\w+-]*(/[\w+-]+){0,3}", re.ASCII)
+PACK = re.compile("[0-9a-f]{64}")
+PREDECESSOR = re.compile("([0-9a-f]{64})?")
 LOST = "lost"  # instead of the id of a point that is known to be gone
 
 
@@ -71,11 +76,10 @@ def _unvouched(value: Unvouched) -> Json:
     return {"bytes": value.size, **({"packs": packs} if packs else {})}
 
 
-def _decoded_unvouched(document: Mapping[str, Any] | None) -> Unvouched | None:
-    if document is None:
-        return None
-    packs = (OnTrust(str(p["pack"]), str(p["table"]), int(p["bytes"])) for p in document.get("packs", ()))
-    return Unvouched(int(document["bytes"]), tuple(packs))
+def _decoded_unvouched(said: Fields) -> Unvouched:
+    packs = said.inners("packs", MAX_VALUES) if "packs" in said.values else ()
+    found = (OnTrust(each.text("pack", PACK), each.text("table"), each.count("bytes")) for each in packs)
+    return Unvouched(said.count("bytes"), tuple(found))
 
 
 def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> RecoveryPoint:
@@ -84,7 +88,7 @@ def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = dige
     try:
         point = _point(identity, document)
         place = manifest_key(point.source, point.sequence, hashed)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamageError(f"The manifest {key} lacks a field or has one of another kind: {error}.") from error
     if document.get("repository") != repository or key != place:
         raise DamageError(
@@ -95,31 +99,45 @@ def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = dige
 
 
 def _point(identity: str, document: Mapping[str, Any]) -> RecoveryPoint:
-    window, inventory = document["window"], document["inventory"]
-    moment = datetime.fromisoformat
+    said = Fields(document)
+    window, stats = said.inner("window"), said.inner("stats")
     return RecoveryPoint(
         id=identity,
-        sequence=document["sequence"],
-        predecessor=document["predecessor"],
-        source=document["source"],
-        kind=document["kind"],
-        window=Window(window["key"], moment(window["start"]), moment(window["end"])),
-        timezone=document["timezone"],
-        captured_at=moment(document["captured_at"]),
-        committed_at=moment(document["committed_at"]),
-        lateness_s=document["lateness_s"],
-        incomplete=document["incomplete"],
-        problem_count=document["problem_count"],
-        problems=tuple(Problem(p["path"], Status(p["status"]), p["detail"]) for p in document["problems"]),
-        facts=document["facts"],
-        stats=Stats(**document["stats"]),
-        inventory=StreamRef(
-            inventory["size"], Content(bytes.fromhex(inventory["blobs"]), inventory["depth"])
+        sequence=said.count("sequence", 1, MAX_SEQUENCE),
+        predecessor=said.text("predecessor", PREDECESSOR),
+        source=said.text("source"),
+        kind=said.text("kind"),
+        window=Window(window.text("key"), window.instant("start"), window.instant("end")),
+        timezone=said.text("timezone", ZONE),
+        captured_at=said.instant("captured_at"),
+        committed_at=said.instant("committed_at"),
+        lateness_s=said.number("lateness_s"),
+        incomplete=said.flag("incomplete"),
+        problem_count=said.count("problem_count"),
+        problems=tuple(
+            Problem(each.text("path"), Status(each.text("status")), each.text("detail"))
+            for each in said.inners("problems", MAX_PROBLEMS)
         ),
-        versions=document["versions"],
-        unvouched=_decoded_unvouched(document.get("unvouched")),
-        suspect=tuple(str(reason) for reason in document.get("suspect", ())),
+        facts=said.inner("facts").values,
+        stats=Stats(
+            files=stats.count("files"),
+            source_bytes=stats.count("source_bytes"),
+            new_bytes=stats.count("new_bytes"),
+            stored_bytes=stats.count("stored_bytes"),
+            duration_s=stats.number("duration_s"),
+        ),
+        inventory=_inventory(said.inner("inventory")),
+        versions=said.inner("versions").texts(),
+        unvouched=_decoded_unvouched(said.inner("unvouched")) if "unvouched" in document else None,
+        suspect=tuple(map(str, said.list("suspect"))) if "suspect" in document else (),
     )
+
+
+def _inventory(said: Fields) -> StreamRef:
+    blobs = bytes.fromhex(said.text("blobs"))
+    if len(blobs) % 32:
+        raise ValueError("its inventory has part of an id")
+    return StreamRef(said.count("size", 0, MAX_INVENTORY), Content(blobs, said.count("depth", 0, MAX_DEPTH)))
 
 
 class ChainLink(NamedTuple):

@@ -9,10 +9,18 @@ from typing import Any
 
 import zstandard
 
+from backup_platform.domain.limits import (
+    MAX_BLOB,
+    MAX_FRAME,
+    MAX_FRAME_STORED,
+    MAX_PACK,
+    MAX_TABLE,
+    PACK_BLOBS,
+)
 from backup_platform.domain.ports import Buffer, Part
 from backup_platform.errors import DamageError
 from backup_platform.repository.cipher import Whole
-from backup_platform.repository.format import MAX_BLOB, Hash, digest
+from backup_platform.repository.format import Hash, digest
 
 SKIPPABLE = 0x184D2A5B
 TABLE_MAGIC = b"BPTOC\x00\x00\x01"
@@ -24,6 +32,7 @@ FRAME = struct.Struct("<III")
 BLOB = struct.Struct("<32sI")
 PACK_TARGET = 16 << 20
 FRAME_TARGET = 1 << 20
+FRAME_BLOBS = 1 << 16
 OTHER_LEVELS = (3, 1, 5, 9, -1)
 
 
@@ -43,14 +52,16 @@ class PackBuilder:
 
     data: bytearray = field(default_factory=bytearray)
     frames: list[Frame] = field(default_factory=list)
+    blobs: int = 0
 
     def add(self, compressed: Buffer, plain: int, blobs: Sequence[tuple[bytes, int]]) -> None:
+        self.blobs += len(blobs)
         self.frames.append(Frame(len(self.data), len(compressed), plain, tuple(blobs)))
         self.data += compressed
 
     @property
     def full(self) -> bool:
-        return len(self.data) >= PACK_TARGET
+        return len(self.data) >= PACK_TARGET or self.blobs >= PACK_BLOBS
 
     def finish(self) -> bytearray:
         """The pack's plain bytes, complete. The builder gives them away, and keeps the frames only."""
@@ -78,6 +89,8 @@ def table_length(tail: Buffer) -> int:
     length, magic = TAIL.unpack(bytes(tail[-TAIL.size :])) if len(tail) >= TAIL.size else (0, b"")
     if magic != TAIL_MAGIC or length < HEAD.size + TAIL.size:
         raise DamageError("The pack has no table of contents: it is cut short or altered.")
+    if length > MAX_TABLE:
+        raise DamageError(f"The pack's table of contents has {length:,} bytes, more than one can have.")
     return int(length)
 
 
@@ -95,13 +108,19 @@ def _decode_table(table: memoryview) -> list[Frame]:
     if magic != TABLE_MAGIC or len(table) != expected:
         raise DamageError("The pack's table of contents is altered.")
     blobs = list(BLOB.iter_unpack(table[expected - TAIL.size - BLOB.size * blob_count : -TAIL.size]))
-    frames, offset, first = [], 0, 0
+    frames, offset, first = list[Frame](), 0, 0
     for stored, plain, count in FRAME.iter_unpack(table[HEAD.size : HEAD.size + FRAME.size * frame_count]):
         frames.append(Frame(offset, stored, plain, tuple(blobs[first : first + count])))
         offset, first = offset + stored, first + count
-    if first != blob_count:
+    if first != blob_count or not frames or not all(map(_possible, frames)):
         raise DamageError("The pack's table of contents is altered.")
     return frames
+
+
+def _possible(frame: Frame) -> bool:
+    lengths = [length for _, length in frame.blobs]
+    whole = bool(lengths) and min(lengths) > 0 and max(lengths) <= MAX_BLOB and sum(lengths) == frame.plain
+    return whole and frame.plain <= MAX_FRAME and 0 < frame.stored <= MAX_FRAME_STORED
 
 
 Plain = Callable[[int, int], Buffer]  # (start, length) -> exactly those plain bytes of a pack
@@ -114,6 +133,8 @@ def frames_of(pack: Buffer) -> list[Frame]:
 
 
 def _frames(size: int, plain: Plain) -> list[Frame]:
+    if size > MAX_PACK:
+        raise DamageError(f"The pack has {size:,} bytes, more than one can have.")
     last = min(size, TAIL.size)
     length = table_length(plain(size - last, last))
     if length > size:
@@ -128,6 +149,8 @@ def _frames(size: int, plain: Plain) -> list[Frame]:
 
 def decompress(compressed: Buffer, plain: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
     """One frame's plain bytes, exactly `plain` of them. Raises DamageError."""
+    if plain > MAX_FRAME:
+        raise DamageError(f"A compressed frame of {plain:,} bytes is larger than one can be.")
     try:
         declared = zstandard.frame_content_size(compressed)
         data = decompressor.decompress(compressed, allow_extra_data=False) if declared == plain else b""

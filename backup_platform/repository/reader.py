@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 import zstandard
 
+from backup_platform.domain.limits import MAX_DEPTH, MAX_STREAM_BLOBS
 from backup_platform.domain.model import Content, Entry, RecoveryPoint
 from backup_platform.domain.ports import Buffer, Cipher, Store
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
@@ -250,9 +251,11 @@ class RecoveryPointReader:
         from backup_platform.repository.inventory import read_rows
 
         with SpooledTemporaryFile(max_size=SPOOLED) as file:
-            for blob in self._meta.blobs(list(self.blob_ids(self.point.inventory.content))):
-                file.write(blob)
-            if file.tell() != self.point.inventory.size:
+            inventory, ids = self.point.inventory, self.blob_ids(self.point.inventory.content)
+            while file.tell() <= inventory.size and (part := list(islice(ids, LOCATED))):
+                for blob in self._meta.blobs(part):
+                    file.write(blob)
+            if file.tell() != inventory.size:
                 raise DamageError(
                     f"The inventory of {self.point.id[:12]} has not the size its manifest says."
                 )
@@ -267,11 +270,23 @@ class RecoveryPointReader:
                 yield from entries_of(some)
 
     def blob_ids(self, content: Content) -> Iterator[bytes]:
+        """Raises DamageError for more than a stream can have: a few lists that name each other would never end."""
+        if content.depth > MAX_DEPTH:
+            raise DamageError(f"A stream has lists of lists {content.depth:,} deep.")
+        for count, identity in enumerate(self._ids(content), 1):
+            if count > MAX_STREAM_BLOBS:
+                raise DamageError(f"A stream has more than {MAX_STREAM_BLOBS:,} blobs.")
+            yield identity
+
+    def _ids(self, content: Content) -> Iterator[bytes]:
         if content.depth == 0:
             yield from content.ids()
             return
-        for identity in self.blob_ids(Content(content.blobs, content.depth - 1)):
-            yield from Content(bytes(next(self._meta.blobs([identity])))).ids()
+        for identity in self._ids(Content(content.blobs, content.depth - 1)):
+            listed = bytes(next(self._meta.blobs([identity])))
+            if len(listed) % 32 or not listed:
+                raise DamageError(f"The blob {identity.hex()[:12]} is no list of blobs.")
+            yield from Content(listed).ids()
 
     def open(self, content: Content) -> BinaryIO:
         return BufferedReader(self.stream(content))
@@ -311,13 +326,16 @@ class RecoveryPointReader:
     def content_blobs(self) -> Iterator[bytes]:
         """Joined ids of the content blobs that this point needs, in batches."""
         for contents in self._contents_of_rows():
-            yield b"".join(c.blobs if c.depth == 0 else b"".join(self.blob_ids(c)) for c in contents)
+            yield b"".join(content.blobs for content in contents if content.depth == 0)
+            for content in contents:
+                if content.depth:
+                    yield from _joined(self.blob_ids(content))
 
     def meta_blobs(self) -> Iterator[bytes]:
         """Joined ids of the metadata blobs that this point needs, in batches."""
         inventory = self.point.inventory.content
         yield from self._lists(inventory)
-        yield b"".join(self.blob_ids(inventory))
+        yield from _joined(self.blob_ids(inventory))
         for contents in self._contents_of_rows():
             for content in contents:
                 yield from self._lists(content)
@@ -330,4 +348,9 @@ class RecoveryPointReader:
     def _lists(self, content: Content) -> Iterator[bytes]:
         """Ids of the lists above depth 0, level by level."""
         for depth in range(content.depth):
-            yield b"".join(self.blob_ids(Content(content.blobs, depth)))
+            yield from _joined(self.blob_ids(Content(content.blobs, depth)))
+
+
+def _joined(ids: Iterator[bytes]) -> Iterator[bytes]:
+    while part := list(islice(ids, SLICE)):
+        yield b"".join(part)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
+from backup_platform.domain.limits import MAX_RECIPIENTS
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, UsageError
@@ -141,6 +142,11 @@ def add_recipient(cipher: AgeCipher, recipient: age.Recipient, now: datetime) ->
             raise ConflictError(
                 f"The recipient {recipient.text} {state}.", hint="`backup-platform key list` shows all."
             )
+    if sum(not each.retired_at for each in known) >= MAX_RECIPIENTS:
+        raise UsageError(
+            f"The repository has {MAX_RECIPIENTS} recipients, and packs can be written to no more.",
+            hint="Retire one first: `backup-platform key retire age1…`.",
+        )
     name, wrapped = recipient_name(recipient.text), wrapped_key(cipher, recipient)
     put_key(cipher, KEYS + name, wrapped)
     key = KEYS + name + ADDED

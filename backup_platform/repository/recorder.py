@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
+from backup_platform.domain.limits import MAX_BLOB
 from backup_platform.domain.model import EMPTY, Content, Entry, EntryKind, Stat, Status, StreamRef
 from backup_platform.domain.ports import Buffer, Chunking, Cipher
 from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter, Run
 from backup_platform.repository.chunking import CONTENTS, METADATA, ContentDefined
 from backup_platform.repository.cipher import PLAIN
-from backup_platform.repository.format import ENDS_LIST, MAX_BLOB, MAX_LISTED_IDS, SHORT_LISTED_IDS
+from backup_platform.repository.format import ENDS_LIST, MAX_LISTED_IDS, SHORT_LISTED_IDS
 from backup_platform.repository.index import IndexedPack
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from backup_platform.domain.limits import INDEX_ROWS
 from backup_platform.domain.model import Json, Proof, RecoveryPoint, Window
 from backup_platform.domain.ports import Buffer, Clock, Store, Wrapped
 from backup_platform.errors import (
@@ -29,9 +29,11 @@ from backup_platform.repository.format import (
     INDEXES,
     MANIFESTS,
     META,
+    PACK_KEY,
     PACKS,
     PROOFS,
     ROOT_KEY,
+    SEQUENCE,
     RepositoryInfo,
     canonical,
     damage_key,
@@ -39,6 +41,7 @@ from backup_platform.repository.format import (
     manifest_key,
     marked,
     object_key,
+    parse,
     sign,
     source_tag,
     unsign,
@@ -136,17 +139,18 @@ def read_info(store: Store) -> RepositoryInfo:
         missing.empty = True
         raise missing from error
     try:
-        document = json.loads(bytes(data))
+        document = parse(ROOT_KEY, bytes(data))
         if document["format"] != FORMAT:
             raise RepositoryError(
                 f"The repository at {store.location} has format {document['format']}, this program reads {FORMAT}.",
                 hint="Install a newer backup-platform.",
             )
         created = datetime.fromisoformat(document["created_at"])
-        return RepositoryInfo(
-            document["id"], store.location, created, document["encryption"], document.get("key_id", "")
-        )
-    except (ValueError, KeyError, TypeError) as error:
+        texts = [document["id"], document["encryption"], document.get("key_id", "")]
+        if not all(isinstance(text, str) for text in texts) or created.tzinfo is None:
+            raise TypeError("it has a field of another kind")  # noqa: TRY301
+        return RepositoryInfo(texts[0], store.location, created, texts[1], texts[2])
+    except (ValueError, KeyError, TypeError, DamageError) as error:
         raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {error}.") from error
 
 
@@ -231,7 +235,7 @@ class Repository:
         """The first free place in the chain of a source."""
         prefix = self._chain(source)
         taken = (found.key.removeprefix(prefix) for found in self.store.list(prefix))
-        return max((int(name) for name in taken if name.isdecimal()), default=0) + 1
+        return max((int(name) for name in taken if SEQUENCE.fullmatch(name)), default=0) + 1
 
     def manifest_location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""
@@ -260,8 +264,9 @@ class Repository:
         self._indexes = indexes
 
     def list_packs(self) -> dict[str, int]:
-        """Keys and sizes of the packs in the store."""
-        return {found.key: found.size for prefix in (PACKS, META) for found in self.store.list(prefix)}
+        """Keys and sizes of the packs in the store. What has no name of a pack is none."""
+        listed = (found for prefix in (PACKS, META) for found in self.store.list(prefix))
+        return {found.key: found.size for found in listed if PACK_KEY.fullmatch(found.key)}
 
     def tombstoned(self) -> set[str]:
         """Keys of packs that prune is about to delete, or deletes: nothing new may build on them."""
@@ -408,13 +413,15 @@ class Repository:
             raise
 
     def write_index(self, packs: Sequence[IndexedPack]) -> None:
-        """Store the index of some packs and read it back. Raises DamageError or StoreError."""
-        from backup_platform.repository.index import encode_index
+        """Store the index of some packs and read it back; several where they have very many blobs. Raises DamageError
+        or StoreError."""
+        from backup_platform.repository.index import encode_index, portions
 
-        data = self.cipher.wrap(INDEXES, encode_index(packs)).stored
-        key = object_key(INDEXES, digest(data))
-        self._put_named(key, data)
-        self._read_back(key)
+        for some in portions(packs, INDEX_ROWS):
+            data = self.cipher.wrap(INDEXES, encode_index(some)).stored
+            key = object_key(INDEXES, digest(data))
+            self._put_named(key, data)
+            self._read_back(key)
 
     def commit(self, point: RecoveryPoint) -> RecoveryPoint:
         """Create the manifest and read it back. Raises ConflictError when another writer took the sequence.

@@ -48,7 +48,7 @@ with suppress(ImportError):
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 SEGMENT, TAG, UNKNOWN = 65536, 16, 1 << 62
-LARGEST, LARGEST_FRAME, LARGEST_MANIFEST, MOST_ROWS = 1 << 29, 1 << 23, 1 << 24, 1 << 23  # §12
+LARGEST, LARGEST_FRAME, LARGEST_MANIFEST, MOST_ROWS = 1 << 29, 1 << 23, 1 << 26, 1 << 23  # §12
 ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 SPECIAL = {"fifo": stat.S_IFIFO, "chardev": stat.S_IFCHR, "blockdev": stat.S_IFBLK, "socket": stat.S_IFSOCK}
 FORM = dict.fromkeys(("path", "blobs", "hardlink", "link_target"), "binary")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +11,7 @@ from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.claims import Claims, by_pack, same_rows, true_claims
 from backup_platform.repository.decoded import Decoded
-from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACKS, object_key
+from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACK_KEY, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index
 from backup_platform.repository.ranges import PackRanges
 from backup_platform.repository.reader import BlobReader, RecoveryPointReader
@@ -21,8 +20,6 @@ from backup_platform.repository.store_clock import store_now
 from backup_platform.repository.stored import by_its_table, misfits
 from backup_platform.repository.tombstones import Tombstones, read_tombstones
 from backup_platform.repository.usage import Kept, Standing, Usage, blobs_of
-
-PACK_KEY = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
 
 
 @dataclass(frozen=True, slots=True)

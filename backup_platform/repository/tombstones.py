@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, Clock, StoredObject
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError
-from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
+from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key, parse
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -93,10 +92,10 @@ def doomed_packs(repository: Repository) -> frozenset[str]:
 def _packs(key: str, data: Buffer) -> frozenset[str]:
     if digest(data).hex() != key.removeprefix(TOMBSTONES).removesuffix(FINAL):
         raise DamageError(f"The tombstone {key} is altered.")
-    try:
-        return frozenset(json.loads(bytes(data))["packs"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise DamageError(f"The tombstone {key} is no tombstone: {error}.") from error
+    packs = parse(key, bytes(data)).get("packs")
+    if not isinstance(packs, list) or len(packs) > MOST_PACKS or not all(isinstance(p, str) for p in packs):
+        raise DamageError(f"The tombstone {key} is no tombstone.")
+    return frozenset(packs)
 
 
 def write_tombstones(repository: Repository, packs: Iterable[str], *, final: bool = False) -> Iterator[str]:

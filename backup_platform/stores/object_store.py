@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from backup_platform.domain.limits import stored_limit
 from backup_platform.domain.ports import Buffer, ObjectLock, StoredObject
 from backup_platform.errors import DamageError, NotFoundError, StoreError, StoreFullError, StoreRefusedError
 from backup_platform.stores.failures import translation
@@ -73,7 +74,13 @@ class ObjectStore:
 
     def get(self, key: str) -> Buffer:
         with self._translated("read", key):
-            return memoryview(self._backend.get(key).bytes())
+            found = self._backend.get(key)
+            if (size := found.meta["size"]) > (limit := stored_limit(key)):
+                raise DamageError(
+                    f"The object {key} has {size:,} bytes, and {limit:,} is the most that one of its kind has: it was "
+                    "not made by this program."
+                )
+            return memoryview(found.bytes())
 
     def get_range(self, key: str, start: int, length: int) -> Buffer:
         if not length:  # no backend takes an empty range

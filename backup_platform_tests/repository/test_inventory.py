@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backup_platform.domain.limits import MAX_DEPTH
 from backup_platform.domain.model import Content, Entry, EntryKind, Stat, Status
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository import inventory
@@ -41,7 +42,7 @@ ENTRIES = st.builds(
     hardlink=st.none() | NAMES,
     xattrs=st.lists(st.tuples(NAMES, st.binary(max_size=30)), max_size=3).map(tuple),
     extents=st.none() | st.lists(st.tuples(U64, U64), max_size=4).map(tuple),
-    content=st.builds(Content, st.binary(max_size=3).map(lambda b: b * 32), st.integers(0, 255)),
+    content=st.builds(Content, st.binary(max_size=3).map(lambda b: b * 32), st.integers(0, MAX_DEPTH)),
 )
 
 
@@ -178,7 +179,7 @@ def dated(entry: Entry, mtime_ns: int) -> Entry:
 def test_columns_that_are_not_known_are_ignored() -> None:
     rows = rows_of([an_entry(1)]).append_column("future", pa.nulls(1))
     sink = io.BytesIO()
-    pq.write_table(rows, sink)
+    pq.write_table(rows, sink, compression="zstd", use_dictionary=["kind", "user"])
     assert read(sink.getvalue()) == [an_entry(1)]
 
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backup_platform.domain.limits import MAX_INVENTORY
 from backup_platform.domain.model import Content, Problem, RecoveryPoint, Stats, Status, StreamRef, Window
 from backup_platform.errors import DamageError
 from backup_platform.repository.format import canonical, manifest_key, sign, unsign
@@ -29,7 +30,7 @@ from backup_platform.repository.manifests import (
 from backup_platform_tests.support import START, Bench, flipped
 
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-3))])
-MOMENTS = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=ZONES)
+MOMENTS = st.datetimes(datetime(1970, 1, 2), datetime(8999, 12, 30), timezones=ZONES)
 JSON: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
         st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text()
@@ -58,7 +59,7 @@ POINTS = st.builds(
     stats=st.builds(Stats, *[st.integers(0, 1 << 60)] * 4, duration_s=st.floats(0, 1e9)),
     inventory=st.builds(
         StreamRef,
-        st.integers(0, 1 << 60),
+        st.integers(0, MAX_INVENTORY),
         st.builds(
             Content,
             st.integers(0, 3).flatmap(lambda n: st.binary(min_size=32 * n, max_size=32 * n)),

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backup_platform.domain import thrift
 from backup_platform.domain.ports import Buffer
-from backup_platform.sources.postgres import thrift
-from backup_platform.sources.postgres.thrift import Struct
+from backup_platform.domain.thrift import Struct
 
 if TYPE_CHECKING:
     import pyarrow as pa

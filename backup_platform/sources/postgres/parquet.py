@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.ports import Buffer
+from backup_platform.domain.thrift import Struct
 from backup_platform.sources.postgres.chunking import LEAST, SEAM
 from backup_platform.sources.postgres.large_rows import LargeRow, with_groups, write_row
-from backup_platform.sources.postgres.thrift import Struct
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.sources.postgres import large_values, thrift
+from backup_platform.domain import thrift
+from backup_platform.sources.postgres import large_values
 from backup_platform.sources.postgres.large_rows import LargeRow, LargeValue, footer
 from backup_platform.sources.postgres.parquet import parquet_blocks
 from backup_platform_tests.sources.postgres.reading_support import read_one, relation_of

@@ -10,9 +10,10 @@ Struct = dict[int, tuple[int, Any]]
 List = tuple[int, list[Any]]  # type of the elements, elements
 
 
-def decode(data: bytes) -> tuple[Struct, int]:
-    """A struct, and how many bytes it took. Raises ValueError for a type that Parquet does not use."""
-    reader = _Reader(data)
+def decode(data: bytes, most: int = 1 << 62) -> tuple[Struct, int]:
+    """A struct of at most so many values, and how many bytes it took. Raises ValueError for a type that Parquet does
+    not use, IndexError for data that end too early."""
+    reader = _Reader(data, most)
     return reader.struct(), reader.at
 
 
@@ -23,8 +24,8 @@ def encode(value: Struct) -> bytes:
 
 
 class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self.data, self.at = data, 0
+    def __init__(self, data: bytes, most: int) -> None:
+        self.data, self.at, self.left = data, 0, most
 
     def struct(self) -> Struct:
         found: Struct = {}
@@ -35,6 +36,9 @@ class _Reader:
         return found
 
     def value(self, kind: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ValueError("too many values")
         if kind in (TRUE, FALSE):
             return None
         if kind in _INTEGERS:
