@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
-from backup_platform.repository.format import META, PACKS, READS, Hash, digest, sign, unsign
+from backup_platform.repository.format import META, PACK_KEY, PACKS, READS, Hash, digest, sign, unsign
 from backup_platform.repository.known import TABLE
 from backup_platform.repository.record_names import TIME, Origin, Record
 
@@ -155,4 +155,4 @@ def _may_delete(repository: Repository) -> bool:
 
 def stored_packs(repository: Repository) -> Iterator[StoredObject]:
     for prefix in (PACKS, META):
-        yield from repository.store.list(prefix)
+        yield from (found for found in repository.store.list(prefix) if PACK_KEY.fullmatch(found.key))
