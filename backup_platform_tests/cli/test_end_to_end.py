@@ -1,8 +1,10 @@
-"""Every verb as a process of its own, on real sources and a real repository. None of them loads Dagster."""
+"""Every verb on real sources and a real repository: once as a process of its own, in which none of them loads Dagster,
+and otherwise in this one."""
 
 from __future__ import annotations
 
 import ctypes
+import io
 import json
 import os
 import shutil
@@ -12,12 +14,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from backup_platform.cli.entry import main
 
 RUN = """
 import sys
@@ -51,17 +55,30 @@ class World:
         pipe = subprocess.PIPE
         return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=env, preexec_fn=before)
 
-    def run(
+    def alone(
         self, *arguments: str, code: int = 0, before: Callable[[], None] | None = None
     ) -> tuple[str, str]:
+        """In a process of its own."""
         process = self.start(*arguments, before=before)
         out, err = process.communicate(timeout=120)
-        assert process.returncode == code, (arguments, out, err)
-        assert "Traceback" not in err
-        return out, err
+        return ended(arguments, (process.returncode, code), out, err)
+
+    def run(self, *arguments: str, code: int = 0) -> tuple[str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setenv("XDG_STATE_HOME", str(self.root / "state"))
+            patch.setenv("HOME", str(self.root))
+            found = main(["--plan", self.plan, *arguments])
+        return ended(arguments, (found, code), out.getvalue(), err.getvalue())
 
     def json(self, *arguments: str, code: int = 0) -> Any:
         return json.loads(self.run(*arguments, "--json", code=code)[0])
+
+
+def ended(words: tuple[str, ...], codes: tuple[int, int], out: str, err: str) -> tuple[str, str]:
+    assert codes[0] == codes[1], (words, out, err)
+    assert "Traceback" not in err
+    return out, err
 
 
 def make_world(root: Path) -> World:
@@ -94,20 +111,27 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def test_from_nothing_to_a_restored_source(empty: World) -> None:
-    assert "Made repository" in empty.run("init")[0]
-    out, _ = empty.run("backup")
+    assert "Made repository" in empty.alone("init")[0]
+    out, _ = empty.alone("backup")
     assert "shop: stored, window " in out
     assert "uploads: stored, window " in out
-    assert "unproven" in empty.run("points", "shop")[0]
+    assert "unproven" in empty.alone("points", "shop")[0]
     for source in ("shop", "uploads"):
-        assert empty.run("drill", f"{source}@latest")[0].startswith("PASSED: ")
+        assert empty.alone("drill", f"{source}@latest")[0].startswith("PASSED: ")
     states = [point["state"] for point in empty.json("points")["points"]]
     assert states == ["proven", "proven"]
     target = empty.root / "restored"
-    assert "written and read back" in empty.run("restore", "uploads@latest", "--to", str(target))[0]
+    assert "written and read back" in empty.alone("restore", "uploads@latest", "--to", str(target))[0]
     compare = ["diff", "-r", "--no-dereference", "--exclude=*.tmp", str(empty.root / "uploads"), str(target)]
     assert subprocess.run(compare, capture_output=True, check=False).stdout == b""
-    assert "kept what the window has already" in empty.run("backup", "shop")[0]
+    assert "kept what the window has already" in empty.alone("backup", "shop")[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [("show shop@latest", 0), ("ls uploads@latest", 0), ("verify", 0), ("doctor", 1)]
+)
+def test_a_verb_that_reads_does_so_in_a_process_of_its_own(kept: World, words: str, code: int) -> None:
+    assert kept.alone(*words.split(), code=code) != ("", "")
 
 
 def test_the_command_of_show_restores_the_database(kept: World, tmp_path: Path) -> None:
@@ -156,7 +180,7 @@ def test_diff_of_two_captures_of_a_window(empty: World) -> None:
     (empty.root / "uploads" / "04.txt").write_text("changed")
     (empty.root / "uploads" / "05.txt").chmod(0o600)
     second = empty.json("backup", "uploads", "--force")["results"][0]["point"]["id"]
-    marks = set(empty.run("diff", first[:12], second[:12])[0].splitlines())
+    marks = set(empty.alone("diff", first[:12], second[:12])[0].splitlines())
     assert {"+ new.txt", "- 03.txt", "M 04.txt", "m 05.txt"} <= marks
     assert not [mark for mark in marks if "06.txt" in mark]
 
@@ -205,7 +229,7 @@ def drop_the_right_to_read_everything() -> None:
 def test_an_unreadable_file_makes_it_incomplete_everywhere(empty: World, tmp_path: Path) -> None:
     empty.run("init")
     (empty.root / "uploads" / "07.txt").chmod(0)
-    out, _ = empty.run("backup", code=3, before=drop_the_right_to_read_everything)
+    out, _ = empty.alone("backup", code=3, before=drop_the_right_to_read_everything)
     assert "uploads: INCOMPLETE" in out
     assert "unreadable: 07.txt" in out
     assert "shop: stored" in out
