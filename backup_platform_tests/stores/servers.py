@@ -122,12 +122,16 @@ def _s3(command: list[str], port: int, log: Path, **environment: str) -> Iterato
         yield Server(endpoint, lambda: f"{bucket}/{uuid.uuid4().hex}")
 
 
+# It looks whether a key is there and then writes it: when its threads take turns in between, two creators win.
+MOTO = "import sys; sys.setswitchinterval(60); from moto.server import main; main()"
+
+
 @contextmanager
 def moto(folder: Path, **environment: str) -> Iterator[Server]:
     """S3 with conditional writes, versions, Object Lock, few keys in a page and, when told to, policies."""
     port = free_port()
     environment = {"MOTO_S3_DEFAULT_MAX_KEYS": str(MOTO_PAGE), **environment}
-    command = [str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", MOTO, "-H", "127.0.0.1", "-p", str(port)]
     with _s3(command, port, folder / "moto.log", **environment) as server:
         yield server
 

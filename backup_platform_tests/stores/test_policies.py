@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -65,7 +66,7 @@ class Account:
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     port, folder = servers.free_port(), tmp_path_factory.mktemp("iam")
-    command = [str(servers.BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, "-c", servers.MOTO, "-H", "127.0.0.1", "-p", str(port)]
     enforced = {"INITIAL_NO_AUTH_ACTION_COUNT": str(FREE_CALLS)}
     with servers.running(command, port, folder / "moto.log", **enforced):
         account = Account(f"http://127.0.0.1:{port}", servers.KEYS)
