@@ -31,7 +31,7 @@ format: venv ## let ruff repair what it can
 	$(BIN)/ruff format
 
 unit: venv ## the tests alone (ARGS="-k name -x")
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 soak: venv ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(ARGS)
