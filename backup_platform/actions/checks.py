@@ -162,7 +162,7 @@ def drill_check(
     if possible and policy == "window":
         return drilled(drill())
     history, _ = repository.readable_manifests(point.source)
-    recorded = repository.proofs()
+    recorded, _ = Evidence(repository).proofs()
     drills = [
         (each, proof)
         for each in history

@@ -109,7 +109,10 @@ class Evidence:
         """Verdicts by point id, and the records that are none; from one listing."""
         records = self.repository.records(PROOFS)
         found = doubts_of(records)
-        return proofs_by_point(records), self._settled(found) if len(found.older) <= READ_MOST else found
+        if len(found.older) <= READ_MOST:
+            found = self._settled(found)
+        forged = set(found.forged)
+        return proofs_by_point(each for each in records if each.key not in forged), found
 
     def of_points(self, points: Iterable[str]) -> Doubts:
         """Of the proofs of some points, by id."""

@@ -23,6 +23,7 @@ from backup_platform.repository.holds import read_holds
 from backup_platform.repository.recipients import list_recipients, record_test
 from backup_platform.repository.record_names import TIME
 from backup_platform.repository.repository import Repository
+from backup_platform_tests.docs.cells import shows
 from backup_platform_tests.support import Bench
 
 
@@ -69,6 +70,7 @@ def older(bench: Bench, prefix: str) -> Iterator[None]:
         (bench.root / key).rename(bench.root / key.rpartition("-")[0])
 
 
+@shows("store owner", "forges")
 def test_a_moved_proof_proves_nothing(bench: Bench) -> None:
     first, second = points_of(bench)
     key = prove(bench, first)
@@ -89,9 +91,14 @@ def test_a_moved_proof_proves_nothing(bench: Bench) -> None:
 def test_an_empty_file_named_as_older_versions_did_proves_nothing(sealed: Bench) -> None:
     _, point = points_of(sealed)
     key = f"{PROOFS}{point.id}/{sealed.clock.now().strftime(TIME)}-drill-passed-deadbeef"
+    failed = key.replace("passed", "failed")
     sealed.store.create(key, b"")
     assert state(sealed.open(), point) is State.UNPROVEN
-    assert Evidence(sealed.open()).of_points([point.id]).forged == (key,)
+    sealed.store.create(failed, b"")
+    proofs, doubts = Evidence(sealed.open()).proofs()
+    assert (proofs, set(doubts.forged)) == ({}, {key, failed})
+    assert set(Evidence(sealed.open()).of_points([point.id]).forged) == {key, failed}
+    assert sealed.open().proof_details(point.id) == []
     drills = []
 
     def drill() -> DrillResult:
@@ -215,6 +222,7 @@ def test_forged_marks_of_damage_and_files_of_others_are_no_marks(bench: Bench) -
     assert len(Evidence(bench.open()).of_all().forged) == 1
 
 
+@shows("store owner", "forges")
 def test_a_hold_that_somebody_made_up_holds_and_is_told(bench: Bench) -> None:
     point, _ = points_of(bench)
     bench.store.create(f"{HOLDS}{point.id}/{'01' * 8}", b"made up")
