@@ -8,7 +8,8 @@
 REPOSITORY is a directory: copy a bucket to one (`rclone copy`), or mount it (`rclone mount --read-only`). POINT is
 SOURCE@WINDOW, SOURCE@latest or the beginning of an id. An encrypted repository needs `pip install cryptography` and
 `--key FILE`, once or more: an age identity (AGE-SECRET-KEY-1…) opens everything; a repository key
-(BACKUP-PLATFORM-KEY-1…) alone opens the lists, and helps where an object below keys/ is lost.
+(BACKUP-PLATFORM-KEY-1…) alone opens the lists, and helps where an object below keys/ is lost. The fingerprint tells
+whether it is the right repository: `--fingerprint` of the recovery sheet refuses others.
 
 Nothing in the repository is changed. What is lost is named, the rest restored: a file that is not whole is written as
 NAME.damaged, zeros for lost bytes, which lost.json lists. Exit codes: 0 all is well, 3 something is lost or not made, 1
@@ -62,8 +63,7 @@ def trouble(text: str) -> None:
     print("!!", text, file=sys.stderr)
 
 
-def decoded_key(prefix: str, line: str) -> bytes:
-    """The 32 bytes of a key in Bech32 (§9)."""
+def decoded_key(prefix: str, line: str) -> bytes:  # the 32 bytes of a key in Bech32 (§9)
     values, residue = [ALPHABET.find(character) for character in line[len(prefix) + 1 :]], 1
     for value in [*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix), *values]:
         top, residue = residue >> 25, (residue & 0x1FFFFFF) << 5 ^ value
@@ -74,8 +74,7 @@ def decoded_key(prefix: str, line: str) -> bytes:
     return (sum(value << 5 * i for i, value in enumerate(values[51::-1])) >> 4).to_bytes(32, "big")
 
 
-def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:
-    """Identities, and the repository key or nothing."""
+def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:  # §9
     if "ChaCha20Poly1305" not in globals():
         sys.exit("cryptography is missing: pip install cryptography")
     identities, key = [], b""
@@ -91,8 +90,7 @@ def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:
     return identities, key
 
 
-def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:
-    """HKDF-SHA-256 (RFC 5869)."""
+def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:  # HKDF-SHA-256 (RFC 5869)
     return hmac.digest(hmac.digest(salt, key, "sha256"), info + b"\x01", "sha256")
 
 
@@ -109,8 +107,7 @@ def stream_plain(key: bytes, stored: bytes) -> bytes:
     return bytes(plain)
 
 
-def stanza_key(header: bytes, identities: list[Any]) -> bytes:
-    """The file key of an age file; empty when no stanza is for these identities."""
+def stanza_key(header: bytes, identities: list[Any]) -> bytes:  # empty when none is for them
     for found in re.finditer(rb"-> X25519 (\S+)\n(\S+)\n", header):
         for identity in identities:
             with suppress(InvalidTag, ValueError):
@@ -122,7 +119,6 @@ def stanza_key(header: bytes, identities: list[Any]) -> bytes:
 
 
 def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> bytes:
-    """What an age file holds."""
     found = re.match(rb"(age-encryption\.org/v1\n(?:.*\n)*?---) \S{43}\n", stored[: 1 << 16])
     file_key = found and (stanza_key(found[1], identities) or other_key)
     if not found or not file_key:
@@ -147,8 +143,15 @@ class Repository:
             sys.exit(f"The repository has format {info['format']}: take the rescue.py of that format.")
         if encryption != "none" and not key_files:
             sys.exit("The repository is encrypted: give --key FILE with an identity (AGE-SECRET-KEY-1…).")
+        if encryption == "none" and key_files:
+            sys.exit(
+                "The repository says that it is not encrypted: was it exchanged? If not, leave --key out."
+            )
         if encryption != "none":
             self.unlock(*read_keys(key_files))
+        told = f"{encryption}\n{info.get('id')}\n{self.key_id}".encode()
+        groups = re.findall(".{5}", self.derived("fingerprint", told).hex()[:40])
+        self.fingerprint = "-".join(groups) if "id" in info else "unknown"  # §2
 
     def keys(self, prefix: str) -> list[str]:
         found = glob.glob(prefix + "**/*", root_dir=self.root, recursive=True)
@@ -161,41 +164,37 @@ class Repository:
     def derived(self, purpose: str, material: bytes) -> bytes:
         return blake3(material, derive_key_context=f"backup_platform 1 {purpose}").digest()
 
-    def hash(self, data: bytes) -> bytes:
-        """§3, the keyed hash: of blobs and signed lines."""
+    def hash(self, data: bytes) -> bytes:  # §3, the keyed hash: of blobs and signed lines
         return (blake3(data, key=self.blob_key) if self.blob_key else blake3(data)).digest()
 
-    def unlock(self, identities: list[Any], key: bytes) -> None:
-        """§9."""
+    def unlock(self, identities: list[Any], key: bytes) -> None:  # §9
         self.identities = identities
-        for name in self.keys("keys/"):
-            if not key and re.fullmatch("keys/[0-9a-f]{64}", name):
-                key = self.age_file(name)
-        if not key:
+        wrapped = (name for name in self.keys("keys/") if not key and re.fullmatch("keys/[0-9a-f]{64}", name))
+        keys = [key, *map(self.age_file, wrapped)]
+        fits = {self.derived("key id", each).hex(): each for each in keys if each}
+        if not fits:
             sys.exit("No key given opens the repository: give a recipient's identity or the repository key.")
-        if self.derived("key id", key).hex() != (self.key_id or self.derived("key id", key).hex()):
+        self.key_id = self.key_id or next(iter(fits))
+        if not (key := fits.get(self.key_id, b"")):
             sys.exit("The repository key is that of another repository, or altered.")
         self.secret, self.blob_key = key, self.derived("blob id", key)
         self.sealing_key = self.derived("metadata", key)
         for found in map(self.age_file, self.keys("keys/rewrap/")):
             self.rewrapped |= {found[i : i + 32]: found[i + 32 : i + 48] for i in range(0, len(found), 48)}
 
-    def age_file(self, key: str) -> bytes:
-        """Empty when it is for somebody else, or altered."""
+    def age_file(self, key: str) -> bytes:  # empty when it is for somebody else, or altered
         with suppress(Exception):
             return age_plain(self.read(key), self.identities)
         return b""
 
-    def plain(self, key: str, stored: bytes) -> bytes:
-        """What an object holds, decrypted."""
+    def plain(self, key: str, stored: bytes) -> bytes:  # what an object holds, decrypted
         if not self.blob_key:
             return stored
         if key.startswith("packs/"):
             return age_plain(stored, self.identities, self.rewrapped.get(bytes.fromhex(key[-64:]), b""))
         return stream_plain(self.derived("sealed", self.sealing_key + stored[8:40]), stored[40:])
 
-    def manifests(self) -> list[dict[str, Any]]:
-        """§7; by source and in the order of their numbers."""
+    def manifests(self) -> list[dict[str, Any]]:  # §7; by source and in the order of their numbers
         found = []
         for key in self.keys("manifests/"):
             try:
@@ -250,8 +249,7 @@ class Repository:
         for blob, pack, meta, *place in zip(*columns, strict=True):
             yield blob, f"{'meta' if meta else 'packs'}/{pack.hex()[:2]}/{pack.hex()}", *place
 
-    def table_rows(self, key: str) -> Iterator[tuple[Any, ...]]:
-        """§4: the table of contents of a pack, as rows of an index."""
+    def table_rows(self, key: str) -> Iterator[tuple[Any, ...]]:  # §4
         length, magic = struct.unpack("<I4s", (pack := self.pack(key))[-8:])
         if magic != b"BPT1" or length > len(pack):
             raise ValueError("it is cut short or altered")
@@ -294,8 +292,7 @@ class Repository:
                 return length, data
         return length, None
 
-    def stream(self, blobs: bytes, depth: int) -> Iterator[tuple[int, bytes | None]]:
-        """§3: the blobs of a stream."""
+    def stream(self, blobs: bytes, depth: int) -> Iterator[tuple[int, bytes | None]]:  # §3
         for i in range(0, len(blobs), 32):
             length, data = self.blob(blobs[i : i + 32])
             if depth and data is not None:
@@ -324,8 +321,7 @@ class Repository:
         file.truncate(size)
         return lost + [(start, start + left) for start, left in [(at, room), *spans] if left]
 
-    def entries(self, point: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """§6: the rows of the inventory."""
+    def entries(self, point: dict[str, Any]) -> Iterator[dict[str, Any]]:  # §6: the rows of the inventory
         inventory, what = point["inventory"], f"the inventory of {point['name']}"
         try:
             with tempfile.TemporaryFile() as file:
@@ -473,6 +469,7 @@ def show_points(repository: Repository) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(usage=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("--key", action="append", default=[])
+    parser.add_argument("--fingerprint")
     parser.add_argument("repository")
     parser.add_argument("verb", choices=["list", "restore"])
     parser.add_argument("rest", nargs="*")
@@ -483,6 +480,9 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     repository = Repository(options.repository, options.key)
+    print("fingerprint", repository.fingerprint, file=sys.stderr)
+    if options.fingerprint and options.fingerprint.lower() != repository.fingerprint:
+        sys.exit(f"It is not the repository of --fingerprint {options.fingerprint}.")
     if not options.rest:
         show_points(repository)
     else:

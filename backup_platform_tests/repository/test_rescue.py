@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from backup_platform.actions.backup import BackupJob
 from backup_platform.domain.model import Proof, ProofMethod
-from backup_platform.repository import bech32
+from backup_platform.repository import age, bech32
 from backup_platform.repository.acceptances import accept_point
 from backup_platform.repository.format import META, PACKS
 from backup_platform.sources.files import FileTreeSource
@@ -32,6 +32,7 @@ from backup_platform_tests.support import (
     QuietProgress,
     flipped,
     noise,
+    recipient,
     text,
 )
 
@@ -398,6 +399,27 @@ def test_without_the_right_key(rescue: Rescue, tmp_path: Path, keys: list[str], 
     made = Bench(tmp_path / "repository", encrypted=True)
     done = rescue.run(*(["--key", key_file(tmp_path, *keys)] if keys else []), made.root, "list")
     assert (done.returncode, expected in done.stderr) == (1, True), done.stderr
+
+
+def test_the_fingerprint_tells_whether_it_is_the_right_repository(rescue: Rescue, tmp_path: Path) -> None:
+    made, key = Bench(tmp_path / "repository", encrypted=True), key_file(tmp_path, IDENTITIES[0])
+    fingerprint = made.open().info.fingerprint
+    assert f"fingerprint {fingerprint}\n" in rescue.restore("--key", key, made.root, "list")
+    rescue.restore("--key", key, "--fingerprint", fingerprint, made.root, "list")
+    other = Bench(tmp_path / "other", encrypted=True)
+    done = rescue.run("--key", key, "--fingerprint", fingerprint, other.root, "list")
+    assert (done.returncode, "not the repository of --fingerprint" in done.stderr) == (1, True), done.stderr
+    plain = Bench(tmp_path / "plain")
+    assert f"fingerprint {plain.open().info.fingerprint}\n" in rescue.restore(plain.root, "list")
+    done = rescue.run("--key", key, plain.root, "list")
+    assert (done.returncode, "was it exchanged?" in done.stderr) == (1, True), done.stderr
+
+
+def test_a_key_that_somebody_else_wrapped_hides_no_other(rescue: Rescue, tmp_path: Path) -> None:
+    made, key = Bench(tmp_path / "repository", encrypted=True), key_file(tmp_path, IDENTITIES[0])
+    forged, _ = age.encrypt(bytes(32), [age.Recipient(recipient(0))])
+    (made.root / "keys" / ("0" * 64)).write_bytes(forged)
+    assert made.open().info.fingerprint in rescue.restore("--key", key, made.root, "list")
 
 
 def test_the_latest_is_no_suspect_point_until_it_is_accepted(rescue: Rescue, tmp_path: Path) -> None:
