@@ -31,7 +31,16 @@ DATA, DICTIONARY = 0, 2
 PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY = 0, 2, 3, 8
 ENCODINGS = (PLAIN, PLAIN_DICTIONARY, RLE, RLE_DICTIONARY)
 UNCOMPRESSED, ZSTD, BYTE_ARRAY = 0, 6, 6
-DAMAGE = (pa.ArrowException, OSError, LookupError, ValueError, TypeError, OverflowError, RuntimeError)
+DAMAGE = (
+    pa.ArrowException,
+    zstandard.ZstdError,
+    OSError,
+    LookupError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+)
 TAIL = struct.Struct("<I4s")
 
 
@@ -221,7 +230,9 @@ class _Chunk:
         self.source.seek(start)
         data = self.source.read(stored)
         if self.column.codec == ZSTD:
-            data = zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
+            if zstandard.frame_content_size(data) != size:
+                raise DamageError("A dictionary decompresses to another size than it says.")
+            data = zstandard.ZstdDecompressor().decompress(data)
         longest = at = 0
         while at + 4 <= len(data):
             length = int.from_bytes(data[at : at + 4], "little")

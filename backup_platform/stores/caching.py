@@ -87,7 +87,7 @@ class CachingStore(WrappedStore):
         try:
             with open(path, "rb") as file:
                 young = self._clock() - os.fstat(file.fileno()).st_mtime < LIFETIME_S
-                data = file.read()
+                data = file.read(size + 1)
         except OSError:
             return None
         return data if young and len(data) == size else None
