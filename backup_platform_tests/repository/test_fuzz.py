@@ -10,6 +10,7 @@ import io
 import json
 import resource
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def altered_document(line: bytes, mutations: list[tuple[int, float, int]]) -> by
         if kind == 0:
             del holder[name]
         else:
-            holder[name] = EXTREMES[value % len(EXTREMES)]
+            holder[name] = deepcopy(EXTREMES[value % len(EXTREMES)])
         if not document:
             break
     return canonical(document)
