@@ -51,7 +51,7 @@ class BackupJob:
         window = self.schedule.window(window_key) if window_key else self.schedule.window_of(now)
         points = self._points(progress)
         existing = self._existing(points, window)
-        if existing and not force and self._worth_keeping(existing):
+        if existing and not force and self._ours(existing, points) and self._worth_keeping(existing):
             return BackupResult(existing, created=False)
         lateness = self.schedule.capturable(window, now)
         return self._capture(points, window, lateness, progress)
@@ -65,6 +65,11 @@ class BackupJob:
 
     def _existing(self, points: list[RecoveryPoint], window: Window) -> RecoveryPoint | None:
         return next((p for p in effective_points(captures(points)) if p.window.key == window.key), None)
+
+    def _ours(self, point: RecoveryPoint, points: Sequence[RecoveryPoint]) -> bool:
+        """A host that knows points of its own takes none of others for a backup of its source."""
+        own = self.repository.known.points
+        return point.id in own or not any(each.id in own for each in points)
 
     def _worth_keeping(self, point: RecoveryPoint) -> bool:
         return not (point.incomplete or point.is_suspect) and self._intact(point)

@@ -47,7 +47,7 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
         "source_bytes": dg.MetadataValue.int(stats.source_bytes),
         "new_bytes": dg.MetadataValue.int(stats.new_bytes),
         "stored_bytes": dg.MetadataValue.int(stats.stored_bytes),
-        **({"unvouched_bytes": dg.MetadataValue.int(point.unvouched.size)} if point.unvouched else {}),
+        **_unvouched(point, created),
         "files": dg.MetadataValue.int(stats.files),
         "duration_s": dg.MetadataValue.float(round(stats.duration_s, 3)),
         "throughput_mb_s": dg.MetadataValue.float(round(stats.throughput_mb_s, 3)),
@@ -55,6 +55,14 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
         "lateness_s": dg.MetadataValue.float(round(point.lateness_s, 3)),
         "problems": dg.MetadataValue.int(point.problem_count),
     }
+
+
+def _unvouched(point: RecoveryPoint, created: bool) -> Metadata:
+    """Of a point that was kept, the check `stored` tells what is left of it."""
+    known = created and point.unvouched is not None
+    return (
+        {"unvouched_bytes": dg.MetadataValue.int(point.unvouched.size)} if known and point.unvouched else {}
+    )
 
 
 def check_metadata(measured: Mapping[str, Json], *, window: str, point: str, chosen: str = "") -> Metadata:

@@ -35,6 +35,16 @@ def test_what_is_written_reads_back_to_the_second(last: dict[str, datetime]) -> 
     assert read.last == {pack: at.replace(microsecond=0) for pack, at in last.items()}
 
 
+@given(
+    last=st.dictionaries(PACKS, TIMES, max_size=20), decoded=st.sets(PACKS), points=st.sets(PACKS, max_size=5)
+)
+def test_what_was_decoded_reads_back(last: dict[str, datetime], decoded: set[str], points: set[str]) -> None:
+    tables = {pack: pack[:32] for number, pack in enumerate(last) if number % 2 or pack in decoded}
+    written = Reads(last, (), tables, points)
+    read = decode_reads("ledger/reads/x", encode_reads(written, "repository"), "repository")
+    assert (read.tables, read.points, read.last.keys()) == (tables, points, last.keys())
+
+
 def test_that_of_another_repository_is_refused() -> None:
     data = encode_reads(Reads({"ab" * 32: datetime(2026, 1, 1, tzinfo=UTC)}), "mine")
     with pytest.raises(DamageError, match="another repository"):
@@ -136,3 +146,14 @@ def test_a_compaction_that_is_interrupted_loses_nothing(bench: Bench) -> None:
     last = load_reads(bench.open()).last
     assert last[pack[-64:]] == before
     assert "b" * 64 in last
+
+
+def test_what_was_decoded_survives_compaction(bench: Bench) -> None:
+    """And what is said of points that are gone does not."""
+    pack = recorded(bench, COMPACTED_ABOVE)
+    repository, now = bench.open(), datetime(2026, 2, 1, tzinfo=UTC)
+    (point,) = repository.manifests()
+    record_reads(repository, {pack: "ab" * 16}, now, [point.id, "0" * 64])
+    assert compact_reads(bench.open(), now)
+    reads = load_reads(bench.open())
+    assert (reads.tables, reads.points) == ({pack[-64:]: "ab" * 16}, {point.id})

@@ -254,6 +254,18 @@ def test_a_forged_point_does_not_stand_for_the_source(victim: Bench) -> None:
     assert content_of(reader(victim), point) == victim.source.files
 
 
+def test_a_forged_point_of_this_window_does_not_keep_the_host_from_its_backup(victim: Bench) -> None:
+    victim.backup()
+    victim.clock.advance(hours=1)
+    forger = other(victim, "docs")
+    forged = forger.backup()
+    assert victim.run(force=False).created
+    assert not victim.run(force=False).created
+    victim.known = Known()
+    assert not victim.run(force=False).created, "a host that lost its state knows no better"
+    assert forged.id in {point.id for point in victim.open().manifests()}
+
+
 def test_a_note_that_was_cut_short_or_is_no_note_costs_only_what_it_held(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "known"
     known = Known(str(path))
