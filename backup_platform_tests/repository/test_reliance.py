@@ -95,6 +95,24 @@ def test_who_can_read_contents_builds_on_no_lie(tmp_path: Path, keys: Keys) -> N
     assert bench.content(point) == bench.source.files
 
 
+@pytest.mark.parametrize("keys", [all_keys(), Keys()], ids=["identity", "unencrypted"])
+def test_a_false_index_of_a_sound_pack_of_others_is_not_believed_by_who_reads_it(
+    tmp_path: Path, keys: Keys
+) -> None:
+    foreign = host(tmp_path, keys, source="other")
+    foreign.source.write(b"spare", noise(90_000, 2))
+    foreign.backup()
+    (pack,) = foreign.keys("packs/")
+    false = describe_falsely(foreign.open(), pack, VENDOR)
+    for key in foreign.keys("indexes/") - {false}:
+        foreign.store.delete(key)  # the writer of the pack never wrote another one
+    bench = other(foreign, "docs")
+    bench.source.write(b"vendor-package.bin", VENDOR)
+    point = bench.backup()
+    assert (point.stats.new_bytes, point.unvouched and point.unvouched.size) == (len(VENDOR), 0)
+    assert pack not in bench.open().damaged(), "it is sound"
+
+
 @pytest.mark.parametrize(
     "keys", [all_keys(), writer_keys(), Keys()], ids=["identity", "writer", "unencrypted"]
 )
@@ -243,11 +261,12 @@ class Agreeing(ScriptedSource):
 def test_a_forged_point_does_not_stand_for_the_source(victim: Bench) -> None:
     """A writer that was taken over says in a point of its own what the victim's files hold."""
     victim.backup()
+    victim.source.write(b"private", text(3_000, 2))
     forger = other(victim, "docs")
     forger.source.files = {path: data[::-1] for path, data in victim.source.files.items()}
     forger.source.modified = victim.source.modified
     job = BackupJob(forger.source, forger.schedule, forger.open(), victim.clock)
-    job.repository.known.committed("0" * 64)
+    victim.clock.advance(minutes=2)
     forged = job.run(None, force=True, progress=QuietProgress()).point
     point = victim.backup()
     assert point.predecessor == forged.id
@@ -258,7 +277,9 @@ def test_a_forged_point_of_this_window_does_not_keep_the_host_from_its_backup(vi
     victim.backup()
     victim.clock.advance(hours=1)
     forger = other(victim, "docs")
+    forger.source.files, forger.source.modified = dict(victim.source.files), dict(victim.source.modified)
     forged = forger.backup()
+    assert not forged.is_suspect
     assert victim.run(force=False).created
     assert not victim.run(force=False).created
     victim.known = Known()
