@@ -15,6 +15,7 @@ from backup_platform.repository.format import RepositoryInfo
 from backup_platform.repository.repository import read_info
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.cli.conftest import Verbs
+from backup_platform_tests.docs.cells import shows
 from backup_platform_tests.support import IDENTITIES, REPOSITORY_KEY, recipient
 
 FOREIGN_KEY = bytes(range(32, 64))
@@ -93,6 +94,7 @@ def test_every_place_that_tells_the_fingerprint_tells_the_same(hosts: Hosts) -> 
     assert genuine in told["fingerprint"]["detail"]
 
 
+@shows("who knows a public key", "forges")
 @pytest.mark.parametrize("known", ["pinned", "remembered"])
 def test_a_swapped_repository_is_refused_by_every_verb(hosts: Hosts, known: str) -> None:
     genuine = hosts.info().fingerprint
