@@ -164,16 +164,18 @@ def test_a_repository_that_is_away_fails_no_backup_and_no_other_copy(unloaded: W
 
 
 def test_a_first_repository_that_is_another_one_is_not_told_as_a_change_of_its_copy(copied: World) -> None:
-    """Which of the two was exchanged, the sensor of copies does not know."""
-    before = copied.app.repository.info.id[:8]
+    """Which of the two was exchanged, the sensor of copies does not know where the host remembers neither."""
+    before = copied.app.repository.info.fingerprint
     (copied.root / "repository").rename(copied.root / "elsewhere")
     another(copied.root / "repository")
+    for name in ("main", "offsite"):
+        Path(copied.app.at(name).recognising.place.note).unlink(missing_ok=True)
     other = copied.load(init=False).app
     assert tick(copied).run_requests == []
     [(title, body)] = copied.channel.sent
     assert title == "repository offsite is no copy of the first one: nothing is copied to it"
-    assert f"At {copied.root}/offsite is the repository {before}" in body
-    assert f"The first repository, main, is {other.repository.info.id[:8]} now." in body
+    assert f"The repository at {copied.root}/offsite has the fingerprint {before}" in body
+    assert f"{other.repository.info.fingerprint} is that of main" in body
 
 
 def test_a_repository_that_is_away_is_asked_once_for_all_sources(
