@@ -32,6 +32,8 @@ from backup_platform.sources.postgres.restore import plan_restore, run_restore
 from backup_platform.sources.postgres.scratch import Scratch, scratch
 from backup_platform.sources.postgres.settings import pin_statement
 from backup_platform.sources.postgres.tools import release
+from backup_platform.sources.postgres.two_roles.division import carry_out
+from backup_platform.sources.postgres.two_roles.roles import before_queries
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as ArrowConnection
@@ -127,15 +129,17 @@ class _Drill:
 
     def _restore(self) -> None:
         """Raises `SourceError` when the plan has conflicts, `TargetError` when the restore failed."""
-        target = DatabaseTarget(self.target.url, create=self.target.create, jobs=self.options.jobs)
+        pair = self.target.pair
+        own = None if pair is None else False  # owners and grants come last, and from the superuser
+        target = DatabaseTarget(self.target.url, jobs=self.options.jobs, owner=own, privileges=own)
         bin_dir = self.options.bin_dir
         try:
-            plan = plan_restore(self.point, self.reader, target, bin_dir=bin_dir)
+            plan = plan_restore(self.point, self.reader, target, bin_dir=bin_dir, pair=pair)
         except TargetError as error:
             raise _cannot(error.message, error) from error
         if refused := (*plan.conflicts, *plan.left_out):
             raise _cannot(refused[0])
-        summary = run_restore(plan, self.reader, self.progress, self.clock, bin_dir=bin_dir)
+        summary = run_restore(plan, self.reader, self.progress, self.clock, bin_dir=bin_dir, pair=pair)
         self._restored(summary)
 
     def _restored(self, summary: DatabaseRestoreSummary) -> None:
@@ -163,6 +167,10 @@ class _Drill:
         found = compare_schema(self.contents, self.target, self.options.bin_dir, self.directory, self.clock)
         self.compared |= found.compared
         yield from found.differences
+        if self.target.pair:
+            with connect(self.target.definitions) as connection, postgres_errors(self.target.server):
+                for query in before_queries(self.target.version):
+                    carry_out(connection, query, runner=self.target.pair.user)
 
     def _compare_tables(self) -> Iterator[str]:
         with connect(self.target.url) as connection, postgres_errors(self.target.server):

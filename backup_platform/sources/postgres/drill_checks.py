@@ -11,6 +11,7 @@ from backup_platform.sources.postgres.connecting import connect, describe, tool_
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.scratch import Scratch
 from backup_platform.sources.postgres.tools import find_tools, run_tool
+from backup_platform.sources.postgres.two_roles.division import carry_out
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connecting import Connection
@@ -19,6 +20,14 @@ AMCHECK_SINCE = 14  # the program, and the check of tables
 ASSERTION_TIMEOUT_S = 600
 _SCHEMA = "backup_platform_amcheck"
 _NOTHING = "no relations to check"
+_TO_BE_CALLED = """
+SELECT format('GRANT ALL ON ROUTINE %%s TO %%I', d.objid::regprocedure, %(runner)s::text)
+  FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid AND d.refclassid = 'pg_extension'::regclass
+ WHERE e.extname = 'amcheck' AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e'
+UNION ALL
+SELECT format('GRANT USAGE ON SCHEMA %%I TO %%I', n.nspname, %(runner)s::text)
+  FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'amcheck'
+"""
 _SHOWN = 120
 _LINES = 10
 
@@ -90,15 +99,19 @@ def _install(target: Scratch) -> str:
     """Why the extension is not there, "" when it is."""
     import psycopg
 
-    with connect(target.url) as connection:
-        if connection.execute("SELECT FROM pg_extension WHERE extname = 'amcheck'").fetchone():
-            return ""
+    there = "SELECT FROM pg_extension WHERE extname = 'amcheck'"
+    with connect(target.definitions) as connection:
         try:
-            connection.execute(
-                "SET session_replication_role = replica"
-            )  # the user's event triggers stay silent
-            connection.execute(f"CREATE SCHEMA {_SCHEMA}".encode())
-            connection.execute(f"CREATE EXTENSION amcheck WITH SCHEMA {_SCHEMA}".encode())
+            if not connection.execute(there).fetchone():
+                _create(connection)
+            if target.pair:
+                carry_out(connection, _TO_BE_CALLED, runner=target.pair.user)
         except psycopg.Error as error:
             return str(error).splitlines()[0]
     return ""
+
+
+def _create(connection: Connection) -> None:
+    connection.execute("SET session_replication_role = replica")  # the user's event triggers stay silent
+    connection.execute(f"CREATE SCHEMA {_SCHEMA}".encode())
+    connection.execute(f"CREATE EXTENSION amcheck WITH SCHEMA {_SCHEMA}".encode())

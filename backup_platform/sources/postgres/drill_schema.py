@@ -18,13 +18,23 @@ from backup_platform.domain.ports import Clock
 from backup_platform.errors import SourceEncodingError, SourceError, TargetError
 from backup_platform.sources.postgres.bookkeeping import without_bookkeeping
 from backup_platform.sources.postgres.connecting import connect, tool_conninfo, tool_environment
+from backup_platform.sources.postgres.connecting import parse as parse_url
 from backup_platform.sources.postgres.contents import PointContents
 from backup_platform.sources.postgres.document import Database
 from backup_platform.sources.postgres.dump_tool import Archive, ToolError
 from backup_platform.sources.postgres.findings import Findings
-from backup_platform.sources.postgres.schema_diff import Schema, differences, parse, unlike, without_roles
+from backup_platform.sources.postgres.restore_plan import toc_of
+from backup_platform.sources.postgres.schema_diff import (
+    Schema,
+    differences,
+    of_whom_it_was,
+    parse,
+    unlike,
+    without_roles,
+)
 from backup_platform.sources.postgres.scratch import Scratch, second_database
 from backup_platform.sources.postgres.tools import Tools, find_tools, run_tool
+from backup_platform.sources.postgres.two_roles.division import Division, Pair
 
 _NEEDS = ("pg_dump", "pg_restore")
 
@@ -38,20 +48,22 @@ def compare_schema(
     tools = _tools(max(dumped, target.major), bin_dir, dumped)
     missing_roles, options = _options(target, document)
 
-    def comparable(schema: Schema) -> Schema:
+    def comparable(schema: Schema, like: Schema | None = None) -> Schema:
+        if like is not None and target.pair is not None:
+            schema = of_whom_it_was(schema, parse_url(target.pair.superuser)["user"], like)
         return without_roles(schema, missing_roles) if missing_roles else schema
 
     with tempfile.TemporaryDirectory(dir=directory) as private:
         archive = Archive(tools, os.path.join(private, "schema.dump"))
         contents.save_schema(archive.path)
         stored = comparable(_rendered(archive, options))
-        restored = comparable(_dumped(target.url, tools, options))
+        restored = comparable(_dumped(target.definitions, tools, options), stored)
         expected: Schema = {}
         errors: list[ToolError] = []
         if again := unlike(stored, restored):
             with second_database(target, document, clock) as url:
-                errors = _restored_alone(archive, url, options)
-                expected = comparable(_dumped(url, tools, options))
+                errors = _restored_alone(archive, url, options, contents, target.pair)
+                expected = comparable(_dumped(url, tools, options), stored)
     found = list(differences(stored, restored, expected))
     if found and errors:
         found.append(f"schema: pg_restore alone reports for the stored schema: {errors[0]}.")
@@ -86,9 +98,16 @@ def _rendered(archive: Archive, options: Sequence[str]) -> Schema:
         return _parsed(output)
 
 
-def _restored_alone(archive: Archive, url: str, options: Sequence[str]) -> list[ToolError]:
+def _restored_alone(
+    archive: Archive, url: str, options: Sequence[str], contents: PointContents, pair: Pair | None
+) -> list[ToolError]:
     try:
-        return archive.restore_all(url, options)
+        if pair is None:
+            return archive.restore_all(url, options)
+        toc = toc_of(contents, archive)
+        division = Division(archive, toc, pair, parse_url(url)["dbname"], options)
+        first = division.before_data()
+        return [*first.errors, *division.after_data(1).errors, *division.at_last()]
     except TargetError as error:
         raise SourceError(error.message, hint=error.hint, retryable=error.retryable) from error
 

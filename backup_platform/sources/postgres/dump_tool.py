@@ -160,6 +160,14 @@ class Archive:
             return replace(again, ungranted=before.ungranted)
         return replace(before, errors=before.errors + again.errors)
 
+    def restore_entries(
+        self, url: str, database: str, entries: Sequence[int], options: Sequence[str]
+    ) -> list[ToolError]:
+        """Some entries of all sections, in one process. Returns errors and raises as `restore`."""
+        chosen = f"--use-list={self._list(entries)}"
+        outcome = self._restored([*options, "--verbose", chosen], url, dbname=database)
+        return _located(outcome.errors, self.scripts(entries)) if outcome.errors else []
+
     def restore_all(self, url: str, options: Sequence[str]) -> list[ToolError]:
         """Run the whole archive as pg_restore does it by itself, into the database that `url` names. Returns the errors
         of single statements and raises as `restore`."""
@@ -220,6 +228,12 @@ def is_of_owner(command: str) -> bool:
 
 def private_directory() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="backup-restore-")
+
+
+def unquoted(script: str) -> str:
+    """A script without what others chose the text of: names, constants, comments."""
+    plain = (match[0] for match in _TOKEN.finditer(script) if match.lastgroup in ("plain", "end"))
+    return "".join(plain)
 
 
 def split_statements(script: str) -> list[str]:

@@ -48,7 +48,7 @@ def out_of_reach(prepared: Preparation) -> dict[int, str]:
         return {}
     entries = chosen(prepared)
     found = dict(_extensions(prepared, entries))
-    if prepared.standing.privileges.limited:
+    if prepared.standing.privileges.limited and prepared.pair is None:
         read = [e.id for e in entries if e.kind in _READ and e.id not in found and _is_read(e)]
         scripts = _scripts(prepared.archive, read)
         for entry in entries:
@@ -105,7 +105,7 @@ def _extensions(prepared: Preparation, entries: Iterable[TocEntry]) -> Iterator[
             continue
         if entry.tag not in there:
             yield entry.id, "the server lacks it; install it there"
-        elif rights.limited and entry.tag not in rights.creatable:
+        elif rights.limited and prepared.pair is None and entry.tag not in rights.creatable:
             yield entry.id, f'only a superuser may make it; have CREATE EXTENSION "{entry.tag}" run by one'
 
 

@@ -23,8 +23,10 @@ from backup_platform.sources.postgres.creation import create_statement
 from backup_platform.sources.postgres.dump_tool import ToolError
 from backup_platform.sources.postgres.grants import Grants
 from backup_platform.sources.postgres.out_of_reach import chosen
+from backup_platform.sources.postgres.restore_large_objects import describe_large_objects
 from backup_platform.sources.postgres.restore_plan import Preparation, plan_of, prepare
 from backup_platform.sources.postgres.restore_rows import Rows
+from backup_platform.sources.postgres.settings import identifier
 from backup_platform.sources.postgres.shortfall import Shortfall, advice
 from backup_platform.sources.postgres.standing_rules import (
     foreign_roles,
@@ -34,6 +36,7 @@ from backup_platform.sources.postgres.standing_rules import (
     too_new,
 )
 from backup_platform.sources.postgres.target import marker, split_marker
+from backup_platform.sources.postgres.two_roles.division import Division, Pair
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -47,13 +50,19 @@ _ID = 12
 
 
 def plan_restore(
-    point: RecoveryPoint, reader: PointReader, target: DatabaseTarget, *, bin_dir: str | None = None
+    point: RecoveryPoint,
+    reader: PointReader,
+    target: DatabaseTarget,
+    *,
+    bin_dir: str | None = None,
+    pair: Pair | None = None,
 ) -> DatabaseRestorePlan:
-    """What a restore will do; writes nothing. `bin_dir` is where pg_restore is, found when None.
+    """What a restore will do; writes nothing. `bin_dir` is where pg_restore is, found when None. `pair` are the roles
+    of a private server: the target's url is the runner's.
 
     Raises UsageError, TargetError, NotFoundError for a table or schema that is not in the point, DamageError.
     """
-    with prepare(point, reader, target, bin_dir) as prepared:
+    with prepare(point, reader, target, bin_dir, pair) as prepared:
         return plan_of(prepared)
 
 
@@ -64,13 +73,14 @@ def run_restore(
     clock: Clock,
     *,
     bin_dir: str | None = None,
+    pair: Pair | None = None,
 ) -> DatabaseRestoreSummary:
     """Carry out a plan, after looking again at the target: conflicts raise TargetError before anything is written.
 
     A later error says what was loaded and how to go on.
     """
     started = clock.monotonic()
-    with prepare(plan.point, reader, plan.target, bin_dir) as prepared:
+    with prepare(plan.point, reader, plan.target, bin_dir, pair) as prepared:
         now = plan_of(prepared)
         if now.conflicts:
             more = f" ({len(now.conflicts) - 1} more)" if len(now.conflicts) > 1 else ""
@@ -183,17 +193,29 @@ class _Restoration:
         options = [*self._unwanted(), *(["--no-tablespaces"] if missing_tablespaces(prepared) else [])]
         if too_new(prepared):
             jobs = 1  # every process would report an error, and their reports may run into each other
-        outcome = prepared.archive.restore(
-            prepared.database.url,
-            prepared.database.name,
-            section,
-            entries=self._entries(),
-            jobs=jobs,
-            options=options,
-        )
+        division = self._division()
+        if division is not None:
+            outcome = division.before_data() if section == "pre-data" else division.after_data(jobs)
+        else:
+            outcome = prepared.archive.restore(
+                prepared.database.url,
+                prepared.database.name,
+                section,
+                entries=self._entries(),
+                jobs=jobs,
+                options=options,
+            )
         for about, said in outcome.ungranted:
             self.shortfall.add(f"grants of {about}", said)
         self.shortfall.definitions(self._unexpected(outcome.errors))
+
+    def _division(self) -> Division | None:
+        """How two roles share the work on a private server."""
+        prepared = self.prepared
+        if prepared.pair is None:
+            return None
+        options = ["--no-tablespaces"] if missing_tablespaces(prepared) else []
+        return Division(prepared.archive, self._chosen(), prepared.pair, prepared.database.name, options)
 
     def _unwanted(self) -> list[str]:
         target = self.prepared.target
@@ -224,6 +246,10 @@ class _Restoration:
 
     def _finish(self) -> None:
         prepared = self.prepared
+        if division := self._division():
+            with division.connection() as connection:
+                self._belongings(connection, division.pair)
+            self.shortfall.definitions(division.at_last())
         with prepared.database.connection() as connection:
             if prepared.target.create:
                 captured = prepared.contents.database.name
@@ -231,6 +257,21 @@ class _Restoration:
                     connection, prepared.toc, captured, prepared.database.name
                 )
             self._unmark(connection)
+
+    def _belongings(self, connection: Connection[TupleRow], pair: Pair) -> None:
+        """Of large objects and of the database itself: owners, grants, settings."""
+        document, name = self.prepared.contents.database, self.prepared.database.name
+        everybody = self.prepared.standing.roles
+        for what, said in describe_large_objects(connection, document.large_objects, everybody, everybody):
+            self.shortfall.add(what, said)
+        grants = Grants(self.prepared.archive, (), self.shortfall)
+        self.warnings += grants.of_database(connection, self.prepared.toc, document.name, name)
+        connection.execute(
+            f"ALTER DATABASE {identifier(name)} OWNER TO {identifier(document.owner)}".encode()
+        )
+        connection.execute(
+            f"GRANT CONNECT ON DATABASE {identifier(name)} TO {identifier(pair.user)}".encode()
+        )
 
     def _grants(self) -> Grants:
         roles = (*missing_roles(self.prepared), *foreign_roles(self.prepared))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,10 +50,20 @@ def restore_large_objects(
             raise
         yield f"all {len(objects):,} large objects", words(error)
         return
+    described = [replace(item, acl=item.acl if privileges else None) for item in objects]
+    yield from describe_large_objects(connection, described, roles, owners)
+
+
+def describe_large_objects(
+    connection: Connection[TupleRow],
+    objects: Sequence[LargeObject],
+    roles: frozenset[str],
+    owners: frozenset[str],
+) -> Iterator[tuple[str, str]]:
+    """Give those that are there owners, grants and comments; yields as `restore_large_objects`."""
     with connection.transaction():
         for item in objects:
-            described = replace(item, acl=item.acl if privileges else None)
-            yield from _describe(connection, item.oid, _statements(described, roles, owners))
+            yield from _describe(connection, item.oid, _statements(item, roles, owners))
 
 
 def _describe(

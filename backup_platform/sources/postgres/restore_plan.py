@@ -21,6 +21,7 @@ from backup_platform.sources.postgres.scope import Scope, scope_of
 from backup_platform.sources.postgres.standing_rules import conflicts, warnings
 from backup_platform.sources.postgres.target import Standing, TargetDatabase
 from backup_platform.sources.postgres.tools import find_tools
+from backup_platform.sources.postgres.two_roles.division import Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Preparation:
     scope: Scope
     beyond: Mapping[int, str] = field(default_factory=dict)  # entries that are left out, and why
     large_objects_there: frozenset[int] = frozenset()  # of those to be restored beside what is there
+    pair: Pair | None = None  # of a private server, whose roles they are
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -45,7 +47,11 @@ class Preparation:
 
 @contextmanager
 def prepare(
-    point: RecoveryPoint, reader: PointReader, target: DatabaseTarget, bin_dir: str | None
+    point: RecoveryPoint,
+    reader: PointReader,
+    target: DatabaseTarget,
+    bin_dir: str | None,
+    pair: Pair | None = None,
 ) -> Iterator[Preparation]:
     """Raises UsageError, NotFoundError for a table or schema that is not in the point, TargetError, DamageError."""
     _check(target)
@@ -55,10 +61,9 @@ def prepare(
     standing = database.standing()
     with private_directory() as directory:
         archive = _archive(contents, os.path.join(directory, "schema.dump"), standing.major, bin_dir)
-        schemas = {table.schema for table in contents.catalogue.tables} | {"public"}
-        toc = tuple(_toc(archive, schemas, {*document.roles, document.owner}))
+        toc = toc_of(contents, archive)
         scope = scope_of(contents, toc, target)
-        prepared = Preparation(point, target, database, standing, contents, archive, toc, scope)
+        prepared = Preparation(point, target, database, standing, contents, archive, toc, scope, pair=pair)
         there = _large_objects_there(prepared)
         yield replace(prepared, beyond=out_of_reach(prepared), large_objects_there=there)
 
@@ -114,11 +119,12 @@ def _archive(contents: PointContents, path: str, major: int, bin_dir: str | None
         raise TargetError(error.message, hint=error.hint) from error
 
 
-def _toc(archive: Archive, schemas: set[str], roles: set[str]) -> list[TocEntry]:
+def toc_of(contents: PointContents, archive: Archive) -> tuple[TocEntry, ...]:
     """Parsed twice: the first pass finds the schemas without tables, whose names may have spaces in them."""
-    listing = archive.listing()
+    schemas = {table.schema for table in contents.catalogue.tables} | {"public"}
+    roles, listing = {*contents.database.roles, contents.database.owner}, archive.listing()
     named = {entry.tag for entry in parse_toc(listing, schemas, roles) if entry.kind == "SCHEMA"}
-    return parse_toc(listing, schemas | named, roles)
+    return tuple(parse_toc(listing, schemas | named, roles))
 
 
 def _steps(prepared: Preparation) -> Iterator[str]:

@@ -18,6 +18,7 @@ _IGNORED = re.compile(r"^(?:\\(?:restrict|unrestrict|connect) .*|-- PostgreSQL d
 _STORED_SOMEWHERE = frozenset(("TABLE", "INDEX", "CONSTRAINT", "MATERIALIZED VIEW"))
 # Their options may hold passwords: their texts are never shown.
 _SECRET = frozenset(("FOREIGN DATA WRAPPER", "FOREIGN TABLE", "SERVER", "SUBSCRIPTION", "USER MAPPING"))
+_ABOUT = ("ACL", "COMMENT", "SECURITY LABEL")
 _SHOWN = 160
 
 
@@ -116,6 +117,18 @@ def _first_difference(before: tuple[str, ...], after: tuple[str, ...]) -> str:
     old = next((line[1:].strip() for line in changed if line[0] == "-"), "nothing")
     new = next((line[1:].strip() for line in changed if line[0] == "+"), "nothing")
     return f"{old[:_SHOWN]!r} stored, {new[:_SHOWN]!r} restored."
+
+
+def of_whom_it_was(schema: Schema, superuser: str, stored: Schema) -> Schema:
+    """What is said about the server's own things, and those of extensions, names their owner: the server's superuser,
+    who has another name there. Whether they are granted and commented on the same is in the texts."""
+    owners = {(each.kind, each.schema, each.name): each for each in stored if each.kind in _ABOUT}
+    return {
+        owners.get((entry.kind, entry.schema, entry.name), entry)
+        if entry.owner == superuser
+        else entry: texts
+        for entry, texts in schema.items()
+    }
 
 
 def without_roles(schema: Schema, roles: Iterable[str]) -> Schema:

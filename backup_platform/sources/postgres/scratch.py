@@ -23,12 +23,16 @@ from backup_platform.sources.postgres.server import IN_PLACE_TABLESPACES_SINCE, 
 from backup_platform.sources.postgres.settings import identifier, literal
 from backup_platform.sources.postgres.surroundings import without_libpq_variables
 from backup_platform.sources.postgres.tools import Tools, find_tools, release
+from backup_platform.sources.postgres.two_roles.division import Pair
+from backup_platform.sources.postgres.two_roles.roles import make_roles, superuser_for
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connecting import Connection
 
 PREFIX = "backup_platform_drill_"
 STALE_AFTER = timedelta(days=1)
+# Large objects belong to others than who compares them.
+_SETTINGS = {"lo_compat_privileges": "on"}
 _MARK = "backup_platform drill begun "
 _MARKED = re.compile(re.escape(_MARK) + r"(\S+)")
 _MAINTENANCE = ("postgres", "template0", "template1")
@@ -36,11 +40,12 @@ _MAINTENANCE = ("postgres", "template0", "template1")
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """A database to restore into. `create` says that the restore makes it. `maintenance` is another one there, to
-    which sessions connect that make and drop databases.
+    """An empty database to restore into. `maintenance` is another one there, to which sessions connect that make and
+    drop databases.
 
     `server` is for people. `lacking` are what the server has not that the database was captured with: a locale.
-    `isolation` are the layers around a private server.
+    `isolation` are the layers around a private server, `pair` its roles: `url` is that of one of them that no code can
+    make anything of.
     """
 
     url: str
@@ -48,13 +53,18 @@ class Scratch:
     server: str
     version: int
     private: bool
-    create: bool
     lacking: tuple[str, ...] = ()
     isolation: tuple[str, ...] = ()
+    pair: Pair | None = None
 
     @property
     def major(self) -> int:
         return self.version // 10_000
+
+    @property
+    def definitions(self) -> str:
+        """A url for who reads and compares definitions: that runs no code of the database."""
+        return self.pair.superuser if self.pair else self.url
 
 
 @contextmanager
@@ -76,33 +86,43 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
     with (
         without_libpq_variables(),
         private_server(
-            tools.bin_dir, base=os.path.dirname(sandbox), sandbox=sandbox, jobs=options.jobs
+            tools.bin_dir,
+            base=os.path.dirname(sandbox),
+            sandbox=sandbox,
+            jobs=options.jobs,
+            settings=_SETTINGS,
+            event_triggers=False,
+            superuser=superuser_for(document),
         ) as server,
     ):
         if options.isolated:
             require_shut(server.isolation)
-        with connect(server.url()) as connection, postgres_errors("The private server"):
-            version = connection.info.server_version
-            _make_roles(connection, document)
-            _make_tablespaces(connection, document, version // 10_000)
-            name = PREFIX + "restored" if document.name in _MAINTENANCE else document.name
-            lacking = _make_database(connection, name, document.locale, version // 10_000)
-            if not lacking:  # so the restore can make it, with what belongs to it
-                connection.execute(f"DROP DATABASE {identifier(name)}".encode())
-        text = f"private server of PostgreSQL {release(version)}"
+        found = _prepared(server, document)
         try:
-            yield Scratch(
-                server.url(name),
-                server.url(),
-                text,
-                version,
-                private=True,
-                create=not lacking,
-                lacking=lacking,
-                isolation=server.isolation,
-            )
+            yield found
         except SourceError as error:
             raise _with_log(error, server) from error
+
+
+def _prepared(server: PrivateServer, document: Database) -> Scratch:
+    """With roles, tablespaces, and a database that is the runner's."""
+    with connect(server.url()) as connection, postgres_errors("The private server"):
+        version = connection.info.server_version
+        runner, owners = make_roles(connection, document, server.password)
+        _make_tablespaces(connection, document, version // 10_000, runner)
+        name = PREFIX + "restored" if document.name in _MAINTENANCE else document.name
+        lacking = _make_database(connection, name, document.locale, version // 10_000, runner)
+    pair = Pair(server.url(name, runner), server.url(name), owners)
+    return Scratch(
+        pair.runner,
+        server.url(),
+        f"private server of PostgreSQL {release(version)}",
+        version,
+        private=True,
+        lacking=lacking,
+        isolation=server.isolation,
+        pair=pair,
+    )
 
 
 def _with_log(error: SourceError, server: PrivateServer) -> SourceError:
@@ -131,27 +151,24 @@ def _server_tools(options: PostgresOptions, major: int) -> Tools:
         ) from error
 
 
-def _make_roles(connection: Connection, document: Database) -> None:
-    """Superusers that nobody can log in as: some objects may belong to nobody else."""
-    there = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
-    for role in dict.fromkeys((document.owner, *document.roles)):
-        if role not in there:
-            connection.execute(f"CREATE ROLE {identifier(role)} SUPERUSER NOLOGIN".encode())
-
-
-def _make_tablespaces(connection: Connection, document: Database, major: int) -> None:
+def _make_tablespaces(connection: Connection, document: Database, major: int, runner: str) -> None:
     """In the server's own directory, where it can do that; else everything goes to the default one."""
     if major >= IN_PLACE_TABLESPACES_SINCE:
         for name in document.tablespaces:
             connection.execute(f"CREATE TABLESPACE {identifier(name)} LOCATION ''".encode())
+            connection.execute(
+                f"GRANT CREATE ON TABLESPACE {identifier(name)} TO {identifier(runner)}".encode()
+            )
 
 
-def _make_database(connection: Connection, name: str, locale: Locale, major: int) -> tuple[str, ...]:
+def _make_database(
+    connection: Connection, name: str, locale: Locale, major: int, owner: str | None = None
+) -> tuple[str, ...]:
     """Empty, with its locale if the server has it; what it lacks."""
-    if _done(connection, create_statement(name, locale, None, major)):
+    if _done(connection, create_statement(name, locale, owner, major)):
         return ()
     plain = Locale(encoding=locale.encoding, collate="C", ctype="C")
-    connection.execute(create_statement(name, plain, None, major).encode())
+    connection.execute(create_statement(name, plain, owner, major).encode())
     return (f"locale {locale.locale or locale.collate!r} (C was used)",)
 
 
@@ -173,25 +190,26 @@ def _on_server(url: str, document: Database, clock: Clock) -> Iterator[Scratch]:
     with connect(url) as connection, postgres_errors(describe(url)):
         version = connection.info.server_version
         drop_stale(connection, url, clock.now())
-    with _database(url, document, version // 10_000, clock) as (own, lacking):
-        yield Scratch(own, url, describe(url), version, private=False, create=False, lacking=lacking)
+    with _database(url, document, version // 10_000, clock, None) as (own, lacking):
+        yield Scratch(own, url, describe(url), version, private=False, lacking=lacking)
 
 
 @contextmanager
 def second_database(target: Scratch, document: Database, clock: Clock) -> Iterator[str]:
     """The url of another empty database on the drill's server, made as the first one, dropped at the end."""
-    with _database(target.maintenance, document, target.major, clock) as (own, _):
+    owner = target.pair.user if target.pair else None
+    with _database(target.maintenance, document, target.major, clock, owner) as (own, _):
         yield own
 
 
 @contextmanager
 def _database(
-    url: str, document: Database, major: int, clock: Clock
+    url: str, document: Database, major: int, clock: Clock, owner: str | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Its url, and what the server lacks for it."""
     name, server = PREFIX + secrets.token_hex(6), describe(url)
     with connect(url) as connection, postgres_errors(server):
-        lacking = _make_database(connection, name, document.locale, major)
+        lacking = _make_database(connection, name, document.locale, major, owner)
     try:
         with connect(url) as connection, postgres_errors(server):
             mark = literal(_MARK + clock.now().astimezone(UTC).isoformat(timespec="seconds"))

@@ -61,6 +61,8 @@ TUNING: Mapping[str, str] = {
     "log_min_messages": "warning",
 }
 IN_PLACE_TABLESPACES_SINCE = 15
+EVENT_TRIGGERS_SINCE = 17  # that they can be turned off
+_SILENT: Mapping[str, str] = {"event_triggers": "off"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,14 @@ class PrivateServer:
     bin_dir: str
     major: int
     password: str = field(repr=False)
+    superuser: str
     guardian: children.Child = field(repr=False)
     isolation: tuple[str, ...]
 
-    def url(self, database: str = "postgres", user: str = SUPERUSER) -> str:
-        """With the password of the superuser."""
+    def url(self, database: str = "postgres", user: str = "") -> str:
+        """As the superuser, or as a role with the same password."""
         host = quote(self.home.socket_dir, safe="")
-        return f"postgresql://{quote(user)}:{self.password}@/{quote(database, safe='')}?host={host}"
+        return f"postgresql://{quote(user or self.superuser)}:{self.password}@/{quote(database, safe='')}?host={host}"
 
     def log_tail(self) -> str:
         """The end of the server's log, for an error's text."""
@@ -99,12 +102,14 @@ def private_server(
     settings: Mapping[str, str] | None = None,
     hba: Sequence[str] = _PASSWORD_ONLY,
     layers: Sequence[str] | None = None,
+    superuser: str = SUPERUSER,
+    event_triggers: bool = True,
 ) -> Iterator[PrivateServer]:
     """Run the server in `bin_dir` with its home below `base` ($TMPDIR), for `jobs` sessions at a time.
 
     When the block ends the server does at once, and its home is removed. So they are when this process is killed:
     a guardian process sees to it, and removes the directory `sandbox` as well if it is empty. Of `layers` (all) it has
-    as many as the machine allows.
+    as many as the machine allows. Without `event_triggers` none fires, of servers that can do that.
 
     Raises `SourceError`.
     """
@@ -118,7 +123,8 @@ def private_server(
     finally:
         os.close(home.lock)
     try:
-        yield _started(home, account, watcher, bin_dir, jobs, settings or {}, hba)
+        silent = {} if event_triggers else dict(_SILENT)
+        yield _started(home, account, watcher, superuser, bin_dir, jobs, silent | dict(settings or {}), hba)
     finally:
         _end(watcher)
 
@@ -164,6 +170,7 @@ def _started(
     home: Home,
     account: Account,
     watcher: children.Child,
+    superuser: str,
     bin_dir: str,
     jobs: int,
     settings: Mapping[str, str],
@@ -174,7 +181,9 @@ def _started(
     password = os.path.join(home.path, "password")
     layers = _layers(watcher, os.path.join(binaries, "initdb"), home)
     isolation = ((USER,) if account.uid >= 0 else ()) + layers
-    server = PrivateServer(home, bin_dir, _major(binaries), secrets.token_urlsafe(24), watcher, isolation)
+    server = PrivateServer(
+        home, bin_dir, _major(binaries), secrets.token_urlsafe(24), superuser, watcher, isolation
+    )
     _write(password, server.password)
     account.owns([home.data, home.socket_dir, password])
     _initialise(server, os.path.join(binaries, "initdb"), password)
@@ -182,7 +191,9 @@ def _started(
     os.truncate(home.log, 0)  # of no interest any more, and in the way of what will be
     _write(os.path.join(home.data, "pg_hba.conf"), "".join(line + "\n" for line in hba))
     account.owns([os.path.join(home.data, "pg_hba.conf")])
-    chosen = _settings(server, jobs) | dict(settings)
+    chosen = _settings(server, jobs) | {
+        name: value for name, value in settings.items() if _known(server, name)
+    }
     options = [f"--{name}={value}" for name, value in chosen.items()]
     _send(watcher, [os.path.join(binaries, "postgres"), "-D", home.data, *options])
     _await_ready(server)
@@ -198,6 +209,10 @@ def _write(path: str, text: str) -> None:
 def _major(bin_dir: str) -> int:
     done = children.run([os.path.join(bin_dir, "postgres"), "--version"])
     return int(done.stdout.split()[2].split(b".")[0].rstrip(b"abcdefghijklmnopqrstuvwxyz") or 0)
+
+
+def _known(server: PrivateServer, name: str) -> bool:
+    return name not in _SILENT or server.major >= EVENT_TRIGGERS_SINCE
 
 
 def _settings(server: PrivateServer, jobs: int) -> dict[str, str]:
@@ -216,7 +231,7 @@ def _initialise(server: PrivateServer, initdb: str, password_file: str) -> None:
         options.remove("--no-instructions")
     if server.major >= 18:
         options.append("--no-data-checksums")
-    target = ["-D", server.home.data, "-U", SUPERUSER, "--locale=C", "--encoding=UTF8"]
+    target = ["-D", server.home.data, "-U", server.superuser, "--locale=C", "--encoding=UTF8"]
     _send(server.guardian, [initdb, *target, *options])
     answer = _answer(server.guardian, START_TIMEOUT_S)
     if answer != "exit 0":

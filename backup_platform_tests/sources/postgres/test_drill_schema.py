@@ -64,7 +64,7 @@ def stored(server18: Server) -> Iterator[Streams]:
 
 def compared(contents: PointContents, server: Server, url: str, directory: Path) -> Findings:
     version = fetch_value(url, "SELECT current_setting('server_version_num')::int")
-    target = Scratch(url, server.url(), "the server", version, private=False, create=False)
+    target = Scratch(url, server.url(), "the server", version, private=False)
     return compare_schema(contents, target, server.bin_dir, str(directory), SystemClock())
 
 
