@@ -52,8 +52,6 @@ def test_nothing_is_taken_from_the_environment(hostile: None, open_tmp: Path) ->
     sandbox = open_tmp / "sandbox"
     sandbox.mkdir()
     with scratch(PostgresOptions("dbname=shop"), DOCUMENT, str(sandbox), SystemClock()) as target:
-        with connect(target.maintenance) as connection:
-            connection.execute("CREATE DATABASE shop")
         with connect(target.url) as connection:
             assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
             connection.execute("CREATE TABLE public.t (a int)")
