@@ -25,8 +25,8 @@ def compared(
     Raises StoreError.
     """
     while asked := _asked(repository, plan) - decoded.known:
-        decoded.read(repository, asked)
         assert plan.survey is not None
+        decoded.read(repository, asked, plan.survey.said)
         wrong = sorted(key for key in asked if not plan.survey.holds(decoded, key))
         for key in wrong:
             progress.note(_told(key, decoded))

@@ -324,7 +324,7 @@ class _Run:
         self._require_sound(replace(plan, refusals=fresh.problems, delete_finals=()))
         allowed = (fresh.tombstones.doomed & fresh.packs.keys()) - fresh.needed
         left = [each for each in plan.delete if each.key in allowed]
-        self._decoded.read(self._repository, stand_ins(fresh, left))
+        self._decoded.read(self._repository, stand_ins(fresh, left), fresh.said)
         return [
             each for each in left if all(fresh.holds(self._decoded, key) for key in stand_ins(fresh, [each]))
         ]

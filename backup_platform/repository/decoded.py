@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,6 +12,7 @@ from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.blobs import worker_count
 from backup_platform.repository.format import META
 from backup_platform.repository.index import IndexedPack, index_pack
+from backup_platform.repository.known import table_of
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 @dataclass(slots=True)
 class Decoded:
     """What one run found out, by the keys of packs: `packs` have every blob of their own tables, `damaged` say what is
-    wrong with them, `closed` are gone or no key at hand opens them."""
+    wrong with them, `closed` are gone, or no key at hand opens them and this host did not decode them earlier."""
 
     packs: dict[str, IndexedPack] = field(default_factory=dict)
     damaged: dict[str, str] = field(default_factory=dict)
@@ -30,11 +31,12 @@ class Decoded:
     def known(self) -> set[str]:
         return self.packs.keys() | self.damaged.keys() | self.closed
 
-    def read(self, repository: Repository, keys: Collection[str]) -> None:
-        """Decode packs that were not read before. What is damaged is marked. Raises StoreError."""
+    def read(self, repository: Repository, keys: Collection[str], said: Callable[[str], IndexedPack]) -> None:
+        """Decode packs that were not read before, or compare them with what this host remembers of them (`said` is what
+        indexes say). What is damaged is marked. Raises StoreError."""
         unread = sorted(set(keys) - self.known)
         with ThreadPoolExecutor(worker_count()) as pool:
-            for key, found in zip(unread, pool.map(partial(_decoded, repository), unread), strict=True):
+            for key, found in zip(unread, pool.map(partial(_decoded, repository, said), unread), strict=True):
                 self._note(repository, key, found)
 
     def _note(
@@ -49,9 +51,20 @@ class Decoded:
             repository.mark_damaged(key, found.message)
 
 
-def _decoded(repository: Repository, key: str) -> IndexedPack | DamageError | KeyMissingError:
+def _decoded(
+    repository: Repository, said: Callable[[str], IndexedPack], key: str
+) -> IndexedPack | DamageError | KeyMissingError:
     try:
         frames = repository.checked_pack(key)
-    except (DamageError, KeyMissingError) as error:
+    except DamageError as error:
         return error
+    except KeyMissingError as error:  # it has the hash of its name
+        pack = said(key)
+        return pack if remembered(repository, key, pack) else error
     return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
+
+
+def remembered(repository: Repository, key: str, said: IndexedPack) -> bool:
+    """Whether this host wrote or decoded a pack, and it holds what indexes say. Nobody else adds to its notes."""
+    table = repository.known.packs.get(key[-64:])
+    return table is not None and table == table_of(said.rows, repository.cipher.hash)

@@ -10,7 +10,7 @@ from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.claims import Claims, by_pack, same_rows, true_claims
-from backup_platform.repository.decoded import Decoded
+from backup_platform.repository.decoded import Decoded, remembered
 from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACK_KEY, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index
 from backup_platform.repository.ranges import PackRanges
@@ -66,9 +66,13 @@ class Survey:
 
     def holds(self, decoded: Decoded, pack: str) -> bool:
         """Whether a pack was decoded and is what this survey took it for."""
+        return pack in decoded.packs and same_rows(self.said(pack), decoded.packs[pack])
+
+    def said(self, pack: str) -> IndexedPack:
+        """What this survey takes a pack for."""
         index, number, _ = self.places[pack]
         (said,) = index.of_packs([number], meta=pack.startswith(META))
-        return pack in decoded.packs and same_rows(said, decoded.packs[pack])
+        return said
 
     def reader(self, pack: str) -> BlobReader:
         return self.readers[META if pack.startswith(META) else PACKS]
@@ -178,10 +182,7 @@ def _collect(
         reader = RecoveryPointReader(point, readers[PACKS], readers[META])
         problems += _needs(point, reader, usages)
     for prefix, index in ((PACKS, contents), (META, meta)):
-        opens = prefix == META or repository.cipher.reads_contents
-        keys = [object_key(prefix, pack) for pack in index.packs]
-        closed = {key for key in keys if not opens or key in decoded.closed} - decoded.packs.keys()
-        _settle(found, index, usages[prefix], keys, closed)
+        _settle(found, index, usages[prefix], prefix, _closed(repository, index, prefix, decoded))
     found.readers = readers
     return problems
 
@@ -205,7 +206,18 @@ def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: dict[str, 
     return [f"{name} needs {missing} blobs that no listed pack is known to hold."] if missing else []
 
 
-def _settle(found: Survey, index: BlobIndex, usage: Usage, keys: list[str], closed: set[str]) -> None:
+def _closed(repository: Repository, index: BlobIndex, prefix: str, decoded: Decoded) -> set[str]:
+    """Packs of which this host cannot tell what they really hold."""
+    keys = [object_key(prefix, pack) for pack in index.packs]
+    closed = decoded.closed.intersection(keys)
+    if prefix == PACKS and not repository.cipher.reads_contents:
+        packs = index.of_packs(range(len(keys)), meta=False)
+        closed |= {k for k, pack in zip(keys, packs, strict=True) if not remembered(repository, k, pack)}
+    return closed - decoded.packs.keys()
+
+
+def _settle(found: Survey, index: BlobIndex, usage: Usage, prefix: str, closed: set[str]) -> None:
+    keys = [object_key(prefix, pack) for pack in index.packs]
     condemned, doomed = found.tombstones.condemned, found.tombstones.doomed
 
     def standing(number: int, share: float) -> Standing:

@@ -9,16 +9,17 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from backup_platform.actions.prune import PruneSummary
+from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.repository.format import PACKS
 from backup_platform.repository.index import IndexedPack
 from backup_platform.repository.keys import Keys
+from backup_platform.repository.known import Known, table_of
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.hostile import Writer
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.faults.test_hostile import prune
-from backup_platform_tests.support import noise, writer_keys
+from backup_platform_tests.support import QuietProgress, noise, writer_keys
 
 DAY = PruneSettings(timedelta(days=1), 0.0)
 CASES = pytest.mark.parametrize(
@@ -106,6 +107,23 @@ def test_a_wrong_index_condemns_nothing_and_goes(wrong: str, encrypted: bool, id
     assert done[-1].disputed == (0 if place.opens else 1)
     assert good <= place.scene.store.keys("packs/")
     assert (lie in place.scene.store.objects) is not place.opens
+    place.restores()
+
+
+def test_what_this_host_wrote_itself_it_need_not_open() -> None:
+    """Its own notes tell what those packs hold: no other holder of the key adds to them."""
+    place = Place(encrypted=True, identity=False)
+    good, own, known = place.scene.store.keys("packs/"), place.contents(), Known()
+    blobs = [(row["blob"].tobytes(), int(row["length"])) for p in own.values() for row in p.rows]
+    place.writer.store_garbage(sorted(blobs), meta=False)
+    hashed = place.scene.open().cipher.hash
+    known.learn({key[-64:]: table_of(pack.rows, hashed) for key, pack in own.items()})
+    for _ in range(2):
+        place.scene.clock.advance(days=3)
+        pruner = Repository(place.scene.store, place.scene.clock, keys=place.keys, known=known)
+        pruning = Pruning(pruner, DAY, place.scene.clock)
+        assert pruning.run(pruning.plan(), QuietProgress()).doubted == 0
+    assert place.scene.store.keys("packs/") == good
     place.restores()
 
 

@@ -66,9 +66,8 @@ class Writer:
             if key.startswith(prefix)
             for row in pack.rows
         ]
-        some = (
-            self.chance.sample(rows, max(1, len(rows) * self.chance.choice([1, 2, 2]) // 2)) if rows else []
-        )
+        rows = rows or [(digest(b"a blob that nobody needs"), 20)]
+        some = self.chance.sample(rows, max(1, len(rows) * self.chance.choice([1, 2, 2]) // 2))
         return self.store_garbage(sorted(some), meta=meta)
 
     def store_garbage(self, blobs: list[tuple[bytes, int]], *, meta: bool) -> IndexedPack:
@@ -149,10 +148,12 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Does to the objects of a store what needs no key."""
+    """Does to the objects of a store what needs no key. Where nobody opens packs to tell what they hold, who harms
+    `indexes` harms their packs (docs/prune.md)."""
 
     store: MemoryStore
     chance: random.Random
+    indexes: bool
 
     def act(self) -> str:
         acts: dict[str, Callable[[], None]] = {
@@ -164,8 +165,12 @@ class Owner:
             "a final tombstone": self.doom,
         }
         name = self.chance.choice(sorted(acts))
-        acts[name]()
+        if name != "an index that is gone" or self.indexes:
+            acts[name]()
         return name
+
+    def harmed(self, *prefixes: str) -> str:
+        return self.chance.choice([each for each in prefixes if each != INDEXES or self.indexes])
 
     def pick(self, prefix: str) -> str:
         return self.chance.choice(sorted(self.store.keys(prefix)) or [""])
@@ -178,13 +183,13 @@ class Owner:
             self.store.objects[key] = data, replace(found, modified=moved)
 
     def flip(self) -> None:
-        key = self.pick(self.chance.choice(["packs/", "meta/", "indexes/", "tombstones/", "ledger/"]))
+        key = self.pick(self.harmed("packs/", "meta/", "indexes/", "tombstones/", "ledger/"))
         if key and (data := bytearray(self.store.get(key))):
             data[self.chance.randrange(len(data))] ^= 1
             self.store.alter(key, bytes(data))
 
     def swap(self) -> None:
-        prefix = self.chance.choice(["packs/", "meta/", "indexes/", "ledger/"])
+        prefix = self.harmed("packs/", "meta/", "indexes/", "ledger/")
         one, other = self.pick(prefix), self.pick(prefix)
         if one:
             first, second = bytes(self.store.get(one)), bytes(self.store.get(other))

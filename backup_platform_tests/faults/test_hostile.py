@@ -56,7 +56,7 @@ class History:
 
     def attack(self) -> None:
         if self.owner and self.chance.random() < 0.5:
-            self.told.append(Owner(self.scene.store, self.chance).act())
+            self.told.append(Owner(self.scene.store, self.chance, indexes=not self.encrypted).act())
             return
         writer = Writer(Repository(self.scene.store, self.scene.clock, keys=self.keys), self.chance)
         with suppress(BackupError, IndexError):  # the owner left nothing to name
@@ -93,7 +93,7 @@ def lived(seed: int, steps: int) -> None:
         history.prune()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_every_point_that_restored_before_a_prune_restores_after_it(seed: int) -> None:
     lived(seed, 12)
 

@@ -246,7 +246,7 @@ class LongEncryptedMachine(EncryptedWholeMachine):
 
 TestWhole = WholeMachine.TestCase
 TestWhole.settings = settings(
-    max_examples=4, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=3, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEncryptedWhole = EncryptedWholeMachine.TestCase
 TestEncryptedWhole.settings = settings(TestWhole.settings, max_examples=2)
