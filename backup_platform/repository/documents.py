@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError
+from backup_platform.repository.fields import instant
 from backup_platform.repository.format import sign, unsign
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ def read_document(repository: Repository, key: str, place: Mapping[str, Json]) -
 def moment(key: str, document: Mapping[str, Any], name: str) -> datetime:
     """An instant in a document. Raises DamageError."""
     try:
-        found = datetime.fromisoformat(document[name])
-        if found.tzinfo is None:
-            raise ValueError("it has no offset")  # noqa: TRY301
+        found = instant(document[name])
     except (KeyError, TypeError, ValueError) as error:
         raise DamageError(f"The document {key} has no instant {name!r}: {error}.") from error
     return found

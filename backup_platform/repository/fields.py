@@ -52,11 +52,7 @@ class Fields:
         return value
 
     def instant(self, name: str) -> datetime:
-        """With an offset, and not so near the ends of the calendar that arithmetic fails."""
-        found = datetime.fromisoformat(self.text(name))
-        if found.tzinfo is None or not 1900 <= found.year <= 9000:
-            raise ValueError(f"{name!r} is no instant with an offset")
-        return found
+        return instant(self.text(name))
 
     def list(self, name: str) -> list[Any]:
         return self._of(name, list)
@@ -74,6 +70,14 @@ class Fields:
     def texts(self) -> dict[str, str]:
         """All fields, if each is a text."""
         return {name: self.text(name) for name in self.values}
+
+
+def instant(text: str) -> datetime:
+    """With an offset, and not so near the ends of the calendar that arithmetic fails. Raises ValueError, TypeError."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None or not 1900 <= found.year <= 9998:
+        raise ValueError(f"{text[:40]!r} is no instant with an offset")
+    return found
 
 
 def _kind(value: Json) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
+from backup_platform.repository.fields import instant
 from backup_platform.repository.format import PROOFS, Hash, digest, sign, unsign
 from backup_platform.repository.record_names import NAME_HASH, TIME, Origin, Record, moment_of
 
@@ -114,7 +115,7 @@ def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = diges
     try:
         if told["repository"] != repository:
             raise DamageError(f"The ledger entry {key} belongs to another repository.")
-        window, moment = told["window"], datetime.fromisoformat
+        window, moment = told["window"], instant
         return Subject(
             proof.point,
             str(told["source"]),
@@ -133,7 +134,7 @@ def _proof(document: Mapping[str, Any]) -> Proof:
         point=document["point"],
         method=ProofMethod(document["method"]),
         passed=document["passed"],
-        at=datetime.fromisoformat(document["at"]),
+        at=instant(document["at"]),
         duration_s=float(document["duration_s"]),
         detail=dict(document["detail"]),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
+from backup_platform.repository.fields import instant
 from backup_platform.repository.format import META, PACK_KEY, PACKS, READS, Hash, digest, sign, unsign
 from backup_platform.repository.known import TABLE
 from backup_platform.repository.record_names import TIME, Origin, Record
@@ -75,7 +76,7 @@ def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest)
     groups: Any = document.get("reads")
     try:
         for group in groups:
-            at, packs = datetime.fromisoformat(group["at"]).astimezone(UTC), _cut(group["packs"], ID)
+            at, packs = instant(group["at"]).astimezone(UTC), _cut(group["packs"], ID)
             result.learn(Reads(dict.fromkeys(packs, at)), at)
             result.tables.update(zip(packs, _cut(group.get("tables", ""), 2 * TABLE), strict=False))
         result.points.update(_cut(document.get("points", ""), ID))  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, UsageError
 from backup_platform.repository import age
 from backup_platform.repository.encryption import AgeCipher, recipient_name
+from backup_platform.repository.fields import instant
 from backup_platform.repository.format import KEY_TESTS, KEYS, PACKS, digest, sign, unsign
 from backup_platform.repository.key_objects import ADDED, RETIRED
 from backup_platform.repository.record_names import TIME, RecordNames, moment_of
@@ -92,8 +93,8 @@ def readable_recipients(
 def _stored(added: Mapping[str, Any], retired: Mapping[str, Any] | None) -> StoredRecipient:
     return StoredRecipient(
         added["recipient"],
-        datetime.fromisoformat(added["added_at"]),
-        datetime.fromisoformat(retired["retired_at"]) if retired else None,
+        instant(added["added_at"]),
+        instant(retired["retired_at"]) if retired else None,
         wrapped=added.get("wrapped", ""),
     )
 
@@ -116,7 +117,7 @@ def read_document(cipher: AgeCipher, key: str, data: Buffer | None = None) -> Ma
 
 def _moment(document: Mapping[str, Any], name: str) -> datetime:
     try:
-        return datetime.fromisoformat(document[name])
+        return instant(document[name])
     except (KeyError, TypeError, ValueError) as error:
         raise DamageError(f"A recipient's document has no {name}.") from error
 

@@ -23,6 +23,7 @@ from backup_platform.errors import (
 )
 from backup_platform.repository.chunking import CONTENTS
 from backup_platform.repository.cipher import open_cipher
+from backup_platform.repository.fields import instant
 from backup_platform.repository.format import (
     DAMAGED,
     FORMAT,
@@ -145,7 +146,7 @@ def read_info(store: Store) -> RepositoryInfo:
                 f"The repository at {store.location} has format {document['format']}, this program reads {FORMAT}.",
                 hint="Install a newer backup-platform.",
             )
-        created = datetime.fromisoformat(document["created_at"])
+        created = instant(document["created_at"])
         texts = [document["id"], document["encryption"], document.get("key_id", "")]
         if not all(isinstance(text, str) for text in texts) or created.tzinfo is None:
             raise TypeError("it has a field of another kind")  # noqa: TRY301
