@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
 
 from backup_platform.actions.find import find_point
 from backup_platform.domain.holds import Hold
 from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
+from backup_platform.domain.zones import zone_of
 from backup_platform.errors import DamageError, NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.forgotten import forgotten_places
 from backup_platform.repository.holds import hold_key, place_hold, read_holds, release_hold
@@ -132,7 +132,7 @@ def parse_until(text: str, timezone: str) -> datetime:
     """The end of a hold: the beginning of a day in the source's time zone, or an instant with its offset."""
     try:
         if len(text) == 10:
-            return datetime.combine(date.fromisoformat(text), time(), ZoneInfo(timezone))
+            return datetime.combine(date.fromisoformat(text), time(), zone_of(timezone))
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None

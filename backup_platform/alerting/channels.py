@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from backup_platform.domain.visible import inert, visible
 from backup_platform.errors import BackupError, not_installed
 
 # Elsewhere what stands in the host's place is a token, a webhook's id or a topic.
@@ -24,13 +25,15 @@ class AppriseNotifier:
     urls: Sequence[str] = field(repr=False)
 
     def send(self, title: str, body: str, *, over: bool = False) -> None:
-        """As a failure, which pagers ring for; what is `over`, as a success.
+        """As a failure, which pagers ring for; what is `over`, as a success. Of what the texts hold no service makes a
+        header, a link, an image or a mention.
 
         Raises `BackupError` naming the channels that refused, after all the others were served.
         """
         if not self.urls:
             return
         apprise = _apprise()
+        title, body = inert(visible(title)), "\n".join(map(inert, body.split("\n")))
         with _silenced():
             failed = [url for url in self.urls if not _deliver(apprise, url, title, body, over)]
         if failed:

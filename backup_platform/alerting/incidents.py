@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from backup_platform.domain.visible import visible, visible_lines
 from backup_platform.errors import BackupError
 
 REMIND_AFTER = (timedelta(hours=4), timedelta(hours=24))
@@ -93,7 +94,7 @@ class IncidentBook:
         incident = self._incidents.get(key)
         self._before[key] = incident
         if failing:
-            detail = _bounded(detail)
+            title, detail = visible(title), _bounded(detail)
             return (
                 self._begin(key, title, detail, now)
                 if incident is None
@@ -197,6 +198,7 @@ def _joined(*parts: str) -> str:
 
 
 def _bounded(detail: str) -> str:
+    detail = visible_lines(detail)
     return detail if len(detail) <= DETAIL_LIMIT else detail[: DETAIL_LIMIT - 1] + "…"
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeAlias
 
-from backup_platform.cli import formats
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.standing import Standing, State
+from backup_platform.domain.zones import zone_of
 from backup_platform.errors import UsageError
 
 Judged: TypeAlias = tuple[RecoveryPoint, Standing]
@@ -50,7 +50,7 @@ class Choice:
         return kept[::-1]
 
     def _fits(self, point: RecoveryPoint, judged: Standing) -> bool:
-        begins = point.window.start.astimezone(formats.zone(point.timezone)).date()
+        begins = point.window.start.astimezone(zone_of(point.timezone)).date()
         return self.state in (None, judged.state) and (self.since is None or begins >= self.since)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import datetime
+
+from backup_platform.domain.zones import zone_of
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -44,25 +46,14 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def zone(name: str) -> tzinfo:
-    """The source's time zone; UTC when this machine does not know it."""
-    from datetime import UTC
-    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return UTC
-
-
 def instant(moment: datetime, timezone: str) -> str:
     """`2026-11-22 02:15`, in the source's time zone."""
-    return moment.astimezone(zone(timezone)).strftime("%Y-%m-%d %H:%M")
+    return moment.astimezone(zone_of(timezone)).strftime("%Y-%m-%d %H:%M")
 
 
 def instant_full(moment: datetime, timezone: str) -> str:
     """`2026-11-22 02:15:04 +0100`, in the source's time zone."""
-    return moment.astimezone(zone(timezone)).strftime("%Y-%m-%d %H:%M:%S %z")
+    return moment.astimezone(zone_of(timezone)).strftime("%Y-%m-%d %H:%M:%S %z")
 
 
 def clock(seconds: float) -> str:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from backup_platform.cli import formats, shapes
+from backup_platform.cli import shapes
 from backup_platform.cli.context import session_of
 from backup_platform.cli.names import printable
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.row_diff import diff_rows
 from backup_platform.domain.model import Entry, EntryKind, Status
+from backup_platform.domain.zones import zone_of
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def ls(
     if session.json:
         out.rows({"point": found.id}, "entries", map(shapes.entry, entries))
         return 0
-    zone = formats.zone(found.timezone)
+    zone = zone_of(found.timezone)
     for entry in entries:
         status = "" if entry.status is Status.OK else "  " + out.paint(f"[{_status(entry)}]", "warn")
         out.line(_line(entry, zone) + status)

@@ -6,11 +6,14 @@ direction of writing, characters of no width. Each is replaced by its escape; le
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _NAMED: Final = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 # Python takes them as printing: combining joiner, Hangul and Khmer fillers, which show nothing.
 _BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
+# `![`, `](`, `][`, `]:`, `<b>`, `<!channel>`, `<@U1>`, `@everyone`
+_ACTS: Final = re.compile(r"!(?=\[)|\](?=[(\[:])|<(?=[A-Za-z/!?@#$])|(?<![A-Za-z0-9])@(?=\w)")
 
 
 def visible(text: str) -> str:
@@ -24,6 +27,12 @@ def visible_lines(text: str) -> str:
     """The same of a text whose lines are to stay lines; those after the first are indented, and cannot be taken for
     something that this program says."""
     return "\n  ".join(map(visible, text.split("\n")))
+
+
+def inert(text: str) -> str:
+    """The same of a text that may be shown as Markdown, as HTML or in a chat: it has no image, link or tag, and calls
+    nobody."""
+    return _ACTS.sub(lambda found: "(at)" if found[0] == "@" else f"{found[0]} ", visible_lines(text))
 
 
 def hides(text: str) -> bool:

@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
+from backup_platform.domain.visible import inert
 from backup_platform.orchestration import ticks
 from backup_platform.orchestration.checks import NOT_JUDGED
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
 
@@ -75,8 +77,8 @@ def alerts(
                 break
         problem = memory.desk.deliver(app.notifier, app.clock.now())
         if problem:
-            context.log.error(problem)
-        return dg.SensorResult(skip_reason=problem or f"{seen} runs ended", cursor=memory.dump())
+            log_of(context).error(problem)
+        return dg.SensorResult(skip_reason=inert(problem) or f"{seen} runs ended", cursor=memory.dump())
 
     return evaluate
 
@@ -86,7 +88,7 @@ def _judged(context: dg.SensorEvaluationContext, watch: Watch, record: dg.EventL
     try:
         watch.run_ended(record)
     except Exception as error:
-        context.log.exception("run %s", record.run_id)
+        log_of(context).exception("run %s", record.run_id)
         watch.judged(record, error)
     else:
         watch.judged(record, None)

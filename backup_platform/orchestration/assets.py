@@ -14,6 +14,7 @@ from backup_platform.orchestration.checks import IN_PLACE, evaluation, not_judge
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata import Metadata, point_metadata
 from backup_platform.orchestration.progress import LogProgress
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.tables import tables_metadata
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.repository.unrecorded import recorded
@@ -62,7 +63,7 @@ class _Step:
         self._source = source
         self._retries = translator.app.plan.sources[source].retries
         self._key = translator.asset_key(source)
-        self._progress = LogProgress(context.log, translator.app.clock)
+        self._progress = LogProgress(log_of(context), translator.app.clock)
 
     def run(self, *, force: bool) -> Results:
         capture = self._key in self._context.selected_asset_keys
@@ -105,7 +106,7 @@ class _Step:
             if check.ran:
                 yield evaluation(self._context, check, self._key, point)
             else:
-                self._context.log.info("check %s did not run: %s", check.name, check.summary)
+                log_of(self._context).info("check %s did not run: %s", check.name, check.summary)
 
     def _drilled(self, point: RecoveryPoint) -> "CheckResult":
         from backup_platform.actions.checks import drilled  # numpy, which loading definitions does not need

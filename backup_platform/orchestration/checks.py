@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import dagster as dg
 
 from backup_platform.domain.latest import in_time
+from backup_platform.domain.visible import inert
 from backup_platform.orchestration.metadata import check_metadata, plain_metadata
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def evaluation(
         check_name=result.name,
         passed=result.passed,
         severity=_severity(result),
-        description=result.summary,
+        description=inert(result.summary),
         metadata=check_metadata(result.metadata, window=point.window.key, point=point.id, chosen=chosen),
     )
     return _of_window(context, found, asset, point.window.key) if chosen else found
@@ -134,7 +135,7 @@ def not_judged(
     names = {key.name for key in context.selected_asset_check_keys if key.asset_key == asset}
     for name in sorted(names, key=lambda name: name != STORED):
         first = name == STORED
-        text = f"The capture failed: {error}" if first else "Not judged: the capture failed."
+        text = inert(f"The capture failed: {error}") if first else "Not judged: the capture failed."
         found = dg.AssetCheckResult(
             asset_key=asset,
             check_name=name,
@@ -153,7 +154,7 @@ def upkeep_evaluation(result: CheckResult, asset: dg.AssetKey) -> dg.AssetCheckR
         check_name=result.name,
         passed=result.passed,
         severity=_severity(result),
-        description=result.summary,
+        description=inert(result.summary),
         metadata=plain_metadata(result.metadata),
     )
 

@@ -19,6 +19,7 @@ from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.missed import PATIENCE_S
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.progress import LogProgress
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.orchestration.upkeep_metadata import copy_metadata
 
@@ -66,7 +67,7 @@ def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksD
             if found.ran:
                 yield evaluation(context, found, translator.asset_key(source), point)
             else:
-                context.log.info("%s", found.summary)
+                log_of(context).info("%s", found.summary)
 
     return copies_in_place
 
@@ -103,7 +104,7 @@ class _Step:
         self._there = translator.app.at(repository)
         self._source = source
         self._key = translator.copy_key(repository, source)
-        self._progress = LogProgress(context.log, translator.app.clock)
+        self._progress = LogProgress(log_of(context), translator.app.clock)
 
     def run(self) -> Results:
         if self._key in self._context.selected_asset_keys:
@@ -133,7 +134,7 @@ class _Step:
         if not lacking:
             return
         newest = list(reversed(lacking))[:MOST_TAKEN_ALONG]
-        self._context.log.info("%d points of windows of an earlier schedule are copied, too", len(newest))
+        log_of(self._context).info("%d points of windows of an earlier schedule are copied, too", len(newest))
         copying = self._there.upkeep.copying(self._app.repository)
         copying.run(copying.plan(newest), self._progress).require()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.domain.visible import inert
+from backup_platform.orchestration import shown
 from backup_platform.orchestration.translator import BackupTranslator
 
 if TYPE_CHECKING:
@@ -67,12 +69,12 @@ def _observation(key: dg.AssetKey, point: ForgottenPoint) -> dg.AssetObservation
     return dg.AssetObservation(
         asset_key=key,
         partition=point.window.key,
-        description=f"Forgotten: {point.reason}. This window has no recovery point any more.",
+        description=inert(f"Forgotten: {point.reason}. This window has no recovery point any more."),
         metadata={
             FORGOTTEN: point.point,
             "window": point.window.key,
             "captured_at": dg.MetadataValue.timestamp(point.captured_at),
             "forgotten_at": dg.MetadataValue.timestamp(point.forgotten_at),
-            "reason": point.reason,
+            "reason": shown.text(point.reason),
         },
     )

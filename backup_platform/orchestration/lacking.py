@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.visible import inert
 from backup_platform.errors import BackupError, RepositoryChangedError
 from backup_platform.orchestration import presence, sweeping
 from backup_platform.orchestration.checks import IN_PLACE
@@ -23,6 +24,7 @@ from backup_platform.orchestration.lacking_memory import Memory
 from backup_platform.orchestration.missed import PATIENCE_S
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, BackupTranslator
 
@@ -144,7 +146,7 @@ class Sweep:
         first = next(iter(self._doors.values()))
         points = first.ask(lambda app: app.points(source))
         if points is None:
-            self._context.log.warning("%s: %s", source, first.problem)
+            log_of(self._context).warning("%s: %s", source, first.problem)
             return
         found: dict[str, Whereabouts] = {}
         complete = [self._visit_copy(subject, points, found, first.id) for subject in self._by_source[source]]
@@ -158,7 +160,7 @@ class Sweep:
             run_requests=self._launcher.requests,
             skip_reason=None
             if self._launcher.requests
-            else problem or "no copy is lacking that can be made now",
+            else inert(problem) or "no copy is lacking that can be made now",
             cursor=self._memory.dump(),
         )
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import datetime
 
 import dagster as dg
 
 from backup_platform.domain.counting import how_many
-from backup_platform.domain.model import Json, RecoveryPoint
+from backup_platform.domain.model import Json, Problem, RecoveryPoint
 from backup_platform.domain.tables import counted
+from backup_platform.domain.visible import visible
+from backup_platform.domain.zones import zone_of
+from backup_platform.orchestration import shown
 
 Metadata = dict[str, dg.MetadataValue]
 
@@ -36,10 +38,10 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
     """The metadata of a materialisation. `manifest` is where the manifest is, for people."""
     stats = point.stats
     return {
-        "summary": dg.MetadataValue.md(_summary(point, created)),
-        "recovery_point": dg.MetadataValue.text(point.id),
-        "manifest": dg.MetadataValue.path(manifest),
-        "window": dg.MetadataValue.text(point.window.key),
+        "summary": shown.markdown(_summary(point, created)),
+        "recovery_point": shown.text(point.id),
+        "manifest": shown.path(manifest),
+        "window": shown.text(point.window.key),
         "captured_at": dg.MetadataValue.timestamp(point.captured_at),
         "created": dg.MetadataValue.bool(created),
         "incomplete": dg.MetadataValue.bool(point.incomplete),
@@ -70,15 +72,15 @@ def check_metadata(measured: Mapping[str, Json], *, window: str, point: str, cho
     the run does not name it."""
     return {
         **plain_metadata(measured),
-        "window": dg.MetadataValue.text(window),
-        "recovery_point": dg.MetadataValue.text(point),
-        **({"chosen": dg.MetadataValue.text(chosen)} if chosen else {}),
+        "window": shown.text(window),
+        "recovery_point": shown.text(point),
+        **({"chosen": shown.text(chosen)} if chosen else {}),
     }
 
 
 def plain_metadata(measured: Mapping[str, Json]) -> Metadata:
     """Each value as what the UI shows best."""
-    return {name: _value(name, value) for name, value in measured.items() if value is not None}
+    return {visible(name): _value(name, value) for name, value in measured.items() if value is not None}
 
 
 def _value(name: str, value: bool | float | str | list[Json] | dict[str, Json]) -> dg.MetadataValue:
@@ -87,22 +89,22 @@ def _value(name: str, value: bool | float | str | list[Json] | dict[str, Json]) 
     if isinstance(value, int):
         return dg.MetadataValue.int(value)
     if isinstance(value, float):
-        return dg.MetadataValue.float(value) if math.isfinite(value) else dg.MetadataValue.text(str(value))
+        return dg.MetadataValue.float(value) if math.isfinite(value) else shown.text(str(value))
     if isinstance(value, str):
         return _text(name, value)
     if value in ([], {}):
-        return dg.MetadataValue.text("none")
+        return shown.text("none")
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return dg.MetadataValue.md("\n".join(f"- `{_code(str(item))}`" for item in value))
-    return dg.MetadataValue.json(value)
+        return shown.markdown("\n".join(f"- {shown.code(str(item))}" for item in value))
+    return shown.document(value)
 
 
 def _text(name: str, value: str) -> dg.MetadataValue:
     """A text of several lines keeps them, and a difference its colours."""
     if "\n" not in value:
-        return dg.MetadataValue.text(value)
+        return shown.text(value)
     language = "diff" if "diff" in name else "text"
-    return dg.MetadataValue.md(f"````{language}\n{value}\n````")
+    return shown.markdown(shown.fenced(value, language))
 
 
 def _summary(point: RecoveryPoint, created: bool) -> str:
@@ -117,7 +119,7 @@ def _summary(point: RecoveryPoint, created: bool) -> str:
         ("Problems", f"{point.problem_count}"),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
-    suspicion = "".join(f"\n- suspect: {cell(reason)}" for reason in point.suspect)
+    suspicion = "".join(f"\n- suspect: {shown.prose(reason)}" for reason in point.suspect)
     return f"{_headline(point, created)}\n{suspicion}\n\n{table}\n{_problems(point)}"
 
 
@@ -125,7 +127,7 @@ def _headline(point: RecoveryPoint, created: bool) -> str:
     word = "**Suspect** r" if point.is_suspect else "**Incomplete** r" if point.incomplete else "R"
     what = f"{word}ecovery point"
     how = "captured" if created else "was there already and was kept; its checks ran again"
-    return f"{what} `{point.id[:12]}` of `{point.source}` {how}."
+    return f"{what} {shown.code(point.id[:12])} of {shown.code(point.source)} {how}."
 
 
 def _captured(point: RecoveryPoint) -> str:
@@ -148,26 +150,17 @@ def _held(point: RecoveryPoint) -> str:
 
 
 def _when(point: RecoveryPoint, instant: datetime) -> str:
-    try:
-        zone: tzinfo = ZoneInfo(point.timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # this machine does not know it
-        zone = UTC
-    return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}"
+    return f"{instant.astimezone(zone_of(point.timezone)):%Y-%m-%d %H:%M %Z}"
 
 
 def _problems(point: RecoveryPoint) -> str:
     if not point.problems:
         return ""
-    shown = point.problems[:20]
-    lines = [f"- `{_code(p.path)}`: {p.status.value}{f' ({p.detail})' if p.detail else ''}" for p in shown]
-    more = point.problem_count - len(shown)
+    first = point.problems[:20]
+    lines = [f"- {shown.code(problem.path)}: {_of_problem(problem)}" for problem in first]
+    more = point.problem_count - len(first)
     return "\n".join(["", *lines, *([f"- and {more:,} more"] if more > 0 else [])])
 
 
-def cell(text: str) -> str:
-    """A text within a table."""
-    return text.replace("|", "\\|").replace("\n", " ")
-
-
-def _code(path: str) -> str:
-    return path.replace("`", "'").replace("\n", "\\n")
+def _of_problem(problem: Problem) -> str:
+    return problem.status.value + (f" ({shown.prose(problem.detail)})" if problem.detail else "")

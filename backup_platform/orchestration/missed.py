@@ -21,12 +21,14 @@ from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import captures
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.visible import inert
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
 from backup_platform.orchestration import presence, sweeping, ticks
 from backup_platform.orchestration.failed_windows import settle_failed
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.sweeping import Quiet, signature
 from backup_platform.orchestration.translator import BackupTranslator
@@ -199,7 +201,7 @@ class Sweep:
             self._memory.quiet.begin(source, self._now, missing.awaited)
 
     def result(self, problem: str) -> dg.SensorResult:
-        reason = problem or "no window is missing that can be captured now"
+        reason = inert(problem) or "no window is missing that can be captured now"
         return dg.SensorResult(
             run_requests=self._launcher.requests,
             skip_reason=None if self._launcher.requests else reason,
@@ -217,7 +219,7 @@ class Sweep:
         if not new:
             return False
         self._memory.recorded[source] = new[-1].start.isoformat()
-        self._context.log.warning("%s: newly missed: %s", source, _span(new))
+        log_of(self._context).warning("%s: newly missed: %s", source, _span(new))
         most = MOST_OF_A_SOURCE if len(self._observations) < MANY else 1
         self._observations += [self._observation(source, w, len(missed)) for w in new[-most:]]
         return True

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from threading import Lock
 
 from backup_platform.domain.ports import Clock
 from backup_platform.orchestration.metadata import human_bytes
+from backup_platform.orchestration.shown import Log
 
 INTERVAL_S = 30.0
 
@@ -14,7 +14,7 @@ INTERVAL_S = 30.0
 class LogProgress:
     """A `Progress` that logs at most one line in `INTERVAL_S`: each is an event in Dagster's database."""
 
-    def __init__(self, log: logging.Logger, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock) -> None:
         self._log = log
         self._clock = clock
         self._lock = Lock()

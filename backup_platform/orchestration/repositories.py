@@ -15,6 +15,7 @@ from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.forgotten import gone_windows
 from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import LONGEST_UPKEEP, WORKS, BackupTranslator
 from backup_platform.orchestration.turns import run_before
@@ -57,7 +58,7 @@ def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subj
     from backup_platform.actions.upkeep_checks import nothing_refused
 
     upkeep = translator.app.at(subject.repository).upkeep
-    progress = LogProgress(context.log, translator.app.clock)
+    progress = LogProgress(log_of(context), translator.app.clock)
     decided = upkeep.retention.plan_forget()
     forgotten = upkeep.retention.run_forget(decided, progress)
     records = upkeep.forgotten(_last_told(context.instance, subject.key))
@@ -98,7 +99,7 @@ def _verify(context: dg.AssetExecutionContext, translator: BackupTranslator, sub
     from backup_platform.actions.upkeep_checks import repository_stored
 
     app = translator.app.at(subject.repository)
-    result = recorded(app.verify(read="due", progress=LogProgress(context.log, app.clock)))
+    result = recorded(app.verify(read="due", progress=LogProgress(log_of(context), app.clock)))
     yield dg.MaterializeResult(asset_key=subject.key, metadata=verify_metadata(result))
     yield upkeep_evaluation(repository_stored(result), subject.key)
     if result.rotation is not None:

@@ -15,6 +15,7 @@ from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.orchestration.outbox import Desk
 from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
+from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import BackupTranslator
 
@@ -49,7 +50,7 @@ def sweep(
     cursor.next = next(rest, "")
     problem = cursor.desk.deliver(app.notifier, app.clock.now())
     if problem:
-        context.log.error(problem)
+        log_of(context).error(problem)
     return problem
 
 
@@ -61,7 +62,7 @@ def _visited(
     try:
         more = visit(source)
     except Exception as error:
-        context.log.exception("%s", source)
+        log_of(context).exception("%s", source)
         title = f"{source}: the sensor {context.sensor_name} fails for it"
         problem = title, f"{type(error).__name__}: {error}\nThe log of the sensor's tick has the traceback."
     cursor.desk.observe(source, "sensor", problem, app.clock.now())
@@ -102,7 +103,7 @@ class Launcher:
         if most is not None and len(attempts) >= most:
             wait = f"incomplete after {len(attempts)} attempts"
         if wait:
-            self.context.log.info("%s %s: %s", subject.name, window, wait)
+            log_of(self.context).info("%s %s: %s", subject.name, window, wait)
             return False
         self.requests.append(run_request(subject, window, job=subject.job, attempt=next_attempt(attempts)))
         return True

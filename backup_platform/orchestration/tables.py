@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.domain.tables import Storage
+from backup_platform.domain.visible import visible
 
 if TYPE_CHECKING:
     from backup_platform.actions.tables import StoredTable
@@ -41,7 +42,7 @@ def tables_metadata(stored: Sequence[StoredTable]) -> dict[str, dg.MetadataValue
         "rows": dg.MetadataValue.int(sum(each.table.rows for each in stored)),
         "tables": dg.MetadataValue.table([_record(each) for each in shown], _SCHEMA),
         **{
-            f"columns/{table.label}": dg.MetadataValue.table_schema(_columns(table))
+            f"columns/{visible(table.label)}": dg.MetadataValue.table_schema(_columns(table))
             for table in _described([each.table for each in largest])
         },
     }
@@ -51,8 +52,8 @@ def _record(stored: StoredTable) -> dg.TableRecord:
     table = stored.table
     return dg.TableRecord(
         {
-            "schema": table.schema,
-            "table": table.name,
+            "schema": visible(table.schema),
+            "table": visible(table.name),
             "rows": table.rows,
             "bytes": stored.bytes,
             "stored_bytes": stored.stored_bytes,
@@ -77,8 +78,8 @@ def _columns(table: Table) -> dg.TableSchema:
 
 def _column(column: Column, key: Sequence[str]) -> dg.TableColumn:
     return dg.TableColumn(
-        column.name,
-        column.type,
+        visible(column.name),
+        visible(column.type),
         description=f"stored as {column.storage}" if column.storage is not Storage.NATIVE else None,
         constraints=dg.TableColumnConstraints(
             nullable=column.nullable,

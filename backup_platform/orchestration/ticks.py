@@ -14,6 +14,7 @@ import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, InstigatorType, TickStatus
 
 from backup_platform.orchestration.outbox import ALL, Desk
+from backup_platform.orchestration.shown import log_of
 
 ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
 # While a code location is loaded anew a tick or two cannot reach it, and the next one does.
@@ -35,7 +36,7 @@ def tell_failures(
         for state in _states(context, names):
             desk.observe(subject_of(state.instigator_name), "ticks", _problem(context.instance, state), now)
     except Exception as error:  # these are Dagster's own parts, and the sensor has more to tell
-        context.log.exception("ticks")
+        log_of(context).exception("ticks")
         problem = "whether schedules and sensors fail cannot be seen", f"{type(error).__name__}: {error}"
     desk.observe(ALL, "ticks", problem, now)
 

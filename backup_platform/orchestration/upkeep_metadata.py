@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from backup_platform.orchestration.metadata import Metadata, cell, human_bytes
+from backup_platform.orchestration import shown
+from backup_platform.orchestration.metadata import Metadata, human_bytes
 
 if TYPE_CHECKING:
     from backup_platform.actions.copying import CopyResult
@@ -30,13 +31,14 @@ def copy_metadata(point: RecoveryPoint, result: CopyResult, *, manifest: str) ->
     speed = result.bytes / 1e6 / result.duration_s if result.duration_s > 0 else 0.0
     how = "copied" if copied else "was there already and was kept"
     summary = (
-        f"Recovery point `{point.id[:12]}` of `{point.source}` {how}: {human_bytes(result.bytes)} moved."
+        f"Recovery point {shown.code(point.id[:12])} of {shown.code(point.source)} {how}: "
+        f"{human_bytes(result.bytes)} moved."
     )
     return {
-        "summary": dg.MetadataValue.md(summary),
-        "recovery_point": dg.MetadataValue.text(point.id),
-        "manifest": dg.MetadataValue.path(manifest),
-        "window": dg.MetadataValue.text(point.window.key),
+        "summary": shown.markdown(summary),
+        "recovery_point": shown.text(point.id),
+        "manifest": shown.path(manifest),
+        "window": shown.text(point.window.key),
         "captured_at": dg.MetadataValue.timestamp(point.captured_at),
         "copied": dg.MetadataValue.bool(copied),
         "copied_bytes": dg.MetadataValue.int(result.bytes),
@@ -52,7 +54,7 @@ def forget_metadata(plan: ForgetPlan, summary: ForgetSummary) -> Metadata:
         "points": dg.MetadataValue.int(len(plan.judged) - len(summary.forgotten)),
         "forgotten_points": dg.MetadataValue.int(len(summary.forgotten)),
         "locked_points": dg.MetadataValue.int(len(summary.locked)),
-        "retention": dg.MetadataValue.md(retention_table(plan.judged)),
+        "retention": shown.markdown(retention_table(plan.judged)),
     }
 
 
@@ -68,7 +70,7 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
     condemned = f"{done.packs_condemned} more marked ({human_bytes(done.condemned_bytes)})"
     deleted = f"{human_bytes(done.freed_bytes)} freed: {done.packs_deleted} packs deleted, {condemned}"
     return {
-        "summary": dg.MetadataValue.md(
+        "summary": shown.markdown(
             f"{deleted}, to be deleted {plan.grace.total_seconds() / 3600:g} hours later at the earliest."
         ),
         **size,
@@ -89,23 +91,23 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
 def retention_table(judged: Sequence[Judged]) -> str:
     """Every point with what becomes of it and why, a table per source, the newest first; of many, the newest."""
     newest = sorted(judged, key=lambda each: (each.point.window.start, each.point.sequence), reverse=True)
-    shown: dict[str, list[str]] = {}
+    tables: dict[str, list[str]] = {}
     for each in newest[:MOST_ROWS]:
-        shown.setdefault(each.point.source, []).append(_row(each))
-    tables = [
-        "\n".join([f"**{source}**\n", "| window | point | |", "|---|---|---|", *rows])
-        for source, rows in sorted(shown.items())
+        tables.setdefault(each.point.source, []).append(_row(each))
+    texts = [
+        "\n".join([f"**{shown.prose(source)}**\n", "| window | point | |", "|---|---|---|", *rows])
+        for source, rows in sorted(tables.items())
     ]
     more = len(judged) - MOST_ROWS
     note = [f"and {more:,} older points: `backup-platform retention` lists all."] if more > 0 else []
-    return "\n\n".join([*tables, *note])
+    return "\n\n".join([*texts, *note])
 
 
 def _row(each: Judged) -> str:
     """Narrow, as the UI's column is."""
     fate = "keep" if each.decision.keep else "**forget**"
-    why = cell(_first(each.decision.reasons))
-    return f"| {each.point.window.key} | `{each.point.id[:8]}` | {fate}: {why} |"
+    why = shown.prose(_first(each.decision.reasons))
+    return f"| {shown.prose(each.point.window.key)} | {shown.code(each.point.id[:8])} | {fate}: {why} |"
 
 
 def _first(reasons: Sequence[str]) -> str:
@@ -129,9 +131,7 @@ def verify_metadata(result: VerifyResult) -> Metadata:
     cycle = f"{status.cycle_s / 86_400:g} days"
     text = f"{human_bytes(status.size)} stored, {status.share_read:.0%} read within the last {cycle}."
     return {
-        "summary": dg.MetadataValue.md(
-            f"{text} The byte that was read longest ago waits for {days:.1f} days."
-        ),
+        "summary": shown.markdown(f"{text} The byte that was read longest ago waits for {days:.1f} days."),
         **numbers,
         "stored_bytes": dg.MetadataValue.int(status.size),
         "bytes_read_in_cycle": dg.MetadataValue.int(status.size_read),

@@ -56,6 +56,7 @@ FORM = dict.fromkeys(("path", "blobs", "hardlink", "link_target"), "binary")
 FORM |= {"kind": "string", "status": "string", "problem": "string", "size": "uint64", "depth": "uint8"}
 Spans = list[tuple[int, int]]
 TROUBLES: list[str] = []
+escaped = partial(re.sub, r"[^ -~\n]|\n(?!\Z)", lambda m: m[0] if m[0].isprintable() else ascii(m[0])[1:-1])
 
 
 def trouble(text: str) -> None:
@@ -479,6 +480,7 @@ def main() -> int:
     os.umask(0o077)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.write = lambda text, write=stream.write: write(escaped(text))  # type: ignore[method-assign]
     repository = Repository(options.repository, options.key)
     print("fingerprint", repository.fingerprint, file=sys.stderr)
     if options.fingerprint and options.fingerprint.lower() != repository.fingerprint:

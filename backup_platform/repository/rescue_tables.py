@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import IO, Any
 
 try:
@@ -25,6 +27,8 @@ except ImportError:
     sys.exit("pyarrow is missing: pip install pyarrow")
 
 TROUBLES: list[str] = []
+# No text of a database acts on a terminal: what does not print is shown as its escape.
+escaped = partial(re.sub, r"[^ -~\n]|\n(?!\Z)", lambda m: m[0] if m[0].isprintable() else ascii(m[0])[1:-1])
 # Values were captured under these settings; triggers and rules stay asleep.
 SETTINGS = """\\set ON_ERROR_STOP on
 SET client_encoding = 'UTF8';
@@ -126,7 +130,7 @@ def write_rows(rescued: Rescued, table: dict[str, Any], file: IO[str]) -> int:
     into = quoted(*through.get(label(table["schema"], table["name"]), (table["schema"], table["name"])))
     file.write(SETTINGS)
     if not table["columns"]:
-        file.write(f"INSERT INTO {into} SELECT FROM generate_series(1, {table['rows']});\n")
+        file.write(f"INSERT INTO {into} SELECT FROM generate_series(1, {int(table['rows'])});\n")
         return int(table["rows"])
     columns = ", ".join(quoted(column["name"]) for column in table["columns"])
     file.write(f"COPY {into} ({columns}) FROM STDIN;\n")
@@ -146,9 +150,9 @@ def write_last(rescued: Rescued, file: IO[str]) -> None:
     file.write(SETTINGS)
     for each in rescued.database["sequences"]:
         name = literal(quoted(each["sequence"]["schema"], each["sequence"]["name"]))
-        file.write(f"SELECT setval({name}, {each['last_value']}, {each['is_called']});\n")
+        file.write(f"SELECT setval({name}, {int(each['last_value'])}, {bool(each['is_called'])});\n")
     for each in rescued.database["large_objects"]:
-        file.write(f"SELECT lo_create({each['oid']});\n")
+        file.write(f"SELECT lo_create({int(each['oid'])});\n")
     folder = os.path.join(rescued.root, "large_objects")
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         for batch in rescued.batches(f"large_objects/{name.removesuffix('.damaged')}"):
@@ -162,13 +166,16 @@ def write_last(rescued: Rescued, file: IO[str]) -> None:
 
 
 def large_object_statements(each: dict[str, Any]) -> Iterator[str]:
-    name, owner = f"LARGE OBJECT {each['oid']}", quoted(each["owner"])
+    name, owner = f"LARGE OBJECT {int(each['oid'])}", quoted(each["owner"])
     if each["comment"] is not None:
         yield f"COMMENT ON {name} IS {literal(each['comment'])};\n"
     yield f"ALTER {name} OWNER TO {owner};\n"
     if each["acl"] is not None:
         yield f"REVOKE ALL ON {name} FROM PUBLIC, {owner};\n"
         for role, privileges, grantable in each["acl"]:
+            if not re.fullmatch("[A-Z, ]+", privileges):  # psql would run what it says
+                trouble(f"{name}: {privileges} is no privilege.")
+                continue
             to = quoted(role) if role else "PUBLIC"
             yield f"GRANT {privileges} ON {name} TO {to}{' WITH GRANT OPTION' if grantable else ''};\n"
 
@@ -176,7 +183,8 @@ def large_object_statements(each: dict[str, Any]) -> Iterator[str]:
 def show_steps(rescued: Rescued) -> None:
     """What to type now."""
     root, locale = shlex.quote(rescued.root), rescued.database["locale"]
-    with_locale = f"-E {locale['encoding']} --lc-collate={locale['collate']!r} --lc-ctype={locale['ctype']!r}"
+    options = ["-E", locale["encoding"], f"--lc-collate={locale['collate']}", f"--lc-ctype={locale['ctype']}"]
+    with_locale = shlex.join(map(str, options))
     if os.path.exists(os.path.join(rescued.root, "globals.sql")):
         print(f"psql -d postgres -f {root}/globals.sql          # roles; those that exist may fail")
     print(f"createdb -T template0 {with_locale} NEW")
@@ -190,6 +198,9 @@ def main() -> int:
     if len(sys.argv) != 2:
         sys.exit((__doc__ or "").strip())
     os.umask(0o077)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.write = lambda text, write=stream.write: write(escaped(text))  # type: ignore[method-assign]
     rescued = Rescued(sys.argv[1])
     folder = os.path.join(rescued.root, "load")
     os.makedirs(folder)

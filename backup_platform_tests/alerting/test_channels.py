@@ -64,13 +64,27 @@ def closed_port() -> int:
 
 
 def test_a_message_arrives(hook: Hook) -> None:
-    AppriseNotifier([hook.url("a/b")]).send("Backup of shop failed", "disk full <b>&\nsince 02:15")
+    AppriseNotifier([hook.url("a/b")]).send("Backup of shop failed", "disk full <&>\nsince 02:15")
     ((path, sent),) = hook.received
     assert path.rstrip("/") == "/a/b"
-    assert (sent["title"], sent["message"]) == ("Backup of shop failed", "disk full <b>&\nsince 02:15")
+    assert (sent["title"], sent["message"]) == ("Backup of shop failed", "disk full <&>\nsince 02:15")
     assert sent["type"] == "failure", "a pager rings for it"
     AppriseNotifier([hook.url()]).send("Resolved: Backup of shop failed", "It lasted 1 min", over=True)
     assert hook.received[-1][1]["type"] == "success"
+
+
+def test_a_message_acts_on_nothing(hook: Hook) -> None:
+    """Services make Markdown, HTML and mentions of what they are sent, and mails have headers."""
+    evil = "![i](http://x/i) [l](http://x) <img src=x> <!channel> <@U1> @everyone \x1b[2J\u202e\r"
+    AppriseNotifier([hook.url()]).send(
+        f"failed\r\nBcc: all@example.org {evil}", f"{evil}\nsince 02:15, dba@host"
+    )
+    sent = hook.received[0][1]
+    shown = (
+        "! [i] (http://x/i) [l] (http://x) < img src=x> < !channel> < (at)U1> (at)everyone \\x1b[2J\\u202e\\r"
+    )
+    assert sent["title"] == f"failed\\r\\nBcc: all@example.org {shown}"
+    assert sent["message"] == f"{shown}\nsince 02:15, dba@host"
 
 
 @pytest.mark.parametrize("status", [401, 500])

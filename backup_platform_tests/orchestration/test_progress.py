@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from backup_platform.orchestration.progress import INTERVAL_S, LogProgress
+from backup_platform.orchestration.shown import Log
 
 
 class Clock:
@@ -21,7 +22,7 @@ class Clock:
 def test_progress_is_a_line_from_time_to_time(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = Clock()
-    progress = LogProgress(logging.getLogger("run"), clock)
+    progress = LogProgress(Log(logging.getLogger("run"), {}), clock)
     progress.expect(files=600, size=3_000_000)
     for _ in range(600):
         clock.seconds += 0.25
@@ -32,5 +33,5 @@ def test_progress_is_a_line_from_time_to_time(caplog: pytest.LogCaptureFixture) 
 
 def test_notes_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    LogProgress(logging.getLogger("run"), Clock()).note("waiting for a lock")
-    assert caplog.messages == ["waiting for a lock"]
+    LogProgress(Log(logging.getLogger("run"), {}), Clock()).note("waiting for a lock: \x1b[2J")
+    assert caplog.messages == ["waiting for a lock: \\x1b[2J"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,67 @@ def test_hostile_manifests_hide_no_other_point(rescue: Rescue, tmp_path: Path) -
     assert len(others) == 4
     for point in others:
         assert "Traceback" not in rescue.restore(made.root, "list", point, lost=True)
+
+
+EVIL = "\x1b[2J\r\x08\u202e\u200b\u2028\n!! forged"
+
+
+def named_evil(document: dict[str, Any]) -> None:
+    document |= {"kind": EVIL, "captured_at": EVIL}
+    document["window"]["key"] = EVIL
+
+
+def acts(said: str) -> list[str]:
+    """Lines that could do something to a terminal, or that a name has made."""
+    return [line for line in said.split("\n") if not line.isprintable() or line.startswith("!! forged")]
+
+
+def test_names_and_manifests_cannot_act_on_a_terminal(rescue: Rescue, tmp_path: Path) -> None:
+    made = Bench(tmp_path / "repository")
+    made.source = HostileSource(made.clock, rows_after=[row(b"../" + EVIL.encode()), row(b"caf\xe9\x9b")])
+    for name in (EVIL, "Größe 漢字 🎉"):
+        made.source.write(name.encode(), b"1")
+    point = made.backup()
+    listed = rescue.restore(made.root, "list", point.id)
+    assert "Größe 漢字 🎉" in listed
+    assert "\\x1b[2J\\r\\x08\\u202e\\u200b\\u2028\\n!! forged" in listed
+    rewrite(made.root / made.open().manifest_key(point), named_evil)
+    said = [listed, rescue.restore(made.root, "list")]
+    for arguments in (
+        ("restore", "docs@latest", tmp_path / "to", EVIL),
+        ("restore", f"docs@{EVIL}x", tmp_path),
+    ):
+        done = rescue.run(made.root, *arguments)
+        said += [done.stdout, done.stderr]
+    assert [line for text in said for line in acts(text)] == []
+
+
+def test_a_database_cannot_act_on_a_terminal_or_in_what_is_pasted(rescue: Rescue, tmp_path: Path) -> None:
+    table = {
+        "schema": EVIL,
+        "name": EVIL,
+        "columns": [{"name": EVIL, "storage": "text"}],
+        "parts": [EVIL],
+        "rows": 1,
+    }
+    acl = [[EVIL, "SELECT", False], [EVIL, "SELECT;\n\\! touch x", False]]
+    database = {
+        "locale": {"encoding": "UTF8", "collate": "it's $(touch x)", "ctype": EVIL},
+        "load_through": [],
+        "sequences": [],
+        "large_objects": [{"oid": 1, "owner": EVIL, "comment": EVIL, "acl": acl}],
+        "refresh": [],
+    }
+    (tmp_path / "catalogue.json").write_text(json.dumps({"tables": [table]}))
+    (tmp_path / "database.json").write_text(json.dumps(database))
+    done = rescue.run(tmp_path, program="rescue_tables.py")
+    assert done.returncode == 3
+    assert acts(done.stdout + done.stderr) == []
+    assert """'--lc-collate=it'"'"'s $(touch x)'""" in done.stdout
+    assert "touch x" not in (tmp_path / "load" / "last.sql").read_text()
+    database["sequences"] = [
+        {"sequence": {"schema": "s", "name": "n"}, "last_value": "1);\n\\! x", "is_called": True}
+    ]
+    (tmp_path / "load").rename(tmp_path / "before")
+    (tmp_path / "database.json").write_text(json.dumps(database))
+    assert rescue.run(tmp_path, program="rescue_tables.py").returncode == 1

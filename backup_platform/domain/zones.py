@@ -1,0 +1,15 @@
+"""Time zones by names that were stored, perhaps by another machine or by somebody who lies."""
+
+from __future__ import annotations
+
+from datetime import UTC, tzinfo
+
+
+def zone_of(name: str) -> tzinfo:
+    """The time zone; UTC when this machine does not know it."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return UTC
