@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from backup_platform.actions.recognising import log_doubt
 from backup_platform.clock import SILENT, SystemClock
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.export import ExportSummary
     from backup_platform.actions.key_ring import KeyRing
-    from backup_platform.actions.querying.results import Form, Result
+    from backup_platform.actions.querying.results import QueryOptions, Result
     from backup_platform.actions.recognising import Recognising
     from backup_platform.actions.restore import RestorePlan, RestoreSummary
-    from backup_platform.actions.table_diff import TableDifference
+    from backup_platform.actions.table_diff import DiffOptions, TableDifference
     from backup_platform.actions.tables import PointTables
     from backup_platform.actions.verify import VerifyResult
     from backup_platform.domain.checks import CheckResult
@@ -428,17 +428,17 @@ class App:
 
         return PointTables(self.repository.reader(point)) if point.kind in KINDS_WITH_TABLES else None
 
-    def query(self, spec: str, sql: str, *, form: Form = "native") -> AbstractContextManager[Result]:
+    def query(self, spec: str, sql: str, **how: Unpack[QueryOptions]) -> AbstractContextManager[Result]:
         """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""
         from backup_platform.actions.query import query
 
-        return query(self.tables(spec), sql, form=form)
+        return query(self.tables(spec), sql, **how)
 
-    def diff_table(self, a: str, b: str, table: str, *, first: int) -> TableDifference:
+    def diff_table(self, a: str, b: str, table: str, **how: Unpack[DiffOptions]) -> TableDifference:
         """What differs from point `a` to point `b` in one table; the first differences are listed."""
         from backup_platform.actions.table_diff import diff_table
 
-        return diff_table(self.tables(a), self.tables(b), table, first=first)
+        return diff_table(self.tables(a), self.tables(b), table, **how)
 
     def export(
         self,

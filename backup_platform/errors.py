@@ -26,6 +26,7 @@ BackupError
 │           └── SourceEncodingError      … because it is no text in its encoding
 ├── WindowError          the window cannot be captured (any more)
 ├── IncompleteError      a recovery point was stored, but something is missing in it    exit 3
+├── TimeLimitError       it took longer than it may
 ├── ProofError           a drill or a verify found a difference
 └── TargetError          the target of a restore is occupied or unusable
     └── TargetRefusedError       it answers, and did not take one thing: others may go on
@@ -208,6 +209,10 @@ class WindowError(BackupError):
 class IncompleteError(BackupError):
     code = "incomplete"
     exit_code = 3
+
+
+class TimeLimitError(BackupError):
+    code = "time-limit"
 
 
 class ProofError(BackupError):

@@ -14,13 +14,18 @@ if TYPE_CHECKING:
     from backup_platform.actions.tables import PointTables
 
 
-@contextmanager
-def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[Result]:
-    """The result of one query, to be read inside of the block.
+LONGEST_S = 600.0
 
-    Raises UsageError for what is wrong with the query, and DamageError or StoreError when reading fails.
+
+@contextmanager
+def query(
+    tables: PointTables, sql: str, *, form: Form = "native", time_limit_s: float | None = LONGEST_S
+) -> Iterator[Result]:
+    """The result of one query, to be read inside of the block. The time limit is of the work, not of who reads.
+
+    Raises UsageError for what is wrong with the query, TimeLimitError, DamageError or StoreError when reading fails.
     """
-    with open_engine() as engine:
+    with open_engine(time_limit_s) as engine:
         from backup_platform.actions.querying.names import refuse_other_case, sql_names
         from backup_platform.actions.querying.results import Result
 
@@ -33,10 +38,10 @@ def query(tables: PointTables, sql: str, *, form: Form = "native") -> Iterator[R
         yield Result(engine, engine.query(sql, advice=advice), form, advice)
 
 
-def open_engine() -> Engine:
+def open_engine(time_limit_s: float | None = LONGEST_S) -> Engine:
     """Raises NotInstalledError where DuckDB is not installed."""
     try:
         from backup_platform.actions.querying.engine import Engine
     except ImportError as error:
         raise not_installed(error) or error from error
-    return Engine()
+    return Engine(time_limit_s=time_limit_s)

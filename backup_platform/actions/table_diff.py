@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
-from backup_platform.actions.query import open_engine
+from backup_platform.actions.query import LONGEST_S, open_engine
 from backup_platform.domain.model import Content, Json
 
 if TYPE_CHECKING:
@@ -55,14 +55,28 @@ class TableDifference:
         return not (self.added or self.removed or self.changed or self.columns_added or self.columns_removed)
 
 
-def diff_table(before: PointTables, after: PointTables, name: str, *, first: int = 20) -> TableDifference:
-    """Raises NotFoundError when a point lacks the table, UsageError, and what the store raises.
+class DiffOptions(TypedDict, total=False):
+    """How a comparison is made, see `diff_table`."""
+
+    first: int
+    time_limit_s: float | None
+
+
+def diff_table(
+    before: PointTables,
+    after: PointTables,
+    name: str,
+    *,
+    first: int = 20,
+    time_limit_s: float | None = LONGEST_S,
+) -> TableDifference:
+    """Raises NotFoundError when a point lacks the table, UsageError, TimeLimitError, and what the store raises.
 
     Parts that both points hold alike are not read. Memory does not grow with the tables.
     """
     new = after.find(name)
     old = before.find(new.label)
-    with open_engine() as engine:
+    with open_engine(time_limit_s) as engine:
         return _TableDiff(engine, (before, old), (after, new)).run(first)
 
 

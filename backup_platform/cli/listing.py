@@ -15,6 +15,7 @@ from backup_platform.cli.context import session_of
 from backup_platform.cli.names import printable
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.row_diff import diff_rows
+from backup_platform.cli.rows import TIME_LIMIT_HELP
 from backup_platform.domain.model import Entry, EntryKind, Status
 from backup_platform.domain.zones import zone_of
 from backup_platform.errors import UsageError
@@ -110,6 +111,7 @@ def diff(
         str | None,
         typer.Option("--limit", metavar="N", help="List this many rows of the table; by default 20."),
     ] = None,
+    longest: Annotated[str | None, typer.Option("--time-limit", metavar="TIME", help=TIME_LIMIT_HELP)] = None,
 ) -> int:
     """List what differs from recovery point A to recovery point B.
 
@@ -129,9 +131,10 @@ def diff(
     """
     session = session_of(ctx)
     if table is not None:
-        return diff_rows(session, a, b, table, limit)
-    if limit is not None:
-        raise UsageError("--limit is for the rows of a table.", hint="Name one with --table.")
+        return diff_rows(session, a, b, table, limit, longest)
+    if limit is not None or longest is not None:
+        option = "--limit" if longest is None else "--time-limit"
+        raise UsageError(f"{option} is for the rows of a table.", hint="Name one with --table.")
     before, after, out = session.app.point(a), session.app.point(b), session.out
     differences = session.app.diff(before.id, after.id)
     if session.json:

@@ -16,7 +16,7 @@ from backup_platform.cli import formats
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
-from backup_platform.cli.rows import Format, Written, row_limit, write_rows
+from backup_platform.cli.rows import TIME_LIMIT_HELP, Format, Written, row_limit, time_limit, write_rows
 from backup_platform.domain.counting import how_many
 from backup_platform.errors import TargetError, UsageError
 
@@ -48,6 +48,7 @@ def query(
     limit: Annotated[
         str | None, typer.Option("--limit", metavar="N", help="Stop after this many rows.")
     ] = None,
+    longest: Annotated[str | None, typer.Option("--time-limit", metavar="TIME", help=TIME_LIMIT_HELP)] = None,
 ) -> int:
     """Ask a recovery point of a database in SQL, in place: nothing is restored, and only what is needed is read.
 
@@ -64,18 +65,18 @@ def query(
       backup-platform query shop@latest "from public.orders" --output orders.parquet
     """
     session = session_of(ctx)
-    chosen, most = _format(session, form, output), row_limit(limit)
+    chosen, most, within = _format(session, form, output), row_limit(limit), time_limit(longest)
     text = sys.stdin.read() if sql == "-" else sql
     if chosen == "parquet" and output is None and session.out.terminal:
         raise UsageError("Parquet is not for a terminal.", hint="Write it to a file with --output FILE.")
     found = session.app.point(point)
     if output is None:
         session.json = chosen == "json"  # of a failure, too
-        _run(session, found, text, chosen, session.out, most)
+        _run(session, found, text, chosen, session.out, most, within)
         return 0
     with _replaced(output) as file:
         out = Output(io.TextIOWrapper(file, encoding="utf-8", newline=""), json=False)
-        written = _run(session, found, text, chosen, out, most)
+        written = _run(session, found, text, chosen, out, most, within)
         out.flush()
         size = file.seek(0, os.SEEK_END)
     session.out.line(f"{how_many(written.rows, 'row')}, {formats.size(size)} written to {output}")
@@ -104,10 +105,16 @@ def _format(session: Session, form: str | None, output: str | None) -> Format:
 
 
 def _run(
-    session: Session, found: RecoveryPoint, sql: str, chosen: Format, out: Output, most: int | None
+    session: Session,
+    found: RecoveryPoint,
+    sql: str,
+    chosen: Format,
+    out: Output,
+    most: int | None,
+    within: float | None,
 ) -> Written:
     values: Form = "json" if chosen == "json" else "native" if chosen == "parquet" else "text"
-    with session.app.query(found.id, sql, form=values) as result:
+    with session.app.query(found.id, sql, form=values, time_limit_s=within) as result:
         return write_rows(result, chosen, out, found.id, most)
 
 

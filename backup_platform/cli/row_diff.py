@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.cli.context import Session
 from backup_platform.cli.output import Output
-from backup_platform.cli.rows import row_limit
+from backup_platform.cli.rows import row_limit, time_limit
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
@@ -20,10 +20,12 @@ _LONGEST = 200
 _MARKS = {"added": ("+", "good"), "removed": ("-", "bad"), "changed": ("M", "warn")}
 
 
-def diff_rows(session: Session, a: str, b: str, table: str, limit: str | None) -> int:
+def diff_rows(session: Session, a: str, b: str, table: str, limit: str | None, longest: str | None) -> int:
+    within = time_limit(longest)
     before, after = session.app.point(a), session.app.point(b)
     first = row_limit(limit, LISTED)
-    found = session.app.diff_table(before.id, after.id, table, first=LISTED if first is None else first)
+    first = LISTED if first is None else first
+    found = session.app.diff_table(before.id, after.id, table, first=first, time_limit_s=within)
     session.out.document({"a": before.id, "b": after.id, **_shape(found)})
     for row in found.rows:
         mark, style = _MARKS[row.change]

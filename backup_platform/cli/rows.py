@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from backup_platform.actions.query import LONGEST_S
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.counting import how_many
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "json", "parquet"]
 
+TIME_LIMIT_HELP = "End it after this time, such as 2h, or none; by default 10min."
 BLOCK = 1000  # rows that share one alignment
 LONGEST = 200  # characters of a value on a terminal
 _SHORT = 32
@@ -41,6 +43,18 @@ def row_limit(value: str | None, default: int | None = None) -> int | None:
     if not value.isdecimal() or not value.isascii():
         raise UsageError(f"--limit {value!r} is not a number of rows.", hint="Write it as in --limit 100.")
     return int(value)
+
+
+def time_limit(value: str | None) -> float | None:
+    """The seconds in `--time-limit`, None for `none`. Raises UsageError."""
+    if value is None or value == "none":
+        return LONGEST_S if value is None else None
+    from backup_platform.plan.values import parse_duration  # and with it the whole plan
+
+    try:
+        return parse_duration(value).total_seconds()
+    except ValueError as error:
+        raise UsageError(f"--time-limit: {error}.") from None
 
 
 def write_rows(result: Result, form: Format, out: Output, point: str, limit: int | None) -> Written:

@@ -174,14 +174,12 @@ sys.meta_path.insert(0, Refuse())
 """
 SAYS_WHEN = """
 import sys
-from backup_platform.actions.querying.engine import Engine
-run = Engine.run
-def announced(self, work):
-    def begin():
-        print("it runs", file=sys.stderr, flush=True)
-        return work()
-    return run(self, begin)
-Engine.run = announced
+from backup_platform.actions.querying.results import Result
+read = Result._next
+def announced(self, reader):
+    print("it runs", file=sys.stderr, flush=True)
+    return read(self, reader)
+Result._next = announced
 """
 AS_PROCESS = """
 import sys
@@ -253,3 +251,14 @@ def test_a_query_can_be_interrupted(bench: Bench) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
     assert (process.returncode, "interrupted" in errors, "Traceback" in errors) == (130, True, False)
+
+
+def test_a_query_has_a_time_limit(run: Cli) -> None:
+    sql = "select count(*) from many a, many b, many c where hash(a.n + b.n + c.n) % 1000 = 1"
+    ran = run("query", "shop@latest", sql, "--time-limit", "1s")
+    assert ran.code == 1
+    assert ran.err.startswith("error [time-limit]: It was ended after 1s, its time limit.\nhint: ")
+    assert run("query", "shop@latest", "from orders", "--time-limit", "none").code == 0
+    wrong = run("query", "shop@latest", "from orders", "--time-limit", "soon")
+    assert (wrong.code, wrong.err.startswith("error [usage]: --time-limit: ")) == (2, True)
+    assert run("diff", "shop@latest", "shop@latest", "--time-limit", "1s").code == 2

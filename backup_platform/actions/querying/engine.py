@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from backup_platform.actions.querying.files import PROTOCOL, TableFiles
+from backup_platform.actions.querying.jobs import Jobs
 from backup_platform.actions.querying.names import quote, sql_names, unique
 from backup_platform.actions.tables import PointTables, alike
 from backup_platform.domain.tables import Storage
@@ -38,20 +39,24 @@ LOCKED = (
 
 
 class Engine:
-    """One private in-memory database. A context manager: leaving it ends what runs and removes what was spilled."""
+    """One private in-memory database. A context manager: leaving it ends what runs and removes what was spilled.
 
-    def __init__(self, *, memory: str = MEMORY) -> None:
+    What it does may take `time_limit_s` in all, None for any time; what it spills, half of what is free on the disk.
+    """
+
+    def __init__(self, *, memory: str = MEMORY, time_limit_s: float | None = None) -> None:
         self.files = TableFiles()
         self._spill = tempfile.TemporaryDirectory(prefix="backup-platform-query-")
         threads = min(os.cpu_count() or 1, MAX_THREADS)
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory,
             "temp_directory": self._spill.name,
+            "max_temp_directory_size": f"{shutil.disk_usage(self._spill.name).free // 2_000_000}MB",
             "threads": threads,
         }
         self._connection = duckdb.connect(":memory:", config=settings)
         self._connection.register_filesystem(self.files)
-        self._thread = ThreadPoolExecutor(1)
+        self._jobs = Jobs(self._connection.interrupt, time_limit_s)
         for statement in LOCKED:
             self._connection.execute(statement)
 
@@ -61,7 +66,7 @@ class Engine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._thread.shutdown()
+        self._jobs.end()
         self._connection.close()
         self._spill.cleanup()
 
@@ -109,7 +114,7 @@ class Engine:
                     "That is not one query.",
                     hint="Write one SELECT (or FROM, WITH, VALUES, DESCRIBE, EXPLAIN).",
                 )
-            return self._connection.sql(sql)
+            return self.run(lambda: self._connection.sql(sql))
 
     @contextmanager
     def translated(self, advice: str = "") -> Iterator[None]:
@@ -119,23 +124,21 @@ class Engine:
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # what fails late comes through Arrow
             if self.files.failure is not None:
                 raise self.files.failure from error
-            hint = _MORE_MEMORY if "Out of Memory Error" in str(error) else advice
+            hint = next((hint for sign, hint in _HINTS.items() if sign in str(error)), advice)
             raise UsageError(f"The query failed: {str(error).strip()}", hint=hint) from error
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do it in another thread, so that Ctrl-C and SIGTERM end it: DuckDB does not look for signals."""
-        future = self._thread.submit(work)
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            while not future.done():  # an interruption says nothing to a query that is about to begin
-                self._connection.interrupt()
-                wait([future], timeout=0.1)
-            raise
+        """Do it so that Ctrl-C, SIGTERM and the time limit end it. Raises TimeLimitError, and what the work raises."""
+        return self._jobs.run(work)
 
     def _execute(self, statement: str) -> None:
         with self.translated():
-            self._connection.execute(statement)
+            self.run(lambda: self._connection.execute(statement))
 
 
 _MORE_MEMORY = "Select fewer columns or rows; sorts and joins of large values need the most."
+_HINTS = {  # by what the error says
+    "max_temp_directory_size": f"Half of the room for temporary files is used: set TMPDIR to more. {_MORE_MEMORY}",
+    "Out of Memory Error": _MORE_MEMORY,
+    "maximum total string size": _MORE_MEMORY,
+}

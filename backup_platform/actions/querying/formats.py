@@ -55,11 +55,13 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
     import pyarrow as pa
 
     pending: list[pa.RecordBatch] = []
+    size = 0
     for batch in batches:
         pending.append(batch)
-        if sum(each.nbytes for each in pending) >= ROW_GROUP_BYTES:
+        size += batch.nbytes
+        if size >= ROW_GROUP_BYTES:
             yield pa.Table.from_batches(pending)
-            pending = []
+            pending, size = [], 0
     if pending:
         yield pa.Table.from_batches(pending)
 

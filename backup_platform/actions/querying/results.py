@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import duckdb
 
@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 Form = Literal["native", "text", "json"]
 
-ROWS_PER_BATCH = 10_000
+
+class QueryOptions(TypedDict, total=False):
+    """How a query is answered, see `query`."""
+
+    form: Form
+    time_limit_s: float | None
+
+
+ROWS_PER_BATCH = 1024  # with large values, all that is in memory beside what DuckDB counts
 _INTEGERS = {f"{u}{n}INT" for u in ("", "U") for n in ("TINY", "SMALL", "BIG", "")} | {"INTEGER", "UINTEGER"}
 _PLAIN = _INTEGERS | {"BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR", "HUGEINT"}
 _NESTED = {"list", "array", "struct", "map", "union"}

@@ -1,0 +1,93 @@
+"""Work that can be ended: DuckDB looks neither for signals nor at the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from queue import SimpleQueue
+from threading import Event, Thread
+from typing import Any, Generic, TypeVar
+
+from backup_platform.errors import TimeLimitError
+from backup_platform.plan.values import show_duration
+
+T = TypeVar("T")
+AGAIN_S = 0.1
+
+
+class Job(Generic[T]):
+    """One piece of work, and what came of it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._results: list[T] = []
+        self._error: BaseException | None = None
+        self.ended = Event()
+
+    def do(self) -> None:
+        try:
+            self._results.append(self._work())
+        except BaseException as error:
+            self._error = error
+        finally:
+            self.ended.set()
+
+    def result(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._results[0]
+
+
+class Jobs:
+    """Pieces of work one after the other, in a thread, which may take `limit_s` in all. `interrupt` makes the one that
+    runs end.
+
+    The thread is there before the first one: a signal may come at any moment, and whoever ends what runs must not have
+    to ask whether it began.
+    """
+
+    def __init__(self, interrupt: Callable[[], None], limit_s: float | None) -> None:
+        self._interrupt = interrupt
+        self._limit_s, self._used_s = limit_s, 0.0
+        self._queue = SimpleQueue[Job[Any] | None]()
+        self._over = False
+        self._thread = Thread(target=self._do_all, name="query", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Raises TimeLimitError, and what the work raises. Once it was ended, nothing more is done."""
+        if self._over:
+            raise self._too_long()
+        job = Job(work)
+        began = time.monotonic()
+        try:
+            self._queue.put(job)
+            in_time = job.ended.wait(None if self._limit_s is None else max(self._limit_s - self._used_s, 0))
+        except BaseException:
+            self.end()
+            raise
+        self._used_s += time.monotonic() - began
+        if not in_time:
+            self.end()
+            raise self._too_long()
+        return job.result()
+
+    def end(self) -> None:
+        """End what runs, and wait for its end: an interruption says nothing to a query that is about to begin."""
+        self._over = True
+        self._queue.put(None)
+        while self._thread.is_alive():
+            self._interrupt()
+            self._thread.join(AGAIN_S)
+
+    def _do_all(self) -> None:
+        while (job := self._queue.get()) is not None and not self._over:
+            job.do()
+
+    def _too_long(self) -> TimeLimitError:
+        limit = show_duration(timedelta(seconds=self._limit_s or 0))
+        return TimeLimitError(
+            f"It was ended after {limit}, its time limit.",
+            hint="Ask for fewer rows or columns, or give it more time, as in --time-limit 2h.",
+        )
