@@ -108,6 +108,24 @@ def test_a_signal_while_the_work_begins_ends_it(monkeypatch: pytest.MonkeyPatch)
         ended.run(lambda: None)
 
 
+def test_no_wait_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python acts on a signal that comes right before a wait when that is over."""
+    waits: list[float | None] = []
+
+    class Watched(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return super().wait(timeout)
+
+    monkeypatch.setattr(jobs, "Event", Watched)
+    for limit in (None, 60):
+        done = Jobs(lambda: None, limit)
+        done.run(lambda: threading.Event().wait(0.3))
+        done.end()
+    assert len(waits) >= 4
+    assert not [wait for wait in waits if wait is None or wait > 0.2]
+
+
 def running() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "query"]
 

@@ -175,11 +175,14 @@ sys.meta_path.insert(0, Refuse())
 SAYS_WHEN = """
 import sys
 from backup_platform.actions.querying.results import Result
-read = Result._next
-def announced(self, reader):
-    print("it runs", file=sys.stderr, flush=True)
-    return read(self, reader)
-Result._next = announced
+read = Result.batches
+def announced(self):
+    run = self._engine.run
+    def begin(work):
+        return run(lambda: (print("it runs", file=sys.stderr, flush=True), work())[1])
+    self._engine.run = begin
+    return read(self)
+Result.batches = announced
 """
 AS_PROCESS = """
 import sys

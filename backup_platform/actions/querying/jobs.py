@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -63,7 +64,7 @@ class Jobs:
         began = time.monotonic()
         try:
             self._queue.put(job)
-            in_time = job.ended.wait(None if self._limit_s is None else max(self._limit_s - self._used_s, 0))
+            in_time = self._in_time(job, began)
         except BaseException:
             self.end()
             raise
@@ -72,6 +73,15 @@ class Jobs:
             self.end()
             raise self._too_long()
         return job.result()
+
+    def _in_time(self, job: Job[T], began: float) -> bool:
+        """Whether it ended in time. Python notices a signal that comes just before a wait only after it, so each wait
+        is short."""
+        ends = math.inf if self._limit_s is None else began + self._limit_s - self._used_s
+        while not job.ended.wait(max(min(AGAIN_S, ends - time.monotonic()), 0)):
+            if time.monotonic() >= ends:
+                return False
+        return True
 
     def end(self) -> None:
         """End what runs, and wait for its end: an interruption says nothing to a query that is about to begin."""
