@@ -130,7 +130,6 @@ def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> b
 
 class Repository:
     def __init__(self, root: str, key_files: list[str]) -> None:
-        self.identities: list[Any] = []
         self.secret, self.blob_key, self.sealing_key, self.rewrapped = b"", b"", b"", dict[bytes, bytes]()
         self.pack, self.frame = lru_cache(6)(self.read_pack), lru_cache(32)(self.read_frame)
         self.root, self.key_id, encryption = root, "", "age-v1" if key_files else "none"
@@ -267,8 +266,7 @@ class Repository:
     def read_pack(self, key: str) -> bytes:
         """Decrypted; empty when it is lost. Of a damaged one, the blobs that are whole can be used."""
         try:
-            stored = self.read(key)
-            if blake3(stored).hexdigest() != key[-64:]:
+            if blake3(stored := self.read(key)).hexdigest() != key[-64:]:
                 trouble(f"{key} is damaged: its hash is not its name.")
             return self.plain(key, stored)
         except Exception as error:
