@@ -95,7 +95,7 @@ def forge(root: Path, point: RecoveryPoint, repository: str) -> None:
         versions={EVIL: EVIL},
         problems=(Problem(EVIL, Status.UNREADABLE, EVIL),),
         problem_count=1,
-        timezone=EVIL,
+        timezone="Europe",  # a directory of zones
         suspect=(EVIL,) if point.sequence == 2 else (),
     )
     key = manifest_key(point.source, point.sequence)
