@@ -7,11 +7,13 @@ import shutil
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from backup_platform_tests.parsing import make_parsing_safe
+from backup_platform_tests.scratch import make_place, scratch
 
 make_parsing_safe()
 # Where it is set, as in many containers, each of some thousand processes would compile the package anew.
@@ -26,17 +28,25 @@ settings.load_profile("default")
 OF_THE_USER = ("BACKUP_PLATFORM_PLAN", "DAGSTER_HOME")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest chooses the place of `tmp_path`
 def pytest_configure(config: pytest.Config) -> None:
+    if config.option.basetemp is None and (place := make_place()):
+        config.option.basetemp = str(place)
+        config.add_cleanup(lambda: remove(place))
     for name in OF_THE_USER:
         os.environ.pop(name, None)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     # Repositories of tests come and go in places of one name: what a host remembers of them is kept apart.
-    os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="backup-platform-tests-")
+    os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="backup-platform-state-", dir=scratch())
     config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
     # A shell starts what runs in its background with SIGINT ignored, and what the tests start would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if os.environ.get("CI") == "true":
         config.pluginmanager.register(NoSkips(), "no-skips")
+
+
+def remove(place: Path) -> None:
+    shutil.rmtree(place, ignore_errors=True)
 
 
 class NoSkips:

@@ -17,6 +17,7 @@ from backup_platform.domain.ports import Store
 from backup_platform.repository.format import manifest_key
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
+from backup_platform_tests.scratch import scratch
 from backup_platform_tests.support import (
     Bench,
     QuietProgress,
@@ -99,7 +100,7 @@ def clinic_of(place: Path, *, encrypted: bool = False) -> Clinic:
 
 @cache
 def template(encrypted: bool) -> tuple[Clinic, TemporaryDirectory[str]]:
-    folder = TemporaryDirectory()  # removed when the process ends
+    folder = TemporaryDirectory(dir=scratch())  # removed when the process ends
     return make_clinic(Path(folder.name), encrypted=encrypted), folder
 
 

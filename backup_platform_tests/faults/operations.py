@@ -26,6 +26,7 @@ from backup_platform.repository.unrecorded import recorded
 from backup_platform_tests.faults.memory import MemoryStore
 from backup_platform_tests.faults.scene import Files, Scene
 from backup_platform_tests.faults.store import flipped
+from backup_platform_tests.scratch import scratch
 from backup_platform_tests.support import QuietProgress, content_of
 
 
@@ -94,7 +95,7 @@ class Restore(OfTheStore):
         self._target = Path()
 
     def prepare(self, scene: Scene) -> None:
-        self._target = Path(tempfile.mkdtemp()) / "target"
+        self._target = Path(tempfile.mkdtemp(dir=scratch())) / "target"
 
     def run(self, scene: Scene, store: Store) -> None:
         shutil.rmtree(self._target, ignore_errors=True)

@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 from backup_platform.domain.model import Window
 from backup_platform.orchestration.sweeping import Quiet
 from backup_platform_tests.orchestration.conftest import World
+from backup_platform_tests.scratch import scratch
 
 MISSED = "backup_missed_windows"
 MINUTE = timedelta(minutes=1)
@@ -191,7 +192,7 @@ class Machine(RuleBasedStateMachine):
 
 @contextmanager
 def world_of(sources: dict[str, Any]) -> Iterator[World]:
-    with tempfile.TemporaryDirectory() as root, dg.DagsterInstance.ephemeral() as instance:
+    with tempfile.TemporaryDirectory(dir=scratch()) as root, dg.DagsterInstance.ephemeral() as instance:
         world = World(Path(root), instance)
         files = {"files": str(world.tree), "since": f"{world.clock.time:%Y-%m-%d}"}
         world.plan["sources"] = {name: {**files, **each} for name, each in sources.items()}

@@ -16,6 +16,7 @@ from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.ports import Store
 from backup_platform.errors import BackupError, DamageError
 from backup_platform.repository.repository import Repository
+from backup_platform_tests.scratch import scratch
 from backup_platform_tests.support import (
     Bench,
     Call,
@@ -45,7 +46,7 @@ class RepositoryMachine(RuleBasedStateMachine):
 
     @initialize()
     def create(self) -> None:
-        self.folder = Path(tempfile.mkdtemp())
+        self.folder = Path(tempfile.mkdtemp(dir=scratch()))
         self.bench = Bench(self.folder, encrypted=self.encrypted)
         self.sources = {name: ScriptedSource(self.bench.clock, name) for name in ("docs", "mail")}
         self.expected: dict[str, dict[bytes, bytes]] = {}

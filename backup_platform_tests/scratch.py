@@ -1,0 +1,41 @@
+"""Where the tests write: into memory if there is room. On a disk, every object that a repository stores is two waits
+for that disk, some ten thousand in all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+MEMORY = Path("/dev/shm")
+NEEDED = 6 << 30  # all of them leave 1 GB behind; what is written here takes the place of processes
+_PREFIX = "backup-platform-tests-"
+
+
+@cache
+def scratch() -> str | None:
+    """For `dir=` of `tempfile`. Containers often have a /dev/shm of 64 MB: then the usual place."""
+    with suppress(OSError):
+        room = os.statvfs(MEMORY)
+        if min(room.f_bavail * room.f_frsize, _available()) >= NEEDED and os.access(MEMORY, os.W_OK):
+            return str(MEMORY)
+    return None
+
+
+def _available() -> int:
+    """Bytes of memory."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+
+
+def make_place() -> Path | None:
+    """For a session's `--basetemp`, in memory. What sessions that were killed left there goes."""
+    if (memory := scratch()) is None:
+        return None
+    for left in Path(memory).glob(f"{_PREFIX}*"):
+        if not Path(f"/proc/{left.name.removeprefix(_PREFIX).partition('-')[0]}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory))
