@@ -39,6 +39,7 @@ SEEDS = st.integers(0, 1_000_000)
 class HostileMachine(WholeMachine):
     good: dict[str, set[str]]
     damage_and_repair = None  # type: ignore[assignment]  # a copy may hold what was built on a lie
+    hold = release = None  # type: ignore[assignment]  # the owner of the store takes holds away
 
     def attempt(self, fault: Fault, run: Callable[[], object]) -> bool:
         with suppress(BackupError, Killed):
