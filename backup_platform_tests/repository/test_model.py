@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.reading import read_packs
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.ports import Store
 from backup_platform.errors import BackupError, DamageError
@@ -121,6 +122,8 @@ class RepositoryMachine(RuleBasedStateMachine):
             self.bench.damage(str(path.relative_to(self.folder)), place)
         broken = {point.id for point in self.bench.open().manifests() if not self._reads(point.id)}
         assert broken <= self._verify(self.bench.open(), ReadShare()).keys()
+        # A broken backup left it, and no point needs it yet: `verify --due` reads it, with all that is stored.
+        read_packs(self.bench.open(), [str(path.relative_to(self.folder))], QuietProgress())
         self._backup(name, self.bench.store, force=True)
         newest = self.bench.open().manifests(name)[-1]
         assert self._reads(newest.id), "a backup after a verify needs nothing that is damaged"
