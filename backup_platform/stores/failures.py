@@ -37,6 +37,9 @@ _RETAINED_WORDS = re.compile(
 )
 _PASSING = {408, 425, 429}
 _PASSING_CODES = {*BUSY, "RequestTimeout", "OperationTimedOut", "InternalError"}
+STRANGE_NAME = (
+    "Delete that object: this program did not make it, and no listing gets past its name (docs/stores.md)."
+)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@|(?<=[\w/])\?[^\s,)\"']*")
@@ -88,7 +91,7 @@ def _with_cause(text: str) -> str:
     """The first line without its timings, and what the operating system said, which is deep in the lines below it."""
     line = _TIMINGS.sub(": ", text.splitlines()[0].removeprefix("Generic S3 error: "))
     cause = _CAUSE.search(text)
-    return without_secrets(line).rstrip(".") + (f" ({cause[1]})" if cause else "")
+    return without_secrets(line).rstrip(".") + (f" ({cause[1]})" if cause and cause[1] not in line else "")
 
 
 def translation(
@@ -178,7 +181,9 @@ def _permission(verb: str, key: str, location: str) -> str:
 
 
 def _failure(verb: str, key: str, location: str, error: Exception, told: Told, plan_key: str) -> StoreError:
-    hint = _hint(told, plan_key)
+    from obstore import exceptions
+
+    hint = STRANGE_NAME if isinstance(error, exceptions.InvalidPathError) else _hint(told, plan_key)
     kind = StoreFullError if told.number in _FULL else StoreError
     return kind(
         f"The store {location} could not {verb} {key}: {reason(error)}.",
@@ -219,7 +224,6 @@ def _may_pass(error: Exception, told: Told) -> bool:
 
     lasting = (
         exceptions.NotSupportedError,
-        exceptions.InvalidPathError,
         exceptions.UnknownConfigurationKeyError,
     )
     if isinstance(error, lasting):

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from backup_platform.domain.limits import stored_limit
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Backend
 
 DRAFT = re.compile(r"#\d+$")
+DEEPEST = 8  # folders in each other; keys have at most four
+LATEST = 253_370_764_800_000_000  # microseconds since 1970: the year 9999
 NOT_PARTIAL = "non-partial response"  # obstore, of a server that sends a part and calls it the whole
 
 
@@ -169,6 +171,27 @@ class DirectoryStore(ObjectStore):
     def replace(self, key: str, data: Buffer) -> None:
         self._place(key, data, os.replace)
 
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Without what no store of objects could hold, which would end obstore's listings: somebody else made it."""
+        with self._translated("list", prefix):
+            yield from self._below(prefix.rstrip("/"), frozenset())
+
+    def _below(self, key: str, above: frozenset[tuple[int, int]]) -> Iterator[StoredObject]:
+        """`above` are the folders that lead here: a link to one of them has no end."""
+        with suppress(FileNotFoundError), os.scandir(os.path.join(self._root, key)) as entries:
+            folder = os.stat(os.path.join(self._root, key))
+            here = above | {(folder.st_dev, folder.st_ino)}
+            for entry in entries if len(here) > len(above) and len(here) <= DEEPEST else ():
+                if not entry.name.isascii() or not entry.name.isprintable():
+                    continue
+                found = f"{key}/{entry.name}".lstrip("/")
+                if entry.is_dir():
+                    yield from self._below(found, here)
+                elif entry.is_file() and not DRAFT.search(found):
+                    with suppress(FileNotFoundError):
+                        status = entry.stat()
+                        yield StoredObject(found, status.st_size, _written_at(status))
+
     def _place(self, key: str, data: Buffer, publish: Callable[[str, str], None]) -> None:
         try:
             self._write_at(key, data, publish)
@@ -201,8 +224,7 @@ class DirectoryStore(ObjectStore):
                     continue
                 with suppress(FileNotFoundError), self._translated("look up", name):
                     status = os.lstat(path)
-                    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                    yield StoredObject(os.path.relpath(path, self._root), status.st_size, modified)
+                    yield StoredObject(os.path.relpath(path, self._root), status.st_size, _written_at(status))
 
     def delete_draft(self, key: str) -> None:
         """Raises ValueError for what is no draft."""
@@ -220,6 +242,12 @@ class DirectoryStore(ObjectStore):
         with suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         _fsync(parent)
+
+
+def _written_at(status: os.stat_result) -> datetime:
+    """As the file system says it, within what a datetime can be."""
+    ago = timedelta(microseconds=max(0, min(status.st_mtime_ns // 1000, LATEST)))
+    return datetime(1970, 1, 1, tzinfo=UTC) + ago
 
 
 def _write(path: str, data: Buffer) -> None:

@@ -18,6 +18,7 @@ from backup_platform.errors import (
     StoreLockedError,
     StoreRefusedError,
 )
+from backup_platform.stores import failures
 from backup_platform.stores.opening import open_store
 from backup_platform.stores.options import StoreOptions
 from backup_platform.stores.remote import open_url
@@ -42,10 +43,12 @@ def answering() -> Iterator[Callable[..., tuple[Store, list[dict[str, str]]]]]:
     """A store whose server gives one answer to everything, and the headers that it was sent."""
     with ExitStack() as stack:
 
-        def make(status: int, code: str = "", said: str = "") -> tuple[Store, list[dict[str, str]]]:
+        def make(
+            status: int, code: str = "", said: str = "", body: str = ""
+        ) -> tuple[Store, list[dict[str, str]]]:
             seen: list[dict[str, str]] = []
             message = said or f"said {code}"
-            text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else ""
+            text = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else body
 
             class Handler(BaseHTTPRequestHandler):
                 protocol_version = "HTTP/1.1"
@@ -283,3 +286,15 @@ def test_virtual_hosts_have_the_bucket_in_front() -> None:
         with pytest.raises((NotFoundError, StoreError)) as caught:  # not every resolver knows such names
             store.get(KEY)
     assert re.search(rf"http://bucket\.localhost:\d+/x/{KEY}", str(caught.value.__cause__))
+
+
+@pytest.mark.parametrize("name", ["packs/a//b", "packs/../b", "packs/./b"])
+def test_an_object_whose_name_no_listing_gets_past(
+    answering: Callable[..., tuple[Store, list[dict[str, str]]]], name: str
+) -> None:
+    content = f"<Key>{name}</Key><LastModified>2026-11-30T00:00:00.000Z</LastModified><Size>1</Size>"
+    store, _ = answering(200, body=f"<ListBucketResult><Contents>{content}</Contents></ListBucketResult>")
+    with pytest.raises(StoreError, match="could not list packs/") as caught:
+        LIST(store)
+    assert not caught.value.retryable
+    assert caught.value.hint == failures.STRANGE_NAME

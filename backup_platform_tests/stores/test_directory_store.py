@@ -122,6 +122,27 @@ object_store.DirectoryStore({str(root)!r}).create({KEY!r}, b"data")
     assert [found.key for found in store.list("packs/")] == [KEY]
 
 
+def test_what_others_put_into_the_directory_ends_no_listing(store: DirectoryStore, root: Path) -> None:
+    store.create("packs/ab/1", b"right")
+    for name in (b"\x01", b"a\nb", b"\xff", "ü".encode()):
+        (root / "packs" / os.fsdecode(name)).mkdir()
+        (root / "packs" / os.fsdecode(name) / "1").touch()
+        (root / "packs/ab" / os.fsdecode(name)).touch()
+    os.mkfifo(root / "packs/ab/pipe")
+    (root / "packs/ab/loop").symlink_to("..")
+    (root / "packs/ab/nowhere").symlink_to("nothing")
+    os.utime(root / "packs/ab/1", ns=(1 << 62, 1 << 62))
+    assert [found.key for found in store.list("packs/")] == ["packs/ab/1"]
+
+
+def test_a_folder_on_another_disk_is_listed_through_its_link(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    store.create("packs/cd/1", b"")
+    (tmp_path / "repository/packs/ab").symlink_to(tmp_path / "other")
+    store.create("packs/ab/2", b"")
+    assert {found.key for found in store.list("packs/")} == {"packs/cd/1", "packs/ab/2"}
+
+
 def test_a_root_that_is_gone_is_not_made_again(store: DirectoryStore, root: Path) -> None:
     """A disk that is not mounted any more: what is written below its mount point fills the wrong disk."""
     root.rmdir()
