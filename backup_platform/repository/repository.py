@@ -152,7 +152,7 @@ def read_info(store: Store) -> RepositoryInfo:
             raise TypeError("it has a field of another kind")  # noqa: TRY301
         return RepositoryInfo(texts[0], store.location, created, texts[1], texts[2])
     except (ValueError, KeyError, TypeError, DamageError) as error:
-        raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {error}.") from error
+        raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {str(error).rstrip('.')}.") from error
 
 
 class Repository:

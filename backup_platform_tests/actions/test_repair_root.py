@@ -10,7 +10,7 @@ import pytest
 from backup_platform.actions.repairing.root import RootRepair
 from backup_platform.domain.ports import Store
 from backup_platform.errors import ConflictError, DamageError, RepositoryError, UsageError
-from backup_platform.repository.format import ROOT_KEY
+from backup_platform.repository.format import ROOT_KEY, canonical
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository, init_repository
 from backup_platform.stores.object_store import DirectoryStore
@@ -81,7 +81,7 @@ def test_a_copy_whose_own_was_replaced_gives_none(tmp_path: Path) -> None:
     path = pair.root / ROOT_KEY
     document = json.loads(path.read_text()) | {"encryption": "none"}
     path.chmod(0o600)
-    path.write_text(json.dumps(document))
+    path.write_bytes(canonical(document))
     root(pair).unlink()
     with pytest.raises(RepositoryError, match="none fits"):
         mending(pair, donor=Repository(pair.store, pair.bench.clock)).run()
