@@ -18,6 +18,7 @@ from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.repository.manifests import MAX_PROBLEMS, effective_points
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
+from backup_platform.repository.stored import load_indexes
 from backup_platform.repository.tombstones import doomed_packs
 
 COMMIT_ATTEMPTS = 10
@@ -82,7 +83,14 @@ class BackupJob:
         if structure_findings(self.repository, [point]):
             return False
         doomed = doomed_packs(self.repository)
-        return not (doomed and doomed & needs_of(self.repository, point).packs)
+        return not doomed or self._stands_without(doomed, point)
+
+    def _stands_without(self, packs: frozenset[str], point: RecoveryPoint) -> bool:
+        self.repository.keep_indexes(load_indexes(self.repository, without=packs))
+        try:
+            return not needs_of(self.repository, point).findings
+        finally:
+            self.repository.keep_indexes(None)
 
     def _capture(
         self, points: list[RecoveryPoint], window: Window, lateness: timedelta, progress: Progress

@@ -10,7 +10,7 @@ import pytest
 
 from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.encryption import recipient_name
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.format import canonical, manifest_key
 from backup_platform.repository.sealing import Secrets, seal, unseal
 from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened
 from backup_platform_tests.support import (
@@ -75,7 +75,7 @@ def test_a_repository_that_turns_out_unencrypted_is_refused_by_whoever_has_a_key
     bench.backup()
     root = bench.root / "repository.json"
     document = json.loads(root.read_bytes()) | {"encryption": "none"}
-    root.write_text(json.dumps(document))
+    root.write_bytes(canonical(document))
     for keys in (writer_keys(), reader_keys()):
         with pytest.raises(KeyMissingError, match="says that it is not encrypted"):
             opened(bench, keys)
