@@ -18,7 +18,8 @@ demo: venv ## back up, prove, damage and restore an example, in .demo/
 dev: venv ## the Dagster UI on the demo's state (ARGS="-p 3001" for another port)
 	@$(BIN)/python demo/dev.py $(ARGS)
 
-test: lint unit ## everything that CI runs
+test: venv ## everything that CI runs
+	@$(MAKE) --no-print-directory -j 2 lint unit
 
 lint: venv ## ruff, mypy, import contracts
 	$(BIN)/ruff check
@@ -31,7 +32,7 @@ format: venv ## let ruff repair what it can
 	$(BIN)/ruff format
 
 unit: venv ## the tests alone (ARGS="-k name -x")
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	MAKEFLAGS= $(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 soak: venv ## the long tests
 	$(BIN)/python -m pytest -m soak --timeout 3600 --hypothesis-profile soak $(ARGS)

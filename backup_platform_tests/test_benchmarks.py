@@ -77,6 +77,7 @@ def test_requests_are_counted_however_they_are_cut(sent: list[tuple[str, bytes]]
     assert requests.counts == Counter(verb for verb, _ in sent)
 
 
+@pytest.mark.soak
 def test_it_measures_databases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -209,6 +209,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+@pytest.mark.soak
 @pytest.mark.xdist_group("dg")
 def test_dg_accepts_what_the_scaffolder_wrote(project: Project) -> None:
     written = project.root / "src" / "acme" / "defs" / "nightly"

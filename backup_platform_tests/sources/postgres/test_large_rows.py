@@ -155,6 +155,7 @@ def peak(url: str, root: Path, *tables: str) -> int:
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+@pytest.mark.soak
 def test_values_of_100_mb_need_little_memory(database18: str, tmp_path: Path) -> None:
     """Two at once, one of each of two tables, and two in one row."""
     with psycopg.connect(database18, autocommit=True) as connection:

@@ -1,6 +1,7 @@
 """PostgreSQL 13, 14, 16 and 17, which the other tests do not run on: everything comes back there, and is proven.
 
-Each is a real server, read and restored by the client programs of 18, or by Debian's own. `make soak` has more.
+Each is a real server, read and restored by the client programs of 18, or by Debian's own. Those between the oldest and
+the newest of them run in `make soak`, which has more of all.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +34,13 @@ from backup_platform_tests.sources.postgres.points import capture_by_hand, recov
 from backup_platform_tests.sources.postgres.servers import Server, embedded_18, execute, fetch_value
 from backup_platform_tests.sources.postgres.test_fidelity import Captured, bench, captured
 
-EACH = [pytest.param(n, id=f"pg{n}", marks=pytest.mark.xdist_group(f"pg{n}")) for n in MAJORS]
+
+def _version(major: int) -> Any:
+    between = (pytest.mark.soak,) if major not in (min(MAJORS), max(MAJORS)) else ()
+    return pytest.param(major, id=f"pg{major}", marks=(pytest.mark.xdist_group(f"pg{major}"), *between))
+
+
+EACH = [_version(major) for major in MAJORS]
 OLDEST, *LATER = EACH
 each_version = pytest.mark.parametrize("version", EACH, indirect=True)
 oldest_version = pytest.mark.parametrize("version", [OLDEST], indirect=True)
