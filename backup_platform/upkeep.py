@@ -223,9 +223,16 @@ class Upkeep:
 
     def _source_rules(self) -> dict[str, SourceRules]:
         from backup_platform.domain.retention import SourceRules
+        from backup_platform.wiring import make_schedule
 
+        since = self.plan.since or self.repository.info.created_at
         return {
-            name: SourceRules(self.keep_rules(name), source.timezone, source.late_limit + _patience(source))
+            name: SourceRules(
+                self.keep_rules(name),
+                source.timezone,
+                source.late_limit + _patience(source),
+                make_schedule(source, since),
+            )
             for name, source in self.plan.sources.items()
         }
 

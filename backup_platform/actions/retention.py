@@ -13,10 +13,10 @@ from typing import NamedTuple
 from backup_platform.actions.proven import newest_proven
 from backup_platform.clock import SILENT
 from backup_platform.domain.holds import Hold
-from backup_platform.domain.latest import begun
 from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
+from backup_platform.domain.window_form import gives, stored_late, strange_form
 from backup_platform.errors import StoreLockedError, StoreRefusedError
 from backup_platform.repository.forgotten import (
     ForgottenPoint,
@@ -235,26 +235,31 @@ class Retention:
     def _candidate(
         self, point: RecoveryPoint, stored_at: datetime, rules: SourceRules, ledger: _Ledger
     ) -> Candidate:
+        window = point.window
+        planned = rules.schedule is not None and gives(rules.schedule, window)
         return Candidate(
             id=point.id,
             sequence=point.sequence,
-            window=point.window.key,
-            start=point.window.start,
+            window=f"{window.key} {window.start.isoformat()}",  # a key alone is whatever its writer says
+            start=window.start,
             stored_at=stored_at,
             complete=not point.incomplete,
             held=ledger.held(point.id),
-            late=stored_at > point.window.end + rules.patience,
+            late=stored_late(window, stored_at, rules.patience, planned=planned),
             suspect=point.is_suspect,
+            foreign=rules.schedule is not None and not planned,
+            strange=strange_form(window, point.timezone),
         )
 
 
 def _trusted(
     points: Sequence[RecoveryPoint], candidates: Sequence[Candidate], now: datetime
 ) -> list[RecoveryPoint]:
-    """Those whose proofs count, the newest first; those that are late last, because they may be forged."""
+    """Those whose proofs count, the newest first; after them those that are not of the plan's schedule, and last those
+    that are late, because they may be forged."""
     found = [
-        (not each.late, each.start, each.sequence, point)
+        ((not each.late, not each.foreign), each.start, each.sequence, point)
         for point, each in zip(points, candidates, strict=True)
-        if each.complete and not each.suspect and begun(each.start, min(now, each.stored_at))
+        if each.complete and not each.suspect and each.counts(now)
     ]
     return [point for *_, point in sorted(found, key=lambda each: each[:3], reverse=True)]

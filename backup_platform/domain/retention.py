@@ -4,9 +4,9 @@ Buckets (hours, days ...) are those of the source's time zone. Of each of the ne
 newest point is kept, as restic's `forget` does, so that a source that was not backed up for a while keeps what it
 has. A point counts by the start of its window and never by when somebody says that it was written.
 
-A point that was stored long after its window may be forged, and a suspect one may show a source that was emptied: each
-is kept where a rule wants it, but evicts none of the others. So the rules are asked several times, with more points
-each time, and what any answer keeps stays.
+A point that was stored long after its window, or of a window that the plan's schedule does not give, may be forged, and
+a suspect one may show a source that was emptied: each is kept where a rule wants it, but evicts none of the others. So
+the rules are asked several times, with more points each time, and what any answer keeps stays.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from backup_platform.domain.latest import begun
+from backup_platform.domain.schedule import WindowSchedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +39,20 @@ class KeepRules:
 @dataclass(frozen=True, slots=True)
 class SourceRules:
     """What a plan says of a source; `keep` None: everything. A point that was stored more than `patience` after the
-    end of its window is late."""
+    end of its window is late; `schedule` gives the windows, where it is known."""
 
     keep: KeepRules | None = None
     timezone: str = "UTC"
     patience: timedelta = timedelta(days=1)
+    schedule: WindowSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """What retention must know of a point. `stored_at` is the store's clock; `proven` by a drill, `verified` at least
     by a verify; `held` is the reason of a hold; `doubt` says why it is not known whether it is proven; `late`: it was
-    stored long after its window; `suspect`: it looks emptied or shrunk, and nobody has accepted it."""
+    stored long after its window; `suspect`: it looks emptied or shrunk, and nobody has accepted it; `foreign`: the
+    plan's schedule does not give its window; `strange` says why no schedule can."""
 
     id: str
     sequence: int
@@ -63,6 +66,12 @@ class Candidate:
     verified: bool = False
     late: bool = False
     suspect: bool = False
+    foreign: bool = False
+    strange: str = ""
+
+    def counts(self, now: datetime) -> bool:
+        """Whether a schedule can give its window, and that has begun."""
+        return not self.strange and begun(self.start, min(now, self.stored_at))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +100,9 @@ def decide(
     """One decision per candidate of one source, in their order. `now` is the store's clock.
 
     Without rules everything is kept. A point whose window starts after `now`, or after it was stored, is kept and
-    not counted: it cannot evict others. Neither the newest complete point, the newest proven nor the newest verified
-    one ever goes, of those that are not suspect, nor the last of the chain, whose number would be given again.
+    not counted: it cannot evict others. So is one of a window that no schedule can give. Neither the newest complete
+    point, the newest proven nor the newest verified one ever goes, of those that are not suspect, nor the last of the
+    chain, whose number would be given again.
     """
     reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
     if rules is None:
@@ -117,10 +127,11 @@ def _kept(
     """Ids with a reason to keep them."""
     yield from ((each.id, reason) for each in candidates for reason in _holding(each))
     yield from ((each.id, each.doubt) for each in candidates if each.doubt)
-    real = [each for each in candidates if begun(each.start, min(now, each.stored_at))]
-    known = {each.id for each in real}
-    strange = (each.id for each in candidates if each.id not in known)
-    yield from ((identity, "its window starts in the future: not counted") for identity in strange)
+    real = [each for each in candidates if each.counts(now)]
+    others = [each for each in candidates if not each.counts(now)]
+    yield from (
+        (each.id, f"{each.strange or 'its window starts in the future'}: not counted") for each in others
+    )
     kept, asked = set[str](), list[list[Candidate]]()
     for group in _groups(real):
         if group and group not in asked:
@@ -132,12 +143,12 @@ def _kept(
 
 
 def _groups(real: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Whom the rules are asked about: all, and the points of which neither kind of doubt may take anything."""
-    sound = [each for each in real if not each.suspect]
-    yield [each for each in sound if not each.late]
-    yield sound
-    yield [each for each in real if not each.late]
-    yield list(real)
+    """Whom the rules are asked about: all, and the points of which no kind of doubt may take anything."""
+    for points in ([each for each in real if not each.suspect], list(real)):
+        timely = [each for each in points if not each.late]
+        yield [each for each in timely if not each.foreign]
+        yield timely
+        yield points
 
 
 def _of_windows_without(

@@ -223,6 +223,7 @@ def test_forged_marks_of_damage_and_files_of_others_are_no_marks(bench: Bench) -
 
 
 @shows("store owner", "forges")
+@shows("store owner", "adds")
 def test_a_hold_that_somebody_made_up_holds_and_is_told(bench: Bench) -> None:
     point, _ = points_of(bench)
     bench.store.create(f"{HOLDS}{point.id}/{'01' * 8}", b"made up")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.actions.holds import Holds
 from backup_platform.actions.key_ring import KeyRing
 from backup_platform.actions.lost import find_losses
 from backup_platform.actions.verify import ReadShare, verify
@@ -200,6 +201,31 @@ def test_a_writer_adds_recipients_that_the_list_shows(bench: Bench) -> None:
     assert recipient(1) in [each.text for each in ring.recipients()]
     point = bench.backup()
     assert point.sequence == 2
+
+
+@shows("writer", "adds")
+def test_later_packs_open_for_whom_a_writer_chose(bench: Bench) -> None:
+    ring = KeyRing(bench.open(), bench.clock)
+    ring.add(recipient(1))
+    ring.retire(recipient(0))
+    bench.source.files = {}
+    bench.source.write(b"later", noise(3_000, 8))
+    later = bench.backup()
+    assert content_of(opened(bench, reader_keys(1)), later) == bench.source.files
+    with pytest.raises(KeyMissingError):
+        content_of(opened(bench, reader_keys(0)), later)
+    assert len([each for each in ring.recipients() if each.retired_at]) == 1
+
+
+@shows("writer", "deletes")
+@shows("holder of an identity", "deletes")
+@pytest.mark.parametrize("keys", [writer_keys(), all_keys()], ids=["writer", "identity"])
+def test_who_has_the_repository_key_releases_holds(bench: Bench, keys: object) -> None:
+    bench.held = keys  # type: ignore[assignment]
+    (point,) = bench.open().manifests()
+    Holds(bench.open(), bench.clock).place(point.id, "case 4711", legal=True)
+    Holds(bench.open(AddOnly(str(bench.root))), bench.clock).release(point.id, "none", legal=True)
+    assert Holds(bench.open(), bench.clock).in_force() == {}
 
 
 @shows("writer", "deletes")
