@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -48,43 +48,48 @@ _ENCODED = {"client_encoding": "UTF8"}
 _WITHOUT_TOOLS = ("sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
 
 
-def connect(url: str, *, lock_timeout: float = 0.0, **parameters: str) -> Connection:
+def connect(
+    url: str, *, lock_timeout: float = 0.0, own_search_path: bool = False, **parameters: str
+) -> Connection:
     """A connection in autocommit mode with the pinned settings; `parameters` replace those of the url, as in
-    `dbname="postgres"`. `lock_timeout` in seconds, 0 waits for ever. Raises `SourceError`."""
+    `dbname="postgres"`. `lock_timeout` in seconds, 0 waits for ever. With `own_search_path` the default that the
+    session can go back to is the database's own; without it, pg_catalog. Raises `SourceError`."""
     import psycopg
 
     arguments = _arguments(url, parameters) | _ENCODED
     server = describe(url, **parameters)
+    open_one = partial(_opened, arguments, own_search_path=own_search_path)
     with postgres_errors(server):
         met = _place(arguments) in _VERSIONS
         try:
-            return _pinned(_opened(arguments), arguments, server, lock_timeout)
+            return _pinned(open_one(), open_one, server, lock_timeout)
         except psycopg.Error:
             if met or _place(arguments) not in _VERSIONS:
                 raise
         # Now that its version is known, all timeouts are lifted before the first query.
-        return _pinned(_opened(arguments), arguments, server, lock_timeout)
+        return _pinned(open_one(), open_one, server, lock_timeout)
 
 
-def _opened(arguments: dict[str, Any]) -> Connection:
+def _opened(arguments: dict[str, Any], *, own_search_path: bool) -> Connection:
     import psycopg
 
     open_one = partial(session_class().connect, autocommit=True, prepare_threshold=None)
-    place = _place(arguments)
+    place, given = _place(arguments), partial(_with_options, arguments, own_search_path=own_search_path)
     try:
-        connection = open_one(**_without_timeouts(arguments))
+        connection = open_one(**given())
     except psycopg.OperationalError as error:
         if place not in _OPTIONLESS and refuses_options(error):
             _OPTIONLESS.add(place)
         elif _VERSIONS.pop(place, None) is None or not is_unknown_setting(error):
             raise
-        connection = open_one(**_without_timeouts(arguments))
+        connection = open_one(**given())
     _VERSIONS[place] = connection.info.server_version
+    connection.pooled = place in _OPTIONLESS  # type: ignore[attr-defined]
     return connection
 
 
 def _pinned(
-    connection: Connection, arguments: dict[str, Any], server: str, lock_timeout: float
+    connection: Connection, another: Callable[[], Connection], server: str, lock_timeout: float
 ) -> Connection:
     """A session is left as it is until it is known to be this client's own."""
     timeout = milliseconds(lock_timeout)
@@ -94,7 +99,7 @@ def _pinned(
             pin_statement(only_process=process, lock_timeout=timeout).encode()
         ).fetchone()
         if row is None or not row[0]:
-            require_own_session(connection, lambda: _opened(arguments), server)
+            require_own_session(connection, another, server)
             connection.pooled = True  # type: ignore[attr-defined]
             connection.execute(pin_statement(lock_timeout=timeout).encode())
     except BaseException:
@@ -107,7 +112,7 @@ def adbc_uri(url: str, **parameters: str) -> str:
     """What `adbc_driver_postgresql.dbapi.connect` takes; it holds the password. Pin the settings after it."""
     from psycopg.conninfo import make_conninfo
 
-    return make_conninfo(**_without_timeouts(_arguments(url, parameters) | _ENCODED))
+    return make_conninfo(**_with_options(_arguments(url, parameters) | _ENCODED))
 
 
 def describe(url: str, **parameters: str) -> str:
@@ -154,7 +159,7 @@ def tool_conninfo(url: str, *, writes: bool = False, **parameters: str) -> str:
             )
     if found.pop("password", None):
         found.pop("passfile", None)
-    return make_conninfo(**_without_timeouts(found, writes=writes))
+    return make_conninfo(**_with_options(found, writes=writes))
 
 
 def writer_conninfo(url: str, **parameters: str) -> str:
@@ -187,14 +192,19 @@ def _arguments(url: str, parameters: Mapping[str, str]) -> dict[str, Any]:
     return {**_DEFAULTS, **parse(url), **parameters}
 
 
-def _without_timeouts(arguments: dict[str, Any], *, writes: bool = False) -> dict[str, Any]:
-    """The same with options that lift the timeouts of the role and the database before the first query. A pooler that
-    takes no options gets none: there they hold until they are pinned."""
+def _with_options(
+    arguments: dict[str, Any], *, writes: bool = False, own_search_path: bool = False
+) -> dict[str, Any]:
+    """The same with options that hold before the first query: the timeouts of the role and the database are lifted,
+    and the search path is pg_catalog, so that no operator of a database's owner is called. A pooler that takes no
+    options gets none: there the settings are the database's until they are pinned."""
     place = _place(arguments)
     if place in _OPTIONLESS:
         return arguments
     own = arguments.get("options") or os.environ.get("PGOPTIONS", "")
     lifted = [f"-c {name}=0" for name in timeouts(_VERSIONS.get(place, 0))]
+    if not own_search_path:
+        lifted.append("-c search_path=pg_catalog")
     if writes:
         lifted.append("-c default_transaction_read_only=off")
     return arguments | {"options": " ".join([own, *lifted]).strip()}

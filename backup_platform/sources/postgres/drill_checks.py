@@ -36,7 +36,10 @@ def assertion_differences(target: Scratch, assertions: Sequence[str]) -> Iterato
     """Each query must return one row with true. They run in transactions that cannot write."""
     if not assertions:
         return
-    with connect(target.url) as connection, postgres_errors(describe(target.url)):
+    with (
+        connect(target.url, own_search_path=True) as connection,
+        postgres_errors(describe(target.url)),
+    ):
         connection.execute("SET search_path = DEFAULT")  # that of the user's own queries
         connection.execute(f"SET statement_timeout = '{ASSERTION_TIMEOUT_S}s'".encode())
         for assertion in assertions:

@@ -21,6 +21,13 @@ from backup_platform.errors import SourceError
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connecting import Connection
 
+# The setting of a role goes before that of a database, and a database's owner cannot alter it.
+_EXPOSED = """
+SELECT r.rolsuper AND NOT EXISTS (
+         SELECT FROM pg_db_role_setting s
+          WHERE s.setrole = r.oid AND s.setdatabase = 0 AND 'search_path=pg_catalog' = ANY (s.setconfig))
+  FROM pg_roles r WHERE r.rolname = session_user
+"""
 # Who is asked, in this order: a pooler that goes round two or three sessions does not answer so by chance.
 _ASKED = "ABBABAABAABBBABAAB"
 _NO_TRANSACTIONS = "transaction blocks not allowed in statement pooling mode"
@@ -55,6 +62,24 @@ def require_own_session(connection: Connection, another: Callable[[], Connection
         own = False
     if not own:
         raise refusal(server)
+
+
+def require_safe_start(connection: Connection, server: str) -> None:
+    """Before connections of ADBC, which asks queries with operators before anything can be pinned.
+
+    A pooler gives them the search path of the database, whose owner could put an operator of his own there and have
+    it called with a superuser's rights. Raises `SourceError` where that is possible.
+    """
+    if not getattr(connection, "pooled", False):
+        return
+    row = connection.execute(_EXPOSED.encode()).fetchone()
+    if row is None or row[0]:
+        raise SourceError(
+            f"{server} is read as a superuser through a connection pooler that cannot be relied on to pass on "
+            "search_path: the owner of the database could run code with a superuser's rights.",
+            hint="Use a role that is no superuser, or connect to the server itself, or run once: "
+            "ALTER ROLE … SET search_path = pg_catalog, for the role that backs up.",
+        )
 
 
 def refusal(server: str) -> SourceError:

@@ -51,9 +51,14 @@ _SINCE = {"idle_session_timeout": 140_000, "transaction_timeout": 170_000}
 def pin_statement(*, local: bool = False, only_process: int | None = None, **overrides: str) -> str:
     """One statement that sets all of them, with `overrides`, for the session or for the transaction alone; settings
     that the server does not know are left out. It answers with the process of the session and how many it set: none
-    when it is another process than `only_process`."""
+    when it is another process than `only_process`. It may run before the search path is pinned: every name and every
+    operator in it is qualified, or an operator of the database's owner could take its place."""
     values = ", ".join(f"({literal(name)}, {literal(value)})" for name, value in (PINNED | overrides).items())
-    condition = "" if only_process is None else f" AND pg_catalog.pg_backend_pid() = {only_process}"
+    condition = (
+        ""
+        if only_process is None
+        else f" AND pg_catalog.pg_backend_pid() OPERATOR(pg_catalog.=) {only_process}"
+    )
     return (
         "SELECT pg_catalog.count(pg_catalog.set_config(v.name, v.value, "  # noqa: S608
         f"{'true' if local else 'false'})), pg_catalog.pg_backend_pid() "
@@ -69,12 +74,12 @@ def local_pins(server_version: int, **overrides: str) -> str:
 
 def loose_pins(server_version: int) -> str:
     """A query for the process of the session, and the settings that are not as they were pinned; it knows nothing of
-    lock timeouts, which differ."""
+    lock timeouts, which differ. The search path may be one that is not as it was pinned: operators are qualified."""
     names = [name for name in PINNED if name in known(server_version) and name != "lock_timeout"]
     values = ", ".join(f"({literal(name)}, {literal(PINNED[name])})" for name in names)
     return (
         "SELECT pg_catalog.pg_backend_pid(), pg_catalog.array_agg(v.name) "  # noqa: S608
-        "FILTER (WHERE pg_catalog.current_setting(v.name) IS DISTINCT FROM v.value) "
+        "FILTER (WHERE pg_catalog.current_setting(v.name) OPERATOR(pg_catalog.<>) v.value) "
         f"FROM (VALUES {values}) v(name, value)"
     )
 

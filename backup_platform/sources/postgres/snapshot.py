@@ -39,7 +39,7 @@ from backup_platform.sources.postgres.connecting import adbc_uri, connect, descr
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.locks import blocked, crowded, lock, lock_statement, no_room
 from backup_platform.sources.postgres.options import PostgresOptions
-from backup_platform.sources.postgres.pooling import refusal
+from backup_platform.sources.postgres.pooling import refusal, require_safe_start
 from backup_platform.sources.postgres.settings import literal, local_pins, loose_pins, pin_statement
 
 if TYPE_CHECKING:
@@ -208,6 +208,7 @@ def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -
     try:
         main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
         _require_version(main, server)
+        require_safe_start(main, server)
         others = [stack.enter_context(connect(url, lock_timeout=JOIN_S)) for _ in range(jobs - 1)]
         arrow: list[ArrowConnection] = []
         stack.callback(_close_all, arrow)

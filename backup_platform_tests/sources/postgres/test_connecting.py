@@ -82,7 +82,7 @@ def test_connections_that_fail(
     server18: Server, change: dict[str, str], kind: type[SourceError], text: str, retryable: bool | None
 ) -> None:
     with pytest.raises(kind, match=text) as caught:
-        connect(server18.url(), lock_timeout=0, **change)
+        connect(server18.url(), lock_timeout=0, own_search_path=False, **change)
     assert retryable is None or caught.value.retryable is retryable
     assert caught.value.hint
 

@@ -17,7 +17,7 @@ from backup_platform.sources.postgres.settings import PINNED, loose_pins
 from backup_platform_tests.sources.postgres.capture_support import MemoryRecorder, capture, source
 from backup_platform_tests.sources.postgres.point_bench import PointBench
 from backup_platform_tests.sources.postgres.poolers import pooled_url, pooler
-from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
+from backup_platform_tests.sources.postgres.servers import SECRET_ROLE, Server, execute, fetch, fetch_value
 
 REFUSED = "through a connection pooler in transaction or statement mode"
 
@@ -79,13 +79,16 @@ def test_a_busy_pool_of_transactions_is_always_recognised(
 
 
 def test_a_pool_of_sessions_works_and_gets_them_back_as_they_were(
-    server18: Server, database18: str, tmp_path: Path
+    server18: Server, database18: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     execute(
         database18,
         "CREATE TABLE t (id int PRIMARY KEY, i interval)",
         "INSERT INTO t VALUES (1, '1 day 2:00')",
     )
+    # As the role is a superuser.
+    execute(server18.url(), f"ALTER ROLE {SECRET_ROLE} SET search_path = pg_catalog")
+    request.addfinalizer(lambda: execute(server18.url(), f"ALTER ROLE {SECRET_ROLE} RESET search_path"))
     settings = {"server_reset_query": "", "default_pool_size": "8"}
     with through(server18, database18, "session", **settings) as url, server18.database() as target:
         with closing(psycopg.connect(url, autocommit=True)):
