@@ -179,9 +179,10 @@ class Examination:
         later = [key for key in doubts.ahead if (at := moment_of(key)) and at > self.now()]
         if later:
             raise RepositoryError(Doubts(ahead=tuple(later)).future())
+        note = f". {doubts.strangers()}" if doubts.strange else ""
         if self.repository().names.secret:
-            return "each record was made with the repository's key"
-        return "no record is altered; as nothing is encrypted, whoever writes to the store can make some up"
+            return f"each record was made with the repository's key{note}"
+        return f"no record is altered; as nothing is encrypted, whoever writes to the store can make some up{note}"
 
     def _drilled_elsewhere(self, source: str) -> str:
         """Why a drill is not what this host lacks; empty when it is."""

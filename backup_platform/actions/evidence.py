@@ -24,6 +24,7 @@ from backup_platform.repository.format import (
 )
 from backup_platform.repository.holds import read_holds
 from backup_platform.repository.ledger import proofs_by_point
+from backup_platform.repository.places import strange_names
 from backup_platform.repository.record_names import Origin, Record, kind_of
 from backup_platform.repository.repository import Repository
 
@@ -37,12 +38,14 @@ FIND_OUT = "Find out who wrote to the store, then delete these objects there."
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Keys of records. `holds` are sentences: a hold that cannot be read holds on."""
+    """Keys of records. `holds` are sentences: a hold that cannot be read holds on. `strange` are objects among the
+    manifests that have no name of one."""
 
     forged: tuple[str, ...] = ()
     older: tuple[str, ...] = ()
     ahead: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
 
     def findings(self) -> list[str]:
         """What is wrong with a repository, one sentence each."""
@@ -56,7 +59,14 @@ class Doubts:
 
     def notes(self) -> list[str]:
         """What somebody should know, and that says nothing of the recovery points."""
-        return [*([self.age()] if self.older else []), *([self.future()] if self.ahead else [])]
+        notes = [(self.older, self.age), (self.ahead, self.future), (self.strange, self.strangers)]
+        return [tell() for found, tell in notes if found]
+
+    def strangers(self) -> str:
+        return (
+            f"{how_many(len(self.strange), 'object')} among the manifests {_is(self.strange)} none, by "
+            f"{'their names' if len(self.strange) > 1 else 'its name'}: {_named(self.strange)}. {FIND_OUT}"
+        )
 
     def age(self) -> str:
         have = "have names" if len(self.older) > 1 else "has a name"
@@ -127,7 +137,7 @@ class Evidence:
         found = self._settled(self.listed(LEDGER))
         held = [hold for holds in read_holds(self.repository).values() for hold in holds]
         unread = tuple(f"{hold.damaged} The point stays held." for hold in held if hold.damaged)
-        return replace(found, holds=unread)
+        return replace(found, holds=unread, strange=strange_names(self.repository))
 
     def listed(self, *prefixes: str) -> Doubts:
         """Below some prefixes, by names alone."""

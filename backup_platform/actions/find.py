@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from backup_platform.domain.latest import Skipped, choose_latest, log_skipped
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.errors import NotFoundError, UsageError
+from backup_platform.errors import DamageError, NotFoundError, UsageError
 from backup_platform.repository.manifests import effective_points
 from backup_platform.repository.repository import Repository
 
@@ -49,7 +49,7 @@ def _of_source(
     readable, errors = repository.readable_manifests(source)
     points = effective_points(readable)
     if errors and (moment == "latest" or not any(p.window.key.startswith(moment) for p in points)):
-        raise errors[0]
+        raise _of_damage(errors[0], source)
     if not points:
         raise NotFoundError(
             f"There is no recovery point of {source!r} in {repository.store.location}.{_nearest(repository, source)}",
@@ -60,6 +60,15 @@ def _of_source(
     exact = [p for p in points if p.window.key == moment]
     starting = exact or [p for p in points if p.window.key.startswith(moment)]
     return _single(starting, f"{source}@{moment}", hint=f"The newest is {source}@{points[-1].window.key}.")
+
+
+def _of_damage(error: DamageError, source: str) -> DamageError:
+    """What can be used all the same, besides what mends it."""
+    others = (
+        f"Name a window ({source}@WINDOW): `backup-platform points {source}` lists those that can be read."
+    )
+    error.hint = f"{others} {error.hint}".rstrip()
+    return error
 
 
 def _latest(points: Sequence[RecoveryPoint], tell: Callable[[Skipped], None]) -> RecoveryPoint:

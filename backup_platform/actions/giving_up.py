@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import pairwise
 
 from backup_platform.actions.lost import find_losses
 from backup_platform.domain.ports import Clock
@@ -12,6 +13,7 @@ from backup_platform.errors import UsageError
 from backup_platform.repository.forgotten import forgotten_places, record_gone, record_lost
 from backup_platform.repository.holds import read_holds
 from backup_platform.repository.ledger import Subject
+from backup_platform.repository.places import REACH, place_of
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.store_clock import store_now
 
@@ -39,24 +41,27 @@ class GivingUp:
     def lost(self, source: str) -> list[LostPoint]:
         """Places below the highest that have no point which can be read, and no record; and points that proofs tell
         of. The highest manifest keeps its number from being given again: when it is damaged, it can be given up once
-        there is a newer point."""
+        there is a newer point. One that is damaged above the next place is no point, and can go at once."""
         with self.evidence():
             every, damaged = self.repository.readable_manifests(reread=True)
             losses = find_losses(self.repository, every, damaged, complete=False)
             points, errors = self.repository.readable_manifests(source)
             stored = self.repository.stored_manifests(source)
             forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
-        present = {int(key[-10:]): key for key in stored if key[-10:].isdecimal()}
+            following = self.repository.next_sequence(source)
+        present = {place_of(key): key for key in stored}
         readable = {point.sequence for point in points}
         known = [each for each in losses.subjects if each.source == source]
         found = [LostPoint(source, each.sequence, known=each) for each in known]
         told = {each.sequence for each in known}
-        top = max([*present, *(sequence + 1 for sequence in told)], default=0)
-        for sequence in sorted(set(range(1, top)) - readable - told):
-            key = present.get(sequence, "")
-            damage = next((error.message for error in errors if key and key in error.message), "")
-            if damage or (not key and sequence not in forgotten):
+        for sequence in present.keys() - readable - told - {following - 1}:
+            key = present[sequence]
+            damage = next((error.message for error in errors if key in error.message), "")
+            if damage:
                 found.append(LostPoint(source, sequence, damage, key))
+        below = {sequence for sequence in present if sequence < following} | told
+        for sequence in _gaps(below | {each for each in forgotten if each < max(below, default=0)}):
+            found.append(LostPoint(source, sequence))
         return sorted(found, key=lambda each: each.sequence)
 
     def run(self, lost: Sequence[LostPoint]) -> list[LostPoint]:
@@ -75,7 +80,7 @@ class GivingUp:
                 continue
             if point.known:
                 record_gone(self.repository, point.known, self.clock.now())
-            else:
+            elif not point.key or point.sequence < self.repository.next_sequence(point.source):
                 record_lost(self.repository, point.source, point.sequence, self.clock.now())
             if point.key:
                 self.repository.store.delete(point.key)
@@ -99,3 +104,11 @@ class GivingUp:
                 hint="Take it from a copy (`backup-platform repair`), or end the hold: "
                 f"`backup-platform release {held[0].point[:12]} --reason …`.",
             )
+
+
+def _gaps(places: Collection[int]) -> Iterator[int]:
+    """What is missing between some places. A gap that no backup leaves has no end worth recording: somebody made up
+    the point above it."""
+    for before, after in pairwise([0, *sorted(places)]):
+        if after - before <= REACH + 1:
+            yield from range(before + 1, after)

@@ -31,7 +31,6 @@ from backup_platform.errors import (
 )
 from backup_platform.repository.compaction import merge, mergeable, superfluous
 from backup_platform.repository.decoded import Decoded
-from backup_platform.repository.format import MANIFESTS
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.survey import Survey, list_packs, survey
 from backup_platform.repository.tombstones import Look, read_tombstones, write_tombstones
@@ -156,7 +155,7 @@ class Pruning:
 
     def manifests(self) -> set[str]:
         """Keys of all manifests."""
-        return {found.key for found in self.repository.store.list(MANIFESTS)}
+        return set(self.repository.stored_manifests())
 
 
 def _objects(found: Survey, keys: Iterable[str]) -> tuple[StoredObject, ...]:

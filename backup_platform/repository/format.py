@@ -33,7 +33,6 @@ SHORT_LISTED_IDS = 32  # at least; then a list ends after an id whose first byte
 ENDS_LIST = 4
 MARK = re.compile(rf"{DAMAGED}(?P<kind>packs/|meta/|indexes/)(?P<id>[0-9a-f]{{64}})")
 PACK_KEY = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
-SEQUENCE = re.compile("[0-9]{10}")
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
 MAX_DIGITS = 40  # sums of hashes have more than 64 bits
 NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")

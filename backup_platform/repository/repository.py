@@ -34,7 +34,6 @@ from backup_platform.repository.format import (
     PACKS,
     PROOFS,
     ROOT_KEY,
-    SEQUENCE,
     RepositoryInfo,
     canonical,
     damage_key,
@@ -60,6 +59,7 @@ from backup_platform.repository.ledger import (
     subject_of,
 )
 from backup_platform.repository.manifests import decode_manifest, encode_manifest
+from backup_platform.repository.places import is_manifest, next_place, require_place
 from backup_platform.repository.record_names import Origin, Record, RecordNames, is_mark
 
 if TYPE_CHECKING:
@@ -196,8 +196,7 @@ class Repository:
         """Like `manifests`, and what is wrong with those that are damaged: for what one of them must not stop."""
         if reread:
             self._manifests.clear()
-        prefix = MANIFESTS if source is None else self._chain(source)
-        listed = sorted((found.key, found.modified) for found in self.store.list(prefix))
+        listed = sorted(self.stored_manifests(source).items())
         with ThreadPoolExecutor(MANIFEST_READERS) as pool:
             results = list(pool.map(self._manifest, *zip(*listed, strict=True))) if listed else []
         points = [result for result in results if isinstance(result, RecoveryPoint)]
@@ -233,18 +232,17 @@ class Repository:
         return manifest_key(point.source, point.sequence, self.cipher.hash)
 
     def next_sequence(self, source: str) -> int:
-        """The first free place in the chain of a source."""
-        prefix = self._chain(source)
-        taken = (found.key.removeprefix(prefix) for found in self.store.list(prefix))
-        return max((int(name) for name in taken if SEQUENCE.fullmatch(name)), default=0) + 1
+        """The place in the chain of a source that its next point takes."""
+        return next_place(self, source)
 
     def manifest_location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""
         return f"{self.store.location.rstrip('/')}/{self.manifest_key(point)}"
 
-    def stored_manifests(self, source: str) -> dict[str, datetime]:
-        """When the store received each manifest of a source, by key."""
-        return {found.key: found.modified for found in self.store.list(self._chain(source))}
+    def stored_manifests(self, source: str | None = None) -> dict[str, datetime]:
+        """When the store received each manifest, of a source or of all, by key. Objects of other names are none."""
+        listed = self.store.list(MANIFESTS if source is None else self._chain(source))
+        return {found.key: found.modified for found in listed if is_manifest(found.key)}
 
     def delete_manifest(self, point: RecoveryPoint) -> None:
         """Only for retention. The point is gone; its packs are prune's."""
@@ -425,12 +423,14 @@ class Repository:
             self._read_back(key)
 
     def commit(self, point: RecoveryPoint) -> RecoveryPoint:
-        """Create the manifest and read it back. Raises ConflictError when another writer took the sequence.
+        """Create the manifest and read it back. Raises ConflictError when another writer took the sequence, and
+        RepositoryError when there is no place left.
 
         A second call with the same point succeeds, too: the store's client may repeat what was answered too late.
         """
         complete, data = encode_manifest(point, self.info.id, self.cipher.hash)
         key = self.manifest_key(complete)
+        require_place(complete, key)
         try:
             self.store.create(key, self.cipher.wrap(key, data).stored)
         except ConflictError:

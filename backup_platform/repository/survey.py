@@ -11,7 +11,7 @@ from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.claims import Claims, by_pack, same_rows, true_claims
 from backup_platform.repository.decoded import Decoded, remembered
-from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACK_KEY, PACKS, object_key
+from backup_platform.repository.format import INDEXES, META, PACK_KEY, PACKS, object_key
 from backup_platform.repository.index import BlobIndex, IndexedPack, decode_index
 from backup_platform.repository.ranges import PackRanges
 from backup_platform.repository.reader import BlobReader, RecoveryPointReader
@@ -114,7 +114,7 @@ def list_packs(repository: Repository) -> dict[str, StoredObject]:
 
 
 def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoint], list[str]]:
-    keys = frozenset(o.key for o in repository.store.list(MANIFESTS))
+    keys = frozenset(repository.stored_manifests())
     points, errors = repository.readable_manifests(reread=True)
     if errors:  # one may have been forgotten between the listing and the reading
         points, errors = repository.readable_manifests()

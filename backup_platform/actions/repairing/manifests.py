@@ -8,7 +8,7 @@ from backup_platform.actions.repairing.donors import Donor
 from backup_platform.actions.repairing.steps import Act, RepairStep, name_of
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.repository.forgotten import forgotten_places
-from backup_platform.repository.format import MANIFESTS, manifest_key
+from backup_platform.repository.format import manifest_key
 from backup_platform.repository.manifests import chain_breaks
 from backup_platform.repository.repository import Repository
 
@@ -26,7 +26,7 @@ def manifest_steps(
         chains.setdefault(point.source, []).append(point)
     hashed = repository.cipher.hash
     own = {manifest_key(p.source, p.sequence, hashed) for chain in chains.values() for p in chain}
-    listed = {found.key for found in repository.store.list(MANIFESTS)}
+    listed = set(repository.stored_manifests())
     gone = {place.point for place in forgotten_places(repository)}
     steps, lost = [], []
     for key in sorted((listed - own) | (_missing(donors, listed, gone) if complete else set())):
