@@ -30,7 +30,7 @@ class Account:
     def owns(self, paths: Iterable[str]) -> None:
         if self.uid >= 0:
             for path in paths:
-                os.chown(path, self.uid, self.gid)
+                os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def may_enter(self, path: str) -> None:
         """Let it pass through a directory that stays its creator's, and let nobody else."""

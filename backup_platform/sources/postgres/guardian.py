@@ -18,11 +18,13 @@ import os
 import select
 import shutil
 import signal
+import stat
 import sys
 import time
 from dataclasses import dataclass, replace
 
 from backup_platform.sources.postgres.isolation import kernel
+from backup_platform.sources.postgres.isolation.places import short_socket_of
 from backup_platform.sources.postgres.isolation.starting import Confinement, choices, start
 
 POLL_S = 0.1
@@ -126,15 +128,25 @@ def _children() -> list[int]:
 
 
 def remove_home(home: str) -> None:
-    """With the short directory of the socket, where there is one: `socket` is a link to it then."""
-    link = os.path.join(home, "socket")
-    if os.path.islink(link):
-        shutil.rmtree(os.readlink(link), ignore_errors=True)
+    """With the short directory of the socket, where there is one. No link in the home is followed: code of a drilled
+    database may have put it there."""
+    short = short_socket_of(home)
+    if _is_own_directory(short):
+        shutil.rmtree(short, ignore_errors=True)
     for _ in range(50):
         shutil.rmtree(home, ignore_errors=True)
         if not os.path.lexists(home):
             return
         time.sleep(0.05)
+
+
+def _is_own_directory(path: str) -> bool:
+    """Root gives it to the server's user."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and os.geteuid() in (0, found.st_uid)
 
 
 def main(arguments: list[str]) -> None:

@@ -20,7 +20,7 @@ from backup_platform.errors import SourceError
 from backup_platform.sources import children
 from backup_platform.sources.postgres import guardian
 from backup_platform.sources.postgres.account import Account, server_account, usable_binaries
-from backup_platform.sources.postgres.homes import Home, make_home
+from backup_platform.sources.postgres.homes import Home, make_home, read_regular, write_anew
 from backup_platform.sources.postgres.isolation.starting import LAYERS, USER
 
 SUPERUSER = "postgres"
@@ -33,6 +33,7 @@ _GUARD = (
     "from backup_platform.sources.postgres.guardian import main; main(sys.argv[2:])"
 )
 _LOG_TAIL = 2000
+_PID_FILE_LIMIT = 8192
 _PASSWORD_ONLY = ("local all all scram-sha-256",)
 
 # Nothing here has to survive a crash. Shared memory in files: containers often have a /dev/shm of 64 MB, and what a
@@ -84,12 +85,7 @@ class PrivateServer:
 
     def log_tail(self) -> str:
         """The end of the server's log, for an error's text."""
-        try:
-            with open(self.home.log, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - _LOG_TAIL))
-                return file.read().decode("utf-8", "replace").strip()
-        except OSError:
-            return ""
+        return self.home.log_tail(_LOG_TAIL)
 
 
 @contextmanager
@@ -115,18 +111,21 @@ def private_server(
     """
     bin_dir, account = os.path.realpath(bin_dir), server_account()
     home = make_home(_base(base, account))
-    try:
-        watcher = _guardian(home, account, sandbox, LAYERS if layers is None else layers)
-    except OSError:
-        guardian.remove_home(home.path)
-        raise
-    finally:
-        os.close(home.lock)
-    try:
-        silent = {} if event_triggers else dict(_SILENT)
-        yield _started(home, account, watcher, superuser, bin_dir, jobs, silent | dict(settings or {}), hba)
-    finally:
-        _end(watcher)
+    with home.log:
+        try:
+            watcher = _guardian(home, account, sandbox, LAYERS if layers is None else layers)
+        except OSError:
+            guardian.remove_home(home.path)
+            raise
+        finally:
+            os.close(home.lock)
+        try:
+            silent = {} if event_triggers else dict(_SILENT)
+            yield _started(
+                home, account, watcher, superuser, bin_dir, jobs, silent | dict(settings or {}), hba
+            )
+        finally:
+            _end(watcher)
 
 
 def _base(base: str | None, account: Account) -> str:
@@ -178,18 +177,17 @@ def _started(
 ) -> PrivateServer:
     account.may_enter(home.path)
     binaries = usable_binaries(bin_dir, account, home.path)
-    password = os.path.join(home.path, "password")
     layers = _layers(watcher, os.path.join(binaries, "initdb"), home)
     isolation = ((USER,) if account.uid >= 0 else ()) + layers
     server = PrivateServer(
         home, bin_dir, _major(binaries), secrets.token_urlsafe(24), superuser, watcher, isolation
     )
-    _write(password, server.password)
-    account.owns([home.data, home.socket_dir, password])
-    _initialise(server, os.path.join(binaries, "initdb"), password)
-    os.unlink(password)
-    os.truncate(home.log, 0)  # of no interest any more, and in the way of what will be
-    _write(os.path.join(home.data, "pg_hba.conf"), "".join(line + "\n" for line in hba))
+    write_anew(home.password, server.password)
+    account.owns([home.data, home.socket_dir, home.password])
+    _initialise(server, os.path.join(binaries, "initdb"))
+    os.unlink(home.password)
+    home.log.truncate(0)  # of no interest any more, and in the way of what will be
+    write_anew(os.path.join(home.data, "pg_hba.conf"), "".join(line + "\n" for line in hba))
     account.owns([os.path.join(home.data, "pg_hba.conf")])
     chosen = _settings(server, jobs) | {
         name: value for name, value in settings.items() if _known(server, name)
@@ -198,12 +196,6 @@ def _started(
     _send(watcher, [os.path.join(binaries, "postgres"), "-D", home.data, *options])
     _await_ready(server)
     return server
-
-
-def _write(path: str, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _major(bin_dir: str) -> int:
@@ -225,8 +217,8 @@ def _settings(server: PrivateServer, jobs: int) -> dict[str, str]:
     return chosen
 
 
-def _initialise(server: PrivateServer, initdb: str, password_file: str) -> None:
-    options = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--no-sync", "--no-instructions"]
+def _initialise(server: PrivateServer, initdb: str) -> None:
+    options = ["--auth=scram-sha-256", f"--pwfile={server.home.password}", "--no-sync", "--no-instructions"]
     if server.major < 14:
         options.remove("--no-instructions")
     if server.major >= 18:
@@ -272,8 +264,7 @@ def _await_ready(server: PrivateServer) -> None:
 def _is_ready(server: PrivateServer) -> bool:
     """The eighth line of postmaster.pid is the server's state."""
     try:
-        with open(os.path.join(server.home.data, "postmaster.pid"), encoding="utf-8") as file:
-            lines = file.read().split("\n")
+        lines = read_regular(os.path.join(server.home.data, "postmaster.pid"), _PID_FILE_LIMIT).split("\n")
     except FileNotFoundError:
         return False
     return len(lines) > 7 and lines[7].strip() == "ready"

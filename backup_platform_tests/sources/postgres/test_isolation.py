@@ -104,7 +104,7 @@ class Victim:
 def victim(request: pytest.FixtureRequest, open_tmp: Path) -> Iterator[Victim]:
     open_tmp.chmod(0o755)
     owner = 65534 if USERS[request.param] else os.geteuid()
-    for name in ("home", "state", "outside"):
+    for name in ("home", "home/data", "state", "outside"):
         (open_tmp / name).mkdir(mode=0o700)
     (open_tmp / "identity").write_text("AGE-SECRET-KEY-1")
     (open_tmp / "identity").chmod(0o600)
@@ -113,10 +113,11 @@ def victim(request: pytest.FixtureRequest, open_tmp: Path) -> Iterator[Victim]:
         local.bind(str(open_tmp / "socket"))
         local.listen()
         (open_tmp / "socket").chmod(0o777)
-        for path in (*open_tmp.iterdir(), open_tmp / "state" / "kept"):
+        for path in (*open_tmp.iterdir(), open_tmp / "state" / "kept", open_tmp / "home" / "data"):
             os.chown(path, owner, -1)
         if not USERS[request.param] and os.geteuid() == 0:
             os.chown(open_tmp / "home", 65534, 60999)
+            os.chown(open_tmp / "home" / "data", 65534, 60999)
         told = {"IDENTITY": "identity", "STATE": "state", "OUTSIDE": "outside", "SOCKET": "socket"}
         environment = {name: str(open_tmp / path) for name, path in told.items()}
         environment |= {"PARENT": str(os.getpid()), "PORT": str(listener.getsockname()[1])}
@@ -174,12 +175,14 @@ def test_capabilities_of_a_service_do_not_pass(open_tmp: Path) -> None:
     if os.geteuid():
         pytest.fail("only root can give capabilities away")
     open_tmp.chmod(0o777)
+    (open_tmp / "data").mkdir()
     command = [*USERS["as nobody"], sys.executable, "-c", _ALONE, str(open_tmp), "-1", "-1", ""]
     subprocess.run([*command, "/bin/grep", "CapEff", "/proc/self/status"], check=True, cwd=PLACES)
     assert int((open_tmp / "log").read_text().split()[1], 16) == 0
 
 
 def test_a_program_ends_with_the_one_that_started_it(open_tmp: Path) -> None:
+    (open_tmp / "data").mkdir()
     command = [sys.executable, "-c", _ALONE, str(open_tmp), "-1", "-1", NAMESPACES, "/bin/sleep", "97531"]
     with subprocess.Popen(command, cwd=PLACES) as process:
         deadline = time.monotonic() + 20

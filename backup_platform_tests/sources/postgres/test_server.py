@@ -18,7 +18,8 @@ import psycopg
 import pytest
 
 from backup_platform.errors import SourceError
-from backup_platform.sources.postgres.homes import PREFIX, SOCKET_NAME, SOCKET_PATH_LIMIT
+from backup_platform.sources.postgres.homes import SOCKET_NAME, SOCKET_PATH_LIMIT
+from backup_platform.sources.postgres.isolation.places import PREFIX
 from backup_platform.sources.postgres.server import TUNING, private_server
 from backup_platform_tests.sources.postgres.servers import embedded_18, fetch, fetch_value, postgres_15
 

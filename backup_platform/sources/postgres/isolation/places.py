@@ -33,6 +33,8 @@ _SETTINGS = (
     "/var/cache/postgresql/dicts",  # where Debian's dictionaries of the text search are
 )
 USERS = ("/etc/passwd", "/etc/group")
+PREFIX = "backup-platform-server-"
+SOCKET_PREFIX = "backup-platform-socket-"
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -42,12 +44,29 @@ class Places:
     writable: tuple[str, ...]
 
 
+def data_of(home: str) -> str:
+    return os.path.join(home, "data")
+
+
+def socket_of(home: str) -> str:
+    return os.path.join(home, "socket")
+
+
+def short_socket_of(home: str) -> str:
+    """Where the socket is if `home` is too long a path for it. The name says to which home it belongs, so that
+    nothing in that home has to be believed."""
+    return os.path.join("/tmp", SOCKET_PREFIX + os.path.basename(home).removeprefix(PREFIX))  # noqa: S108 - private
+
+
+def password_of(home: str) -> str:
+    return os.path.join(home, "password")
+
+
 def places_for(program: str, home: str) -> Places:
-    """For a program in the `bin` of an installation, and a server whose files are all below `home`."""
-    socket = os.path.realpath(os.path.join(home, "socket"))
-    short = () if socket.startswith(home + os.sep) else (socket,)
-    readable = (*_PROGRAMS_AND_LIBRARIES, *_SETTINGS, *_installation(program))
-    return Places(readable, (home, *short, *_DEVICES))
+    """For a program in the `bin` of an installation, and a server with this home. The home itself is not writable:
+    what this package keeps beside the server's files cannot be replaced by links."""
+    readable = (*_PROGRAMS_AND_LIBRARIES, *_SETTINGS, *_installation(program), password_of(home))
+    return Places(readable, (data_of(home), socket_of(home), short_socket_of(home), *_DEVICES))
 
 
 def _installation(program: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from backup_platform.sources.postgres.isolation import kernel, landlock, namespaces, seccomp
-from backup_platform.sources.postgres.isolation.places import USERS, places_for
+from backup_platform.sources.postgres.isolation.places import USERS, data_of, places_for
 
 USER, NAMESPACES, LANDLOCK, SECCOMP = "user", "namespaces", "landlock", "seccomp"
 LAYERS = (NAMESPACES, LANDLOCK, SECCOMP)
@@ -65,12 +65,12 @@ def start(command: Sequence[str], confinement: Confinement, log: str) -> int:
 def _redirect(log: str, home: str) -> None:
     nothing, written = (
         os.open(os.devnull, os.O_RDONLY),
-        os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600),
+        os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o600),
     )
     for number, descriptor in ((0, nothing), (1, written), (2, written)):
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.chdir(home)
+    os.chdir(data_of(home))
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 
 
@@ -83,7 +83,7 @@ def _confine_and_run(command: Sequence[str], confinement: Confinement) -> None:
         namespaces.enter(confinement.jail, readable, places.writable, owner)
         _die_with_parent(signal.SIGKILL)
         _wait_in_between()
-        os.chdir(confinement.home)
+        os.chdir(data_of(confinement.home))
     _become(confinement)
     if LANDLOCK in confinement.layers:
         landlock.restrict((*readable, *USERS), places.writable)
