@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,14 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from backup_platform.domain.limits import stored_limit
 from backup_platform.domain.ports import Buffer, ObjectLock, StoredObject
-from backup_platform.errors import DamageError, NotFoundError, StoreError, StoreFullError, StoreRefusedError
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    NotFoundError,
+    StoreError,
+    StoreFullError,
+    StoreRefusedError,
+)
 from backup_platform.stores.failures import translation
 from backup_platform.stores.reserve import Reserve
 
@@ -166,7 +174,39 @@ class DirectoryStore(ObjectStore):
             super().__init__(LocalStore(self._root), self._root)
 
     def create(self, key: str, data: Buffer) -> None:
-        self._place(key, data, os.link)
+        try:
+            self._place(key, data, os.link)
+        except ConflictError as error:
+            if self._is_else(key):
+                raise StoreError(
+                    f"{key} in {self._location} is no file, and stands where an object belongs.",
+                    hint="Delete it: this program did not make it. Find out who may write there.",
+                ) from error
+            raise
+
+    def get(self, key: str) -> Buffer:
+        self._require_file(key)
+        return super().get(key)
+
+    def head(self, key: str) -> StoredObject:
+        self._require_file(key)
+        return super().head(key)
+
+    def _range(self, key: str, start: int, length: int) -> memoryview:
+        self._require_file(key)
+        return super()._range(key, start, length)
+
+    def _require_file(self, key: str) -> None:
+        """What is no file is no object, as in listings; the reader of a pipe would wait for ever."""
+        if self._is_else(key):
+            raise NotFoundError(
+                f"There is no object {key} in {self._location}: what has its name is no file."
+            )
+
+    def _is_else(self, key: str) -> bool:
+        with suppress(OSError):
+            return not stat.S_ISREG(os.stat(os.path.join(self._root, key)).st_mode)
+        return False
 
     def replace(self, key: str, data: Buffer) -> None:
         self._place(key, data, os.replace)

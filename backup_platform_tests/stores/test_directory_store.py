@@ -7,13 +7,14 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backup_platform.domain.ports import Store
-from backup_platform.errors import ConflictError, StoreError
+from backup_platform.errors import ConflictError, NotFoundError, StoreError
 from backup_platform.stores import object_store
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.contracts.store_contract import KEY, StoreContract
@@ -133,6 +134,27 @@ def test_what_others_put_into_the_directory_ends_no_listing(store: DirectoryStor
     (root / "packs/ab/nowhere").symlink_to("nothing")
     os.utime(root / "packs/ab/1", ns=(1 << 62, 1 << 62))
     assert [found.key for found in store.list("packs/")] == ["packs/ab/1"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_where_an_object_belongs_is_told(
+    store: DirectoryStore, root: Path, make: Callable[[Path], None]
+) -> None:
+    """A pipe would let its reader wait for ever; a folder is in no listing, and no writer got past its name."""
+    store.create("manifests/a/0000000001", b"")
+    make(root / "manifests/a/0000000002")
+    key = "manifests/a/0000000002"
+    reads: list[Callable[[], object]] = [
+        lambda: store.get(key),
+        lambda: store.get_range(key, 0, 1),
+        lambda: store.head(key),
+    ]
+    for read in reads:
+        with pytest.raises(NotFoundError):
+            read()
+    with pytest.raises(StoreError, match="is no file") as caught:
+        store.create(key, b"")
+    assert "Delete it" in str(caught.value.hint)
 
 
 def test_a_folder_on_another_disk_is_listed_through_its_link(store: DirectoryStore, tmp_path: Path) -> None:
