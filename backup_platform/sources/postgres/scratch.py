@@ -196,7 +196,8 @@ def _on_server(url: str, document: Database, clock: Clock) -> Iterator[Scratch]:
 
 @contextmanager
 def second_database(target: Scratch, document: Database, clock: Clock) -> Iterator[str]:
-    """The url of another empty database on the drill's server, made as the first one, dropped at the end."""
+    """The url of another empty database on the drill's server, made as the first one. On a server of others it is
+    dropped at the end; a private one goes as a whole, since dropping would run the database's event triggers."""
     owner = target.pair.user if target.pair else None
     with _database(target.maintenance, document, target.major, clock, owner) as (own, _):
         yield own
@@ -206,7 +207,7 @@ def second_database(target: Scratch, document: Database, clock: Clock) -> Iterat
 def _database(
     url: str, document: Database, major: int, clock: Clock, owner: str | None
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Its url, and what the server lacks for it."""
+    """Its url, and what the server lacks for it. `owner` is a role of a private server."""
     name, server = PREFIX + secrets.token_hex(6), describe(url)
     with connect(url) as connection, postgres_errors(server):
         lacking = _make_database(connection, name, document.locale, major, owner)
@@ -216,8 +217,9 @@ def _database(
             connection.execute(f"COMMENT ON DATABASE {identifier(name)} IS {mark}".encode())
         yield _database_of(url, name), lacking
     finally:
-        with connect(url) as connection, postgres_errors(server):
-            drop(connection, url, name)
+        if owner is None:
+            with connect(url) as connection, postgres_errors(server):
+                drop(connection, url, name)
 
 
 def _database_of(url: str, name: str) -> str:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.sources.postgres.two_roles import roles
+from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.archive import TocEntry
+from backup_platform.sources.postgres.two_roles import definitions, roles
 from backup_platform_tests.sources.postgres.drill_support import Drilled, captured
 from backup_platform_tests.sources.postgres.servers import Server, execute
 
@@ -51,6 +53,15 @@ _BY_APP = (
     "AS 'BEGIN PERFORM public.evil(''trigger'', 1); RETURN NEW; END'",
     "CREATE TRIGGER t BEFORE INSERT ON indexed FOR EACH ROW EXECUTE FUNCTION fired()",
     "ALTER TABLE indexed ENABLE ALWAYS TRIGGER t",
+    # Constants of these run the check where they are parsed.
+    "CREATE DOMAIN constant AS int CHECK (public.evil('constant of a domain', value) < 9)",
+    "CREATE TYPE span AS RANGE (subtype = constant)",
+    "CREATE TYPE pair AS (a constant)",
+    """CREATE FUNCTION by_array(x constant[] DEFAULT '{1}'::constant[]) RETURNS int LANGUAGE sql AS 'SELECT 1'""",
+    """CREATE FUNCTION by_range(x span DEFAULT '[1,2)'::span) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'""",
+    """CREATE FUNCTION by_row(x pair DEFAULT '(1)'::pair) RETURNS int LANGUAGE sql SET work_mem = 99 AS 'SELECT 1'""",
+    """CREATE FUNCTION by_body() RETURNS constant[] LANGUAGE sql BEGIN ATOMIC SELECT '{1}'::constant[]; END""",
+    """CREATE PROCEDURE by_procedure(x constant[] DEFAULT '{1}'::constant[]) LANGUAGE sql AS 'SELECT 1'""",
 )
 # Owned by a superuser there, and called by what others own.
 _BY_SUPERUSER = (
@@ -64,7 +75,15 @@ _BY_SUPERUSER = (
     "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO app",
     "CREATE FOREIGN DATA WRAPPER wrapper",
     "CREATE SERVER elsewhere FOREIGN DATA WRAPPER wrapper",
+    """CREATE FOREIGN TABLE afar (x constant[] DEFAULT '{1}'::constant[], CHECK (x <> '{1}'::constant[])) """
+    "SERVER elsewhere",
+    "CREATE FOREIGN TABLE plain (x int) SERVER elsewhere",
     "CREATE PUBLICATION everything FOR ALL TABLES",
+    "CREATE FUNCTION settled(i numeric DEFAULT 1.5, s span DEFAULT NULL::span) RETURNS int LANGUAGE plpgsql LEAKPROOF "
+    "SET session_replication_role = 'replica' AS 'BEGIN RETURN 1; END'",
+    # Makes the definitions differ in print, so that a second database is made; a drop there would run its triggers.
+    "CREATE TABLE printed (s varchar CHECK (s IN ('a', 'b')))",
+    "CREATE SUBSCRIPTION other CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE)",
 )
 _AT_LOGIN = (
     "CREATE EVENT TRIGGER enter ON login EXECUTE FUNCTION on_ddl()",
@@ -85,6 +104,7 @@ def attacked(request: pytest.FixtureRequest, open_tmp: Path) -> Iterator[Drilled
             if request.param == "server18":
                 execute(url, *_AT_LOGIN)
             yield captured(url, open_tmp, assertions=(_ASSERTION,))
+            execute(url, "DROP SUBSCRIPTION other")
     finally:
         execute(server.url(), "DROP ROLE IF EXISTS app")
 
@@ -94,6 +114,46 @@ def test_no_code_of_the_database_is_a_superusers(attacked: Drilled) -> None:
     report = attacked.drill()
     assert report.differences == ()
     assert report.compared["schema"] == "definitions"
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        "CREATE FUNCTION {0}(x constant[] DEFAULT '{{1}}'::constant[]) RETURNS int IMMUTABLE LEAKPROOF "
+        "LANGUAGE sql AS 'SELECT 1'",
+        "CREATE FUNCTION {0}(x constant[] DEFAULT '{{1}}'::constant[]) RETURNS text LANGUAGE internal "
+        "AS 'pgsql_version'",
+    ],
+)
+def test_what_only_a_superuser_may_make_and_what_may_call_code_is_not_made(
+    server15: Server, open_tmp: Path, definition: str
+) -> None:
+    with server15.database() as url:
+        execute(url, "CREATE DOMAIN constant AS int CHECK (value < 9)", definition.format("named"))
+        with pytest.raises(SourceError, match="only a superuser may make function public"):
+            captured(url, open_tmp).drill()
+
+
+@pytest.mark.parametrize(
+    ("state", "moving", "made"),
+    [
+        ("internal", "internal", True),
+        ("internal", "public.constant[]", None),
+        ("public.constant[]", "int", False),
+    ],
+)
+def test_the_first_state_of_an_aggregate_is_never_read_by_a_superuser(
+    state: str, moving: str, made: bool | None
+) -> None:
+    script = (
+        f"CREATE AGGREGATE public.a(int) (\n    SFUNC = f,\n    STYPE = {state},\n    MSTYPE = {moving}\n);"
+    )
+    entry = TocEntry(1, "AGGREGATE", "public", "a(int)", "app")
+    if made is None:
+        with pytest.raises(SourceError, match="only a superuser may make aggregate"):
+            definitions.by_superuser(entry, script)
+    else:
+        assert definitions.by_superuser(entry, script) is made
 
 
 def test_the_attack_would_show(attacked: Drilled, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from backup_platform.sources.postgres import subscriptions
 from backup_platform.sources.postgres.archive import TocEntry, listed
 from backup_platform.sources.postgres.archive_file import UnknownArchiveError, rewrite_definitions
 from backup_platform.sources.postgres.connecting import connect
-from backup_platform.sources.postgres.dump_tool import Archive, Outcome, ToolError, unquoted
+from backup_platform.sources.postgres.dump_tool import Archive, Outcome, ToolError
 from backup_platform.sources.postgres.settings import identifier
 from backup_platform.sources.postgres.target_failures import target_errors
+from backup_platform.sources.postgres.two_roles.definitions import for_superusers
 from backup_platform.sources.postgres.two_roles.entries import (
     OF_SUPERUSERS,
     OWNED,
@@ -29,7 +29,6 @@ from backup_platform.sources.postgres.two_roles.roles import FIRST_OF_USERS
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connecting import Connection
 
-_INTERNAL = re.compile(r"^    STYPE = internal,?$", re.MULTILINE)
 _BY_RUNNER = ("--no-owner", "--no-privileges")
 _NOTHING = b"--\n"  # pg_restore passes over what has no definition, its owner as well
 _MEMBER = (
@@ -46,7 +45,7 @@ UNION ALL
 SELECT format('ALTER FOREIGN TABLE %%s OWNER TO %%I', c.oid::regclass, %(runner)s::text) FROM pg_class c
  WHERE c.relkind = 'f' AND c.relowner = current_user::regrole AND NOT {_MEMBER.format("'pg_class'", "c.oid")}
 """  # noqa: S608
-# Rows of an extension's tables are restored, and the tables stay its own.
+# Rows of an extension's tables are restored, and what rests on its schemas and servers; they stay its own.
 _LENT = f"""
 SELECT format('%%s ALL ON %%s %%s %%s %%I', %(verb)s::text, CASE c.relkind WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END,
               c.oid::regclass, %(to)s::text, %(runner)s::text)
@@ -54,6 +53,9 @@ SELECT format('%%s ALL ON %%s %%s %%s %%I', %(verb)s::text, CASE c.relkind WHEN 
 UNION ALL
 SELECT format('%%s ALL ON SCHEMA %%I %%s %%I', %(verb)s::text, n.nspname, %(to)s::text, %(runner)s::text)
   FROM pg_namespace n WHERE {_MEMBER.format("'pg_namespace'", "n.oid")}
+UNION ALL
+SELECT format('%%s USAGE ON FOREIGN SERVER %%I %%s %%I', %(verb)s::text, s.srvname, %(to)s::text, %(runner)s::text)
+  FROM pg_foreign_server s WHERE {_MEMBER.format("'pg_foreign_server'", "s.oid")}
 """  # noqa: S608
 
 
@@ -86,20 +88,13 @@ class Division:
 
     def before_data(self) -> Outcome:
         found = Outcome()
-        for by_superuser, entries in before_data(self.toc, self._of_internals()):
+        for by_superuser, entries in before_data(self.toc, for_superusers(self.archive, self.toc)):
             url = self.pair.superuser if by_superuser else self.pair.runner
             found = _joined(found, self._restored(url, "pre-data", entries, 1))
             if by_superuser:
                 self.as_superuser(_HANDED_OVER)
-        self.as_superuser(_LENT, verb="GRANT", to="TO")
+                self.as_superuser(_LENT, verb="GRANT", to="TO")
         return found
-
-    def _of_internals(self) -> set[int]:
-        """Aggregates whose state is internal to the server: no other may be made by a superuser, since the first
-        state of one may be of a type that checks it."""
-        aggregates = [entry.id for entry in self.toc if entry.kind == "AGGREGATE"]
-        scripts = self.archive.scripts(aggregates) if aggregates else {}
-        return {number for number, script in scripts.items() if _INTERNAL.search(unquoted(script))}
 
     def after_data(self, jobs: int) -> Outcome:
         return self._restored(self.pair.runner, "post-data", after_data(self.toc), jobs)

@@ -2,7 +2,8 @@
 
 Code of the database runs where rows are checked, indexed, routed and computed, and wherever the server simplifies an
 expression: an expression of a partition key runs when a partition is attached. So the runner, who is no superuser,
-makes everything but what is listed here. What the superuser makes of it calls no code of the database.
+makes everything but what is listed here, and what `definitions` finds. What the superuser makes of it calls no code
+of the database.
 """
 
 from __future__ import annotations
@@ -18,12 +19,9 @@ _RESERVED = frozenset(
         "CAST",
         "EXTENSION",
         "FOREIGN DATA WRAPPER",
-        "FOREIGN TABLE",  # some options are a superuser's
-        "FUNCTION",  # some languages and options are a superuser's; they are not called
         "OPERATOR CLASS",
         "OPERATOR FAMILY",
         "PROCEDURAL LANGUAGE",
-        "PROCEDURE",
         "SERVER",
         "SHELL TYPE",
         "TEXT SEARCH PARSER",
