@@ -37,8 +37,12 @@ def next_place(repository: Repository, source: str) -> int:
     point that comes back. One further up is none that a backup wrote, and must not use up the places."""
     from backup_platform.repository.forgotten import forgotten_places
 
+    stored = repository.stored_manifests(source)
+    highest = max(stored, key=place_of, default="")
+    if highest and repository.is_readable(highest, stored[highest]):
+        return place_of(highest) + 1
     points, _ = repository.readable_manifests(source)
-    taken = {place_of(key) for key in repository.stored_manifests(source)}
+    taken = {place_of(key) for key in stored}
     known = max((point.sequence for point in points), default=0)
     if max(taken, default=0) > known:
         known = max([known, *(place.sequence for place in forgotten_places(repository, source))])

@@ -203,6 +203,9 @@ class Repository:
         errors = [result for result in results if isinstance(result, DamageError)]
         return sorted(self._with_acceptances(points), key=lambda p: (p.source, p.sequence)), errors
 
+    def is_readable(self, key: str, stored_at: datetime) -> bool:
+        return isinstance(self._manifest(key, stored_at), RecoveryPoint)
+
     def _manifest(self, key: str, stored_at: datetime) -> RecoveryPoint | DamageError:
         if key not in self._manifests:
             try:
