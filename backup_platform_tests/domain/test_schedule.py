@@ -395,12 +395,13 @@ class TestCapturable:
 
 
 def test_a_year_of_hours_is_fast_and_an_old_since_costs_nothing() -> None:
+    """What goes through all windows since then takes minutes; a collection of garbage alone may take half a second."""
     ours = schedule("hour", "Europe/Berlin", date(1980, 1, 1))
     start = datetime(2025, 1, 1, tzinfo=UTC)
-    before = clock.process_time()
+    before = clock.thread_time()
     assert len(list(ours.windows(start, start + 365 * DAY))) == 8760
-    assert clock.process_time() - before < 0.5
-    before = clock.process_time()
+    assert clock.thread_time() - before < 5
+    before = clock.thread_time()
     for n in range(100):
         ours.window_of(start + n * DAY)
-    assert clock.process_time() - before < 0.1
+    assert clock.thread_time() - before < 5
