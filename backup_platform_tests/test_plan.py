@@ -365,9 +365,9 @@ def test_twenty_sources_load_quickly(tmp_path: Path) -> None:
         for n in range(20)
     ]
     path = write(tmp_path, HEAD + "".join(lines))
-    before = clock.process_time()
+    before = clock.thread_time()
     assert len(Plan.load(path).sources) == 20
-    assert clock.process_time() - before < 0.5
+    assert clock.thread_time() - before < 2
 
 
 class TestRepositories:

@@ -35,10 +35,10 @@ def test_counting_is_exact_from_many_threads() -> None:
 
 def test_a_call_is_cheap() -> None:
     meter = Meter()
-    started = time.process_time()
+    started = time.thread_time()
     for _ in range(20_000):
         meter.advance(files=1, size=1)
-    assert (time.process_time() - started) / 20_000 < 50e-6
+    assert (time.thread_time() - started) / 20_000 < 50e-6
 
 
 def test_notes_are_bounded_and_say_what_was_lost() -> None:
