@@ -100,6 +100,7 @@ def test_a_restored_database_is_captured_alike(captured18: Captured, tmp_path: P
     assert again.backup().facts["tables"] == captured18.point.facts["tables"]
 
 
+@pytest.mark.soak
 def test_into_a_newer_major_version(server15: Server, server18: Server, tmp_path: Path) -> None:
     """As PostgreSQL's own dump comes out there, restored by its own means."""
     both = features(server15) & features(server18)

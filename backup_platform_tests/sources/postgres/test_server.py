@@ -73,8 +73,10 @@ def gone(*pids: int) -> bool:
 
 
 def descendants(pid: int) -> list[int]:
-    """Namespaces number their processes anew: this is how they are told outside."""
-    children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Namespaces number their processes anew: this is how they are told outside. One that ends meanwhile has none."""
+    children: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return children + [pid for child in children for pid in descendants(child)]
 
 
