@@ -15,7 +15,7 @@ from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.plan import Plan, SourcePlan
-from backup_platform.repository.unrecorded import recorded
+from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
     from backup_platform.actions.backup import BackupResult
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     )
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.plan import RepositoryPlan
-    from backup_platform.repository.format import RepositoryInfo
-    from backup_platform.repository.keys import Keys
+    from backup_platform.repository.encryption.key_files import Keys
+    from backup_platform.repository.objects.info import RepositoryInfo
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider
     from backup_platform.upkeep import Upkeep
@@ -217,7 +217,7 @@ class App:
         """When windows start: the plan's `since`, else when the repository was created."""
         if self.plan.since:
             return self.plan.since
-        from backup_platform.repository.repository import read_info
+        from backup_platform.repository.objects.info import read_info
         from backup_platform.wiring import remembered_creation, state_of
 
         return remembered_creation(
@@ -253,7 +253,7 @@ class App:
 
         Damaged manifests do not hide the others: `unreadable` tells of them.
         """
-        from backup_platform.repository.manifests import effective_points
+        from backup_platform.repository.points.chains import effective_points
 
         found = effective_points(self.repository.readable_manifests(source)[0])
         if source is not None and not found:
@@ -262,7 +262,7 @@ class App:
 
     def undecided(self, source: str | None = None) -> list[RecoveryPoint]:
         """Suspect points that `points` leaves out, since an earlier point of their window stands for it."""
-        from backup_platform.repository.manifests import undecided_points
+        from backup_platform.repository.points.chains import undecided_points
 
         return undecided_points(self.repository.readable_manifests(source)[0])
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.ports import Clock, Progress, Store
     from backup_platform.domain.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
-    from backup_platform.repository.forgotten import ForgottenPoint
+    from backup_platform.repository.records.forgotten import ForgottenPoint
     from backup_platform.repository.repository import Repository
 
 
@@ -199,7 +199,7 @@ class Upkeep:
 
     def forgotten(self, since: datetime | None = None) -> list[ForgottenPoint]:
         """Records of points that were forgotten here, since an instant of the store's clock; not the damaged ones."""
-        from backup_platform.repository.forgotten import forgotten_places, read_forgotten
+        from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten
 
         places = forgotten_places(self.repository)
         return read_forgotten(self.repository, [p for p in places if since is None or p.stored_at > since])[0]
@@ -265,8 +265,8 @@ class Upkeep:
         What is read counts for the rotation of reading, and how far that is is told where the plan asks for one.
         """
         from backup_platform.actions.verify import read_share, verify, verify_due
-        from backup_platform.repository.key_objects import key_problems
-        from backup_platform.repository.reads import compact_reads, record_reads
+        from backup_platform.repository.encryption.key_objects import key_problems
+        from backup_platform.repository.records.reads import compact_reads, record_reads
 
         if whole:
             keys = [str(each) for each in key_problems(self.repository)]

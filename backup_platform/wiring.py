@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.suspicion import Demands
     from backup_platform.plan import Plan, SourcePlan
     from backup_platform.plan.repository import RepositoryPlan
-    from backup_platform.repository.keys import Keys, Secret
+    from backup_platform.repository.encryption.key_files import Keys, Secret
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider, StoreOptions
 
@@ -34,7 +34,7 @@ def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
 
     Copies have the key of the first repository, so that its part of the plan serves them, too.
     """
-    from backup_platform.repository.keys import IDENTITY_VARIABLE, KEY_VARIABLE, Keys
+    from backup_platform.repository.encryption.key_files import IDENTITY_VARIABLE, KEY_VARIABLE, Keys
 
     first = plan.repository
     key = repository if repository.key_file else first
@@ -50,7 +50,7 @@ def open_repository(
     plan: Plan, name: str, store: Callable[[], Store], clock: Clock, keys: Keys
 ) -> Repository:
     """A repository of the plan. Raises RepositoryMissingError, KeyMissingError, StoreError."""
-    from backup_platform.repository.known import Known
+    from backup_platform.repository.packs.known import Known
     from backup_platform.repository.repository import Repository
 
     recognising = recognising_of(plan, name, clock, keys)
@@ -92,7 +92,7 @@ def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Recognisi
 
 
 def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:
-    from backup_platform.repository.keys import Secret
+    from backup_platform.repository.encryption.key_files import Secret
 
     if (path := os.environ.get(variable)) == "":
         return Secret(variable, problem=f"{variable} is set, and empty")

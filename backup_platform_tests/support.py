@@ -33,11 +33,13 @@ from backup_platform.domain.ports import (
     Store,
 )
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.repository import bech32
-from backup_platform.repository.format import TOMBSTONES, canonical, digest, object_key
-from backup_platform.repository.keys import Keys, Secret
-from backup_platform.repository.known import Known
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.encryption import bech32
+from backup_platform.repository.encryption.key_files import Keys, Secret
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import TOMBSTONES, digest, object_key
+from backup_platform.repository.packs.known import Known
+from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.faults.store import Call as Call
 from backup_platform_tests.faults.store import Do as Do
@@ -66,7 +68,7 @@ def all_keys(number: int = 0) -> Keys:
 
 def recipient(number: int = 0) -> str:
     """The public key of the n-th identity."""
-    from backup_platform.repository.age import Identity
+    from backup_platform.repository.encryption.age import Identity
 
     return Identity(IDENTITIES[number]).recipient
 

@@ -10,8 +10,8 @@ import pytest
 from backup_platform.actions.doctor import DoctorFinding
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, UsageError
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import PROOFS
+from backup_platform.repository.objects.names import PROOFS
+from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform_tests.support import ClockedStore, ManualClock
 
 

@@ -28,7 +28,7 @@ DOCUMENTED_EXIT_CODES = {1, 2, 3, 10, 11, 12, 130}
 
 # (module that must not, the import, the contract that says so)
 FORBIDDEN_IMPORTS = [
-    ("repository/format.py", "import backup_platform.stores", "Dependencies point inward"),
+    ("repository/objects/names.py", "import backup_platform.stores", "Dependencies point inward"),
     ("sources/__init__.py", "import backup_platform.repository", "Dependencies point inward"),
     ("domain/model.py", "import backup_platform.plan", "Dependencies point inward"),
     ("actions/__init__.py", "import backup_platform.app", "Dependencies point inward"),

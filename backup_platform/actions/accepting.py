@@ -8,7 +8,7 @@ from backup_platform.actions.find import find_point
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import UsageError
-from backup_platform.repository.acceptances import accept_point
+from backup_platform.repository.records.acceptances import accept_point
 from backup_platform.repository.repository import Repository
 
 

@@ -15,11 +15,12 @@ from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.domain.suspicion import Demands, suspicion
 from backup_platform.errors import ConflictError, RepositoryError
-from backup_platform.repository.manifests import MAX_PROBLEMS, effective_points
+from backup_platform.repository.packs.indexes import load_indexes
+from backup_platform.repository.points.chains import effective_points
+from backup_platform.repository.points.manifests import MAX_PROBLEMS
+from backup_platform.repository.records.tombstones import doomed_packs
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
-from backup_platform.repository.stored import load_indexes
-from backup_platform.repository.tombstones import doomed_packs
 
 COMMIT_ATTEMPTS = 10
 

@@ -18,9 +18,9 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.suspicion import RECENT, Amounts, advice, baseline, grown
 from backup_platform.errors import DamageError
-from backup_platform.repository.forgotten import forgotten_places, read_forgotten
-from backup_platform.repository.key_objects import key_problems
-from backup_platform.repository.manifests import ChainLink, chain_breaks, chain_gaps
+from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps
+from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten
 from backup_platform.repository.repository import Repository
 
 RECORDS_READ = 32  # of forgotten points, the newest: each is read many times while it is young

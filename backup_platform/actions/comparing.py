@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable
 
 from backup_platform.actions.prune_plan import PrunePlan
 from backup_platform.domain.ports import Progress, StoredObject
-from backup_platform.repository.decoded import Decoded
-from backup_platform.repository.format import META
+from backup_platform.repository.deletion.survey import Survey
+from backup_platform.repository.objects.names import META
+from backup_platform.repository.packs.decoded import Decoded
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.survey import Survey
 
 
 def compared(

@@ -14,13 +14,13 @@ from backup_platform.errors import (
     RepositoryError,
     StoreRefusedError,
 )
-from backup_platform.repository.claims import pack_key
-from backup_platform.repository.format import META
-from backup_platform.repository.index import BlobIndex, IndexedPack
-from backup_platform.repository.packs import Frame, PackBuilder, frames_of
+from backup_platform.repository.objects.names import META
+from backup_platform.repository.packs.claims import pack_key
+from backup_platform.repository.packs.index import BlobIndex, IndexedPack
+from backup_platform.repository.packs.indexes import Indexes
+from backup_platform.repository.packs.packs import Frame, PackBuilder, frames_of
 from backup_platform.repository.replicas import is_sound, put_object, unmark_damaged
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import Indexes
 
 TRANSFERS = 4
 PACKS_PER_INDEX = 64

@@ -10,12 +10,12 @@ import numpy as np
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError
-from backup_platform.repository.forgotten import forgotten_places
-from backup_platform.repository.format import META, PACKS, object_key
-from backup_platform.repository.index import ABSENT, BlobIndex
+from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.packs.index import ABSENT, BlobIndex
+from backup_platform.repository.packs.indexes import Indexes
+from backup_platform.repository.records.forgotten import forgotten_places
 from backup_platform.repository.replicas import diverged, missing_keys
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import Indexes
 
 LOOKED_AT = timedelta(days=7)
 

@@ -19,13 +19,13 @@ from backup_platform.clock import SILENT
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import ConflictError, DamageError, RepositoryError
-from backup_platform.repository.acceptances import copy_acceptances
-from backup_platform.repository.format import META
 from backup_platform.repository.memory import return_large_buffers
+from backup_platform.repository.objects.names import META
+from backup_platform.repository.packs.indexes import load_trusted
+from backup_platform.repository.records.acceptances import copy_acceptances
+from backup_platform.repository.records.tombstones import doomed_packs
 from backup_platform.repository.replicas import copy_keys, copy_manifest, is_sound, require_replica
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import load_trusted
-from backup_platform.repository.tombstones import doomed_packs
 
 PACKS_PER_GROUP = 64  # how many packs are stored before the points that need them are committed
 

@@ -29,14 +29,14 @@ from backup_platform.errors import (
     StoreError,
     not_installed,
 )
-from backup_platform.repository.key_objects import key_problems
-from backup_platform.repository.record_names import moment_of
+from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.objects.record_names import moment_of
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
     from backup_platform.plan import Plan
-    from backup_platform.repository.encryption import AgeCipher
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
 
 
 _DEFECT = "This is a defect in backup-platform, and says nothing of what was examined."
@@ -131,7 +131,7 @@ class Examination:
 
     def _keys(self) -> Iterator[DoctorFinding]:
         """Of an encrypted repository: who can read what is stored, and whether what is below `keys/` is whole."""
-        from backup_platform.repository.encryption import AgeCipher
+        from backup_platform.repository.encryption.age_cipher import AgeCipher
 
         cipher = self.repository().cipher
         if isinstance(cipher, AgeCipher):
@@ -200,7 +200,7 @@ class Examination:
 
 
 def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
-    from backup_platform.repository.recipients import read_recipients
+    from backup_platform.repository.encryption.recipients import read_recipients
 
     if problems := key_problems(repository):
         texts = "; ".join(f"{each.key} {each.what}: {each.effect}" for each in problems)

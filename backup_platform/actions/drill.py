@@ -9,8 +9,8 @@ from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
 from backup_platform.errors import DamageError, TargetError
+from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.unrecorded import Unrecorded
 
 MAX_RECORDED = 20
 

@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Proof
 from backup_platform.errors import ConflictError, DamageError
-from backup_platform.repository.acceptances import read_acceptance
-from backup_platform.repository.forgotten import require_authentic
-from backup_platform.repository.format import (
+from backup_platform.repository.objects.names import (
     ACCEPTED,
     DAMAGED,
     FORGOTTEN,
@@ -22,10 +20,12 @@ from backup_platform.repository.format import (
     PROOFS,
     marked,
 )
-from backup_platform.repository.holds import read_holds
-from backup_platform.repository.ledger import proofs_by_point
-from backup_platform.repository.places import strange_names
-from backup_platform.repository.record_names import Origin, Record, kind_of
+from backup_platform.repository.objects.record_names import Origin, Record, kind_of
+from backup_platform.repository.points.chains import strange_names
+from backup_platform.repository.records.acceptances import read_acceptance
+from backup_platform.repository.records.forgotten import require_authentic
+from backup_platform.repository.records.holds import read_holds
+from backup_platform.repository.records.proofs import proofs_by_point
 from backup_platform.repository.repository import Repository
 
 READERS = 8
@@ -177,7 +177,7 @@ class Evidence:
 
 def _read_key_test(repository: Repository, key: str) -> None:
     from backup_platform.actions.keys import cipher_of
-    from backup_platform.repository.recipients import read_test
+    from backup_platform.repository.encryption.recipients import read_test
 
     read_test(cipher_of(repository), key)
 

@@ -10,12 +10,12 @@ from itertools import pairwise
 from backup_platform.actions.lost import find_losses
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import UsageError
-from backup_platform.repository.forgotten import forgotten_places, record_gone, record_lost
-from backup_platform.repository.holds import read_holds
-from backup_platform.repository.ledger import Subject
-from backup_platform.repository.places import REACH, place_of
+from backup_platform.repository.objects.store_clock import store_now
+from backup_platform.repository.points.chains import REACH, place_of
+from backup_platform.repository.records.forgotten import forgotten_places, record_gone, record_lost
+from backup_platform.repository.records.holds import read_holds
+from backup_platform.repository.records.proofs import Subject
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.store_clock import store_now
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
 from backup_platform.domain.zones import zone_of
 from backup_platform.errors import DamageError, NotFoundError, RepositoryError, UsageError
-from backup_platform.repository.forgotten import forgotten_places
-from backup_platform.repository.holds import hold_key, place_hold, read_holds, release_hold
+from backup_platform.repository.objects.store_clock import store_now
+from backup_platform.repository.records.forgotten import forgotten_places
+from backup_platform.repository.records.holds import hold_key, place_hold, read_holds, release_hold
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.store_clock import store_now
 
 UNDER_WAY = timedelta(
     minutes=10

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from backup_platform.actions.keys import KeyTest, cipher_of, export_key, test_keys
 from backup_platform.domain.ports import Clock
-from backup_platform.repository import recipients
-from backup_platform.repository.key_objects import key_problems
+from backup_platform.repository.encryption import recipients
+from backup_platform.repository.encryption.key_objects import key_problems
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
-    from backup_platform.repository.encryption import AgeCipher
-    from backup_platform.repository.recipients import StoredRecipient
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+    from backup_platform.repository.encryption.recipients import StoredRecipient
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,26 @@ from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Store
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError, UsageError
-from backup_platform.repository.format import PACKS, ROOT_KEY, RepositoryInfo
-from backup_platform.repository.keys import (
+from backup_platform.repository.creating import init_repository, require_unused
+from backup_platform.repository.encryption.key_files import (
     KEY_VARIABLE,
     Keys,
     new_repository_key,
     write_identity,
     write_repository_key,
 )
-from backup_platform.repository.repository import Repository, init_repository, require_unused
+from backup_platform.repository.objects.info import RepositoryInfo
+from backup_platform.repository.objects.names import PACKS, ROOT_KEY
+from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
-    from backup_platform.repository.encryption import AgeCipher
-    from backup_platform.repository.recipients import StoredRecipient
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+    from backup_platform.repository.encryption.recipients import StoredRecipient
 
 
 def generate_key(path: str, now: datetime) -> str:
     """A new identity in a new file; its recipient. Raises UsageError when there is such a file."""
-    from backup_platform.repository import age
+    from backup_platform.repository.encryption import age
 
     identity = age.generate_identity()
     recipient = age.Identity(identity).recipient
@@ -42,7 +44,7 @@ def init_encrypted(store: Store, keys: Keys, recipients: Sequence[str], clock: C
 
     Raises ConflictError when there is a repository; UsageError for what is no recipient, or without a key file.
     """
-    from backup_platform.repository.recipients import parse_recipient
+    from backup_platform.repository.encryption.recipients import parse_recipient
 
     for text in recipients:
         parse_recipient(text)
@@ -73,7 +75,7 @@ def _new_key(store: Store, keys: Keys, now: datetime) -> bytes:
 
 def cipher_of(repository: Repository) -> AgeCipher:
     """Raises UsageError for a repository that is not encrypted."""
-    from backup_platform.repository.encryption import AgeCipher
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
 
     if not isinstance(repository.cipher, AgeCipher):
         raise UsageError(
@@ -103,7 +105,7 @@ def test_keys(repository: Repository, clock: Clock) -> list[KeyTest]:
 
     Raises KeyMissingError when one does not, and DamageError. Passed tests are recorded.
     """
-    from backup_platform.repository.recipients import list_recipients, record_test
+    from backup_platform.repository.encryption.recipients import list_recipients, record_test
 
     cipher = cipher_of(repository)
     cipher.require_contents()
@@ -134,7 +136,7 @@ def _newest(repository: Repository) -> RecoveryPoint | None:
 
 def _open_pack(repository: Repository, cipher: AgeCipher, point: RecoveryPoint) -> str:
     """The smallest pack of contents that the point needs, decoded entirely; empty when it has none."""
-    from backup_platform.repository.packs import check_pack
+    from backup_platform.repository.packs.packs import check_pack
 
     needs = needs_of(repository, point)
     sizes = repository.indexes().listed

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from backup_platform.domain.ports import Clock, ObjectLock
 from backup_platform.errors import NotFoundError
-from backup_platform.repository.format import INDEXES, KEYS, META, PACKS, ROOT_KEY
-from backup_platform.repository.locks import LockRecord, newest_locks, write_locks
+from backup_platform.repository.objects.names import INDEXES, KEYS, META, PACKS, ROOT_KEY
+from backup_platform.repository.records.locks import LockRecord, newest_locks, write_locks
 from backup_platform.repository.repository import Repository
 
 

@@ -14,16 +14,17 @@ from datetime import datetime
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, NotFoundError
-from backup_platform.repository.forgotten import (
+from backup_platform.repository.objects.names import manifest_key, source_tag
+from backup_platform.repository.points.chains import ChainLink, chain_gaps
+from backup_platform.repository.points.manifests import LOST, decode_manifest
+from backup_platform.repository.records.forgotten import (
     ForgottenPlace,
     forgotten_places,
     links_of,
     read_forgotten,
 )
-from backup_platform.repository.format import manifest_key, source_tag
-from backup_platform.repository.holds import held_points, read_holds
-from backup_platform.repository.ledger import Subject
-from backup_platform.repository.manifests import LOST, ChainLink, chain_gaps, decode_manifest
+from backup_platform.repository.records.holds import held_points, read_holds
+from backup_platform.repository.records.proofs import Subject
 from backup_platform.repository.repository import Repository
 
 READERS = 8

@@ -16,9 +16,10 @@ from backup_platform.errors import (
     RepositoryMissingError,
     UsageError,
 )
-from backup_platform.repository.format import RepositoryInfo
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.repository import Repository, init_repository, require_unused
+from backup_platform.repository.creating import init_repository, require_unused
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.info import RepositoryInfo
+from backup_platform.repository.repository import Repository
 
 
 def check_recipients(keys: Keys, recipients: Sequence[str], *, copy: bool) -> None:

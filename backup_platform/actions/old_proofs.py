@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import NotFoundError
-from backup_platform.repository.forgotten import ForgottenPlace, forgotten_places, read_forgotten
-from backup_platform.repository.format import MANIFESTS, PROOFS
+from backup_platform.repository.objects.names import MANIFESTS, PROOFS
+from backup_platform.repository.records.forgotten import ForgottenPlace, forgotten_places, read_forgotten
 from backup_platform.repository.repository import Repository
 
 Found = Mapping[ForgottenPlace, tuple[StoredObject, ...]]

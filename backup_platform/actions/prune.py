@@ -29,11 +29,11 @@ from backup_platform.errors import (
     StoreLockedError,
     StoreRefusedError,
 )
-from backup_platform.repository.compaction import merge, mergeable, superfluous
-from backup_platform.repository.decoded import Decoded
+from backup_platform.repository.deletion.compaction import merge, mergeable, superfluous
+from backup_platform.repository.deletion.survey import Survey, list_packs, survey
+from backup_platform.repository.packs.decoded import Decoded
+from backup_platform.repository.records.tombstones import Look, read_tombstones, write_tombstones
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.survey import Survey, list_packs, survey
-from backup_platform.repository.tombstones import Look, read_tombstones, write_tombstones
 
 DELETERS = 8
 

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import StoredObject
-from backup_platform.repository.format import PACKS
+from backup_platform.repository.objects.names import PACKS
 
 if TYPE_CHECKING:
-    from backup_platform.repository.forgotten import ForgottenPlace
-    from backup_platform.repository.survey import StoredIndex, Survey
-    from backup_platform.repository.tombstones import Tombstone
+    from backup_platform.repository.deletion.survey import StoredIndex, Survey
+    from backup_platform.repository.records.forgotten import ForgottenPlace
+    from backup_platform.repository.records.tombstones import Tombstone
 
 FINAL_KEPT = timedelta(hours=1)  # FORMAT.md §10, step 5
 UNBROKEN = timedelta(minutes=30)  # between packs of a backup that is running

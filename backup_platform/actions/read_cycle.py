@@ -14,7 +14,7 @@ from itertools import accumulate, takewhile
 from backup_platform.actions.reading import Reading, read_packs
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.rotation import Held, due
-from backup_platform.repository.reads import compact_reads, load_reads, record_reads, stored_packs
+from backup_platform.repository.records.reads import compact_reads, load_reads, record_reads, stored_packs
 from backup_platform.repository.repository import Repository
 
 CYCLE = timedelta(days=30)

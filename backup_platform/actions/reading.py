@@ -9,13 +9,13 @@ from itertools import islice
 
 from backup_platform.domain.ports import Buffer, Progress
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.blobs import worker_count
-from backup_platform.repository.format import META
-from backup_platform.repository.index import index_pack
-from backup_platform.repository.known import table_of
-from backup_platform.repository.packs import check_pack
+from backup_platform.repository.objects.names import META
+from backup_platform.repository.packs.blob_writer import worker_count
+from backup_platform.repository.packs.index import index_pack
+from backup_platform.repository.packs.known import table_of
+from backup_platform.repository.packs.packs import check_pack
+from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.unrecorded import Unrecorded
 
 SLICE = 64  # packs between two records of progress: about 1 GiB
 

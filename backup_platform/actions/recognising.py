@@ -15,7 +15,7 @@ from datetime import datetime
 
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import RepositoryChangedError, UsageError
-from backup_platform.repository.format import RepositoryInfo
+from backup_platform.repository.objects.info import RepositoryInfo
 
 FOLDER = "fingerprints"
 

@@ -21,12 +21,12 @@ from backup_platform.actions.repairing.survey import Surveyor
 from backup_platform.actions.structure import structure_findings
 from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Clock, Progress
-from backup_platform.repository.forgotten import forgotten_links
-from backup_platform.repository.key_objects import key_problems
-from backup_platform.repository.manifests import chain_breaks
+from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.points.chains import chain_breaks
+from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.records.tombstones import read_tombstones
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.tombstones import read_tombstones
 
 
 class Repair:

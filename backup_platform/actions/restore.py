@@ -22,7 +22,7 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import TargetError
 
 if TYPE_CHECKING:
-    from backup_platform.repository.reader import RecoveryPointReader
+    from backup_platform.repository.points.point_reader import RecoveryPointReader
     from backup_platform.repository.repository import Repository
 
 __all__ = ["RestorePlan", "RestoreSummary", "plan_restore", "run_restore"]

@@ -18,14 +18,11 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
 from backup_platform.domain.window_form import gives, stored_late, strange_form
 from backup_platform.errors import StoreLockedError, StoreRefusedError
-from backup_platform.repository.forgotten import (
-    ForgottenPoint,
-    record_forgotten,
-)
-from backup_platform.repository.holds import read_holds
+from backup_platform.repository.objects.store_clock import store_now
+from backup_platform.repository.records.forgotten import ForgottenPoint, record_forgotten
+from backup_platform.repository.records.holds import read_holds
+from backup_platform.repository.records.tombstones import Look
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.store_clock import store_now
-from backup_platform.repository.tombstones import Look
 
 
 class Judged(NamedTuple):

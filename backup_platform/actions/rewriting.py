@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Progress, StoredObject
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.blobs import PACKS_PER_INDEX, BlobWriter, Workers
-from backup_platform.repository.format import META, PACKS
-from backup_platform.repository.index import BlobIndex, IndexedPack
+from backup_platform.repository.objects.names import META, PACKS
+from backup_platform.repository.packs.blob_writer import PACKS_PER_INDEX, BlobWriter, Workers
+from backup_platform.repository.packs.index import BlobIndex, IndexedPack
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
-    from backup_platform.repository.survey import Survey
+    from backup_platform.repository.deletion.survey import Survey
 
 BATCH = 256
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import META, PACKS, object_key
-from backup_platform.repository.index import ABSENT, BlobIndex
+from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.packs.index import ABSENT, BlobIndex
 from backup_platform.repository.repository import Repository
 
 

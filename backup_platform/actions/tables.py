@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
 from backup_platform.errors import DamageError, NotFoundError, UsageError
-from backup_platform.repository.reader import RecoveryPointReader
+from backup_platform.repository.points.point_reader import RecoveryPointReader
 
 if TYPE_CHECKING:
-    from backup_platform.repository.seekable import SeekableStream
+    from backup_platform.repository.points.point_reader import SeekableStream
 
 KINDS_WITH_TABLES = frozenset({"postgres"})
 NAMED = 20

@@ -18,11 +18,11 @@ from backup_platform.actions.vouching import AT_ONCE, Trusting, within
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import UsageError
-from backup_platform.repository.described import disown, misdescribed
-from backup_platform.repository.forgotten import forgotten_links
-from backup_platform.repository.manifests import chain_breaks
+from backup_platform.repository.packs.decoded import disown, misdescribed
+from backup_platform.repository.points.chains import chain_breaks
+from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.unrecorded import Unrecorded
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from backup_platform.actions.structure import Needs
 from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.vouching import Vouched, unvouched_bytes
-from backup_platform.repository.format import META, PACKS, object_key
-from backup_platform.repository.reads import load_reads, record_reads
+from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.records.reads import load_reads, record_reads
 from backup_platform.repository.repository import Repository
 
 AT_ONCE = 1 << 30  # bytes that a verify which reads a share reads at least of what was taken on trust

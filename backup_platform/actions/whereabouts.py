@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.repository.forgotten import forgotten_places
+from backup_platform.repository.records.forgotten import forgotten_places
 from backup_platform.repository.repository import Repository
 
 

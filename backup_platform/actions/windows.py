@@ -13,9 +13,9 @@ from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.ports import Store
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.errors import RepositoryChangedError, RepositoryMissingError, WindowError
-from backup_platform.repository.forgotten import forgotten_places, read_forgotten
-from backup_platform.repository.format import RepositoryInfo
-from backup_platform.repository.repository import Repository, read_info
+from backup_platform.repository.objects.info import RepositoryInfo, read_info
+from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten
+from backup_platform.repository.repository import Repository
 
 
 def answering(store: Store, location: str) -> RepositoryInfo:

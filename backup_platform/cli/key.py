@@ -13,7 +13,7 @@ from backup_platform.cli.points import print_doubts
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
-    from backup_platform.repository.recipients import StoredRecipient
+    from backup_platform.repository.encryption.recipients import StoredRecipient
 
 FILE = Annotated[str, typer.Argument(metavar="FILE", help="A file that does not exist yet.")]
 RECIPIENT = Annotated[str, typer.Argument(metavar="RECIPIENT", help="A public key, age1…")]

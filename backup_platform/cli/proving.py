@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from backup_platform.actions.read_cycle import ReadStatus
     from backup_platform.actions.verify import VerifyResult
-    from backup_platform.repository.unrecorded import Unrecorded
+    from backup_platform.repository.records.proofs import Unrecorded
 
 FINDINGS_SHOWN = 50
 

@@ -17,7 +17,7 @@ from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.tables import tables_metadata
 from backup_platform.orchestration.translator import BackupTranslator
-from backup_platform.repository.unrecorded import recorded
+from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
     from backup_platform.domain.checks import CheckResult

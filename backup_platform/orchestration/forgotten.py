@@ -13,7 +13,7 @@ from backup_platform.orchestration import shown
 from backup_platform.orchestration.translator import BackupTranslator
 
 if TYPE_CHECKING:
-    from backup_platform.repository.forgotten import ForgottenPoint
+    from backup_platform.repository.records.forgotten import ForgottenPoint
 
 MOST = 500  # in one run; Dagster writes each into its database, some 10 ms apiece
 FORGOTTEN = "forgotten_point"

@@ -15,7 +15,7 @@ from backup_platform.errors import (
 
 if TYPE_CHECKING:
     from backup_platform.app import App
-    from backup_platform.repository.format import RepositoryInfo
+    from backup_platform.repository.objects.info import RepositoryInfo
 
 AWAY, EMPTY, ANOTHER = "away", "empty", "another"
 STATES = (AWAY, EMPTY, ANOTHER)

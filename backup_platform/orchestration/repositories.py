@@ -20,7 +20,7 @@ from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import LONGEST_UPKEEP, WORKS, BackupTranslator
 from backup_platform.orchestration.turns import run_before
 from backup_platform.orchestration.upkeep_metadata import forget_metadata, prune_metadata, verify_metadata
-from backup_platform.repository.unrecorded import recorded
+from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
     from backup_platform.actions.prune import PruneSummary, Pruning

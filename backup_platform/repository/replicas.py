@@ -15,13 +15,9 @@ from backup_platform.errors import (
     RepositoryError,
     StoreRefusedError,
 )
-from backup_platform.repository.format import (
-    KEYS,
-    ROOT_KEY,
-    RepositoryInfo,
-    manifest_key,
-)
-from backup_platform.repository.manifests import decode_manifest
+from backup_platform.repository.objects.info import RepositoryInfo
+from backup_platform.repository.objects.names import KEYS, ROOT_KEY, manifest_key
+from backup_platform.repository.points.manifests import decode_manifest
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -32,7 +28,8 @@ def init_replica(origin: Repository, store: Store) -> RepositoryInfo:
 
     Raises ConflictError when another repository is there; a copy of the same one is taken as it is.
     """
-    from backup_platform.repository.repository import read_info, require_unused
+    from backup_platform.repository.creating import require_unused
+    from backup_platform.repository.objects.info import read_info
 
     require_unused(store)
     data = origin.store.get(ROOT_KEY)
@@ -87,7 +84,7 @@ def copy_keys(origin: Repository, store: Store) -> tuple[int, list[str]]:
 
     Nothing is taken away: a copy may have recipients of its own.
     """
-    from backup_platform.repository.key_objects import key_problems
+    from backup_platform.repository.encryption.key_objects import key_problems
 
     missing = missing_keys(origin, store)
     problems = {each.key: str(each) for each in key_problems(origin)} if missing else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,44 +10,38 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.limits import INDEX_ROWS
-from backup_platform.domain.model import Json, Proof, RecoveryPoint, Window
+from backup_platform.domain.model import Proof, RecoveryPoint, Window
 from backup_platform.domain.ports import Buffer, Clock, Store, Wrapped
 from backup_platform.errors import (
     ConflictError,
     DamageError,
     NotFoundError,
-    RepositoryError,
-    RepositoryMissingError,
     StoreRefusedError,
 )
-from backup_platform.repository.chunking import CONTENTS
-from backup_platform.repository.cipher import open_cipher
-from backup_platform.repository.fields import instant
-from backup_platform.repository.format import (
+from backup_platform.repository.encryption.cipher import open_cipher
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.canonical import sign, unsign
+from backup_platform.repository.objects.info import RepositoryInfo, read_info
+from backup_platform.repository.objects.names import (
     DAMAGED,
-    FORMAT,
     INDEXES,
     MANIFESTS,
     META,
     PACK_KEY,
     PACKS,
     PROOFS,
-    ROOT_KEY,
-    RepositoryInfo,
-    canonical,
     damage_key,
     digest,
     manifest_key,
     marked,
     object_key,
-    parse,
-    sign,
     source_tag,
-    unsign,
 )
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.known import Known, table_of
-from backup_platform.repository.ledger import (
+from backup_platform.repository.objects.record_names import Origin, Record, RecordNames, is_mark
+from backup_platform.repository.packs.known import Known, table_of
+from backup_platform.repository.points.chains import is_manifest, next_place, require_place
+from backup_platform.repository.points.manifests import decode_manifest, encode_manifest
+from backup_platform.repository.records.proofs import (
     Subject,
     decode_proof,
     decode_subject,
@@ -58,101 +51,14 @@ from backup_platform.repository.ledger import (
     proofs_of,
     subject_of,
 )
-from backup_platform.repository.manifests import decode_manifest, encode_manifest
-from backup_platform.repository.places import is_manifest, next_place, require_place
-from backup_platform.repository.record_names import Origin, Record, RecordNames, is_mark
 
 if TYPE_CHECKING:
-    from backup_platform.repository.index import IndexedPack
-    from backup_platform.repository.packs import Frame, PackBuilder
-    from backup_platform.repository.reader import RecoveryPointReader
-    from backup_platform.repository.stored import Indexes
+    from backup_platform.repository.packs.index import IndexedPack
+    from backup_platform.repository.packs.indexes import Indexes
+    from backup_platform.repository.packs.packs import Frame, PackBuilder
+    from backup_platform.repository.points.point_reader import RecoveryPointReader
 
 MANIFEST_READERS = 8
-
-
-def init_repository(
-    store: Store, clock: Clock, *, key: bytes | None = None, recipients: Sequence[str] = ()
-) -> RepositoryInfo:
-    """Create a repository in an empty place, encrypted when it has a key. Raises ConflictError when there is one."""
-    require_unused(store)
-    document: dict[str, Json] = {
-        "chunking": CONTENTS.parameters(),
-        "created_at": clock.now().isoformat(),
-        "encryption": "none",
-        "format": FORMAT,
-        "id": secrets.token_hex(16),
-    }
-    if key is not None:
-        from backup_platform.repository.sealing import key_id
-
-        document |= {"encryption": "age-v1", "key_id": key_id(key)}
-    try:
-        store.create(ROOT_KEY, canonical(document))
-    except ConflictError as error:
-        raise ConflictError(
-            f"There is a repository at {store.location} already.",
-            hint="Use it, or name another place in the plan.",
-        ) from error
-    info = read_info(store)
-    if (info.id, info.encryption, info.key_id) != tuple(
-        document.get(name, "") for name in ("id", "encryption", "key_id")
-    ):
-        raise DamageError(f"{ROOT_KEY} at {store.location} reads back different from what was written.")
-    if key is not None:
-        _add_recipients(store, info, key, recipients, clock)
-    return info
-
-
-def require_unused(store: Store) -> None:
-    """Raises ConflictError where recovery points are without their `repository.json`: another one would hide them."""
-    if next(iter(store.list(MANIFESTS)), None) is None:
-        return
-    try:
-        store.head(ROOT_KEY)
-    except NotFoundError as error:
-        raise ConflictError(
-            f"There are recovery points at {store.location}, and their {ROOT_KEY} is lost.",
-            hint="`backup-platform repair --from NAME` puts it back from a copy (docs/repair.md).",
-        ) from error
-
-
-def _add_recipients(
-    store: Store, info: RepositoryInfo, key: bytes, recipients: Sequence[str], clock: Clock
-) -> None:
-    from backup_platform.repository.encryption import AgeCipher
-    from backup_platform.repository.recipients import add_recipient, parse_recipient
-
-    cipher = AgeCipher(info, store, Keys(), key)
-    for recipient in recipients:
-        add_recipient(cipher, parse_recipient(recipient), clock.now())
-
-
-def read_info(store: Store) -> RepositoryInfo:
-    """Raises RepositoryMissingError, DamageError, or RepositoryError for a format of another time."""
-    try:
-        data = store.get(ROOT_KEY)
-    except NotFoundError as error:
-        missing = RepositoryMissingError(
-            f"There is no repository at {store.location}.",
-            hint="Mount what holds it. If there was none yet: `backup-platform init`.",
-        )
-        missing.empty = True
-        raise missing from error
-    try:
-        document = parse(ROOT_KEY, bytes(data))
-        if document["format"] != FORMAT:
-            raise RepositoryError(
-                f"The repository at {store.location} has format {document['format']}, this program reads {FORMAT}.",
-                hint="Install a newer backup-platform.",
-            )
-        created = instant(document["created_at"])
-        texts = [document["id"], document["encryption"], document.get("key_id", "")]
-        if not all(isinstance(text, str) for text in texts) or created.tzinfo is None:
-            raise TypeError("it has a field of another kind")  # noqa: TRY301
-        return RepositoryInfo(texts[0], store.location, created, texts[1], texts[2])
-    except (ValueError, KeyError, TypeError, DamageError) as error:
-        raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {str(error).rstrip('.')}.") from error
 
 
 class Repository:
@@ -219,7 +125,7 @@ class Repository:
 
     def _with_acceptances(self, points: list[RecoveryPoint]) -> list[RecoveryPoint]:
         """Suspect points that somebody accepted say so. The ledger is only asked where there are some."""
-        from backup_platform.repository.acceptances import read_acceptances
+        from backup_platform.repository.records.acceptances import read_acceptances
 
         suspect = {point.id for point in points if point.suspect}
         reasons = read_acceptances(self, suspect) if suspect else {}
@@ -255,7 +161,7 @@ class Repository:
 
     def indexes(self, *, fresh: bool = False) -> Indexes:
         """The indexes of packs that the store lists now, for reading. Kept until `fresh` is asked for."""
-        from backup_platform.repository.stored import load_indexes
+        from backup_platform.repository.packs.indexes import load_indexes
 
         if fresh or self._indexes is None:
             self._indexes = load_indexes(self)
@@ -272,7 +178,7 @@ class Repository:
 
     def tombstoned(self) -> set[str]:
         """Keys of packs that prune is about to delete, or deletes: nothing new may build on them."""
-        from backup_platform.repository.tombstones import read_tombstones
+        from backup_platform.repository.records.tombstones import read_tombstones
 
         tombstones = read_tombstones(self)
         tombstones.require_finals()
@@ -326,7 +232,7 @@ class Repository:
 
     def checked_pack(self, key: str) -> list[Frame]:
         """Decode a stored pack entirely and compare every blob. Raises DamageError, KeyMissingError."""
-        from backup_platform.repository.packs import check_pack
+        from backup_platform.repository.packs.packs import check_pack
 
         return check_pack(self.plain(key), self.cipher.hash)
 
@@ -338,7 +244,8 @@ class Repository:
             raise DamageError(f"The object {key} is not in the store any more.") from error
 
     def reader(self, point: RecoveryPoint) -> RecoveryPointReader:
-        from backup_platform.repository.reader import BlobReader, RecoveryPointReader
+        from backup_platform.repository.packs.blob_reader import BlobReader
+        from backup_platform.repository.points.point_reader import RecoveryPointReader
 
         indexes = self.indexes()
         settings: Any = {"cipher": self.cipher, "sizes": indexes.listed}
@@ -355,8 +262,8 @@ class Repository:
 
         `avoided` are keys that it must not get, because packs of these names are being deleted.
         """
-        from backup_platform.repository.index import index_pack
-        from backup_platform.repository.packs import check_stored
+        from backup_platform.repository.packs.index import index_pack
+        from backup_platform.repository.packs.packs import check_stored
 
         prefix = META if meta else PACKS
         wrapped = self._wrapped(prefix, pack, avoided)
@@ -376,7 +283,7 @@ class Repository:
         return packed
 
     def _wrapped(self, prefix: str, pack: PackBuilder, avoided: Collection[str]) -> Wrapped:
-        from backup_platform.repository.packs import compressed_otherwise
+        from backup_platform.repository.packs.packs import compressed_otherwise
 
         frames = pack.frames
         wrapped = self.cipher.wrap(prefix, pack.finish())
@@ -417,7 +324,7 @@ class Repository:
     def write_index(self, packs: Sequence[IndexedPack]) -> None:
         """Store the index of some packs and read it back; several where they have very many blobs. Raises DamageError
         or StoreError."""
-        from backup_platform.repository.index import encode_index, portions
+        from backup_platform.repository.packs.index_objects import encode_index, portions
 
         for some in portions(packs, INDEX_ROWS):
             data = self.cipher.wrap(INDEXES, encode_index(some)).stored

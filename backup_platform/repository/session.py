@@ -11,23 +11,23 @@ import numpy as np
 
 from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRef, Unvouched
 from backup_platform.errors import DamageError, StoreError
-from backup_platform.repository.blobs import BlobWriter, Workers
-from backup_platform.repository.format import META, PACKS, object_key
-from backup_platform.repository.index import ABSENT
 from backup_platform.repository.memory import return_large_buffers
-from backup_platform.repository.reader import BlobReader
-from backup_platform.repository.reads import Reads, compact_reads, load_reads, record_reads
-from backup_platform.repository.recorder import PointRecorder
-from backup_platform.repository.reliance import Reliance
+from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.packs.blob_reader import BlobReader
+from backup_platform.repository.packs.blob_writer import BlobWriter, Workers
+from backup_platform.repository.packs.index import ABSENT
+from backup_platform.repository.packs.indexes import load_trusted
+from backup_platform.repository.packs.reliance import Reliance
+from backup_platform.repository.points.recorder import PointRecorder
+from backup_platform.repository.records.reads import Reads, compact_reads, load_reads, record_reads
+from backup_platform.repository.records.tombstones import PackWatch, refusal
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import load_trusted
-from backup_platform.repository.tombstones import PackWatch, refusal
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from backup_platform.repository.previous import PreviousInventory
+    from backup_platform.repository.points.previous import PreviousInventory
 
 
 LISTED = 256  # packs taken on trust, by name: 4 GiB
@@ -82,7 +82,7 @@ class Session:
         )
 
     def _inventory(self) -> PreviousInventory | None:
-        from backup_platform.repository.previous import PreviousInventory
+        from backup_platform.repository.points.previous import PreviousInventory
 
         if self._previous is None:
             return None

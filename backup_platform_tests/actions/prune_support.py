@@ -12,7 +12,7 @@ from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PrunePlan, PruneSettings
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.objects.names import manifest_key
 from backup_platform.stores.opening import drafts_of
 from backup_platform_tests.support import Bench, QuietProgress
 

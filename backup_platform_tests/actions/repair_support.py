@@ -14,7 +14,7 @@ from backup_platform.actions.repairing.steps import Act, RepairPlan, RepairResul
 from backup_platform.actions.verify import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.objects.names import manifest_key
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.scratch import scratch

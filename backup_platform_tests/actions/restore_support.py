@@ -14,7 +14,8 @@ from backup_platform.actions.restore import RestorePlan, RestoreSummary, plan_re
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat
 from backup_platform.domain.ports import DrillReport
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.sources.files import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore

@@ -18,7 +18,7 @@ from backup_platform.errors import (
     StoreError,
     WindowError,
 )
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.objects.names import manifest_key
 from backup_platform_tests.support import (
     START,
     Bench,

@@ -25,8 +25,8 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import DrillReport
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import FORGOTTEN, manifest_key
+from backup_platform.repository.objects.names import FORGOTTEN, manifest_key
+from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform_tests.support import START, Bench, QuietProgress, ScriptedStore, small_bench
 
 

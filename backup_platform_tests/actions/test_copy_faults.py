@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import DamageError, RepositoryError, StoreError
-from backup_platform.repository.format import INDEXES, MANIFESTS, META, PACKS
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.tombstones import write_tombstones
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.names import INDEXES, MANIFESTS, META, PACKS
+from backup_platform.repository.records.tombstones import write_tombstones
 from backup_platform_tests.actions.copy_support import Pair, grow, make_pair
 from backup_platform_tests.support import (
     Bench,

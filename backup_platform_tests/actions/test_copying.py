@@ -11,8 +11,8 @@ from backup_platform.actions.copying import Copying
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.model import ProofMethod
 from backup_platform.errors import ConflictError, RepositoryError
-from backup_platform.repository.format import MANIFESTS, META, PACKS
-from backup_platform.repository.recipients import add_recipient, parse_recipient, retire_recipient
+from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, retire_recipient
+from backup_platform.repository.objects.names import MANIFESTS, META, PACKS
 from backup_platform.repository.replicas import init_replica
 from backup_platform_tests.actions.copy_support import Pair, grow, make_pair
 from backup_platform_tests.support import (

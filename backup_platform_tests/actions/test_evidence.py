@@ -16,12 +16,20 @@ from backup_platform.actions.keys import cipher_of
 from backup_platform.actions.repair import Repair
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.standing import State, standing
-from backup_platform.repository.acceptances import accept_point, read_acceptances
-from backup_platform.repository.forgotten import forgotten_places, record_lost
-from backup_platform.repository.format import ACCEPTED, DAMAGED, FORGOTTEN, HOLDS, KEY_TESTS, PACKS, PROOFS
-from backup_platform.repository.holds import read_holds
-from backup_platform.repository.recipients import list_recipients, record_test
-from backup_platform.repository.record_names import TIME
+from backup_platform.repository.encryption.recipients import list_recipients, record_test
+from backup_platform.repository.objects.names import (
+    ACCEPTED,
+    DAMAGED,
+    FORGOTTEN,
+    HOLDS,
+    KEY_TESTS,
+    PACKS,
+    PROOFS,
+)
+from backup_platform.repository.objects.record_names import TIME
+from backup_platform.repository.records.acceptances import accept_point, read_acceptances
+from backup_platform.repository.records.forgotten import forgotten_places, record_lost
+from backup_platform.repository.records.holds import read_holds
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.docs.cells import shows
 from backup_platform_tests.support import Bench

@@ -12,7 +12,7 @@ from backup_platform.actions.find import find_point
 from backup_platform.domain.latest import Skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, NotFoundError, UsageError
-from backup_platform.repository.format import manifest_key
+from backup_platform.repository.objects.names import manifest_key
 from backup_platform_tests.support import Bench, ClockedStore, QuietProgress, small_bench
 
 

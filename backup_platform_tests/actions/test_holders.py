@@ -13,8 +13,8 @@ from backup_platform.actions.drill import FileSandbox, drill
 from backup_platform.actions.repair import Repair
 from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.domain.ports import DrillReport
-from backup_platform.repository.format import PACKS
-from backup_platform.repository.keys import Keys
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.names import PACKS
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.hostile import Writer

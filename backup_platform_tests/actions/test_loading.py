@@ -17,7 +17,7 @@ import backup_platform
 from backup_platform.actions.loading import load
 from backup_platform.app import App
 from backup_platform.errors import DamageError, NotFoundError, UsageError
-from backup_platform.repository.seekable import SeekableStream
+from backup_platform.repository.points.point_reader import SeekableStream
 from backup_platform_tests.actions.tables_support import (
     Relation,
     open_tables,

@@ -14,7 +14,7 @@ from backup_platform.actions.locking import Locking, retained_until
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import NotFoundError, StoreError
-from backup_platform.repository.locks import newest_locks
+from backup_platform.repository.records.locks import newest_locks
 from backup_platform.stores.wrapping import WrappedStore
 from backup_platform_tests.actions.copy_support import make_pair
 from backup_platform_tests.support import Bench

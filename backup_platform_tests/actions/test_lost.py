@@ -19,10 +19,10 @@ from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import UsageError
-from backup_platform.repository.forgotten import forgotten_links, forgotten_places, read_forgotten
-from backup_platform.repository.format import FORGOTTEN, HOLDS, PROOFS, digest
-from backup_platform.repository.ledger import encode_proof, subject_of
-from backup_platform.repository.manifests import chain_breaks, chain_gaps
+from backup_platform.repository.objects.names import FORGOTTEN, HOLDS, PROOFS, digest
+from backup_platform.repository.points.chains import chain_breaks, chain_gaps
+from backup_platform.repository.records.forgotten import forgotten_links, forgotten_places, read_forgotten
+from backup_platform.repository.records.proofs import encode_proof, subject_of
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.actions.copy_support import Pair, make_pair
 from backup_platform_tests.support import Bench, Call, Do, QuietProgress, ScriptedStore

@@ -11,10 +11,10 @@ import pytest
 
 from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings
-from backup_platform.repository.format import PACKS
-from backup_platform.repository.index import IndexedPack
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.known import Known, table_of
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.names import PACKS
+from backup_platform.repository.packs.index import IndexedPack
+from backup_platform.repository.packs.known import Known, table_of
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.hostile import Writer
 from backup_platform_tests.faults.scene import Scene

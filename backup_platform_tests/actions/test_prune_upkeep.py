@@ -13,10 +13,10 @@ from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings, running_since
 from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError, RepositoryError, StoreLockedError, StoreRefusedError
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import digest
-from backup_platform.repository.packs import PackBuilder
-from backup_platform.repository.tombstones import PackWatch
+from backup_platform.repository.objects.names import digest
+from backup_platform.repository.packs.packs import PackBuilder
+from backup_platform.repository.records.forgotten import record_forgotten
+from backup_platform.repository.records.tombstones import PackWatch
 from backup_platform.stores.wrapping import WrappedStore
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.support import START, QuietProgress, flipped, noise

@@ -15,7 +15,7 @@ from backup_platform.actions.read_cycle import CycleRun, ReadCycle
 from backup_platform.actions.verify import VerifyResult, verify_due
 from backup_platform.domain.ports import Buffer, Store
 from backup_platform.errors import StoreError
-from backup_platform.repository.format import READS
+from backup_platform.repository.objects.names import READS
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import (

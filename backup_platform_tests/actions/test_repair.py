@@ -11,10 +11,10 @@ import pytest
 
 from backup_platform.actions.repairing.steps import Act
 from backup_platform.errors import RepositoryError
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import DAMAGED, INDEXES, KEYS, MANIFESTS, META, PACKS
-from backup_platform.repository.recipients import add_recipient, parse_recipient, read_recipients
-from backup_platform.repository.tombstones import write_tombstones
+from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, read_recipients
+from backup_platform.repository.objects.names import DAMAGED, INDEXES, KEYS, MANIFESTS, META, PACKS
+from backup_platform.repository.records.forgotten import record_forgotten
+from backup_platform.repository.records.tombstones import write_tombstones
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.actions.repair_support import Clinic, acts, clinic_of, manifest_of
 from backup_platform_tests.support import (

@@ -15,7 +15,7 @@ from backup_platform.actions.repairing.steps import Act
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import StoreError
 from backup_platform.plan import Plan
-from backup_platform.repository.format import DAMAGED, INDEXES, MANIFESTS, META, PACKS
+from backup_platform.repository.objects.names import DAMAGED, INDEXES, MANIFESTS, META, PACKS
 from backup_platform.repository.replicas import init_replica
 from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.object_store import DirectoryStore

@@ -10,9 +10,11 @@ import pytest
 from backup_platform.actions.repairing.root import RootRepair
 from backup_platform.domain.ports import Store
 from backup_platform.errors import ConflictError, DamageError, RepositoryError, UsageError
-from backup_platform.repository.format import ROOT_KEY, canonical
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import ROOT_KEY
 from backup_platform.repository.replicas import init_replica
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.actions.copy_support import Pair, make_pair
 from backup_platform_tests.support import Bench, Call, Do, ScriptedStore

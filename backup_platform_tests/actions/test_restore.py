@@ -10,7 +10,7 @@ import pytest
 from backup_platform.actions.restoring.selection import Selection
 from backup_platform.actions.restoring.tally import count_entries, count_rows
 from backup_platform.errors import DamageError, NotFoundError
-from backup_platform.repository import reader
+from backup_platform.repository.points import point_reader
 from backup_platform_tests.actions.restore_support import Vault, names_in
 from backup_platform_tests.sources.files_support import (
     LARGE,
@@ -134,7 +134,7 @@ def test_a_second_name_alone_gets_the_content(odd_vault: Vault, tmp_path: Path) 
 def test_of_a_part_only_the_entries_near_it_are_made(
     odd_vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "ENTRIES", 1)
+    monkeypatch.setattr(point_reader, "ENTRIES", 1)
     point, chosen = odd_vault.backup(), Selection([b"dir/b-hard", b"small"])
     made = [e.stat.path for e in odd_vault.repository.reader(point).entries(chosen.needed)]
     assert {b".", b"dir", b"dir/b-hard", b"small", b"a-hard"} <= set(made)

@@ -30,9 +30,9 @@ from backup_platform.errors import (
     StoreRefusedError,
     UsageError,
 )
-from backup_platform.repository.forgotten import forgotten_places, read_forgotten, record_forgotten
-from backup_platform.repository.format import FORGOTTEN, HOLDS, MANIFESTS, PROOFS
-from backup_platform.repository.holds import read_holds
+from backup_platform.repository.objects.names import FORGOTTEN, HOLDS, MANIFESTS, PROOFS
+from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten, record_forgotten
+from backup_platform.repository.records.holds import read_holds
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.support import (
     Bench,

@@ -26,9 +26,10 @@ from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.domain.standing import State, standing
 from backup_platform.errors import NotFoundError, RepositoryError, UsageError
-from backup_platform.repository.forgotten import forgotten_links
-from backup_platform.repository.manifests import chain_breaks, chain_gaps
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.points.chains import chain_breaks, chain_gaps
+from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.memory import MemoryStore
 from backup_platform_tests.support import Call, Do, Killed, ManualClock, ScriptedStore
 

@@ -15,7 +15,7 @@ from backup_platform.actions.retention import Retention
 from backup_platform.domain.limits import MAX_SEQUENCE
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository.places import REACH
+from backup_platform.repository.points.chains import REACH
 from backup_platform_tests.actions.prune_support import planned
 from backup_platform_tests.support import Bench
 

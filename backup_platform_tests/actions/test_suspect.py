@@ -20,7 +20,7 @@ from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.domain.suspicion import Demands
 from backup_platform.errors import NotFoundError, UsageError
-from backup_platform.repository.format import ACCEPTED
+from backup_platform.repository.objects.names import ACCEPTED
 from backup_platform_tests.actions.copy_support import make_pair
 from backup_platform_tests.support import Bench, ClockedStore, ManualClock, QuietProgress, small_bench
 

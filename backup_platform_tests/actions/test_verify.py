@@ -161,7 +161,7 @@ def test_a_broken_chain_fails(bench: Bench) -> None:
 
 
 def _name(bench: Bench, sequence: int) -> tuple[str, ...]:
-    from backup_platform.repository.format import manifest_key
+    from backup_platform.repository.objects.names import manifest_key
 
     return tuple(manifest_key("docs", sequence).split("/")[1:])
 

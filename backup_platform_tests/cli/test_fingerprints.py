@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.repository import bech32
-from backup_platform.repository.format import RepositoryInfo
-from backup_platform.repository.repository import read_info
+from backup_platform.repository.encryption import bech32
+from backup_platform.repository.objects.info import RepositoryInfo, read_info
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.cli.conftest import Verbs
 from backup_platform_tests.docs.cells import shows

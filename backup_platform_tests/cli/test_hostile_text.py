@@ -20,8 +20,8 @@ from backup_platform.cli.program import GROUPS, VERBS
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.model import Problem, RecoveryPoint, Status
 from backup_platform.domain.visible import hides
-from backup_platform.repository.format import manifest_key
-from backup_platform.repository.manifests import encode_manifest
+from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.points.manifests import encode_manifest
 from backup_platform_tests.actions.tables_support import Relation, rows_table, store_tables, tables_bench
 from backup_platform_tests.cli.conftest import Cli, Ran, Verbs, docs_backed_up
 

@@ -18,9 +18,10 @@ from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Buffer
 from backup_platform.domain.standing import State, standing
 from backup_platform.errors import DamageError, KeyMissingError, RepositoryError, StoreRefusedError
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import PACKS, digest, object_key
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.objects.names import PACKS, digest, object_key
+from backup_platform.repository.records.forgotten import record_forgotten
+from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.actions.prune_support import prune
 from backup_platform_tests.docs.cells import shows

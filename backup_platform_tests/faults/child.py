@@ -18,14 +18,16 @@ from backup_platform.actions.copying import Copying
 from backup_platform.actions.prune import Pruning
 from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.clock import SILENT, SystemClock
-from backup_platform.repository import blobs, inventory, packs, previous, reader, stored
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.repository import Repository, read_info
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.info import read_info
+from backup_platform.repository.packs import blob_reader, blob_writer, indexes, packs
+from backup_platform.repository.points import inventory, point_reader, previous
+from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.faults.store import Call, ScriptedStore
 from backup_platform_tests.support import all_keys
 
-LOADED = (blobs, inventory, packs, previous, reader, stored)
+LOADED = (blob_reader, blob_writer, indexes, inventory, packs, point_reader, previous)
 CLOCK = SystemClock()
 
 

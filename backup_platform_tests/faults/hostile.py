@@ -12,15 +12,17 @@ import numpy as np
 import zstandard
 
 from backup_platform.domain.model import Proof, ProofMethod
-from backup_platform.repository.claims import by_pack, pack_key
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.format import INDEXES, META, PACKS, canonical, digest, object_key
-from backup_platform.repository.index import IndexedPack, decode_index, encode_index, index_pack
-from backup_platform.repository.known import table_of
-from backup_platform.repository.packs import PackBuilder
-from backup_platform.repository.reads import record_reads
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import INDEXES, META, PACKS, digest, object_key
+from backup_platform.repository.packs.claims import by_pack, pack_key
+from backup_platform.repository.packs.index import IndexedPack, index_pack
+from backup_platform.repository.packs.index_objects import decode_index, encode_index
+from backup_platform.repository.packs.known import table_of
+from backup_platform.repository.packs.packs import PackBuilder
+from backup_platform.repository.records.forgotten import record_forgotten
+from backup_platform.repository.records.reads import record_reads
+from backup_platform.repository.records.tombstones import write_tombstones
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.tombstones import write_tombstones
 from backup_platform_tests.faults.memory import MemoryStore
 
 TRIES = 40

@@ -20,9 +20,9 @@ from backup_platform.actions.retention import Retention
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
+from backup_platform.repository.deletion.survey import survey
+from backup_platform.repository.records.proofs import recorded
 from backup_platform.repository.replicas import init_replica
-from backup_platform.repository.survey import survey
-from backup_platform.repository.unrecorded import recorded
 from backup_platform_tests.faults.memory import MemoryStore
 from backup_platform_tests.faults.scene import Files, Scene
 from backup_platform_tests.faults.store import flipped

@@ -11,8 +11,8 @@ from backup_platform.actions.verify import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.repository.forgotten import record_forgotten
-from backup_platform.repository.keys import Keys
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.memory import MemoryStore
 from backup_platform_tests.support import (

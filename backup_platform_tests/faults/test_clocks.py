@@ -9,8 +9,8 @@ import pytest
 from backup_platform.actions.backup import BackupJob
 from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.repository.deletion.survey import survey
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.survey import survey
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.support import ManualClock, QuietProgress
 

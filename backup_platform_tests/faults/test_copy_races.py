@@ -9,7 +9,7 @@ import pytest
 from backup_platform.actions.copying import Copying, CopyResult
 from backup_platform.domain.ports import Store
 from backup_platform.errors import RepositoryError
-from backup_platform.repository.format import MANIFESTS
+from backup_platform.repository.objects.names import MANIFESTS
 from backup_platform.repository.replicas import init_replica
 from backup_platform_tests.faults.scene import Files, Scene
 from backup_platform_tests.faults.test_prune_races import REWRITING, Act, Between, prune

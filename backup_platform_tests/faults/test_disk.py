@@ -16,8 +16,8 @@ from backup_platform.actions.read_cycle import ReadCycle
 from backup_platform.actions.verify import ReadShare, verify, verify_due
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import StoreError
-from backup_platform.repository.reads import record_reads
-from backup_platform.repository.unrecorded import recorded
+from backup_platform.repository.records.proofs import recorded
+from backup_platform.repository.records.reads import record_reads
 from backup_platform.stores import object_store
 from backup_platform_tests.actions.restore_support import Vault
 from backup_platform_tests.sources.files_support import AheadClock

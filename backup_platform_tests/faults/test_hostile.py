@@ -12,7 +12,7 @@ import pytest
 from backup_platform.actions.prune import PruneSummary, Pruning
 from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.errors import BackupError
-from backup_platform.repository.keys import Keys
+from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.hostile import Owner, Writer
 from backup_platform_tests.faults.scene import Scene

@@ -19,7 +19,7 @@ from hypothesis.stateful import invariant, rule
 from backup_platform.actions.prune import Pruning
 from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.errors import BackupError
-from backup_platform.repository.keys import Keys
+from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.hostile import Owner, Writer
 from backup_platform_tests.faults.store import Killed

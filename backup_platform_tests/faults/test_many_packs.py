@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from backup_platform.domain.ports import StoredObject
-from backup_platform.repository.format import object_key
-from backup_platform.repository.index import ROW, IndexedPack
+from backup_platform.repository.objects.names import object_key
+from backup_platform.repository.packs.index import ROW, IndexedPack
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.support import START, noise
 

@@ -25,7 +25,7 @@ from backup_platform.actions.retention import Retention
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import BackupError
-from backup_platform.repository.keys import Keys, Secret
+from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.memory import MemoryStore

@@ -19,8 +19,8 @@ from backup_platform.actions.prune_plan import PruneSettings
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import Buffer, Store, StoredObject
 from backup_platform.errors import BackupError, RepositoryError
-from backup_platform.repository.format import manifest_key
-from backup_platform.repository.tombstones import write_tombstones
+from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.records.tombstones import write_tombstones
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.faults.store import Do, Killed, ScriptedStore
 from backup_platform_tests.support import QuietProgress

@@ -32,11 +32,17 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import Buffer
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.repository import recorder
-from backup_platform.repository.age import Identity, Recipient, generate_identity
-from backup_platform.repository.keys import Keys, Secret, new_repository_key
-from backup_platform.repository.recipients import add_recipient, record_test, retire_recipient, rewrap
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.encryption.age import Identity, Recipient, generate_identity
+from backup_platform.repository.encryption.key_files import Keys, Secret, new_repository_key
+from backup_platform.repository.encryption.recipients import (
+    add_recipient,
+    record_test,
+    retire_recipient,
+    rewrap,
+)
+from backup_platform.repository.points import recorder
+from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import START, ManualClock, noise, text

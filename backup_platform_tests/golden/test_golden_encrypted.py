@@ -18,8 +18,8 @@ import pytest
 from backup_platform.actions.keys import cipher_of
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository.keys import Keys, Secret
-from backup_platform.repository.recipients import list_recipients
+from backup_platform.repository.encryption.key_files import Keys, Secret
+from backup_platform.repository.encryption.recipients import list_recipients
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.golden.test_golden_format import as_expected

@@ -15,7 +15,7 @@ from blake3 import blake3
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.model import Entry, ProofMethod
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository.manifests import chain_breaks
+from backup_platform.repository.points.chains import chain_breaks
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import ManualClock, QuietProgress, do_harm, flipped

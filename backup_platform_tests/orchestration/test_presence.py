@@ -20,7 +20,7 @@ from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.missed import PRESENCE
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.plan import Plan
-from backup_platform.repository.repository import init_repository
+from backup_platform.repository.creating import init_repository
 from backup_platform.stores.opening import open_store
 from backup_platform_tests.orchestration.conftest import DAY, World
 from backup_platform_tests.orchestration.test_missed import NAME, launched, observed, only

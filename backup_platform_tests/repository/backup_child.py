@@ -20,13 +20,16 @@ from functools import partial
 from backup_platform.actions.backup import BackupJob
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.repository import inventory, packs, previous, reader, session, stored
-from backup_platform.repository.repository import Repository, read_info
+from backup_platform.repository import session
+from backup_platform.repository.objects.info import read_info
+from backup_platform.repository.packs import blob_reader, indexes, packs
+from backup_platform.repository.points import inventory, point_reader, previous
+from backup_platform.repository.repository import Repository
 from backup_platform.sources.files import FileTreeSource, capture
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Call, ScriptedStore, all_keys
 
-LOADED = (inventory, previous, reader, session, stored, capture)
+LOADED = (blob_reader, indexes, inventory, point_reader, previous, session, capture)
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
 
 

@@ -6,12 +6,8 @@ from pathlib import Path
 
 from backup_platform.actions.keys import cipher_of
 from backup_platform.actions.verify import ReadShare, VerifyResult, verify
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.recipients import (
-    add_recipient,
-    parse_recipient,
-    retire_recipient,
-)
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, retire_recipient
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.support import (
     Bench,

@@ -10,7 +10,8 @@ from typing import Any
 
 from backup_platform.domain.model import Capture, Entry, EntryKind, Stat
 from backup_platform.domain.ports import Progress, Recorder
-from backup_platform.repository.format import canonical, digest
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import digest
 from backup_platform_tests.support import ScriptedSource
 
 

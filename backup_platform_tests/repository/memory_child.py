@@ -17,7 +17,8 @@ from backup_platform.domain.model import (
     StreamRef,
     Window,
 )
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import START, ManualClock, QuietProgress, noise, text

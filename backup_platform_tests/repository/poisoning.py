@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import zstandard
 
-from backup_platform.repository.chunking import CONTENTS
-from backup_platform.repository.format import INDEXES, PACKS, digest, object_key
-from backup_platform.repository.index import IndexedPack, decode_index, encode_index, index_pack
-from backup_platform.repository.packs import Frame, PackBuilder
-from backup_platform.repository.recorder import _seeded
+from backup_platform.repository.objects.names import INDEXES, PACKS, digest, object_key
+from backup_platform.repository.packs.index import IndexedPack, index_pack
+from backup_platform.repository.packs.index_objects import decode_index, encode_index
+from backup_platform.repository.packs.packs import Frame, PackBuilder
+from backup_platform.repository.points.chunking import CONTENTS
+from backup_platform.repository.points.recorder import _seeded
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.support import SMALL
 

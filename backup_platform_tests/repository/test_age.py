@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.errors import DamageError
-from backup_platform.repository import age
-from backup_platform.repository.age import SEALED, SEGMENT, Identity, Recipient
+from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption.age import SEALED, SEGMENT, Identity, Recipient
 from backup_platform_tests.support import IDENTITIES, flipped, noise
 
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT + 5]

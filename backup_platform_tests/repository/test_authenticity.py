@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import DamageError, KeyMissingError
-from backup_platform.repository.encryption import recipient_name
-from backup_platform.repository.format import canonical, manifest_key
-from backup_platform.repository.sealing import Secrets, seal, unseal
+from backup_platform.repository.encryption.age_cipher import recipient_name
+from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import manifest_key
 from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened
 from backup_platform_tests.support import (
     REPOSITORY_KEY,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.repository import bech32
+from backup_platform.repository.encryption import bech32
 
 ABCDEF = bytes.fromhex("00443214c74254b635cf84653a56d7c675be77df")
 VALID = [  # without those whose data is no whole number of bytes

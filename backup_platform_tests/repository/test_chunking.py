@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup_platform.repository import chunking
-from backup_platform.repository.chunking import CONTENTS, METADATA, ContentDefined
+from backup_platform.repository.points import chunking
+from backup_platform.repository.points.chunking import CONTENTS, METADATA, ContentDefined
 from backup_platform_tests.support import noise, text
 
 FINE = ContentDefined(minimum=1 << 10, average=4 << 10, maximum=32 << 10)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_platform.domain.ports import StoredObject
-from backup_platform.repository.compaction import MOST_SMALL, SMALL_ROWS, mergeable, superfluous
-from backup_platform.repository.survey import StoredIndex
+from backup_platform.repository.deletion.compaction import MOST_SMALL, SMALL_ROWS, mergeable, superfluous
+from backup_platform.repository.deletion.survey import StoredIndex
 from backup_platform_tests.support import START
 
 PACKS = [f"packs/{n}" for n in range(6)]

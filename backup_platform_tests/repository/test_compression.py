@@ -9,11 +9,11 @@ from contextlib import suppress
 import pytest
 import zstandard
 
-from backup_platform.repository.blobs import BlobWriter, Workers
-from backup_platform.repository.compression import Compressor
-from backup_platform.repository.format import digest
-from backup_platform.repository.index import BlobIndex, IndexedPack, index_pack
-from backup_platform.repository.packs import Frame, PackBuilder, check_pack
+from backup_platform.repository.objects.names import digest
+from backup_platform.repository.packs.blob_writer import BlobWriter, Workers
+from backup_platform.repository.packs.compression import Compressor
+from backup_platform.repository.packs.index import BlobIndex, IndexedPack, index_pack
+from backup_platform.repository.packs.packs import Frame, PackBuilder, check_pack
 from backup_platform_tests.support import noise
 
 

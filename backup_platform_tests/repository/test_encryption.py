@@ -18,11 +18,11 @@ from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.actions.verify import ReadShare
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import ConflictError, DamageError, KeyMissingError
-from backup_platform.repository import age
-from backup_platform.repository.format import digest
-from backup_platform.repository.keys import Keys, Secret
+from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption.key_files import Keys, Secret
+from backup_platform.repository.encryption.sealing import Secrets
+from backup_platform.repository.objects.names import digest
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.sealing import Secrets
 from backup_platform_tests.repository.encrypted import encrypted_bench, opened, verified
 from backup_platform_tests.support import (
     IDENTITIES,
@@ -103,7 +103,7 @@ def test_ids_differ_from_those_of_an_unencrypted_repository(bench: Bench, tmp_pa
 
 
 def test_chunks_of_known_data_have_other_sizes() -> None:
-    from backup_platform.repository.chunking import CONTENTS
+    from backup_platform.repository.points.chunking import CONTENTS
 
     data = noise(20_000_000, 1)
     seeds = [0, Secrets.of(REPOSITORY_KEY).chunking, Secrets.of(bytes(32)).chunking]
@@ -213,7 +213,7 @@ def test_no_key_and_a_wrong_key_are_told_apart_from_damage(bench: Bench) -> None
     bench.backup()
     with pytest.raises(KeyMissingError, match="not on this host"):
         opened(bench, Keys())
-    from backup_platform.repository import bech32
+    from backup_platform.repository.encryption import bech32
 
     wrong = Keys(key=Secret("the wrong one", bech32.encode("backup-platform-key-", bytes(32))))
     with pytest.raises(KeyMissingError, match="the wrong one"):

@@ -21,24 +21,30 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository import age
-from backup_platform.repository.acceptances import accept_point, read_acceptance
-from backup_platform.repository.forgotten import _read as read_forgotten_point
-from backup_platform.repository.forgotten import forgotten_places, record_forgotten
-from backup_platform.repository.format import TOMBSTONES, canonical, digest, manifest_key
-from backup_platform.repository.holds import hold_key, place_hold, read_holds
-from backup_platform.repository.index import decode_index
-from backup_platform.repository.inventory import InventoryWriter, entries_of, read_rows, rows_of
-from backup_platform.repository.ledger import decode_subject, encode_proof, parse_proof_key, subject_of
-from backup_platform.repository.locks import LockRecord, newest_locks, write_locks
-from backup_platform.repository.manifests import decode_manifest
-from backup_platform.repository.packs import check_pack, decode_table, frames_of, table_length
-from backup_platform.repository.reads import Reads, decode_reads, encode_reads
-from backup_platform.repository.recipients import read_recipients
-from backup_platform.repository.repository import read_info
-from backup_platform.repository.rewrapped import RewrappedKeys
-from backup_platform.repository.sealing import Secrets, seal, unseal
-from backup_platform.repository.tombstones import _packs as decode_tombstone
+from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption.recipients import read_recipients
+from backup_platform.repository.encryption.rewrapped import RewrappedKeys
+from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.info import read_info
+from backup_platform.repository.objects.names import TOMBSTONES, digest, manifest_key
+from backup_platform.repository.packs.index_objects import decode_index
+from backup_platform.repository.packs.packs import check_pack, decode_table, frames_of, table_length
+from backup_platform.repository.points.inventory import InventoryWriter, entries_of, read_rows, rows_of
+from backup_platform.repository.points.manifests import decode_manifest
+from backup_platform.repository.records.acceptances import accept_point, read_acceptance
+from backup_platform.repository.records.forgotten import _read as read_forgotten_point
+from backup_platform.repository.records.forgotten import forgotten_places, record_forgotten
+from backup_platform.repository.records.holds import hold_key, place_hold, read_holds
+from backup_platform.repository.records.locks import LockRecord, newest_locks, write_locks
+from backup_platform.repository.records.proofs import (
+    decode_subject,
+    encode_proof,
+    parse_proof_key,
+    subject_of,
+)
+from backup_platform.repository.records.reads import Reads, decode_reads, encode_reads
+from backup_platform.repository.records.tombstones import _packs as decode_tombstone
 from backup_platform_tests.repository.test_inventory import an_entry, dated
 from backup_platform_tests.support import IDENTITIES, REPOSITORY_KEY, Bench, noise, recipient, text
 

@@ -10,16 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.errors import DamageError
-from backup_platform.repository.index import (
-    ABSENT,
-    BlobIndex,
-    IndexedPack,
-    Location,
-    decode_index,
-    encode_index,
-    index_pack,
-)
-from backup_platform.repository.packs import Frame
+from backup_platform.repository.packs.index import ABSENT, BlobIndex, IndexedPack, Location, index_pack
+from backup_platform.repository.packs.index_objects import decode_index, encode_index
+from backup_platform.repository.packs.packs import Frame
 from backup_platform_tests.support import flipped, noise
 
 # Few prefixes, so that many ids share theirs: found by the rest of the id only.

@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 from backup_platform.domain.limits import MAX_DEPTH
 from backup_platform.domain.model import Content, Entry, EntryKind, Stat, Status
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository import inventory
-from backup_platform.repository.inventory import SCHEMA, InventoryWriter, entries_of, read_rows, rows_of
+from backup_platform.repository.points import inventory
+from backup_platform.repository.points.inventory import (
+    SCHEMA,
+    InventoryWriter,
+    entries_of,
+    read_rows,
+    rows_of,
+)
 from backup_platform_tests.support import flipped, noise
 
 U32, U64 = st.integers(0, (1 << 32) - 1), st.integers(0, (1 << 64) - 1)

@@ -12,12 +12,12 @@ from backup_platform.actions.keys import cipher_of
 from backup_platform.actions.keys import test_keys as prove_keys
 from backup_platform.actions.repair import Repair
 from backup_platform.errors import DamageError, KeyMissingError
-from backup_platform.repository import age
-from backup_platform.repository.encryption import recipient_name
-from backup_platform.repository.format import canonical
-from backup_platform.repository.key_objects import key_problems
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.recipients import read_recipients, rewrap
+from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption.age_cipher import recipient_name
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.encryption.recipients import read_recipients, rewrap
+from backup_platform.repository.objects.canonical import canonical
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import BackupError, KeyMissingError, UsageError
-from backup_platform.repository import bech32
-from backup_platform.repository.keys import (
+from backup_platform.repository.encryption import bech32
+from backup_platform.repository.encryption.key_files import (
     Keys,
     Secret,
     new_repository_key,
@@ -143,7 +143,7 @@ def test_a_text_behind_a_reference_is_the_key_and_a_path_is_a_path() -> None:
 
 
 def test_keys_do_not_show_themselves() -> None:
-    from backup_platform.repository.sealing import Secrets
+    from backup_platform.repository.encryption.sealing import Secrets
 
     shown = repr(all_keys()) + str(all_keys().key) + repr(Secrets.of(REPOSITORY_KEY))
     assert KEY_TEXT[25:40].lower() not in shown.lower()

@@ -18,7 +18,8 @@ import pytest
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.repository.repository import Repository, read_info
+from backup_platform.repository.objects.info import read_info
+from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import all_keys, content_of, make_repository, noise, text
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import PROOFS, sign
-from backup_platform.repository.ledger import decode_proof, encode_proof, parse_proof_key
+from backup_platform.repository.objects.canonical import sign
+from backup_platform.repository.objects.names import PROOFS
+from backup_platform.repository.records.proofs import decode_proof, encode_proof, parse_proof_key
 from backup_platform_tests.support import START, Bench
 
 POINT = "ab" * 32

@@ -14,9 +14,10 @@ from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain import limits
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository.format import canonical, digest, object_key, parse
-from backup_platform.repository.index import index_pack
-from backup_platform.repository.packs import PackBuilder
+from backup_platform.repository.objects.canonical import canonical, parse
+from backup_platform.repository.objects.names import digest, object_key
+from backup_platform.repository.packs.index import index_pack
+from backup_platform.repository.packs.packs import PackBuilder
 from backup_platform_tests.actions.prune_support import planned
 from backup_platform_tests.repository.hostile import brackets, rewrite
 from backup_platform_tests.support import Bench, QuietProgress, noise
@@ -91,7 +92,7 @@ def test_documents_that_are_nearly_too_deep_or_too_many(monkeypatch: pytest.Monk
     assert parse("key", canonical({"a": nested})) == {"a": nested}
     with pytest.raises(DamageError, match="deeper"):
         parse("key", canonical({"a": [nested]}))
-    monkeypatch.setattr("backup_platform.repository.format.MAX_VALUES", 50)
+    monkeypatch.setattr("backup_platform.repository.objects.canonical.MAX_VALUES", 50)
     assert parse("key", canonical({"a": [0] * 45}))
     with pytest.raises(DamageError, match="larger"):
         parse("key", canonical({"a": [0] * 55}))
@@ -169,8 +170,8 @@ def test_a_writer_of_very_small_blobs_keeps_within_the_limits(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their ids, and not their bytes, then fill packs and indexes."""
-    monkeypatch.setattr("backup_platform.repository.packs.PACK_BLOBS", 100)
-    monkeypatch.setattr("backup_platform.repository.blobs.FRAME_BLOBS", 30)
+    monkeypatch.setattr("backup_platform.repository.packs.packs.PACK_BLOBS", 100)
+    monkeypatch.setattr("backup_platform.repository.packs.blob_writer.FRAME_BLOBS", 30)
     monkeypatch.setattr("backup_platform.repository.repository.INDEX_ROWS", 150)
     for number in range(500):
         bench.source.write(b"%03d" % number, noise(7, number))

@@ -17,16 +17,10 @@ from hypothesis import strategies as st
 from backup_platform.domain.limits import MAX_INVENTORY
 from backup_platform.domain.model import Content, Problem, RecoveryPoint, Stats, Status, StreamRef, Window
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import canonical, manifest_key, sign, unsign
-from backup_platform.repository.manifests import (
-    MAX_PROBLEMS,
-    ChainLink,
-    chain_breaks,
-    chain_gaps,
-    decode_manifest,
-    effective_points,
-    encode_manifest,
-)
+from backup_platform.repository.objects.canonical import canonical, sign, unsign
+from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps, effective_points
+from backup_platform.repository.points.manifests import MAX_PROBLEMS, decode_manifest, encode_manifest
 from backup_platform_tests.support import START, Bench, flipped
 
 ZONES = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-3))])
@@ -141,7 +135,7 @@ def test_a_field_of_another_kind_or_none_is_damage_or_harmless(field: str, value
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"{", b"\xff", b'{"a":1}'])
 def test_a_right_hash_of_no_manifest_is_damage(line: bytes) -> None:
-    from backup_platform.repository.format import digest
+    from backup_platform.repository.objects.names import digest
 
     data = line + b"\n" + digest(line).hex().encode() + b"\n"
     with pytest.raises(DamageError):

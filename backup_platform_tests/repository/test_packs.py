@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.limits import MAX_BLOB, MAX_FRAME_STORED
 from backup_platform.errors import DamageError
-from backup_platform.repository.format import PACKS, digest, object_key
-from backup_platform.repository.packs import (
+from backup_platform.repository.objects.names import PACKS, digest, object_key
+from backup_platform.repository.packs.packs import (
     BLOB,
     FRAME,
     HEAD,

@@ -16,9 +16,10 @@ from backup_platform.actions.backup import BackupJob
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat, Status
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import DamageError
-from backup_platform.repository.inventory import entries_of, rows_of
-from backup_platform.repository.previous import DAY_NS, SETTLED_NS, PreviousInventory
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.points.inventory import entries_of, rows_of
+from backup_platform.repository.points.previous import DAY_NS, SETTLED_NS, PreviousInventory
+from backup_platform.repository.repository import Repository
 from backup_platform.sources.files import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.sources.files_support import YEAR_2400

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError, StoreRefusedError
-from backup_platform.repository.format import READS
-from backup_platform.repository.reads import (
+from backup_platform.repository.objects.names import READS
+from backup_platform.repository.records.reads import (
     COMPACTED_ABOVE,
     Reads,
     compact_reads,

@@ -10,17 +10,17 @@ from backup_platform.actions.backup import BackupJob
 from backup_platform.actions.keys import cipher_of, init_encrypted
 from backup_platform.actions.keys import test_keys as prove_keys
 from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
-from backup_platform.repository import age
-from backup_platform.repository.encryption import recipient_name
-from backup_platform.repository.format import digest
-from backup_platform.repository.keys import Keys, Secret
-from backup_platform.repository.recipients import (
+from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption.age_cipher import recipient_name
+from backup_platform.repository.encryption.key_files import Keys, Secret
+from backup_platform.repository.encryption.recipients import (
     add_recipient,
     list_recipients,
     parse_recipient,
     read_recipients,
     rewrap,
 )
+from backup_platform.repository.objects.names import digest
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened, retire, verified

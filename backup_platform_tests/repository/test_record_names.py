@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.domain.ports import StoredObject
-from backup_platform.repository.record_names import Origin, RecordNames, kind_of, name_key
+from backup_platform.repository.objects.record_names import Origin, RecordNames, kind_of, name_key
 
 POINT, OTHER, KEY, REPOSITORY = "ab" * 32, "cd" * 32, bytes(range(32)), "0123456789abcdef" * 2
 NOW = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)

@@ -18,8 +18,8 @@ from backup_platform.domain.health import DrillPolicy
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, PointReader, Sandbox
 from backup_platform.repository import session
-from backup_platform.repository.keys import Keys
-from backup_platform.repository.known import Known
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.packs.known import Known
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.repository.poisoning import describe_falsely, lie
 from backup_platform_tests.support import (

@@ -18,8 +18,10 @@ from backup_platform.errors import (
     RepositoryError,
     RepositoryMissingError,
 )
-from backup_platform.repository.format import canonical, digest, manifest_key
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import digest, manifest_key
+from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Bench, ManualClock, QuietProgress, ScriptedStore, noise, text

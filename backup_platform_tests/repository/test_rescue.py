@@ -17,9 +17,9 @@ from blake3 import blake3
 
 from backup_platform.actions.backup import BackupJob
 from backup_platform.domain.model import Proof, ProofMethod
-from backup_platform.repository import age, bech32
-from backup_platform.repository.acceptances import accept_point
-from backup_platform.repository.format import META, PACKS
+from backup_platform.repository.encryption import age, bech32
+from backup_platform.repository.objects.names import META, PACKS
+from backup_platform.repository.records.acceptances import accept_point
 from backup_platform.sources.files import FileTreeSource
 from backup_platform.sources.sqlite import SqliteSource
 from backup_platform_tests.repository.rescuing import PROGRAMS, Rescue
@@ -353,7 +353,7 @@ def test_a_manifest_that_was_moved_is_refused(rescue: Rescue, bench: Bench) -> N
 def test_of_a_damaged_inventory_the_other_rows_are_restored(
     rescue: Rescue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backup_platform.repository.inventory.ROW_GROUP", 1 << 10)
+    monkeypatch.setattr("backup_platform.repository.points.inventory.ROW_GROUP", 1 << 10)
     made = Bench(tmp_path / "repository")
     for number in range(12_000):
         made.source.write(noise(120, number).hex().encode(), b"")

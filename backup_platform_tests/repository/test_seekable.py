@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.repository.seekable import SeekableStream
+from backup_platform.repository.points.point_reader import SeekableStream
 
 Step = tuple[int, int, int]  # offset, whence, length to read
 steps = st.lists(st.tuples(st.integers(-40, 300), st.sampled_from([0, 1, 2]), st.integers(-1, 300)))

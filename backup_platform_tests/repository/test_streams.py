@@ -13,9 +13,10 @@ from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.model import Content, RecoveryPoint, StreamRef
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import RepositoryError
-from backup_platform.repository import recorder
-from backup_platform.repository.format import object_key
-from backup_platform.repository.reader import BlobReader, RecoveryPointReader
+from backup_platform.repository.objects.names import object_key
+from backup_platform.repository.packs.blob_reader import BlobReader
+from backup_platform.repository.points import recorder
+from backup_platform.repository.points.point_reader import RecoveryPointReader
 from backup_platform.repository.session import Session
 from backup_platform_tests.support import Bench, QuietProgress, noise, tombstone
 

@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup_platform.repository.format import digest
-from backup_platform.repository.index import ROW, BlobIndex, IndexedPack
-from backup_platform.repository.usage import Usage, blobs_of
+from backup_platform.repository.deletion.usage import Usage, blobs_of
+from backup_platform.repository.objects.names import digest
+from backup_platform.repository.packs.index import ROW, BlobIndex, IndexedPack
 
 BLOBS = [digest(bytes([n])) for n in range(12)]
 

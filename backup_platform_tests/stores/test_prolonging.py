@@ -11,7 +11,7 @@ import pytest
 
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, StoreError, StoreRefusedError
-from backup_platform.repository.forgotten import record_forgotten
+from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.stores import object_lock
 from backup_platform.stores.opening import object_lock_of, open_store
 from backup_platform.stores.options import StoreOptions

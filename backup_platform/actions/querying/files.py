@@ -9,7 +9,7 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from backup_platform.repository.seekable import SeekableStream
+from backup_platform.repository.points.point_reader import SeekableStream
 
 PROTOCOL = "tables"
 WRITTEN = datetime(2000, 1, 1, tzinfo=UTC)

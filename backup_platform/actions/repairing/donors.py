@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
-from backup_platform.repository.claims import Claims
-from backup_platform.repository.format import META, PACKS, manifest_key, object_key
-from backup_platform.repository.index import BlobIndex, IndexedPack
+from backup_platform.repository.objects.names import META, PACKS, manifest_key, object_key
+from backup_platform.repository.packs.claims import Claims
+from backup_platform.repository.packs.index import BlobIndex, IndexedPack
+from backup_platform.repository.packs.indexes import Indexes, load_indexes, read_claims
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import Indexes, load_indexes, read_claims
 
 
 @dataclass(frozen=True, slots=True)

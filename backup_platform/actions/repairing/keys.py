@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from backup_platform.actions.repairing.donors import Donor
 from backup_platform.actions.repairing.steps import Act, RepairStep
-from backup_platform.repository.format import KEYS
-from backup_platform.repository.key_objects import (
+from backup_platform.repository.encryption.key_objects import (
     ADDED,
     NAMED,
     RETIRED,
@@ -15,6 +14,7 @@ from backup_platform.repository.key_objects import (
     KeyProblem,
     key_problems,
 )
+from backup_platform.repository.objects.names import KEYS
 from backup_platform.repository.repository import Repository
 
 

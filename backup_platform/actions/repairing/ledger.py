@@ -7,7 +7,7 @@ from collections import Counter
 from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.repairing.steps import Act, RepairStep
 from backup_platform.domain.counting import how_many
-from backup_platform.repository.record_names import kind_of
+from backup_platform.repository.objects.record_names import kind_of
 from backup_platform.repository.repository import Repository
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from backup_platform.actions.repairing.donors import Donor
 from backup_platform.actions.repairing.steps import Act, RepairStep, name_of
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.repository.forgotten import forgotten_places
-from backup_platform.repository.format import manifest_key
-from backup_platform.repository.manifests import chain_breaks
+from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.points.chains import chain_breaks
+from backup_platform.repository.records.forgotten import forgotten_places
 from backup_platform.repository.repository import Repository
 
 

@@ -18,16 +18,16 @@ from backup_platform.errors import (
     KeyMissingError,
     NotFoundError,
 )
-from backup_platform.repository.age import Recipient
-from backup_platform.repository.format import KEYS, MANIFESTS, META, PACKS
-from backup_platform.repository.index import IndexedPack, index_pack
-from backup_platform.repository.key_objects import key_problems, object_problem
-from backup_platform.repository.manifests import decode_manifest
-from backup_platform.repository.packs import check_pack
-from backup_platform.repository.recipients import put_key, wrapped_key
+from backup_platform.repository.encryption.age import Recipient
+from backup_platform.repository.encryption.key_objects import key_problems, object_problem
+from backup_platform.repository.encryption.recipients import put_key, wrapped_key
+from backup_platform.repository.objects.names import KEYS, MANIFESTS, META, PACKS
+from backup_platform.repository.packs.index import IndexedPack, index_pack
+from backup_platform.repository.packs.packs import check_pack
+from backup_platform.repository.points.manifests import decode_manifest
+from backup_platform.repository.records.tombstones import doomed_packs, read_tombstones
 from backup_platform.repository.replicas import put_object, unmark_damaged
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.tombstones import doomed_packs, read_tombstones
 
 PACKS_PER_INDEX = 64
 OF_PACKS = (PACKS, META)

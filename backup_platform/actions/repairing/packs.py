@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from backup_platform.actions.repairing.donors import Donor
 from backup_platform.actions.repairing.steps import Act, RepairStep, name_of
 from backup_platform.actions.repairing.survey import Survey
-from backup_platform.repository.format import META
-from backup_platform.repository.index import IndexedPack
+from backup_platform.repository.objects.names import META
+from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.repository import Repository
 
 

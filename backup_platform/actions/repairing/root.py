@@ -18,9 +18,10 @@ from backup_platform.errors import (
     RepositoryMissingError,
     UsageError,
 )
-from backup_platform.repository.format import MANIFESTS, ROOT_KEY
-from backup_platform.repository.manifests import decode_manifest
-from backup_platform.repository.repository import Repository, read_info
+from backup_platform.repository.objects.info import read_info
+from backup_platform.repository.objects.names import MANIFESTS, ROOT_KEY
+from backup_platform.repository.points.manifests import decode_manifest
+from backup_platform.repository.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from backup_platform.actions.structure import needs_of
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Progress
 from backup_platform.errors import BackupError, DamageError
-from backup_platform.repository.blobs import worker_count
-from backup_platform.repository.format import META, PACKS, object_key
-from backup_platform.repository.index import ABSENT
-from backup_platform.repository.reader import RecoveryPointReader
+from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.packs.blob_writer import worker_count
+from backup_platform.repository.packs.index import ABSENT
+from backup_platform.repository.packs.indexes import Indexes, load_indexes
+from backup_platform.repository.points.point_reader import RecoveryPointReader
 from backup_platform.repository.repository import Repository
-from backup_platform.repository.stored import Indexes, load_indexes
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import TargetError
 
 if TYPE_CHECKING:
-    from backup_platform.repository.reader import RecoveryPointReader
+    from backup_platform.repository.points.point_reader import RecoveryPointReader
 
 BytePath = bytes
 

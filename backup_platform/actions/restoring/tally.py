@@ -17,7 +17,7 @@ from backup_platform.sources.files.paths import ROOT, printable, split
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from backup_platform.repository.reader import RecoveryPointReader
+    from backup_platform.repository.points.point_reader import RecoveryPointReader
 
 LISTED = 100
 NO_PATH = b"\0"  # a path holds no zero byte

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psycopg
 
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.sources.postgres.reading_support import read, relation_of

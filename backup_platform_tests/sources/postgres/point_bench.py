@@ -11,7 +11,8 @@ from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.repository import Repository
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.source import PostgresSource
 from backup_platform.stores.object_store import DirectoryStore

@@ -15,7 +15,7 @@ from backup_platform.actions.query import query
 from backup_platform.actions.tables import PointTables
 from backup_platform.domain.model import EntryKind
 from backup_platform.errors import SourceError
-from backup_platform.repository.inventory import rows_of
+from backup_platform.repository.points.inventory import rows_of
 from backup_platform.sources.postgres.catalog.large_objects import SLICE
 from backup_platform.sources.postgres.connecting import connect
 from backup_platform.sources.postgres.document import Name

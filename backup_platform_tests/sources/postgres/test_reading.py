@@ -13,7 +13,8 @@ from backup_platform.domain.model import StreamRef
 from backup_platform.domain.ports import Buffer, Chunking
 from backup_platform.domain.tables import Storage
 from backup_platform.errors import SourceError, StoreError
-from backup_platform.repository.repository import Repository, init_repository
+from backup_platform.repository.creating import init_repository
+from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.sources.postgres import groups, queries, ranges
 from backup_platform.sources.postgres.reading import read_tables

@@ -1,0 +1,245 @@
+"""What a repository holds and what its recovery points need, read in the order that prune relies on (FORMAT.md §10)."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from backup_platform.domain.model import Content, RecoveryPoint
+from backup_platform.domain.ports import StoredObject
+from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.repository.deletion.usage import Kept, Standing, Usage, blobs_of
+from backup_platform.repository.objects.names import INDEXES, META, PACK_KEY, PACKS, object_key
+from backup_platform.repository.objects.store_clock import store_now
+from backup_platform.repository.packs.blob_reader import BlobReader, PackRanges
+from backup_platform.repository.packs.claims import Claims, by_pack, same_rows, true_claims
+from backup_platform.repository.packs.decoded import Decoded, remembered
+from backup_platform.repository.packs.index import BlobIndex, IndexedPack
+from backup_platform.repository.packs.index_objects import decode_index
+from backup_platform.repository.packs.indexes import by_its_table, misfits
+from backup_platform.repository.points.point_reader import RecoveryPointReader
+from backup_platform.repository.records.tombstones import Tombstones, read_tombstones
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIndex:
+    """An index object and how many rows it has of which pack; nothing where it is altered, nor of packs of which it is
+    known to say something wrong. Of `disputed` packs another index says something else."""
+
+    stored: StoredObject
+    rows: dict[str, int]
+    readable: bool = True
+    disputed: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Survey:
+    """`problems` say why nothing may be deleted. Packs are named by their keys.
+
+    `disputed` are packs of which indexes say different things. `doubted` are said to hold needed blobs that others
+    hold, too, and no key at hand tells which of them really do.
+    """
+
+    now: datetime  # the store's, before anything else was read
+    tombstones: Tombstones
+    manifests: frozenset[str]
+    damaged: frozenset[str]
+    indexes: tuple[StoredIndex, ...]
+    packs: dict[str, StoredObject]
+    unindexed: frozenset[str]
+    problems: tuple[str, ...] = ()
+    disputed: frozenset[str] = frozenset()
+    needed: frozenset[str] = frozenset()
+    doubted: frozenset[str] = frozenset()
+    unused: dict[str, int] = field(
+        default_factory=dict
+    )  # stored bytes of what is not taken from a needed pack
+    stand_ins: dict[str, set[str]] = field(default_factory=dict)  # packs that blobs of another are taken from
+    places: dict[str, tuple[BlobIndex, int, Kept]] = field(default_factory=dict)  # of each pack's rows
+    readers: dict[str, BlobReader] = field(default_factory=dict)  # by prefix
+
+    def blobs(self, pack: str) -> Iterator[bytes]:
+        """Ids of the needed blobs that are taken from a pack, in its order."""
+        index, number, kept = self.places[pack]
+        return blobs_of(index, number, kept.taken)
+
+    def holds(self, decoded: Decoded, pack: str) -> bool:
+        """Whether a pack was decoded and is what this survey took it for."""
+        return pack in decoded.packs and same_rows(self.said(pack), decoded.packs[pack])
+
+    def said(self, pack: str) -> IndexedPack:
+        """What this survey takes a pack for."""
+        index, number, _ = self.places[pack]
+        (said,) = index.of_packs([number], meta=pack.startswith(META))
+        return said
+
+    def reader(self, pack: str) -> BlobReader:
+        return self.readers[META if pack.startswith(META) else PACKS]
+
+
+def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
+    """Reads everything but contents. What was `decoded` before is taken for what it is, whatever indexes say.
+
+    Raises StoreError, KeyMissingError.
+    """
+    decoded = decoded or Decoded()
+    now = store_now(repository.store)
+    tombstones = read_tombstones(repository)
+    manifests, points, problems = _manifests(repository)
+    damaged = frozenset(repository.damaged() | decoded.damaged.keys())
+    indexes, claims = _indexes(repository, decoded, damaged)
+    packs = list_packs(repository)
+    indexed = {key for index in indexes for key in index.rows}
+    unindexed = frozenset(packs.keys() - indexed)
+    disputed = frozenset(key for index in indexes for key in index.disputed) & packs.keys()
+    found = Survey(now, tombstones, manifests, damaged, indexes, packs, unindexed, disputed=disputed)
+    rows = {key: pack for key, pack in (claims.all_said() | decoded.packs).items() if key in packs}
+    ranges = PackRanges(repository.store, repository.cipher, _sizes(found))
+    untold = sorted(unindexed - rows.keys())
+    rows |= {key: pack for key in untold if (pack := by_its_table(ranges, key)) is not None}
+    found.damaged |= misfits(repository.cipher, rows, _sizes(found), claims) - decoded.packs.keys()
+    contents, meta = _index(rows, found, PACKS), _index(rows, found, META)
+    rows.clear()
+    problems += _collect(repository, found, contents, meta, points, decoded)
+    problems += [f"The final tombstone {o.key} is altered." for o in tombstones.unreadable_finals]
+    found.problems = tuple(problems)
+    return found
+
+
+def list_packs(repository: Repository) -> dict[str, StoredObject]:
+    """The packs in the store. What has no name of a pack is none, and nobody touches it."""
+    found = (each for prefix in (PACKS, META) for each in repository.store.list(prefix))
+    return {each.key: each for each in found if PACK_KEY.fullmatch(each.key)}
+
+
+def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoint], list[str]]:
+    keys = frozenset(repository.stored_manifests())
+    points, errors = repository.readable_manifests(reread=True)
+    if errors:  # one may have been forgotten between the listing and the reading
+        points, errors = repository.readable_manifests()
+    return keys, points, [error.message for error in errors]
+
+
+def _indexes(
+    repository: Repository, decoded: Decoded, damaged: Container[str]
+) -> tuple[tuple[StoredIndex, ...], Claims]:
+    """All indexes, and what they say of packs, whether those are there or not. One that is marked as wrong is heard,
+    too: the mark may be what is wrong."""
+    objects, heard, claims = [], [], Claims()
+    for stored in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
+        try:
+            named = by_pack(decode_index(repository.plain(stored.key)))
+        except DamageError as error:
+            if not isinstance(error.__cause__, NotFoundError):  # else another prune replaced it
+                objects.append(StoredIndex(stored, {}, readable=False))
+            continue
+        heard.append((stored, {key: (claims.hear(key, pack), len(pack.rows)) for key, pack in named.items()}))
+    marked = {key for stored, told in heard if stored.key in damaged for key in told}
+    disputed = (claims.disputed | marked) - decoded.packs.keys()
+    for stored, told in heard:
+        true = true_claims({key: version for key, (version, _) in told.items()}, claims, decoded.packs)
+        rows = {key: count for key, (_, count) in told.items() if key in true}
+        objects.append(StoredIndex(stored, rows, disputed=disputed & rows.keys()))
+    return tuple(objects), claims
+
+
+def _sizes(found: Survey) -> dict[str, int]:
+    return {key: pack.size for key, pack in found.packs.items()}
+
+
+def _index(rows: dict[str, IndexedPack], found: Survey, prefix: str) -> BlobIndex:
+    """Sound packs first, and the oldest of them: blobs are read from those."""
+    index = BlobIndex()
+    order = {
+        key: (key in found.damaged, key in found.unindexed, found.packs[key].modified, key)
+        for key in rows
+        if key.startswith(prefix)
+    }
+    index.add(rows[key] for key in sorted(order, key=order.__getitem__))
+    return index
+
+
+def _collect(
+    repository: Repository,
+    found: Survey,
+    contents: BlobIndex,
+    meta: BlobIndex,
+    points: Sequence[RecoveryPoint],
+    decoded: Decoded,
+) -> list[str]:
+    """Fill in what the points need; what is missing for them."""
+    sizes = _sizes(found)
+    readers = {
+        prefix: BlobReader(
+            repository.store, index, meta=prefix == META, cipher=repository.cipher, sizes=sizes
+        )
+        for prefix, index in ((PACKS, contents), (META, meta))
+    }
+    usages = {PACKS: Usage(contents), META: Usage(meta)}
+    problems = []
+    for point in _distinct(points):
+        reader = RecoveryPointReader(point, readers[PACKS], readers[META])
+        problems += _needs(point, reader, usages)
+    for prefix, index in ((PACKS, contents), (META, meta)):
+        _settle(found, index, usages[prefix], prefix, _closed(repository, index, prefix, decoded))
+    found.readers = readers
+    return problems
+
+
+def _distinct(points: Iterable[RecoveryPoint]) -> Iterator[RecoveryPoint]:
+    """One point of those that have the same inventory."""
+    seen: set[Content] = set()
+    for point in points:
+        if point.inventory.content not in seen:
+            seen.add(point.inventory.content)
+            yield point
+
+
+def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: dict[str, Usage]) -> list[str]:
+    name = f"{point.source}@{point.window.key} ({point.id[:12]})"
+    try:
+        missing = sum(usages[META].need(ids) for ids in reader.meta_blobs())
+        missing += sum(usages[PACKS].need(ids) for ids in reader.content_blobs())
+    except DamageError as error:
+        return [f"{name} cannot be read: {error.message}"]
+    return [f"{name} needs {missing} blobs that no listed pack is known to hold."] if missing else []
+
+
+def _closed(repository: Repository, index: BlobIndex, prefix: str, decoded: Decoded) -> set[str]:
+    """Packs of which this host cannot tell what they really hold."""
+    keys = [object_key(prefix, pack) for pack in index.packs]
+    closed = decoded.closed.intersection(keys)
+    if prefix == PACKS and not repository.cipher.reads_contents:
+        packs = index.of_packs(range(len(keys)), meta=False)
+        closed |= {k for k, pack in zip(keys, packs, strict=True) if not remembered(repository, k, pack)}
+    return closed - decoded.packs.keys()
+
+
+def _settle(found: Survey, index: BlobIndex, usage: Usage, prefix: str, closed: set[str]) -> None:
+    keys = [object_key(prefix, pack) for pack in index.packs]
+    condemned, doomed = found.tombstones.condemned, found.tombstones.doomed
+
+    def standing(number: int, share: float) -> Standing:
+        key = keys[number]
+        age = found.packs[key].modified, key
+        if (
+            key in closed
+        ):  # none of them goes for another: the first only counts as the one that was there before
+            return (key in found.damaged, key in doomed, True, age)
+        rest = (key in condemned, key in found.unindexed, -share, age)
+        return (key in found.damaged, key in doomed, False, rest)
+
+    kept = usage.settle(
+        standing,
+        weak=lambda n: keys[n] in doomed or keys[n] in found.damaged,
+        closed=lambda n: keys[n] in closed,
+    )
+    found.doubted |= {key for key, doubted in zip(keys, kept.doubted.tolist(), strict=True) if doubted}
+    found.needed |= {key for key, needed in zip(keys, kept.needed.tolist(), strict=True) if needed}
+    unused = (kept.needed * kept.unused).round().astype(int)
+    found.unused |= {keys[n]: int(unused[n]) for n in unused.nonzero()[0].tolist()}
+    found.places |= {key: (index, number, kept) for number, key in enumerate(keys)}
+    for other, taken in kept.stand_ins.tolist():
+        found.stand_ins.setdefault(keys[other], set()).add(keys[taken])

@@ -1,0 +1,1 @@
+"""Keys, recipients and the two ciphers of a repository (FORMAT.md §9)."""

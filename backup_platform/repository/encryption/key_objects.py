@@ -1,0 +1,156 @@
+"""The objects below `keys/`: what is wrong with each of them, and what to do about it (FORMAT.md §9)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import Buffer
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
+from backup_platform.repository.objects.names import KEYS, digest
+
+if TYPE_CHECKING:
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+    from backup_platform.repository.encryption.recipients import StoredRecipient
+    from backup_platform.repository.repository import Repository
+
+REWRAPPED = f"{KEYS}rewrap/"
+ADDED, RETIRED = ".recipient", ".retired"
+WRAPPED = re.compile(f"{KEYS}[0-9a-f]{{64}}")
+NAMED = re.compile(
+    f"{KEYS}[0-9a-f]{{64}}({re.escape(ADDED)}|{re.escape(RETIRED)})?|{REWRAPPED}[0-9a-f]{{64}}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyProblem:
+    """`what` is the matter with an object, as in "is missing"; `effect` is what follows, `advice` what to do.
+    `recipient` is whose wrapped repository key can be made anew; empty where only a copy can help."""
+
+    key: str
+    what: str
+    effect: str
+    advice: str
+    recipient: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.what}: {self.effect}. {self.advice}"
+
+
+def key_problems(repository: Repository) -> list[KeyProblem]:
+    """What is wrong below `keys/`, of an encrypted repository. One that is not has nothing there that is read."""
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+
+    return list(_problems(repository.cipher)) if isinstance(repository.cipher, AgeCipher) else []
+
+
+def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
+    from backup_platform.repository.encryption.recipients import readable_recipients
+
+    listed = {found.key for found in cipher.store.list(KEYS)}
+    known, _ = readable_recipients(cipher, listed)
+    by_name = {each.name: each for each in known}
+    texts = _here(cipher) | {each.name: each.text for each in known}
+    for key in sorted(listed):
+        if what := object_problem(cipher, key, by_name.get(key.removeprefix(KEYS))):
+            yield _described(key, what, texts)
+    yield from (_described(key, "is missing", texts) for key in sorted(_lacking(listed)))
+
+
+def _here(cipher: AgeCipher) -> dict[str, str]:
+    """The recipients of the identities on this host, by their names."""
+    from backup_platform.repository.encryption.age_cipher import recipient_name
+
+    with suppress(KeyMissingError):
+        return {recipient_name(identity.recipient): identity.recipient for identity in cipher.identities}
+    return {}
+
+
+def _lacking(listed: Collection[str]) -> set[str]:
+    """Each recipient has its wrapped key, and each wrapped key and retirement its recipient."""
+    names = {key.removesuffix(ADDED).removesuffix(RETIRED) for key in listed if NAMED.fullmatch(key)}
+    named = {name for name in names if WRAPPED.fullmatch(name)}
+    return (named | {name + ADDED for name in named}) - set(listed)
+
+
+def object_problem(
+    cipher: AgeCipher, key: str, recipient: StoredRecipient | None = None, data: Buffer | None = None
+) -> str:
+    """What is wrong with one object; empty when nothing is, as far as the keys on this host can tell."""
+    from backup_platform.repository.encryption.recipients import read_document
+
+    if not NAMED.fullmatch(key):
+        return "is no object of a repository"
+    with suppress(NotFoundError):
+        data = cipher.store.get(key) if data is None else data
+    if data is None:
+        return "is missing"
+    if key.startswith(REWRAPPED):
+        return "" if digest(data).hex() == key[-64:] else "is damaged"
+    document = key.endswith((ADDED, RETIRED))
+    try:
+        if document:
+            read_document(cipher, key, data)
+        else:
+            _check_wrapped(cipher, key, data, recipient)
+    except DamageError:
+        return "is damaged or belongs elsewhere" if document else "is damaged"
+    return ""
+
+
+def _check_wrapped(cipher: AgeCipher, key: str, data: Buffer, recipient: StoredRecipient | None) -> None:
+    """By the identity where it is here, else by the hash that its recipient's document gives, else by its form."""
+    from backup_platform.repository.encryption import age
+
+    header = age.whole_header(memoryview(data))
+    if len(header.stanzas) != 1 or len(data) != header.length + age.stream_length(len(cipher.repository_key)):
+        raise DamageError("It has another form.")
+    with suppress(KeyMissingError):
+        for identity in cipher.identities:
+            if recipient and identity.recipient == recipient.text:
+                if bytes(age.decrypt(data, [identity]) or b"") != cipher.repository_key:
+                    raise DamageError("It does not hold the repository key.")
+                return
+    if recipient and recipient.wrapped and digest(data).hex() != recipient.wrapped:
+        raise DamageError("It is another one than its recipient's document says.")
+
+
+def _described(key: str, what: str, known: Mapping[str, str]) -> KeyProblem:
+    """`known` are recipients by their names."""
+    recipient = known.get(key.removeprefix(KEYS).removesuffix(ADDED).removesuffix(RETIRED), "")
+    if not NAMED.fullmatch(key):
+        return KeyProblem(key, what, "nothing reads it", "Delete it in the store, and ask who wrote it")
+    if key.startswith(REWRAPPED):
+        effect = "packs that were stored before a recipient was added may not open for it"
+        return KeyProblem(key, what, effect, f"{_FROM_A_COPY}; else run `backup-platform key rewrap`")
+    if key.endswith(RETIRED):
+        effect = "whether that recipient was retired is not known, so no backup is written"
+        advice = f"{_FROM_A_COPY}; else run `backup-platform key retire {recipient or 'age1…'}`"
+        return KeyProblem(key, what, effect, advice)
+    if key.endswith(ADDED):
+        return KeyProblem(key, what, _without_document(what), _adding(recipient))
+    effect = f"the identity of {recipient or 'that recipient'} does not open the repository without the repository key"
+    if not recipient:
+        return KeyProblem(key, what, effect, _adding(recipient))
+    return KeyProblem(key, what, effect, "`backup-platform repair` makes it anew", recipient)
+
+
+_FROM_A_COPY = "`backup-platform repair` takes it from a copy"
+
+
+def _adding(recipient: str) -> str:
+    if recipient:
+        return f"{_FROM_A_COPY}; else run `backup-platform key add {recipient}`"
+    return (
+        f"{_FROM_A_COPY}; else run `backup-platform key add age1…` for the recipient. When nobody knows which that is, "
+        "somebody else wrote what is there: delete it in the store"
+    )
+
+
+def _without_document(what: str) -> str:
+    if what == "is missing":
+        return "nothing is written to that recipient, or a `key add` was interrupted"
+    return "which recipient it names is not known, so no backup is written"

@@ -1,0 +1,106 @@
+"""What indexes say of packs (FORMAT.md §5). Whoever may write can store an index that is wrong.
+
+Indexes that disagree about a pack are all heard by readers: the hash of a blob tells which is right. A writer builds
+only on what all of them say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.packs.index import IndexedPack
+
+
+@dataclass(slots=True)
+class Claims:
+    """By the keys of packs: what the first index says, and what others say that differ from it."""
+
+    first: dict[str, IndexedPack] = field(default_factory=dict)
+    others: dict[str, list[IndexedPack]] = field(default_factory=dict)
+
+    def hear(self, key: str, said: IndexedPack) -> int:
+        """Note what an index says of a pack; the number of the version that this is."""
+        known = self.versions(key)
+        for number, each in enumerate(known):
+            if same_rows(each, said):
+                return number
+        if known:
+            self.others.setdefault(key, []).append(said)
+        else:
+            self.first[key] = said
+        return len(known)
+
+    def versions(self, key: str) -> list[IndexedPack]:
+        return [self.first[key], *self.others.get(key, ())] if key in self.first else []
+
+    @property
+    def disputed(self) -> frozenset[str]:
+        """Packs about which indexes disagree."""
+        return frozenset(self.others)
+
+    def all_said(self) -> dict[str, IndexedPack]:
+        """Of each pack every row that some index has."""
+        return self.first | {key: _joined(self.versions(key)) for key in self.others}
+
+    def agreed(self) -> dict[str, IndexedPack]:
+        """Of each pack the rows that all indexes have which name it."""
+        return self.first | {key: _common(self.versions(key)) for key in self.others}
+
+
+def pack_key(pack: IndexedPack) -> str:
+    return object_key(META if pack.meta else PACKS, pack.pack)
+
+
+def by_pack(said: Iterable[IndexedPack]) -> dict[str, IndexedPack]:
+    """What one index says of each pack, also where its rows of a pack do not stand together."""
+    parts: dict[str, list[IndexedPack]] = {}
+    for pack in said:
+        parts.setdefault(pack_key(pack), []).append(pack)
+    return {key: some[0] if len(some) == 1 else _joined(some) for key, some in parts.items()}
+
+
+def same_rows(a: IndexedPack, b: IndexedPack) -> bool:
+    """Whether two indexes say the same of a pack."""
+    return len(a.rows) == len(b.rows) and _bytes_of(a) == _bytes_of(b)
+
+
+def true_claims(heard: Mapping[str, int], claims: Claims, truth: Mapping[str, IndexedPack]) -> set[str]:
+    """The packs of which an index, by the versions that it told, does not say what is known to be wrong."""
+    return {
+        key
+        for key, number in heard.items()
+        if key not in truth or same_rows(claims.versions(key)[number], truth[key])
+    }
+
+
+def _bytes_of(pack: IndexedPack) -> bytes:
+    rows = pack.rows.copy()
+    rows["pack"] = 0  # a number of the index that they were taken from
+    return rows.tobytes()
+
+
+def _each_row(pack: IndexedPack) -> list[bytes]:
+    data, size = _bytes_of(pack), pack.rows.dtype.itemsize
+    return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def _joined(packs: Collection[IndexedPack]) -> IndexedPack:
+    rows = dict.fromkeys(row for pack in packs for row in _each_row(pack))
+    return _of_rows(packs, rows)
+
+
+def _common(packs: Collection[IndexedPack]) -> IndexedPack:
+    each = [_each_row(pack) for pack in packs]
+    shared = set(each[0]).intersection(*each[1:])
+    return _of_rows(packs, [row for row in each[0] if row in shared])
+
+
+def _of_rows(packs: Collection[IndexedPack], rows: Iterable[bytes]) -> IndexedPack:
+    first = next(iter(packs))
+    return IndexedPack(
+        first.pack, first.meta, np.frombuffer(b"".join(rows), first.rows.dtype).copy(), first.size
+    )

@@ -1,0 +1,201 @@
+"""What is stored, and where: a repository's indexes put together (FORMAT.md §5).
+
+An index is derived from its packs, so that a lost or damaged one hides nothing: readers then use the packs' own tables,
+and the next writer verifies and indexes those packs again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import Cipher
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
+from backup_platform.repository.objects.names import INDEXES, META, Hash
+from backup_platform.repository.packs.blob_reader import PackRanges
+from backup_platform.repository.packs.claims import Claims, by_pack
+from backup_platform.repository.packs.index import BlobIndex, IndexedPack, index_pack, pack_lengths
+from backup_platform.repository.packs.index_objects import decode_index
+from backup_platform.repository.packs.known import table_of
+from backup_platform.repository.packs.packs import decode_table, table_length
+from backup_platform.repository.records.reads import stored_packs
+from backup_platform.repository.records.tombstones import read_tombstones
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+TABLE_GUESS = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Blobs of contents and of metadata, in packs that the store lists (sizes by key).
+
+    `refused` are packs that a writer does not build on: damaged, or about to be deleted. `unindexed` are packs that no
+    readable index names; their blobs are known from the packs' own tables. `doomed` are being deleted. `misfits` have
+    another size than their blobs make. `disputed` are packs of which indexes say different things.
+    """
+
+    contents: BlobIndex
+    meta: BlobIndex
+    listed: dict[str, int]
+    refused: frozenset[str] = frozenset()
+    unindexed: frozenset[str] = frozenset()
+    doomed: frozenset[str] = frozenset()
+    misfits: frozenset[str] = frozenset()
+    disputed: frozenset[str] = frozenset()
+
+    def table(self, key: str, hashed: Hash) -> str:
+        """The hash of a pack's rows; empty where there are none."""
+        index = self.meta if key.startswith(META) else self.contents
+        number = index.number_of(bytes.fromhex(key[-64:]))
+        return "" if number is None else table_of(index.rows[index.rows_of(number)], hashed)
+
+    def add(self, packs: Iterable[IndexedPack]) -> None:
+        found = list(packs)
+        self.contents.add(p for p in found if not p.meta)
+        self.meta.add(p for p in found if p.meta)
+
+
+def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozenset()) -> Indexes:
+    """For reading: a blob is looked for first in packs that are not known to be damaged and can be whole, then in those
+    that an index names, then in those that the store has had for longest.
+
+    Packs in `without` are left out as if the store did not list them.
+    """
+    damaged = repository.damaged()
+    stored = {found.key: found for found in stored_packs(repository) if found.key not in without}
+    listed = {key: found.size for key, found in stored.items()}
+    claims = read_claims(repository, listed, damaged)
+    ranges = PackRanges(repository.store, repository.cipher, listed)
+    # Whoever may write can call a good index wrong: where a key opens a pack, its own table is heard as well.
+    for key in sorted(named_by(repository, damaged) & claims.first.keys()):
+        if (table := by_its_table(ranges, key)) is not None:
+            claims.hear(key, table)
+    packs = claims.all_said()
+    unindexed = listed.keys() - packs.keys()
+    packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
+    odd = misfits(repository.cipher, packs, listed, claims)
+    doubted = damaged | odd
+    result = Indexes(
+        BlobIndex(),
+        BlobIndex(),
+        listed,
+        unindexed=frozenset(unindexed),
+        misfits=odd,
+        disputed=claims.disputed,
+    )
+    order = {key: (key in doubted, key in unindexed, stored[key].modified, key) for key in packs}
+    result.add(packs[key] for key in sorted(packs, key=order.__getitem__))
+    return result
+
+
+def misfits(
+    cipher: Cipher, packs: Mapping[str, IndexedPack], listed: Mapping[str, int], claims: Claims
+) -> frozenset[str]:
+    """Those of some packs that have another size in the store than their blobs make: they are not whole. Of those that
+    are disputed nothing that an index says fits."""
+    lengths = pack_lengths(list(packs.values())).tolist()
+    odd = {
+        key for key, length in zip(packs, lengths, strict=True) if not cipher.fits(key, length, listed[key])
+    }
+    for key in odd & claims.disputed:
+        if any(
+            cipher.fits(key, length, listed[key]) for length in pack_lengths(claims.versions(key)).tolist()
+        ):
+            odd.discard(key)
+    return frozenset(odd)
+
+
+def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
+    """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed, if it
+    is to be adopted."""
+    # Before the packs are listed: prune deletes these first.
+    tombstones = read_tombstones(repository)
+    tombstones.require_finals()
+    damaged = repository.damaged()
+    refused = damaged | tombstones.condemned
+    stored = {found.key: found for found in stored_packs(repository)}
+    listed = {key: found.size for key, found in stored.items()}
+    claims = read_claims(repository, listed, damaged)
+    refused |= misfits(repository.cipher, claims.first, listed, claims)
+    packs = {key: pack for key, pack in claims.agreed().items() if len(pack.rows)}
+    left = listed.keys() - claims.first.keys() - refused
+    adopted = list(_sound(repository, left)) if adopt else []
+    if adopted:
+        repository.write_index(adopted)
+        repository.known.learn({p.pack.hex(): table_of(p.rows, repository.cipher.hash) for p in adopted})
+    result = Indexes(
+        BlobIndex(),
+        BlobIndex(),
+        listed,
+        refused=frozenset(refused),
+        doomed=tombstones.doomed,
+        disputed=claims.disputed,
+    )
+    # Of a blob that several packs hold the one that this host answers for comes first.
+    known = repository.known.packs
+    order = {key: (key[-64:] not in known, stored[key].modified, key) for key in packs.keys() - refused}
+    used = sorted(order, key=order.__getitem__)
+    result.add([*(packs[key] for key in used), *adopted])
+    return result
+
+
+def read_claims(repository: Repository, listed: Container[str], wrong: Iterable[str]) -> Claims:
+    """What the readable indexes say of some packs, without those that are said to be `wrong`."""
+    claims, seen = Claims(), set(wrong)
+    # An index that vanishes was replaced: by one that a listing made from now on has.
+    while _read_indexes(repository, listed, claims, seen):
+        pass
+    return claims
+
+
+def _read_indexes(repository: Repository, listed: Container[str], claims: Claims, seen: set[str]) -> bool:
+    """Read the indexes that were not seen yet; whether one vanished meanwhile."""
+    vanished = False
+    for key in sorted(found.key for found in repository.store.list(INDEXES)):
+        if key in seen:
+            continue
+        seen.add(key)
+        try:
+            named = by_pack(decode_index(repository.plain(key)))
+        except DamageError as error:  # its packs are found by their tables
+            vanished = vanished or isinstance(error.__cause__, NotFoundError)
+            continue
+        for name, pack in named.items():
+            if name in listed:
+                claims.hear(name, pack)
+    return vanished
+
+
+def named_by(repository: Repository, indexes: Iterable[str]) -> set[str]:
+    """The packs that some indexes name; other keys among them are of no interest."""
+    named = set[str]()
+    for key in indexes:
+        if key.startswith(INDEXES):
+            with suppress(DamageError):
+                named.update(by_pack(decode_index(repository.plain(key))))
+    return named
+
+
+def by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:
+    try:
+        tail = packs.tail(key, TABLE_GUESS)
+        length = table_length(tail)
+        table = tail[-length:] if length <= len(tail) else packs.tail(key, length)
+        return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), decode_table(table))
+    except (DamageError, KeyMissingError, NotFoundError):
+        return None
+
+
+def _sound(repository: Repository, keys: Iterable[str]) -> Iterator[IndexedPack]:
+    """Those of some packs that are what their names say. Others are not used, and verify reports them if needed."""
+    for key in sorted(keys):
+        try:
+            frames = repository.checked_pack(key)
+        except (DamageError, KeyMissingError, StoreRefusedError):  # a writer may lack the right to read packs
+            continue
+        yield index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)

@@ -1,0 +1,154 @@
+"""The chains of sources: places, what does not fit, and the points that stand for windows (FORMAT.md §7)."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from backup_platform.domain.limits import MAX_SEQUENCE
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.errors import RepositoryError
+from backup_platform.repository.objects.names import MANIFESTS
+from backup_platform.repository.points.manifests import LOST
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+KEY = re.compile(rf"{MANIFESTS}[0-9a-f]{{32}}/(?!0{{10}})[0-9]{{10}}")
+REACH = 10_000  # places behind the highest known one in which an unreadable manifest counts
+REACH_OF_NONE = 1_000_000  # where nothing is known of the chain
+
+
+def is_manifest(key: str) -> bool:
+    """Anybody who may write can give an object another name. Such an object is no manifest."""
+    return KEY.fullmatch(key) is not None
+
+
+def strange_names(repository: Repository) -> tuple[str, ...]:
+    """Keys of objects that lie among the manifests and are none."""
+    return tuple(sorted(o.key for o in repository.store.list(MANIFESTS) if not is_manifest(o.key)))
+
+
+def place_of(key: str) -> int:
+    return int(key[-10:])
+
+
+def next_place(repository: Repository, source: str) -> int:
+    """Behind the highest manifest that can be read, and behind those that cannot within reach: each of them may be a
+    point that comes back. One further up is none that a backup wrote, and must not use up the places."""
+    from backup_platform.repository.records.forgotten import forgotten_places
+
+    stored = repository.stored_manifests(source)
+    highest = max(stored, key=place_of, default="")
+    if highest and repository.is_readable(highest, stored[highest]):
+        return place_of(highest) + 1
+    points, _ = repository.readable_manifests(source)
+    taken = {place_of(key) for key in stored}
+    known = max((point.sequence for point in points), default=0)
+    if max(taken, default=0) > known:
+        known = max([known, *(place.sequence for place in forgotten_places(repository, source))])
+    reach = known + (REACH if known else REACH_OF_NONE)
+    following = max((place for place in taken if place <= reach), default=0) + 1
+    while following in taken:
+        following += 1
+    return following
+
+
+def require_place(point: RecoveryPoint, key: str) -> None:
+    """Before anything is written: what has a higher place could not be read back. Raises RepositoryError."""
+    if point.sequence > MAX_SEQUENCE:
+        highest = f"{key.rpartition('/')[0]}/{MAX_SEQUENCE}"
+        raise RepositoryError(
+            f"There is no place left for a recovery point of {point.source}: {highest} is the last, and is taken.",
+            hint=f"No backup gets there by counting. Find out who wrote {highest}, and delete that object with the "
+            "tools of the store: the next backup goes on behind the point before it.",
+        )
+
+
+class ChainLink(NamedTuple):
+    """A place in the chain of a source: a point that is here, or that was forgotten."""
+
+    source: str
+    sequence: int
+    id: str
+    predecessor: str | None = None  # None of a forgotten one: not known
+
+
+def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
+    """What does not fit in the chains: one sentence for each point whose predecessor is not the point before.
+
+    An earlier one will do, or none: those between could not be read when it was written, and were repaired since.
+    """
+    links = _links(points, forgotten)
+    # A place may have had another point, which was lost before its number was given again.
+    ids = defaultdict[tuple[str, int], set[str]](set)
+    for link in links:
+        ids[link.source, link.sequence].add(link.id)
+    before: ChainLink | None = None
+    breaks = []
+    earlier: set[str] = set()
+    for link in _places(links):
+        if before is None or before.source != link.source:
+            earlier = {""}
+        else:
+            earlier |= ids[before.source, before.sequence]
+        follows = before is not None and (before.source, before.sequence) == (link.source, link.sequence - 1)
+        named = link.predecessor
+        known = named is None or named in earlier
+        if follows and before is not None and before.id != LOST and not known:
+            breaks.append(
+                f"{link.source}: point {link.id[:12]} names {(named or 'nothing')[:12]} as its "
+                f"predecessor, but the point before it is {before.id[:12]}."
+            )
+        before = link
+    return breaks
+
+
+def chain_gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
+    """Places of the chains that neither a point nor the record of a forgotten one fills: somebody took them away."""
+    latest: dict[str, int] = {}
+    gaps = []
+    for link in _places(_links(points, forgotten)):
+        first, last = latest.get(link.source, 0) + 1, link.sequence - 1
+        if first <= last:
+            missing = f"{first}" if first == last else f"{first} to {last}"
+            gaps.append(
+                f"{link.source}: no recovery point {missing} is here, and no record says that it was forgotten."
+            )
+        latest[link.source] = link.sequence
+    return gaps
+
+
+def _links(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]) -> list[ChainLink]:
+    here = (ChainLink(point.source, point.sequence, point.id, point.predecessor) for point in points)
+    return [*forgotten, *here]
+
+
+def _places(links: Iterable[ChainLink]) -> list[ChainLink]:
+    """In order, one of each place. A point that is here goes before the record that an interrupted call left of it."""
+    last = {(link.source, link.sequence): link for link in links}
+    return [last[place] for place in sorted(last)]
+
+
+def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
+    """The recovery point of each window: the newest that is complete and not suspect, else the newest that is not
+    suspect, else the newest. Oldest window first."""
+    best: dict[tuple[str, str], RecoveryPoint] = {}
+    for point in sorted(points, key=lambda p: (_worth(p), p.sequence)):
+        best[point.source, point.window.key] = point
+    return sorted(best.values(), key=lambda p: (p.source, p.window.start, p.sequence))
+
+
+def undecided_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
+    """Suspect points of windows that an earlier, sound point stands for: until somebody accepts them, or the window is
+    captured anew."""
+    points = list(points)
+    effective = {(each.source, each.window.key): each for each in effective_points(points)}
+    waiting = (p for p in points if p.is_suspect and p.sequence > effective[p.source, p.window.key].sequence)
+    return sorted(waiting, key=lambda p: (p.source, p.window.start, p.sequence))
+
+
+def _worth(point: RecoveryPoint) -> int:
+    return 0 if point.is_suspect else 1 if point.incomplete else 2

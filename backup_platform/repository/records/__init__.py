@@ -1,0 +1,1 @@
+"""What is written down of points and packs: the ledger, and tombstones (FORMAT.md §8, §10)."""

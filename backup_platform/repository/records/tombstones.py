@@ -1,0 +1,185 @@
+"""Tombstones: which packs prune is about to delete, and how a writer sees it (FORMAT.md §10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.model import Json
+from backup_platform.domain.ports import Buffer, Clock, StoredObject
+from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError
+from backup_platform.repository.objects.canonical import canonical, parse
+from backup_platform.repository.objects.names import TOMBSTONES, digest, object_key
+
+if TYPE_CHECKING:
+    from backup_platform.repository.repository import Repository
+
+FINAL = ".final"
+MOST_PACKS = 10_000
+# A final tombstone is kept for an hour at least. Between two looks that are closer than this, none can come and go.
+CLOSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """Keys of the packs that it names; `modified` is the store's clock."""
+
+    key: str
+    packs: frozenset[str]
+    modified: datetime
+
+    @property
+    def final(self) -> bool:
+        return self.key.endswith(FINAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """Those of a repository. The unreadable ones are altered, and name nobody knows what."""
+
+    readable: tuple[Tombstone, ...] = ()
+    unreadable: tuple[StoredObject, ...] = ()
+
+    @property
+    def condemned(self) -> frozenset[str]:
+        """Keys of packs that any tombstone names."""
+        return frozenset[str]().union(*(each.packs for each in self.readable))
+
+    @property
+    def doomed(self) -> frozenset[str]:
+        """Keys of packs that a final tombstone names."""
+        return frozenset[str]().union(*(each.packs for each in self.readable if each.final))
+
+    @property
+    def unreadable_finals(self) -> list[StoredObject]:
+        return [each for each in self.unreadable if each.key.endswith(FINAL)]
+
+    def require_finals(self) -> None:
+        """Raises DamageError while a final tombstone cannot be read: the packs that it names may vanish."""
+        for each in self.unreadable_finals:
+            raise DamageError(
+                f"The final tombstone {each.key} is altered: it cannot be told which packs are being deleted.",
+                hint="A prune removes it when it is a day old. When no prune is running, it may be deleted by hand.",
+            )
+
+
+def read_tombstones(repository: Repository, *, final: bool = False) -> Tombstones:
+    """All of them, or the final ones."""
+    readable, unreadable = [], []
+    for found in repository.store.list(TOMBSTONES):
+        if final and not found.key.endswith(FINAL):
+            continue
+        try:
+            packs = _packs(found.key, repository.store.get(found.key))
+        except NotFoundError:
+            continue  # a prune was done with it
+        except DamageError:
+            unreadable.append(found)
+            continue
+        readable.append(Tombstone(found.key, packs, found.modified))
+    return Tombstones(tuple(sorted(readable, key=lambda t: t.key)), tuple(unreadable))
+
+
+def doomed_packs(repository: Repository) -> frozenset[str]:
+    """Keys of packs that are being deleted. Raises DamageError where that cannot be told."""
+    tombstones = read_tombstones(repository, final=True)
+    tombstones.require_finals()
+    return tombstones.doomed
+
+
+def _packs(key: str, data: Buffer) -> frozenset[str]:
+    if digest(data).hex() != key.removeprefix(TOMBSTONES).removesuffix(FINAL):
+        raise DamageError(f"The tombstone {key} is altered.")
+    packs = parse(key, bytes(data)).get("packs")
+    if not isinstance(packs, list) or len(packs) > MOST_PACKS or not all(isinstance(p, str) for p in packs):
+        raise DamageError(f"The tombstone {key} is no tombstone.")
+    return frozenset(packs)
+
+
+def write_tombstones(repository: Repository, packs: Iterable[str], *, final: bool = False) -> Iterator[str]:
+    """Store tombstones of some packs, and read them back; their keys. Raises DamageError, StoreError."""
+    names = sorted(packs)
+    for first in range(0, len(names), MOST_PACKS):
+        data = canonical({"packs": list[Json](names[first : first + MOST_PACKS])})
+        key = object_key(TOMBSTONES, digest(data)) + (FINAL if final else "")
+        _store(repository, key, data)
+        yield key
+
+
+def _store(repository: Repository, key: str, data: bytes) -> None:
+    """An altered final one would stop backups for a day: it is written again at once."""
+    store = repository.store
+    with suppress(ConflictError):  # another prune says the same, or it is altered
+        store.create(key, data)
+    if not _holds(repository, key, data):
+        store.replace(key, data)
+    if not _holds(repository, key, data):
+        raise DamageError(f"The tombstone {key} reads back different from what was written.", retryable=True)
+
+
+def _holds(repository: Repository, key: str, data: bytes) -> bool:
+    try:
+        return bytes(repository.store.get(key)) == data
+    except NotFoundError as error:
+        raise DamageError(
+            f"The tombstone {key} is gone after it was written: another prune may be at work.", retryable=True
+        ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When somebody looked, by the clocks of this host."""
+
+    clock: Clock
+    instant: datetime
+    moment: float
+
+    @classmethod
+    def now(cls, clock: Clock) -> Look:
+        return cls(clock, clock.now(), clock.monotonic())
+
+    @property
+    def recent(self) -> bool:
+        """By no clock was it long ago, nor in the future: a host that slept or was set back does not know."""
+        passed = self.clock.now() - self.instant
+        return (
+            timedelta() <= passed <= CLOSE and self.clock.monotonic() - self.moment <= CLOSE.total_seconds()
+        )
+
+
+class PackWatch:
+    """Sees whether packs that a recovery point needs are being deleted, before its commit and after (FORMAT.md §7)."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._packs: Sequence[str] = ()
+        self._looked = Look.now(repository.clock)
+
+    def before_commit(self, packs: Iterable[str]) -> None:
+        """Raises a retryable RepositoryError when one is being deleted or not listed."""
+        self._looked = Look.now(self._repository.clock)
+        self._packs = sorted(packs)
+        self._look(listed=True)
+
+    def after_commit(self) -> None:
+        """The same, of the same packs: raises if the point that was committed may miss one."""
+        self._look(listed=not self._looked.recent)
+
+    def _look(self, *, listed: bool) -> None:
+        # Tombstones first: prune deletes the packs, and then the tombstone.
+        doomed = doomed_packs(self._repository)
+        there = self._repository.list_packs() if listed else None
+        for key in self._packs:
+            if key in doomed or (there is not None and key not in there):
+                raise refusal(key, "is being deleted or lost")
+
+
+def refusal(key: str, state: str) -> RepositoryError:
+    return RepositoryError(
+        f"The pack {key}, which this recovery point needs, {state}.",
+        hint="Run the backup again: it stores what is missing.",
+        retryable=True,
+    )
