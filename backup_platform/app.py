@@ -147,17 +147,17 @@ class App:
         return evidence(self.repository.store)
 
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
-        """Create the plan's repository, encrypted if there are recipients. One that is not the first is made as a copy
-        of the first; `copy_of` names another one.
+        """Create the plan's repository, encrypted if there are recipients, given or in the plan. One that is not the
+        first is made as a copy of the first; `copy_of` names another one.
 
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
-        from backup_platform.actions.making import check_recipients, make, refuse_new_history
+        from backup_platform.actions.making import choose_recipients, make, refuse_new_history
         from backup_platform.stores.opening import reserve_of
         from backup_platform.wiring import make_store
 
         origin = self.at(copy_of)
-        check_recipients(self._keys, recipients, copy=origin is not self)
+        recipients = choose_recipients(self._keys, recipients, self.repository_plan, copy=origin is not self)
         other = None if origin is self else origin.repository
         if other is None:
             self.recognising.refuse_to_make()
@@ -246,7 +246,7 @@ class App:
         job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock, demands)
         result = job.run(window, force=force, progress=progress)
         self.upkeep.keep_result_locked(result)
-        return result
+        return result.telling(self.keys.unexpected())
 
     def points(self, source: str | None = None) -> list[RecoveryPoint]:
         """The recovery point of every window that has one, by source, oldest first.

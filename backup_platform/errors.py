@@ -8,6 +8,7 @@ BackupError
 ├── RepositoryError      the repository's side failed
 │   ├── RepositoryMissingError   there is no repository there                           exit 10
 │   ├── RepositoryChangedError   another repository than before is there                exit 12
+│   ├── RecipientsChangedError   it would be written for nobody who is expected         exit 12
 │   ├── KeyMissingError          the key is absent or wrong                             exit 12
 │   ├── DamageError              stored data is missing, altered or not decodable
 │   ├── ConflictError            an object that must not exist yet does
@@ -131,6 +132,11 @@ class RepositoryMissingError(RepositoryError):
 
 class RepositoryChangedError(RepositoryError):
     code = "repository-changed"
+    exit_code = 12
+
+
+class RecipientsChangedError(RepositoryError):
+    code = "recipients-changed"
     exit_code = 12
 
 

@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from urllib.parse import quote
 
 from backup_platform.domain.ports import Clock, DatabaseSource, Source, Store
-from backup_platform.errors import PlanError, RepositoryError, RepositoryMissingError, UsageError
+from backup_platform.errors import (
+    PlanError,
+    RecipientsChangedError,
+    RepositoryError,
+    RepositoryMissingError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from backup_platform.actions.recognising import Recognising
+    from backup_platform.actions.known_recipients import RecipientMemory
+    from backup_platform.actions.recognising import Place, Recognising
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
@@ -63,32 +70,69 @@ def open_repository(
         raise
     repository.known = Known(os.path.join(state_of(plan), "known", repository.info.id))
     recognising.opened(repository.info)
+    _expect_recipients(repository, known_recipients_of(plan, name, repository.info.fingerprint, clock))
     return repository
+
+
+def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
+    if repository.info.key_id:
+        from backup_platform.actions.keys import cipher_of
+
+        cipher_of(repository).known_recipients = known
+    elif known.pinned:
+        raise RecipientsChangedError(
+            f"The repository at {repository.info.location} is not encrypted, and {known.plan_key}.recipients of the "
+            "plan says whom its contents are for.",
+            hint="Somebody may have put another repository there. For one that is not encrypted, take the line out.",
+        )
 
 
 def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Recognising:
     """What stands for a repository of the plan being the right one. Copies have the fingerprint of the first."""
-    from backup_platform.actions.recognising import Pin, Place, Recognising
+    from backup_platform.actions.recognising import Pin, Recognising
 
-    def place(name: str) -> Place:
-        settings = plan.repositories[name]
-        endpoint = plan.secret(settings.endpoint or "")
-        return Place.of(state_of(plan), name, plan.path(settings.path), endpoint)
-
-    others = []
-    for other in plan.repositories:
-        with suppress(PlanError):  # one that this host knows no way to
-            others += [place(other)] if other != name else []
     settings = plan.repositories[name]
     pinned = next((each for each in (settings, *plan.repositories.values()) if each.fingerprint), None)
     return Recognising(
-        place(name),
-        others,
+        _place(plan, name),
+        _other_places(plan, name),
         Pin(pinned.fingerprint, plan.key_of(pinned)) if pinned and pinned.fingerprint else None,
         lambda: keys.repository_key() is not None,
         plan.key_of(settings),
         clock,
     )
+
+
+def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -> RecipientMemory:
+    """Whom the contents of a repository of the plan are for. Copies have the recipients of the first."""
+    from backup_platform.actions.known_recipients import RecipientMemory, RecipientNote
+
+    settings = plan.repositories[name]
+    naming = settings if settings.recipients else plan.repository
+    return RecipientMemory(
+        RecipientNote.beside(_place(plan, name).note),
+        [RecipientNote.beside(other.note) for other in _other_places(plan, name)],
+        tuple(naming.recipients or ()),
+        plan.key_of(naming),
+        fingerprint,
+        clock,
+    )
+
+
+def _place(plan: Plan, name: str) -> Place:
+    from backup_platform.actions.recognising import Place
+
+    settings = plan.repositories[name]
+    endpoint = plan.secret(settings.endpoint or "")
+    return Place.of(state_of(plan), name, plan.path(settings.path), endpoint)
+
+
+def _other_places(plan: Plan, name: str) -> list[Place]:
+    found = []
+    for other in plan.repositories:
+        with suppress(PlanError):  # one that this host knows no way to
+            found += [_place(plan, other)] if other != name else []
+    return found
 
 
 def _secret(plan: Plan, variable: str, value: str | None, name: str) -> Secret | None:
@@ -126,8 +170,8 @@ def _check_sources(plan: Plan) -> None:
     valid."""
     from backup_platform.plan.places import place_problems
 
-    if places := list(place_problems(plan)):
-        raise PlanError("\n".join(places))
+    if found := [*place_problems(plan), *_recipient_problems(plan)]:
+        raise PlanError("\n".join(found))
     problems = []
     for name, source in plan.sources.items():
         for number, pattern in enumerate(source.exclude if source.kind == "files" else ()):
@@ -135,6 +179,18 @@ def _check_sources(plan: Plan) -> None:
                 problems.append(f"{plan.place('sources', name, 'exclude', number)}: {problem}")
     if problems:
         raise PlanError("\n".join(problems), hint="Use the syntax of .gitignore.")
+
+
+def _recipient_problems(plan: Plan) -> Iterator[str]:
+    """A mistyped one would make every backup unreadable to whom it is meant for."""
+    from backup_platform.repository.encryption import bech32
+
+    for repository in plan.repositories.values():
+        for number, recipient in enumerate(repository.recipients or ()):
+            try:
+                bech32.decode("age", recipient)
+            except ValueError as error:
+                yield f"{plan.key_of(repository)}.recipients.{number}: {recipient!r} is no recipient: {error}."
 
 
 def _pattern_problem(pattern: str) -> str:

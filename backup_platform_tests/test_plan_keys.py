@@ -8,7 +8,8 @@ import pytest
 
 from backup_platform.errors import PlanError
 from backup_platform.plan import Plan
-from backup_platform_tests.support import IDENTITIES
+from backup_platform.wiring import read_plan
+from backup_platform_tests.support import IDENTITIES, recipient
 
 
 def load(tmp_path: Path, repository: str) -> Plan:
@@ -60,3 +61,25 @@ def test_a_fingerprint_is_taken_however_it_is_grouped(tmp_path: Path, text: str)
     found = load(tmp_path, f'fingerprint: "{text}"').repository.fingerprint
     assert found is not None
     assert found.replace("-", "") == text.replace("-", "").replace(" ", "").lower()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("[]", "is empty"),
+        ("[age1abc]", "is no recipient"),
+        (f"[{recipient()[:-1]}q]", "checksum"),
+        (f"[{recipient()}, {recipient()}]", "twice"),
+        (f"[{IDENTITIES[0]}]", "is an identity"),
+        (recipient(), "must be"),
+    ],
+)
+def test_what_are_no_recipients(tmp_path: Path, value: str, message: str) -> None:
+    path = tmp_path / "backup.yaml"
+    path.write_text(
+        f"repository: {{path: r, recipients: {value}}}\nsources:\n  a: {{files: /x, every: day}}\n"
+    )
+    with pytest.raises(PlanError, match=message) as raised:
+        read_plan(str(path))
+    assert "repository.recipients" in str(raised.value)
+    assert IDENTITIES[0][20:50] not in str(raised.value)

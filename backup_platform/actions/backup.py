@@ -29,12 +29,17 @@ COMMIT_ATTEMPTS = 10
 class BackupResult:
     """`created` is False when the window had a complete recovery point, which was verified and kept.
 
-    `packs` are keys of those that a new point needs.
+    `packs` are keys of those that a new point needs. `recipients` says where the repository names other recipients than
+    the plan or this host expects: the point is whole, and somebody has to look.
     """
 
     point: RecoveryPoint
     created: bool
     packs: frozenset[str] = frozenset()
+    recipients: tuple[str, ...] = ()
+
+    def telling(self, recipients: Sequence[str]) -> BackupResult:
+        return replace(self, recipients=tuple(recipients))
 
 
 @dataclass(frozen=True, slots=True)

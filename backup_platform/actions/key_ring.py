@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_platform.actions.keys import KeyTest, cipher_of, export_key, test_keys
 from backup_platform.domain.ports import Clock
 from backup_platform.repository.encryption import recipients
-from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.encryption.key_objects import key_problems, unexpected_recipients
+from backup_platform.repository.objects.names import KEYS
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
@@ -27,13 +29,38 @@ class KeyRing:
     def _cipher(self) -> AgeCipher:
         return cipher_of(self.repository)
 
+    @property
+    def planned(self) -> Sequence[str]:
+        """Those of the plan, whom contents are written to; empty where it names none."""
+        known = self._cipher.known_recipients
+        return known.pinned if known else ()
+
     def add(self, recipient: str) -> StoredRecipient:
-        """Raises ConflictError for one that is there."""
-        return recipients.add_recipient(self._cipher, recipients.parse_recipient(recipient), self.clock.now())
+        """Also one that was added on another host: this one knows it then. Raises ConflictError for one it knew."""
+        cipher, parsed = self._cipher, recipients.parse_recipient(recipient)
+        added = self._added_elsewhere(recipient)
+        added = added or recipients.add_recipient(cipher, parsed, self.clock.now())
+        if cipher.known_recipients:
+            cipher.known_recipients.added(recipient)
+        return added
+
+    def _added_elsewhere(self, recipient: str) -> StoredRecipient | None:
+        cipher = self._cipher
+        if cipher.known_recipients is None or cipher.known_recipients.pinned:
+            return None
+        listed = [found.key for found in cipher.store.list(KEYS)]
+        found, damaged = recipients.readable_recipients(cipher, listed)
+        active = {each.text: each for each in found if not each.retired_at}
+        expected = cipher.known_recipients.expected(list(active), whole=not damaged)
+        return active.get(recipient) if recipient in expected.unknown(list(active)) else None
 
     def retire(self, recipient: str) -> StoredRecipient:
-        """Raises NotFoundError, UsageError for the last one."""
-        return recipients.retire_recipient(self._cipher, recipient, self.clock.now())
+        """Also one that was retired on another host. Raises NotFoundError, UsageError for the last one."""
+        cipher = self._cipher
+        retired = recipients.retire_recipient(cipher, recipient, self.clock.now())
+        if cipher.known_recipients:
+            cipher.known_recipients.retired(recipient)
+        return retired
 
     def recipients(self) -> list[StoredRecipient]:
         return recipients.list_recipients(self._cipher)
@@ -41,6 +68,10 @@ class KeyRing:
     def problems(self) -> list[str]:
         """What is wrong with the objects below `keys/`."""
         return [str(each) for each in key_problems(self.repository)]
+
+    def unexpected(self) -> tuple[str, ...]:
+        """Where the repository names other recipients than the plan or this host does; of any repository."""
+        return tuple(str(each) for each in unexpected_recipients(self.repository))
 
     def test(self) -> list[KeyTest]:
         return test_keys(self.repository, self.clock)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.ports import Clock, Store
@@ -21,20 +21,34 @@ from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.info import RepositoryInfo
 from backup_platform.repository.repository import Repository
 
+if TYPE_CHECKING:
+    from backup_platform.plan import RepositoryPlan
 
-def check_recipients(keys: Keys, recipients: Sequence[str], *, copy: bool) -> None:
-    """Before anything is made. Raises UsageError."""
-    if copy and recipients:
+
+def choose_recipients(
+    keys: Keys, given: Sequence[str], planned: RepositoryPlan, *, copy: bool
+) -> Sequence[str]:
+    """Those that were given, else those of the plan. Before anything is made. Raises UsageError."""
+    if copy and given:
         raise UsageError(
             "A copy has the recipients of the repository that it is made of.",
             hint="Leave --recipient out. `backup-platform key add --repository NAME` adds one to a copy alone.",
         )
-    if keys and not recipients and not copy:
+    if copy:
+        return ()
+    if given and planned.recipients and set(given) != set(planned.recipients):
+        raise UsageError(
+            "The plan names other `recipients` than --recipient does, and contents are written to those of the plan.",
+            hint="Leave --recipient out, or correct the plan.",
+        )
+    recipients = given or planned.recipients or ()
+    if keys and not recipients:
         raise UsageError(
             "A key is named in the plan or the environment, and no recipient is given.",
             hint="Encrypted: `backup-platform init --recipient age1…` (`backup-platform key generate FILE` makes one). "
             "Otherwise name no key.",
         )
+    return recipients
 
 
 class Place(Protocol):

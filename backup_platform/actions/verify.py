@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from backup_platform.actions.opening import closed_to_this_host
 from backup_platform.actions.read_cycle import ReadCycle, ReadStatus
 from backup_platform.actions.reading import Reading, read_packs
 from backup_platform.actions.structure import Needs, needs_of
@@ -181,11 +182,13 @@ def _result(
     known = dict.fromkeys(rotation.damaged if rotation else (), "")
     damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
     findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone, **wrong})
-    for text in (*unreadable, *_breaks(repository, points)):
+    needed = {key for need in needs.values() for key in need.packs}
+    closed = [text for text in [closed_to_this_host(repository, needed)] if text]
+    for text in (*unreadable, *_breaks(repository, points), *closed):
         findings.setdefault("", []).append(text)
     return VerifyResult(
         points=tuple(points),
-        packs_needed=len({key for need in needs.values() for key in need.packs}),
+        packs_needed=len(needed),
         packs_read=reading.packs,
         bytes_read=reading.size,
         duration_s=round(duration_s, 3),

@@ -21,6 +21,7 @@ from backup_platform.errors import (
     BackupError,
     IncompleteError,
     KeyMissingError,
+    RecipientsChangedError,
     RepositoryChangedError,
     RepositoryMissingError,
     StoreError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 ID_SHOWN = 12
 PROBLEMS_SHOWN = 10
-_CONCERNS_ALL = (RepositoryMissingError, RepositoryChangedError, KeyMissingError)
+_CONCERNS_ALL = (RepositoryMissingError, RepositoryChangedError, RecipientsChangedError, KeyMissingError)
 _RESUME = "What was stored so far is kept: the next backup of the same source reuses it."
 
 
@@ -49,7 +50,8 @@ class Outcome:
         if self.result is None:
             return self.error.exit_code if self.error else 1
         point = self.result.point
-        return IncompleteError.exit_code if point.incomplete or point.is_suspect else 0
+        wrong = point.incomplete or point.is_suspect or self.result.recipients
+        return IncompleteError.exit_code if wrong else 0
 
 
 def backup(
@@ -149,6 +151,8 @@ def _describe(session: Session, outcome: Outcome) -> None:
     if point.lateness_s > 0:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
+    for text in outcome.result.recipients:
+        out.line(f"  {out.paint('recipients', 'bad')}: {session.pasteable(text)}")
     if point.is_suspect:
         _print_suspicion(session, point)
     elif outcome.result.created and not point.incomplete:
@@ -220,5 +224,6 @@ def _shape(outcome: Outcome) -> dict[str, Json]:
             "unvouched_bytes": point.unvouched.size if outcome.result.created and point.unvouched else None,
             "problems": problems,
         },
+        "recipients": list[Json](outcome.result.recipients),
         "error": None,
     }

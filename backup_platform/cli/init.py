@@ -22,7 +22,8 @@ def init(
         typer.Option(
             "--recipient",
             metavar="age1…",
-            help="Encrypt to this public key; may be repeated. Without it the repository is not encrypted.",
+            help="Encrypt to this public key; may be repeated. Default: the plan's `recipients`; without any the "
+            "repository is not encrypted.",
         ),
     ] = None,
     copy_of: Annotated[

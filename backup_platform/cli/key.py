@@ -49,6 +49,12 @@ def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
     session = session_of(ctx)
     added, out = session.app.keys.add(recipient), session.out
     out.document({"recipient": _shape(added)})
+    planned = session.app.keys.planned
+    if planned and added.text not in planned:
+        out.line(
+            f"Added {added.text}. Nothing is written to it yet: name it in `recipients` of the plan, too."
+        )
+        return 0
     out.line(f"Added {added.text}: what is stored from now on is readable with its identity.")
     out.line(f"For what is stored already: {session.command('key', 'rewrap')}")
     return 0
@@ -64,6 +70,11 @@ def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
     session = session_of(ctx)
     retired, out = session.app.keys.retire(recipient), session.out
     out.document({"recipient": _shape(retired)})
+    if retired.text in session.app.keys.planned:
+        out.line(
+            f"Retired {retired.text}. The plan's `recipients` name it: until you take it out, it is written to."
+        )
+        return 0
     out.line(f"Retired {retired.text}: runs that start from now on do not write to it.")
     return 0
 

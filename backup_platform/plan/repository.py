@@ -16,6 +16,7 @@ from backup_platform.plan.values import (
     KeyFile,
     Location,
     Percentage,
+    Recipients,
     RepositoryName,
     Span,
     name_of_place,
@@ -82,9 +83,9 @@ class RepositoryPlan(StorePlan):
     """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level.
 
     `key_file` and `identity_file` are of an encrypted one; a host may lack either file. `fingerprint` says which
-    repository is meant: another one is refused. `keep` takes the place of what
-    the sources say, for this repository. Without `prune` nothing is ever deleted; without `verify` each point is read
-    again only when it is written and when someone asks.
+    repository is meant: another one is refused. `recipients` are whom its contents are encrypted to, and nobody else.
+    `keep` takes the place of what the sources say, for this repository. Without `prune` nothing is ever deleted;
+    without `verify` each point is read again only when it is written and when someone asks.
     """
 
     path: Location
@@ -92,6 +93,7 @@ class RepositoryPlan(StorePlan):
     key_file: KeyFile | None = None
     identity_file: KeyFile | None = None
     fingerprint: Annotated[str, AfterValidator(parse_fingerprint)] | None = None
+    recipients: Recipients | None = None
     place: Annotated[str, AfterValidator(name_of_place)] | None = None
     keep: KeepPlan | None = None
     prune: PrunePlan | None = None

@@ -39,6 +39,7 @@ _BAD_PORT = re.compile(
 _SECRET_QUERY = re.compile(
     r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I
 )
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _TOKEN = re.compile(r"[A-Za-z0-9_=-]{20,}")
 
 
@@ -372,9 +373,28 @@ TagKey = Annotated[str, AfterValidator(_tag_key)]
 TagValue = Annotated[str, AfterValidator(_tag_value)]
 Day = Annotated[date, BeforeValidator(_date)]
 Alert = Annotated[str, AfterValidator(_alert)]
+
+
+def _recipient(value: str) -> str:
+    if "secret-key" in value.lower():
+        raise ValueError("is an identity, a private key: make a new one, and name its public key, age1…")
+    if not _RECIPIENT.fullmatch(value):
+        raise ValueError("is no recipient: they are public keys, age1 and 58 characters, all lower case")
+    return value
+
+
+def _recipients(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("names a recipient twice")
+    return values
+
+
 LocalPath = Annotated[str, AfterValidator(_path)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url), _schema(examples=["postgresql://user@host/shop"])]
 Pattern = Annotated[str, AfterValidator(parse_pattern)]
 KeyFile = Annotated[str, AfterValidator(_key_file)]
+Recipients = Annotated[
+    list[Annotated[str, AfterValidator(_recipient)]], Field(min_length=1), AfterValidator(_recipients)
+]
 Location = Annotated[str, AfterValidator(_location)]
 Count = Annotated[int, Field(strict=True, ge=0)]

@@ -82,14 +82,16 @@ def copy_keys(origin: Repository, store: Store) -> tuple[int, list[str]]:
     """Give a copy the recipients that it lacks, also retired ones, and file keys that were rewrapped: how many objects,
     and what is wrong with those that are damaged and stay behind.
 
-    Nothing is taken away: a copy may have recipients of its own.
+    Nothing is taken away: a copy may have recipients of its own. A recipient that nobody expects stays behind, too.
     """
-    from backup_platform.repository.encryption.key_objects import key_problems
+    from backup_platform.repository.encryption.key_objects import ADDED, key_problems
 
     missing = missing_keys(origin, store)
-    problems = {each.key: str(each) for each in key_problems(origin)} if missing else {}
+    found = key_problems(origin) if missing else []
+    problems = {each.key: str(each) for each in found}
+    left = {*problems, *(each.key.removesuffix(ADDED) for each in found if each.decides)}
     for key in missing:
-        if key not in problems:
+        if key not in left:
             with suppress(ConflictError):
                 store.create(key, origin.store.get(key))
     return len(missing), [f"{origin.info.location}: {problems[key]}" for key in missing if key in problems]

@@ -89,6 +89,7 @@ def make_entry(path: bytes, *, kind: EntryKind = EntryKind.FILE, size: int = 5, 
 @dataclass
 class FakeKeyRing:
     answer: Callable[..., Any]
+    planned = ()
 
     def add(self, recipient: str) -> Any:
         return self.answer("key_add", recipient=recipient)
@@ -218,7 +219,7 @@ class FakeApp:
         if isinstance(answer, BaseException):
             raise answer
         created = answer is not None
-        return SimpleNamespace(point=answer or make_point(source), created=created)
+        return SimpleNamespace(point=answer or make_point(source), created=created, recipients=())
 
     def verify(self, spec: str | None, *, read: str, progress: Progress) -> Any:
         return self._answer("verify", spec=spec, read=read)

@@ -44,6 +44,8 @@ def _sound(repository: Repository) -> set[str]:
 
 
 def _step(problem: KeyProblem, sound: dict[str, set[str]], *, there: bool) -> RepairStep | None:
+    if problem.decides:
+        return None
     if problem.recipient:
         return RepairStep(Act.MAKE, problem.key, problem.what)
     donors = _with(problem.key, sound) if NAMED.fullmatch(problem.key) else ()

@@ -29,6 +29,7 @@ from backup_platform.repository.objects.info import RepositoryInfo
 from backup_platform.repository.objects.names import KEYS, PACKS, digest
 
 if TYPE_CHECKING:
+    from backup_platform.domain.recipients import KnownRecipients
     from backup_platform.repository.encryption.recipients import StoredRecipient
 
 HEADER_GUESS = 4 << 10
@@ -36,7 +37,10 @@ PACKS_TRIED = 30
 
 
 class AgeCipher:
-    """`ports.Cipher`. Holds the repository key, and reads identities when they are needed."""
+    """`ports.Cipher`. Holds the repository key, and reads identities when they are needed.
+
+    `known_recipients` tells what the plan and this host know of its recipients; None: only the repository itself does.
+    """
 
     name = "age-v1"
 
@@ -45,6 +49,7 @@ class AgeCipher:
         self.repository_key = repository_key
         self._secrets = Secrets.of(repository_key)
         self.chunking_seed = self._secrets.chunking
+        self.known_recipients: KnownRecipients | None = None
         self._recipients: Sequence[age.Recipient] = ()
         self._identities: Sequence[age.Identity] | None = None
         self._rewrapped: RewrappedKeys | None = None
@@ -136,15 +141,15 @@ class AgeCipher:
         )
 
     def prepare_writing(self) -> None:
-        from backup_platform.repository.encryption.recipients import read_recipients
+        from backup_platform.repository.encryption.recipients import recipients_to_write
 
-        active = [age.Recipient(each.text) for each in read_recipients(self) if not each.retired_at]
-        if not active:
+        recipients = [age.Recipient(text) for text in recipients_to_write(self)]
+        if not recipients:
             raise KeyMissingError(
                 f"The repository at {self.store.location} has no recipient that contents could be written to.",
                 hint="Add one: `backup-platform key add age1…`.",
             )
-        self._recipients = active
+        self._recipients = recipients
 
     # Objects
 

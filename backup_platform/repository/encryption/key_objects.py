@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,13 +28,15 @@ NAMED = re.compile(
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
     """`what` is the matter with an object, as in "is missing"; `effect` is what follows, `advice` what to do.
-    `recipient` is whose wrapped repository key can be made anew; empty where only a copy can help."""
+    `recipient` is whose wrapped repository key can be made anew; empty where only a copy can help. `decides` who reads:
+    it is sound, and only a person can tell whether it is right."""
 
     key: str
     what: str
     effect: str
     advice: str
     recipient: str = ""
+    decides: bool = False
 
     def __str__(self) -> str:
         return f"{self.key} {self.what}: {self.effect}. {self.advice}"
@@ -51,13 +53,89 @@ def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
     from backup_platform.repository.encryption.recipients import readable_recipients
 
     listed = {found.key for found in cipher.store.list(KEYS)}
-    known, _ = readable_recipients(cipher, listed)
+    known, damaged = readable_recipients(cipher, listed)
+    unexpected = _unexpected(cipher, listed, known, whole=not damaged)
+    told = {problem.key for problem in unexpected}
     by_name = {each.name: each for each in known}
     texts = _here(cipher) | {each.name: each.text for each in known}
     for key in sorted(listed):
         if what := object_problem(cipher, key, by_name.get(key.removeprefix(KEYS))):
             yield _described(key, what, texts)
-    yield from (_described(key, "is missing", texts) for key in sorted(_lacking(listed)))
+    yield from (_described(key, "is missing", texts) for key in sorted(_lacking(listed) - told))
+    yield from unexpected
+
+
+def unexpected_recipients(repository: Repository) -> list[KeyProblem]:
+    """Where an encrypted repository names other recipients than the plan or this host. Nothing else is looked at."""
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+    from backup_platform.repository.encryption.recipients import readable_recipients
+
+    cipher = repository.cipher
+    if not isinstance(cipher, AgeCipher):
+        return []
+    listed = {found.key for found in cipher.store.list(KEYS)}
+    known, damaged = readable_recipients(cipher, listed)
+    return _unexpected(cipher, listed, known, whole=not damaged)
+
+
+def _unexpected(
+    cipher: AgeCipher, listed: Collection[str], known: Sequence[StoredRecipient], *, whole: bool
+) -> list[KeyProblem]:
+    if cipher.known_recipients is None:
+        return []
+    active = [each.text for each in known if not each.retired_at]
+    expected = cipher.known_recipients.expected(active, whole=whole)
+    retired = {each.text for each in known if each.retired_at}
+    lacking = expected.lacking(active)
+    return [
+        *(_added(text, expected.plan_key) for text in expected.unknown(active)),
+        *(_retired(text, expected.plan_key) for text in lacking if text in retired),
+        *(each for text in lacking if text not in retired for each in _lost(text, listed, expected.plan_key)),
+    ]
+
+
+def _added(recipient: str, plan_key: str) -> KeyProblem:
+    """`plan_key` is where the plan names recipients; empty where it does not."""
+    if plan_key:
+        what = f"names {recipient}, which {plan_key} of the plan does not"
+        effect, right = "nothing is written to it", "name it there"
+    else:
+        what = f"names {recipient}, which nobody added on this host"
+        effect = "what is stored from now on opens for it"
+        right = f"run `backup-platform key add {recipient}` here, too, or write `recipients` into the plan"
+    advice = f"If nobody did that on purpose, run `backup-platform key retire {recipient}`; {_TAKEN_OVER}. Else {right}"
+    return KeyProblem(_key_of(recipient) + ADDED, what, effect, advice, decides=True)
+
+
+def _retired(recipient: str, plan_key: str) -> KeyProblem:
+    if plan_key:
+        what = f"retires {recipient}, which {plan_key} of the plan names"
+        effect, right = "contents are written to it all the same", "take it out there"
+    else:
+        what = f"retires {recipient}, which nobody did on this host"
+        effect = "nothing is written to it any more"
+        right = f"run `backup-platform key retire {recipient}` here, too, or write `recipients` into the plan"
+    advice = f"If nobody did that on purpose, add a new one in its place; {_TAKEN_OVER}. Else {right}"
+    return KeyProblem(_key_of(recipient) + RETIRED, what, effect, advice, decides=True)
+
+
+def _lost(recipient: str, listed: Collection[str], plan_key: str) -> Iterator[KeyProblem]:
+    """Somebody deleted what the repository has of a recipient. A document that is there is damaged: that is told."""
+    key = _key_of(recipient)
+    if key + ADDED in listed:
+        return
+    if key not in listed:
+        yield _described(key, "is missing", {key.removeprefix(KEYS): recipient})
+    effect = f"nothing is written to {recipient} any more"
+    if plan_key:
+        effect = f"contents are written to {recipient} since the plan names it, and the repository does not"
+    yield KeyProblem(key + ADDED, "is missing", effect, _adding(recipient))
+
+
+def _key_of(recipient: str) -> str:
+    from backup_platform.repository.encryption.age_cipher import recipient_name
+
+    return KEYS + recipient_name(recipient)
 
 
 def _here(cipher: AgeCipher) -> dict[str, str]:
@@ -139,6 +217,7 @@ def _described(key: str, what: str, known: Mapping[str, str]) -> KeyProblem:
 
 
 _FROM_A_COPY = "`backup-platform repair` takes it from a copy"
+_TAKEN_OVER = "a host that writes was taken over then (docs/encryption.md)"
 
 
 def _adding(recipient: str) -> str:

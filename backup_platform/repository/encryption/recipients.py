@@ -72,6 +72,18 @@ def read_recipients(cipher: AgeCipher) -> list[StoredRecipient]:
     return found
 
 
+def recipients_to_write(cipher: AgeCipher) -> list[str]:
+    """Whom new contents are written to: those of the plan, whatever the repository says, else its own.
+
+    Raises DamageError, and RecipientsChangedError where it names none any more that this host knows.
+    """
+    known = cipher.known_recipients
+    if known and known.pinned:
+        return list(known.pinned)
+    active = [each.text for each in read_recipients(cipher) if not each.retired_at]
+    return known.expected(active, whole=True).to_write(active) if known else active
+
+
 def readable_recipients(
     cipher: AgeCipher, keys: Iterable[str]
 ) -> tuple[list[StoredRecipient], dict[str, DamageError]]:
@@ -252,7 +264,7 @@ def rewrap(repository: Repository, cipher: AgeCipher) -> int:
     Raises KeyMissingError, DamageError; what was written until then is valid.
     """
     cipher.require_contents()
-    active = [age.Recipient(each.text) for each in read_recipients(cipher) if not each.retired_at]
+    active = [age.Recipient(text) for text in recipients_to_write(cipher)]
     sizes = {key: size for key, size in repository.list_packs().items() if key.startswith(PACKS)}
     entries = (
         (bytes.fromhex(key[-64:]), cipher.pack_file_key(key, size)) for key, size in sorted(sizes.items())

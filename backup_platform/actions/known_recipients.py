@@ -1,0 +1,110 @@
+"""Which recipients a repository must have: the plan's, else what this host remembers since it used the repository
+first, and since somebody changed them here. Whoever holds the repository key can change what the repository says."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from backup_platform.domain.ports import Clock
+from backup_platform.domain.recipients import Expected
+
+FOLDER = "recipients"
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """Of the repository with a fingerprint: whom it was written to, and whom somebody retired on this host."""
+
+    fingerprint: str
+    since: datetime
+    active: frozenset[str]
+    retired: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientNote:
+    """The file in which this host remembers the recipients of the repository at one place. It may be lost."""
+
+    path: str
+
+    @classmethod
+    def beside(cls, fingerprint_note: str) -> RecipientNote:
+        """For the place whose fingerprint is remembered in that file."""
+        folder, name = os.path.split(fingerprint_note)
+        return cls(os.path.join(os.path.dirname(folder), FOLDER, name))
+
+    def read(self, fingerprint: str) -> Remembered | None:
+        """None where there is none that can be read, or that is about another repository."""
+        with suppress(OSError, ValueError, KeyError, TypeError), open(self.path, encoding="utf-8") as file:
+            found = json.load(file)
+            since = datetime.fromisoformat(found["since"])
+            active, retired = (frozenset(map(str, found[name])) for name in ("active", "retired"))
+            if found["fingerprint"] == fingerprint:
+                return Remembered(fingerprint, since, active, retired)
+        return None
+
+    def write(self, memory: Remembered) -> None:
+        draft = f"{self.path}.{os.getpid()}"
+        document = {
+            "fingerprint": memory.fingerprint,
+            "since": memory.since.isoformat(),
+            "active": sorted(memory.active),
+            "retired": sorted(memory.retired),
+        }
+        with suppress(OSError):
+            os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+            with open(draft, "w", encoding="utf-8") as file:
+                json.dump(document, file)
+            os.replace(draft, self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientMemory:
+    """`domain.recipients.KnownRecipients` of one repository of a plan. `others` are notes of the plan's other
+    repositories, which are copies; `plan_key` is where the plan names `pinned`."""
+
+    note: RecipientNote
+    others: Sequence[RecipientNote]
+    pinned: tuple[str, ...]
+    plan_key: str
+    fingerprint: str
+    clock: Clock
+
+    def expected(self, active: Sequence[str], *, whole: bool) -> Expected:
+        if self.pinned:
+            pinned = frozenset(self.pinned)
+            self._remember(pinned)
+            return Expected(pinned, pinned, f"{self.plan_key}.recipients")
+        own = self._read()
+        if own is None:
+            if whole and active:
+                self._remember(active)
+            return Expected(frozenset(active), frozenset(active))
+        known = [own, *(memory for note in self.others if (memory := note.read(self.fingerprint)))]
+        retired = frozenset[str]().union(*(each.retired for each in known))
+        allowed = frozenset[str]().union(*(each.active for each in known)) - retired
+        return Expected(allowed, own.active - retired)
+
+    def added(self, recipient: str) -> None:
+        if own := self._read():
+            self._write(own.active | {recipient}, own.retired - {recipient}, own.since)
+
+    def retired(self, recipient: str) -> None:
+        if own := self._read():
+            self._write(own.active - {recipient}, own.retired | {recipient}, own.since)
+
+    def _read(self) -> Remembered | None:
+        return self.note.read(self.fingerprint)
+
+    def _remember(self, recipients: Iterable[str]) -> None:
+        own, active = self._read(), frozenset(recipients)
+        if own is None or own.active != active:
+            self._write(active, (own.retired if own else frozenset()) - active, self.clock.now())
+
+    def _write(self, active: frozenset[str], retired: frozenset[str], since: datetime) -> None:
+        self.note.write(Remembered(self.fingerprint, since, active, retired))

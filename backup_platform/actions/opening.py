@@ -1,0 +1,31 @@
+"""Can who verifies restore? Reading packs and comparing their hashes does not tell for whom they were written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
+from backup_platform.repository.objects.names import PACKS
+from backup_platform.repository.repository import Repository
+
+
+def closed_to_this_host(repository: Repository, packs: Collection[str]) -> str:
+    """What is wrong where this host has identities, and none opens the newest of these packs; empty otherwise."""
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+
+    cipher = repository.cipher
+    if not isinstance(cipher, AgeCipher) or not cipher.reads_contents:
+        return ""
+    listed = [found for found in repository.store.list(PACKS) if found.key in packs]
+    for found in sorted(listed, key=lambda found: (found.modified, found.key), reverse=True):
+        try:
+            cipher.pack_file_key(found.key, found.size)
+        except KeyMissingError as error:
+            return (
+                f"{error.message} It is the newest that was looked at, so nobody restores the newest points here. "
+                f"{error.hint} `backup-platform key list` shows whether recipients were changed."
+            )
+        except (DamageError, NotFoundError):
+            continue  # others tell of it
+        return ""
+    return ""

@@ -1,0 +1,194 @@
+"""A writer that was taken over holds the repository key: it adds a recipient of its own, and retires the owner's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from backup_platform.actions.checks import authentic, stored
+from backup_platform.actions.verify import ReadShare
+from backup_platform.app import App
+from backup_platform.repository.encryption.age_cipher import recipient_name
+from backup_platform_tests.cli.conftest import Verbs
+from backup_platform_tests.cli.test_fingerprints import Hosts
+from backup_platform_tests.docs.cells import shows
+from backup_platform_tests.support import REPOSITORY_KEY, QuietProgress, recipient
+
+OWNER, ATTACKER = recipient(0), recipient(1)
+PINNED = f", recipients: [{OWNER}]"
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Hosts:
+    """The owner's writer made one point and knows its repository."""
+    made = Hosts(tmp_path, capsys)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "one").write_text("content")
+    writer = made.verbs("writer", key=REPOSITORY_KEY)
+    writer("init", "--recipient", OWNER, code=0)
+    writer("backup", code=0)
+    return made
+
+
+def attack(hosts: Hosts, *, retire: bool = True) -> Verbs:
+    """By a host with the repository key, and no identity."""
+    taken_over = hosts.verbs("taken-over", key=REPOSITORY_KEY)
+    taken_over("key", "add", ATTACKER, code=0)
+    if retire:
+        taken_over("key", "retire", OWNER, code=0)
+    return taken_over
+
+
+def changed(hosts: Hosts, text: str) -> None:
+    (hosts.root / "docs" / "one").write_text(text)
+
+
+def restored(hosts: Hosts, state: str, to: str, code: int) -> Path:
+    target = hosts.root / to
+    hosts.verbs(state, identity=True)("restore", "docs@latest", "--to", str(target), code=code)
+    return target / "one"
+
+
+@shows("writer", "adds")
+def test_with_recipients_in_the_plan_contents_are_written_to_these_whatever_others_add_and_retire(
+    hosts: Hosts,
+) -> None:
+    attack(hosts)
+    changed(hosts, "new content")
+    run = hosts.verbs("writer", key=REPOSITORY_KEY, more=PINNED)
+    ran = run("backup", "--force", "--json", code=3)
+    [result] = ran.document["results"]
+    assert result["outcome"] == "stored"
+    assert len(result["recipients"]) == 2
+    assert any(ATTACKER in text for text in result["recipients"])
+    assert any(f"retires {OWNER}" in text for text in result["recipients"])
+    assert restored(hosts, "restorer", "one", code=0).read_text() == "new content"
+    (hosts.root / "restorer" / "identity").unlink()
+    for words in (["verify"], ["doctor"], ["key", "list"]):
+        assert ATTACKER in run(*words, code=1).out, words
+
+
+def test_without_a_plan_that_names_them_this_host_remembers_and_tells(hosts: Hosts) -> None:
+    attack(hosts, retire=False)
+    run = hosts.verbs("writer", key=REPOSITORY_KEY)
+    changed(hosts, "new content")
+    assert f"key add {ATTACKER}" in run("backup", "--force", code=3).out
+    for words in (["verify"], ["doctor"], ["key", "list"]):
+        assert ATTACKER in run(*words, code=1).out, words
+    app = App.load(str(hosts.root / "writer" / "backup.yaml"))
+    check = authentic(app.repository, app.points()[0])
+    assert not check.passed
+    assert check.severity == "error"
+    assert ATTACKER in check.summary
+
+
+def test_nothing_is_written_that_nobody_whom_this_host_knows_could_read(hosts: Hosts) -> None:
+    attack(hosts)
+    before = {path for path in hosts.store.rglob("*") if path.is_file()}
+    run = hosts.verbs("writer", key=REPOSITORY_KEY)
+    ran = run("backup", "--force", code=12)
+    assert "error [recipients-changed]" in ran.err
+    assert ATTACKER in ran.err
+    assert OWNER in ran.err
+    assert before == {path for path in hosts.store.rglob("*") if path.is_file()}
+    assert f"retires {OWNER}" in run("doctor", code=1).out
+
+
+def test_what_somebody_does_on_this_host_is_known_to_it(hosts: Hosts) -> None:
+    run = hosts.verbs("writer", key=REPOSITORY_KEY)
+    run("key", "add", recipient(2), code=0)
+    run("key", "retire", OWNER, code=0)
+    run("backup", "--force", code=0)
+    run("verify", code=0)
+    run("key", "list", code=0)
+
+
+def test_what_was_done_on_another_host_is_done_here_too_or_stands_in_the_plan(hosts: Hosts) -> None:
+    attack(hosts)
+    run = hosts.verbs("writer", key=REPOSITORY_KEY)
+    run("key", "add", ATTACKER, code=0)
+    assert "is there already" in run("key", "add", ATTACKER, code=1).err
+    assert "retires" in run("backup", "--force", code=3).out
+    run("key", "retire", OWNER, code=0)
+    run("backup", "--force", code=0)
+    run("key", "list", code=0)
+    other = hosts.verbs("other", key=REPOSITORY_KEY)
+    other("key", "list", code=0)
+    hosts.verbs("taken-over", key=REPOSITORY_KEY)("key", "add", recipient(2), code=0)
+    other("verify", code=1)
+    pinned = f", recipients: [{ATTACKER}, {recipient(2)}]"
+    hosts.verbs("other", key=REPOSITORY_KEY, more=pinned)("verify", code=0)
+    hosts.verbs("other", key=REPOSITORY_KEY)("verify", code=0)
+
+
+def test_the_verbs_say_that_the_plan_decides(hosts: Hosts) -> None:
+    run = hosts.verbs("writer", key=REPOSITORY_KEY, more=PINNED)
+    assert "name it in `recipients` of the plan" in run("key", "add", recipient(2), code=0).out
+    assert "until you take it out" in run("key", "retire", OWNER, code=0).out
+
+
+def test_a_verify_with_an_identity_that_opens_none_of_the_newest_packs_fails(hosts: Hosts) -> None:
+    """Nothing is remembered here, and the plan names nobody."""
+    taken_over = attack(hosts)
+    changed(hosts, "new content")
+    taken_over("backup", "--force", code=0)
+    run = hosts.verbs("restorer", identity=True, key=REPOSITORY_KEY)
+    for words in (["verify"], ["verify", "--read", "none"], ["verify", "--read", "due"]):
+        assert f"({OWNER}) do not open packs/" in run(*words, code=1).out, words
+    app = App.load(str(hosts.root / "restorer" / "backup.yaml"))
+    newest = app.points()[0]
+    check = stored(app.repository, newest, ReadShare(cycle=0), app.clock, QuietProgress())
+    assert not check.passed
+    hosts.verbs("writer", key=REPOSITORY_KEY)("verify", "--read", "none").out.index("retires")
+
+
+def test_both_objects_of_a_recipient_are_missed(hosts: Hosts) -> None:
+    run = hosts.verbs("writer", key=REPOSITORY_KEY)
+    run("key", "add", recipient(2), code=0)
+    for path in (hosts.store / "keys").glob(f"{recipient_name(OWNER)}*"):
+        path.unlink()
+    assert OWNER in run("backup", "--force", code=3).out
+    for words in (["verify"], ["doctor"], ["key", "list"]):
+        ran = run(*words, code=1)
+        assert f"keys/{recipient_name(OWNER)}.recipient is missing" in ran.out, words
+    assert run("repair").out.count("makes it anew") == 0
+    run("key", "add", OWNER, code=0)
+    run("verify", code=0)
+
+
+def test_a_copy_is_not_given_recipients_that_nobody_expects_and_knows_those_of_the_first(
+    hosts: Hosts,
+) -> None:
+    more = f"repositories:\n  main: {{path: {hosts.store}, key_file: key}}\n  offsite: {{path: {hosts.root}/copy}}\n"
+    run = hosts.verbs("writer", key=REPOSITORY_KEY)
+    plan = hosts.root / "writer" / "backup.yaml"
+    text = plan.read_text()
+    plan.write_text(
+        more + text[text.index("state:") :].replace("every: day", "every: day, repositories: [main, offsite]")
+    )
+    run("init", "--repository", "offsite", code=0)
+    run("copy", code=0)
+    run("--repository", "offsite", "key", "list", code=0)
+    run("key", "add", recipient(2), code=0)
+    run("copy", code=0)
+    run("--repository", "offsite", "key", "list", code=0)
+    attack(hosts, retire=False)
+    assert ATTACKER in run("copy", code=1).out
+    assert ATTACKER not in run("--repository", "offsite", "key", "list", code=0).out
+
+
+def test_a_plan_with_recipients_makes_an_encrypted_repository_and_takes_no_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = Hosts(tmp_path, capsys)
+    (tmp_path / "docs").mkdir()
+    run = hosts.verbs("writer", key=REPOSITORY_KEY, more=PINNED)
+    assert "names other `recipients`" in run("init", "--recipient", ATTACKER, code=2).err
+    run("init", code=0)
+    assert OWNER in run("key", "list", code=0).out
+    shutil.rmtree(hosts.store)
+    shutil.rmtree(tmp_path / "writer" / "state")
+    hosts.verbs("other")("init", code=0)
+    assert "is not encrypted" in hosts.verbs("plain", more=PINNED)("points", code=12).err
