@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from backup_platform.actions.recognising import log_doubt
 from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
+from backup_platform.kinds import registry
 from backup_platform.plan import Plan, SourcePlan
 from backup_platform.repository.records.proofs import recorded
 
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from backup_platform.actions.table_diff import DiffOptions, TableDifference
     from backup_platform.actions.tables import PointTables
     from backup_platform.actions.verify import VerifyResult
-    from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.health import DrillPolicy, MissedWindows
     from backup_platform.domain.restoring import (
         DatabaseRestorePlan,
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
         DatabaseTarget,
     )
     from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.kinds.kind import AnyKind, Purpose
     from backup_platform.plan import RepositoryPlan
     from backup_platform.repository.encryption.key_files import Keys
     from backup_platform.repository.objects.info import RepositoryInfo
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider
     from backup_platform.upkeep import Upkeep
-    from backup_platform.wiring import Purpose
 
 
 class App:
@@ -276,6 +277,9 @@ class App:
 
         return find_point(self.repository, spec, self.tell)
 
+    def kind_of(self, point: RecoveryPoint) -> AnyKind:
+        return registry.described(point.kind)
+
     def manifest_path(self, point: RecoveryPoint) -> str:
         return self.repository.manifest_location(point)
 
@@ -297,13 +301,11 @@ class App:
 
     # Proof
 
-    def check_names(self, source: str) -> list[str]:
-        from backup_platform.domain.checks import check_names
-
-        return check_names(self._source_plan(source).kind)
+    def checks_of(self, source: str) -> list[Check]:
+        return checks_with(self._source_plan(source).source_kind.checks)
 
     def checks(self, point: RecoveryPoint, *, progress: Progress = SILENT) -> Iterator[CheckResult]:
-        """The verdict of every check of `check_names`, in that order. Drills only when they are due."""
+        """The verdict of every check of `checks_of`, in that order. Drills only when they are due."""
         from backup_platform.actions import checks
         from backup_platform.actions.verify import window_share
 
@@ -318,8 +320,7 @@ class App:
         yield checks.complete(point)
         yield authentic
         yield checks.plausible(history, point)
-        if "schema_unchanged" in self.check_names(point.source):
-            yield checks.schema_unchanged(history, point)
+        yield from (check.judge(history, point) for check in plan.source_kind.checks)
         yield self.drill_check(point, plan.drill, progress=progress)
 
     def drill_check(
@@ -411,22 +412,22 @@ class App:
 
         points = [self.point(spec) for spec in (a, b)]
         before, after = (self.repository.reader(point).entries() for point in points)
-        return diff_entries(before, after, metadata=any(point.kind == "files" for point in points))
+        return diff_entries(before, after, metadata=any(self.kind_of(point).tree for point in points))
 
     # Tables
 
     def tables(self, spec: str) -> PointTables:
         """The tables of a recovery point. Raises NotFoundError, UsageError for a point without tables."""
-        from backup_platform.actions.tables import KINDS_WITH_TABLES, PointTables
+        from backup_platform.actions.tables import PointTables
 
-        having = [name for name, plan in self.plan.sources.items() if plan.kind in KINDS_WITH_TABLES]
+        having = [name for name, plan in self.plan.sources.items() if plan.source_kind.tables]
         return PointTables(self._giving.reader(self.point(spec)), elsewhere=having)
 
     def tables_of(self, point: RecoveryPoint) -> PointTables | None:
         """The tables of a point; None, and nothing is read, when its kind has none."""
-        from backup_platform.actions.tables import KINDS_WITH_TABLES, PointTables
+        from backup_platform.actions.tables import PointTables, has_tables
 
-        return PointTables(self.repository.reader(point)) if point.kind in KINDS_WITH_TABLES else None
+        return PointTables(self.repository.reader(point)) if has_tables(point) else None
 
     def query(self, spec: str, sql: str, **how: Unpack[QueryOptions]) -> AbstractContextManager[Result]:
         """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""

@@ -85,34 +85,6 @@ class NotInstalledError(UsageError):
     code = "not-installed"
 
 
-_EXTRAS = {  # of pyproject.toml, by the modules that they bring
-    "psycopg": "postgres",
-    "adbc_driver_manager": "postgres",
-    "adbc_driver_postgresql": "postgres",
-    "duckdb": "query",
-    "fsspec": "query",
-    "boto3": "s3",
-    "botocore": "s3",
-    "apprise": "dagster",
-    "dagster": "dagster",
-    "pandas": "dagster",
-}
-
-
-def not_installed(error: BaseException) -> NotInstalledError | None:
-    """The advice for an import that failed because an extra is not installed; None for every other exception."""
-    if not isinstance(error, ImportError):
-        return None
-    # psycopg without its binary part looks for the system's libpq
-    module = "psycopg" if "pq wrapper" in str(error) else (error.name or "").partition(".")[0]
-    if (extra := _EXTRAS.get(module)) is None:
-        return None
-    return NotInstalledError(
-        f"This needs {module}, which is not installed here.",
-        hint=f'Run `pip install "backup-platform[{extra}]"`.',
-    )
-
-
 class NotFoundError(BackupError):
     code = "not-found"
     exit_code = 11

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Clock, DatabaseSource, Source, Store
 from backup_platform.errors import (
@@ -18,6 +17,7 @@ from backup_platform.errors import (
     RepositoryMissingError,
     UsageError,
 )
+from backup_platform.kinds import SourceContext
 
 if TYPE_CHECKING:
     from backup_platform.actions.known_recipients import RecipientMemory
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
+    from backup_platform.kinds.kind import Purpose
     from backup_platform.plan import Plan, SourcePlan
     from backup_platform.plan.repository import RepositoryPlan
     from backup_platform.repository.encryption.key_files import Keys, Secret
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
 DEFAULT_PLAN = "backup.yaml"
-Purpose: TypeAlias = Literal["capture", "drill", "restore"]
 
 
 def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
@@ -161,24 +161,16 @@ def read_plan(named: str | None) -> tuple[Plan, str]:
             hint=f"Name the plan's file, or unset {PLAN_VARIABLE} to use ./{DEFAULT_PLAN}.",
         )
     plan = Plan.load(os.path.abspath(path))
-    _check_sources(plan)
+    _check_whole(plan)
     return plan, os.path.abspath(path)
 
 
-def _check_sources(plan: Plan) -> None:
-    """What the plan's own models cannot know of its sources. Raises PlanError with every place and pattern that is not
-    valid."""
+def _check_whole(plan: Plan) -> None:
+    """Raises PlanError for places that lie in each other, and for recipients that are none."""
     from backup_platform.plan.places import place_problems
 
     if found := [*place_problems(plan), *_recipient_problems(plan)]:
         raise PlanError("\n".join(found))
-    problems = []
-    for name, source in plan.sources.items():
-        for number, pattern in enumerate(source.exclude if source.kind == "files" else ()):
-            if problem := _pattern_problem(pattern):
-                problems.append(f"{plan.place('sources', name, 'exclude', number)}: {problem}")
-    if problems:
-        raise PlanError("\n".join(problems), hint="Use the syntax of .gitignore.")
 
 
 def _recipient_problems(plan: Plan) -> Iterator[str]:
@@ -193,74 +185,14 @@ def _recipient_problems(plan: Plan) -> Iterator[str]:
                 yield f"{plan.key_of(repository)}.recipients.{number}: {recipient!r} is no recipient: {error}."
 
 
-def _pattern_problem(pattern: str) -> str:
-    from backup_platform.sources.files.gitignore import parse
-
-    try:
-        parse(pattern)
-    except PlanError as error:
-        return error.message
-    return ""
-
-
 def make_source(name: str, plan: Plan, clock: Clock, purpose: Purpose = "capture") -> Source:
     """The source of that name. Touches nothing but the secrets that its part of the plan refers to, and of those only
     what the purpose needs: a host that restores need not know how the original is reached."""
     source = plan.sources[name]
-    location = _location(plan, source, purpose)
-    if source.kind == "sqlite":
-        from backup_platform.sources.sqlite import SqliteSource
-
-        return SqliteSource(
-            name,
-            location,
-            source.lock_timeout.total_seconds(),
-            clock,
-            repositories=tuple(_local_repositories(plan)),
-        )
-    if source.kind == "postgres":
-        return _postgres(name, plan, location, clock, purpose)
-    return _files(name, source, location, _local_repositories(plan), clock)
-
-
-def _location(plan: Plan, source: SourcePlan, purpose: Purpose) -> str:
-    try:
-        return plan.path(source.location)
-    except PlanError:
-        if purpose == "capture":
-            raise
-        return source.location
-
-
-def _postgres(name: str, plan: Plan, location: str, clock: Clock, purpose: Purpose) -> Source:
-    from backup_platform.sources.postgres.options import PostgresOptions
-    from backup_platform.sources.postgres.source import PostgresSource
-
-    source = plan.sources[name]
-    password = plan.secret(source.password) if source.password and purpose == "capture" else None
-    drill_server = plan.secret(source.drill_server) if source.drill_server and purpose == "drill" else None
-    options = PostgresOptions(
-        url=_with_password(location, password) if password else location,
-        jobs=source.jobs,
-        lock_timeout=source.lock_timeout.total_seconds(),
-        include=tuple(source.include),
-        exclude=tuple(source.exclude),
-        unlogged=source.unlogged,
-        large_objects=source.large_objects,
-        facts=source.facts,
-        bin_dir=plan.path(source.bin_dir) if source.bin_dir else None,
-        drill_server=drill_server,
-        isolated=source.drill_isolation == "required",
-        assertions=tuple(source.assertions),
-        restore_owner=source.restore_owner,
-        restore_privileges=source.restore_privileges,
+    context = SourceContext(
+        name, purpose, clock, plan.secret, plan.path, repositories=lambda: tuple(_local_repositories(plan))
     )
-    return PostgresSource(name, options, clock)
-
-
-def _with_password(url: str, password: str) -> str:
-    """libpq takes a password as a parameter of the URL, too, whatever stands before its host."""
-    return f"{url}{'&' if '?' in url else '?'}password={quote(password, safe='')}"
+    return source.source_kind.build(source, context)
 
 
 def _local_repositories(plan: Plan) -> Iterator[str]:
@@ -268,21 +200,6 @@ def _local_repositories(plan: Plan) -> Iterator[str]:
         with suppress(PlanError):  # one that this host knows no way to
             if "://" not in (location := plan.path(repository.path)):
                 yield location
-
-
-def _files(name: str, plan: SourcePlan, location: str, repositories: Iterable[str], clock: Clock) -> Source:
-    from backup_platform.sources.files import FileTreeSource
-
-    return FileTreeSource(
-        name,
-        location,
-        clock,
-        exclude=tuple(plan.exclude),
-        repositories=tuple(repositories),
-        one_file_system=plan.one_file_system,
-        exclude_caches=plan.exclude_caches,
-        follow_symlinks=plan.follow_symlinks,
-    )
 
 
 def make_store(

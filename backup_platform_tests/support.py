@@ -157,6 +157,9 @@ class ScriptedSource:
     def remove(self, path: bytes) -> None:
         del self.files[path], self.modified[path]
 
+    def probe(self) -> str:
+        return "scripted"
+
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         captured_at = self.clock.now()
         rows = self.rows()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import PlanError, SourceFormatError
-from backup_platform.sources.files import FileTreeSource
-from backup_platform.sources.sqlite import SqliteSource
+from backup_platform.sources.files.source import FileTreeSource
+from backup_platform.sources.sqlite.source import SqliteSource
 from backup_platform.wiring import read_plan
 from backup_platform_tests.sources.files_support import AheadClock, CountingProgress, MemoryRecorder
 

@@ -21,8 +21,13 @@ from pydantic import ValidationError
 
 from backup_platform.domain.retention import KeepRules
 from backup_platform.errors import NotFoundError, PlanError
-from backup_platform.plan import KeepPlan, Plan, SourcePlan, json_schema
+from backup_platform.plan import KeepPlan, Plan, SourcePlan
+from backup_platform.plan.schema import json_schema
+from backup_platform.plan.source import source_model
 from backup_platform.plan.values import parse_duration, show_duration
+from backup_platform.sources.files.kind import FilesConfig
+from backup_platform.sources.postgres.kind import PostgresConfig
+from backup_platform.sources.sqlite.kind import SqliteConfig
 from backup_platform.upkeep import Upkeep
 from backup_platform.wiring import repository_keys
 
@@ -133,16 +138,19 @@ class TestAGoodPlan:
         assert shop.at == time(2, 15)
         assert shop.late_limit == timedelta(hours=2)
         assert shop.keep == KeepPlan(daily=7, weekly=4, within=timedelta(weeks=2))
+        assert isinstance(shop, SqliteConfig)
         assert shop.lock_timeout == timedelta(minutes=1)
         assert shop.verify_share == 0.1
         assert shop.max_runtime == timedelta(minutes=90)
         assert uploads.cadence.is_cron
         assert uploads.cadence.cron == "15 2 * * mon-fri"
+        assert isinstance(uploads, FilesConfig)
         assert uploads.exclude_caches is True
         assert uploads.location == "/srv/uploads"
 
     def test_every_key_of_a_database_arrives(self, tmp_path: Path) -> None:
         ledger = load(tmp_path, LEDGER).sources["ledger"]
+        assert isinstance(ledger, PostgresConfig)
         assert (ledger.kind, ledger.jobs, ledger.facts, ledger.unlogged) == ("postgres", 4, "sampled", False)
         assert ledger.location == "postgresql://backup@db.example.org/ledger?sslmode=verify-full"
         assert ledger.password == "${file:ledger.password}"
@@ -156,9 +164,11 @@ class TestAGoodPlan:
         source = load(tmp_path, HEAD + "  a: {files: /srv, every: hour}\n").sources["a"]
         assert (source.timezone, source.drill, source.verify_share) == ("UTC", "window", 1.0)
         assert source.late_limit == timedelta(0)
-        assert source.lock_timeout == timedelta(seconds=30)
         assert (source.max_runtime, source.retries) == (timedelta(hours=6), 3)
         assert source.keep is None
+        database = load(tmp_path, HEAD + "  a: {sqlite: /srv/a.db, every: hour}\n").sources["a"]
+        assert isinstance(database, SqliteConfig)
+        assert database.lock_timeout == timedelta(seconds=30)
 
     @pytest.mark.parametrize("written", ["service=shop", "service = shop", "postgresql:///?service=shop"])
     def test_a_database_may_be_a_service(self, tmp_path: Path, written: str) -> None:
@@ -203,7 +213,9 @@ class TestAGoodPlan:
     def test_words_that_yaml_takes_for_booleans_stay_words(self, tmp_path: Path) -> None:
         plan = load(tmp_path, HEAD + "  on: {files: /a, every: hour, description: no, exclude: [off]}\n")
         assert plan.sources["on"].description == "no"
-        assert plan.sources["on"].exclude == ["off"]
+        source = plan.sources["on"]
+        assert isinstance(source, FilesConfig)
+        assert source.exclude == ["off"]
 
     def test_from_plain_data(self) -> None:
         data = {"repository": {"path": "r"}, "sources": {"a": {"files": "x", "every": "day"}}}
@@ -225,7 +237,7 @@ def test_a_cron_that_the_plan_takes_is_one_for_dagster_too(field: str, place: in
     fields[place] = field
     cron = " ".join(fields)
     try:
-        source = SourcePlan(files="/a", cron=cron)
+        source = source_model("files").model_validate({"files": "/a", "cron": cron})
     except ValidationError:
         return
     assert source.cron == cron
@@ -344,7 +356,10 @@ def test_the_json_schema_knows_every_key() -> None:
     schema = json_schema()
     assert set(schema["properties"]) == {field.alias or name for name, field in Plan.model_fields.items()}
     assert schema["additionalProperties"] is False
-    assert set(schema["$defs"]["SourcePlan"]["properties"]) == set(SourcePlan.model_fields)
+    assert set(schema["$defs"]["FilesSource"]["properties"]) == {
+        *SourcePlan.model_fields,
+        *FilesConfig.model_fields,
+    }
 
 
 LOADED = """

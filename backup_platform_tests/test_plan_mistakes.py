@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from backup_platform.errors import PlanError
-from backup_platform.plan import Plan, SourcePlan
+from backup_platform.plan import Plan
 from backup_platform_tests.test_plan import HEAD, load, problems, source_problems, write
 
 
@@ -101,8 +101,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("source", "expected"),
         [
-            ("every: day", "has neither `files`, `sqlite` nor `postgres`"),
-            ("files: , every: day", "has neither `files`, `sqlite` nor `postgres`"),
+            ("every: day", "has neither `files`, `postgres` nor `sqlite`"),
+            ("files: , every: day", "has neither `files`, `postgres` nor `sqlite`"),
             ("files: /a, sqlite: /b, every: day", "has both `files` and `sqlite`"),
             ("files: /a, every: day, cron: 1 2 * * *", "has both `every` and `cron`"),
             ("files: /a, every: fortnight", "not one of 15min, 30min, hour, 6h, 12h, day, week, month"),
@@ -141,7 +141,7 @@ class TestMistakes:
             ("files: /a, every: day, keep: 7", "must be keys and values"),
             (
                 "files: /a, every: day, lock_timeout: 3s",
-                "`lock_timeout` belongs to sources with `sqlite` or `postgres`",
+                "`lock_timeout` belongs to sources with `postgres` or `sqlite`",
             ),
             (
                 "sqlite: /a, every: day, exclude: [b]",
@@ -231,7 +231,13 @@ class TestMistakes:
 
     def test_models_refuse_the_same_when_they_are_built_from_data(self) -> None:
         with pytest.raises(ValidationError, match="both `files` and `sqlite`"):
-            SourcePlan(files="/a", sqlite="/b", every="day")
+            Plan.from_mapping(
+                {
+                    "repository": {"path": "/r"},
+                    "sources": {"a": {"files": "/a", "sqlite": "/b", "every": "day"}},
+                },
+                base="/",
+            )
 
     def test_the_file_is_named_relative_to_the_working_directory(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

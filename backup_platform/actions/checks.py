@@ -11,7 +11,7 @@ from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.read_cycle import ReadStatus
 from backup_platform.actions.verify import ReadShare, verify
 from backup_platform.actions.vouching import unvouched, unvouched_of
-from backup_platform.domain.checks import CheckResult, Severity
+from backup_platform.domain.checks import CheckResult, Severity, not_compared
 from backup_platform.domain.health import DrillPolicy, drill_due
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
@@ -126,28 +126,10 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
     if point.accepted:
         return CheckResult("plausible", True, "error", f"{held}; accepted: {point.accepted}", metadata)
     if not before:
-        return _not_compared("plausible", metadata)
+        return not_compared("plausible", metadata)
     problem = grown(before, point.stats.source_bytes)
     good = f"{held}; compared with {len(before)} earlier point{'s' if len(before) > 1 else ''}"
     return CheckResult("plausible", not problem, "warn", problem or good, metadata)
-
-
-def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
-    """The schema against the point before."""
-    before = baseline(history, point.kind, point.sequence)
-    if not before:
-        return _not_compared("schema_unchanged", {})
-    old, new = before[-1].facts, point.facts
-    same = old.get("schema_fingerprint") == new.get("schema_fingerprint")
-    difference = [] if same else _schema_difference(old.get("schema"), new.get("schema"))
-    metadata: dict[str, Json] = {"difference": list(difference)} if difference else {}
-    compared = f"compared with {before[-1].window.key}"
-    summary = f"as before, {compared}" if same else f"{len(difference)} objects differ, {compared}"
-    return CheckResult("schema_unchanged", same, "warn", summary, metadata)
-
-
-def _not_compared(name: str, metadata: dict[str, Json]) -> CheckResult:
-    return CheckResult(name, False, "warn", "there is no earlier point to compare with", metadata, ran=False)
 
 
 def drill_check(
@@ -226,20 +208,6 @@ def drill_skipped(policy: str, passed: Sequence[datetime], *, why: str = "") -> 
     when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
     summary = f"not drilled: {why or f'policy {policy}'}; {when}"
     return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
-
-
-def _schema_difference(old: Json | None, new: Json | None) -> list[str]:
-    before, after = _objects(old), _objects(new)
-    lines = [f"removed {name}" for name in sorted(before.keys() - after.keys())]
-    lines += [f"added {name}" for name in sorted(after.keys() - before.keys())]
-    lines += [f"changed {n}" for n in sorted(before.keys() & after.keys()) if before[n] != after[n]]
-    return lines
-
-
-def _objects(schema: Json | None) -> dict[str, Json]:
-    if not isinstance(schema, list):
-        return {}
-    return {f"{o.get('type')} {o.get('name')}": o.get("sql") for o in schema if isinstance(o, dict)}
 
 
 def _first(texts: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from backup_platform.domain.counting import how_many
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import choose_latest, in_time
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import Clock, DatabaseSource, Source
+from backup_platform.domain.ports import Clock
 from backup_platform.domain.suspicion import advice
 from backup_platform.errors import (
     BackupError,
@@ -25,10 +25,9 @@ from backup_platform.errors import (
     PlanError,
     RepositoryError,
     SourceError,
-    SourceMissingError,
     StoreError,
-    not_installed,
 )
+from backup_platform.extras import not_installed
 from backup_platform.repository.encryption.key_objects import key_problems
 from backup_platform.repository.objects.record_names import moment_of
 from backup_platform.repository.replicas import require_replica
@@ -292,22 +291,6 @@ def _writable(repository: Repository, points: int) -> str:
     return (
         f"{location}, format 1, encryption {repository.info.encryption}, {how_many(points, 'recovery point')}"
     )
-
-
-def probe_source(source: Source, location: str) -> str:
-    """Whether a source can be captured: what was found. Raises SourceError."""
-    return source.probe() if isinstance(source, DatabaseSource) else readable(location)
-
-
-def readable(location: str) -> str:
-    """Whether a path can be read; raises SourceError when it cannot."""
-    if not os.path.exists(location):
-        raise SourceMissingError(
-            f"{location} is not there.", hint="Correct the path, or mount what holds it."
-        )
-    if not os.access(location, os.R_OK):
-        raise SourceError(f"{location} cannot be read.", hint="Give this user the permission to read it.")
-    return location
 
 
 def _up_to_date(

@@ -13,7 +13,6 @@ from backup_platform.actions.doctor import (
     copy_probes,
     due_windows,
     filled_by,
-    probe_source,
 )
 from backup_platform.actions.recognising import Recognising
 from backup_platform.domain.ports import Source
@@ -36,13 +35,10 @@ class Examined(Bound, Scheduled, Protocol):
 def examination(bound: Examined, known_channels: Callable[[list[str]], list[str]]) -> Examination:
     plan, names = bound.plan, list(bound.plan.repositories)
 
-    def probe(name: str) -> str:
-        return probe_source(bound.source(name), plan.path(plan.sources[name].location))
-
     return Examination(
         plan_path=bound.plan_path,
         secrets=lambda: (plan.references(), plan.unresolved()),
-        sources={name: partial(probe, name) for name in plan.sources},
+        sources={name: partial(_probe, bound, name) for name in plan.sources},
         repository=lambda: bound.repository,
         store=bound.probe,
         points=bound.points,
@@ -54,3 +50,7 @@ def examination(bound: Examined, known_channels: Callable[[list[str]], list[str]
         recognising=lambda: bound.recognising,
         now=bound.clock.now,
     )
+
+
+def _probe(bound: Examined, name: str) -> str:
+    return bound.source(name).probe()

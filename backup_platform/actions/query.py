@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backup_platform.errors import not_installed
+from backup_platform.extras import not_installed
 
 if TYPE_CHECKING:
     from backup_platform.actions.querying.engine import Engine

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
 from backup_platform.errors import DamageError, NotFoundError, UsageError
+from backup_platform.kinds import registry
 from backup_platform.repository.points.point_reader import RecoveryPointReader
 
 if TYPE_CHECKING:
     from backup_platform.repository.points.point_reader import SeekableStream
 
-KINDS_WITH_TABLES = frozenset({"postgres"})
 NAMED = 20
 
 
@@ -31,6 +31,11 @@ class StoredTable:
     table: Table
     bytes: int
     stored_bytes: int
+
+
+def has_tables(point: RecoveryPoint) -> bool:
+    """Whether points of its kind are captured as tables."""
+    return registry.described(point.kind).tables
 
 
 def alike(tables: Iterable[Table], pattern: Table) -> bool:
@@ -51,10 +56,11 @@ class PointTables:
     def _read_catalogue(self, elsewhere: Sequence[str]) -> Catalogue:
         content = next((e.content for e in self._reader.entries() if e.stat.path == CATALOGUE_PATH), None)
         if content is None or (catalogue := self._parse(content)) is None:
+            kinds = " and ".join(name for name, kind in registry.every().items() if kind.tables)
             have = f"Sources that have tables: {', '.join(elsewhere)}." if elsewhere else ""
             raise UsageError(
                 f"{self._name} is of kind {self.point.kind}: it holds no tables.",
-                hint=have or "PostgreSQL sources are captured as tables.",
+                hint=have or f"Sources of kind {kinds} are captured as tables.",
             )
         return catalogue
 
@@ -62,7 +68,7 @@ class PointTables:
         try:
             return Catalogue.from_json(json.loads(b"".join(self._reader.read(content))))
         except (ValueError, AttributeError) as error:
-            if self.point.kind not in KINDS_WITH_TABLES:
+            if not has_tables(self.point):
                 return None  # a file of the user's with the same name
             raise UsageError(
                 f"The catalogue of {self._name} cannot be read: {error}.",

@@ -11,7 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backup_platform.domain.visible import inert, visible
-from backup_platform.errors import BackupError, not_installed
+from backup_platform.errors import BackupError
+from backup_platform.extras import not_installed
 
 # Elsewhere what stands in the host's place is a token, a webhook's id or a topic.
 _HAVE_A_HOST = frozenset({"json", "xml", "form", "mailto", "gotify", "mmost", "rocket", "apprise"})

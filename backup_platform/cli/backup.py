@@ -30,6 +30,7 @@ from backup_platform.errors import (
 
 if TYPE_CHECKING:
     from backup_platform.actions.backup import BackupResult
+    from backup_platform.kinds.kind import AnyKind
 
 ID_SHOWN = 12
 PROBLEMS_SHOWN = 10
@@ -146,7 +147,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
     verdict = _verdict(out, outcome.result)
     out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[:ID_SHOWN]}")
     if outcome.result.created:
-        _print_stats(out, point)
+        _print_stats(out, point, session.app.kind_of(point))
         _print_unvouched(out, point)
     if point.lateness_s > 0:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
@@ -177,13 +178,12 @@ def _verdict(out: Output, result: BackupResult) -> str:
     return "stored" if result.created else "kept what the window has already"
 
 
-def _print_stats(out: Output, point: RecoveryPoint) -> None:
+def _print_stats(out: Output, point: RecoveryPoint, kind: AnyKind) -> None:
     stats, amount = point.stats, counted(point.facts)
     held = how_many(stats.files, "file")
     if amount is not None:
         held = f"{how_many(amount[0], 'table')} with {how_many(amount[1], 'row')}"
-    counted_as = "as Parquet" if point.kind == "postgres" else "source"
-    amounts = {counted_as: stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
+    amounts = {kind.sizes: stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
     sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
     out.line(f"  {held}, {sizes}, dedup {formats.share(stats.dedup_ratio)}")
     out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")

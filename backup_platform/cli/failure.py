@@ -19,8 +19,8 @@ from backup_platform.errors import (
     RepositoryChangedError,
     RepositoryMissingError,
     StoreError,
-    not_installed,
 )
+from backup_platform.extras import not_installed
 
 INTERRUPTED = 130
 READER_GONE = 141

@@ -171,7 +171,9 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
             "notes": [*doubts.notes()],
         }
     )
-    _print_point(session.out, found, judged, unvouched)
+    kind = session.app.kind_of(found)
+    form = f", {kind.sizes}" if kind.sizes != "source" else ""
+    _print_point(session.out, found, judged, unvouched, form)
     session.out.line(f"{'repository:':<14}{info.location}, fingerprint {info.fingerprint}")
     for reason in found.suspect:
         session.out.line(f"{'suspect:':<14}{reason}")
@@ -189,7 +191,9 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
     return 1 if doubts.forged else 0
 
 
-def _print_point(out: Output, point: RecoveryPoint, judged: Standing, unvouched: int | None) -> None:
+def _print_point(
+    out: Output, point: RecoveryPoint, judged: Standing, unvouched: int | None, form: str
+) -> None:
     window, zone, stats = point.window, point.timezone, point.stats
     predecessor = f", after {point.predecessor[:ID_SHOWN]}" if point.predecessor else ""
     fields = {
@@ -203,7 +207,7 @@ def _print_point(out: Output, point: RecoveryPoint, judged: Standing, unvouched:
         "committed": formats.instant_full(point.committed_at, zone),
         "sequence": f"{point.sequence}{predecessor}",
         "files": formats.count(stats.files),
-        "source bytes": _exact(stats.source_bytes) + (", as Parquet" if point.kind == "postgres" else ""),
+        "source bytes": _exact(stats.source_bytes) + form,
         "new bytes": f"{_exact(stats.new_bytes)}, dedup {formats.share(stats.dedup_ratio)}",
         "stored bytes": _exact(stats.stored_bytes),
         "unvouched": "unknown" if unvouched is None else _exact(unvouched),
@@ -256,11 +260,12 @@ def _restore_commands(session: Session, point: RecoveryPoint) -> dict[str, Json]
     commands: dict[str, Json] = {
         "all": session.command("restore", short, "--to", f"./restored-{point.source}"),
     }
-    if point.kind == "postgres":
-        commands["database"] = session.command(
-            "restore", short, "--into", f"postgresql://HOST/{point.source}", "--create"
-        )
-    if point.kind == "files":
+    kind = session.app.kind_of(point)
+    if kind.server:
+        create = ("--create",) if "create" in kind.server.options else ()
+        url = kind.server.url.format(source=point.source)
+        commands["database"] = session.command("restore", short, "--into", url, *create)
+    if kind.tree:
         commands["one_path"] = session.command(
             "restore", short, "some/path", "--to", f"./restored-{point.source}"
         )

@@ -1,12 +1,12 @@
-"""What a check of a recovery point says, and which checks there are."""
+"""What a check of a recovery point says, and which checks every source has."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from backup_platform.domain.model import Json
+from backup_platform.domain.model import Json, RecoveryPoint
 
 Severity = Literal["error", "warn"]
 
@@ -23,7 +23,50 @@ class CheckResult:
     ran: bool = True
 
 
-def check_names(kind: str) -> list[str]:
-    """The checks of a kind of source, in the order they are made."""
-    schema = [] if kind == "files" else ["schema_unchanged"]
-    return ["stored", "complete", "authentic", "plausible", *schema, "drill"]
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check that sources have. `severity` is the worst that it finds."""
+
+    name: str
+    severity: Severity
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindCheck(Check):
+    """A check that only some kinds have: it judges a point beside all readable points of its source."""
+
+    judge: Callable[[Sequence[RecoveryPoint], RecoveryPoint], CheckResult]
+
+
+STORED = Check(
+    "stored",
+    "error",
+    "Every object that the recovery point needs is in the store, and its stored checksum holds.",
+)
+COMPLETE = Check(
+    "complete",
+    "error",
+    "Nothing was skipped, unreadable or vanished; counts equal the facts of the snapshot.",
+)
+AUTHENTIC = Check("authentic", "error", "The manifest is authentic and continues the chain of its source.")
+PLAUSIBLE = Check(
+    "plausible",
+    "error",
+    "It holds what this source usually does and the plan expects. Warns of one that has grown much.",
+)
+DRILL = Check(
+    "drill",
+    "error",
+    "Restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
+)
+
+
+def checks_with(own: Sequence[Check]) -> list[Check]:
+    """The checks of a source in the order they are made, where `own` are those of its kind."""
+    return [STORED, COMPLETE, AUTHENTIC, PLAUSIBLE, *own, DRILL]
+
+
+def not_compared(name: str, metadata: Mapping[str, Json]) -> CheckResult:
+    """The verdict of a check that compares a point with earlier ones, of which there is none."""
+    return CheckResult(name, False, "warn", "there is no earlier point to compare with", metadata, ran=False)

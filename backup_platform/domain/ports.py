@@ -228,6 +228,10 @@ class Source(Protocol):
     @property
     def kind(self) -> str: ...
 
+    def probe(self) -> str:
+        """Find what a capture needs, without reading the source: what was found, for people. Raises `SourceError`."""
+        ...
+
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Read consistently into the recorder. Raises `SourceError`; lets `RepositoryError` pass through."""
         ...
@@ -243,10 +247,6 @@ class Source(Protocol):
 @runtime_checkable
 class DatabaseSource(Source, Protocol):
     """A source whose recovery points are restored into a server."""
-
-    def probe(self) -> str:
-        """Connect, and find what a capture needs: what was found, for people. Raises `SourceError`."""
-        ...
 
     def plan_restore(
         self, point: RecoveryPoint, reader: PointReader, target: DatabaseTarget

@@ -121,6 +121,6 @@ def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
     none: one value per tag cannot speak for all of them.
     """
     run = context.run
-    alone = len([node for node in context.job_def.nodes if not node.name.endswith(IN_PLACE)]) == 1
+    alone = len([node for node in context.job_def.nodes if not node.name.endswith(IN_PLACE.name)]) == 1
     if alone and not tags.keys() <= run.tags.keys():
         context.instance.add_run_tags(run.run_id, {k: v for k, v in tags.items() if k not in run.tags})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
+from backup_platform.domain.checks import AUTHENTIC, STORED, Check
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.visible import inert
 from backup_platform.orchestration.metadata import check_metadata, plain_metadata
@@ -24,29 +25,36 @@ if TYPE_CHECKING:
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.errors import BackupError
 
-DESCRIPTIONS = {
-    "stored": "Every object that the recovery point needs is in the store, and its stored checksum holds.",
-    "complete": "Nothing was skipped, unreadable or vanished; counts equal the facts of the snapshot.",
-    "authentic": "The manifest is authentic and continues the chain of its source.",
-    "plausible": "It holds what this source usually does and the plan expects. Warns of one that has grown much.",
-    "schema_unchanged": "The schema is that of the recovery point before. Warns, and shows the difference.",
-    "copies_in_place": "The recovery point is in as many repositories and places as the plan asks for, soon enough.",
-    "nothing_refused": "Every point that is not kept was forgotten, and all that nobody needs was marked or deleted.",
-    "read_recently": "Every stored byte was read again within the cycle of the plan, and was sound.",
-    "drill": "Restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
-}
 CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 NEWEST = "the newest recovery point, because this run has no partition"
-IN_PLACE = "copies_in_place"
-STORED = "stored"
+IN_PLACE = Check(
+    "copies_in_place",
+    "error",
+    "The recovery point is in as many repositories and places as the plan asks for, soon enough.",
+)
 NOT_JUDGED = "not_judged"
-COPY_CHECKS = ("stored", "authentic")
-UPKEEP_CHECKS = {"prune": ("nothing_refused",), "verify": ("stored", "read_recently")}
-WARNINGS = frozenset({"schema_unchanged"})
+COPY_CHECKS = (STORED, AUTHENTIC)
+UPKEEP_CHECKS = {
+    "prune": (
+        Check(
+            "nothing_refused",
+            "error",
+            "Every point that is not kept was forgotten, and all that nobody needs was marked or deleted.",
+        ),
+    ),
+    "verify": (
+        STORED,
+        Check(
+            "read_recently",
+            "error",
+            "Every stored byte was read again within the cycle of the plan, and was sound.",
+        ),
+    ),
+}
 
 
 def check_spec(
-    name: str,
+    check: Check,
     asset: dg.AssetKey,
     partitions: dg.PartitionsDefinition[str] | None,
     after: Sequence[dg.AssetKey] = (),
@@ -57,11 +65,11 @@ def check_spec(
         # `partitions_def` is a preview in 1.13, and pyproject.toml keeps Dagster below 1.14.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
-            name,
+            check.name,
             asset=asset,
-            description=DESCRIPTIONS.get(name),
+            description=check.description,
             # Nothing in the run of a backup waits for its copies.
-            blocking=name not in WARNINGS and name != IN_PLACE,
+            blocking=check.severity == "error" and check is not IN_PLACE,
             partitions_def=partitions,
             additional_deps=after,
         )
@@ -133,8 +141,8 @@ def not_judged(
     The first one fails and says why; the others warn that they say nothing.
     """
     names = {key.name for key in context.selected_asset_check_keys if key.asset_key == asset}
-    for name in sorted(names, key=lambda name: name != STORED):
-        first = name == STORED
+    for name in sorted(names, key=lambda name: name != STORED.name):
+        first = name == STORED.name
         text = inert(f"The capture failed: {error}") if first else "Not judged: the capture failed."
         found = dg.AssetCheckResult(
             asset_key=asset,

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import dagster as dg
 
 from backup_platform.domain.visible import inert
-from backup_platform.errors import BackupError, not_installed
+from backup_platform.errors import BackupError
+from backup_platform.extras import not_installed
 from backup_platform.orchestration import shown
 
 LONGEST_DELAY_S = 15 * 60.0

@@ -198,7 +198,7 @@ class Sweep:
             new = verdicts.note(point, in_place(self._app, point, found))
             if new and self._translator.has_window(source, point.window.key):
                 self._launcher.requests.append(self._check(source, point.window.key))
-        self._tell(source, IN_PLACE, verdicts.problem(source))
+        self._tell(source, IN_PLACE.name, verdicts.problem(source))
         return verdicts.settled
 
     def _check(self, source: str, window: str) -> dg.RunRequest:

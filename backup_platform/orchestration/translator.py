@@ -149,7 +149,7 @@ class BackupTranslator:
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
         key, partitions = self.asset_key(source), self._check_partitions(source)
-        return [check_spec(name, key, partitions) for name in self.app.check_names(source)]
+        return [check_spec(check, key, partitions) for check in self.app.checks_of(source)]
 
     def copies_check_spec(self, source: str) -> dg.AssetCheckSpec:
         """The check of a source that has copies: it is made in the runs of the copies."""
@@ -158,10 +158,11 @@ class BackupTranslator:
 
     def copy_check_specs(self, repository: str, source: str) -> list[dg.AssetCheckSpec]:
         key, partitions = self.copy_key(repository, source), self._check_partitions(source)
-        return [check_spec(name, key, partitions) for name in COPY_CHECKS]
+        return [check_spec(check, key, partitions) for check in COPY_CHECKS]
 
     def upkeep_check_specs(self, repository: str, work: Work) -> list[dg.AssetCheckSpec]:
-        return [check_spec(name, self.upkeep_key(repository, work), None) for name in UPKEEP_CHECKS[work]]
+        key = self.upkeep_key(repository, work)
+        return [check_spec(check, key, None) for check in UPKEEP_CHECKS[work]]
 
     def repositories_with(self, work: Work) -> list[str]:
         """The repositories that the plan wants pruned or read again."""

@@ -4,7 +4,8 @@
 (`${env:NAME}`, `${file:path}`): models, reprs and dumps hold the reference, and `Plan.secret` looks it up.
 """
 
-from backup_platform.plan.model import Plan, SourcePlan, json_schema
+from backup_platform.plan.model import Plan
 from backup_platform.plan.repository import KeepPlan, RepositoryPlan
+from backup_platform.plan.source import SourcePlan
 
-__all__ = ["KeepPlan", "Plan", "RepositoryPlan", "SourcePlan", "json_schema"]
+__all__ = ["KeepPlan", "Plan", "RepositoryPlan", "SourcePlan"]

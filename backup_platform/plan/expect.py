@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Self
 
 from pydantic import (
@@ -17,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from backup_platform.kinds import registry
+from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan.values import Count, Pattern, parse_pattern
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kMGT]?)B")
@@ -81,18 +83,29 @@ class ExpectPlan(BaseModel):
         return self
 
 
-def expect_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+def expect_conflicts(source: Mapping[str, object], kind: AnyKind) -> Iterator[tuple[str, str]]:
     """What does not fit the kind of a source, as (key, message)."""
     expect = source.get("expect")
     wanted = expect.model_dump(exclude_unset=True) if isinstance(expect, ExpectPlan) else expect
-    tree = source.get("files") is not None
-    strange = ("tables", "rows") if tree else ("files", "paths")
-    if isinstance(wanted, Mapping):
-        for key in strange:
-            if key in wanted:
-                yield (
-                    "expect",
-                    f"`expect`: `{key}` belongs to {'databases' if tree else 'sources with `files`'}",
-                )
-    if tree and isinstance(source.get("allow_empty"), list):
-        yield "allow_empty", "a list of tables belongs to databases; with `files` write `allow_empty: true`"
+    for key in wanted if isinstance(wanted, Mapping) else ():
+        if key in ("files", "paths") and not kind.tree:
+            yield (
+                "expect",
+                f"`expect`: `{key}` belongs to {_with(lambda each: each.tree)}, not with `{kind.name}`",
+            )
+        if key in ("tables", "rows") and not kind.rows:
+            yield (
+                "expect",
+                f"`expect`: `{key}` belongs to {_with(lambda each: each.rows)}, not with `{kind.name}`",
+            )
+    if isinstance(source.get("allow_empty"), list) and not kind.rows:
+        yield (
+            "allow_empty",
+            f"a list of tables belongs to {_with(lambda each: each.rows)}; "
+            f"with `{kind.name}` write `allow_empty: true`",
+        )
+
+
+def _with(able: Callable[[AnyKind], bool]) -> str:
+    kinds = [f"`{kind.name}`" for kind in registry.every().values() if able(kind)]
+    return f"sources with {' or '.join(kinds)}"

@@ -6,17 +6,17 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
 from backup_platform.plan.document import Document, Origin, Path, Problem, dotted, read_document
-from backup_platform.plan.expect import ExpectPlan
-from backup_platform.plan.model import CONFLICT, Plan, SourcePlan, conflicts, repository_conflicts
+from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
-from backup_platform.plan.repository import CopiesPlan, KeepPlan, PrunePlan, RepositoryPlan, VerifyPlan
+from backup_platform.plan.repository import RepositoryPlan
+from backup_platform.plan.source import CONFLICT, conflicts, known_keys, model_for
 from backup_platform.plan.values import suggest, whereabouts
 
 MAX_SIZE = 4_000_000
@@ -153,15 +153,15 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
 def _problem(document: Document, error: ErrorDetails) -> Problem:
     path = tuple(part for part in error["loc"] if part != "[key]")
     where = path[:-1] if error["type"] in ("missing", "extra_forbidden") else path
-    message = _message(error, path)
+    message = _message(document, error, path)
     return Problem(document.line(path), f"{dotted(where)}: {message}" if where else message)
 
 
-def _message(error: ErrorDetails, path: Path) -> str:
+def _message(document: Document, error: ErrorDetails, path: Path) -> str:
     """What is wrong, for people. Shows a value only where a secret cannot be."""
     kind = error["type"]
     if kind == "extra_forbidden":
-        known = [field.alias or name for name, field in _model_at(path).model_fields.items()]
+        known = _known_at(document, path)
         return f'unknown key "{path[-1]}"{suggest(str(path[-1]), known) or "; known are " + ", ".join(known)}'
     if kind == "missing":
         return _missing(path)
@@ -177,23 +177,33 @@ def _missing(path: Path) -> str:
     return f"the key `{path[-1]}` is missing{example}"
 
 
-_PARTS: dict[str, type[BaseModel]] = {
-    "keep": KeepPlan,
-    "expect": ExpectPlan,
-    "prune": PrunePlan,
-    "verify": VerifyPlan,
-    "copies": CopiesPlan,
-}
-
-
-def _model_at(path: Path) -> type[BaseModel]:
-    """The model whose key the last of a path is."""
+def _known_at(document: Document, path: Path) -> list[str]:
+    """The keys that may stand beside the last of a path."""
     inside = {"repository": 1, "repositories": 2, "sources": 2}.get(str(path[0]), 0)
     if not inside or len(path) <= inside:
-        return Plan
-    if len(path) > inside + 1:
-        return _PARTS.get(str(path[inside]), Plan)
-    return SourcePlan if path[0] == "sources" else RepositoryPlan
+        return _keys(Plan)
+    source = _at(document.data, path[:2]) if path[0] == "sources" else None
+    if len(path) == inside + 1:
+        return known_keys(source) if path[0] == "sources" else _keys(RepositoryPlan)
+    model = model_for(source) if isinstance(source, dict) else RepositoryPlan
+    return _keys(_part(model, str(path[inside])))
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _at(data: object, path: Path) -> object:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data
+
+
+def _part(model: type[BaseModel], key: str) -> type[BaseModel]:
+    """The model of the value of a key."""
+    annotation = model.model_fields[key].annotation if key in model.model_fields else None
+    parts = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+    return next((each for each in parts if issubclass(each, BaseModel)), Plan)
 
 
 def _text_type(error: ErrorDetails) -> str:

@@ -4,167 +4,44 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
-from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan.document import Document, Origin
-from backup_platform.plan.expect import AllowEmpty, ExpectPlan, expect_conflicts
 from backup_platform.plan.references import problem_of, references, resolve
-from backup_platform.plan.repository import (
-    FIRST_REPOSITORY,
-    CopiesPlan,
-    KeepPlan,
-    Repositories,
-    RepositoryPlan,
-)
+from backup_platform.plan.repository import FIRST_REPOSITORY, Repositories, RepositoryPlan
+from backup_platform.plan.source import CONFLICT, AnySource
 from backup_platform.plan.values import (
     Alert,
-    At,
-    Count,
-    Cron,
-    DatabaseUrl,
     Day,
-    Duration,
-    Every,
     LocalPath,
-    Owner,
-    Pattern,
-    Percentage,
-    RepositoryName,
-    Share,
     SourceName,
-    Span,
-    TagKey,
-    TagValue,
-    Timezone,
     Whereabouts,
     absolute,
     is_url,
-    only_reference,
-    parse_at,
-    parse_pattern,
     same_place,
     whereabouts,
 )
 
-CONFLICT = "plan_conflict"
 MISSING_REPOSITORY = (
     "the key `repository` is missing: write where recovery points go, as in "
     "`repository: {path: /var/backups/main}`"
 )
-Kind = Literal["files", "sqlite", "postgres"]
-KINDS: dict[Kind, tuple[str, ...]] = {  # and the keys that belong to some kinds only
-    "files": ("exclude", "one_file_system", "exclude_caches", "follow_symlinks"),
-    "sqlite": ("lock_timeout",),
-    "postgres": (
-        "password",
-        "jobs",
-        "lock_timeout",
-        "include",
-        "exclude",
-        "unlogged",
-        "large_objects",
-        "facts",
-        "bin_dir",
-        "drill_server",
-        "drill_isolation",
-        "assertions",
-        "restore_owner",
-        "restore_privileges",
-    ),
-}
-_EXAMPLE_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class SourcePlan(_Model):
-    """One thing to protect, when, for how long, and how it is proven."""
-
-    files: LocalPath | None = None
-    sqlite: LocalPath | None = None
-    postgres: DatabaseUrl | None = None
-    every: Every | None = None
-    cron: Cron | None = None
-    at: At | None = None
-    timezone: Timezone = "UTC"
-    since: Day | None = None
-    late_limit: Duration = timedelta(0)
-    keep: KeepPlan | None = None
-    repositories: Annotated[list[RepositoryName], Field(min_length=1)] | None = None
-    copies: CopiesPlan = CopiesPlan()
-    exclude: list[Annotated[str, Field(min_length=1)]] = []
-    one_file_system: bool = False
-    exclude_caches: bool = False
-    follow_symlinks: bool = False
-    lock_timeout: Duration = timedelta(seconds=30)
-    password: Annotated[str, AfterValidator(only_reference)] | None = None
-    jobs: Annotated[int, Field(strict=True, ge=1, le=64)] = 2
-    include: list[Pattern] = []
-    unlogged: bool = True
-    large_objects: bool = True
-    facts: Literal["full", "sampled", "counts"] = "full"
-    bin_dir: LocalPath | None = None
-    drill_server: DatabaseUrl | None = None
-    drill_isolation: Literal["available", "required"] = "available"
-    assertions: list[Annotated[str, Field(min_length=1)]] = []
-    restore_owner: bool = True
-    restore_privileges: bool = True
-    allow_empty: AllowEmpty = False
-    shrink: Percentage = "50%"
-    expect: ExpectPlan = ExpectPlan()
-    drill: Literal["window", "daily", "weekly", "never"] = "window"
-    verify: Share = "all"
-    owners: list[Owner] = []
-    tags: dict[TagKey, TagValue] = {}
-    description: str = ""
-    max_runtime: Span = timedelta(hours=6)
-    retries: Count = 3
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        found = list(conflicts({name: getattr(self, name) for name in self.model_fields_set}))
-        if found:
-            raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
-        return self
-
-    @property
-    def kind(self) -> Kind:
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
-
-    @property
-    def location(self) -> str:
-        """Where the source is; may hold references, see `Plan.path`."""
-        return str(getattr(self, self.kind))
-
-    @property
-    def cadence(self) -> Cadence:
-        return CADENCES[self.every] if self.every else Cadence.from_cron(self.cron or "")
-
-    @property
-    def verify_share(self) -> float:
-        """The share of packs to read again per window, above 0 and at most 1."""
-        return 1.0 if self.verify == "all" else float(self.verify.rstrip("%")) / 100
-
-
-class Plan(_Model):
+class Plan(BaseModel):
     """A whole plan. Relative paths are absolute after `load`, from the plan file's directory.
 
     The first of its `repositories` is the one that is written to; the others hold copies.
     """
 
-    model_config = ConfigDict(serialize_by_alias=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True)
     single: RepositoryPlan | None = Field(default=None, alias="repository")
     several: Annotated[Repositories, Field(min_length=1)] | None = Field(default=None, alias="repositories")
-    sources: Annotated[dict[SourceName, SourcePlan], Field(min_length=1)]
+    sources: Annotated[dict[SourceName, AnySource], Field(min_length=1)]
     alerts: list[Alert] = []
     since: Day | None = None
     state: LocalPath | None = None
@@ -283,18 +160,6 @@ class Plan(_Model):
         return problems
 
 
-def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """What does not fit together in a source, as (key, message), whether or not its values are valid."""
-    given = {key for key, value in source.items() if value is not None}
-    yield from _one_of(given, tuple(KINDS), "name what to protect, as in `files: /srv/uploads`")
-    yield from _one_of(given, ("every", "cron"), "say how often, as in `every: day`")
-    yield from _of_other_kind(given)
-    yield from _exclude_conflicts(source)
-    yield from expect_conflicts(source)
-    yield from _schedule_conflicts(source)
-    yield from _copies_conflicts(source)
-
-
 def repository_conflicts(
     named: Mapping[str, Whereabouts] | None,
     sources: Mapping[str, Sequence[object]],
@@ -332,84 +197,3 @@ def _shared_places(named: Mapping[str, Whereabouts], base: str) -> Iterator[tupl
                 ("repositories", name, "path"),
                 f"the same place as that of repositories.{other}: a copy needs a place of its own",
             )
-
-
-def _one_of(given: set[str], keys: tuple[str, ...], missing: str) -> Iterator[tuple[str, str]]:
-    found = [key for key in keys if key in given]
-    if len(found) > 1:
-        yield found[1], f"has both `{found[0]}` and `{found[1]}`: give one of them"
-    elif not found:
-        names = [f"`{key}`" for key in keys]
-        yield "", f"has neither {', '.join(names[:-1])} nor {names[-1]}: {missing}"
-
-
-def _of_other_kind(given: set[str]) -> Iterator[tuple[str, str]]:
-    kinds = [kind for kind in KINDS if kind in given]
-    if len(kinds) != 1:
-        return
-    for key in sorted(given - set(KINDS[kinds[0]])):
-        owners = [f"`{kind}`" for kind, keys in KINDS.items() if key in keys]
-        if owners:
-            yield key, f"`{key}` belongs to sources with {' or '.join(owners)}, not with `{kinds[0]}`"
-
-
-def _exclude_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """What `exclude` means depends on the kind of source."""
-    excluded = source.get("exclude")
-    if source.get("postgres") is None or not isinstance(excluded, list):
-        return
-    for value in excluded:
-        try:
-            parse_pattern(str(value))
-        except ValueError as error:
-            yield "exclude", f'`exclude`: "{value}" is {error}'
-
-
-def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    every, cron, at = source.get("every"), source.get("cron"), source.get("at")
-    cadence = _cadence(every, cron)
-    if cadence is None:
-        return
-    moved = _try_at(at)
-    if moved is not None and (problem := cadence.at_problem(moved)):
-        yield "at", problem
-    zone, since = _try_zone(source.get("timezone")), source.get("since")
-    start = datetime(since.year, since.month, since.day, tzinfo=UTC) if isinstance(since, date) else None
-    if zone is not None and (problem := cadence.zone_problem(zone, start or _EXAMPLE_INSTANT)):
-        yield "timezone", problem
-
-
-def _copies_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """A rule that asks for more than the source's repositories could ever fulfil would be red for ever."""
-    copies, named = source.get("copies"), source.get("repositories")
-    wanted = copies.model_dump() if isinstance(copies, CopiesPlan) else copies
-    there = len(named) if isinstance(named, list) else 1
-    for key in ("number", "places"):
-        value = wanted.get(key) if isinstance(wanted, dict) else None
-        if isinstance(value, int) and value > there:
-            yield "copies", f"{key} is {value}, and `repositories` of the source names {there}"
-
-
-def _cadence(every: object, cron: object) -> Cadence | None:
-    if isinstance(cron, str) and every is None:
-        return Cadence.from_cron(cron) if len(cron.split()) == 5 else None
-    return CADENCES.get(every) if isinstance(every, str) and cron is None else None
-
-
-def _try_at(value: object) -> time | None:
-    try:
-        return parse_at(value) if value is not None else None
-    except ValueError:
-        return None
-
-
-def _try_zone(value: object) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(value) if isinstance(value, str) else None
-    except (LookupError, ValueError, OSError):
-        return None
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a plan, for editors."""
-    return Plan.model_json_schema(by_alias=True)

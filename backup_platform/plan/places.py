@@ -15,7 +15,7 @@ def place_problems(plan: Plan) -> Iterator[str]:
     repositories = {plan.key_of(each): _local(plan, each.path) for each in plan.repositories.values()}
     there = {key: place for key, place in repositories.items() if place}
     for name, source in plan.sources.items():
-        place = "" if source.kind == "postgres" else _local(plan, source.location)
+        place = _local(plan, source.location) if source.source_kind.local else ""
         for key, repository in there.items():
             if place and _inside(place, repository):
                 yield (

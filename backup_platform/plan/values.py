@@ -31,11 +31,6 @@ _NOT_ZONES = ("posix/", "right/", "localtime", "posixrules", "Factory")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _HALF_URL = re.compile(r"(s3a?|gs|azure|az|adl|abfss?|https?|file):(?!//)", re.IGNORECASE)
 _USER_INFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://((?:\$\{[^}]*\}|[^/?#@\s])*)@")
-# libpq takes several hosts, each with its port, and IPv6 addresses in brackets.
-_SERVICE = re.compile(r"service\s*=\s*([^\s'\\]+)")  # of a pg_service.conf
-_BAD_PORT = re.compile(
-    r"\w+://(?:[^/?#@]*@)?(?:[^/?#:[]|\[[^]]*\]|:\d*(?=[,/?#]|$))*:(?!\d*(?:[,/?#]|$))([^,/?#]*)"
-)
 _SECRET_QUERY = re.compile(
     r"[?&](?:pass|password|passwd|pwd|token|apikey|api_key|key|secret)=(?!\$\{)[^&]", re.I
 )
@@ -316,21 +311,6 @@ def _key_file(value: str, info: ValidationInfo) -> str:
     return _path(value, info)
 
 
-def _database_url(value: str) -> str:
-    if value.startswith("${"):
-        return value
-    if service := _SERVICE.fullmatch(value):
-        return f"postgresql:///?service={quote(service[1])}"
-    if not value.startswith(("postgresql://", "postgres://")):
-        raise ValueError("not the URL of a database; write one like postgresql://user@host:5432/database")
-    without_secret(value)
-    if "${" not in value and (port := _BAD_PORT.match(value)):
-        raise ValueError(
-            f'"{port[1]}" is not a port; write the URL like postgresql://user@host:5432/database'
-        )
-    return value
-
-
 def only_reference(value: str) -> str:
     """Refuse a secret that is written out. The message never shows it."""
     if not re.fullmatch(r"\$\{(env|file):[^}]+\}", value):
@@ -341,7 +321,7 @@ def only_reference(value: str) -> str:
 def parse_pattern(value: str) -> str:
     """A pattern of tables: `schema.table` or `table`, with `*` and `?`. Raises ValueError."""
     if not value.strip() or value.count(".") > 1:
-        raise ValueError("not a pattern of tables; write one like `audit.*` or `*_log`")
+        raise ValueError(f'"{value}" is not a pattern of tables; write one like `audit.*` or `*_log`')
     return value
 
 
@@ -390,7 +370,7 @@ def _recipients(values: list[str]) -> list[str]:
 
 
 LocalPath = Annotated[str, AfterValidator(_path)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url), _schema(examples=["postgresql://user@host/shop"])]
+Reference = Annotated[str, AfterValidator(only_reference)]
 Pattern = Annotated[str, AfterValidator(parse_pattern)]
 KeyFile = Annotated[str, AfterValidator(_key_file)]
 Recipients = Annotated[

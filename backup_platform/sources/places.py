@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from backup_platform.errors import SourceFormatError
+from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
 
 Identity = tuple[int, int]
 
@@ -26,6 +26,17 @@ def refuse_inside(path: str, directories: frozenset[Identity]) -> None:
             )
         if place == (place := os.path.dirname(place)):
             return
+
+
+def readable(location: str) -> str:
+    """Whether a path can be read; raises SourceError when it cannot."""
+    if not os.path.exists(location):
+        raise SourceMissingError(
+            f"{location} is not there.", hint="Correct the path, or mount what holds it."
+        )
+    if not os.access(location, os.R_OK):
+        raise SourceError(f"{location} cannot be read.", hint="Give this user the permission to read it.")
+    return location
 
 
 def _identity(path: str) -> Identity | None:

@@ -17,7 +17,7 @@ from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
-from backup_platform.sources.files import FileTreeSource
+from backup_platform.sources.files.source import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.sources.files_support import AheadClock, CountingProgress
 from backup_platform_tests.support import Restored

@@ -12,7 +12,7 @@ import pytest
 from backup_platform.actions import checks
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.verify import ReadShare
-from backup_platform.domain.checks import CheckResult, check_names
+from backup_platform.domain.checks import CheckResult, checks_with
 from backup_platform.domain.model import (
     Content,
     Problem,
@@ -25,6 +25,7 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import DrillReport
+from backup_platform.domain.schema_change import SCHEMA_UNCHANGED, schema_unchanged
 from backup_platform.repository.objects.names import FORGOTTEN, manifest_key
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform_tests.support import START, Bench, QuietProgress, ScriptedStore, small_bench
@@ -255,14 +256,14 @@ def schema(n: int, *objects: tuple[str, str]) -> RecoveryPoint:
 
 def test_schema_unchanged() -> None:
     old = schema(1, ("a", "1"), ("b", "1"))
-    assert checks.schema_unchanged([old], schema(2, ("a", "1"), ("b", "1"))).passed
-    result = checks.schema_unchanged([old], schema(2, ("a", "2"), ("c", "1")))
+    assert schema_unchanged([old], schema(2, ("a", "1"), ("b", "1"))).passed
+    result = schema_unchanged([old], schema(2, ("a", "2"), ("c", "1")))
     assert (result.passed, result.severity) == (False, "warn")
     assert result.metadata["difference"] == ["removed table b", "added table c", "changed table a"]
 
 
 def test_the_first_schema_has_nothing_to_differ_from() -> None:
-    result = checks.schema_unchanged([], schema(1))
+    result = schema_unchanged([], schema(1))
     assert (result.ran, result.passed) == (False, False)
 
 
@@ -309,5 +310,6 @@ def test_a_drill_that_was_not_due_is_never_passed() -> None:
 
 
 def test_the_names_of_the_checks_are_those_of_their_results() -> None:
-    assert check_names("files") == ["stored", "complete", "authentic", "plausible", "drill"]
-    assert "schema_unchanged" in check_names("sqlite")
+    common = ["stored", "complete", "authentic", "plausible"]
+    assert [check.name for check in checks_with(())] == [*common, "drill"]
+    assert [check.name for check in checks_with([SCHEMA_UNCHANGED])] == [*common, "schema_unchanged", "drill"]

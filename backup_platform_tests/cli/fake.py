@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.evidence import Doubts
@@ -27,6 +27,10 @@ from backup_platform.domain.model import (
 from backup_platform.domain.ports import DrillReport, Progress
 from backup_platform.errors import BackupError, NotFoundError
 
+if TYPE_CHECKING:
+    from backup_platform.kinds.kind import AnyKind
+
+PLAIN = SimpleNamespace(sizes="source", server=None, tree=False)
 NOTHING_SPECIAL: dict[str, Any] = {
     "holds.in_force": {},
     "unvouched": None,
@@ -140,6 +144,7 @@ class FakeApp:
     answers: dict[str, Any] = field(default_factory=lambda: {**NOTHING_SPECIAL})
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     repositories: tuple[str, ...] = ("main",)
+    kinds: Mapping[str, AnyKind] = field(default_factory=dict)
 
     @property
     def plan(self) -> Any:
@@ -202,6 +207,9 @@ class FakeApp:
             ):
                 return each
         raise NotFoundError(f"no recovery point {spec}", hint="`points` lists them.")
+
+    def kind_of(self, point: RecoveryPoint) -> Any:
+        return self.kinds.get(point.kind, PLAIN)
 
     def proofs(self) -> dict[str, list[Proof]]:
         return self.recorded

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from backup_platform import errors
+from backup_platform.kinds import registry
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import make_point, make_problems
 
@@ -28,6 +29,7 @@ def test_a_backup_of_a_database_tells_of_tables_and_not_of_the_files_they_are_st
     cli.app.backups["shop"] = make_point(facts={"tables": 1, "rows": 2000})
     assert "\n  1 table with 2,000 rows, 104.9 MB source," in cli("backup", "shop").out
     cli.app.backups["shop"] = make_point(facts={"tables": 1, "rows": 2000}, kind="postgres")
+    cli.app.kinds = registry.every()
     assert "\n  1 table with 2,000 rows, 104.9 MB as Parquet," in cli("backup", "shop").out
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from backup_platform.actions.query import open_engine
 from backup_platform.alerting import channels
-from backup_platform.errors import NotInstalledError, not_installed
+from backup_platform.errors import NotInstalledError
+from backup_platform.extras import not_installed
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform_tests.cli.conftest import Verbs
 
@@ -112,7 +113,16 @@ def test_in_dagster_it_is_a_failure_with_the_same_advice() -> None:
 def test_what_is_no_extra_is_a_defect() -> None:
     assert not_installed(ModuleNotFoundError("no", name="backup_platform.gone")) is None
     assert not_installed(ValueError("no")) is None
-    assert not_installed(ImportError("no pq wrapper available.")) is not None
+    assert not_installed(ImportError("no name")) is None
+
+
+def test_a_driver_that_refuses_to_be_imported_is_one_that_is_not_installed() -> None:
+    """psycopg without its binary part looks for the system's libpq."""
+    with pytest.raises(ImportError) as caught:
+        exec("raise ImportError('no pq wrapper available.')", {"__name__": "psycopg.pq"})
+    found = not_installed(caught.value)
+    assert found is not None
+    assert "This needs psycopg" in found.message
 
 
 def test_doctor_outlives_what_nobody_foresaw(run: Verbs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from backup_platform.actions.evidence import Doubts
 from backup_platform.domain.model import ProofMethod
+from backup_platform.kinds import registry
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import make_point, make_problems, make_proof
 
@@ -148,6 +149,7 @@ def test_show_lists_all_problems_that_are_known(filled: Cli) -> None:
 def test_show_bounds_what_it_prints_of_a_fact_and_tells_how_a_database_is_restored(filled: Cli) -> None:
     facts = {"row_counts": {f"t{number}": number for number in range(500)}, "tables": 500}
     filled.app.known = [make_point("ledger", kind="postgres", facts=facts)]
+    filled.app.kinds = registry.every()
     lines = filled("show", "ledger@latest").out.splitlines()
     assert "    t18: 18" in lines
     assert "    t19: 19" not in lines

@@ -12,8 +12,8 @@ import pytest
 from backup_platform.actions.tables import StoredTable
 from backup_platform.domain.ports import Source
 from backup_platform.domain.tables import Column, Storage, Table
+from backup_platform.kinds.kind import Purpose
 from backup_platform.orchestration.tables import MAX_TABLES, tables_metadata
-from backup_platform.wiring import Purpose
 from backup_platform_tests.actions.tables_support import Relation, rows_table, write_tables
 from backup_platform_tests.orchestration import conftest
 from backup_platform_tests.orchestration.conftest import FaultyApp, World

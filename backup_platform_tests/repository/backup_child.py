@@ -25,7 +25,8 @@ from backup_platform.repository.objects.info import read_info
 from backup_platform.repository.packs import blob_reader, indexes, packs
 from backup_platform.repository.points import inventory, point_reader, previous
 from backup_platform.repository.repository import Repository
-from backup_platform.sources.files import FileTreeSource, capture
+from backup_platform.sources.files import capture
+from backup_platform.sources.files.source import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Call, ScriptedStore, all_keys
 

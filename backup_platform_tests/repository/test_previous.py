@@ -20,7 +20,7 @@ from backup_platform.repository.creating import init_repository
 from backup_platform.repository.points.inventory import entries_of, rows_of
 from backup_platform.repository.points.previous import DAY_NS, SETTLED_NS, PreviousInventory
 from backup_platform.repository.repository import Repository
-from backup_platform.sources.files import FileTreeSource
+from backup_platform.sources.files.source import FileTreeSource
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.sources.files_support import YEAR_2400
 from backup_platform_tests.support import START, ManualClock, QuietProgress, content_of, walk_order

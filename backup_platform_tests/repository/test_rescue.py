@@ -20,8 +20,8 @@ from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.repository.encryption import age, bech32
 from backup_platform.repository.objects.names import META, PACKS
 from backup_platform.repository.records.acceptances import accept_point
-from backup_platform.sources.files import FileTreeSource
-from backup_platform.sources.sqlite import SqliteSource
+from backup_platform.sources.files.source import FileTreeSource
+from backup_platform.sources.sqlite.source import SqliteSource
 from backup_platform_tests.repository.rescuing import PROGRAMS, Rescue
 from backup_platform_tests.sources.files_support import assert_same_tree, odd_tree, remove_tree
 from backup_platform_tests.sources.sqlite_support import shop

@@ -27,7 +27,7 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import Buffer, Chunking
-from backup_platform.sources.files import FileTreeSource
+from backup_platform.sources.files.source import FileTreeSource
 from backup_platform_tests.sources.memory_reader import MemoryReader
 
 PRIVILEGED = os.geteuid() == 0

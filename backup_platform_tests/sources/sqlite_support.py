@@ -26,7 +26,7 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import Buffer, Chunking
-from backup_platform.sources.sqlite import SqliteSource
+from backup_platform.sources.sqlite.source import SqliteSource
 from backup_platform_tests.sources.memory_reader import MemoryReader
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from backup_platform.domain.model import Capture, EntryKind, Status
 from backup_platform.domain.ports import DrillReport
-from backup_platform.sources.files import FileTreeSource
+from backup_platform.sources.files.source import FileTreeSource
 from backup_platform_tests.sources.files_support import (
     LARGE,
     PRIVILEGED,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.sources.sqlite import FixedChunks
+from backup_platform.sources.sqlite.chunking import FixedChunks
 
 
 @given(st.lists(st.binary(max_size=40)), st.integers(1, 17))

@@ -21,7 +21,7 @@ from typing import TypeVar
 import pytest
 
 from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, SourceMissingError
-from backup_platform.sources.sqlite import SqliteSource
+from backup_platform.sources.sqlite.source import SqliteSource
 from backup_platform_tests.sources.files_support import YEAR_2400
 from backup_platform_tests.sources.sqlite_support import (
     CountingProgress,

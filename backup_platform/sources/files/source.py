@@ -10,7 +10,7 @@ from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
 from backup_platform.sources.files.paths import DIRECTORY_FLAGS
-from backup_platform.sources.places import identities, refuse_inside
+from backup_platform.sources.places import identities, readable, refuse_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,10 @@ class FileTreeSource:
     @property
     def kind(self) -> str:
         return "files"
+
+    def probe(self) -> str:
+        """Raises SourceMissingError, SourceError."""
+        return readable(self.root)
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Raises SourceMissingError; SourceFormatError when the root is no directory; SourceError."""

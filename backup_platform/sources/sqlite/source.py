@@ -13,7 +13,7 @@ from backup_platform.domain.model import Capture, Entry, EntryKind, Json, Recove
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError
 from backup_platform.sources.owners import group_name, user_name
-from backup_platform.sources.places import identities, refuse_inside
+from backup_platform.sources.places import identities, readable, refuse_inside
 from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill
 from backup_platform.sources.sqlite.facts import journal_mode, read_facts
@@ -50,6 +50,10 @@ class SqliteSource:
     @property
     def kind(self) -> str:
         return "sqlite"
+
+    def probe(self) -> str:
+        """Raises SourceMissingError, SourceError."""
+        return readable(self.path)
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`."""

@@ -1,0 +1,197 @@
+"""Kinds of sources: found by name, loaded when they are named, and nothing of theirs is known elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import backup_platform
+from backup_platform.domain.ports import Source
+from backup_platform.errors import PlanError
+from backup_platform.kinds import SourceConfig, SourceContext, SourceKind, registry
+from backup_platform.plan import Plan
+from backup_platform.plan.values import LocalPath
+from backup_platform_tests.test_plan import HEAD, load, problems, source_problems
+
+SOURCES = Path(backup_platform.__file__).parent / "sources"
+EVERY_KIND = HEAD + (
+    "  a: {files: /a, every: day}\n  b: {sqlite: /b, every: day}\n"
+    '  c: {postgres: "postgresql://db/shop", every: day}\n'
+)
+
+
+class NotesConfig(SourceConfig):
+    notes: LocalPath
+    exclude: int = 3
+
+
+class GreedyConfig(SourceConfig):
+    greedy: str
+    keep: int = 3
+
+
+def _no_source(config: SourceConfig, context: SourceContext) -> Source:
+    raise NotImplementedError
+
+
+NOTES = SourceKind("notes", "notes", NotesConfig, _no_source, local=True)
+GREEDY = SourceKind("greedy", "greedy", GreedyConfig, _no_source)
+Register = Callable[..., None]
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
+    """Let entry points be there: pairs of a name and what it leads to in this module."""
+
+    def fill(*pairs: tuple[str, str]) -> None:
+        found = [EntryPoint(name, f"{__name__}:{target}", registry.GROUP) for name, target in pairs]
+        monkeypatch.setattr(registry, "entry_points", lambda group: found)
+        registry.forget()
+
+    yield fill
+    monkeypatch.undo()
+    registry.forget()
+
+
+def test_a_kind_is_a_folder() -> None:
+    folders = {path.parent.name for path in SOURCES.glob("*/kind.py")}
+    assert set(registry.built_in()) == folders >= {"files", "sqlite", "postgres"}
+    for name, kind in registry.every().items():
+        assert kind.name == name
+        assert kind.title
+        assert kind.config.model_fields[name].is_required()
+        assert [key for key, each in kind.config.model_fields.items() if each.is_required()] == [name]
+
+
+def test_no_entry_point_is_read_where_kinds_of_this_package_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(group: str) -> None:
+        raise AssertionError("read")
+
+    monkeypatch.setattr(registry, "entry_points", refuse)
+    registry.forget()
+    assert [source.kind for source in load(tmp_path, EVERY_KIND).sources.values()] == [
+        "files",
+        "sqlite",
+        "postgres",
+    ]
+    with pytest.raises(AssertionError, match="read"):
+        load(tmp_path, HEAD + "  a: {notes: /a, every: day}\n")
+    monkeypatch.undo()
+    registry.forget()
+
+
+LOADED_BY = """
+import json, sys
+from backup_platform.plan import Plan
+plan = Plan.load(sys.argv[1])
+print(json.dumps(sorted(name for name in sys.modules if name.startswith("backup_platform.sources."))))
+"""
+
+
+def test_a_plan_loads_the_kinds_that_it_names_and_of_them_only_what_describes_them(tmp_path: Path) -> None:
+    path = tmp_path / "backup.yaml"
+    path.write_text(HEAD + "  a: {sqlite: /b, every: day}\n")
+    command = [sys.executable, "-c", LOADED_BY, os.fspath(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [
+        "backup_platform.sources.sqlite",
+        "backup_platform.sources.sqlite.kind",
+    ]
+
+
+class TestOfOthers:
+    def test_it_is_one_like_those_of_this_package(self, tmp_path: Path, register: Register) -> None:
+        register(("notes", "NOTES"))
+        plan = load(tmp_path, HEAD + "  a: {notes: n, every: day, exclude: 5}\n")
+        source = plan.sources["a"]
+        assert (source.kind, source.location, source.source_kind) == ("notes", str(tmp_path / "n"), NOTES)
+        shown = plan.model_dump(mode="json", exclude_unset=True)
+        assert shown["sources"]["a"] == {"notes": str(tmp_path / "n"), "exclude": 5, "every": "day"}
+        assert Plan.from_mapping(shown, base=str(tmp_path)) == plan
+
+    def test_messages_know_it(self, tmp_path: Path, register: Register) -> None:
+        register(("notes", "NOTES"))
+        assert source_problems(tmp_path, "every: day")[0].endswith(
+            "has neither `files`, `postgres`, `sqlite` nor `notes`: name what to protect, as in `files: /srv/uploads`"
+        )
+        assert source_problems(tmp_path, "notes: /a, files: /b, every: day") == [
+            "3: sources.shop: has both `files` and `notes`: give one of them"
+        ]
+        assert source_problems(tmp_path, "notes: /a, every: day, exclude: x, jobs: 3") == [
+            "3: sources.shop: `jobs` belongs to sources with `postgres`, not with `notes`",
+            "3: sources.shop.exclude: input should be a valid integer, unable to parse string as an integer",
+        ]
+
+    def test_of_one_that_cannot_be_loaded_only_its_users_are_told(
+        self, tmp_path: Path, register: Register
+    ) -> None:
+        register(("notes", "GONE"))
+        with pytest.raises(PlanError, match="'notes' of .* cannot be loaded: AttributeError"):
+            load(tmp_path, HEAD + "  a: {notes: n, every: day}\n")
+        assert "nor `sqlite`" in source_problems(tmp_path, "every: day")[0]
+        assert not registry.described("notes").tables
+
+    def test_one_that_is_something_else_is_refused(self, tmp_path: Path, register: Register) -> None:
+        register(("other", "NOTES"))
+        with pytest.raises(PlanError, match="is no SourceKind of that name"):
+            load(tmp_path, HEAD + "  a: {other: n, every: day}\n")
+
+    def test_two_of_one_name_are_refused(self, tmp_path: Path, register: Register) -> None:
+        register(("notes", "NOTES"), ("notes", "GREEDY"))
+        with pytest.raises(PlanError, match="both bring a kind of source 'notes'"):
+            load(tmp_path, HEAD + "  a: {notes: n, every: day}\n")
+
+    def test_none_takes_the_place_of_one_of_this_package(self, tmp_path: Path, register: Register) -> None:
+        register(("files", "NOTES"))
+        assert load(tmp_path, HEAD + "  a: {files: n, every: day}\n").sources["a"].source_kind is not NOTES
+
+    def test_none_takes_a_key_that_all_sources_have(self, tmp_path: Path, register: Register) -> None:
+        register(("greedy", "GREEDY"))
+        with pytest.raises(PlanError, match="cannot have the key `keep`"):
+            load(tmp_path, HEAD + "  a: {greedy: n, every: day}\n")
+
+
+class TestMessages:
+    """All that is wrong with a source is told at once, whether or not its kind is known."""
+
+    def test_without_a_kind(self, tmp_path: Path) -> None:
+        found = problems(
+            tmp_path, HEAD + "  a:\n    fils: /srv\n    every: dya\n    exclude: x\n    jbs: 2\n"
+        )
+        assert found[0].startswith("3: sources.a: has neither `files`, `postgres` nor `sqlite`")
+        assert found[1:] == [
+            '4: sources.a: unknown key "fils"; did you mean "files"?',
+            '5: sources.a.every: "dya" is not one of 15min, 30min, hour, 6h, 12h, day, week, month; did you mean "day"?',
+            '7: sources.a: unknown key "jbs"; did you mean "jobs"?',
+        ]
+
+    def test_with_one(self, tmp_path: Path) -> None:
+        found = problems(
+            tmp_path,
+            HEAD + "  a:\n    files: /srv\n    every: dya\n    jobs: 2\n    exclud: [x]\n    retries: -1\n",
+        )
+        assert found == [
+            '5: sources.a.every: "dya" is not one of 15min, 30min, hour, 6h, 12h, day, week, month; did you mean "day"?',
+            "6: sources.a: `jobs` belongs to sources with `postgres`, not with `files`",
+            '7: sources.a: unknown key "exclud"; did you mean "exclude"?',
+            "8: sources.a.retries: must be at least 0",
+        ]
+
+    def test_with_two(self, tmp_path: Path) -> None:
+        found = problems(
+            tmp_path, HEAD + "  a:\n    files: /srv\n    sqlite: x\n    retries: -1\n    lock_timeout: 1s\n"
+        )
+        assert found == [
+            "3: sources.a: has neither `every` nor `cron`: say how often, as in `every: day`",
+            "5: sources.a: has both `files` and `sqlite`: give one of them",
+            "6: sources.a.retries: must be at least 0",
+        ]
