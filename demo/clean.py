@@ -8,7 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from backup_platform.sources.postgres.account import Account
+from backup_platform.sources.postgres.server.account import Account
 from demo.server import STATE, Server, homes_of
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from urllib.parse import quote
 
-from backup_platform.sources.postgres.account import PROGRAMS, Account, server_account, usable_binaries
+from backup_platform.sources.postgres.server.account import PROGRAMS, Account, server_account, usable_binaries
 
 STATE = os.path.abspath(".demo")
 SUPERUSER = "postgres"

@@ -11,7 +11,7 @@ import pytest
 
 from backup_platform.actions.query import query
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Column, Storage, Table
-from backup_platform.sources.postgres.parquet import parquet_blocks
+from backup_platform.sources.tabular.parquet import parquet_blocks
 from backup_platform_tests.actions.tables_support import open_tables, tables_bench
 
 MOST = 2**62

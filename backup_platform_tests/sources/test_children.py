@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from backup_platform.sources import children
-from backup_platform.sources.postgres.connecting import tool_environment
+from backup_platform.sources.postgres.connect.connections import tool_environment
 from backup_platform.sources.postgres.tools import Tools, run_tool
 
 SECRETS = {

@@ -12,7 +12,6 @@ from backup_platform.domain.model import Content
 from backup_platform.domain.ports import PointReader
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
 from backup_platform.errors import DamageError
-from backup_platform.sources.postgres.bookkeeping import strip_archive
 from backup_platform.sources.postgres.document import (
     DATABASE_PATH,
     GLOBALS_PATH,
@@ -21,6 +20,7 @@ from backup_platform.sources.postgres.document import (
     Database,
     decode,
 )
+from backup_platform.sources.postgres.dump.bookkeeping import strip_archive
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class PostgresSource:
 
     def probe(self) -> str:
         """The server that answers, and the tools that fit it. Raises `SourceError`."""
-        from backup_platform.sources.postgres.connecting import connect, describe
+        from backup_platform.sources.postgres.connect.connections import connect, describe
         from backup_platform.sources.postgres.tools import find_tools, release
 
         with connect(self.options.url) as connection:
@@ -43,13 +43,13 @@ class PostgresSource:
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
         """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`."""
-        from backup_platform.sources.postgres.capture import capture
+        from backup_platform.sources.postgres.capture.run import capture
 
         return capture(self.options, self.clock, recorder, progress)
 
     def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
         """Restore into a server that is thrown away, and compare streams, schema and facts."""
-        from backup_platform.sources.postgres.drill import drill
+        from backup_platform.sources.postgres.drill.run import drill
 
         return drill(self.options, point, reader, sandbox, self.clock)
 
@@ -57,7 +57,7 @@ class PostgresSource:
         self, point: RecoveryPoint, reader: PointReader, target: DatabaseTarget
     ) -> DatabaseRestorePlan:
         """What a restore will do; writes nothing. Raises `TargetError`, `NotFoundError`."""
-        from backup_platform.sources.postgres.restore import plan_restore
+        from backup_platform.sources.postgres.restore.run import plan_restore
 
         options = self.options
         wanted = replace(
@@ -71,6 +71,6 @@ class PostgresSource:
         self, plan: DatabaseRestorePlan, reader: PointReader, progress: Progress
     ) -> DatabaseRestoreSummary:
         """Carry out a plan. Raises `TargetError`; an error says what was done and how to go on."""
-        from backup_platform.sources.postgres.restore import run_restore
+        from backup_platform.sources.postgres.restore.run import run_restore
 
         return run_restore(plan, reader, progress, self.clock, bin_dir=self.options.bin_dir)

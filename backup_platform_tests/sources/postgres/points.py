@@ -38,7 +38,7 @@ from backup_platform.sources.postgres.document import (
     encode,
     part_path,
 )
-from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.quoting import identifier
 
 NATIVE: tuple[str, ...] = (
     "boolean",

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from backup_platform.sources.postgres.server import private_server
+from backup_platform.sources.postgres.server.private_server import private_server
 
 SECRET = "s3cret: pass/word@%"
 SECRET_ROLE = "keeper"

@@ -11,8 +11,8 @@ from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform_tests.sources.postgres.capture_support import capture, source
+from backup_platform_tests.sources.postgres.connect.poolers import pooled_url, pooler
 from backup_platform_tests.sources.postgres.point_bench import PointBench
-from backup_platform_tests.sources.postgres.poolers import pooled_url, pooler
 from backup_platform_tests.sources.postgres.servers import SECRET_ROLE, Server, execute, fetch, fetch_value
 
 # Whoever calls it is told of, and makes its owner a superuser where he can.

@@ -16,8 +16,8 @@ import pytest
 
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.restoring import DatabaseTarget
-from backup_platform.sources.postgres.restore import plan_restore, run_restore
-from backup_platform_tests.sources.postgres.drill_support import Drilled, captured, point_of
+from backup_platform.sources.postgres.restore.run import plan_restore, run_restore
+from backup_platform_tests.sources.postgres.drill.drill_support import Drilled, captured, point_of
 from backup_platform_tests.sources.postgres.fidelity_database import dump, new_database
 from backup_platform_tests.sources.postgres.normalise import differences
 from backup_platform_tests.sources.postgres.regression_suite import Suite

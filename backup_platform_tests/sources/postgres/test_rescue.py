@@ -12,8 +12,8 @@ import pytest
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform_tests.repository.rescuing import Rescue
 from backup_platform_tests.sources.postgres.point_bench import PointBench
-from backup_platform_tests.sources.postgres.restore_support import dumped
-from backup_platform_tests.sources.postgres.sample import SAMPLE
+from backup_platform_tests.sources.postgres.restore.restore_support import dumped
+from backup_platform_tests.sources.postgres.restore.sample import SAMPLE
 from backup_platform_tests.sources.postgres.servers import Server, execute, fetch_value
 from backup_platform_tests.support import flipped
 

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from backup_platform.sources.postgres.account import server_account
-from backup_platform.sources.postgres.server import PrivateServer, private_server
+from backup_platform.sources.postgres.server.account import server_account
+from backup_platform.sources.postgres.server.private_server import PrivateServer, private_server
 from backup_platform_tests.sources.postgres.capture_support import capture
 from backup_platform_tests.sources.postgres.servers import execute, fetch_value, postgres_15
 

@@ -16,8 +16,8 @@ import pytest
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.sources.postgres.options import PostgresOptions
-from backup_platform.sources.postgres.restore import plan_restore, run_restore
-from backup_platform.sources.postgres.subscriptions import without_implied
+from backup_platform.sources.postgres.restore.run import plan_restore, run_restore
+from backup_platform.sources.postgres.restore.subscriptions import without_implied
 from backup_platform_tests.sources.postgres.fidelity_database import (
     dump,
     features,

@@ -16,7 +16,7 @@ from backup_platform.sources.postgres.catalog.sequences import sequence_values
 from backup_platform.sources.postgres.document import DOCUMENT_VERSION, Database, Locale, Name
 
 if TYPE_CHECKING:
-    from backup_platform.sources.postgres.connecting import Connection
+    from backup_platform.sources.postgres.connect.connections import Connection
 
 # As JSON: the columns of the locale have other names in other versions.
 _DATABASE = """

@@ -12,7 +12,7 @@ from backup_platform.sources.postgres.document import LargeObject, LeftOut
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from backup_platform.sources.postgres.connecting import Connection
+    from backup_platform.sources.postgres.connect.connections import Connection
 
 SLICE = 1 << 20
 ALL_LARGE_OBJECTS = "pg_largeobject"  # what they are called where things are listed by name

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.tables import Column, Partitioned, Storage, Table
+from backup_platform.sources.postgres.catalog.relation import Relation
 from backup_platform.sources.postgres.catalog.relations import PARTITIONED, Found, Selection, relations_of
-from backup_platform.sources.postgres.relation import Relation
 
 if TYPE_CHECKING:
-    from backup_platform.sources.postgres.connecting import Connection
+    from backup_platform.sources.postgres.connect.connections import Connection
 
 
 def partitioned_tables(

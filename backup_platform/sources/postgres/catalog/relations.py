@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backup_platform.domain.tables import label_of
 from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.catalog.relation import Relation, RelationColumn
 from backup_platform.sources.postgres.catalog.selection import Patterns
 from backup_platform.sources.postgres.document import LeftOut, Name
-from backup_platform.sources.postgres.relation import Relation, RelationColumn
 
 if TYPE_CHECKING:
-    from backup_platform.sources.postgres.connecting import Connection
+    from backup_platform.sources.postgres.connect.connections import Connection
     from backup_platform.sources.postgres.options import PostgresOptions
 
 TABLE, PARTITIONED, FOREIGN, VIEW, SEQUENCE = "r", "p", "f", "m", "S"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from backup_platform.sources.postgres.catalog.relations import Found
 from backup_platform.sources.postgres.document import Name, SequenceValue
-from backup_platform.sources.postgres.settings import identifier
+from backup_platform.sources.postgres.quoting import identifier
 
 if TYPE_CHECKING:
-    from backup_platform.sources.postgres.connecting import Connection
+    from backup_platform.sources.postgres.connect.connections import Connection
 
 _AT_ONCE = 200
 

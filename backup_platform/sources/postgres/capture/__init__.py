@@ -1,0 +1,1 @@
+"""One snapshot of a database into streams: tables as Parquet, facts, the schema."""

@@ -1,0 +1,376 @@
+"""One snapshot of a database, and the sessions that share it.
+
+The tables are locked before the snapshot is taken, in the same transaction, which `LOCK TABLE` allows. What is read
+of the catalogue as it is now (locks, `pg_get_indexdef` and its like, the columns of a query) is then what the snapshot
+shows, for every table that is captured: nobody can alter, truncate or drop one of them until the capture ends. The list
+of tables is made before the locks and again in the snapshot; where the two differ, both are done again. What no lock
+of a table protects (names of schemas, labels of enums) is compared at the end.
+
+Where the lock table of the server has no room for that (`locks.py`), the snapshot comes first, pg_dump takes its own
+locks, and the main session locks the tables when pg_dump is done. Then the rows of the catalogue that describe them
+must be the very ones that the snapshot shows, or all is done again.
+
+Isolation is REPEATABLE READ. DEFERRABLE has a meaning only with SERIALIZABLE, which no standby offers and which may
+wait for ever behind a stream of serializable writers; what it would exclude is the rare state that no serial order of
+transactions gives, but which every reader of the source could have seen as well.
+
+The settings are pinned for the transaction, too, and looked at inside it: whatever stands between this machine and the
+server, a transaction is in one session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from backup_platform.domain.ports import Clock
+from backup_platform.errors import SourceBusyError, SourceConnectionsError, SourceError, SourceFormatError
+from backup_platform.sources.postgres.capture.locks import blocked, crowded, lock, lock_statement, no_room
+from backup_platform.sources.postgres.catalog.relations import (
+    Selection,
+    find,
+    require_readable,
+    select,
+)
+from backup_platform.sources.postgres.connect.connections import adbc_uri, connect, describe, milliseconds
+from backup_platform.sources.postgres.connect.poolers import refusal, require_safe_start
+from backup_platform.sources.postgres.connect.settings import local_pins, loose_pins, pin_statement
+from backup_platform.sources.postgres.failures import postgres_errors
+from backup_platform.sources.postgres.options import PostgresOptions
+from backup_platform.sources.postgres.quoting import literal
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Connection as ArrowConnection
+
+    from backup_platform.sources.postgres.connect.connections import Connection
+
+OLDEST = 130000
+ATTEMPTS = 5
+JOIN_S = 1.0  # how long a session waits for its locks while the main one holds them already
+RELEASE = "ROLLBACK TO SAVEPOINT one_table"
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SHAPE = """
+SELECT c.oid::int8, n.nspname::text, c.relname::text, a.attnum::int8, a.attname::text, a.atttypid::int8
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+WHERE c.oid = ANY (%s::oid[])
+UNION ALL
+SELECT e.oid::int8, e.enumlabel::text, t.typname::text, e.enumtypid::int8, n.nspname::text, 0::int8
+FROM pg_enum e JOIN pg_type t ON t.oid = e.enumtypid JOIN pg_namespace n ON n.oid = t.typnamespace
+"""
+
+
+# The rows of the catalogue that describe tables. Whatever is altered gets another row, with another xmin; a table that
+# is truncated or rewritten has another file.
+_ROWS = """
+SELECT 'class', c.oid::int8, c.relfilenode::int8, c.xmin::text FROM pg_class c WHERE c.oid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'attribute', attrelid::int8, attnum::int8, xmin::text FROM pg_attribute
+    WHERE attrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'default', oid::int8, adrelid::int8, xmin::text FROM pg_attrdef WHERE adrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'constraint', oid::int8, conrelid::int8, xmin::text FROM pg_constraint
+    WHERE conrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'index', indexrelid::int8, indrelid::int8, xmin::text FROM pg_index
+    WHERE indrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'trigger', oid::int8, tgrelid::int8, xmin::text FROM pg_trigger WHERE tgrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'rule', oid::int8, ev_class::int8, xmin::text FROM pg_rewrite WHERE ev_class = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'policy', oid::int8, polrelid::int8, xmin::text FROM pg_policy WHERE polrelid = ANY (%(oids)s::oid[])
+UNION ALL SELECT 'parent', inhrelid::int8, inhparent::int8, xmin::text FROM pg_inherits
+    WHERE inhrelid = ANY (%(oids)s::oid[])
+"""
+
+
+class OvertakenError(Exception):
+    """Somebody waits for this capture, and it for them; or the schema was changed before it was locked. All is to be
+    begun anew."""
+
+    def __init__(self, reason: SourceError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+@dataclass
+class Snapshot:
+    """`connection` holds the snapshot and the locks; `others` read in it too. `captured_at` is this machine's clock
+    right before, `server_clock` the server's right after. `name` is what pg_dump takes. `crowded`: nothing is locked
+    until `lock_tables`, and the others take their locks for one table at a time."""
+
+    url: str
+    connection: Connection
+    others: list[Connection]
+    selection: Selection
+    name: str
+    captured_at: datetime
+    server_clock: datetime
+    crowded: bool
+    options: PostgresOptions
+    _process: int
+    _arrow: list[ArrowConnection]
+    _open_arrow: Callable[[], ArrowConnection]
+
+    @property
+    def standby(self) -> bool:
+        return bool(_one(self.connection, "SELECT pg_is_in_recovery()"))
+
+    def open_arrow(self) -> ArrowConnection:
+        """A connection for ADBC inside the snapshot; the caller closes it."""
+        return self._arrow.pop() if self._arrow else self._open_arrow()
+
+    def release(self, arrow: ArrowConnection) -> None:
+        """The locks that a connection of `open_arrow` took for what it read since. Those of all tables stay."""
+        with postgres_errors(describe(self.url)):
+            _run(arrow, RELEASE)
+
+    def lock_tables(self) -> None:
+        """When pg_dump is done. Raises `SourceError`, `OvertakenError`."""
+        if not self.crowded:
+            return
+        server, oids = describe(self.url), {"oids": [each.oid for each in self.selection.locked]}
+        changed = SourceError(
+            f"Tables of {server} were altered while the schema was read.",
+            hint="Nothing was stored. Run it again when no migration runs.",
+            retryable=True,
+        )
+        with postgres_errors(server):
+            if not lock(self.connection, self.selection, self.options, server):
+                raise OvertakenError(changed)
+            before = set(self.connection.execute(_ROWS, oids))
+            with connect(self.url) as fresh:
+                now = set(fresh.execute(_ROWS, oids))
+        if not before <= now:
+            raise OvertakenError(changed)
+
+    def blocked(self) -> SourceBusyError:
+        """Who is in the way of a lock that pg_dump did not get."""
+        with postgres_errors(describe(self.url)):
+            return blocked(self.connection, self.selection, self.options, describe(self.url))
+
+    def no_room(self) -> SourceError:
+        with postgres_errors(describe(self.url)):
+            return no_room(self.connection, self.selection, describe(self.url))
+
+    def require_unchanged(self) -> None:
+        """The locks were held to the end, and what they do not protect is as it was. Raises `SourceError`."""
+        oids = [each.oid for each in self.selection.locked]
+        with postgres_errors(describe(self.url)):
+            before = set(self.connection.execute(_SHAPE, [oids]))
+            with connect(self.url) as fresh:
+                now = set(fresh.execute(_SHAPE, [oids]))
+            _require_pins(self.connection, describe(self.url), self._process)
+        if not before <= now:
+            changed = sorted(str(row[2]) for row in before - now)
+            raise SourceError(
+                f"The schema was changed while it was captured: {changed[0]} is not what it was.",
+                hint="Nothing was stored. Run it again when no migration runs.",
+                retryable=True,
+            )
+
+
+@contextmanager
+def take_snapshot(url: str, options: PostgresOptions, clock: Clock) -> Iterator[Snapshot]:
+    """Everything is opened and locked inside the block, and closed after it.
+
+    Raises `SourceBusyError` when a lock is not given in time, `SourceFormatError` for a server that is too old, and
+    `SourceError` for anything else, before any row is read.
+    """
+    server = describe(url)
+    with postgres_errors(server), ExitStack() as stack:
+        yield _taken(_opened(url, options, server, stack), options, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """Those of one capture, connected before anything is locked: a connection for ADBC takes a third of a second."""
+
+    url: str
+    server: str
+    main: Connection
+    others: list[Connection]
+    arrow: list[ArrowConnection]
+
+    @property
+    def count(self) -> int:
+        """With pg_dump's."""
+        return len(self.others) + len(self.arrow) + 2
+
+    def run(self, statement: str) -> None:
+        """In all but the main one."""
+        for connection in self.others:
+            connection.execute(statement.encode())
+        for arrow in self.arrow:
+            _run(arrow, statement)
+
+
+def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -> _Sessions:
+    jobs = max(1, options.jobs)
+    try:
+        main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
+        _require_version(main, server)
+        require_safe_start(main, server)
+        others = [stack.enter_context(connect(url, lock_timeout=JOIN_S)) for _ in range(jobs - 1)]
+        arrow: list[ArrowConnection] = []
+        stack.callback(_close_all, arrow)
+        # One more: the reader asks for the sizes of tables before its threads start.
+        for _ in range(jobs + 1):
+            arrow.append(_connect_arrow(url, server))  # one by one: those before one that fails are closed
+    except SourceConnectionsError as error:
+        raise too_few_connections(error, jobs) from error
+    return _Sessions(url, server, main, others, arrow)
+
+
+def too_few_connections(error: SourceError, jobs: int) -> SourceError:
+    """The same, with the number that a capture needs."""
+    less = f", or lower the source's jobs: with 1 it needs {_connections(1)}" if jobs > 1 else ""
+    return SourceConnectionsError(
+        f"{error.message} A capture with jobs: {jobs} needs {_connections(jobs)} connections at once.",
+        hint=f"Allow the role so many (ALTER ROLE … CONNECTION LIMIT; max_connections){less}.",
+        retryable=True,
+    )
+
+
+def _connections(jobs: int) -> int:
+    """With pg_dump's."""
+    return 2 * jobs + 2
+
+
+def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snapshot:
+    """A migration that begins between the locks of the main session and those of the others waits for the first, and
+    the others wait behind it. Then all is begun anew, so that it goes first."""
+    main, server = sessions.main, sessions.server
+    for _ in range(ATTEMPTS):
+        selection, captured_at, sparing = _lock_and_look(sessions, options, clock)
+        row = main.execute("SELECT pg_export_snapshot(), clock_timestamp()").fetchone()
+        assert row is not None
+        process = _require_pins(main, server)
+        join = _joining(row[0], "" if sparing else lock_statement(selection))
+        if _join(sessions, join):
+            return Snapshot(
+                sessions.url,
+                main,
+                sessions.others,
+                selection,
+                row[0],
+                captured_at,
+                row[1],
+                sparing,
+                options,
+                process,
+                sessions.arrow,
+                partial(_late_arrow, sessions.url, join, server),
+            )
+        main.execute("ROLLBACK")
+        sessions.run("ROLLBACK")
+    raise SourceBusyError(
+        f"Tables of {server} are altered all the time: {ATTEMPTS} attempts to lock them met a migration.",
+        hint="Choose a time when no migration runs.",
+    )
+
+
+def _require_pins(main: Connection, server: str, process: int | None = None) -> int:
+    """The session's process. Raises `SourceError` when a setting is not as it was pinned, or the process is another
+    than it was."""
+    row = main.execute(loose_pins(main.info.server_version).encode()).fetchone()
+    assert row is not None
+    if row[1] or process not in (None, row[0]):
+        raise refusal(server)
+    return int(row[0])
+
+
+def _join(sessions: _Sessions, statements: Sequence[str]) -> bool:
+    """False when a lock was not given in time."""
+    try:
+        with postgres_errors(sessions.server):
+            for statement in statements:
+                sessions.run(statement)
+    except SourceBusyError:
+        return False
+    return True
+
+
+def _require_version(connection: Connection, server: str) -> None:
+    if connection.info.server_version < OLDEST:
+        raise SourceFormatError(
+            f"{server} is version {connection.info.server_version // 10000}; the oldest that is known is 13."
+        )
+
+
+def _lock_and_look(
+    sessions: _Sessions, options: PostgresOptions, clock: Clock
+) -> tuple[Selection, datetime, bool]:
+    """In the snapshot: what is selected, when it was taken, and whether the locks are still to be taken."""
+    main, server = sessions.main, sessions.server
+    standby = bool(_one(main, "SELECT pg_is_in_recovery()"))
+    begin = (
+        f"{_BEGIN}; {local_pins(main.info.server_version, lock_timeout=milliseconds(options.lock_timeout))}"
+    )
+    for _ in range(ATTEMPTS):
+        selection = select(find(main), options, standby=standby)
+        require_readable(selection)
+        sparing = crowded(main, selection, sessions.count)
+        main.execute(begin.encode())
+        if sparing or lock(main, selection, options, server):
+            captured_at = clock.now()
+            seen = find(main)
+            if [each.identity for each in seen] == [each.identity for each in selection.found]:
+                return selection, captured_at, sparing
+        main.execute("ROLLBACK")
+    raise SourceBusyError(
+        f"Tables of {server} are created or dropped all the time: {ATTEMPTS} looks at them gave {ATTEMPTS} lists.",
+        hint="Choose a time when no migration runs.",
+    )
+
+
+def _joining(snapshot: str, lock_tables: str) -> list[str]:
+    """The statements by which another session gets into the snapshot. What it locks after them, it may release."""
+    statements = [
+        _BEGIN,
+        f"SET TRANSACTION SNAPSHOT {literal(snapshot)}",
+        pin_statement(local=True, lock_timeout=milliseconds(JOIN_S)),
+        "SET LOCAL max_parallel_workers_per_gather = 0",
+        lock_tables,
+        "SAVEPOINT one_table",
+    ]
+    return [statement for statement in statements if statement]
+
+
+def _connect_arrow(url: str, server: str) -> ArrowConnection:
+    """Settings are pinned when it joins a snapshot."""
+    import adbc_driver_postgresql.dbapi
+
+    with postgres_errors(server):
+        connection: ArrowConnection = adbc_driver_postgresql.dbapi.connect(adbc_uri(url), autocommit=True)
+    return connection
+
+
+def _late_arrow(url: str, statements: Sequence[str], server: str) -> ArrowConnection:
+    """One that joins while tables are read."""
+    with postgres_errors(server):
+        connection = _connect_arrow(url, server)
+        try:
+            for statement in statements:
+                _run(connection, statement)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _run(connection: ArrowConnection, statement: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+
+
+def _close_all(connections: list[ArrowConnection]) -> None:
+    import adbc_driver_manager
+
+    while connections:
+        with suppress(adbc_driver_manager.Error):  # the server is gone
+            connections.pop().close()
+
+
+def _one(connection: Connection, query: str) -> Any:
+    row = connection.execute(query.encode()).fetchone()
+    return row[0] if row else None

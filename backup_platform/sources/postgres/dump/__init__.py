@@ -1,0 +1,1 @@
+"""PostgreSQL's own dumps: pg_dump, pg_restore and the archive between them."""

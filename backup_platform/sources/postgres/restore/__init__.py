@@ -1,0 +1,1 @@
+"""A recovery point into a server: what would be done, what stands against it, and doing it."""

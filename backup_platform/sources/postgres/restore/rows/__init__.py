@@ -1,0 +1,1 @@
+"""What a restore fills: tables, large objects, sequences, materialised views."""

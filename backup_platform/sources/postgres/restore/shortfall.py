@@ -1,0 +1,138 @@
+"""What a restore could not bring back: each thing once, with the server's words, and what failed because of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from backup_platform.domain.restoring import RestoreFailure
+from backup_platform.errors import TargetError
+from backup_platform.sources.postgres.dump.pg_restore import LOST, ToolError, is_of_owner
+from backup_platform.sources.postgres.dump.toc import TocEntry
+from backup_platform.sources.postgres.restore.selection import RELATIONS
+
+_WORDS = 300
+_BROKEN = "violates foreign key constraint"
+_NAMED = 20
+
+
+@dataclass
+class Shortfall:
+    """`absent` are entries that the target has not. `stop`: the first failure is raised as a `TargetError`."""
+
+    toc: Sequence[TocEntry]
+    stop: bool = False
+    absent: set[int] = field(default_factory=set)
+    _found: list[tuple[RestoreFailure, int]] = field(default_factory=list)
+
+    def add(self, what: str, said: str, *, entry: int = 0, because: str = "") -> None:
+        """`entry` is one that does not exist in the target now."""
+        if self.stop:
+            raise TargetError(f"{_sentence(what)} was not restored: {_short(said)}.")
+        if entry:
+            self.absent.add(entry)
+        self._found.append((RestoreFailure(what, _short(said), because, self._line(entry)), entry))
+
+    def definitions(self, errors: Iterable[ToolError]) -> None:
+        """Of each entry the first error: when it is not made, all that is done to it fails as well.
+
+        Raises TargetError where the server was lost: then nothing is known of what came after.
+        """
+        seen: set[int] = set()
+        for error in errors:
+            if any(phrase in error.message for phrase in LOST):
+                raise TargetError(f"The server was lost: {_short(error.said)}.", retryable=True)
+            if error.entry in seen:
+                continue
+            label = self.label(error.entry) or "the session"
+            if word := self._only(error):
+                self.add(f"{word} of {label}", error.said)
+            else:
+                self.add(label, error.said, entry=error.entry)
+                seen |= {error.entry} - {0}
+
+    def _only(self, error: ToolError) -> str:
+        """What is missing of something that is there; "" when the thing itself is not."""
+        if is_of_owner(error.command):
+            return "owner"
+        kind = next((each.kind for each in self.toc if each.id == error.entry), "")
+        made = error.command.startswith("CREATE ") or kind not in RELATIONS
+        return "" if made and error.entry else "a property"
+
+    def label(self, entry: int) -> str:
+        return next((each.label for each in self.toc if each.id == entry), "")
+
+    def told(self) -> tuple[RestoreFailure, ...]:
+        """What failed by itself first, then what needs it."""
+        found = [self._explained(failure, entry) for failure, entry in self._found]
+        return tuple(sorted(found, key=lambda failure: bool(failure.because)))
+
+    def _explained(self, failure: RestoreFailure, entry: int) -> RestoreFailure:
+        cause = next(self._causes(entry), "") if entry else ""
+        return RestoreFailure(failure.what, failure.said, failure.because or cause, failure.entry)
+
+    def _causes(self, entry: int) -> Iterator[str]:
+        """The absent entries that this one needs, nearest first."""
+        needs = {each.id: each.needs for each in self.toc}
+        pending, seen = list(needs.get(entry, ())), {entry}
+        while pending:
+            each = pending.pop(0)
+            if each in seen:
+                continue
+            seen.add(each)
+            if each in self.absent:
+                yield self.label(each)
+            pending += needs.get(each, ())
+
+    def _line(self, entry: int) -> str:
+        found = next((each for each in self.toc if each.id == entry), None)
+        return f"{found.id}; {found.kind} {found.schema or '-'} {found.tag} {found.owner}" if found else ""
+
+
+def advice(
+    point: str, failures: Sequence[RestoreFailure], lacking: Sequence[str], pg_restore: str
+) -> Iterator[str]:
+    """What to do about it, in sentences. `pg_restore` is the program that reads the archive."""
+    if not failures:
+        return
+    yield "Everything else is restored: nothing needs to be dropped or restored again."
+    if any(failure.entry for failure in failures):
+        yield (
+            "Correct the definitions and run them by hand. They are in the recovery point: "
+            f"`backup-platform restore {point} schema.dump --to DIR`, then "
+            f"`{pg_restore} -f DIR/schema.sql DIR/schema.dump`."
+        )
+    yield from _about_keys([failure for failure in failures if _BROKEN in failure.said], lacking)
+    if lacking:
+        tables = " ".join(f"--table {shlex.quote(label)}" for label in lacking[:_NAMED])
+        more = f" ({len(lacking) - _NAMED:,} more tables lack rows.)" if len(lacking) > _NAMED else ""
+        yield (
+            "When a table is there, is empty and takes the rows, load them: "
+            f"`backup-platform restore {point} --into URL --data-only {tables}`.{more}"
+        )
+
+
+def _about_keys(broken: Sequence[RestoreFailure], lacking: Sequence[str]) -> Iterator[str]:
+    """A key that is not made stands in the archive; one that refuses rows is in the target."""
+    if any(failure.entry for failure in broken):
+        if lacking:
+            yield (
+                "Foreign keys were tried without the rows that are not restored. Load those first, then make the keys; "
+                "one that still fails is broken by the captured rows."
+            )
+        yield "Where the captured rows break a foreign key, correct the rows, or add the key with NOT VALID."
+    if any(not failure.entry for failure in broken):
+        yield (
+            "A foreign key of the target refuses rows. A superuser loads rows without that check; as another role, "
+            "drop the key, load the rows, and add the key again."
+        )
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _short(said: str) -> str:
+    text = " ".join(said.split()).rstrip(".")
+    return text if len(text) <= _WORDS else f"{text[:_WORDS]}…"

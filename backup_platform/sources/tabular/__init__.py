@@ -1,0 +1,1 @@
+"""What sources of tables need, whatever the engine: Parquet, chunks, digests of rows, what a drill compares."""
