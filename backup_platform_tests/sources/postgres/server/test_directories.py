@@ -29,7 +29,7 @@ kill -9 $PPID $(head -1 data/postmaster.pid)
 _ATTACKED = """
 import contextlib, json, os, sys
 import psycopg, psycopg.sql
-from backup_platform.sources.postgres.server import private_server
+from backup_platform.sources.postgres.server.private_server import private_server
 bin_dir, base, layers, attack = sys.argv[1:]
 with private_server(bin_dir, base=base, layers=tuple(filter(None, layers.split(",")))) as server:
     with contextlib.suppress(psycopg.Error), psycopg.connect(server.url(), autocommit=True) as session:

@@ -32,7 +32,7 @@ _AS_NOBODY = (
 USERS: dict[str, Sequence[str]] = {"as itself": ()} | ({"as nobody": _AS_NOBODY} if AS_ROOT else {})
 _CHILD = """
 import json, os, sys, time
-from backup_platform.sources.postgres.server import private_server
+from backup_platform.sources.postgres.server.private_server import private_server
 with private_server(sys.argv[1], base=sys.argv[2], sandbox=sys.argv[3]) as server:
     import psycopg
     connection = psycopg.connect(server.url())
