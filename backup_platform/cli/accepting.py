@@ -15,12 +15,14 @@ from backup_platform.cli.points import POINT_HELP
 def accept(
     ctx: typer.Context,
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who finds it in a year.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for somebody who reads it in a year.")
+    ],
 ) -> int:
-    """Accept a suspect recovery point: the source is as it should be, although it holds so much less than before.
+    """Accept a suspect recovery point, because the source is right although it holds less than before.
 
-    From then on the point counts like any other: `latest` may mean it, retention counts it, and later points are
-    compared with it. That cannot be taken back. `copy` brings the acceptance to the other repositories.
+    From then on the point counts like any other one: `latest` may select it, retention counts it, and later points are
+    compared with it. This cannot be undone. `copy` transfers the acceptance to the other repositories.
 
     \b
     Example:

@@ -58,22 +58,27 @@ class Outcome:
 def backup(
     ctx: typer.Context,
     source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="One source; else all of the plan.")
+        str | None,
+        typer.Argument(metavar="SOURCE", help="The source to back up. [default: all sources of the plan]"),
     ] = None,
     window: Annotated[
         str | None,
-        typer.Option("--window", metavar="W", help="Fail unless the snapshot belongs to this window."),
+        typer.Option("--window", metavar="W", help="Fail if the snapshot would not belong to this window."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Capture again although the window has its recovery point.")
+        bool, typer.Option("--force", help="Back up again, although the window already has a recovery point.")
     ] = False,
 ) -> int:
     """Back up one source, or all sources of the plan in turn.
 
-    A snapshot belongs to the window that it is taken in, so only the current window can be captured (or a
-    late one, within the source's late_limit). Of several sources, one that fails does not stop the others;
-    the exit code is the worst: failed, then incomplete or suspect, then done. A point is suspect when the
-    source looks emptied or lost most of what it had: it is stored, and counts when somebody accepts it.
+    A snapshot belongs to the window in which it is taken. So only the current window can be backed up, or one that
+    ended within the source's late_limit.
+
+    A source that fails does not stop the others. The exit code is then the worst one: failed, then incomplete or
+    suspect, then done.
+
+    A point is suspect when the source looks emptied, or lost most of its data. It is stored, but it replaces no other
+    point until somebody accepts it.
 
     \b
     Examples:

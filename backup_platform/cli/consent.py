@@ -1,4 +1,4 @@
-"""What verbs that delete have in common: where a person watches, they only tell what they would do."""
+"""The options of verbs that delete: on a terminal, without --yes, such a verb only shows what it would do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from backup_platform.cli.context import Session
 from backup_platform.errors import UsageError
 
 DRY_RUN = Annotated[
-    bool, typer.Option("--dry-run", help="Only tell what would be done: the default on a terminal.")
+    bool, typer.Option("--dry-run", help="Only show what would be done. This is the default on a terminal.")
 ]
-YES = Annotated[bool, typer.Option("--yes", help="Do it: the default where there is no terminal.")]
+YES = Annotated[
+    bool, typer.Option("--yes", help="Do it. This is the default without a terminal, for example in cron.")
+]
 
 
 def consented(session: Session, *, dry_run: bool, yes: bool) -> bool:

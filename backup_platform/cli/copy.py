@@ -63,22 +63,24 @@ def copy(
     what: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE|POINT", help="Sources or single points; else all that the plan copies."
+            metavar="SOURCE|POINT", help="Sources or single points. [default: all that the plan copies]"
         ),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="NAME", help="One repository; else all that the sources name."),
+        typer.Option(
+            "--to", metavar="NAME", help="Copy to this repository only. [default: all that the sources name]"
+        ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be copied; write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be copied, and write nothing.")
     ] = False,
 ) -> int:
-    """Bring recovery points to the other repositories of the plan. Only what is missing there is moved.
+    """Copy recovery points to the other repositories of the plan. Only missing data is transferred.
 
-    The newest points come first. A repository that is away, or a point that is damaged, does not stop the others; the
-    exit code is 1 then, or that of the error where there is one repository only. Points that retention forgot in a copy
-    are not brought back. Needs no identity.
+    The newest points are copied first. An unreachable repository or a damaged point does not stop the others: the exit
+    code is then 1, or that of the error if there is only one repository. Points that retention has forgotten in a copy
+    are not copied again. Needs no identity.
 
     \b
     Examples:

@@ -9,8 +9,9 @@ from backup_platform.domain.model import Json
 
 
 def doctor(ctx: typer.Context) -> int:
-    """Check what backups need: the plan, its secrets, the repository and its copies, every source, the alert
-    channels.
+    """Check everything that backups need: the plan, its secrets, the repositories, the sources and the alerts.
+
+    The exit code is 1 when something has to be repaired.
 
     \b
     Example:

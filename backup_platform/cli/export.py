@@ -21,16 +21,15 @@ def export(
     to: Annotated[str, typer.Option("--to", metavar="DIR|URL", help="A directory, or the URL of a bucket.")],
     table: Annotated[
         list[str] | None,
-        typer.Option("--table", metavar="T", help="Only this table (may be repeated); else all of them."),
+        typer.Option("--table", metavar="T", help="Only this table (repeatable). [default: all]"),
     ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that are there already.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> int:
-    """Write tables of a recovery point of a database as plain Parquet files, for other programs.
+    """Write tables of a database's recovery point as plain Parquet files, for other programs.
 
-    Files are <schema>/<table>.parquet (or -00000, -00001 … where a table is stored in parts), compressed with
-    zstd, each read back and compared value by value. catalogue.json says what the columns are in the database.
+    Each table becomes <schema>/<table>.parquet, or several files with -00000, -00001 … if it is stored in parts. The
+    files are compressed with zstd, read back, and compared value by value. catalogue.json has the columns' types in
+    the database.
 
     \b
     Examples:

@@ -29,18 +29,20 @@ _COLUMNS = (
 def hold(
     ctx: typer.Context,
     point: POINT,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for who finds it in a year.")],
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for somebody who reads it in a year.")
+    ],
     until: Annotated[
         str | None,
-        typer.Option("--until", metavar="DATE", help="It ends when this day begins; else it is released."),
+        typer.Option(
+            "--until", metavar="DATE", help="End the hold when this day begins. [default: until `release`]"
+        ),
     ] = None,
-    legal: Annotated[
-        bool, typer.Option("--legal", help="Only `release --legal` ends it before its time.")
-    ] = False,
+    legal: Annotated[bool, typer.Option("--legal", help="Only `release --legal` can end it early.")] = False,
 ) -> int:
-    """Keep a recovery point whatever the plan says, until it is released.
+    """Keep a recovery point, whatever the plan says, until the hold is released.
 
-    A hold concerns one repository: name another one with --repository to hold the copy there.
+    A hold is valid in one repository. Use --repository to hold a copy in another one.
 
     \b
     Examples:
@@ -60,10 +62,12 @@ def hold(
 def release(
     ctx: typer.Context,
     point: POINT,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it is not needed any more.")],
-    legal: Annotated[bool, typer.Option("--legal", help="End legal holds, too.")] = False,
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why the hold is no longer needed.")
+    ],
+    legal: Annotated[bool, typer.Option("--legal", help="End legal holds as well.")] = False,
 ) -> int:
-    """End the holds of a recovery point. From then on the plan decides about it again.
+    """End the holds of a recovery point. From then on the plan decides again.
 
     \b
     Example:
@@ -81,7 +85,7 @@ def release(
 
 
 def holds(ctx: typer.Context) -> int:
-    """List the holds of recovery points, also those that are over.
+    """List all holds, including those that have ended.
 
     \b
     Example:

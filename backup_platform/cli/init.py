@@ -22,8 +22,8 @@ def init(
         typer.Option(
             "--recipient",
             metavar="age1…",
-            help="Encrypt to this public key; may be repeated. Default: the plan's `recipients`; without any the "
-            "repository is not encrypted.",
+            help="Encrypt to this public key (repeatable). [default: `recipients` of the plan; without any, the "
+            "repository is not encrypted]",
         ),
     ] = None,
     copy_of: Annotated[
@@ -31,14 +31,14 @@ def init(
         typer.Option(
             "--from",
             metavar="NAME",
-            help="Make it as a copy of this repository of the plan. All but the first are made as copies of the first.",
+            help="Make it a copy of this repository of the plan. [default for all but the first: the first]",
         ),
     ] = None,
 ) -> int:
-    """Make the plan's repository. Does nothing to one that is there: it fails.
+    """Create a repository of the plan. An existing repository is not changed: the command fails.
 
-    An encrypted one needs a place for its key, `key_file` in the plan: the key is made there. Give two recipients, so
-    that losing one identity loses nothing.
+    An encrypted repository needs `key_file` in the plan: its new key is written there. Give at least two recipients,
+    so that you can still restore after the loss of one identity.
 
     \b
     Examples:

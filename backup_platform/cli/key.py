@@ -20,9 +20,10 @@ RECIPIENT = Annotated[str, typer.Argument(metavar="RECIPIENT", help="A public ke
 
 
 def generate(ctx: typer.Context, file: FILE) -> int:
-    """Make an identity in a new file, readable by its owner only, and print its public key. Needs no plan.
+    """Create an identity (a private key) in a new file, and print its public key. Needs no plan.
 
-    Keep the file off the hosts that write, and a second copy elsewhere. `age-keygen` makes the same.
+    Only the owner can read the file. Do not keep it on the hosts that back up, and keep a second copy elsewhere.
+    `age-keygen` makes the same kind of file.
 
     \b
     Example:
@@ -38,9 +39,9 @@ def generate(ctx: typer.Context, file: FILE) -> int:
 
 
 def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
-    """Write new contents to one more recipient. Needs the repository key only.
+    """Encrypt new data to one more recipient. Needs the repository key only.
 
-    `key rewrap` makes what is stored already readable for it.
+    `key rewrap` lets the new recipient read the data that is already stored.
 
     \b
     Example:
@@ -61,7 +62,7 @@ def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
 
 
 def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
-    """Write no new contents to a recipient. What it can read already, it can still read.
+    """Stop encrypting new data to a recipient. It can still read what was stored before.
 
     \b
     Example:
@@ -80,7 +81,7 @@ def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
 
 
 def list_keys(ctx: typer.Context) -> int:
-    """Show all recipients, since when, and when their identities were tested last.
+    """List all recipients, when they were added, and when their identities were last tested.
 
     \b
     Example:
@@ -112,7 +113,7 @@ def list_keys(ctx: typer.Context) -> int:
 
 
 def test(ctx: typer.Context) -> int:
-    """Prove that the identities on this host open the repository and a pack of its newest point.
+    """Test that the identities on this host open the repository and a pack of its newest point.
 
     \b
     Example:
@@ -145,7 +146,7 @@ def test(ctx: typer.Context) -> int:
 
 
 def rewrap(ctx: typer.Context) -> int:
-    """Make everything that is stored readable for all recipients of now. Needs an identity; stores no pack again.
+    """Let all current recipients read everything that is stored. Needs an identity. No pack is stored again.
 
     \b
     Example:
@@ -160,7 +161,7 @@ def rewrap(ctx: typer.Context) -> int:
 
 
 def export(ctx: typer.Context, file: FILE) -> int:
-    """Write the repository key to a new key file: for another host that writes, or when the file was lost.
+    """Write the repository key to a new key file, for another host that backs up or in place of a lost file.
 
     \b
     Example:

@@ -46,13 +46,13 @@ def ls(
     ctx: typer.Context,
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
     path: Annotated[
-        str | None, typer.Argument(metavar="PATH", help="Only this path and what is below it.")
+        str | None, typer.Argument(metavar="PATH", help="Only this path and everything below it.")
     ] = None,
 ) -> int:
-    """List what a recovery point holds, as `ls -l` does.
+    """List the contents of a recovery point, as `ls -l` does.
 
-    Times are in the source's zone. What was not captured well is marked: changed, vanished or unreadable. A
-    name that does not print as it is appears as $'...', which a shell reads back.
+    Times are in the time zone of the source. Files that were not captured cleanly are marked as changed, vanished or
+    unreadable. A name with characters that do not print is shown as $'...', which a shell understands.
 
     \b
     Examples:
@@ -102,18 +102,18 @@ def _name(entry: Entry) -> str:
 def diff(
     ctx: typer.Context,
     a: Annotated[str, typer.Argument(metavar="A", help=POINT_HELP)],
-    b: Annotated[str, typer.Argument(metavar="B", help="The recovery point to compare with it.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The recovery point to compare A with.")],
     table: Annotated[
         str | None,
-        typer.Option("--table", metavar="T", help="Compare the rows of this table: schema.name, or name."),
+        typer.Option("--table", metavar="T", help="Compare the rows of this table (schema.name, or name)."),
     ] = None,
     limit: Annotated[
         str | None,
-        typer.Option("--limit", metavar="N", help="List this many rows of the table; by default 20."),
+        typer.Option("--limit", metavar="N", help="Show at most this many rows. [default: 20]"),
     ] = None,
     longest: Annotated[str | None, typer.Option("--time-limit", metavar="TIME", help=TIME_LIMIT_HELP)] = None,
 ) -> int:
-    """List what differs from recovery point A to recovery point B.
+    """List the differences between recovery point A and recovery point B.
 
     \b
     +  only in B
@@ -121,8 +121,8 @@ def diff(
     M  the content differs
     m  only metadata differs (mode, owner, times, attributes)
 
-    With --table, what differs in the rows of one table: by its primary key, else by whole rows. All rows are
-    counted, the first ones listed. The exit code is 0 whether or not they differ.
+    With --table, the rows of one table are compared: by primary key, or by whole rows if there is none. All
+    differences are counted, and the first ones are shown. The exit code is 0 with or without differences.
 
     \b
     Examples:

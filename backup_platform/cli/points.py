@@ -54,23 +54,33 @@ _COLUMNS = (
 
 def points(
     ctx: typer.Context,
-    source: Annotated[str | None, typer.Argument(metavar="SOURCE", help="One source; else all.")] = None,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="Only this source. [default: all]")
+    ] = None,
     last: Annotated[
         str | None, typer.Option("--last", metavar="N", help="Only the newest N of each source.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="DATE", help="Only of windows from this day on.")
+        str | None,
+        typer.Option("--since", metavar="DATE", help="Only windows that start on this day or later."),
     ] = None,
     state: Annotated[
-        str | None, typer.Option("--state", metavar="S", help="Only those in this state, such as failed.")
+        str | None,
+        typer.Option("--state", metavar="S", help="Only points in this state, for example failed."),
     ] = None,
 ) -> int:
-    """List the recovery points, oldest first, with what is proven of each, and which are held.
+    """List the recovery points, oldest first, with the state of each, and which are held.
 
-    The states: proven (a drill restored it and found no difference), verified (what is stored was read and
-    checked, but never restored), unproven, incomplete, SUSPECT (the source looks emptied), FAILED proof. Times
-    are in the sources' own zone, or in UTC where they differ: the last line says so. A terminal that is too
-    narrow loses columns; a pipe gets all.
+    \b
+    proven        a drill restored it and found no difference
+    verified      its stored data was read and checked, but it was never restored
+    unproven      neither was done yet
+    incomplete    it lacks a part of the source
+    SUSPECT       the source looked emptied
+    FAILED proof  a drill or a verify found a difference
+
+    Times are in the time zone of the sources, or in UTC if the sources differ: the last line tells. A narrow terminal
+    shows fewer columns. A pipe gets all of them.
 
     \b
     Examples:
@@ -145,7 +155,7 @@ def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
 
 
 def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
-    """Show all that is recorded of a recovery point, and how to restore it.
+    """Show everything that is recorded about a recovery point, and the commands that restore it.
 
     \b
     Example:

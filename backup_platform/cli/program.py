@@ -1,4 +1,4 @@
-"""The typer application: the verbs, the options that all share, and how one command line is run."""
+"""The typer application: the options that all verbs share, and how one command line is run."""
 
 from __future__ import annotations
 
@@ -14,60 +14,16 @@ from typer.core import TyperCommand, TyperGroup
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import guarded
 from backup_platform.cli.output import OutputClosedError
+from backup_platform.cli.verbs import GROUPS, LISTINGS, PANELS, VERBS
 from backup_platform.errors import UsageError
 
 PROGRAM = "backup-platform"
 COMPLETING = "_BACKUP_PLATFORM_COMPLETE"  # set by the shell that asks
 
-# verb -> (module below backup_platform.cli, function); imported when the verb is asked for
-VERBS = {
-    "init": ("init", "init"),
-    "backup": ("backup", "backup"),
-    "copy": ("copy", "copy"),
-    "points": ("points", "points"),
-    "show": ("points", "show"),
-    "ls": ("listing", "ls"),
-    "verify": ("proving", "verify"),
-    "drill": ("proving", "drill"),
-    "restore": ("restore", "restore"),
-    "diff": ("listing", "diff"),
-    "tables": ("tables", "tables"),
-    "query": ("query", "query"),
-    "export": ("export", "export"),
-    "retention": ("retention", "retention"),
-    "forget": ("retention", "forget"),
-    "accept": ("accepting", "accept"),
-    "hold": ("holding", "hold"),
-    "release": ("holding", "release"),
-    "holds": ("holding", "holds"),
-    "prune": ("prune", "prune"),
-    "repair": ("repair", "repair"),
-    "doctor": ("doctor", "doctor"),
-}
+HELP = """Back up databases and file trees, prove that the backups can be restored, and restore them.
 
-# of which nothing but their output is wanted: they end when nobody can read it any more
-LISTINGS = {"points", "show", "ls", "diff", "tables", "query", "holds", "retention", "list"}
-
-# groups of verbs: what they are about, and their verbs as above
-GROUPS = {
-    "key": (
-        "Who can open an encrypted repository (docs/encryption.md).",
-        {
-            "generate": ("key", "generate"),
-            "add": ("key", "add"),
-            "retire": ("key", "retire"),
-            "list": ("key", "list_keys"),
-            "test": ("key", "test"),
-            "rewrap": ("key", "rewrap"),
-            "export": ("key", "export"),
-        },
-    ),
-}
-
-HELP = """Back up databases and file trees, prove the recovery points, restore them.
-
-Works without Dagster running or installed. A POINT is SOURCE@latest, SOURCE@2026-11-21, SOURCE@WINDOW, or the
-beginning of a point's id.
+Dagster does not have to run, or to be installed. POINT is a recovery point: SOURCE@latest, SOURCE@2026-11-21,
+SOURCE@WINDOW, or the beginning of its id.
 """
 
 EXIT_CODES = """\b
@@ -75,15 +31,15 @@ Exit codes:
     0  done
     1  failed, or a proof found a difference
     2  wrong usage, or an invalid plan
-    3  incomplete: something of the source is not in the recovery point; or suspect
+    3  incomplete: the recovery point lacks a part of the source; or it is suspect
    10  there is no repository
    11  no such source, recovery point or path
-   12  the key is missing or wrong, or it is another repository than before
+   12  the key is missing or wrong, or this is another repository than before
   130  interrupted
-  141  done, but whoever read the output went away
+  141  done, but the program that read the output has ended
 """
 
-_PLAN_HELP = "The plan's file; else $BACKUP_PLATFORM_PLAN, else ./backup.yaml."
+_PLAN_HELP = "The plan file. [default: $BACKUP_PLATFORM_PLAN, or ./backup.yaml]"
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -152,7 +108,7 @@ def _shared(
         typer.Option(
             "--repository",
             metavar="NAME",
-            help="A repository of the plan, such as one that holds copies; else the first.",
+            help="Use this repository of the plan, for example one with copies. [default: the first]",
             callback=_set_repository,
             expose_value=False,
         ),
@@ -197,7 +153,7 @@ class _Verb(TyperCommand):
         return _as_typed(super().get_params(ctx))
 
     def get_short_help_str(self, limit: int = WHOLE) -> str:
-        """A whole sentence, on two lines if need be: typer's own stops in its middle."""
+        """The whole first sentence. typer's own method cuts it after some words."""
         return super().get_short_help_str(WHOLE)
 
     def invoke(self, ctx: Any) -> int:
@@ -211,6 +167,7 @@ class _Verbs(TyperGroup):
 
     verbs: ClassVar[Mapping[str, tuple[str, str]]] = VERBS
     groups: ClassVar[Mapping[str, Any]] = GROUPS
+    panels: ClassVar[Mapping[str, Sequence[str]]] = PANELS
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**_with_shared(settings))
@@ -218,8 +175,11 @@ class _Verbs(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         return _as_typed(super().get_params(ctx))
 
+    def get_short_help_str(self, limit: int = WHOLE) -> str:
+        return super().get_short_help_str(WHOLE)
+
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*self.verbs, *self.groups]
+        return [name for names in self.panels.values() for name in names]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         # the suggestions for a misspelt verb need all their names
@@ -228,6 +188,14 @@ class _Verbs(TyperGroup):
             if name not in self.commands:
                 self.commands[name] = self._load(name)
         return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """A list for each panel, with all descriptions in one column."""
+        width = max(map(len, self.list_commands(ctx)))
+        for title, names in self.panels.items():
+            commands = [(f"{name:{width}}", self.get_command(ctx, name)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl([(name, command.get_short_help_str()) for name, command in commands])
 
     def _load(self, name: str) -> Any:
         return _group(name, *self.groups[name]) if name in self.groups else _load(name, self.verbs[name])
@@ -240,7 +208,7 @@ def _application() -> typer.Typer:
 
 
 def _group(name: str, about: str, verbs: Mapping[str, tuple[str, str]]) -> Any:
-    group = type("_Group", (_Verbs,), {"verbs": verbs, "groups": {}})
+    group = type("_Group", (_Verbs,), {"verbs": verbs, "groups": {}, "panels": {"Commands": list(verbs)}})
     application = _typer(add_completion=False)
     application.callback(cls=group, help=about, epilog=EXIT_CODES, context_settings=_CONTEXT)(_no_options)
     made: Any = typer.main.get_command(application)
@@ -279,11 +247,21 @@ def _as_typed(params: list[Any]) -> list[Any]:
     """The parameters (all are flags, strings or lists of strings), to be taken as they are."""
     for param in params:
         param.get_runtime_param = _AsTyped
+        if param.param_type_name == "argument":
+            _show_plainly(param)
         if COMPLETING in os.environ:
             from backup_platform.cli.completing import completion
 
             param._custom_shell_complete = completion(str(param.metavar), param.opts[0])  # noqa: SLF001
     return params
+
+
+def _show_plainly(argument: Any) -> None:
+    """Show an argument in the help as manuals do: `POINT`, where typer shows `{POINT}` and `POINT <str>`."""
+    shown = argument.metavar if argument.required else f"[{argument.metavar}]"
+    shown += "..." if argument.nargs != 1 else ""
+    argument.display_type_rich = lambda ctx: ""
+    argument.get_usage_pieces = lambda ctx: [shown]
 
 
 def _with_shared(settings: dict[str, Any]) -> dict[str, Any]:

@@ -29,24 +29,26 @@ FINDINGS_SHOWN = 50
 def verify(
     ctx: typer.Context,
     point: Annotated[
-        str | None, typer.Argument(metavar="POINT", help=f"{POINT_HELP} Without it: the whole repository.")
+        str | None, typer.Argument(metavar="POINT", help=f"{POINT_HELP} [default: the whole repository]")
     ] = None,
     read: Annotated[
         str,
-        typer.Option("--read", metavar="all|N%|none", help="How much of the stored data to read and decode."),
+        typer.Option(
+            "--read", metavar="all|N%|none", help="How much of the stored data is read and decoded."
+        ),
     ] = "all",
     due: Annotated[
         bool,
         typer.Option(
-            "--due", help="Read what is due of all that is stored, so that a cycle reads each byte."
+            "--due", help="Read only what is due today, so that each cycle reads every stored byte once."
         ),
     ] = False,
 ) -> int:
-    """Check stored data: present, authentic, decodable.
+    """Check the stored data: is it present, authentic and decodable?
 
-    With less than --read all, the rest is only checked to be there with the right size. A share is chosen in
-    turn, so that repeated runs cover everything. With --due, run once a day, nothing is unread for longer than the
-    cycle that the plan says for the repository (verify: {cycle: 30d}).
+    Data that --read leaves out is only checked for existence and size. Repeated runs choose other parts, so that all
+    data is read in time. If you run --due once a day, every byte is read again within the cycle of the repository
+    (verify: {cycle: 30d} in the plan).
 
     \b
     Examples:
@@ -149,7 +151,7 @@ def _print_verified(session: Session, result: VerifyResult) -> None:
 def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
     """Prove a recovery point: restore it into a sandbox and compare it with what was captured.
 
-    The verdict is recorded, and `points` shows it.
+    The result is recorded, and `points` shows it.
 
     \b
     Example:

@@ -32,15 +32,18 @@ def prune(
     grace: Annotated[
         str | None,
         typer.Option(
-            "--grace", metavar="TIME", help="Between marking and deleting; else the plan's, else 24h."
+            "--grace", metavar="TIME", help="Time between marking and deleting. [default: the plan's, or 24h]"
         ),
     ] = None,
 ) -> int:
-    """Delete what no recovery point needs any more, in two phases: a run marks, and a run after the grace deletes.
+    """Free the space of data that no recovery point needs any more, in two phases.
 
-    Safe beside running backups and restores, and may be interrupted at any time. While a manifest or an inventory
-    cannot be read, nothing is deleted and the exit code is 1. So it is when the store refuses a deletion, unless the
-    object is locked: those are counted, and go later. It forgets no point: `forget` does.
+    One run marks the packs that nothing needs. A later run deletes them, when the grace time is over. Prune may run
+    beside backups and restores, and you may interrupt it at any time.
+
+    If a manifest or an inventory cannot be read, nothing is deleted and the exit code is 1. The exit code is also 1
+    if the store refuses a deletion; locked objects are only counted, and a later run deletes them. Prune removes no
+    recovery point: `forget` does.
 
     \b
     Examples:

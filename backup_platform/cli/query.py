@@ -31,32 +31,35 @@ def query(
     ctx: typer.Context,
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
     sql: Annotated[
-        str, typer.Argument(metavar="SQL", help="One query, in DuckDB's SQL; - reads it from standard input.")
+        str,
+        typer.Argument(metavar="SQL", help="One query in DuckDB's SQL, or - to read it from standard input."),
     ],
     form: Annotated[
         str | None,
         typer.Option(
             "--format",
             metavar="F",
-            help="table, csv, json or parquet; by default that of FILE's name, else table.",
+            help="table, csv, json or parquet. [default: the one that FILE's name ends with, or table]",
         ),
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write to this file, replacing it when done."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write to this file. An old file is replaced at the end."
+        ),
     ] = None,
     limit: Annotated[
-        str | None, typer.Option("--limit", metavar="N", help="Stop after this many rows.")
+        str | None, typer.Option("--limit", metavar="N", help="Return at most this many rows.")
     ] = None,
     longest: Annotated[str | None, typer.Option("--time-limit", metavar="TIME", help=TIME_LIMIT_HELP)] = None,
 ) -> int:
-    """Ask a recovery point of a database in SQL, in place: nothing is restored, and only what is needed is read.
+    """Run a SQL query on a database's recovery point, without restoring it. Only the needed data is read.
 
-    Tables are schema.name, or name alone where only one schema has it; `backup-platform tables` lists them. Columns
-    that are stored as text are VARCHAR. The query runs in DuckDB, which reaches no file and no network.
+    A table is schema.name, or name alone if only one schema has that name. `backup-platform tables` lists them.
+    Columns that are stored as text are VARCHAR. The query runs in DuckDB, without access to files or the network.
 
-    csv has NULL as nothing and an empty text as ""; bytes are \\x and hexadecimal digits, times are in UTC.
-    --json is the same as --format json; with --output it describes what was written.
+    In csv, NULL is empty and an empty text is "". Bytes are \\x and hexadecimal digits, and times are in UTC. --json
+    is the same as --format json; with --output it describes the file that was written.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DONORS = Annotated[
     list[str] | None,
     typer.Option(
-        "--from", metavar="NAME", help="A repository of the plan to take from; else every other one."
+        "--from", metavar="NAME", help="Take objects from this repository of the plan. [default: all others]"
     ),
 ]
 _COLUMNS = (
@@ -33,10 +33,10 @@ _COLUMNS = (
 
 
 def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, yes: YES = False) -> int:
-    """Put back what is damaged or missing: from the packs themselves, and from the plan's other repositories.
+    """Replace damaged and missing objects, from what the packs hold and from the plan's other repositories.
 
-    Only adds: what is sound is never written over. Run `verify` first: it finds the damage, this mends it.
-    repository.json comes back from the one copy that --from names.
+    Sound objects are never overwritten. Run `verify` first: it finds the damage that `repair` removes.
+    repository.json is only taken from a copy that --from names.
 
     \b
     Examples:

@@ -32,12 +32,12 @@ def restore(
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
     paths: Annotated[
         list[str] | None,
-        typer.Argument(metavar="PATH", help="Only these, with what is below them; else all."),
+        typer.Argument(metavar="PATH", help="Only these paths and everything below them. [default: all]"),
     ] = None,
     to: Annotated[
         str | None, typer.Option("--to", metavar="DIR", help="The directory to restore into.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the way.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     into: Annotated[
         str | None, typer.Option("--into", metavar="URL", help="The database to restore into.")
     ] = None,
@@ -48,41 +48,44 @@ def restore(
     tables: Annotated[
         list[str] | None, typer.Option("--table", metavar="T", help="Only this table (repeatable).")
     ] = None,
-    data_only: Annotated[bool, typer.Option("--data-only", help="Rows only, into tables there are.")] = False,
-    schema_only: Annotated[bool, typer.Option("--schema-only", help="Definitions only, no rows.")] = False,
-    occupied: Annotated[
-        bool, typer.Option("--occupied", help="The database may hold something already.")
+    data_only: Annotated[
+        bool, typer.Option("--data-only", help="Restore only rows, into existing tables.")
     ] = False,
+    schema_only: Annotated[
+        bool, typer.Option("--schema-only", help="Restore only definitions, without rows.")
+    ] = False,
+    occupied: Annotated[bool, typer.Option("--occupied", help="Allow a database that is not empty.")] = False,
     jobs: Annotated[
-        str | None, typer.Option("--jobs", metavar="N", help="Connections to the server; 2.")
+        str | None,
+        typer.Option("--jobs", metavar="N", help="Number of connections to the server. [default: 2]"),
     ] = None,
     owner: Annotated[
-        bool | None, typer.Option("--owner/--no-owner", help="Give what is restored to its captured owners.")
+        bool | None, typer.Option("--owner/--no-owner", help="Restore the owners of objects.")
     ] = None,
     privileges: Annotated[
         bool | None, typer.Option("--privileges/--no-privileges", help="Restore grants.")
     ] = None,
     exit_on_error: Annotated[
-        bool, typer.Option("--exit-on-error", help="Stop at the first step in which something fails.")
+        bool, typer.Option("--exit-on-error", help="Stop after the first step with a failure.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Name all that failed, with its entry in schema.dump.")
+        bool, typer.Option("--verbose", help="List all failures, each with its entry in schema.dump.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
 ) -> int:
     """Restore a recovery point, or a part of it, into a directory or into a database.
 
-    Nothing that is there is replaced without --overwrite. What was written is read back and compared. An
-    interrupted restore goes on where it stopped when the same command is run again.
+    Existing files are not replaced without --overwrite. Written files are read back and compared. If a restore into a
+    directory was interrupted, run the same command again: it continues.
 
-    The exit code is 3 when something of what was asked for is not in the recovery point, or could not be restored:
-    it is named, and the rest is restored. With --dry-run it is
-    the one that the restore would have, as far as can be known.
+    The exit code is 3 if a part of what you asked for is not in the recovery point, or could not be restored. That
+    part is listed, and the rest is restored. With --dry-run you get the exit code that the restore would have, as far
+    as it can be known.
 
-    With --into, the point of a database source is restored into a server. The URL is libpq's; best without a
-    password, which libpq takes from PGPASSWORD or ~/.pgpass. The database must exist and be empty; --create
-    makes it. What the server does not take is named at the end, and the rest is restored: the exit code is 3 then.
-    A role that is no superuser may need --no-owner and --no-privileges.
+    With --into, the point of a database is restored into a server. The URL is that of libpq. It needs no password:
+    libpq takes it from PGPASSWORD or ~/.pgpass. The database must exist and be empty, or --create creates it. Objects
+    that the server refuses are listed at the end, and the exit code is 3. A role that is not a superuser may need
+    --no-owner and --no-privileges.
 
     \b
     Examples:

@@ -20,7 +20,7 @@ from backup_platform.errors import UsageError
 if TYPE_CHECKING:
     from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
 
-SOURCE = Annotated[str | None, typer.Argument(metavar="SOURCE", help="One source; else all.")]
+SOURCE = Annotated[str | None, typer.Argument(metavar="SOURCE", help="Only this source. [default: all]")]
 _COLUMNS = (
     Column("source"),
     Column("window"),
@@ -35,10 +35,10 @@ def retention(
     ctx: typer.Context,
     source: SOURCE = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Every reason; otherwise the first one of each point.")
+        bool, typer.Option("--explain", help="Show all reasons. [default: the first one of each point]")
     ] = False,
 ) -> int:
-    """Show which recovery points stay and which `forget` would forget, each with the reason. Changes nothing.
+    """Show which recovery points stay, which ones `forget` would remove, and why. Changes nothing.
 
     \b
     Examples:
@@ -61,16 +61,16 @@ def forget(
     yes: YES = False,
     lost: Annotated[
         bool,
-        typer.Option("--lost", help="Instead: give up what SOURCE has lost."),
+        typer.Option("--lost", help="Give up the points that SOURCE has lost, instead of forgetting others."),
     ] = False,
 ) -> int:
-    """Forget the recovery points that the plan's `keep` does not keep. What they held is freed by `prune`.
+    """Remove the recovery points that the plan's `keep` does not keep. `prune` then frees their space.
 
-    Whatever the plan says, held points stay, and of each source the newest point, the newest that is proven, and all of
-    them while a manifest is damaged.
+    Some points always stay: points that are held, the newest point of each source, and its newest proven point. If a
+    manifest of a source is damaged, all points of that source stay.
 
-    --lost is for points that no copy has: those that `verify` or the check `authentic` misses are recorded as gone,
-    and manifests that cannot be read are deleted.
+    --lost is for points that are gone and that no copy has. Points that `verify` or the check `authentic` misses are
+    recorded as gone, and manifests that cannot be read are deleted.
 
     \b
     Examples:

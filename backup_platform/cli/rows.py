@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "json", "parquet"]
 
-TIME_LIMIT_HELP = "End it after this time, such as 2h, or none; by default 10min."
+TIME_LIMIT_HELP = "Stop after this time, for example 2h, or none. [default: 10min]"
 BLOCK = 1000  # rows that share one alignment
 LONGEST = 200  # characters of a value on a terminal
 _SHORT = 32

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from backup_platform.domain.tables import Table
 
 _TABLES = (
-    Column("TABLE"),
-    Column("ROWS", right=True),
-    Column("SIZE", right=True, drop=1),
-    Column("STORED", right=True),
-    Column("COLUMNS", right=True, drop=2),
-    Column("KEY", drop=3),
+    Column("table"),
+    Column("rows", right=True),
+    Column("size", right=True, drop=1),
+    Column("stored", right=True),
+    Column("columns", right=True, drop=2),
+    Column("key", drop=3),
 )
-_COLUMNS = (Column("COLUMN"), Column("TYPE"), Column("STORED AS"), Column("NULL"), Column("KEY"))
+_COLUMNS = (Column("column"), Column("type"), Column("stored as"), Column("null"), Column("key"))
 
 
 def tables(
@@ -35,14 +35,15 @@ def tables(
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
     table: Annotated[
         str | None,
-        typer.Argument(metavar="TABLE", help="Show the columns of this table: schema.name, or name."),
+        typer.Argument(metavar="TABLE", help="Show the columns of this table (schema.name, or name)."),
     ] = None,
 ) -> int:
-    """List the tables of a recovery point of a database, or the columns of one of them.
+    """List the tables of a database's recovery point, or the columns of one table.
 
-    SIZE is that of the table's Parquet, STORED what it takes in the repository; what tables and recovery points
-    share counts in each. Names are as SQL needs them. A column that is stored as text is VARCHAR in a query, in the
-    database's own notation. A partitioned table is listed beside its partitions, whose rows it has.
+    "size" is the size of the table as Parquet. "stored" is the space that it takes in the repository; data that several
+    tables or points share is counted in each of them. Names are quoted as SQL needs them. In a query, a column that
+    is stored as text is a VARCHAR in the database's own notation. A partitioned table is listed beside its
+    partitions, and its rows are theirs.
 
     \b
     Examples:

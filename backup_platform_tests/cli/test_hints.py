@@ -9,7 +9,7 @@ from pathlib import Path
 
 import backup_platform
 from backup_platform.cli.context import Session
-from backup_platform.cli.program import GROUPS, VERBS
+from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform_tests.cli.fake import FakeApp
 
 PACKAGE = Path(backup_platform.__file__).parent

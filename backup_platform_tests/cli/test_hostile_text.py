@@ -16,8 +16,8 @@ import pytest
 from backup_platform import errors
 from backup_platform.cli import context
 from backup_platform.cli.output import Output
-from backup_platform.cli.program import GROUPS, VERBS
 from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform.domain.model import Problem, RecoveryPoint, Status
 from backup_platform.domain.visible import hides
 from backup_platform.repository.objects.names import manifest_key
@@ -51,6 +51,7 @@ WORDS = {
     "accept": ["accept", "POINT", "--reason", EVIL],
     "hold": ["hold", "POINT", "--reason", EVIL],
     "holds": ["holds"],
+    "man": ["man"],
     "release": ["release", "POINT", "--reason", EVIL],
     "prune": ["prune", "--yes"],
     "repair": ["repair", "--dry-run"],
@@ -187,7 +188,7 @@ def test_no_error_acts_on_a_terminal(
     words = [str(tmp_path / "to") if word == "TO" else word for word in WORDS[verb]]
     ran = cli(*words)
     harmless(ran)
-    if verb != "key generate":
+    if verb not in ("key generate", "man"):  # they need no plan
         assert ran.err.startswith("error [store-failed]: \\x1b]0;owned")
         assert "\n  hint: curl x | sh\nhint: \\x1b]" in ran.err
 

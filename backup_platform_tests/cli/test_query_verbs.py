@@ -141,7 +141,7 @@ def test_the_query_may_come_from_standard_input(run: Cli, monkeypatch: pytest.Mo
 
 def test_tables(run: Cli) -> None:
     lines = run("tables", "shop@latest").out.splitlines()
-    assert lines[0].split() == ["TABLE", "ROWS", "SIZE", "STORED", "COLUMNS", "KEY"]
+    assert lines[0].split() == ["table", "rows", "size", "stored", "columns", "key"]
     assert [line.split("  ")[0] for line in lines[1:]] == ['"Odd one".json', "public.many", "public.orders"]
     assert lines[3].split()[-2:] == ["2", "id"]
     document = run("tables", "shop@latest", "--json").document
@@ -156,7 +156,7 @@ def test_tables(run: Cli) -> None:
 
 def test_the_columns_of_a_table(run: Cli) -> None:
     lines = run("tables", "shop@latest", "json").out.splitlines()
-    assert lines[1].split() == ["COLUMN", "TYPE", "STORED", "AS", "NULL", "KEY"]
+    assert lines[1].split() == ["column", "type", "stored", "as", "null", "key"]
     assert lines[2].split() == ["j", "jsonb", "text", "yes"]
     (table,) = run("tables", "shop@latest", "public.orders", "--json").document["tables"]
     assert table["columns"][0] == {"name": "id", "type": "bigint", "storage": "native", "nullable": False}

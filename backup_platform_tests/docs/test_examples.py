@@ -40,6 +40,8 @@ NOT_RUN = {  # by page and first line
     ("README.md", "dg scaffold defs"): "a Dagster project: the tests of the component scaffold one",
     ("docs/architecture.md", "definitions"): "layers: the import contracts are this list",
     ("docs/command-line.md", "backup-platform [--plan FILE] VERB"): "the form of every command",
+    ("docs/command-line.md", "backup-platform man | man -l -"): "a pager: test_manual reads the page",
+    ("docs/command-line.md", "mkdir -p"): "the home directory: test_manual reads the page",
     ("docs/command-line.md", "error [source-missing]"): "output: test_failures has it",
     ("docs/command-line.md", '{"error"'): "output: test_failures has it",
     ("docs/command-line.md", '{"id"'): "output: test_points_verb has it",
