@@ -194,7 +194,7 @@ def test_every_command_that_is_advised_uses_the_repository_that_was_named(made: 
         ("key", "list"): 2,
     }.items():
         ran = made("--repository", "offsite", *verb, code=code)
-        assert "backup-platform" not in ran.err or offsite in ran.err, ran.err
+        assert "`backup-platform" not in ran.err or offsite in ran.err, ran.err
     assert f"{copying}backup docs`" in made("--repository", "offsite", "backup", "docs", code=2).err
     assert f"{offsite}verify`" in made("--repository", "offsite", "repair").out
     listed = made("--repository", "offsite", "ls", "docs@latest", "nowhere", "--json", code=11).document
