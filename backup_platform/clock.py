@@ -19,10 +19,13 @@ class SystemClock:
 class Silent:
     """`ports.Progress` that nobody watches."""
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
+    def begin(self, doing: str, unit: str = "file") -> None:
         """Nothing to show."""
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        """Nothing to show."""
+
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:

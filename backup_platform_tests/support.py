@@ -121,10 +121,12 @@ class QuietProgress:
         self.expected = 0
         self.done = 0
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
+    def begin(self, doing: str, unit: str = "file") -> None: ...
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
         self.expected += size
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
         self.done += size
 
     def note(self, text: str) -> None:
@@ -199,7 +201,9 @@ class ScriptedSource:
             return Content(recorder.blob(data))
         return recorder.stream(data[i : i + self.blocks] for i in range(0, len(data), self.blocks)).content
 
-    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+    def drill(
+        self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+    ) -> DrillReport:
         raise NotImplementedError
 
 

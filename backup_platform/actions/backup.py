@@ -15,6 +15,7 @@ from backup_platform.domain.ports import Clock, Progress, Source
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.domain.suspicion import Demands, suspicion
 from backup_platform.errors import ConflictError, RepositoryError
+from backup_platform.kinds import registry
 from backup_platform.repository.packs.indexes import load_indexes
 from backup_platform.repository.points.chains import effective_points
 from backup_platform.repository.points.manifests import MAX_PROBLEMS
@@ -103,6 +104,7 @@ class BackupJob:
     ) -> BackupResult:
         started = self.clock.monotonic()
         with Session(self.repository, _previous(points, self.repository.known.points)) as session:
+            progress.begin("", registry.described(self.source.kind).unit)
             watch = PathWatch(session.recorder, self.demands.paths)
             capture = self.source.capture(watch if self.demands.paths else session.recorder, progress)
             inventory = session.finish()

@@ -9,6 +9,7 @@ from backup_platform.actions.restore import plan_restore, run_restore
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
 from backup_platform.errors import DamageError, TargetError
+from backup_platform.kinds import registry
 from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
 
@@ -38,6 +39,7 @@ class FileSandbox:
 
     def unpack(self) -> str:
         plan = plan_restore(self.repository.reader(self.point), self.point, to=self.path)
+        self.progress.begin("restoring")
         summary = run_restore(plan, self.repository, self.clock, self.progress)
         if summary.failures:
             raise TargetError(
@@ -69,7 +71,8 @@ def drill(
     with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as path:
         sandbox = FileSandbox(path, repository, point, clock, progress)
         try:
-            report = source.drill(point, reader, sandbox)
+            progress.begin("comparing", registry.described(point.kind).unit)
+            report = source.drill(point, reader, sandbox, progress)
         except DamageError as error:
             report = DrillReport({}, (error.message,))
     duration = round(clock.monotonic() - started, 3)

@@ -62,7 +62,7 @@ def export(
         for pair in zip(old.parts, new.parts, strict=True)
     ]
     catalogue = CATALOGUE_PATH.decode()
-    progress.expect(files=len(files), size=sum(stored.bytes for stored in tables.sizes(chosen)))
+    progress.expect(items=len(files), size=sum(stored.bytes for stored in tables.sizes(chosen)))
     with open_target(to, open_store) as target:
         if not overwrite:
             _refuse_occupied(target.occupied([*(new for _, new in files), catalogue]), to)
@@ -131,7 +131,7 @@ def _export(
     finally:
         with suppress(FileNotFoundError):
             os.unlink(draft)
-    progress.advance(files=1, size=tables.stream(path).size)
+    progress.advance(items=1, size=tables.stream(path).size)
     return size
 
 

@@ -147,7 +147,7 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
         survey=None if untouched else Survey(target, plan.resumes, plan.overwrite),
         own_root=plan.fresh or plan.overwrite,
     )
-    progress.expect(files=plan.files, size=plan.bytes)
+    progress.expect(items=plan.files, size=plan.bytes)
     noted = plan.resumes or save_marker(plan, target)
     selection = Selection(plan.wanted)
     restorer.run(selected(reader.entries(selection.needed), selection))
@@ -159,7 +159,7 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     for pack, why in reader.failed.items():
         maker.metadata.warnings.add(pack.encode(), f"{why} It was found elsewhere.")
     maker.tell()
-    progress.advance(files=restorer.skipped)
+    progress.advance(items=restorer.skipped)
     return restorer
 
 

@@ -126,7 +126,8 @@ class Retention:
     def run_forget(self, plan: ForgetPlan, progress: Progress = SILENT) -> ForgetSummary:
         """Forget what the plan says, as far as it is still decided so. Raises StoreError, DamageError; what was done
         until then is done, and recorded."""
-        progress.expect(files=len(plan.forget))
+        progress.begin("", "recovery point")
+        progress.expect(items=len(plan.forget))
         result = _Result()
         with self.evidence(), self.lending():
             for source, group in groupby(plan.forget, key=lambda each: each.point.source):
@@ -146,7 +147,7 @@ class Retention:
         for each in planned:
             if again := current.get(each.point.id):  # else somebody else forgot it
                 self._forget(again, ledger.now, result)
-            progress.advance(files=1)
+            progress.advance(items=1)
         self._settle(source, result)
 
     def _forget(self, judged: Judged, now: datetime, result: _Result) -> None:

@@ -14,7 +14,7 @@ from backup_platform.cli.progress import Amounts, Look
 from backup_platform.cli.shown import bare
 from backup_platform.domain.visible import visible
 
-_FIELDS = ("done", "files", "rate", "left")
+_FIELDS = ("done", "items", "rate", "left")
 
 
 class BarDisplay:
@@ -32,7 +32,7 @@ class BarDisplay:
             transient=True,
             expand=True,
         )
-        self._task = self._progress.add_task(self._title, total=None, done="", files="", rate="", left="")
+        self._task = self._progress.add_task(self._title, total=None, done="", items="", rate="", left="")
         self._progress.start()
 
     def draw(self, now: float, view: Look, notes: list[str]) -> None:
@@ -45,7 +45,8 @@ class BarDisplay:
             completed=done,
             total=total,
             done=_of(formats.size(amounts.size), formats.size(amounts.expected_size), amounts.expected_size),
-            files=_files(amounts),
+            items=amounts.counted("/"),
+            description=f"{self._title}: {visible(amounts.doing)}" if amounts.doing else self._title,
             rate=f"{formats.size(view.bytes_per_s)}/s" if amounts.size else "",
             left="" if view.left_s is None else formats.clock(view.left_s),
             refresh=True,
@@ -61,11 +62,11 @@ def _text(field: str) -> TextColumn:
 
 
 def _bar(amounts: Amounts) -> tuple[float, float | None]:
-    """Completed and total of the bar, in bytes where they are known, else in files; never overflows."""
+    """Completed and total of the bar, in bytes where they are known, else in items; never overflows."""
     if amounts.expected_size:
         return min(amounts.size, amounts.expected_size), amounts.expected_size
-    if amounts.expected_files:
-        return min(amounts.files, amounts.expected_files), amounts.expected_files
+    if amounts.expected_items:
+        return min(amounts.items, amounts.expected_items), amounts.expected_items
     return 0, None
 
 
@@ -74,10 +75,3 @@ def _of(done: str, expected: str, known: int) -> str:
         return done
     value, _, unit = done.partition(" ")
     return f"{value}/{expected}" if expected.endswith(f" {unit}") else f"{done}/{expected}"
-
-
-def _files(amounts: Amounts) -> str:
-    if not (amounts.files or amounts.expected_files):
-        return ""
-    of = f"/{amounts.expected_files:,}" if amounts.expected_files else ""
-    return f"{amounts.files:,}{of} files"

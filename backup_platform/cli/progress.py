@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from backup_platform.cli import formats
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.visible import visible
 
 REFRESH_S = 0.2
@@ -26,12 +27,25 @@ _NOTES_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """What was done of what is expected so far; expected is 0 where nobody knows. `size` in bytes."""
+    """What was done of what is expected so far; expected is 0 where nobody knows. `size` in bytes.
 
-    files: int = 0
+    `doing` is the part of the work that this is about, `unit` what one of its items is called.
+    """
+
+    items: int = 0
     size: int = 0
-    expected_files: int = 0
+    expected_items: int = 0
     expected_size: int = 0
+    doing: str = ""
+    unit: str = "file"
+
+    def counted(self, of: str) -> str:
+        """`1,234 of 5,000 tables`; "" where nothing is counted."""
+        if not (self.items or self.expected_items):
+            return ""
+        if not self.expected_items:
+            return how_many(self.items, self.unit)
+        return f"{self.items:,}{of}{how_many(self.expected_items, self.unit)}"
 
 
 class Meter:
@@ -39,18 +53,23 @@ class Meter:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._files = self._size = self._expected_files = self._expected_size = 0
+        self.begin("")
         self._notes: deque[str] = deque(maxlen=_NOTES_KEPT)
         self._lost = 0
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
+    def begin(self, doing: str, unit: str = "file") -> None:
         with self._lock:
-            self._expected_files += files
+            self._items = self._size = self._expected_items = self._expected_size = 0
+            self._doing, self._unit = doing, unit
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        with self._lock:
+            self._expected_items += items
             self._expected_size += size
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
         with self._lock:
-            self._files += files
+            self._items += items
             self._size += size
 
     def note(self, text: str) -> None:
@@ -60,7 +79,14 @@ class Meter:
 
     def amounts(self) -> Amounts:
         with self._lock:
-            return Amounts(self._files, self._size, self._expected_files, self._expected_size)
+            return Amounts(
+                self._items,
+                self._size,
+                self._expected_items,
+                self._expected_size,
+                self._doing,
+                self._unit,
+            )
 
     def take_notes(self) -> list[str]:
         """The notes since the last call; the oldest are lost when there were more than a thousand."""
@@ -72,12 +98,14 @@ class Meter:
 
 
 class Pace:
-    """The recent rate, in bytes and files a second, from the amounts of the last seconds."""
+    """The recent rate, in bytes and items a second, from the amounts of the last seconds of a part of the work."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, Amounts]] = deque()
 
     def at(self, now: float, amounts: Amounts) -> tuple[float, float]:
+        if self._seen and self._seen[-1][1].doing != amounts.doing:
+            self._seen.clear()
         self._seen.append((now, amounts))
         while len(self._seen) > 2 and now - self._seen[1][0] >= _RATE_OVER_S:
             self._seen.popleft()
@@ -85,7 +113,7 @@ class Pace:
         elapsed = now - then
         if elapsed <= 0:
             return 0.0, 0.0
-        return (amounts.size - before.size) / elapsed, (amounts.files - before.files) / elapsed
+        return (amounts.size - before.size) / elapsed, (amounts.items - before.items) / elapsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +122,17 @@ class Look:
 
     amounts: Amounts
     bytes_per_s: float
-    files_per_s: float
+    items_per_s: float
     left_s: float | None
 
 
-def look(amounts: Amounts, bytes_per_s: float, files_per_s: float) -> Look:
+def look(amounts: Amounts, bytes_per_s: float, items_per_s: float) -> Look:
     if amounts.expected_size:
         left, speed = amounts.expected_size - amounts.size, bytes_per_s
     else:
-        left, speed = amounts.expected_files - amounts.files, files_per_s
-    known = (amounts.expected_size or amounts.expected_files) and speed > 0
-    return Look(amounts, bytes_per_s, files_per_s, max(left, 0) / speed if known else None)
+        left, speed = amounts.expected_items - amounts.items, items_per_s
+    known = (amounts.expected_size or amounts.expected_items) and speed > 0
+    return Look(amounts, bytes_per_s, items_per_s, max(left, 0) / speed if known else None)
 
 
 class Display(Protocol):
@@ -138,11 +166,9 @@ class PlainDisplay:
 
 
 def describe(view: Look) -> str:
-    """`1,234 of 5,000 files, 12.3 MB of 1.2 GB, 45.0 MB/s, 1 min 20 s left`."""
-    amounts, parts = view.amounts, []
-    if amounts.files or amounts.expected_files:
-        of = f" of {amounts.expected_files:,}" if amounts.expected_files else ""
-        parts.append(f"{amounts.files:,}{of} files")
+    """`comparing, 1,234 of 5,000 files, 12.3 MB of 1.2 GB, 45.0 MB/s, 1 min 20 s left`."""
+    amounts = view.amounts
+    parts = [text for text in (amounts.doing, amounts.counted(" of ")) if text]
     if amounts.size or amounts.expected_size:
         of = f" of {formats.size(amounts.expected_size)}" if amounts.expected_size else ""
         parts.append(f"{formats.size(amounts.size)}{of}")

@@ -26,11 +26,16 @@ class Clock(Protocol):
 
 
 class Progress(Protocol):
-    """Told while work goes on; never blocks it. Amounts are added to what was said before."""
+    """Told while work goes on; never blocks it. Amounts are added to what was said before; `size` in bytes."""
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None: ...
+    def begin(self, doing: str, unit: str = "file") -> None:
+        """A part of the work begins, with amounts of its own: what it does (`comparing`, "" where there is one part
+        only), and what one of its items is called, with an s where there are several."""
+        ...
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None: ...
+    def expect(self, *, items: int = 0, size: int = 0) -> None: ...
+
+    def advance(self, *, items: int = 0, size: int = 0) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -236,7 +241,9 @@ class Source(Protocol):
         """Read consistently into the recorder. Raises `SourceError`; lets `RepositoryError` pass through."""
         ...
 
-    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+    def drill(
+        self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+    ) -> DrillReport:
         """Restore into the sandbox and compare with the recovery point's facts and inventory.
 
         A difference is a finding; what only keeps the drill from being made is an error.

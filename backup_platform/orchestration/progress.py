@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
+from backup_platform.domain.counting import how_many
 from backup_platform.domain.ports import Clock
 from backup_platform.orchestration.metadata import human_bytes
 from backup_platform.orchestration.shown import Log
@@ -18,18 +19,22 @@ class LogProgress:
         self._log = log
         self._clock = clock
         self._lock = Lock()
-        self._done = [0, 0]
-        self._expected = [0, 0]
         self._said = clock.monotonic()
+        self.begin("")
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
+    def begin(self, doing: str, unit: str = "file") -> None:
         with self._lock:
-            self._expected[0] += files
+            self._doing, self._unit = doing, unit
+            self._done, self._expected = [0, 0], [0, 0]
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        with self._lock:
+            self._expected[0] += items
             self._expected[1] += size
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
         with self._lock:
-            self._done[0] += files
+            self._done[0] += items
             self._done[1] += size
             line = self._due()
         if line:
@@ -43,6 +48,7 @@ class LogProgress:
         if now - self._said < INTERVAL_S:
             return ""
         self._said = now
-        files, size = self._done
+        items, size = self._done
+        doing = f"{self._doing}: " if self._doing else ""
         of = f" of {human_bytes(self._expected[1])}" if self._expected[1] else ""
-        return f"{files:,} files, {human_bytes(size)}{of}"
+        return f"{doing}{how_many(items, self._unit)}, {human_bytes(size)}{of}"

@@ -11,6 +11,7 @@ from pathlib import Path
 from backup_platform.actions.backup import BackupJob
 from backup_platform.actions.drill import DrillResult, drill
 from backup_platform.actions.restore import RestorePlan, RestoreSummary, plan_restore, run_restore
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat
 from backup_platform.domain.ports import DrillReport
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
@@ -84,7 +85,7 @@ class Vault:
         return drill(self.repository, self.source, point, CLOCK, CountingProgress())
 
     def drill(self, point: RecoveryPoint, restored: Path) -> DrillReport:
-        return self.source.drill(point, self.repository.reader(point), Restored(os.fspath(restored)))
+        return self.source.drill(point, self.repository.reader(point), Restored(os.fspath(restored)), SILENT)
 
 
 def stat_of(path: bytes, kind: EntryKind, *, size: int = 0, mode: int = 0o644) -> Stat:

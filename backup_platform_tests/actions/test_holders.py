@@ -69,7 +69,7 @@ def test_a_restore_and_a_drill_take_blobs_from_where_they_are_and_say_so(
     assert any(text.startswith(garbage) for text in summary.warnings)
 
     class Unpacks:
-        def drill(self, point: object, reader: object, sandbox: FileSandbox) -> DrillReport:
+        def drill(self, point: object, reader: object, sandbox: FileSandbox, progress: object) -> DrillReport:
             sandbox.unpack()
             return DrillReport({}, ())
 

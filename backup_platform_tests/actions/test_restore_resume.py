@@ -80,8 +80,8 @@ def interrupt(vault: Vault, to: Path, after: int) -> None:
     """A restore that ends after some files."""
 
     class Stopping(CountingProgress):
-        def advance(self, *, files: int = 0, size: int = 0) -> None:
-            super().advance(files=files, size=size)
+        def advance(self, *, items: int = 0, size: int = 0) -> None:
+            super().advance(items=items, size=size)
             if self.done[0] >= after:
                 raise Stop
 

@@ -221,8 +221,8 @@ class FakeApp:
         self, source: str, *, window: str | None = None, force: bool = False, progress: Progress
     ) -> Any:
         self.calls.append(("backup", {"source": source, "window": window, "force": force}))
-        progress.expect(files=1, size=10)
-        progress.advance(files=1, size=10)
+        progress.expect(items=1, size=10)
+        progress.advance(items=1, size=10)
         answer = self.backups[source]
         if isinstance(answer, BaseException):
             raise answer

@@ -22,8 +22,8 @@ def test_counting_is_exact_from_many_threads() -> None:
 
     def work() -> None:
         for _ in range(2_000):
-            meter.expect(files=2, size=3)
-            meter.advance(files=1, size=2)
+            meter.expect(items=2, size=3)
+            meter.advance(items=1, size=2)
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
@@ -33,11 +33,26 @@ def test_counting_is_exact_from_many_threads() -> None:
     assert meter.amounts() == Amounts(16_000, 32_000, 32_000, 48_000)
 
 
+def test_a_part_of_the_work_has_amounts_of_its_own() -> None:
+    meter, pace = Meter(), Pace()
+    meter.expect(items=3, size=30)
+    meter.advance(items=2, size=20)
+    pace.at(0.0, meter.amounts())
+    meter.begin("comparing", "table")
+    meter.expect(items=1)
+    assert meter.amounts() == Amounts(0, 0, 1, 0, "comparing", "table")
+    assert pace.at(1.0, meter.amounts()) == (0.0, 0.0)
+    meter.advance(items=1)
+    assert (
+        describe(look(meter.amounts(), *pace.at(2.0, meter.amounts()))) == "comparing, 1 of 1 table, 0 s left"
+    )
+
+
 def test_a_call_is_cheap() -> None:
     meter = Meter()
     started = time.thread_time()
     for _ in range(20_000):
-        meter.advance(files=1, size=1)
+        meter.advance(items=1, size=1)
     assert (time.thread_time() - started) / 20_000 < 50e-6
 
 
@@ -55,8 +70,8 @@ def test_notes_are_bounded_and_say_what_was_lost() -> None:
 def test_the_pace_is_that_of_the_last_seconds() -> None:
     pace = Pace()
     for second in range(60):
-        pace.at(float(second), Amounts(files=second, size=second * 100))
-    assert pace.at(60.0, Amounts(files=59, size=5_900)) == pytest.approx((1400 / 15, 14 / 15))
+        pace.at(float(second), Amounts(items=second, size=second * 100))
+    assert pace.at(60.0, Amounts(items=59, size=5_900)) == pytest.approx((1400 / 15, 14 / 15))
     assert Pace().at(0.0, Amounts(size=5)) == (0.0, 0.0)
 
 
@@ -65,8 +80,8 @@ def test_the_pace_is_that_of_the_last_seconds() -> None:
     [
         (Amounts(size=400, expected_size=1000), 6.0),
         (Amounts(size=1200, expected_size=1000), 0.0),
-        (Amounts(files=10, expected_files=20), 1.0),
-        (Amounts(files=10, size=400), None),
+        (Amounts(items=10, expected_items=20), 1.0),
+        (Amounts(items=10, size=400), None),
     ],
 )
 def test_the_time_left_is_told_only_where_it_is_known(amounts: Amounts, left: float | None) -> None:
@@ -86,13 +101,15 @@ def test_plain_lines_come_at_intervals() -> None:
 
 def test_nothing_known_is_told_too() -> None:
     assert describe(Look(Amounts(), 0, 0, None)) == "working"
-    assert describe(Look(Amounts(files=7), 0, 0, None)) == "7 files"
+    assert describe(Look(Amounts(items=7), 0, 0, None)) == "7 files"
+    assert describe(Look(Amounts(doing="comparing the schema"), 0, 0, None)) == "comparing the schema"
+    assert describe(Look(Amounts(items=1, unit="recovery point"), 0, 0, None)) == "1 recovery point"
 
 
 def test_work_that_ends_at_once_shows_nothing() -> None:
     stream = io.StringIO()
     with reporting("backup shop", stream) as meter:
-        meter.advance(files=1)
+        meter.advance(items=1)
     assert stream.getvalue() == ""
 
 
@@ -119,8 +136,8 @@ def test_a_display_that_fails_does_not_stop_the_work(monkeypatch: pytest.MonkeyP
     with reporting("backup shop", Gone()) as meter:
         meter.note("something")
         time.sleep(0.1)
-        meter.advance(files=1)
-    assert meter.amounts().files == 1
+        meter.advance(items=1)
+    assert meter.amounts().items == 1
 
 
 def test_drawing_is_bounded_by_the_clock_not_by_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +168,11 @@ from backup_platform_tests.cli.fake import FakeApp, make_point
 
 class Slow(FakeApp):
     def backup(self, source, *, window=None, force=False, progress):
-        progress.expect(files=1_000, size=1_000_000_000)
+        progress.begin("", "table")
+        progress.expect(items=1_000, size=1_000_000_000)
         progress.note("changed while it was read: x\\x1b[2J")
         for _ in range(20):
-            progress.advance(files=25, size=25_000_000)
+            progress.advance(items=25, size=25_000_000)
             time.sleep(0.1)
         return super().backup(source, window=window, force=force, progress=progress)
 
@@ -195,7 +213,7 @@ def test_a_terminal_gets_a_bar_that_fits_and_json_stays_clean(columns: int) -> N
     assert json.loads(out)["results"][0]["outcome"] == "stored"
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
     bars = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("backup shop ━")]
-    assert any(re.search(r"\d MB/1\.0 GB \d+/1,000 files \d+\.\d MB/s \d:\d\d$", bar) for bar in bars)
+    assert any(re.search(r"\d MB/1\.0 GB \d+/1,000 tables \d+\.\d MB/s \d:\d\d$", bar) for bar in bars)
     assert max(len(bar) for bar in bars) <= columns
     assert 3 <= len(bars) <= 25
     assert "backup shop: changed while it was read: x\\x1b[2J" in plain

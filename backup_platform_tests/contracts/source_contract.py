@@ -149,21 +149,34 @@ class SourceContract:
         told = Told()
         protected.app.backup("it", progress=told)
         assert told.done == told.expected
-        assert told.done["files"] > 0
+        assert told.done["items"] > 0
+
+    def test_a_drill_tells_what_it_does(self, protected: Protected) -> None:
+        point, told = protected.backup(), Told()
+        protected.app.drill(point.id, progress=told)
+        assert told.parts
+        assert all(told.parts)
+        assert told.done == told.expected
+        assert told.done["items"] > 0
 
 
 class Told:
     """`ports.Progress` that adds up."""
 
     def __init__(self) -> None:
-        self.expected = {"files": 0, "size": 0}
-        self.done = {"files": 0, "size": 0}
+        self.expected = {"items": 0, "size": 0}
+        self.done = {"items": 0, "size": 0}
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
-        self.expected = {"files": self.expected["files"] + files, "size": self.expected["size"] + size}
+        self.parts: list[str] = []
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
-        self.done = {"files": self.done["files"] + files, "size": self.done["size"] + size}
+    def begin(self, doing: str, unit: str = "file") -> None:
+        self.parts.append(doing)
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        self.expected = {"items": self.expected["items"] + items, "size": self.expected["size"] + size}
+
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
+        self.done = {"items": self.done["items"] + items, "size": self.done["size"] + size}
 
     note = SILENT.note
 

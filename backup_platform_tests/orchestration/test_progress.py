@@ -23,12 +23,16 @@ def test_progress_is_a_line_from_time_to_time(caplog: pytest.LogCaptureFixture) 
     caplog.set_level(logging.INFO)
     clock = Clock()
     progress = LogProgress(Log(logging.getLogger("run"), {}), clock)
-    progress.expect(files=600, size=3_000_000)
+    progress.expect(items=600, size=3_000_000)
     for _ in range(600):
         clock.seconds += 0.25
-        progress.advance(files=1, size=5_000)
+        progress.advance(items=1, size=5_000)
     assert len(caplog.messages) == int(150 / INTERVAL_S)
     assert caplog.messages[0] == "120 files, 600 kB of 3 MB"
+    progress.begin("comparing", "table")
+    clock.seconds += INTERVAL_S
+    progress.advance(items=1, size=5_000)
+    assert caplog.messages[-1] == "comparing: 1 table, 5 kB"
 
 
 def test_notes_are_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from backup_platform.actions.verify import ReadShare, VerifyResult, verify, veri
 from backup_platform.actions.vouching import unvouched_of
 from backup_platform.domain.health import DrillPolicy
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import DrillReport, PointReader, Sandbox
+from backup_platform.domain.ports import DrillReport, PointReader, Progress, Sandbox
 from backup_platform.repository import session
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.packs.known import Known
@@ -254,7 +254,9 @@ def test_a_drill_is_due_for_a_point_that_takes_something_on_trust(victim: Bench,
 class Agreeing(ScriptedSource):
     """Its drills pass."""
 
-    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+    def drill(
+        self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+    ) -> DrillReport:
         return DrillReport({}, ())
 
 

@@ -54,11 +54,13 @@ class CountingProgress:
     expected: list[int] = field(default_factory=lambda: [0, 0])
     done: list[int] = field(default_factory=lambda: [0, 0])
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
-        self.expected = [self.expected[0] + files, self.expected[1] + size]
+    def begin(self, doing: str, unit: str = "file") -> None: ...
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
-        self.done = [self.done[0] + files, self.done[1] + size]
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        self.expected = [self.expected[0] + items, self.expected[1] + size]
+
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
+        self.done = [self.done[0] + items, self.done[1] + size]
 
     def note(self, text: str) -> None:
         raise AssertionError(text)

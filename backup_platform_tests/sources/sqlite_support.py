@@ -46,16 +46,18 @@ class TestClock:
 
 @dataclass
 class CountingProgress:
-    expected: dict[str, int] = field(default_factory=lambda: {"files": 0, "size": 0})
-    done: dict[str, int] = field(default_factory=lambda: {"files": 0, "size": 0})
+    expected: dict[str, int] = field(default_factory=lambda: {"items": 0, "size": 0})
+    done: dict[str, int] = field(default_factory=lambda: {"items": 0, "size": 0})
     notes: list[str] = field(default_factory=list)
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
-        self.expected["files"] += files
+    def begin(self, doing: str, unit: str = "file") -> None: ...
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        self.expected["items"] += items
         self.expected["size"] += size
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
-        self.done["files"] += files
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
+        self.done["items"] += items
         self.done["size"] += size
 
     def note(self, text: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import Capture, EntryKind, Status
 from backup_platform.domain.ports import DrillReport
 from backup_platform.sources.files.source import FileTreeSource
@@ -30,7 +31,7 @@ from backup_platform_tests.support import Restored
 
 def drill(captured: Capture, recorder: MemoryRecorder, restored: Path) -> DrillReport:
     source = FileTreeSource(name="tree", root="/nowhere", clock=AheadClock())
-    return source.drill(point_of(captured), recorder, Restored(os.fspath(restored)))
+    return source.drill(point_of(captured), recorder, Restored(os.fspath(restored)), SILENT)
 
 
 def test_a_faithful_copy_of_every_oddity_passes(tmp_path: Path) -> None:

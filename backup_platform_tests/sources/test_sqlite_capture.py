@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import EntryKind, Json
 from backup_platform.sources.sqlite.chunking import SMALL
 from backup_platform_tests.sources.sqlite_support import (
@@ -89,7 +90,7 @@ def test_a_database_is_stored_byte_for_byte_and_passes_its_drill(
     assert differing <= OWN_COUNTERS
     assert taken.facts["journal_mode"] == mode
     restore(repository, tmp_path / "restored")
-    report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored")))
+    report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT)
     assert report.differences == ()
     assert report.compared["integrity_check"] == "ok"
     assert os.listdir(tmp_path / "restored") == ["x.db"]
@@ -136,7 +137,7 @@ def test_the_row_of_the_inventory_is_the_file(tmp_path: Path) -> None:
     assert row.stat.size == found.st_size == len(repository.content())
     assert before <= taken.captured_at <= datetime.now(UTC)
     assert taken.versions == {"sqlite": sqlite3.sqlite_version}
-    assert progress.expected == progress.done == {"files": 1, "size": found.st_size}
+    assert progress.expected == progress.done == {"items": 1, "size": found.st_size}
 
 
 def test_chunks_hold_whole_pages_so_that_one_changed_row_stores_little(tmp_path: Path) -> None:
@@ -230,7 +231,7 @@ def test_a_file_of_zero_bytes_is_an_empty_database(tmp_path: Path) -> None:
     assert repository.content() == b""
     restore(repository, tmp_path / "restored")
     report = source_of(tmp_path / "new.db").drill(
-        point_of(taken), repository, Restored(str(tmp_path / "restored"))
+        point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT
     )
     assert report.differences == ()
 
@@ -245,7 +246,7 @@ def test_any_file_name_is_opened(name: bytes, tmp_path: Path) -> None:
     assert os.listdir(os.fsencode(tmp_path)) == [name]
     restore(repository, tmp_path / "restored")
     report = source_of(os.fsdecode(path)).drill(
-        point_of(taken), repository, Restored(str(tmp_path / "restored"))
+        point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT
     )
     assert report.differences == ()
 
@@ -328,7 +329,7 @@ def test_collations_of_the_application_do_not_hide_rows(tmp_path: Path) -> None:
     assert taken.facts["uncounted_tables"] == {}
     restore(repository, tmp_path / "restored")
     report = source_of(tmp_path / "x.db").drill(
-        point_of(taken), repository, Restored(str(tmp_path / "restored"))
+        point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT
     )
     assert report.differences == ()
     assert report.compared["integrity_unchecked_tables"] == ["t", "u"]
@@ -345,7 +346,7 @@ def test_a_schema_that_is_not_utf8_is_told_apart_and_passes_its_drill(tmp_path: 
         repository, path = MemoryRepository(), database(tmp_path / f"{byte}.db", *statements)
         taken = capture(path, repository)
         restore(repository, tmp_path / byte)
-        report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / byte)))
+        report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / byte)), SILENT)
         assert report.differences == ()
         return taken.facts["schema_fingerprint"]
 

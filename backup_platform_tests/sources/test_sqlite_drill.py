@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import Capture, Content, Json
 from backup_platform.domain.ports import Buffer, DrillReport
 from backup_platform.errors import DamageError
@@ -38,7 +39,7 @@ class Drilled:
     def drill(self, **facts: Json) -> DrillReport:
         point = point_of(self.taken)
         point = replace(point, facts={**point.facts, **facts})
-        return self.source.drill(point, self.repository, Restored(str(self.directory)))
+        return self.source.drill(point, self.repository, Restored(str(self.directory)), SILENT)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import pytest
 
+from backup_platform.clock import SILENT
 from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, SourceMissingError
 from backup_platform.sources.sqlite.source import SqliteSource
 from backup_platform_tests.sources.files_support import YEAR_2400
@@ -214,7 +215,7 @@ def rows_seen(shared: Path, name: str, *, ahead: timedelta = timedelta(hours=1))
     taken = source.capture(repository, progress)
     restored = shared / "scratch" / "restored"
     restore(repository, restored)
-    report = source.drill(point_of(taken), repository, Restored(str(restored)))
+    report = source.drill(point_of(taken), repository, Restored(str(restored)), SILENT)
     shutil.rmtree(restored)
     assert report.differences == ()
     assert os.listdir(shared / "scratch") == []

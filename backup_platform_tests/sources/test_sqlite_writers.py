@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import Stat
 from backup_platform.domain.ports import Buffer
 from backup_platform_tests.sources.sqlite_support import (
@@ -65,7 +66,9 @@ def test_every_capture_beside_a_busy_writer_is_one_state(mode: str, tmp_path: Pa
         for _ in range(ROUNDS):
             taken = source_of(path, lock_timeout=60).capture(repository.begin(), CountingProgress())
             copy = restore(repository, tmp_path / "restored")
-            report = source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored")))
+            report = source_of(path).drill(
+                point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT
+            )
             assert report.differences == ()
             seen.append(transfers_of(copy))
             time.sleep(0.02)
@@ -122,7 +125,9 @@ def test_a_commit_between_the_facts_and_the_copy_is_in_neither(tmp_path: Path) -
     assert taken.facts["row_counts"] == {"items": 500}
     restore(repository, tmp_path / "restored")
     assert (
-        source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored"))).differences
+        source_of(path)
+        .drill(point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT)
+        .differences
         == ()
     )
     with closing(sqlite3.connect(path)) as connection:
@@ -138,7 +143,9 @@ def test_with_a_rollback_journal_a_commit_waits_for_the_copy_and_not_for_the_rep
     assert repository.outcomes == ["database is locked", "committed"]
     restore(repository, tmp_path / "restored")
     assert (
-        source_of(path).drill(point_of(taken), repository, Restored(str(tmp_path / "restored"))).differences
+        source_of(path)
+        .drill(point_of(taken), repository, Restored(str(tmp_path / "restored")), SILENT)
+        .differences
         == ()
     )
 

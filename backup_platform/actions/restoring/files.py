@@ -99,7 +99,7 @@ class Maker:
         with self._lock:
             files, size = self.files - self._told_files, self.size - self._told_size
             self._told_files, self._told_size = self.files, self.size
-        self._progress.advance(files=files, size=size)
+        self._progress.advance(items=files, size=size)
 
 
 def replace_by(temp: bytes, name: bytes, dir_fd: int) -> None:

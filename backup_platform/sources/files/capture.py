@@ -83,7 +83,7 @@ class TreeCapture:
         ahead = [stats[position][5] for position in fresh if stats[position][1] is FILE]
         self.tally.count(stats)
         self.tally.size += sum(sizes)
-        self._progress.expect(files=len(sizes), size=sum(sizes))
+        self._progress.expect(items=len(sizes), size=sum(sizes))
         self._meter.advance(len(sizes) - len(ahead), sum(sizes) - sum(ahead))
 
     def _count(self, seen: Stat, row: Row) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint, Stat, Status
-from backup_platform.domain.ports import DrillReport, PointReader
+from backup_platform.domain.ports import DrillReport, PointReader, Progress
 from backup_platform.sources.files.attributes import Xattrs, read_xattrs
 from backup_platform.sources.files.holes import holes_are_zero
 from backup_platform.sources.files.paths import below, order, printable, proc_path
@@ -60,9 +60,10 @@ def as_before(acl: bytes, found: Stat) -> bytes:
 class TreeDrill:
     """One comparison. Memory does not grow with the tree, except for files with several names."""
 
-    def __init__(self, walk: Walk, reader: PointReader) -> None:
+    def __init__(self, walk: Walk, reader: PointReader, progress: Progress) -> None:
         self._walk, self._reader = walk, reader
         self._files = Files(walk.root_fd)
+        self._progress = progress
         self._privileged = os.geteuid() == 0
         self._links = Links()
         self._found = Differences()
@@ -71,6 +72,8 @@ class TreeDrill:
 
     def run(self, point: RecoveryPoint) -> DrillReport:
         """Raises DamageError when stored content cannot be read."""
+        self._progress.begin("comparing")
+        self._progress.expect(items=point.stats.files, size=point.stats.source_bytes)
         self._compare_rows()
         self._compare_facts(point)
         compared: dict[str, Json] = {**self._compared, "differences": self._found.count}
@@ -82,6 +85,8 @@ class TreeDrill:
         row = next(rows, None)
         for entry in self._reader.entries():
             self._count(entry)
+            if entry.stat.kind is EntryKind.FILE:
+                self._progress.advance(items=1)
             if not self._expected(entry):
                 continue
             place = order(entry.stat.path)
@@ -223,6 +228,7 @@ class TreeDrill:
                 self._found.add(entry.stat.path, f"content differs after {count} bytes")
                 return count
             count += len(expected)
+            self._progress.advance(size=len(expected))
         if pieces.read(1):
             self._found.add(entry.stat.path, f"has more content than the {count} bytes that are stored")
         return count

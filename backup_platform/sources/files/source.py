@@ -70,7 +70,9 @@ class FileTreeSource:
             incomplete=tree.tally.incomplete,
         )
 
-    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+    def drill(
+        self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+    ) -> DrillReport:
         """Compare the restored tree with the inventory, row by row and byte by byte."""
         from backup_platform.sources.files.drill import TreeDrill
         from backup_platform.sources.files.walk import Walk
@@ -79,7 +81,7 @@ class FileTreeSource:
         root_fd = open_restored(restored)
         try:
             walk = Walk(root_fd, os.fsencode(restored), unlock=os.geteuid() != 0)
-            return TreeDrill(walk, reader).run(point)
+            return TreeDrill(walk, reader, progress).run(point)
         finally:
             os.close(root_fd)
 

@@ -34,7 +34,7 @@ class Meter:
 
     def flush(self) -> None:
         if self.files or self.size:
-            self.progress.advance(files=self.files, size=self.size)
+            self.progress.advance(items=self.files, size=self.size)
             self.files = self.size = 0
 
 

@@ -47,11 +47,13 @@ class PostgresSource:
 
         return capture(self.options, self.clock, recorder, progress)
 
-    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
+    def drill(
+        self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+    ) -> DrillReport:
         """Restore into a server that is thrown away, and compare streams, schema and facts."""
         from backup_platform.sources.postgres.drill.run import drill
 
-        return drill(self.options, point, reader, sandbox, self.clock)
+        return drill(self.options, point, reader, sandbox, self.clock, progress)
 
     def plan_restore(
         self, point: RecoveryPoint, reader: PointReader, target: DatabaseTarget
@@ -73,4 +75,5 @@ class PostgresSource:
         """Carry out a plan. Raises `TargetError`; an error says what was done and how to go on."""
         from backup_platform.sources.postgres.restore.run import run_restore
 
+        progress.begin("", "table")
         return run_restore(plan, reader, progress, self.clock, bin_dir=self.options.bin_dir)

@@ -10,7 +10,7 @@ from io import BufferedReader
 from itertools import islice
 
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint
-from backup_platform.domain.ports import DrillReport, PointReader
+from backup_platform.domain.ports import DrillReport, PointReader, Progress
 from backup_platform.sources.sqlite.facts import PRAGMAS, read_facts
 from backup_platform.sources.sqlite.snapshot import connect
 
@@ -28,7 +28,7 @@ _MESSAGES = 20
 _WAL_FLAG_AT = 18
 
 
-def drill(point: RecoveryPoint, restored: str, reader: PointReader) -> DrillReport:
+def drill(point: RecoveryPoint, restored: str, reader: PointReader, progress: Progress) -> DrillReport:
     """Compare the database below `restored` with the point. A bad file is a difference, never an error.
 
     Raises `DamageError` when the repository cannot deliver the stored bytes.
@@ -39,7 +39,7 @@ def drill(point: RecoveryPoint, restored: str, reader: PointReader) -> DrillRepo
     path = os.path.join(os.fsencode(restored), entries[0].stat.path)
     try:
         with open(path, "rb") as file:
-            compared, differences = _compare_bytes(file, entries[0], reader)
+            compared, differences = _compare_bytes(file, entries[0], reader, progress)
     except OSError as error:
         return DrillReport({}, (f"The restored database cannot be read: {error.strerror}.",))
     if not differences:
@@ -49,17 +49,21 @@ def drill(point: RecoveryPoint, restored: str, reader: PointReader) -> DrillRepo
 
 
 def _compare_bytes(
-    file: BufferedReader, entry: Entry, reader: PointReader
+    file: BufferedReader, entry: Entry, reader: PointReader, progress: Progress
 ) -> tuple[dict[str, Json], list[str]]:
     """Block by block; says how much differs and where first."""
     at = different = 0
     first: int | None = None
+    progress.begin("comparing")
+    progress.expect(items=1, size=entry.stat.size)
     for block in reader.read(entry.content):
+        progress.advance(size=len(block))
         found = file.read(len(block))
         if found != block:
             different += 1
             first = at + _first_difference(memoryview(block), found) if first is None else first
         at += len(block)
+    progress.advance(items=1)
     size = os.fstat(file.fileno()).st_size
     differences = []
     if size != at or at != entry.stat.size:

@@ -66,18 +66,20 @@ class SqliteSource:
             row = self._row(snapshot, _size(facts))
             if row.size == 0 < snapshot.stat.st_size:  # SQLite takes a file of one byte for an empty one
                 raise not_a_database(self.path)
-            progress.expect(files=1, size=row.size)
+            progress.expect(items=1, size=row.size)
             reused = snapshot.reusable and recorder.reuse([row])[0]
             copy = None if reused else self._copy(snapshot.connection, row.size)
         if copy is None:
             recorder.record([row])
-            progress.advance(files=1, size=row.size)
+            progress.advance(items=1, size=row.size)
         else:
             self._store(copy, row, recorder, progress)
         return Capture(snapshot.captured_at, facts, versions={"sqlite": sqlite3.sqlite_version})
 
-    def drill(self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox) -> DrillReport:
-        return drill(point, sandbox.unpack(), reader)
+    def drill(
+        self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+    ) -> DrillReport:
+        return drill(point, sandbox.unpack(), reader, progress)
 
     def _row(self, snapshot: Snapshot, size: int) -> Stat:
         found = snapshot.stat
@@ -117,7 +119,7 @@ class SqliteSource:
         recorder.record(
             [Entry(row, user=user_name(row.uid), group=group_name(row.gid), content=stream.content)]
         )
-        progress.advance(files=1)
+        progress.advance(items=1)
 
 
 def _size(facts: dict[str, Json]) -> int:

@@ -59,10 +59,12 @@ class Steps:
     notes: list[str] = field(default_factory=list)
     on_note: Callable[[str], None] = lambda text: None
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None:
+    def begin(self, doing: str, unit: str = "file") -> None: ...
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
         self.expected += size
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
         self.done += size
 
     def note(self, text: str) -> None:

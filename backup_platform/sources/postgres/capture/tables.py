@@ -54,7 +54,7 @@ def read_tables(
     one when it has read a piece. `unreadable` takes the labels of relations that cannot be read, which are not in the
     result then; without it that is an error. Raises SourceError; lets `RepositoryError` pass through.
     """
-    progress.expect(files=len(relations), size=sum(relation.bytes for relation in relations))
+    progress.expect(items=len(relations), size=sum(relation.bytes for relation in relations))
     with connected(connect) as connection:
         readings = _readings(relations, connection)
     work = _Work(connect, recorder, progress, release, tolerant=unreadable is not None)
@@ -216,7 +216,7 @@ class _Work:
                 reading.stored[task.number] = stored
                 if len(reading.stored) == len(reading.conditions):
                     self._tell(reading, reading.untold)
-                    self._progress.advance(files=1)
+                    self._progress.advance(items=1)
         return True
 
     def _store(self, connection: Connection, task: _Task, form: Form) -> _Stored:

@@ -72,7 +72,6 @@ class TableComparison:
         stored = self._stored_parts(recorder.seed)
         found = self._restored(self.contents.catalogue.tables, recorder)
         for group in groups(self.contents):
-            self.progress.note(f"comparing {group.label}")
             missing = [table.label for table in group.tables if table.label not in found]
             yield from (f"table {label} is missing in the restored database." for label in missing)
             if not missing:
@@ -82,10 +81,14 @@ class TableComparison:
     def _stored_parts(self, seed: int) -> dict[str, Digested]:
         """The parts of all tables, several at a time."""
         paths = [path for table in self.contents.catalogue.tables for path in table.parts]
+        self.progress.begin("reading what is stored", "part")
+        self.progress.expect(items=len(paths))
 
         def read(path: str) -> Digested:
             with self.contents.open(path) as file:
-                return digested(file, seed)
+                found = digested(file, seed)
+            self.progress.advance(items=1)
+            return found
 
         with ThreadPoolExecutor(self.jobs, thread_name_prefix="digest") as pool:
             return dict(zip(paths, pool.map(read, paths), strict=True))
@@ -93,6 +96,7 @@ class TableComparison:
     def _restored(self, tables: Sequence[Table], recorder: Recorder) -> dict[str, StoredTable]:
         wanted = {table.label for table in tables}
         relations = [relation for relation in self.relations if relation.label in wanted]
+        self.progress.begin("comparing with what was restored", "table")
         return {stored.table.label: stored for stored in self.read(relations, recorder, self.progress)}
 
     def _compare(

@@ -39,21 +39,12 @@ if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as ArrowConnection
 
 MAX_DIFFERENCES = 20
+TABLE = "table"
 _OTHER_SERVER = "Name a drill_server in the plan that has what the recovery point needs."
 _NEWER = (
     "Update the programs that drills start, or name a drill_server in the plan that is as new as the source."
 )
 _NO_ROOM = ("No space left on device", "Disk quota exceeded")
-
-
-class Silence:
-    """A `ports.Progress` that tells nobody."""
-
-    def expect(self, *, files: int = 0, size: int = 0) -> None: ...
-
-    def advance(self, *, files: int = 0, size: int = 0) -> None: ...
-
-    def note(self, text: str) -> None: ...
 
 
 def drill(
@@ -62,7 +53,7 @@ def drill(
     reader: PointReader,
     sandbox: Sandbox,
     clock: Clock,
-    progress: Progress | None = None,
+    progress: Progress,
 ) -> DrillReport:
     """Restore the point into a server that nobody uses, and compare.
 
@@ -71,7 +62,7 @@ def drill(
     """
     contents = read_contents(reader)
     with scratch(options, contents.database, sandbox.path, clock) as target:
-        run = _Drill(options, point, reader, contents, target, sandbox.path, clock, progress or Silence())
+        run = _Drill(options, point, reader, contents, target, sandbox.path, clock, progress)
         differences = list(run.differences())
     return DrillReport(run.compared, tuple(_bounded(differences)))
 
@@ -139,6 +130,7 @@ class _Drill:
             raise _cannot(error.message, error) from error
         if refused := (*plan.conflicts, *plan.left_out):
             raise _cannot(refused[0])
+        self.progress.begin("restoring", TABLE)
         summary = run_restore(plan, self.reader, self.progress, self.clock, bin_dir=bin_dir, pair=pair)
         self._restored(summary)
 
@@ -163,7 +155,7 @@ class _Drill:
         return f"The recovery point cannot be restored: {error.message}"
 
     def _compare_schema(self) -> Iterator[str]:
-        self.progress.note("comparing the schema")
+        self.progress.begin("comparing the schema", TABLE)
         found = compare_schema(self.contents, self.target, self.options.bin_dir, self.directory, self.clock)
         self.compared |= found.compared
         yield from found.differences
@@ -194,13 +186,13 @@ class _Drill:
         return connection
 
     def _compare_facts(self) -> Iterator[str]:
-        self.progress.note("comparing the server's facts")
+        self.progress.begin("comparing the server's facts", TABLE)
         found = fact_differences(self.target, self.point.facts, self.contents, self.options.jobs)
         self.compared |= found.compared
         yield from found.differences
 
     def _check(self) -> Iterator[str]:
-        self.progress.note("checking indexes and assertions")
+        self.progress.begin("checking indexes and assertions", TABLE)
         yield from assertion_differences(self.target, self.options.assertions)
         self.compared["assertions"] = len(self.options.assertions)
         verdict, damages = damaged_indexes(self.target, self.options.jobs)

@@ -88,7 +88,7 @@ def run_restore(
                 f"Nothing was written. {now.conflicts[0]}{more}",
                 hint="Restore into another database (--create makes it), and take over from there what is needed.",
             )
-        progress.expect(files=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
+        progress.expect(items=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
         restoration = _Restoration(prepared, progress)
         restoration.run()
         failures = restoration.shortfall.told()

@@ -91,7 +91,7 @@ class Drilled:
     def drill(self, **facts: Json) -> DrillReport:
         known: dict[str, Any] = json.loads(json.dumps(dict(self.taken.facts)))
         point = replace(recovery_point(), facts={**known, **facts}, captured_at=self.taken.captured_at)
-        return self.source.drill(point, self.streams, Restored(str(self.sandbox)))
+        return self.source.drill(point, self.streams, Restored(str(self.sandbox)), SILENT)
 
     def with_options(self, **changes: Any) -> Drilled:
         source = replace(self.source, options=replace(self.source.options, **changes))

@@ -46,9 +46,11 @@ class Notes:
     def __init__(self, step: str, action: Any) -> None:
         self.step, self.action = step, action
 
-    def expect(self, *, files: int = 0, size: int = 0) -> None: ...
+    def begin(self, doing: str, unit: str = "file") -> None: ...
 
-    def advance(self, *, files: int = 0, size: int = 0) -> None:
+    def expect(self, *, items: int = 0, size: int = 0) -> None: ...
+
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
         if self.step == "advance":
             self.action()
 

@@ -227,7 +227,7 @@ class Loader:
                         f"{self.copied[table.label]:,}."
                     )
                 self.rows[table.label], finished = table.rows, 1
-        self.progress.advance(files=finished, size=size)
+        self.progress.advance(items=finished, size=size)
 
 
 def batches(file: BinaryIO, table: Table) -> Iterator[RecordBatch]:
