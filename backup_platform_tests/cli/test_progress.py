@@ -44,7 +44,8 @@ def test_a_part_of_the_work_has_amounts_of_its_own() -> None:
     assert pace.at(1.0, meter.amounts()) == (0.0, 0.0)
     meter.advance(items=1)
     assert (
-        describe(look(meter.amounts(), *pace.at(2.0, meter.amounts()))) == "comparing, 1 of 1 table, 0.00 s left"
+        describe(look(meter.amounts(), *pace.at(2.0, meter.amounts())))
+        == "comparing, 1 of 1 table, 0.00 s left"
     )
 
 
