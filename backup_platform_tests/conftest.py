@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from backup_platform_tests.parsing import make_parsing_safe
-from backup_platform_tests.scratch import make_place, scratch
+from backup_platform_tests.scratch import make_place, make_room, scratch
 
 make_parsing_safe()
 # Where it is set, as in many containers, each of some thousand processes would compile the package anew.
@@ -33,6 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.option.basetemp is None and (place := make_place()):
         config.option.basetemp = str(place)
         config.add_cleanup(lambda: remove(place))
+    if not hasattr(config, "workerinput") and (room := make_room()):  # workers inherit it
+        tempfile.tempdir = os.environ["TMPDIR"] = str(room)
+        config.add_cleanup(lambda: remove(room))
     for name in OF_THE_USER:
         os.environ.pop(name, None)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"

@@ -1,5 +1,5 @@
 """Where the tests write: into memory if there is room. On a disk, every object that a repository stores is two waits
-for that disk, some ten thousand in all."""
+for that disk, some ten thousand in all; every database that a server makes is three hundred files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 MEMORY = Path("/dev/shm")
 NEEDED = 6 << 30  # all of them leave 1 GB behind; what is written here takes the place of processes
 _PREFIX = "backup-platform-tests-"
+_SHORT = "bpt-"  # sockets of servers are below it, and the operating system limits their paths to 107 bytes
 
 
 @cache
@@ -35,7 +36,24 @@ def make_place() -> Path | None:
     """For a session's `--basetemp`, in memory. What sessions that were killed left there goes."""
     if (memory := scratch()) is None:
         return None
-    for left in Path(memory).glob(f"{_PREFIX}*"):
-        if not Path(f"/proc/{left.name.removeprefix(_PREFIX).partition('-')[0]}").exists():
-            shutil.rmtree(left, ignore_errors=True)
+    _remove_left(memory)
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory))
+
+
+def make_room() -> Path | None:
+    """For a session's $TMPDIR, in memory, where every user may write."""
+    if (memory := scratch()) is None:
+        return None
+    _remove_left(memory)
+    room = Path(memory, f"{_SHORT}{os.getpid()}")
+    shutil.rmtree(room, ignore_errors=True)  # of an earlier process with this number
+    room.mkdir()
+    room.chmod(0o1777)
+    return room
+
+
+def _remove_left(memory: str) -> None:
+    for prefix in (_PREFIX, _SHORT):
+        for left in Path(memory).glob(f"{prefix}*"):
+            if not Path("/proc", left.name.removeprefix(prefix).partition("-")[0]).exists():
+                shutil.rmtree(left, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,22 +19,18 @@ def test_a_small_memory_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scratch.scratch.__wrapped__() is None
 
 
+@pytest.mark.parametrize("kind", ["backup-platform-tests-{}-a", "bpt-{}"])
 def test_what_a_killed_session_left_goes_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.setattr(scratch, "scratch", lambda: str(tmp_path))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    left, running, other = (
-        tmp_path / name
-        for name in (
-            f"backup-platform-tests-{ended.pid}-a",
-            f"backup-platform-tests-{os.getpid()}-b",
-            "other",
-        )
-    )
+    left, running, other = (tmp_path / name for name in (kind.format(ended.pid), kind.format(1), "other"))
     for path in (left, running, other):
         (path / "deep").mkdir(parents=True)
-    made = scratch.make_place()
-    assert made is not None
-    assert set(tmp_path.iterdir()) == {running, other, made}
+    place, room = scratch.make_place(), scratch.make_room()
+    assert place
+    assert room
+    assert set(tmp_path.iterdir()) == {running, other, place, room}
+    assert room.stat().st_mode & 0o7777 == 0o1777

@@ -46,7 +46,7 @@ def replicated() -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _standby(primary: PrivateServer) -> Iterator[str]:
-    with TemporaryDirectory(prefix="backup-standby-", dir="/tmp", ignore_cleanup_errors=True) as home:
+    with TemporaryDirectory(prefix="backup-standby-", ignore_cleanup_errors=True) as home:
         account, data = server_account(), Path(home) / "data"
         copy = [f"{primary.bin_dir}/pg_basebackup", "-D", str(data), "-R", "-c", "fast", "-d", primary.url()]
         subprocess.run(copy, check=True, capture_output=True)
