@@ -8,7 +8,7 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from backup_platform.actions.recognising import log_doubt
+from backup_platform.actions.trust.fingerprints import log_doubt
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.latest import Skipped, log_skipped
@@ -20,18 +20,18 @@ from backup_platform.plan import Plan, SourcePlan
 from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
-    from backup_platform.actions.backup import BackupResult
-    from backup_platform.actions.diff import Difference
-    from backup_platform.actions.doctor import DoctorFinding
+    from backup_platform.actions.backup.run import BackupResult
+    from backup_platform.actions.doctor.run import DoctorFinding
     from backup_platform.actions.drill import DrillResult
-    from backup_platform.actions.export import ExportSummary
-    from backup_platform.actions.key_ring import KeyRing
-    from backup_platform.actions.querying.results import QueryOptions, Result
-    from backup_platform.actions.recognising import Recognising
-    from backup_platform.actions.restore import RestorePlan, RestoreSummary
-    from backup_platform.actions.table_diff import DiffOptions, TableDifference
-    from backup_platform.actions.tables import PointTables
-    from backup_platform.actions.verify import VerifyResult
+    from backup_platform.actions.keys.recipients import KeyRing
+    from backup_platform.actions.points.diff import Difference
+    from backup_platform.actions.query.results import QueryOptions, Result
+    from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
+    from backup_platform.actions.tables.diff import DiffOptions, TableDifference
+    from backup_platform.actions.tables.export import ExportSummary
+    from backup_platform.actions.tables.point_tables import PointTables
+    from backup_platform.actions.trust.fingerprints import Recognising
+    from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.domain.health import DrillPolicy, MissedWindows
     from backup_platform.domain.restoring import (
         DatabaseRestorePlan,
@@ -153,7 +153,7 @@ class App:
 
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
-        from backup_platform.actions.making import choose_recipients, make, refuse_new_history
+        from backup_platform.actions.init import choose_recipients, make, refuse_new_history
         from backup_platform.stores.opening import reserve_of
         from backup_platform.wiring import make_store
 
@@ -188,7 +188,7 @@ class App:
     @property
     def keys(self) -> KeyRing:
         """The recipients of an encrypted repository."""
-        from backup_platform.actions.key_ring import KeyRing
+        from backup_platform.actions.keys.recipients import KeyRing
 
         return KeyRing(self.repository, self.clock)
 
@@ -235,7 +235,7 @@ class App:
         self, source: str, *, window: str | None = None, force: bool = False, progress: Progress = SILENT
     ) -> BackupResult:
         """Raises WindowError, SourceError, RepositoryError. An incomplete point is returned, and says so."""
-        from backup_platform.actions.backup import BackupJob
+        from backup_platform.actions.backup.run import BackupJob
         from backup_platform.wiring import demands_of
 
         if self.repository_name != (first := next(iter(self.plan.repositories))):
@@ -273,7 +273,7 @@ class App:
 
     def point(self, spec: str) -> RecoveryPoint:
         """SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id. Raises NotFoundError, UsageError."""
-        from backup_platform.actions.find import find_point
+        from backup_platform.actions.points.find import find_point
 
         return find_point(self.repository, spec, self.tell)
 
@@ -295,7 +295,7 @@ class App:
 
         Raises DamageError: a window whose manifest cannot be read was not missed.
         """
-        from backup_platform.actions.windows import missing
+        from backup_platform.actions.points.windows import missing
 
         return missing(self.repository, self.schedule(source), source, now, known)
 
@@ -306,8 +306,8 @@ class App:
 
     def checks(self, point: RecoveryPoint, *, progress: Progress = SILENT) -> Iterator[CheckResult]:
         """The verdict of every check of `checks_of`, in that order. Drills only when they are due."""
-        from backup_platform.actions import checks
-        from backup_platform.actions.verify import window_share
+        from backup_platform.actions.checks import points as checks
+        from backup_platform.actions.verify.run import window_share
 
         plan, repository = self._source_plan(point.source), self.repository
         history, _ = repository.readable_manifests(point.source)  # `authentic` reports the damaged ones
@@ -327,7 +327,7 @@ class App:
         self, point: RecoveryPoint, policy: DrillPolicy, *, progress: Progress = SILENT
     ) -> CheckResult:
         """Drill when the policy says that it is due; else what an earlier drill of the same point found."""
-        from backup_platform.actions.checks import drill_check
+        from backup_platform.actions.checks.points import drill_check
 
         timezone = self._source_plan(point.source).timezone
         return drill_check(
@@ -367,14 +367,14 @@ class App:
         self, spec: str, *, to: str, paths: Sequence[str] = (), overwrite: bool = False
     ) -> RestorePlan:
         """What a restore would do. Raises NotFoundError, TargetError, KeyMissingError without a key to contents."""
-        from backup_platform.actions.restore import plan_restore
+        from backup_platform.actions.restore.run import plan_restore
 
         self._giving.cipher.require_contents()
         point = self.point(spec)
         return plan_restore(self.repository.reader(point), point, to=to, paths=paths, overwrite=overwrite)
 
     def restore(self, plan: RestorePlan, *, progress: Progress = SILENT) -> RestoreSummary:
-        from backup_platform.actions.restore import run_restore
+        from backup_platform.actions.restore.run import run_restore
 
         return run_restore(plan, self.repository, self.clock, progress)
 
@@ -402,13 +402,13 @@ class App:
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""
-        from backup_platform.actions.listing import list_entries
+        from backup_platform.actions.points.entries import list_entries
 
         return list_entries(self.repository.reader(self.point(spec)).entries(), path)
 
     def diff(self, a: str, b: str) -> Iterator[Difference]:
         """What differs from point `a` to point `b`."""
-        from backup_platform.actions.diff import diff_entries
+        from backup_platform.actions.points.diff import diff_entries
 
         points = [self.point(spec) for spec in (a, b)]
         before, after = (self.repository.reader(point).entries() for point in points)
@@ -418,26 +418,26 @@ class App:
 
     def tables(self, spec: str) -> PointTables:
         """The tables of a recovery point. Raises NotFoundError, UsageError for a point without tables."""
-        from backup_platform.actions.tables import PointTables
+        from backup_platform.actions.tables.point_tables import PointTables
 
         having = [name for name, plan in self.plan.sources.items() if plan.source_kind.tables]
         return PointTables(self._giving.reader(self.point(spec)), elsewhere=having)
 
     def tables_of(self, point: RecoveryPoint) -> PointTables | None:
         """The tables of a point; None, and nothing is read, when its kind has none."""
-        from backup_platform.actions.tables import PointTables, has_tables
+        from backup_platform.actions.tables.point_tables import PointTables, has_tables
 
         return PointTables(self.repository.reader(point)) if has_tables(point) else None
 
     def query(self, spec: str, sql: str, **how: Unpack[QueryOptions]) -> AbstractContextManager[Result]:
         """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""
-        from backup_platform.actions.query import query
+        from backup_platform.actions.query.run import query
 
         return query(self.tables(spec), sql, **how)
 
     def diff_table(self, a: str, b: str, table: str, **how: Unpack[DiffOptions]) -> TableDifference:
         """What differs from point `a` to point `b` in one table; the first differences are listed."""
-        from backup_platform.actions.table_diff import diff_table
+        from backup_platform.actions.tables.diff import diff_table
 
         return diff_table(self.tables(a), self.tables(b), table, **how)
 
@@ -451,7 +451,7 @@ class App:
         progress: Progress = SILENT,
     ) -> ExportSummary:
         """Tables of a recovery point, all unless some are named, as Parquet files in a directory or store."""
-        from backup_platform.actions.export import export
+        from backup_platform.actions.tables.export import export
         from backup_platform.stores.remote import open_url
 
         return export(
@@ -475,8 +475,8 @@ class App:
         as_pandas: bool = False,
     ) -> Any:
         """A table of the recovery point of a window (or "latest"), see `backup_platform.load_table`."""
-        from backup_platform.actions.find import require_window
-        from backup_platform.actions.loading import load
+        from backup_platform.actions.points.find import require_window
+        from backup_platform.actions.tables.load import load
 
         point = self.point(f"{source}@{window}")
         require_window(point, window)
@@ -487,7 +487,7 @@ class App:
 
     def doctor(self) -> list[DoctorFinding]:
         """Whether everything that backups need is in order."""
-        from backup_platform.actions.examining import examination
+        from backup_platform.actions.doctor.subject import examination
         from backup_platform.alerting.channels import known_channels
 
         return examination(self, known_channels).run()

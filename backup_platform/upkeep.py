@@ -14,20 +14,20 @@ from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.errors import PlanError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
-    from backup_platform.actions.accepting import Accepting
-    from backup_platform.actions.backup import BackupResult
-    from backup_platform.actions.copying import Copying
+    from backup_platform.actions.backup.run import BackupResult
+    from backup_platform.actions.copy.run import Copying
     from backup_platform.actions.evidence import Evidence
-    from backup_platform.actions.giving_up import GivingUp
-    from backup_platform.actions.holds import Holds
-    from backup_platform.actions.lost import Losses
-    from backup_platform.actions.prune import Pruning
-    from backup_platform.actions.prune_plan import PruneSettings
-    from backup_platform.actions.read_cycle import ReadCycle
-    from backup_platform.actions.repair import Repair
-    from backup_platform.actions.retention import Retention
-    from backup_platform.actions.verify import VerifyResult
-    from backup_platform.actions.whereabouts import Whereabouts
+    from backup_platform.actions.forget.give_up import GivingUp
+    from backup_platform.actions.forget.lost import Losses
+    from backup_platform.actions.forget.run import Retention
+    from backup_platform.actions.points.accept import Accepting
+    from backup_platform.actions.points.holds import Holds
+    from backup_platform.actions.points.presence import Whereabouts
+    from backup_platform.actions.prune.plan import PruneSettings
+    from backup_platform.actions.prune.run import Pruning
+    from backup_platform.actions.repair.run import Repair
+    from backup_platform.actions.verify.read_cycle import ReadCycle
+    from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.copies import CopyRule
     from backup_platform.domain.model import Proof, RecoveryPoint
@@ -52,7 +52,7 @@ class Upkeep:
     @property
     def retention(self) -> Retention:
         """Which points stay in this repository, and forgetting the others."""
-        from backup_platform.actions.retention import Retention
+        from backup_platform.actions.forget.run import Retention
         from backup_platform.stores.opening import evidence, lending
 
         store = self.repository.store
@@ -67,14 +67,14 @@ class Upkeep:
     @property
     def accepting(self) -> Accepting:
         """Taking suspect points as they are."""
-        from backup_platform.actions.accepting import Accepting
+        from backup_platform.actions.points.accept import Accepting
 
         return Accepting(self.repository, self.clock)
 
     @property
     def giving_up(self) -> GivingUp:
         """What is done about points that are lost, and that no copy has."""
-        from backup_platform.actions.giving_up import GivingUp
+        from backup_platform.actions.forget.give_up import GivingUp
         from backup_platform.stores.opening import evidence
 
         return GivingUp(self.repository, self.clock, partial(evidence, self.repository.store))
@@ -82,7 +82,7 @@ class Upkeep:
     @property
     def holds(self) -> Holds:
         """What keeps points of this repository whatever the rules say."""
-        from backup_platform.actions.holds import Holds
+        from backup_platform.actions.points.holds import Holds
 
         return Holds(self.repository, self.clock, self.tell)
 
@@ -95,7 +95,7 @@ class Upkeep:
 
     def pruning(self, grace: str | None = None) -> Pruning:
         """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""
-        from backup_platform.actions.prune import Pruning
+        from backup_platform.actions.prune.run import Pruning
         from backup_platform.stores.opening import drafts_of, evidence, lending, reserve_of
 
         store = self.repository.store
@@ -110,7 +110,7 @@ class Upkeep:
         )
 
     def _prune_settings(self, grace: str | None) -> PruneSettings:
-        from backup_platform.actions.prune_plan import PruneSettings
+        from backup_platform.actions.prune.plan import PruneSettings
         from backup_platform.plan.values import parse_duration
 
         planned, default = self.settings.prune, PruneSettings()
@@ -126,7 +126,7 @@ class Upkeep:
 
     def copying(self, origin: Repository) -> Copying:
         """Copying points of another repository of the plan to this one. Raises RepositoryError unless it is a copy."""
-        from backup_platform.actions.copying import Copying
+        from backup_platform.actions.copy.run import Copying
 
         if twin := self.plan.twin(self.settings):
             raise RepositoryError(
@@ -148,7 +148,7 @@ class Upkeep:
         """Prolong the retentions of what a new point needs, where the plan has a `lock`. Raises StoreError."""
         if self.settings.lock is None:
             return
-        from backup_platform.actions.locking import Locking
+        from backup_platform.actions.object_locks import Locking
         from backup_platform.stores.opening import object_lock_of
 
         if locks := object_lock_of(self.repository.store):
@@ -162,7 +162,7 @@ class Upkeep:
     ) -> CheckResult:
         """Whether a point is where the plan wants it. `holdings` are the points by repository, without those that did
         not answer; `forgotten` repositories let it go."""
-        from backup_platform.actions.copy_checks import copies_in_place
+        from backup_platform.actions.checks.copies import copies_in_place
         from backup_platform.domain.copies import Holding, judge_copies
 
         held = {name: any(each.id == point.id for each in points) for name, points in holdings.items()}
@@ -206,14 +206,14 @@ class Upkeep:
 
     def whereabouts(self, points: Sequence[RecoveryPoint]) -> Whereabouts:
         """Which points of another repository this one holds, forgot, or lacks."""
-        from backup_platform.actions.whereabouts import find_whereabouts
+        from backup_platform.actions.points.presence import find_whereabouts
 
         return find_whereabouts(self.repository, points)
 
     def copy_checks(self, point: RecoveryPoint, progress: Progress) -> Iterator[CheckResult]:
         """Whether the copy of a point in this repository is what it must be."""
-        from backup_platform.actions import checks
-        from backup_platform.actions.verify import window_share
+        from backup_platform.actions.checks import points as checks
+        from backup_platform.actions.verify.run import window_share
         from backup_platform.stores.opening import evidence
 
         share = window_share(self.plan.sources[point.source].verify, point.window)
@@ -245,7 +245,7 @@ class Upkeep:
     @property
     def read_cycle(self) -> ReadCycle:
         """The reading of everything that is stored, a part each day. Every 30 days where the plan says nothing."""
-        from backup_platform.actions.read_cycle import CYCLE, ReadCycle
+        from backup_platform.actions.verify.read_cycle import CYCLE, ReadCycle
 
         planned = self.settings.verify
         return ReadCycle(self.repository, planned.cycle if planned else CYCLE, self.clock)
@@ -264,7 +264,7 @@ class Upkeep:
         `unreadable` tells of manifests that are damaged. `whole`: these are all points, so that others are lost.
         What is read counts for the rotation of reading, and how far that is is told where the plan asks for one.
         """
-        from backup_platform.actions.verify import read_share, verify, verify_due
+        from backup_platform.actions.verify.run import read_share, verify, verify_due
         from backup_platform.repository.encryption.key_objects import key_problems
         from backup_platform.repository.records.reads import compact_reads, record_reads
 
@@ -297,13 +297,13 @@ class Upkeep:
         self, points: Sequence[RecoveryPoint], proofs: Mapping[str, list[Proof]]
     ) -> dict[str, int | None]:
         """By point id the bytes that were taken on trust and that nobody has decoded since; None: not known."""
-        from backup_platform.actions.vouching import unvouched
+        from backup_platform.actions.verify.trusted import unvouched
 
         return unvouched(self.repository, points, proofs)
 
     def losses(self, points: Sequence[RecoveryPoint], unreadable: Sequence[str]) -> Losses:
         """What is lost where these are all points that can be read."""
-        from backup_platform.actions.lost import find_losses
+        from backup_platform.actions.forget.lost import find_losses
 
         return find_losses(self.repository, points, unreadable, complete=self._complete)
 
@@ -318,7 +318,7 @@ class Upkeep:
         One that cannot be opened is left out, and told in the repair's plan. Raises NotFoundError for an unknown name,
         RepositoryError for one that is no copy.
         """
-        from backup_platform.actions.repair import Repair
+        from backup_platform.actions.repair.run import Repair
 
         found, absent = {}, []
         for name in [self.plan.known_repository(name) for name in donors] or self.plan.repositories:

@@ -20,8 +20,8 @@ from backup_platform.errors import (
 from backup_platform.kinds import SourceContext
 
 if TYPE_CHECKING:
-    from backup_platform.actions.known_recipients import RecipientMemory
-    from backup_platform.actions.recognising import Place, Recognising
+    from backup_platform.actions.trust.fingerprints import Place, Recognising
+    from backup_platform.actions.trust.recipients import RecipientMemory
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
@@ -76,7 +76,7 @@ def open_repository(
 
 def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
     if repository.info.key_id:
-        from backup_platform.actions.keys import cipher_of
+        from backup_platform.actions.keys.run import cipher_of
 
         cipher_of(repository).known_recipients = known
     elif known.pinned:
@@ -89,7 +89,7 @@ def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
 
 def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Recognising:
     """What stands for a repository of the plan being the right one. Copies have the fingerprint of the first."""
-    from backup_platform.actions.recognising import Pin, Recognising
+    from backup_platform.actions.trust.fingerprints import Pin, Recognising
 
     settings = plan.repositories[name]
     pinned = next((each for each in (settings, *plan.repositories.values()) if each.fingerprint), None)
@@ -105,7 +105,7 @@ def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Recognisi
 
 def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -> RecipientMemory:
     """Whom the contents of a repository of the plan are for. Copies have the recipients of the first."""
-    from backup_platform.actions.known_recipients import RecipientMemory, RecipientNote
+    from backup_platform.actions.trust.recipients import RecipientMemory, RecipientNote
 
     settings = plan.repositories[name]
     naming = settings if settings.recipients else plan.repository
@@ -120,7 +120,7 @@ def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -
 
 
 def _place(plan: Plan, name: str) -> Place:
-    from backup_platform.actions.recognising import Place
+    from backup_platform.actions.trust.fingerprints import Place
 
     settings = plan.repositories[name]
     endpoint = plan.secret(settings.endpoint or "")

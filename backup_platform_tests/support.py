@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from backup_platform.actions.backup import BackupJob, BackupResult
+from backup_platform.actions.backup.run import BackupJob, BackupResult
 from backup_platform.domain.model import (
     EMPTY,
     Capture,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.doctor import DoctorFinding
+from backup_platform.actions.doctor.run import DoctorFinding
 from backup_platform.app import App
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.repository.objects.names import PROOFS

@@ -41,6 +41,7 @@ FORBIDDEN_IMPORTS = [
     ("app.py", "def late():\n    import dagster", "Everything below the orchestration works without Dagster"),
     ("domain/model.py", "import pyarrow", "The domain uses the standard library only"),
     ("sources/__init__.py", "import obstore", "Only stores speak to object stores"),
+    ("actions/drill.py", "import backup_platform.sources.files", "Actions know no kind of source"),
     ("sources/files/__init__.py", "import backup_platform.sources.sqlite", KINDS),
     ("sources/postgres/dump/toc.py", "import backup_platform.sources.postgres.restore", ROOMS_OF_POSTGRES),
 ]

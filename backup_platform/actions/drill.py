@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 
-from backup_platform.actions.restore import plan_restore, run_restore
+from backup_platform.actions.restore.run import plan_restore, run_restore
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
 from backup_platform.errors import DamageError, TargetError

@@ -176,7 +176,7 @@ class Evidence:
 
 
 def _read_key_test(repository: Repository, key: str) -> None:
-    from backup_platform.actions.keys import cipher_of
+    from backup_platform.actions.keys.run import cipher_of
     from backup_platform.repository.encryption.recipients import read_test
 
     read_test(cipher_of(repository), key)

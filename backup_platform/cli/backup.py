@@ -29,7 +29,7 @@ from backup_platform.errors import (
 )
 
 if TYPE_CHECKING:
-    from backup_platform.actions.backup import BackupResult
+    from backup_platform.actions.backup.run import BackupResult
     from backup_platform.kinds.kind import AnyKind
 
 ID_SHOWN = 12

@@ -19,8 +19,8 @@ from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import BackupError, UsageError
 
 if TYPE_CHECKING:
-    from backup_platform.actions.copy_plan import CopyPlan
-    from backup_platform.actions.copying import CopyResult
+    from backup_platform.actions.copy.plan import CopyPlan
+    from backup_platform.actions.copy.run import CopyResult
     from backup_platform.plan import Plan
 
 LINES_SHOWN = 50

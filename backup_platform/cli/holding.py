@@ -13,7 +13,7 @@ from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.table import Cell, Column, print_table
 
 if TYPE_CHECKING:
-    from backup_platform.actions.holds import Held
+    from backup_platform.actions.points.holds import Held
 
 POINT = Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]
 _COLUMNS = (

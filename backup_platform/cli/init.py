@@ -10,7 +10,7 @@ from backup_platform.cli import shapes
 from backup_platform.cli.context import session_of
 
 if TYPE_CHECKING:
-    from backup_platform.actions.recognising import Memory
+    from backup_platform.actions.trust.fingerprints import Memory
     from backup_platform.cli.context import Session
     from backup_platform.repository.objects.info import RepositoryInfo
 

@@ -29,7 +29,7 @@ def generate(ctx: typer.Context, file: FILE) -> int:
     Example:
       backup-platform key generate /media/usb/backup-identity.txt
     """
-    from backup_platform.actions.keys import generate_key
+    from backup_platform.actions.keys.run import generate_key
 
     recipient, out = generate_key(file, datetime.now(UTC)), session_of(ctx).out
     out.document({"recipient": recipient, "file": file})

@@ -19,8 +19,8 @@ from backup_platform.errors import ProofError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backup_platform.actions.read_cycle import ReadStatus
-    from backup_platform.actions.verify import VerifyResult
+    from backup_platform.actions.verify.read_cycle import ReadStatus
+    from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.repository.records.proofs import Unrecorded
 
 FINDINGS_SHOWN = 50

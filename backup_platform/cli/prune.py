@@ -16,8 +16,8 @@ from backup_platform.domain.model import Json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backup_platform.actions.prune import PruneSummary
-    from backup_platform.actions.prune_plan import PrunePlan
+    from backup_platform.actions.prune.plan import PrunePlan
+    from backup_platform.actions.prune.run import PruneSummary
     from backup_platform.domain.ports import StoredObject
 
 NAMED = 5

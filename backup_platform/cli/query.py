@@ -21,7 +21,7 @@ from backup_platform.domain.counting import how_many
 from backup_platform.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
-    from backup_platform.actions.querying.results import Form
+    from backup_platform.actions.query.results import Form
     from backup_platform.domain.model import RecoveryPoint
 
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -15,7 +15,7 @@ from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError, RepositoryMissingError
 
 if TYPE_CHECKING:
-    from backup_platform.actions.repairing.steps import RepairPlan, RepairResult, RepairStep
+    from backup_platform.actions.repair.plan import RepairPlan, RepairResult, RepairStep
 
 DONORS = Annotated[
     list[str] | None,
@@ -78,7 +78,7 @@ def _root_is_there(session: Session, donors: list[str], *, act: bool) -> bool:
             raise
     else:
         return True
-    from backup_platform.actions.repairing.root import RootRepair
+    from backup_platform.actions.repair.root import RootRepair
 
     mending = RootRepair(session.app.store, session.app.at(donors[0]).repository)
     problem, evidence = mending.needed(), mending.require_same()

@@ -19,7 +19,7 @@ from backup_platform.errors import IncompleteError, TargetError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backup_platform.actions.restore import RestorePlan, RestoreSummary
+    from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
     from backup_platform.cli.output import Output
 
 LISTED = 10

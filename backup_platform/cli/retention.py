@@ -18,7 +18,7 @@ from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
-    from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
+    from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary, Judged
 
 SOURCE = Annotated[str | None, typer.Argument(metavar="SOURCE", help="Only this source. [default: all]")]
 _COLUMNS = (

@@ -13,7 +13,7 @@ from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
 
 if TYPE_CHECKING:
-    from backup_platform.actions.table_diff import RowDifference, TableDifference
+    from backup_platform.actions.tables.diff import RowDifference, TableDifference
 
 LISTED = 20
 _LONGEST = 200

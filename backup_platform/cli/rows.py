@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from backup_platform.actions.query import LONGEST_S
+from backup_platform.actions.query.run import LONGEST_S
 from backup_platform.cli.output import Output
 from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.domain.counting import how_many
@@ -18,7 +18,7 @@ from backup_platform.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from backup_platform.actions.querying.results import Result
+    from backup_platform.actions.query.results import Result
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -59,7 +59,7 @@ def time_limit(value: str | None) -> float | None:
 
 def write_rows(result: Result, form: Format, out: Output, point: str, limit: int | None) -> Written:
     """Raises UsageError, and what the store raises, also half-way."""
-    from backup_platform.actions.querying.formats import Limited, write_csv, write_parquet
+    from backup_platform.actions.query.formats import Limited, write_csv, write_parquet
 
     batches = Limited(result.batches(), limit)
     if form == "json":

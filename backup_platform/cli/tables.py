@@ -15,8 +15,8 @@ from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
-    from backup_platform.actions.querying.names import SqlName
-    from backup_platform.actions.tables import StoredTable
+    from backup_platform.actions.query.names import SqlName
+    from backup_platform.actions.tables.point_tables import StoredTable
     from backup_platform.domain.tables import Table
 
 _TABLES = (
@@ -50,7 +50,7 @@ def tables(
       backup-platform tables shop@latest
       backup-platform tables shop@latest public.orders
     """
-    from backup_platform.actions.querying.names import sql_names
+    from backup_platform.actions.query.names import sql_names
 
     session = session_of(ctx)
     found = session.app.tables(session.app.point(point).id)

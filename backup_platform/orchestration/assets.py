@@ -109,7 +109,9 @@ class _Step:
                 log_of(self._context).info("check %s did not run: %s", check.name, check.summary)
 
     def _drilled(self, point: RecoveryPoint) -> "CheckResult":
-        from backup_platform.actions.checks import drilled  # numpy, which loading definitions does not need
+        from backup_platform.actions.checks.points import (
+            drilled,  # numpy, which loading definitions does not need
+        )
 
         return drilled(recorded(self._app.drill(point.id, progress=self._progress)))
 

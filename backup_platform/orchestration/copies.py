@@ -26,7 +26,7 @@ from backup_platform.orchestration.upkeep_metadata import copy_metadata
 MOST_TAKEN_ALONG = 20  # by one run
 
 if TYPE_CHECKING:
-    from backup_platform.actions.whereabouts import Whereabouts
+    from backup_platform.actions.points.presence import Whereabouts
     from backup_platform.app import App
     from backup_platform.domain.checks import CheckResult
 
@@ -108,7 +108,7 @@ class _Step:
 
     def run(self) -> Results:
         if self._key in self._context.selected_asset_keys:
-            from backup_platform.actions.find import require_window
+            from backup_platform.actions.points.find import require_window
 
             window = self._context.partition_key
             point = self._app.point(f"{self._source}@{window}")

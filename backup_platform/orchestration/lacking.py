@@ -29,7 +29,7 @@ from backup_platform.orchestration.subjects import Subject
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, BackupTranslator
 
 if TYPE_CHECKING:
-    from backup_platform.actions.whereabouts import Whereabouts
+    from backup_platform.actions.points.presence import Whereabouts
     from backup_platform.app import App
 
 T = TypeVar("T")

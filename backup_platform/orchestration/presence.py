@@ -23,7 +23,7 @@ STATES = (AWAY, EMPTY, ANOTHER)
 
 def answering(app: App) -> RepositoryInfo:
     """What the repository says of itself now. Raises RepositoryError, see `actions.windows.answering`."""
-    from backup_platform.actions import windows
+    from backup_platform.actions.points import windows
 
     try:
         info = windows.answering(app.store, app.plan.path(app.repository_plan.path))
@@ -40,7 +40,7 @@ def answering(app: App) -> RepositoryInfo:
 
 def changed(info: RepositoryInfo, known: str) -> RepositoryChangedError | None:
     """What is wrong with it when it is not the one with the id `known`."""
-    from backup_platform.actions.windows import require_same
+    from backup_platform.actions.points.windows import require_same
 
     try:
         require_same(info, known)

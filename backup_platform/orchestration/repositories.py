@@ -23,8 +23,8 @@ from backup_platform.orchestration.upkeep_metadata import forget_metadata, prune
 from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
-    from backup_platform.actions.prune import PruneSummary, Pruning
-    from backup_platform.actions.prune_plan import PrunePlan
+    from backup_platform.actions.prune.plan import PrunePlan
+    from backup_platform.actions.prune.run import PruneSummary, Pruning
 
 Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]
 RETRIES = 3
@@ -55,7 +55,7 @@ def upkeep_asset(translator: BackupTranslator, subject: Subject) -> dg.AssetsDef
 
 def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: Subject) -> Results:
     """What was forgotten is told even when nothing can be freed after it."""
-    from backup_platform.actions.upkeep_checks import nothing_refused
+    from backup_platform.actions.checks.repositories import nothing_refused
 
     upkeep = translator.app.at(subject.repository).upkeep
     progress = LogProgress(log_of(context), translator.app.clock)
@@ -95,8 +95,8 @@ def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | Non
 
 
 def _verify(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: Subject) -> Results:
-    from backup_platform.actions.checks import read_recently
-    from backup_platform.actions.upkeep_checks import repository_stored
+    from backup_platform.actions.checks.points import read_recently
+    from backup_platform.actions.checks.repositories import repository_stored
 
     app = translator.app.at(subject.repository)
     result = recorded(app.verify(read="due", progress=LogProgress(log_of(context), app.clock)))

@@ -15,7 +15,7 @@ from backup_platform.domain.tables import Storage
 from backup_platform.domain.visible import visible
 
 if TYPE_CHECKING:
-    from backup_platform.actions.tables import StoredTable
+    from backup_platform.actions.tables.point_tables import StoredTable
     from backup_platform.domain.tables import Column, Table
 
 MAX_TABLES = 500

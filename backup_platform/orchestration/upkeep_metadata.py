@@ -15,11 +15,11 @@ from backup_platform.orchestration import shown
 from backup_platform.orchestration.metadata import Metadata, human_bytes
 
 if TYPE_CHECKING:
-    from backup_platform.actions.copying import CopyResult
-    from backup_platform.actions.prune import PruneSummary
-    from backup_platform.actions.prune_plan import PrunePlan
-    from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
-    from backup_platform.actions.verify import VerifyResult
+    from backup_platform.actions.copy.run import CopyResult
+    from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary, Judged
+    from backup_platform.actions.prune.plan import PrunePlan
+    from backup_platform.actions.prune.run import PruneSummary
+    from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.domain.model import RecoveryPoint
 
 MOST_ROWS = 200  # of the table of decisions: it is kept in Dagster's database for each run

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backup_platform.actions.copy_plan import CopyPlan
-from backup_platform.actions.copying import Copying, CopyResult
+from backup_platform.actions.copy.plan import CopyPlan
+from backup_platform.actions.copy.run import Copying, CopyResult
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.repository.replicas import init_replica

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from backup_platform.actions.prune import PruneSummary, Pruning
-from backup_platform.actions.prune_plan import PrunePlan, PruneSettings
+from backup_platform.actions.prune.plan import PrunePlan, PruneSettings
+from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.repository.objects.names import manifest_key

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backup_platform.actions.tables import PointTables
+from backup_platform.actions.tables.point_tables import PointTables
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Column, Partitioned, Storage, Table

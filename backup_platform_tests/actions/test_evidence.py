@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.checks import authentic, drill_check
+from backup_platform.actions.checks.points import authentic, drill_check
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.evidence import Evidence
-from backup_platform.actions.keys import cipher_of
-from backup_platform.actions.repair import Repair
+from backup_platform.actions.keys.run import cipher_of
+from backup_platform.actions.repair.run import Repair
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.standing import State, standing
 from backup_platform.repository.encryption.recipients import list_recipients, record_test

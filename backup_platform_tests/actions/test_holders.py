@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.copying import Copying
+from backup_platform.actions.copy.run import Copying
 from backup_platform.actions.drill import FileSandbox, drill
-from backup_platform.actions.repair import Repair
-from backup_platform.actions.restore import plan_restore, run_restore
+from backup_platform.actions.repair.run import Repair
+from backup_platform.actions.restore.run import plan_restore, run_restore
 from backup_platform.domain.ports import DrillReport
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.names import PACKS

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from backup_platform.actions.evidence import Evidence
-from backup_platform.actions.find import find_point
-from backup_platform.actions.giving_up import GivingUp
-from backup_platform.actions.retention import Retention
+from backup_platform.actions.forget.give_up import GivingUp
+from backup_platform.actions.forget.run import Retention
+from backup_platform.actions.points.find import find_point
 from backup_platform.domain.limits import MAX_SEQUENCE
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import DamageError, RepositoryError

@@ -10,7 +10,7 @@ from types import ModuleType
 import dagster as dg
 import pytest
 
-from backup_platform.actions.query import open_engine
+from backup_platform.actions.query.run import open_engine
 from backup_platform.alerting import channels
 from backup_platform.errors import NotInstalledError
 from backup_platform.extras import not_installed
@@ -26,7 +26,7 @@ sources:
   shop: {postgres: "postgresql://u@127.0.0.1:1/x", every: day}
   last: {files: tree, every: day}
 """
-USERS = ("backup_platform.sources.postgres", "backup_platform.actions.querying")
+USERS = ("backup_platform.sources.postgres", "backup_platform.actions.query")
 Without = Callable[..., None]
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.checks import authentic, stored
-from backup_platform.actions.verify import ReadShare
+from backup_platform.actions.checks.points import authentic, stored
+from backup_platform.actions.verify.run import ReadShare
 from backup_platform.app import App
 from backup_platform.repository.encryption.age_cipher import recipient_name
 from backup_platform_tests.cli.conftest import Verbs

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.loading import load
+from backup_platform.actions.tables.load import load
 from backup_platform.cli import context
 from backup_platform.domain.tables import CATALOGUE_PATH, Column, Partitioned, Storage
 from backup_platform.errors import UsageError

@@ -174,7 +174,7 @@ sys.meta_path.insert(0, Refuse())
 """
 SAYS_WHEN = """
 import sys
-from backup_platform.actions.querying.results import Result
+from backup_platform.actions.query.results import Result
 read = Result.batches
 def announced(self):
     run = self._engine.run

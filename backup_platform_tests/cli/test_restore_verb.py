@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backup_platform import errors
-from backup_platform.actions.restore import RestorePlan, RestoreSummary
+from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import make_point
 

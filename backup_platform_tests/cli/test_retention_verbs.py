@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from backup_platform.actions import checks
-from backup_platform.actions.retention import ForgetPlan, ForgetSummary, Judged
+from backup_platform.actions.checks import points as checks
+from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary, Judged
 from backup_platform.app import App
 from backup_platform.domain.retention import Decision
 from backup_platform_tests.cli.conftest import Cli, Ran, Verbs

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.holds import Holds
-from backup_platform.actions.key_ring import KeyRing
-from backup_platform.actions.lost import find_losses
-from backup_platform.actions.verify import ReadShare, verify
-from backup_platform.actions.vouching import unvouched_of
+from backup_platform.actions.forget.lost import find_losses
+from backup_platform.actions.keys.recipients import KeyRing
+from backup_platform.actions.points.holds import Holds
+from backup_platform.actions.verify.run import ReadShare, verify
+from backup_platform.actions.verify.trusted import unvouched_of
 from backup_platform.app import App
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Buffer

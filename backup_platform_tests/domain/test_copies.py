@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.actions.copy_checks import copies_in_place
+from backup_platform.actions.checks.copies import copies_in_place
 from backup_platform.domain.copies import CopyRule, Holding, InPlace, judge_copies
 
 AT = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)

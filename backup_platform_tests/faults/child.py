@@ -14,9 +14,9 @@ import traceback
 from collections.abc import Callable
 from datetime import timedelta
 
-from backup_platform.actions.copying import Copying
-from backup_platform.actions.prune import Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.copy.run import Copying
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import Pruning
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.info import read_info

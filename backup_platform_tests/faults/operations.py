@@ -8,15 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
-from backup_platform.actions.copying import Copying
-from backup_platform.actions.find import find_point
-from backup_platform.actions.holds import Holds
-from backup_platform.actions.prune import Pruning
-from backup_platform.actions.prune_plan import PruneSettings
-from backup_platform.actions.read_cycle import CYCLE, ReadCycle
-from backup_platform.actions.repair import Repair as Repairing
-from backup_platform.actions.restore import plan_restore, run_restore
-from backup_platform.actions.retention import Retention
+from backup_platform.actions.copy.run import Copying
+from backup_platform.actions.forget.run import Retention
+from backup_platform.actions.points.find import find_point
+from backup_platform.actions.points.holds import Holds
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import Pruning
+from backup_platform.actions.repair.run import Repair as Repairing
+from backup_platform.actions.restore.run import plan_restore, run_restore
+from backup_platform.actions.verify.read_cycle import CYCLE, ReadCycle
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules

@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from backup_platform.actions.backup import BackupJob
-from backup_platform.actions.lost import find_losses
-from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.actions.backup.run import BackupJob
+from backup_platform.actions.forget.lost import find_losses
+from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.schedule import CADENCES, WindowSchedule

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from backup_platform.actions.backup import BackupJob
-from backup_platform.actions.prune import PruneSummary, Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.backup.run import BackupJob
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.repository.deletion.survey import survey
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.scene import Scene

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from backup_platform.actions.copying import Copying, CopyResult
+from backup_platform.actions.copy.run import Copying, CopyResult
 from backup_platform.domain.ports import Store
 from backup_platform.errors import RepositoryError
 from backup_platform.repository.objects.names import MANIFESTS

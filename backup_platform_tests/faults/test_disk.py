@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.read_cycle import ReadCycle
-from backup_platform.actions.verify import ReadShare, verify, verify_due
+from backup_platform.actions.verify.read_cycle import ReadCycle
+from backup_platform.actions.verify.run import ReadShare, verify, verify_due
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import StoreError
 from backup_platform.repository.records.proofs import recorded

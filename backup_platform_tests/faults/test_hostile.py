@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
-from backup_platform.actions.prune import PruneSummary, Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.errors import BackupError
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.repository import Repository

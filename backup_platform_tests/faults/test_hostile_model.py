@@ -16,8 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
 
-from backup_platform.actions.prune import Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import Pruning
 from backup_platform.errors import BackupError
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.repository import Repository

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.repository.replicas import init_replica
 from backup_platform.stores.object_store import DirectoryStore

@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from backup_platform.actions.copying import Copying
-from backup_platform.actions.holds import Holds
-from backup_platform.actions.key_ring import KeyRing
-from backup_platform.actions.prune import Pruning
-from backup_platform.actions.prune_plan import PruneSettings
-from backup_platform.actions.repair import Repair
-from backup_platform.actions.retention import Retention
+from backup_platform.actions.copy.run import Copying
+from backup_platform.actions.forget.run import Retention
+from backup_platform.actions.keys.recipients import KeyRing
+from backup_platform.actions.points.holds import Holds
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import Pruning
+from backup_platform.actions.repair.run import Repair
 from backup_platform.domain.ports import Store
 from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import BackupError

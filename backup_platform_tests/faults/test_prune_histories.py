@@ -11,8 +11,8 @@ from datetime import timedelta
 
 import pytest
 
-from backup_platform.actions.prune import Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import Pruning
 from backup_platform.domain.ports import Store
 from backup_platform.errors import BackupError
 from backup_platform_tests.faults.scene import Scene

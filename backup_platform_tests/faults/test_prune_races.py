@@ -13,9 +13,9 @@ from threading import Event, Thread
 
 import pytest
 
-from backup_platform.actions.backup import BackupJob, BackupResult
-from backup_platform.actions.prune import Pruning
-from backup_platform.actions.prune_plan import PruneSettings
+from backup_platform.actions.backup.run import BackupJob, BackupResult
+from backup_platform.actions.prune.plan import PruneSettings
+from backup_platform.actions.prune.run import Pruning
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import Buffer, Store, StoredObject
 from backup_platform.errors import BackupError, RepositoryError

@@ -18,7 +18,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from backup_platform.actions.keys import cipher_of, generate_key
+from backup_platform.actions.keys.run import cipher_of, generate_key
 from backup_platform.domain.model import (
     Content,
     Entry,

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from backup_platform.actions.keys import cipher_of
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.keys.run import cipher_of
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.encryption.recipients import list_recipients

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import Entry, ProofMethod
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.points.chains import chain_breaks

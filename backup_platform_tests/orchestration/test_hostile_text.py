@@ -18,7 +18,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import backup_platform.orchestration
-from backup_platform.actions.copying import CopyResult
+from backup_platform.actions.copy.run import CopyResult
 from backup_platform.domain.checks import CheckResult
 from backup_platform.domain.model import Problem, Status
 from backup_platform.domain.tables import Column, Storage, Table

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from backup_platform.actions.tables import StoredTable
+from backup_platform.actions.tables.point_tables import StoredTable
 from backup_platform.domain.ports import Source
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.kinds.kind import Purpose

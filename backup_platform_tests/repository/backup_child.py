@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
-from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.backup.run import BackupJob
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.repository import session

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backup_platform.actions.keys import cipher_of
-from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.actions.keys.run import cipher_of
+from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, retire_recipient
 from backup_platform.repository.repository import Repository

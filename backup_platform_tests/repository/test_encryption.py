@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions import checks
+from backup_platform.actions.checks import points as checks
 from backup_platform.actions.drill import drill
-from backup_platform.actions.keys import export_key
-from backup_platform.actions.restore import plan_restore, run_restore
-from backup_platform.actions.verify import ReadShare
+from backup_platform.actions.keys.run import export_key
+from backup_platform.actions.restore.run import plan_restore, run_restore
+from backup_platform.actions.verify.run import ReadShare
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import ConflictError, DamageError, KeyMissingError
 from backup_platform.repository.encryption import age

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.verify import ReadShare, VerifyResult, verify
+from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify
 from backup_platform.errors import BackupError, RepositoryError
 from backup_platform_tests.support import (
     Bench,

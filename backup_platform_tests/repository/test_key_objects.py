@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.checks import authentic
-from backup_platform.actions.keys import cipher_of
-from backup_platform.actions.keys import test_keys as prove_keys
-from backup_platform.actions.repair import Repair
+from backup_platform.actions.checks.points import authentic
+from backup_platform.actions.keys.run import cipher_of
+from backup_platform.actions.keys.run import test_keys as prove_keys
+from backup_platform.actions.repair.run import Repair
 from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.encryption import age
 from backup_platform.repository.encryption.age_cipher import recipient_name

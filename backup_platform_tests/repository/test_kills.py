@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.repository.objects.info import read_info

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain import limits
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, RepositoryError

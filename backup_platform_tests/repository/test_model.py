@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from backup_platform.actions.backup import BackupJob
-from backup_platform.actions.reading import read_packs
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.backup.run import BackupJob
+from backup_platform.actions.verify.packs import read_packs
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.ports import Store
 from backup_platform.errors import BackupError, DamageError
 from backup_platform.repository.repository import Repository

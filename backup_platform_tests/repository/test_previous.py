@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.backup.run import BackupJob
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat, Status
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import DamageError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.backup import BackupJob
-from backup_platform.actions.keys import cipher_of, init_encrypted
-from backup_platform.actions.keys import test_keys as prove_keys
+from backup_platform.actions.backup.run import BackupJob
+from backup_platform.actions.keys.run import cipher_of, init_encrypted
+from backup_platform.actions.keys.run import test_keys as prove_keys
 from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
 from backup_platform.repository.encryption import age
 from backup_platform.repository.encryption.age_cipher import recipient_name

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.backup import BackupJob
-from backup_platform.actions.checks import drill_check, stored
+from backup_platform.actions.backup.run import BackupJob
+from backup_platform.actions.checks.points import drill_check, stored
 from backup_platform.actions.drill import DrillResult, drill
-from backup_platform.actions.read_cycle import ReadCycle
-from backup_platform.actions.verify import ReadShare, VerifyResult, verify, verify_due
-from backup_platform.actions.vouching import unvouched_of
+from backup_platform.actions.verify.read_cycle import ReadCycle
+from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify, verify_due
+from backup_platform.actions.verify.trusted import unvouched_of
 from backup_platform.domain.health import DrillPolicy
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, PointReader, Progress, Sandbox

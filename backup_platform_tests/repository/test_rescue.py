@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.backup.run import BackupJob
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.repository.encryption import age, bech32
 from backup_platform.repository.objects.names import META, PACKS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import Content, RecoveryPoint, StreamRef
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import RepositoryError

@@ -10,7 +10,7 @@ import pytest
 
 from backup_platform.domain.model import Content, EntryKind, Status
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
-from backup_platform.sources.files.paths import order
+from backup_platform.filesystem.paths import order
 from backup_platform.sources.files.source import FileTreeSource
 from backup_platform_tests.sources.files_support import (
     ACCESS,

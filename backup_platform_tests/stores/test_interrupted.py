@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.ports import Store
 from backup_platform.errors import StoreRefusedError
 from backup_platform.stores.opening import open_store

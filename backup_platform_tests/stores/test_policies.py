@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from backup_platform.actions.copying import Copying
-from backup_platform.actions.prune import PruneSummary
-from backup_platform.actions.repair import Repair
+from backup_platform.actions.copy.run import Copying
+from backup_platform.actions.prune.run import PruneSummary
+from backup_platform.actions.repair.run import Repair
 from backup_platform.app import App
 from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Store

@@ -1,4 +1,4 @@
-"""What belongs to an entry besides its row and its bytes: owners, extended attributes, data ranges."""
+"""What belongs to an entry besides its row and its bytes: owners and extended attributes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import errno
 import os
 from dataclasses import dataclass, field
 
-from backup_platform.sources.owners import group_name, user_name
+from backup_platform.filesystem.owners import group_name, user_name
 
 Xattrs = tuple[tuple[bytes, bytes], ...]
-Extents = tuple[tuple[int, int], ...]
 
 _NO_XATTRS = frozenset({errno.ENOTSUP, errno.ENOSYS})
 
@@ -32,28 +31,6 @@ def read_xattrs(target: int | bytes, *, follow: bool = False) -> Xattrs:
             if error.errno != errno.ENODATA:
                 raise
     return tuple(found)
-
-
-def data_extents(fd: int, st: os.stat_result) -> Extents | None:
-    """Data ranges of a sparse file; None for one without holes. Raises OSError."""
-    size = st.st_size
-    if st.st_blocks * 512 >= size:
-        return None
-    extents: list[tuple[int, int]] = []
-    end = 0
-    try:
-        while end < size:
-            start = os.lseek(fd, end, os.SEEK_DATA)
-            if start >= size:
-                break
-            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
-            extents.append((start, end - start))
-    except OSError as error:
-        if error.errno == errno.EINVAL:
-            return None  # a file system that does not tell
-        if error.errno != errno.ENXIO:  # ENXIO: no data after this offset
-            raise
-    return None if extents == [(0, size)] else tuple(extents)
 
 
 @dataclass(slots=True)

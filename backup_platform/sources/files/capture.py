@@ -11,9 +11,9 @@ from typing import Self, TypeAlias
 
 from backup_platform.domain.model import EMPTY, Content, Entry, EntryKind, Stat, Status
 from backup_platform.domain.ports import Progress, Recorder
+from backup_platform.filesystem.paths import below, proc_path
 from backup_platform.sources.files.attributes import Owners, Xattrs, read_xattrs
 from backup_platform.sources.files.failures import status_of
-from backup_platform.sources.files.paths import below, proc_path
 from backup_platform.sources.files.read import SMALL, Files, Reading
 from backup_platform.sources.files.stream import BLOCK, Blocks, LargeFile, Meter
 from backup_platform.sources.files.tally import Links, Tally

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint, Stat, Status
 from backup_platform.domain.ports import DrillReport, PointReader, Progress
+from backup_platform.domain.ports import DrillReport, PointReader
+from backup_platform.filesystem.holes import holes_are_zero
+from backup_platform.filesystem.paths import below, order, printable, proc_path
 from backup_platform.sources.files.attributes import Xattrs, read_xattrs
-from backup_platform.sources.files.holes import holes_are_zero
-from backup_platform.sources.files.paths import below, order, printable, proc_path
 from backup_platform.sources.files.read import Files, Pieces, pieces_of
 from backup_platform.sources.files.tally import Links
 from backup_platform.sources.files.walk import Fault, Walk

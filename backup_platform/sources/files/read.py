@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from backup_platform.domain.model import Stat, Status
-from backup_platform.sources.files.attributes import Extents, Xattrs, data_extents, read_xattrs
+from backup_platform.filesystem.holes import Extents, data_extents
+from backup_platform.filesystem.paths import below, descend, split
+from backup_platform.sources.files.attributes import Xattrs, read_xattrs
 from backup_platform.sources.files.failures import ReplacedError, status_of
 from backup_platform.sources.files.kernel import kernel_file_system, read_kernel_file
-from backup_platform.sources.files.paths import below, descend, split
 from backup_platform.sources.files.walk import make_stat
 
 SMALL = 1 << 20  # bytes; files up to this are read whole

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
-from backup_platform.sources.files.paths import DIRECTORY_FLAGS
+from backup_platform.filesystem.paths import DIRECTORY_FLAGS
 from backup_platform.sources.places import identities, readable, refuse_inside
 
 

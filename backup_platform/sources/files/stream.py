@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from backup_platform.domain.model import Stat
 from backup_platform.domain.ports import Progress
-from backup_platform.sources.files.attributes import Extents, data_extents, read_xattrs
+from backup_platform.filesystem.holes import Extents, data_extents
+from backup_platform.sources.files.attributes import read_xattrs
 from backup_platform.sources.files.failures import status_of
 from backup_platform.sources.files.read import Files, Piece, Reading, has_more, pieces_of, read_pieces, settle
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Entry, EntryKind, Json, Problem, Stat, Status
-from backup_platform.sources.files.paths import printable
+from backup_platform.filesystem.paths import printable
 
 MAX_PROBLEMS = 10_000  # listed; the fact counts them all
 

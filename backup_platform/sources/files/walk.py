@@ -14,22 +14,14 @@ from typing import NamedTuple, TypeAlias
 
 from backup_platform.domain.model import EntryKind, Stat, Status
 from backup_platform.errors import SourceError
+from backup_platform.filesystem.kinds import KINDS
+from backup_platform.filesystem.paths import DIRECTORY_FLAGS, ROOT, descend
 from backup_platform.sources.files.excludes import CACHE_TAG, Excludes, is_cache
 from backup_platform.sources.files.failures import status_of
-from backup_platform.sources.files.paths import DIRECTORY_FLAGS, ROOT, descend
 
 BATCH = 2048  # rows
 OPEN_LEVELS = 100  # directories kept open on the way down; deeper ones are opened again on the way up
 
-KINDS = {
-    modes.S_IFREG: EntryKind.FILE,
-    modes.S_IFDIR: EntryKind.DIRECTORY,
-    modes.S_IFLNK: EntryKind.SYMLINK,
-    modes.S_IFIFO: EntryKind.FIFO,
-    modes.S_IFCHR: EntryKind.CHAR_DEVICE,
-    modes.S_IFBLK: EntryKind.BLOCK_DEVICE,
-    modes.S_IFSOCK: EntryKind.SOCKET,
-}
 DIRECTORY, SYMLINK = EntryKind.DIRECTORY, EntryKind.SYMLINK
 
 Named: TypeAlias = "tuple[bytes, os.DirEntry[str]]"

@@ -12,7 +12,7 @@ from io import FileIO
 from backup_platform.domain.model import Capture, Entry, EntryKind, Json, RecoveryPoint, Stat
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError
-from backup_platform.sources.owners import group_name, user_name
+from backup_platform.filesystem.owners import group_name, user_name
 from backup_platform.sources.places import identities, readable, refuse_inside
 from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from backup_platform.domain.model import Entry, EntryKind, Stat, StreamRef
 from backup_platform.domain.ports import Recorder
-from backup_platform.sources.owners import group_name, user_name
+from backup_platform.filesystem.owners import group_name, user_name
 
 _BATCH = 1000
 

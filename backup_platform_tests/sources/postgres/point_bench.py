@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backup_platform.actions.backup import BackupJob
+from backup_platform.actions.backup.run import BackupJob
 from backup_platform.actions.drill import DrillResult, drill
-from backup_platform.actions.verify import ReadShare, verify
+from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget
 from backup_platform.domain.schedule import CADENCES, WindowSchedule

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from backup_platform.actions.query import query
-from backup_platform.actions.tables import PointTables
+from backup_platform.actions.query.run import query
+from backup_platform.actions.tables.point_tables import PointTables
 from backup_platform.domain.model import EntryKind
 from backup_platform.errors import SourceError
 from backup_platform.repository.points.inventory import rows_of

@@ -1,0 +1,1 @@
+"""Back up one source for one window: capture, store, compare, commit."""

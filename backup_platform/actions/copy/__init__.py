@@ -1,0 +1,1 @@
+"""Copy recovery points to the same repository in another place."""

@@ -1,0 +1,1 @@
+"""Is everything in order that backups and restores need?"""

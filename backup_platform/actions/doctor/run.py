@@ -1,0 +1,318 @@
+"""Is everything in order that backups and restores need? Every probe is made, whatever the others find."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
+from backup_platform.actions.trust.fingerprints import Recognising
+from backup_platform.domain.counting import how_many
+from backup_platform.domain.health import MissedWindows
+from backup_platform.domain.latest import choose_latest, in_time
+from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.suspicion import advice
+from backup_platform.errors import (
+    BackupError,
+    DamageError,
+    PlanError,
+    RepositoryError,
+    SourceError,
+    StoreError,
+)
+from backup_platform.extras import not_installed
+from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.objects.record_names import moment_of
+from backup_platform.repository.replicas import require_replica
+from backup_platform.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+
+
+_DEFECT = "This is a defect in backup-platform, and says nothing of what was examined."
+LATELY = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorFinding:
+    """One probe's verdict; `hint` says what to do where it is not `ok`."""
+
+    name: str
+    ok: bool
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What is examined.
+
+    Each of `sources` tells what was found there, or raises why it cannot be backed up. `windows` tells of each source
+    which windows lack a point. `channels` names the alert channels, or raises why they cannot be used. Each of
+    `copies`, the other repositories, tells what was found there, or raises why nothing can be copied to it.
+    `filled_by` is the command that brings a source's points, `drills` says when the plan wants a source drilled,
+    `recognising` what stands for the repository being the right one.
+    """
+
+    plan_path: str
+    secrets: Callable[[], tuple[Sequence[str], Sequence[BackupError]]]
+    sources: Mapping[str, Callable[[], str]]
+    repository: Callable[[], Repository]
+    store: Callable[[], str]
+    points: Callable[[], Sequence[RecoveryPoint]]
+    channels: Callable[[], Sequence[str]]
+    recognising: Callable[[], Recognising]
+    windows: Mapping[str, Callable[[], MissedWindows]] = field(default_factory=dict)
+    copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
+    filled_by: str = "backup-platform backup {source}"
+    drills: Mapping[str, str] = field(default_factory=dict)
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def run(self) -> list[DoctorFinding]:
+        findings = [
+            DoctorFinding("plan", True, f"{self.plan_path}: {how_many(len(self.sources), 'source')}"),
+            self._probe("secrets", self._secrets),
+            self._probe("repository", self._repository),
+        ]
+        findings += [self._probe(f"source {name}", probe) for name, probe in self.sources.items()]
+        if findings[2].ok:
+            findings[3:3] = [
+                self._probe("fingerprint", self._fingerprint),
+                *self._keys(),
+                self._probe("store", self.store),
+            ]
+            findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
+            findings.append(self._probe("ledger", self._ledger))
+        findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
+        return [*findings, self._probe("alerts", self._alerts)]
+
+    def _probe(self, name: str, probe: Callable[[], str]) -> DoctorFinding:
+        try:
+            return DoctorFinding(name, True, probe())
+        except (
+            Exception
+        ) as error:  # one that nobody foresaw must not keep the other findings from whoever asks
+            known = error if isinstance(error, BackupError) else not_installed(error)
+            if known is None:
+                return DoctorFinding(name, False, f"{type(error).__name__}: {error}", _DEFECT)
+            return DoctorFinding(name, False, known.message, known.hint)
+
+    def _secrets(self) -> str:
+        references, missing = self.secrets()
+        if missing:
+            texts = "; ".join(error.message for error in missing)
+            raise PlanError(
+                texts, hint=missing[0].hint if len(missing) == 1 else "Set each of them where this runs."
+            )
+        return f"all {len(references)} are found" if references else "the plan refers to none"
+
+    def _repository(self) -> str:
+        return _writable(self.repository(), len(self.points()))
+
+    def _fingerprint(self) -> str:
+        info, recognising = self.repository().info, self.recognising()
+        if state := recognising.state(info):
+            return f"{info.fingerprint}, {state}"
+        raise RepositoryError(
+            f"{info.fingerprint}: nothing vouches for this repository on this host",
+            hint="Compare it with what init printed or the recovery sheet says, then write it as "
+            f"{recognising.plan_key}.fingerprint into the plan.",
+        )
+
+    def _keys(self) -> Iterator[DoctorFinding]:
+        """Of an encrypted repository: who can read what is stored, and whether what is below `keys/` is whole."""
+        from backup_platform.repository.encryption.age_cipher import AgeCipher
+
+        cipher = self.repository().cipher
+        if isinstance(cipher, AgeCipher):
+            yield self._probe("keys", partial(_sound_keys, self.repository(), cipher))
+
+    def _scratch(self) -> str:
+        """A drill restores a whole recovery point into the temporary directory."""
+        directory = tempfile.gettempdir()
+        free = shutil.disk_usage(directory).free
+        needed = max((p.stats.source_bytes for p in self.points()), default=0)
+        if free < needed:
+            raise StoreError(
+                f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}.",
+                hint="Point TMPDIR at a larger disk.",
+            )
+        return f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}"
+
+    def _windows(self) -> Iterator[DoctorFinding]:
+        for source, missing in self.windows.items():
+            mine = [p for p in self.points() if p.source == source and not p.incomplete and in_time(p)]
+            newest = max((point.window.start for point in mine), default=None)
+            look = partial(_up_to_date, source, missing, newest, self.filled_by, self.now())
+            yield self._probe(f"windows of {source}", look)
+
+    def _proofs(self) -> Iterator[DoctorFinding]:
+        recorded = self.repository().proofs()
+        for source in self.sources:
+            mine = [p for p in self.points() if p.source == source]
+            if mine:
+                yield _latest(source, self.repository().readable_manifests(source)[0])
+            drilled = _last_drill(mine, recorded)
+            if not drilled and mine and (elsewhere := self._drilled_elsewhere(source)):
+                yield DoctorFinding(f"proof of {source}", True, elsewhere)
+                continue
+            yield _proof(source, mine, drilled, self.filled_by.format(source=source))
+
+    def _ledger(self) -> str:
+        doubts = Evidence(self.repository()).of_all()
+        if doubts.forged:
+            raise DamageError(doubts.forgery().removesuffix(FIND_OUT).rstrip(), hint=FIND_OUT)
+        if doubts.holds:
+            raise DamageError(doubts.holds[0], hint="`backup-platform holds` lists them.")
+        if doubts.older:
+            raise RepositoryError(doubts.age(), hint="Run `backup-platform repair`.")
+        later = [key for key in doubts.ahead if (at := moment_of(key)) and at > self.now()]
+        if later:
+            raise RepositoryError(Doubts(ahead=tuple(later)).future())
+        note = f". {doubts.strangers()}" if doubts.strange else ""
+        if self.repository().names.secret:
+            return f"each record was made with the repository's key{note}"
+        return f"no record is altered; as nothing is encrypted, whoever writes to the store can make some up{note}"
+
+    def _drilled_elsewhere(self, source: str) -> str:
+        """Why a drill is not what this host lacks; empty when it is."""
+        if self.drills.get(source) == "never":
+            return "never drilled, as the plan says"
+        if not self.repository().cipher.reads_contents:
+            return "no drill is recorded yet: a host with an identity makes it, and this one has none"
+        return ""
+
+    def _alerts(self) -> str:
+        channels = self.channels()
+        if not channels:
+            raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
+        return ", ".join(channels)
+
+
+def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
+    from backup_platform.repository.encryption.recipients import read_recipients
+
+    if problems := key_problems(repository):
+        texts = "; ".join(f"{each.key} {each.what}: {each.effect}" for each in problems)
+        raise RepositoryError(texts, hint=f"{problems[0].advice}.")
+    known = read_recipients(cipher)
+    active = [each for each in known if not each.retired_at]
+    newest = max(known, key=lambda each: each.added_at)
+    return f"{how_many(len(active), 'recipient')}, the last was added on {newest.added_at:%Y-%m-%d}: {newest.text}"
+
+
+def _size(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
+
+
+def probe_copy(origin: Callable[[], Repository], copy: Repository, points: int) -> str:
+    """What was found of a copy, also where its origin is away. Raises RepositoryError, StoreError."""
+    try:
+        first = origin()
+    except BackupError:
+        first = None
+    if first is not None:
+        require_replica(first, copy)
+    return _writable(copy, points)
+
+
+def _writable(repository: Repository, points: int) -> str:
+    location = repository.info.location
+    if "://" not in location and os.statvfs(location).f_flag & os.ST_RDONLY:
+        raise StoreError(
+            f"{location} is on a file system that is mounted read-only.", hint="Mount it for writing."
+        )
+    if "://" not in location and not os.access(location, os.W_OK):
+        raise StoreError(
+            f"{location} cannot be written.", hint="Give this user the permission to write there."
+        )
+    return (
+        f"{location}, format 1, encryption {repository.info.encryption}, {how_many(points, 'recovery point')}"
+    )
+
+
+def _up_to_date(
+    source: str,
+    missing: Callable[[], MissedWindows],
+    newest: datetime | None,
+    filled_by: str,
+    now: datetime,
+) -> str:
+    """What can be helped is an error, and so are windows that were missed lately: nobody may have asked why yet. Older
+    ones are told."""
+    found = missing()
+    gone = found.missed[-1].key if found.missed else ""
+    told = f"; missed are {len(found.missed)} since {found.missed[0].key}, the last {gone}" if gone else ""
+    hint = f"Run `{filled_by.format(source=source)}`, and see docs/repair.md for why nobody did."
+    if found.catchable:
+        keys = ", ".join(window.key for window in found.catchable[-3:])
+        raise SourceError(f"no recovery point yet of {keys}, which can still be captured{told}", hint=hint)
+    if gone and (newest is None or newest < found.missed[-1].start):
+        raise SourceError(f"nothing newer than what was missed{told}", hint=hint)
+    lately = [window for window in found.missed if window.end > now - LATELY]
+    if lately:
+        many = f"{how_many(len(lately), 'window')} {'was' if len(lately) == 1 else 'were'} missed"
+        raise SourceError(
+            f"{many} within the last {LATELY.days} days{told}",
+            hint="The newest that was due has its point. See docs/repair.md for why nobody captured the others; "
+            f"this is over {LATELY.days} days after the last of them.",
+        )
+    return ("the newest that was due has its point" if newest else "none was due yet") + told
+
+
+def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
+    """What `latest` means, where something newer is worth less: that is found on a quiet day."""
+    choice, name = choose_latest(points), f"latest of {source}"
+    chosen = choice.point
+    meant = f"{source}@{chosen.window.key}" if chosen else "no recovery point"
+    if chosen is not None and not in_time(chosen):
+        text = f"{meant}: its window had not begun when it was stored"
+        return DoctorFinding(name, False, text, "Set the clocks of this host and of the store.")
+    if not choice.newer:
+        return DoctorFinding(name, True, meant)
+    newest = choice.newer[-1]
+    return DoctorFinding(name, False, f"{meant}; {newest}", _mend(newest.point))
+
+
+def _mend(point: RecoveryPoint) -> str:
+    name = f"{point.source}@{point.window.key}"
+    if point.is_suspect:
+        return advice(point)
+    if not in_time(point):
+        return f"Set the clock of the host that made it, and run `backup-platform backup {point.source}`."
+    return f"`backup-platform show {name}` lists what is not in it."
+
+
+def _last_drill(
+    points: Sequence[RecoveryPoint], recorded: Mapping[str, Sequence[Proof]]
+) -> tuple[str, datetime] | None:
+    """The window and time of the last one that passed."""
+    proven = [
+        (p.window.key, proof.at)
+        for p in points
+        for proof in recorded.get(p.id, ())
+        if proof.passed and proof.method is ProofMethod.DRILL and in_time(p) and not p.is_suspect
+    ]
+    return max(proven, key=lambda pair: pair[1], default=None)
+
+
+def _proof(
+    source: str, points: Sequence[RecoveryPoint], drilled: tuple[str, datetime] | None, filled_by: str
+) -> DoctorFinding:
+    name = f"proof of {source}"
+    if not points:
+        return DoctorFinding(name, False, "no recovery point", f"Run `{filled_by}`.")
+    if drilled is None:
+        drill = f"Run `backup-platform drill {source}@latest`."
+        return DoctorFinding(name, False, "never drilled", drill if choose_latest(points).point else "")
+    window, at = drilled
+    return DoctorFinding(
+        name, True, f"{source}@{window} was restored and compared at {at:%Y-%m-%d %H:%M} UTC"
+    )

@@ -1,0 +1,1 @@
+"""Which recovery points stay, forgetting the others, and giving up those that are lost."""

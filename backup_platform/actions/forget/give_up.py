@@ -1,0 +1,114 @@
+"""Points that nobody forgot and nothing brings back: that they are gone is recorded, so that the others go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import pairwise
+
+from backup_platform.actions.forget.lost import find_losses
+from backup_platform.domain.ports import Clock
+from backup_platform.errors import UsageError
+from backup_platform.repository.objects.store_clock import store_now
+from backup_platform.repository.points.chains import REACH, place_of
+from backup_platform.repository.records.forgotten import forgotten_places, record_gone, record_lost
+from backup_platform.repository.records.holds import read_holds
+from backup_platform.repository.records.proofs import Subject
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class LostPoint:
+    """A place in the chain of a source, or a point that was there once. `damage` says why its manifest cannot be read;
+    empty when there is none."""
+
+    source: str
+    sequence: int
+    damage: str = ""
+    key: str = ""  # of the damaged manifest
+    known: Subject | None = None  # what a proof tells of it
+
+
+@dataclass(frozen=True, slots=True)
+class GivingUp:
+    """Of one repository. What is read within `evidence` comes from the store itself."""
+
+    repository: Repository
+    clock: Clock
+    evidence: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    def lost(self, source: str) -> list[LostPoint]:
+        """Places below the highest that have no point which can be read, and no record; and points that proofs tell
+        of. The highest manifest keeps its number from being given again: when it is damaged, it can be given up once
+        there is a newer point. One that is damaged above the next place is no point, and can go at once."""
+        with self.evidence():
+            every, damaged = self.repository.readable_manifests(reread=True)
+            losses = find_losses(self.repository, every, damaged, complete=False)
+            points, errors = self.repository.readable_manifests(source)
+            stored = self.repository.stored_manifests(source)
+            forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
+            following = self.repository.next_sequence(source)
+        present = {place_of(key): key for key in stored}
+        readable = {point.sequence for point in points}
+        known = [each for each in losses.subjects if each.source == source]
+        found = [LostPoint(source, each.sequence, known=each) for each in known]
+        told = {each.sequence for each in known}
+        for sequence in present.keys() - readable - told - {following - 1}:
+            key = present[sequence]
+            damage = next((error.message for error in errors if key in error.message), "")
+            if damage:
+                found.append(LostPoint(source, sequence, damage, key))
+        below = {sequence for sequence in present if sequence < following} | told
+        for sequence in _gaps(below | {each for each in forgotten if each < max(below, default=0)}):
+            found.append(LostPoint(source, sequence))
+        return sorted(found, key=lambda each: each.sequence)
+
+    def run(self, lost: Sequence[LostPoint]) -> list[LostPoint]:
+        """Record that they are gone for good, and delete the manifests that cannot be read; what was given up.
+
+        They are looked at again: what came back meanwhile stays. Raises UsageError while one of those that are known is
+        held, or one of those that cannot be read may be.
+        """
+        if any(point.key or point.known for point in lost):
+            self._require_free(lost)
+        still = {source: self.lost(source) for source in {point.source for point in lost}}
+        given_up = []
+        for point in lost:
+            # Before each deletion anew: a repair may be under way.
+            if point not in (self.lost(point.source) if point.key else still[point.source]):
+                continue
+            if point.known:
+                record_gone(self.repository, point.known, self.clock.now())
+            elif not point.key or point.sequence < self.repository.next_sequence(point.source):
+                record_lost(self.repository, point.source, point.sequence, self.clock.now())
+            if point.key:
+                self.repository.store.delete(point.key)
+            given_up.append(point)
+        return given_up
+
+    def _require_free(self, lost: Sequence[LostPoint]) -> None:
+        here = {point.id for point in self.repository.readable_manifests()[0]}
+        known = {point.known.point for point in lost if point.known}
+        unread = any(point.key for point in lost)
+        now = store_now(self.repository.store)
+        held = [
+            hold
+            for point, holds in read_holds(self.repository).items()
+            for hold in holds
+            if (point in known or (unread and point not in here)) and hold.in_force(now)
+        ]
+        if held:
+            raise UsageError(
+                f"{held[0].point[:12]} is held ({held[0]}), and is or may be one of those that are lost.",
+                hint="Take it from a copy (`backup-platform repair`), or end the hold: "
+                f"`backup-platform release {held[0].point[:12]} --reason …`.",
+            )
+
+
+def _gaps(places: Collection[int]) -> Iterator[int]:
+    """What is missing between some places. A gap that no backup leaves has no end worth recording: somebody made up
+    the point above it."""
+    for before, after in pairwise([0, *sorted(places)]):
+        if after - before <= REACH + 1:
+            yield from range(before + 1, after)

@@ -1,0 +1,105 @@
+"""Make a repository: a new one, encrypted if there are recipients, or an empty copy of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from backup_platform.domain.counting import how_many
+from backup_platform.domain.ports import Clock, Store
+from backup_platform.errors import (
+    ConflictError,
+    KeyMissingError,
+    PlanError,
+    RepositoryError,
+    RepositoryMissingError,
+    UsageError,
+)
+from backup_platform.repository.creating import init_repository, require_unused
+from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.info import RepositoryInfo
+from backup_platform.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from backup_platform.plan import RepositoryPlan
+
+
+def choose_recipients(
+    keys: Keys, given: Sequence[str], planned: RepositoryPlan, *, copy: bool
+) -> Sequence[str]:
+    """Those that were given, else those of the plan. Before anything is made. Raises UsageError."""
+    if copy and given:
+        raise UsageError(
+            "A copy has the recipients of the repository that it is made of.",
+            hint="Leave --recipient out. `backup-platform key add --repository NAME` adds one to a copy alone.",
+        )
+    if copy:
+        return ()
+    if given and planned.recipients and set(given) != set(planned.recipients):
+        raise UsageError(
+            "The plan names other `recipients` than --recipient does, and contents are written to those of the plan.",
+            hint="Leave --recipient out, or correct the plan.",
+        )
+    recipients = given or planned.recipients or ()
+    if keys and not recipients:
+        raise UsageError(
+            "A key is named in the plan or the environment, and no recipient is given.",
+            hint="Encrypted: `backup-platform init --recipient age1…` (`backup-platform key generate FILE` makes one). "
+            "Otherwise name no key.",
+        )
+    return recipients
+
+
+class Place(Protocol):
+    """Where a repository of the plan is, or should be. Both raise RepositoryMissingError where there is none."""
+
+    @property
+    def store(self) -> Store: ...
+
+    @property
+    def repository(self) -> Repository: ...
+
+
+def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Place]) -> None:
+    """A first repository that is gone is made anew of a copy: an empty one would begin another history, which no copy
+    of the plan fits any more. Raises ConflictError when one of the other repositories answers, and where only the
+    `repository.json` of the first is lost."""
+    others = [name for name in names if name != first]
+    if not others or _points_held(at(first)) is not None:
+        return  # that it is there already is told by who makes it
+    with suppress(RepositoryMissingError):
+        require_unused(at(first).store)
+    for name in others:
+        if (held := _points_held(at(name))) is not None:
+            raise ConflictError(
+                f"The repository {name} of this plan is a copy of the one that is to be made, and {held}.",
+                hint=f"`backup-platform init --from {name}` makes it anew of that copy. To begin another history, name "
+                "other places for the copies in the plan.",
+            )
+
+
+def _points_held(place: Place) -> str | None:
+    """None when there is no repository, or when nobody can tell."""
+    try:
+        count = len(place.repository.readable_manifests()[0])
+    except KeyMissingError:
+        return "it is there, encrypted"
+    except (RepositoryError, PlanError):
+        return None
+    return f"it holds {how_many(count, 'recovery point')}"
+
+
+def make(
+    store: Store, clock: Clock, keys: Keys, recipients: Sequence[str], origin: Repository | None
+) -> RepositoryInfo:
+    """Raises ConflictError when there is a repository, RepositoryError, UsageError."""
+    if origin is not None:
+        from backup_platform.repository.replicas import init_replica
+
+        return init_replica(origin, store)
+    if recipients:
+        from backup_platform.actions.keys.run import init_encrypted
+
+        return init_encrypted(store, keys, recipients, clock)
+    return init_repository(store, clock)

@@ -1,0 +1,1 @@
+"""Keys: made, added, retired, tested, exported."""

@@ -1,0 +1,84 @@
+"""The recipients of one encrypted repository, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.actions.keys.run import KeyTest, cipher_of, export_key, test_keys
+from backup_platform.domain.ports import Clock
+from backup_platform.repository.encryption import recipients
+from backup_platform.repository.encryption.key_objects import key_problems, unexpected_recipients
+from backup_platform.repository.objects.names import KEYS
+from backup_platform.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from backup_platform.repository.encryption.age_cipher import AgeCipher
+    from backup_platform.repository.encryption.recipients import StoredRecipient
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """Every method raises UsageError when the repository is not encrypted, KeyMissingError without the key needed."""
+
+    repository: Repository
+    clock: Clock
+
+    @property
+    def _cipher(self) -> AgeCipher:
+        return cipher_of(self.repository)
+
+    @property
+    def planned(self) -> Sequence[str]:
+        """Those of the plan, whom contents are written to; empty where it names none."""
+        known = self._cipher.known_recipients
+        return known.pinned if known else ()
+
+    def add(self, recipient: str) -> StoredRecipient:
+        """Also one that was added on another host: this one knows it then. Raises ConflictError for one it knew."""
+        cipher, parsed = self._cipher, recipients.parse_recipient(recipient)
+        added = self._added_elsewhere(recipient)
+        added = added or recipients.add_recipient(cipher, parsed, self.clock.now())
+        if cipher.known_recipients:
+            cipher.known_recipients.added(recipient)
+        return added
+
+    def _added_elsewhere(self, recipient: str) -> StoredRecipient | None:
+        cipher = self._cipher
+        if cipher.known_recipients is None or cipher.known_recipients.pinned:
+            return None
+        listed = [found.key for found in cipher.store.list(KEYS)]
+        found, damaged = recipients.readable_recipients(cipher, listed)
+        active = {each.text: each for each in found if not each.retired_at}
+        expected = cipher.known_recipients.expected(list(active), whole=not damaged)
+        return active.get(recipient) if recipient in expected.unknown(list(active)) else None
+
+    def retire(self, recipient: str) -> StoredRecipient:
+        """Also one that was retired on another host. Raises NotFoundError, UsageError for the last one."""
+        cipher = self._cipher
+        retired = recipients.retire_recipient(cipher, recipient, self.clock.now())
+        if cipher.known_recipients:
+            cipher.known_recipients.retired(recipient)
+        return retired
+
+    def recipients(self) -> list[StoredRecipient]:
+        return recipients.list_recipients(self._cipher)
+
+    def problems(self) -> list[str]:
+        """What is wrong with the objects below `keys/`."""
+        return [str(each) for each in key_problems(self.repository)]
+
+    def unexpected(self) -> tuple[str, ...]:
+        """Where the repository names other recipients than the plan or this host does; of any repository."""
+        return tuple(str(each) for each in unexpected_recipients(self.repository))
+
+    def test(self) -> list[KeyTest]:
+        return test_keys(self.repository, self.clock)
+
+    def rewrap(self) -> int:
+        """Every pack becomes readable for all recipients; how many packs."""
+        return recipients.rewrap(self.repository, self._cipher)
+
+    def export(self, path: str) -> None:
+        export_key(self.repository, path, self.clock.now())

@@ -1,0 +1,1 @@
+"""Recovery points by name: found, listed, compared, accepted, held, and the windows that lack one."""

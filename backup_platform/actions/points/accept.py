@@ -1,0 +1,45 @@
+"""Accepting a suspect recovery point: a person looked at the source, and it is as it should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from backup_platform.actions.points.find import find_point
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.ports import Clock
+from backup_platform.errors import UsageError
+from backup_platform.repository.records.acceptances import accept_point
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """In one repository; `copy` brings its acceptances to the others."""
+
+    repository: Repository
+    clock: Clock
+
+    def accept(self, spec: str, reason: str) -> RecoveryPoint:
+        """From now on the point counts like any other, and later ones are compared with it. Raises NotFoundError;
+        UsageError for a point that is not suspect."""
+        if not reason.strip():
+            raise UsageError(
+                "An acceptance has a reason.", hint="Say why with --reason, for who finds it in a year."
+            )
+        point = find_point(self.repository, spec, lambda _: None)
+        name = f"{point.source}@{point.window.key} ({point.id[:12]})"
+        if point.accepted:
+            raise UsageError(f"{name} is accepted already: {point.accepted}.")
+        if not point.suspect:
+            raise UsageError(f"{name} is not suspect.", hint=self._which(point.source))
+        accepted = accept_point(self.repository, point.id, reason.strip(), self.clock.now())
+        return replace(point, accepted=accepted.reason)
+
+    def _which(self, source: str) -> str:
+        points = self.repository.readable_manifests(source)[0]
+        named = [f"{each.id[:12]} (window {each.window.key})" for each in points if each.is_suspect]
+        if not named:
+            return f"No point of {source} is."
+        return (
+            f"Of {source} {', '.join(named[-5:])} {'is' if len(named) == 1 else 'are'}: name one by its id."
+        )

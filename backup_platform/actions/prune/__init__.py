@@ -1,0 +1,1 @@
+"""Delete what no recovery point needs (FORMAT.md §10)."""

@@ -1,0 +1,58 @@
+"""Before a pack goes because another one holds its blobs, the other one is decoded and compared (FORMAT.md §10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from backup_platform.actions.prune.plan import PrunePlan
+from backup_platform.domain.ports import Progress, StoredObject
+from backup_platform.repository.deletion.survey import Survey
+from backup_platform.repository.objects.names import META
+from backup_platform.repository.packs.decoded import Decoded
+from backup_platform.repository.repository import Repository
+
+
+def compared(
+    repository: Repository,
+    plan: PrunePlan,
+    decoded: Decoded,
+    again: Callable[[], PrunePlan],
+    progress: Progress,
+) -> PrunePlan:
+    """The plan, made `again` as often as a pack turns out to be something else than indexes say.
+
+    Whatever is written to the store meanwhile, only packs of this plan go: it ends when all that they rely on was read.
+    Raises StoreError.
+    """
+    while asked := _asked(repository, plan) - decoded.known:
+        assert plan.survey is not None
+        decoded.read(repository, asked, plan.survey.said)
+        wrong = sorted(key for key in asked if not plan.survey.holds(decoded, key))
+        for key in wrong:
+            progress.note(_told(key, decoded))
+        if wrong or asked & plan.survey.disputed:
+            plan = again()
+    return plan
+
+
+def _asked(repository: Repository, plan: PrunePlan) -> set[str]:
+    """What stays for others; and what goes for others, or is disputed, because somebody may have made it up."""
+    assert plan.survey is not None
+    going = [*plan.delete, *plan.condemn, *plan.rewrite]
+    opens = repository.cipher.reads_contents
+    strange = plan.survey.disputed | {each.key for each in plan.condemn if each.key in plan.survey.stand_ins}
+    looked_into = {key for key in strange - plan.survey.damaged if opens or key.startswith(META)}
+    return stand_ins(plan.survey, going) | looked_into
+
+
+def stand_ins(found: Survey, packs: Iterable[StoredObject]) -> set[str]:
+    """The packs that blobs are taken from which these packs are said to hold, too."""
+    return {other for pack in packs for other in found.stand_ins.get(pack.key, ())}
+
+
+def _told(key: str, decoded: Decoded) -> str:
+    if key in decoded.damaged:
+        return f"{decoded.damaged[key]} Packs that hold the same blobs stay."
+    if key in decoded.closed:
+        return f"The pack {key} cannot be looked into. Packs that hold the same blobs stay."
+    return f"The pack {key} does not hold what an index says. Its own table counts."

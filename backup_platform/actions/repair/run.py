@@ -1,0 +1,115 @@
+"""Repair: what is missing or damaged is put back from the packs themselves and from copies (FORMAT.md §8).
+
+It only adds. What is sound is never written over; what is damaged is replaced by the bytes that belong there, and by
+nothing else. What nobody has any more is listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from backup_platform.actions.forget.lost import find_losses
+from backup_platform.actions.repair.apply import Mender
+from backup_platform.actions.repair.damage import Surveyor
+from backup_platform.actions.repair.donors import Donor, open_donors
+from backup_platform.actions.repair.keys import key_steps
+from backup_platform.actions.repair.ledger import ledger_steps
+from backup_platform.actions.repair.manifests import manifest_steps
+from backup_platform.actions.repair.packs import pack_steps
+from backup_platform.actions.repair.plan import RepairPlan, RepairResult
+from backup_platform.actions.structure import structure_findings
+from backup_platform.clock import SILENT
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.repository.encryption.key_objects import key_problems
+from backup_platform.repository.points.chains import chain_breaks
+from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.records.tombstones import read_tombstones
+from backup_platform.repository.replicas import require_replica
+from backup_platform.repository.repository import Repository
+
+
+class Repair:
+    """Of one repository, from copies of it by name. Raises RepositoryError for one that is another repository.
+
+    `complete`: every point was written here first, so that one that only a copy has was lost. It is false of a
+    repository of copies: there `copy` brings what is missing. `absent` says of copies why they could not be opened.
+    Inside `direct` nothing comes from a cache.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        donors: Mapping[str, Repository],
+        clock: Clock,
+        *,
+        complete: bool = True,
+        absent: Sequence[str] = (),
+        direct: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        for donor in donors.values():
+            require_replica(repository, donor)
+        self._repository, self._donors, self._clock = repository, donors, clock
+        self._complete, self._absent, self._direct = complete, tuple(absent), direct
+
+    def plan(self, progress: Progress = SILENT) -> RepairPlan:
+        """Find what is wrong, and who has it. Reads inventories, and the packs that are suspect; writes nothing.
+
+        Damage that nobody met yet is found by a verify, not here.
+        """
+        with self._direct():
+            return self._plan(progress)
+
+    def _plan(self, progress: Progress) -> RepairPlan:
+        repository = self._repository
+        donors, notes = open_donors(self._donors)
+        points, errors = repository.readable_manifests(reread=True)
+        manifests, lost = manifest_steps(repository, points, donors, complete=self._complete)
+        keys, lost_keys = key_steps(repository, donors)
+        missing = [step.point for step in manifests if step.point is not None]
+        losses = find_losses(repository, [*points, *missing], errors, complete=self._complete)
+        survey = Surveyor(repository, donors, progress).survey(points, missing)
+        packs = pack_steps(repository, donors, survey, read_tombstones(repository, final=True).doomed)
+        records, forged = ledger_steps(repository)
+        return RepairPlan(
+            steps=(*keys, *packs.steps, *manifests, *records),
+            lost=(*lost_keys, *packs.lost, *lost, *losses.texts()),
+            notes=(*self._absent, *notes, *packs.notes, *forged),
+        )
+
+    def run(self, plan: RepairPlan, progress: Progress = SILENT) -> RepairResult:
+        """Carry out a plan; what is still wrong afterwards. Interrupted anywhere, the next repair goes on.
+
+        Raises StoreError when the repository's own store fails.
+        """
+        with self._direct():
+            return self._run(plan, progress)
+
+    def _run(self, plan: RepairPlan, progress: Progress) -> RepairResult:
+        started = self._clock.monotonic()
+        progress.expect(size=plan.size)
+        donors: list[Donor] = open_donors(self._donors)[0] if plan.steps else []
+        mender = Mender(self._repository, donors, progress)
+        mender.run(plan.steps)
+        return RepairResult(
+            done=tuple(mender.done),
+            failed=tuple(mender.failed),
+            remaining=tuple(self._remaining()),
+            bytes=mender.bytes,
+            duration_s=round(self._clock.monotonic() - started, 3),
+        )
+
+    def _remaining(self) -> list[str]:
+        """As a verify that reads no contents sees it."""
+        points, errors = self._repository.readable_manifests(reread=True)
+        found = [error.message for error in errors]
+        links = forgotten_links(self._repository, *{point.source for point in points})
+        lost = find_losses(self._repository, points, errors, complete=self._complete).texts()
+        keys = [str(each) for each in key_problems(self._repository)]
+        return [
+            *found,
+            *lost,
+            *keys,
+            *chain_breaks(points, links),
+            *structure_findings(self._repository, points),
+        ]

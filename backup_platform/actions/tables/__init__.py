@@ -1,0 +1,1 @@
+"""Tables of a recovery point: loaded, exported, and compared between two points."""

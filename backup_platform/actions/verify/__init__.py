@@ -1,0 +1,1 @@
+"""Read what is stored again: present, authentic, decodable, and readable by whom it was written for."""

@@ -1,0 +1,149 @@
+"""Reading everything that is stored again, a part each time, so that no byte is unread for longer than a cycle.
+
+What was read when is in the ledger (FORMAT.md §8). The age of what was not read for longest is a number to watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import accumulate, takewhile
+
+from backup_platform.actions.verify.packs import Reading, read_packs
+from backup_platform.domain.ports import Clock, Progress
+from backup_platform.domain.rotation import Held, due
+from backup_platform.repository.records.reads import compact_reads, load_reads, record_reads, stored_packs
+from backup_platform.repository.repository import Repository
+
+CYCLE = timedelta(days=30)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStatus:
+    """How far the reading is. Sizes in bytes, ages in seconds.
+
+    `size_read` was read again within the cycle; `size_never` was not read since it was written and compared.
+    `oldest_s` is the age of the byte that was not seen to be right for longest. `damaged` packs have no part in this.
+    """
+
+    packs: int
+    size: int
+    size_read: int
+    size_never: int
+    size_due: int
+    oldest_s: float
+    cycle_s: float
+    damaged: tuple[str, ...] = ()
+
+    @property
+    def overdue(self) -> bool:
+        return self.oldest_s > self.cycle_s
+
+    @property
+    def share_read(self) -> float:
+        """0 to 1."""
+        return self.size_read / self.size if self.size else 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CycleRun:
+    """What a run read, and how things stand after it."""
+
+    reading: Reading
+    status: ReadStatus
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """The packs in the store that are not known to be damaged, and which of them were ever read again."""
+
+    held: Mapping[str, Held]
+    read: frozenset[str]
+    damaged: tuple[str, ...]
+    now: datetime
+
+    def after(self, sound: Iterable[str], gone: Iterable[str], damaged: Iterable[str]) -> _Survey:
+        lost = {*gone, *damaged}
+        held = {key: each for key, each in self.held.items() if key not in lost}
+        fresh = {key: replace(held[key], proven_at=self.now) for key in sound}
+        read = frozenset((self.read | fresh.keys()) - lost)
+        return _Survey(held | fresh, read, tuple(sorted({*self.damaged, *damaged})), self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCycle:
+    """Of one repository, of which somebody reads a part at least once in `every`."""
+
+    repository: Repository
+    cycle: timedelta
+    clock: Clock
+    every: timedelta = DAY
+
+    def due(self, now: datetime | None = None) -> list[Held]:
+        """What to read now, oldest first; nothing is read for it but listings and the ledger."""
+        survey = self._survey()
+        return due(survey.held.values(), now or survey.now, self.cycle, self.every)
+
+    def status(self) -> ReadStatus:
+        return self._status(self._survey())
+
+    def run(self, progress: Progress, *, budget: int | None = None) -> CycleRun:
+        """Read what is due, at most `budget` bytes but at least one pack. Raises StoreError.
+
+        Progress is recorded as it is made: whoever repeats an interrupted run goes on where it ended.
+        """
+        survey = self._survey()
+        packs = _within(due(survey.held.values(), survey.now, self.cycle, self.every), budget)
+        progress.expect(size=sum(held.size for held in packs))
+        record = partial(record_reads, self.repository, at=survey.now)
+        reading = read_packs(self.repository, [held.key for held in packs], progress, record)
+        with reading.unrecorded.noting():
+            compact_reads(self.repository, survey.now)
+        return CycleRun(reading, self._status(survey.after(reading.sound, reading.gone, reading.damaged)))
+
+    def _survey(self) -> _Survey:
+        # The ledger first: what is read in between only makes it older than it is.
+        reads = load_reads(self.repository)
+        damaged = self.repository.damaged()
+        listed = list(stored_packs(self.repository))
+        held = {}
+        for found in listed:
+            if found.key not in damaged:
+                read_at = reads.last.get(found.key[-64:], found.modified)
+                held[found.key] = Held(found.key, found.size, max(found.modified, read_at))
+        return _Survey(
+            held,
+            frozenset(key for key in held if key[-64:] in reads.last),
+            tuple(sorted(found.key for found in listed if found.key in damaged)),
+            self._now(held.values()),
+        )
+
+    def _now(self, held: Iterable[Held]) -> datetime:
+        """Not before anything that the store dates: a clock that is behind hides no age."""
+        return max([self.clock.now().astimezone(UTC), *(each.proven_at for each in held)])
+
+    def _status(self, survey: _Survey) -> ReadStatus:
+        held, now = survey.held, survey.now
+        young = [key for key in survey.read if now - held[key].proven_at <= self.cycle]
+        oldest = min((each.proven_at for each in held.values()), default=now)
+        return ReadStatus(
+            packs=len(held) + len(survey.damaged),
+            size=sum(each.size for each in held.values()),
+            size_read=sum(held[key].size for key in young),
+            size_never=sum(each.size for key, each in held.items() if key not in survey.read),
+            size_due=sum(each.size for each in due(held.values(), now, self.cycle, self.every)),
+            oldest_s=(now - oldest).total_seconds(),
+            cycle_s=self.cycle.total_seconds(),
+            damaged=survey.damaged,
+        )
+
+
+def _within(packs: list[Held], budget: int | None) -> list[Held]:
+    if budget is None:
+        return packs
+    ends = accumulate(held.size for held in packs)
+    fitting = sum(1 for _ in takewhile(lambda end: end <= budget, ends))
+    return packs[: max(1, fitting)]
