@@ -10,9 +10,8 @@ from pathlib import Path
 
 from backup_platform.actions.backup.run import BackupJob
 from backup_platform.actions.drill import DrillResult, drill
-from backup_platform.actions.restore import RestorePlan, RestoreSummary, plan_restore, run_restore
-from backup_platform.clock import SILENT
 from backup_platform.actions.restore.run import RestorePlan, RestoreSummary, plan_restore, run_restore
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat
 from backup_platform.domain.ports import DrillReport
 from backup_platform.domain.schedule import CADENCES, WindowSchedule

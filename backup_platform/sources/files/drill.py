@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint, Stat, Status
 from backup_platform.domain.ports import DrillReport, PointReader, Progress
-from backup_platform.domain.ports import DrillReport, PointReader
 from backup_platform.filesystem.holes import holes_are_zero
 from backup_platform.filesystem.paths import below, order, printable, proc_path
 from backup_platform.sources.files.attributes import Xattrs, read_xattrs
