@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal, overload
 
 from backup_platform.actions.backup.run import BackupJob, BackupResult
 from backup_platform.domain.model import (
@@ -37,7 +38,16 @@ from backup_platform.repository.creating import init_repository
 from backup_platform.repository.encryption import bech32
 from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.objects.canonical import canonical
-from backup_platform.repository.objects.names import TOMBSTONES, digest, object_key
+from backup_platform.repository.objects.names import (
+    INDEXES,
+    META,
+    PACKS,
+    TOMBSTONES,
+    IndexKey,
+    ObjectId,
+    PackKey,
+    digest,
+)
 from backup_platform.repository.packs.known import Known
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
@@ -272,10 +282,19 @@ class Bench:
         self.clock.advance(minutes=2)
         return self.job(store).run(None, force=force, progress=QuietProgress())
 
-    def keys(self, prefix: str = "") -> set[str]:
+    @overload
+    def keys(self, prefix: Literal["packs/", "meta/"]) -> set[PackKey]: ...
+    @overload
+    def keys(self, prefix: Literal["indexes/"]) -> set[IndexKey]: ...
+    @overload
+    def keys(self, prefix: str = "") -> set[str]: ...
+    def keys(self, prefix: str = "") -> set[PackKey] | set[IndexKey] | set[str]:
         """Keys of the objects in the directory."""
         files = (p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
-        return {key for key in files if key.startswith(prefix)}
+        found = {key for key in files if key.startswith(prefix)}
+        if prefix in (PACKS, META):
+            return {PackKey(key) for key in found}
+        return {IndexKey(key) for key in found} if prefix == INDEXES else found
 
     def damage(self, key: str, position: int | None = None) -> None:
         """Flip a bit of a stored object behind the store's back."""
@@ -300,7 +319,7 @@ def stream_bytes(repository: Repository, point: RecoveryPoint, stream: StreamRef
 def tombstone(bench: Bench, packs: Iterable[str], *, final: bool = False) -> None:
     """Condemn packs, as prune does; doom them when `final`."""
     data = canonical({"packs": list[Json](sorted(packs))})
-    bench.store.create(object_key(TOMBSTONES, digest(data)) + (".final" if final else ""), data)
+    bench.store.create(f"{TOMBSTONES}{ObjectId.of(digest(data))}{'.final' if final else ''}", data)
 
 
 def noise(size: int, seed: int) -> bytes:

@@ -18,13 +18,13 @@ from backup_platform.repository.objects.names import (
     KEY_TESTS,
     LEDGER,
     PROOFS,
-    marked,
 )
 from backup_platform.repository.objects.record_names import Origin, Record, kind_of
 from backup_platform.repository.points.chains import strange_names
 from backup_platform.repository.records.acceptances import read_acceptance
 from backup_platform.repository.records.forgotten import require_authentic
 from backup_platform.repository.records.holds import read_holds
+from backup_platform.repository.records.marks import marked
 from backup_platform.repository.records.proofs import proofs_by_point
 from backup_platform.repository.repository import Repository
 

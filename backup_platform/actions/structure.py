@@ -9,7 +9,7 @@ import numpy as np
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import ABSENT, BlobIndex
 from backup_platform.repository.repository import Repository
 
@@ -19,9 +19,9 @@ class Needs:
     """Keys of the packs that a recovery point needs, and what is wrong with it. `suspects` are those packs of them that
     are not whole, or may not be: reading them tells."""
 
-    packs: frozenset[str]
+    packs: frozenset[PackKey]
     findings: tuple[str, ...]
-    suspects: frozenset[str] = frozenset()
+    suspects: frozenset[PackKey] = frozenset()
 
 
 def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) -> list[str]:
@@ -41,10 +41,10 @@ def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) 
 def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
     """What a point needs, by the repository's current indexes."""
     indexes, reader = repository.indexes(), repository.reader(point)
-    packs: set[str] = set()
+    packs: set[PackKey] = set()
     try:
-        missing = _collect(indexes.meta, reader.meta_blobs(), META, packs)
-        missing = missing or _collect(indexes.contents, reader.content_blobs(), PACKS, packs)
+        missing = _collect(indexes.meta, reader.meta_blobs(), packs)
+        missing = missing or _collect(indexes.contents, reader.content_blobs(), packs)
     except DamageError as error:
         return _needs(repository, packs, [f"{_name(point)} cannot be read: {error.message}"])
     texts = [f"{_name(point)} needs {missing} blobs that no stored pack holds."] if missing else []
@@ -53,7 +53,7 @@ def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
     return _needs(repository, packs, texts)
 
 
-def _needs(repository: Repository, packs: set[str], texts: list[str]) -> Needs:
+def _needs(repository: Repository, packs: set[PackKey], texts: list[str]) -> Needs:
     """Where something is wrong with a point, any of its metadata may be damaged."""
     indexes = repository.indexes()
     cut = packs & indexes.misfits
@@ -61,7 +61,7 @@ def _needs(repository: Repository, packs: set[str], texts: list[str]) -> Needs:
         f"{key} has {indexes.listed[key]:,} bytes, another size than it was written with."
         for key in sorted(cut)
     ]
-    suspects = cut | ({key for key in packs if key.startswith(META)} if texts else set())
+    suspects = cut | ({key for key in packs if key.meta} if texts else set())
     return Needs(frozenset(packs), tuple(texts), frozenset(suspects))
 
 
@@ -69,7 +69,7 @@ def _name(point: RecoveryPoint) -> str:
     return f"{point.source}@{point.window.key} ({point.id[:12]})"
 
 
-def _collect(index: BlobIndex, batches: Iterator[bytes], prefix: str, packs: set[str]) -> int:
+def _collect(index: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:
     """Add the packs that hold these blobs; the number of blobs that are nowhere."""
     missing, known = 0, set[int]()
     for ids in batches:
@@ -78,5 +78,5 @@ def _collect(index: BlobIndex, batches: Iterator[bytes], prefix: str, packs: set
         # At once: a batch may be the last before damage ends them, and lead to the damaged pack.
         numbers = index.pack_numbers(rows[rows != ABSENT]) - known
         known |= numbers
-        packs.update(object_key(prefix, index.packs[number]) for number in numbers)
+        packs.update(index.keys_of(numbers))
     return missing

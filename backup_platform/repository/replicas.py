@@ -16,7 +16,7 @@ from backup_platform.errors import (
     StoreRefusedError,
 )
 from backup_platform.repository.objects.info import RepositoryInfo
-from backup_platform.repository.objects.names import KEYS, ROOT_KEY, manifest_key
+from backup_platform.repository.objects.names import KEYS, ROOT_KEY, HashedKey
 from backup_platform.repository.points.manifests import decode_manifest
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def is_sound(repository: Repository, key: str) -> bool:
     return True
 
 
-def unmark_damaged(repository: Repository, key: str) -> None:
+def unmark_damaged(repository: Repository, key: HashedKey) -> None:
     """A pack that was mended, where these credentials may say so: else the next verify does."""
     with suppress(StoreRefusedError):
         repository.unmark_damaged(key)
@@ -137,7 +137,7 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
 
     Raises ConflictError when another point is in its place, DamageError when the manifest of either is damaged.
     """
-    key = manifest_key(point.source, point.sequence, origin.cipher.hash)
+    key = origin.manifest_key(point)
     stored = _manifest(origin, key)
     if _decode(origin, key, stored) != point:
         raise DamageError(f"The manifest {key} in {origin.info.location} is not what it was before.")

@@ -27,20 +27,23 @@ from backup_platform.repository.objects.names import (
     INDEXES,
     MANIFESTS,
     META,
-    PACK_KEY,
     PACKS,
     PROOFS,
-    damage_key,
+    HashedKey,
+    IndexKey,
+    ManifestKey,
+    PackKey,
+    StoredPack,
     digest,
-    manifest_key,
-    marked,
-    object_key,
+    is_named_by,
+    packs_among,
     source_tag,
 )
 from backup_platform.repository.objects.record_names import Origin, Record, RecordNames, is_mark
 from backup_platform.repository.packs.known import Known, table_of
-from backup_platform.repository.points.chains import is_manifest, next_place, require_place
+from backup_platform.repository.points.chains import next_place, require_place
 from backup_platform.repository.points.manifests import decode_manifest, encode_manifest
+from backup_platform.repository.records.marks import mark_name, marked
 from backup_platform.repository.records.proofs import (
     Subject,
     decode_proof,
@@ -137,8 +140,8 @@ class Repository:
     def _chain(self, source: str) -> str:
         return f"{MANIFESTS}{source_tag(source, self.cipher.hash)}/"
 
-    def manifest_key(self, point: RecoveryPoint) -> str:
-        return manifest_key(point.source, point.sequence, self.cipher.hash)
+    def manifest_key(self, point: RecoveryPoint) -> ManifestKey:
+        return ManifestKey.of(point.source, point.sequence, self.cipher.hash)
 
     def next_sequence(self, source: str) -> int:
         """The place in the chain of a source that its next point takes."""
@@ -148,10 +151,10 @@ class Repository:
         """Where a point's manifest is, for people."""
         return f"{self.store.location.rstrip('/')}/{self.manifest_key(point)}"
 
-    def stored_manifests(self, source: str | None = None) -> dict[str, datetime]:
+    def stored_manifests(self, source: str | None = None) -> dict[ManifestKey, datetime]:
         """When the store received each manifest, of a source or of all, by key. Objects of other names are none."""
         listed = self.store.list(MANIFESTS if source is None else self._chain(source))
-        return {found.key: found.modified for found in listed if is_manifest(found.key)}
+        return {key: found.modified for found in listed if (key := ManifestKey.match(found.key))}
 
     def delete_manifest(self, point: RecoveryPoint) -> None:
         """Only for retention. The point is gone; its packs are prune's."""
@@ -171,12 +174,16 @@ class Repository:
         """What readers use from now on; None: what the store lists by then."""
         self._indexes = indexes
 
-    def list_packs(self) -> dict[str, int]:
-        """Keys and sizes of the packs in the store. What has no name of a pack is none."""
+    def stored_packs(self) -> dict[PackKey, StoredPack]:
+        """The packs in the store. What has no name of a pack is none, and nobody touches it."""
         listed = (found for prefix in (PACKS, META) for found in self.store.list(prefix))
-        return {found.key: found.size for found in listed if PACK_KEY.fullmatch(found.key)}
+        return {pack.key: pack for pack in packs_among(listed)}
 
-    def tombstoned(self) -> set[str]:
+    def list_packs(self) -> dict[PackKey, int]:
+        """Keys and sizes of the packs in the store."""
+        return {key: found.size for key, found in self.stored_packs().items()}
+
+    def tombstoned(self) -> set[PackKey]:
         """Keys of packs that prune is about to delete, or deletes: nothing new may build on them."""
         from backup_platform.repository.records.tombstones import read_tombstones
 
@@ -188,7 +195,7 @@ class Repository:
         """Records of the ledger below a prefix, in the order of their keys, as far as a listing tells of them."""
         return sorted(self.names.all(self.store.list(prefix)))
 
-    def damaged(self) -> set[str]:
+    def damaged(self) -> set[HashedKey]:
         """Keys of packs that a verify found damaged, and of indexes that it found wrong.
 
         Marks of packs by older versions count: they only make careful. Marks of indexes these did not make.
@@ -196,10 +203,10 @@ class Repository:
         marks = (each.says for each in self.records(DAMAGED) if is_mark(each))
         return {key for mark in marks if (key := marked(mark))}
 
-    def mark_damaged(self, key: str, reason: str) -> None:
+    def mark_damaged(self, key: HashedKey, reason: str) -> None:
         """Make writers store the blobs of a pack again, from sources that still have them; let nobody use an index."""
         _, data = sign({"at": self.clock.now().isoformat(), "pack": key, "reason": reason}, self.cipher.hash)
-        mark = self.names.name(damage_key(key))
+        mark = self.names.name(mark_name(key))
         with suppress(ConflictError):
             self.store.create(mark, self.cipher.wrap(mark, data).stored)
 
@@ -208,14 +215,14 @@ class Repository:
         if unsign(key, self.plain(key), self.cipher.hash)[1].get("pack") != pack:
             raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
 
-    def unmark_damaged(self, key: str) -> None:
-        for mark in (damage_key(key), self.names.name(damage_key(key))):
+    def unmark_damaged(self, key: HashedKey) -> None:
+        for mark in (mark_name(key), self.names.name(mark_name(key))):
             self.store.delete(mark)
 
     def verified(self, key: str) -> Buffer:
         """An object that is named by its hash. Raises DamageError when the bytes are not those of its name."""
         data = self._get(key)
-        if digest(data).hex() != key[-64:]:
+        if not is_named_by(key, data):
             raise DamageError(
                 f"The object {key} is altered: its bytes do not have the hash of its name.",
                 hint="Restore it from a copy of the repository, or back up anew.",
@@ -251,12 +258,12 @@ class Repository:
         settings: Any = {"cipher": self.cipher, "sizes": indexes.listed}
         return RecoveryPointReader(
             point,
-            BlobReader(self.store, indexes.contents, meta=False, **settings),
-            BlobReader(self.store, indexes.meta, meta=True, **settings),
+            BlobReader(self.store, indexes.contents, **settings),
+            BlobReader(self.store, indexes.meta, **settings),
         )
 
     def store_pack(
-        self, pack: PackBuilder, *, meta: bool, avoided: Collection[str] = frozenset()
+        self, pack: PackBuilder, *, meta: bool, avoided: Collection[PackKey] = frozenset()
     ) -> IndexedPack:
         """Store a pack, read it back, decode it and compare every blob. Raises DamageError or StoreError.
 
@@ -265,10 +272,8 @@ class Repository:
         from backup_platform.repository.packs.index import index_pack
         from backup_platform.repository.packs.packs import check_stored
 
-        prefix = META if meta else PACKS
-        wrapped = self._wrapped(prefix, pack, avoided)
-        identity, size, opened = digest(wrapped.stored), len(wrapped.stored), wrapped.opened
-        key = object_key(prefix, identity)
+        key, wrapped = self._wrapped(pack, meta, avoided)
+        size, opened = len(wrapped.stored), wrapped.opened
         was_there = not self._put_named(key, wrapped.stored)
         del wrapped
         stored = self._read_back(key)
@@ -278,24 +283,30 @@ class Repository:
         if was_there:
             with suppress(StoreRefusedError):  # a writer that may not delete: the next verify does
                 self.unmark_damaged(key)
-        packed = index_pack(identity, meta, frames, size)
-        self.known.learn({identity.hex(): table_of(packed.rows, self.cipher.hash)})
+        packed = index_pack(key, frames, size)
+        self.known.learn({key.id: table_of(packed.rows, self.cipher.hash)})
         return packed
 
-    def _wrapped(self, prefix: str, pack: PackBuilder, avoided: Collection[str]) -> Wrapped:
+    def _wrapped(
+        self, pack: PackBuilder, meta: bool, avoided: Collection[PackKey]
+    ) -> tuple[PackKey, Wrapped]:
         from backup_platform.repository.packs.packs import compressed_otherwise
 
         frames = pack.frames
-        wrapped = self.cipher.wrap(prefix, pack.finish())
-        if object_key(prefix, digest(wrapped.stored)) not in avoided:
-            return wrapped
+        key, wrapped = self._named(pack.finish(), meta)
+        if key not in avoided:
+            return key, wrapped
         plain = self._plain_of(wrapped)
         for other in compressed_otherwise(plain, frames):
             pack.frames = other.frames
-            wrapped = self.cipher.wrap(prefix, other.finish())
-            if object_key(prefix, digest(wrapped.stored)) not in avoided:
+            key, wrapped = self._named(other.finish(), meta)
+            if key not in avoided:
                 break
-        return wrapped
+        return key, wrapped
+
+    def _named(self, plain: Buffer, meta: bool) -> tuple[PackKey, Wrapped]:
+        wrapped = self.cipher.wrap(META if meta else PACKS, plain)
+        return PackKey.of(digest(wrapped.stored), meta=meta), wrapped
 
     def _plain_of(self, wrapped: Wrapped) -> Buffer:
         part, view = wrapped.opened(wrapped.stored), memoryview(wrapped.stored)
@@ -328,7 +339,7 @@ class Repository:
 
         for some in portions(packs, INDEX_ROWS):
             data = self.cipher.wrap(INDEXES, encode_index(some)).stored
-            key = object_key(INDEXES, digest(data))
+            key = IndexKey.of(digest(data))
             self._put_named(key, data)
             self._read_back(key)
 
@@ -339,8 +350,8 @@ class Repository:
         A second call with the same point succeeds, too: the store's client may repeat what was answered too late.
         """
         complete, data = encode_manifest(point, self.info.id, self.cipher.hash)
+        require_place(complete, self._chain(complete.source))
         key = self.manifest_key(complete)
-        require_place(complete, key)
         try:
             self.store.create(key, self.cipher.wrap(key, data).stored)
         except ConflictError:

@@ -12,7 +12,7 @@ import numpy as np
 from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRef, Unvouched
 from backup_platform.errors import DamageError, StoreError
 from backup_platform.repository.memory import return_large_buffers
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import ObjectId, PackKey
 from backup_platform.repository.packs.blob_reader import BlobReader
 from backup_platform.repository.packs.blob_writer import BlobWriter, Workers
 from backup_platform.repository.packs.index import ABSENT
@@ -44,12 +44,12 @@ class Session:
         cipher = repository.cipher
         cipher.prepare_writing()
         self._indexes = load_trusted(repository)
-        repository.known.forget({key[-64:] for key in self._indexes.listed})
+        repository.known.forget({key.id for key in self._indexes.listed})
         # Readers may use them, unless something is left out that readers still need.
         partial = self._indexes.refused or self._indexes.disputed
         repository.keep_indexes(None if partial else self._indexes)
         self._lists = BlobReader(
-            repository.store, self._indexes.meta, meta=True, cipher=cipher, sizes=self._indexes.listed
+            repository.store, self._indexes.meta, cipher=cipher, sizes=self._indexes.listed
         )
         self._watch = PackWatch(repository)
         self._reads: Reads | None = None
@@ -140,7 +140,7 @@ class Session:
         self._record_reads()
         return inventory
 
-    def _vouched(self) -> Mapping[str, str]:
+    def _vouched(self) -> Mapping[ObjectId, str]:
         """Asked for when a pack is met that this host does not know."""
         if self._reads is None:
             self._reads = load_reads(self._repository)
@@ -148,7 +148,7 @@ class Session:
 
     def _record_reads(self) -> None:
         read = {**self._contents_relied.read, **self._meta_relied.read}
-        self._repository.known.learn({key[-64:]: table for key, table in read.items()})
+        self._repository.known.learn({key.id: table for key, table in read.items()})
         with suppress(StoreError):
             record_reads(self._repository, read, self._repository.clock.now())
             if read:
@@ -167,7 +167,7 @@ class Session:
 
     def _mark_damaged_metadata(self) -> None:
         """Damage was met in the previous point's metadata: this point must not need the same packs."""
-        for key in sorted(key for key in self._used() if key.startswith(META)):
+        for key in sorted(key for key in self._used() if key.meta):
             try:
                 self._repository.checked_pack(key)
             except DamageError as error:
@@ -175,17 +175,14 @@ class Session:
                 raise refusal(key, "is damaged") from error
 
     @property
-    def needed(self) -> frozenset[str]:
+    def needed(self) -> frozenset[PackKey]:
         """Keys of the packs that the recovery point needs, once it is finished."""
         return frozenset(self._used())
 
-    def _used(self) -> Iterator[str]:
+    def _used(self) -> Iterator[PackKey]:
         """Keys of the packs that the recovery point needs."""
-        for prefix, writer, index in (
-            (PACKS, self._contents, self._indexes.contents),
-            (META, self._meta, self._indexes.meta),
-        ):
-            yield from (object_key(prefix, index.packs[number]) for number in writer.used)
+        yield from self._indexes.contents.keys_of(self._contents.used)
+        yield from self._indexes.meta.keys_of(self._meta.used)
 
     @property
     def stats(self) -> Stats:

@@ -12,7 +12,7 @@ from backup_platform.actions.prune.plan import PrunePlan, PruneSettings
 from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.stores.opening import drafts_of
 from backup_platform_tests.support import Bench, QuietProgress
 
@@ -44,7 +44,7 @@ def age(bench: Bench, prefix: str = "", **units: float) -> None:
 def forget(bench: Bench, points: Iterable[RecoveryPoint]) -> None:
     """Delete manifests, as `forget` does."""
     for point in points:
-        key = manifest_key(point.source, point.sequence, bench.open().cipher.hash)
+        key = ManifestKey.of(point.source, point.sequence, bench.open().cipher.hash)
         bench.store.delete(key)
 
 

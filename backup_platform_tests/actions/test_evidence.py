@@ -23,8 +23,8 @@ from backup_platform.repository.objects.names import (
     FORGOTTEN,
     HOLDS,
     KEY_TESTS,
-    PACKS,
     PROOFS,
+    PackKey,
 )
 from backup_platform.repository.objects.record_names import TIME
 from backup_platform.repository.records.acceptances import accept_point, read_acceptances
@@ -137,7 +137,7 @@ def test_what_older_versions_recorded_errs_in_the_safe_direction(sealed: Bench) 
     with older(sealed, PROOFS):
         prove(sealed, second, passed=False)
     with older(sealed, DAMAGED):
-        sealed.open().mark_damaged(f"{PACKS}ab/{'ab' * 32}", "a test")
+        sealed.open().mark_damaged(PackKey(f"packs/ab/{'ab' * 32}"), "a test")
     with older(sealed, ACCEPTED):
         accept_point(sealed.open(), first.id, "as it should be", sealed.clock.now())
     with older(sealed, FORGOTTEN):
@@ -145,7 +145,7 @@ def test_what_older_versions_recorded_errs_in_the_safe_direction(sealed: Bench) 
     repository = sealed.open()
     assert state(repository, first) is State.UNPROVEN
     assert state(repository, second) is State.FAILED
-    assert repository.damaged() == {f"{PACKS}ab/{'ab' * 32}"}
+    assert repository.damaged() == {PackKey(f"packs/ab/{'ab' * 32}")}
     assert read_acceptances(repository, [first.id])
     assert [place.sequence for place in forgotten_places(repository)] == [9]
     found = Evidence(repository).of_all()
@@ -219,13 +219,13 @@ def test_a_record_that_a_point_was_forgotten_is_made_up_by_nobody(bench: Bench) 
 
 
 def test_forged_marks_of_damage_and_files_of_others_are_no_marks(bench: Bench) -> None:
-    bench.open().mark_damaged(f"{PACKS}ab/{'ab' * 32}", "a test")
+    bench.open().mark_damaged(PackKey(f"packs/ab/{'ab' * 32}"), "a test")
     (key,) = bench.keys(DAMAGED)
     bench.store.create(key.replace("abab", "cdcd"), b"")
     for name in (".DS_Store", "packs/ab", f"other/{'ab' * 32}"):
         bench.store.create(DAMAGED + name, b"")
-    assert bench.open().damaged() == {f"{PACKS}ab/{'ab' * 32}"}
-    bench.open().unmark_damaged(f"{PACKS}ab/{'ab' * 32}")
+    assert bench.open().damaged() == {PackKey(f"packs/ab/{'ab' * 32}")}
+    bench.open().unmark_damaged(PackKey(f"packs/ab/{'ab' * 32}"))
     assert bench.open().damaged() == set()
     assert len(Evidence(bench.open()).of_all().forged) == 1
 

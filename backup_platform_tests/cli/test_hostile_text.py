@@ -20,7 +20,7 @@ from backup_platform.cli.table import Cell, Column, print_table
 from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform.domain.model import Problem, RecoveryPoint, Status
 from backup_platform.domain.visible import hides
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.points.manifests import encode_manifest
 from backup_platform_tests.actions.tables_support import Relation, rows_table, store_tables, tables_bench
 from backup_platform_tests.cli.conftest import Cli, Ran, Verbs, docs_backed_up
@@ -99,7 +99,7 @@ def forge(root: Path, point: RecoveryPoint, repository: str) -> None:
         timezone="Europe",  # a directory of zones
         suspect=(EVIL,) if point.sequence == 2 else (),
     )
-    key = manifest_key(point.source, point.sequence)
+    key = ManifestKey.of(point.source, point.sequence)
     (root / key).write_bytes(encode_manifest(evil, repository)[1])
 
 

@@ -19,7 +19,7 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.domain.standing import State, standing
 from backup_platform.errors import DamageError, KeyMissingError, RepositoryError, StoreRefusedError
 from backup_platform.repository.creating import init_repository
-from backup_platform.repository.objects.names import PACKS, digest, object_key
+from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
@@ -129,7 +129,7 @@ def test_the_store_shows_numbers_and_no_text(bench: Bench) -> None:
 def test_objects_that_the_owner_adds_are_not_believed(bench: Bench) -> None:
     (manifest,) = bench.keys("manifests/")
     bench.store.create(manifest[:-1] + "2", bench.store.get(manifest))
-    bench.store.create(object_key(PACKS, digest(b"junk")), b"junk")
+    bench.store.create(PackKey.of(digest(b"junk"), meta=False), b"junk")
     bench.store.create("indexes/" + digest(b"junk").hex(), b"junk")
     repository = bench.open()
     points, errors = repository.readable_manifests()

@@ -13,8 +13,16 @@ import zstandard
 
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.repository.objects.canonical import canonical
-from backup_platform.repository.objects.names import INDEXES, META, PACKS, digest, object_key
-from backup_platform.repository.packs.claims import by_pack, pack_key
+from backup_platform.repository.objects.names import (
+    INDEXES,
+    META,
+    PACKS,
+    IndexKey,
+    PackKey,
+    digest,
+    packs_among,
+)
+from backup_platform.repository.packs.claims import by_pack
 from backup_platform.repository.packs.index import IndexedPack, index_pack
 from backup_platform.repository.packs.index_objects import decode_index, encode_index
 from backup_platform.repository.packs.known import table_of
@@ -35,10 +43,10 @@ class Writer:
     repository: Repository
     chance: random.Random
 
-    def known(self) -> dict[str, IndexedPack]:
+    def known(self) -> dict[PackKey, IndexedPack]:
         """What the indexes say, by the keys of packs that are there."""
         store = self.repository.store
-        found: dict[str, IndexedPack] = {}
+        found: dict[PackKey, IndexedPack] = {}
         for key in sorted(each.key for each in store.list(INDEXES)):
             found |= by_pack(decode_index(self.repository.plain(key)))
         return {key: pack for key, pack in found.items() if key in self.repository.list_packs()}
@@ -75,7 +83,7 @@ class Writer:
     def store_garbage(self, blobs: list[tuple[bytes, int]], *, meta: bool) -> IndexedPack:
         store, prefix = self.repository.store, META if meta else PACKS
         self.repository.cipher.prepare_writing()
-        good = [found.key[-64:] for found in store.list(prefix)]
+        good = [pack.key.id for pack in packs_among(store.list(prefix))]
         for salt in range(TRIES):
             builder = PackBuilder()
             for identity, length in blobs:
@@ -85,9 +93,9 @@ class Writer:
             stored = bytes(self.repository.cipher.wrap(prefix, builder.finish()).stored)
             if all(digest(stored).hex() < name for name in good):
                 break
-        pack = index_pack(digest(stored), meta, frames, len(stored))
-        if pack_key(pack) not in self.repository.list_packs():
-            store.create(pack_key(pack), stored)
+        pack = index_pack(PackKey.of(digest(stored), meta=meta), frames, len(stored))
+        if pack.key not in self.repository.list_packs():
+            store.create(pack.key, stored)
         self.index([pack])
         return pack
 
@@ -96,7 +104,7 @@ class Writer:
         pack, at = self.garbage(), self.repository.clock.now()
         table = table_of(pack.rows, self.repository.cipher.hash)
         points = [point.id for point in self.repository.readable_manifests()[0]]
-        record_reads(self.repository, {pack_key(pack): table}, at, points)
+        record_reads(self.repository, {pack.key: table}, at, points)
         for point in self.repository.readable_manifests()[0]:
             self.repository.record_proof(Proof(point.id, ProofMethod.DRILL, True, at, 0.1, {}), point)
 
@@ -120,7 +128,7 @@ class Writer:
     def foreign_blobs(self) -> None:
         """A good pack is said to hold what other packs hold; it was read, and proven, and is what it was."""
         (_, pack), (_, other) = self.pick(), self.pick()
-        if pack.meta == other.meta:
+        if pack.key.meta == other.key.meta:
             rows = np.concatenate([pack.rows, other.rows])
             self.index([replace(pack, rows=rows)])
 
@@ -136,14 +144,14 @@ class Writer:
         for point in self.repository.readable_manifests()[0]:
             record_forgotten(self.repository, point, "made up", self.repository.clock.now())
 
-    def pick(self) -> tuple[str, IndexedPack]:
+    def pick(self) -> tuple[PackKey, IndexedPack]:
         return self.chance.choice(sorted(self.known().items(), key=lambda item: item[0]))
 
     def index(self, packs: list[IndexedPack]) -> None:
         """With a name that sorts as early as some tries make it."""
         cipher, encoded = self.repository.cipher, encode_index(packs)
         wrapped = min((bytes(cipher.wrap(INDEXES, bytearray(encoded)).stored) for _ in range(8)), key=digest)
-        key = object_key(INDEXES, digest(wrapped))
+        key = IndexKey.of(digest(wrapped))
         if key not in {found.key for found in self.repository.store.list(INDEXES)}:
             self.repository.store.create(key, wrapped)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backup_platform.domain.ports import StoredObject
-from backup_platform.repository.objects.names import object_key
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import ROW, IndexedPack
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.support import START, noise
@@ -30,8 +30,8 @@ def large() -> Scene:
     for n in range(PACKS):
         rows = np.zeros(BLOBS, ROW)
         rows["blob"], rows["frame_stored"] = blobs[n * BLOBS :][:BLOBS], 900
-        packs.append(IndexedPack(names[32 * n : 32 * n + 32], False, rows))
-        key = object_key("packs/", packs[-1].pack)
+        key = PackKey.of(names[32 * n : 32 * n + 32], meta=False)
+        packs.append(IndexedPack(key, rows))
         scene.store.objects[key] = b"", StoredObject(key, 20 << 20, START)
     repository = scene.open()
     for first in range(0, PACKS, PACKS // INDEXES):

@@ -19,7 +19,7 @@ from backup_platform.actions.prune.run import Pruning
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import Buffer, Store, StoredObject
 from backup_platform.errors import BackupError, RepositoryError
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey, PackKey
 from backup_platform.repository.records.tombstones import write_tombstones
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.faults.store import Do, Killed, ScriptedStore
@@ -165,7 +165,7 @@ def repeated(scene: Scene, before: set[str]) -> None:
     writer(scene, force=False)  # as a scheduler repeats it
     for point in scene.open().manifests():
         if point.id in failed - scene.expected.keys():
-            key = manifest_key(point.source, point.sequence, scene.open().cipher.hash)
+            key = ManifestKey.of(point.source, point.sequence, scene.open().cipher.hash)
             scene.store.delete(key)
     prunes(3)(scene)
     scene.assert_restorable()
@@ -231,16 +231,16 @@ def prune_beside(number: int, start: Act, act: Act, encrypted: bool) -> None:
     assert Pruning(scene.open(), REWRITING, scene.clock).plan().empty
 
 
-def twins() -> tuple[Scene, str, str]:
+def twins() -> tuple[Scene, PackKey, PackKey]:
     """A point whose only pack of contents has a twin with the same blobs."""
     scene = Scene.make(encrypted=False)
     scene.backup()
-    (first,) = scene.store.keys("packs/")
+    (first,) = map(PackKey, scene.store.keys("packs/"))
     repository = scene.open()
     repository.mark_damaged(first, "for a test")
     scene.source.write(b"more", b"that makes it another pack")
     scene.backup()
-    (second,) = scene.store.keys("packs/") - {first}
+    (second,) = map(PackKey, scene.store.keys("packs/") - {first})
     repository.unmark_damaged(first)
     forget(scene, 1)
     return scene, first, second
@@ -250,7 +250,7 @@ def test_of_two_doomed_packs_with_the_same_blobs_neither_is_deleted() -> None:
     """As after two prunes that saw different things, when each has written its final tombstone."""
     scene, first, second = twins()
     for pack in (first, second):
-        list(write_tombstones(scene.open(), [pack], final=True))
+        write_tombstones(scene.open(), [pack], final=True)
     for _ in range(3):
         prune(scene, settings=KEEPING)
     assert {first, second} <= scene.store.keys()
@@ -267,10 +267,10 @@ def test_two_prunes_that_would_keep_different_packs_lose_no_blob() -> None:
         repository.mark_damaged(first, "for a test")
         prune(scene, settings=KEEPING)
 
-        def other(scene: Scene = scene, first: str = first, second: str = second) -> None:
+        def other(scene: Scene = scene, first: PackKey = first, second: PackKey = second) -> None:
             scene.open().unmark_damaged(first)
             scene.open().mark_damaged(second, "for a test")
-            list(write_tombstones(scene.open(), [second], final=False))
+            write_tombstones(scene.open(), [second], final=False)
             caught(lambda: prune(scene, settings=KEEPING))
 
         caught(partial(prune, scene, Between(scene.store, number, other), KEEPING))
@@ -388,7 +388,7 @@ def test_a_point_whose_pack_is_doomed_is_not_taken_for_good() -> None:
     scene.clock.advance(hours=2)
     point = scene.backup()
     pack = min(needs_of(scene.open(), point).packs)
-    list(write_tombstones(scene.open(), [pack], final=True))
+    write_tombstones(scene.open(), [pack], final=True)
 
     def again() -> BackupResult:
         job = BackupJob(scene.source, scene.schedule, scene.open(), scene.clock)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import zstandard
 
-from backup_platform.repository.objects.names import INDEXES, PACKS, digest, object_key
+from backup_platform.repository.objects.names import INDEXES, PACKS, IndexKey, PackKey, digest
 from backup_platform.repository.packs.index import IndexedPack, index_pack
 from backup_platform.repository.packs.index_objects import decode_index, encode_index
 from backup_platform.repository.packs.packs import Frame, PackBuilder
@@ -33,22 +33,22 @@ def lie(repository: Repository, known: bytes) -> str:
     return store_pack(repository, builder, frames)
 
 
-def store_pack(repository: Repository, builder: PackBuilder, frames: Sequence[Frame]) -> str:
+def store_pack(repository: Repository, builder: PackBuilder, frames: Sequence[Frame]) -> PackKey:
     stored = bytes(repository.cipher.wrap(PACKS, builder.finish()).stored)
-    key = object_key(PACKS, digest(stored))
+    key = PackKey.of(digest(stored), meta=False)
     repository.store.create(key, stored)
-    write_index(repository, index_pack(digest(stored), False, frames))
+    write_index(repository, index_pack(key, frames))
     return key
 
 
-def write_index(repository: Repository, pack: IndexedPack) -> str:
+def write_index(repository: Repository, pack: IndexedPack) -> IndexKey:
     data = bytes(repository.cipher.wrap(INDEXES, encode_index([pack])).stored)
-    key = object_key(INDEXES, digest(data))
+    key = IndexKey.of(digest(data))
     repository.store.create(key, data)
     return key
 
 
-def describe_falsely(repository: Repository, pack: str, known: bytes) -> str:
+def describe_falsely(repository: Repository, pack: PackKey, known: bytes) -> IndexKey:
     """An index that says of an honest pack that it holds a file of known content where it holds another blob of that
     length, with a name that sorts before that of the honest index; its key."""
     honest, (named,) = _index_of(repository, pack)
@@ -59,14 +59,14 @@ def describe_falsely(repository: Repository, pack: str, known: bytes) -> str:
     while key >= honest:
         named.rows["offset"][row] += 1
         data = bytes(repository.cipher.wrap(INDEXES, encode_index([named])).stored)
-        key = object_key(INDEXES, digest(data))
+        key = IndexKey.of(digest(data))
     repository.store.create(key, data)
     return key
 
 
-def _index_of(repository: Repository, pack: str) -> tuple[str, list[IndexedPack]]:
-    for key in sorted(found.key for found in repository.store.list(INDEXES)):
-        named = [each for each in decode_index(repository.plain(key)) if each.pack.hex() == pack[-64:]]
+def _index_of(repository: Repository, pack: PackKey) -> tuple[IndexKey, list[IndexedPack]]:
+    for key in sorted(IndexKey(found.key) for found in repository.store.list(INDEXES)):
+        named = [each for each in decode_index(repository.plain(key)) if each.key == pack]
         if named:
             return key, named
     raise LookupError(pack)

@@ -12,7 +12,7 @@ from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.encryption.age_cipher import recipient_name
 from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
 from backup_platform.repository.objects.canonical import canonical
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened
 from backup_platform_tests.support import (
     REPOSITORY_KEY,
@@ -34,7 +34,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def place(bench: Bench, sequence: int, source: str = "docs") -> Path:
-    key = manifest_key(source, sequence, opened(bench, writer_keys()).cipher.hash)
+    key = ManifestKey.of(source, sequence, opened(bench, writer_keys()).cipher.hash)
     (bench.root / key).parent.mkdir(exist_ok=True)
     return bench.root / key
 

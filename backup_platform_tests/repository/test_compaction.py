@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from backup_platform.domain.ports import StoredObject
 from backup_platform.repository.deletion.compaction import MOST_SMALL, SMALL_ROWS, mergeable, superfluous
 from backup_platform.repository.deletion.survey import StoredIndex
+from backup_platform.repository.objects.names import PackKey
 from backup_platform_tests.support import START
 
-PACKS = [f"packs/{n}" for n in range(6)]
+PACKS = [PackKey.of(bytes([n]) * 32, meta=False) for n in range(6)]
 
 
 def index(
@@ -69,7 +70,10 @@ def test_many_small_indexes_are_merged_once_and_few_are_not() -> None:
     newest = many[-6:]
     assert mergeable(newest, PACKS) == []
     wide = [index(n, [], 50 - n) for n in range(MOST_SMALL)]
-    each = [StoredIndex(one.stored, {f"packs/x{n}": 5}) for n, one in enumerate(wide)]
+    each = [
+        StoredIndex(one.stored, {PackKey.of(bytes([99, n]) * 16, meta=False): 5})
+        for n, one in enumerate(wide)
+    ]
     packs = {pack for one in each for pack in one.rows}
     assert mergeable(each, packs) == each
     merged = StoredIndex(StoredObject("indexes/m", 9, START), dict.fromkeys(packs, 5))

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 import zstandard
 
-from backup_platform.repository.objects.names import digest
+from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.blob_writer import BlobWriter, Workers
 from backup_platform.repository.packs.compression import Compressor
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack, index_pack
@@ -59,7 +59,7 @@ def writer(frames: list[Frame]) -> Iterator[BlobWriter]:
     def store(pack: PackBuilder) -> IndexedPack:
         data = bytes(pack.finish())
         frames.extend(check_pack(data))
-        return index_pack(digest(data), False, pack.frames, len(data))
+        return index_pack(PackKey.of(digest(data), meta=False), pack.frames, len(data))
 
     workers = Workers(2)
     yield BlobWriter(BlobIndex(), workers, store, 3)

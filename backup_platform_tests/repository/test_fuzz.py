@@ -27,7 +27,7 @@ from backup_platform.repository.encryption.rewrapped import RewrappedKeys
 from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
 from backup_platform.repository.objects.canonical import canonical
 from backup_platform.repository.objects.info import read_info
-from backup_platform.repository.objects.names import TOMBSTONES, digest, manifest_key
+from backup_platform.repository.objects.names import TOMBSTONES, ManifestKey, ObjectId, digest
 from backup_platform.repository.packs.index_objects import decode_index
 from backup_platform.repository.packs.packs import check_pack, decode_table, frames_of, table_length
 from backup_platform.repository.points.inventory import InventoryWriter, entries_of, read_rows, rows_of
@@ -203,8 +203,11 @@ class Scene:
         def tombstone(line: bytes) -> object:
             return decode_tombstone(f"{TOMBSTONES}{digest(line).hex()}", line)
 
-        reads = encode_reads(Reads({"ab" * 32: NOW, "cd" * 32: NOW - timedelta(days=1)}), repository.info.id)
-        place = manifest_key(point.source, point.sequence)
+        reads = encode_reads(
+            Reads({ObjectId("ab" * 32): NOW, ObjectId("cd" * 32): NOW - timedelta(days=1)}),
+            repository.info.id,
+        )
+        place = ManifestKey.of(point.source, point.sequence)
         self.targets |= {
             "manifest {}": (
                 self._line(key),

@@ -8,6 +8,7 @@ import pytest
 
 from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify
 from backup_platform.errors import BackupError, RepositoryError
+from backup_platform.repository.objects.names import PackKey
 from backup_platform_tests.support import (
     Bench,
     Call,
@@ -27,8 +28,8 @@ def verified(bench: Bench, share: ReadShare = EVERYTHING) -> VerifyResult:
     return verify(repository, repository.manifests(), share, bench.clock, QuietProgress())
 
 
-def largest(bench: Bench, prefix: str = "packs/") -> str:
-    return max(bench.keys(prefix), key=lambda key: (bench.root / key).stat().st_size)
+def largest(bench: Bench, prefix: str = "packs/") -> PackKey:
+    return max(map(PackKey, bench.keys(prefix)), key=lambda key: (bench.root / key).stat().st_size)
 
 
 @pytest.mark.parametrize("prefix", ["packs/", "meta/"])

@@ -15,7 +15,7 @@ from backup_platform.domain import limits
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.objects.canonical import canonical, parse
-from backup_platform.repository.objects.names import digest, object_key
+from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.index import index_pack
 from backup_platform.repository.packs.packs import PackBuilder
 from backup_platform_tests.actions.prune_support import planned
@@ -112,11 +112,12 @@ def with_a_bomb(bench: Bench, plain: int) -> RecoveryPoint:
     stored = bytes(builder.finish())
     for key in bench.keys("packs/") | bench.keys("indexes/"):
         (bench.root / key).unlink()
-    bench.store.create(object_key("packs/", digest(stored)), stored)
+    key = PackKey.of(digest(stored), meta=False)
+    bench.store.create(key, stored)
     repository = bench.open()
     (meta,) = bench.keys("meta/")
-    rows = index_pack(bytes.fromhex(meta[-64:]), True, repository.checked_pack(meta))
-    repository.write_index([index_pack(digest(stored), False, frames), rows])
+    rows = index_pack(meta, repository.checked_pack(meta))
+    repository.write_index([index_pack(key, frames), rows])
     return point
 
 

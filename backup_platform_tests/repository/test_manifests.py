@@ -18,7 +18,7 @@ from backup_platform.domain.limits import MAX_INVENTORY
 from backup_platform.domain.model import Content, Problem, RecoveryPoint, Stats, Status, StreamRef, Window
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.canonical import canonical, sign, unsign
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps, effective_points
 from backup_platform.repository.points.manifests import MAX_PROBLEMS, decode_manifest, encode_manifest
 from backup_platform_tests.support import START, Bench, flipped
@@ -68,7 +68,7 @@ POINTS = st.builds(
 def test_round_trip(point: RecoveryPoint) -> None:
     signed, data = encode_manifest(point, "repo")
     assert signed == replace(point, id=signed.id)
-    assert decode_manifest(manifest_key(point.source, point.sequence), data, "repo") == signed
+    assert decode_manifest(ManifestKey.of(point.source, point.sequence), data, "repo") == signed
     line, identity, end = data.split(b"\n")
     assert end == b""
     assert identity.decode() == signed.id
@@ -89,19 +89,19 @@ def test_every_altered_byte_and_every_truncation_is_damage() -> None:
     for position in range(len(data)):
         for broken in (flipped(data, position), data[:position]):
             with pytest.raises(DamageError):
-                decode_manifest(manifest_key("shop", 1), broken, "repo")
+                decode_manifest(ManifestKey.of("shop", 1), broken, "repo")
 
 
 def test_only_the_first_problems_are_listed() -> None:
     problems = tuple(Problem(str(n), Status.VANISHED) for n in range(500))
     _, data = encode_manifest(a_point(problems=problems, problem_count=500), "repo")
-    point = decode_manifest(manifest_key("shop", 1), data, "repo")
+    point = decode_manifest(ManifestKey.of("shop", 1), data, "repo")
     assert len(point.problems) == MAX_PROBLEMS
     assert point.problem_count == 500
 
 
 @pytest.mark.parametrize(
-    "key", [manifest_key("shop", 2), manifest_key("other", 1), "manifests/shop/0000000001", "elsewhere"]
+    "key", [ManifestKey.of("shop", 2), ManifestKey.of("other", 1), "manifests/shop/0000000001", "elsewhere"]
 )
 def test_a_manifest_at_another_place_is_refused(key: str) -> None:
     _, data = encode_manifest(a_point(), "repo")
@@ -112,7 +112,7 @@ def test_a_manifest_at_another_place_is_refused(key: str) -> None:
 def test_a_manifest_of_another_repository_is_refused() -> None:
     _, data = encode_manifest(a_point(), "another")
     with pytest.raises(DamageError, match="belongs elsewhere"):
-        decode_manifest(manifest_key("shop", 1), data, "repo")
+        decode_manifest(ManifestKey.of("shop", 1), data, "repo")
 
 
 FIELDS = list(json.loads(encode_manifest(a_point(), "repo")[1].split(b"\n")[0]))
@@ -129,8 +129,8 @@ def test_a_field_of_another_kind_or_none_is_damage_or_harmless(field: str, value
     else:
         document[field] = value
     missing = value == ["remove"]
-    with pytest.raises(DamageError, match=manifest_key("shop", 1)) if missing else suppress(DamageError):
-        decode_manifest(manifest_key("shop", 1), sign(document)[1], "repo")
+    with pytest.raises(DamageError, match=ManifestKey.of("shop", 1)) if missing else suppress(DamageError):
+        decode_manifest(ManifestKey.of("shop", 1), sign(document)[1], "repo")
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"{", b"\xff", b'{"a":1}'])
@@ -139,7 +139,7 @@ def test_a_right_hash_of_no_manifest_is_damage(line: bytes) -> None:
 
     data = line + b"\n" + digest(line).hex().encode() + b"\n"
     with pytest.raises(DamageError):
-        decode_manifest(manifest_key("shop", 1), data, "repo")
+        decode_manifest(ManifestKey.of("shop", 1), data, "repo")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -253,14 +253,14 @@ def test_effective_points_are_by_source_and_window() -> None:
 
 
 def manifest(bench: Bench, sequence: int, source: str = "docs") -> str:
-    return str(bench.root / manifest_key(source, sequence))
+    return str(bench.root / ManifestKey.of(source, sequence))
 
 
 def test_a_replayed_manifest_is_refused(bench: Bench) -> None:
     bench.backup()
     bench.backup()
     shutil.copy(manifest(bench, 1), manifest(bench, 3))
-    with pytest.raises(DamageError, match=manifest_key("docs", 3)):
+    with pytest.raises(DamageError, match=ManifestKey.of("docs", 3)):
         bench.open().manifests()
 
 
@@ -300,12 +300,12 @@ def test_a_manifest_that_vanishes_while_it_is_read_is_damage(bench: Bench) -> No
 def test_a_damaged_manifest_does_not_stop_backups_nor_hide_the_others(bench: Bench) -> None:
     first = bench.backup()
     bench.backup()
-    bench.damage(manifest_key("docs", 2))
+    bench.damage(ManifestKey.of("docs", 2))
     third = bench.backup()
     assert (third.sequence, third.predecessor) == (3, first.id)
     points, errors = bench.open().readable_manifests()
     assert points == [first, third]
-    assert [manifest_key("docs", 2) in str(error) for error in errors] == [True]
+    assert [ManifestKey.of("docs", 2) in str(error) for error in errors] == [True]
     assert bench.content(third) == bench.content(first) == bench.source.files
     with pytest.raises(DamageError):
         bench.open().manifests()
@@ -318,7 +318,7 @@ def test_manifests_are_listed_anew_and_read_once(bench: Bench) -> None:
     assert repository.manifests() == [first]
     second = bench.backup()
     assert repository.manifests() == [first, second]
-    bench.damage(manifest_key("docs", 1))
+    bench.damage(ManifestKey.of("docs", 1))
     assert repository.manifests() == [first, second]
     with pytest.raises(DamageError):
         repository.manifests(reread=True)

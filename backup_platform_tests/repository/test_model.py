@@ -16,6 +16,7 @@ from backup_platform.actions.verify.packs import read_packs
 from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.ports import Store
 from backup_platform.errors import BackupError, DamageError
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.scratch import scratch
 from backup_platform_tests.support import (
@@ -123,7 +124,7 @@ class RepositoryMachine(RuleBasedStateMachine):
         broken = {point.id for point in self.bench.open().manifests() if not self._reads(point.id)}
         assert broken <= self._verify(self.bench.open(), ReadShare()).keys()
         # A broken backup left it, and no point needs it yet: `verify --due` reads it, with all that is stored.
-        read_packs(self.bench.open(), [str(path.relative_to(self.folder))], QuietProgress())
+        read_packs(self.bench.open(), [PackKey(str(path.relative_to(self.folder)))], QuietProgress())
         self._backup(name, self.bench.store, force=True)
         newest = self.bench.open().manifests(name)[-1]
         assert self._reads(newest.id), "a backup after a verify needs nothing that is damaged"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.limits import MAX_BLOB, MAX_FRAME_STORED
 from backup_platform.errors import DamageError
-from backup_platform.repository.objects.names import PACKS, digest, object_key
+from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.packs import (
     BLOB,
     FRAME,
@@ -103,7 +103,7 @@ def test_bytes_added_anywhere_are_damage() -> None:
 def test_a_stored_pack_with_any_byte_changed_or_cut_is_not_verified(bench: Bench) -> None:
     """The name is the hash of the bytes: no bit is meaningless."""
     pack = make_pack([[b"first blob", b"second"], [text(200, 1)]])
-    key = object_key(PACKS, digest(pack))
+    key = PackKey.of(digest(pack), meta=False)
     bench.store.create(key, pack)
     path, repository = bench.root / key, bench.open()
     assert bytes(repository.verified(key)) == pack

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError, StoreRefusedError
-from backup_platform.repository.objects.names import READS
+from backup_platform.repository.objects.names import READS, ObjectId, PackKey
 from backup_platform.repository.records.reads import (
     COMPACTED_ABOVE,
     Reads,
@@ -25,20 +25,24 @@ from backup_platform.repository.records.reads import (
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Bench, noise
 
-PACKS = st.binary(min_size=32, max_size=32).map(bytes.hex)
+PACKS = st.binary(min_size=32, max_size=32).map(ObjectId.of)
 TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 
 
 @given(last=st.dictionaries(PACKS, TIMES, max_size=20))
-def test_what_is_written_reads_back_to_the_second(last: dict[str, datetime]) -> None:
+def test_what_is_written_reads_back_to_the_second(last: dict[ObjectId, datetime]) -> None:
     read = decode_reads("ledger/reads/x", encode_reads(Reads(last), "repository"), "repository")
     assert read.last == {pack: at.replace(microsecond=0) for pack, at in last.items()}
 
 
 @given(
-    last=st.dictionaries(PACKS, TIMES, max_size=20), decoded=st.sets(PACKS), points=st.sets(PACKS, max_size=5)
+    last=st.dictionaries(PACKS, TIMES, max_size=20),
+    decoded=st.sets(PACKS),
+    points=st.sets(PACKS.map(str), max_size=5),
 )
-def test_what_was_decoded_reads_back(last: dict[str, datetime], decoded: set[str], points: set[str]) -> None:
+def test_what_was_decoded_reads_back(
+    last: dict[ObjectId, datetime], decoded: set[ObjectId], points: set[str]
+) -> None:
     tables = {pack: pack[:32] for number, pack in enumerate(last) if number % 2 or pack in decoded}
     written = Reads(last, (), tables, points)
     read = decode_reads("ledger/reads/x", encode_reads(written, "repository"), "repository")
@@ -46,7 +50,7 @@ def test_what_was_decoded_reads_back(last: dict[str, datetime], decoded: set[str
 
 
 def test_that_of_another_repository_is_refused() -> None:
-    data = encode_reads(Reads({"ab" * 32: datetime(2026, 1, 1, tzinfo=UTC)}), "mine")
+    data = encode_reads(Reads({ObjectId("ab" * 32): datetime(2026, 1, 1, tzinfo=UTC)}), "mine")
     with pytest.raises(DamageError, match="another repository"):
         decode_reads("ledger/reads/x", data, "theirs")
 
@@ -63,7 +67,7 @@ def test_the_latest_read_of_a_pack_counts(bench: Bench) -> None:
     repository, (pack,) = bench.open(), bench.keys("packs/")
     for day in (2, 3, 1):
         record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, day, tzinfo=UTC))
-    assert load_reads(bench.open()).last == {pack[-64:]: datetime(2026, 1, 3, tzinfo=UTC)}
+    assert load_reads(bench.open()).last == {pack.id: datetime(2026, 1, 3, tzinfo=UTC)}
     record_reads(repository, dict.fromkeys([], ""), datetime(2026, 1, 4, tzinfo=UTC))
     assert len(bench.keys(READS)) == 3
 
@@ -72,7 +76,7 @@ def test_nothing_was_read_after_the_store_got_the_word_of_it(bench: Bench) -> No
     """A clock that was ahead must not keep a pack from being read again."""
     repository, (pack,) = bench.open(), bench.keys("packs/")
     record_reads(repository, dict.fromkeys([pack], ""), datetime(2999, 1, 1, tzinfo=UTC))
-    assert load_reads(repository).last[pack[-64:]] < datetime.now(UTC) + timedelta(minutes=1)
+    assert load_reads(repository).last[pack.id] < datetime.now(UTC) + timedelta(minutes=1)
 
 
 def test_an_altered_object_says_nothing_and_the_others_do(bench: Bench) -> None:
@@ -81,16 +85,16 @@ def test_an_altered_object_says_nothing_and_the_others_do(bench: Bench) -> None:
     record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, 2, tzinfo=UTC))
     bench.damage(max(bench.keys(READS)))
     reads = load_reads(repository)
-    assert reads.last == {pack[-64:]: datetime(2026, 1, 1, tzinfo=UTC)}
+    assert reads.last == {pack.id: datetime(2026, 1, 1, tzinfo=UTC)}
     assert len(reads.objects) == 1
 
 
-def recorded(bench: Bench, count: int) -> str:
+def recorded(bench: Bench, count: int) -> PackKey:
     (pack,) = bench.keys("packs/")
     for day in range(count):
         record_reads(
             bench.open(),
-            dict.fromkeys([pack, "packs/aa/" + "a" * 64], ""),
+            dict.fromkeys([pack, PackKey(f"packs/aa/{'a' * 64}")], ""),
             datetime(2026, 1, 1 + day, tzinfo=UTC),
         )
     return pack
@@ -103,7 +107,7 @@ def test_many_objects_become_one_without_packs_that_are_gone(bench: Bench) -> No
     record_reads(bench.open(), dict.fromkeys([pack], ""), datetime(2026, 1, 20, tzinfo=UTC))
     assert compact_reads(bench.open(), now)
     assert len(bench.keys(READS)) == 1
-    assert load_reads(bench.open()).last == {pack[-64:]: datetime(2026, 1, 20, tzinfo=UTC)}
+    assert load_reads(bench.open()).last == {pack.id: datetime(2026, 1, 20, tzinfo=UTC)}
 
 
 class Refusing(DirectoryStore):
@@ -126,7 +130,7 @@ class Interrupted(DirectoryStore):
         super().create(key, data)
         record_reads(
             self.meanwhile.open(),
-            dict.fromkeys(["packs/bb/" + "b" * 64], ""),
+            dict.fromkeys([PackKey(f"packs/bb/{'b' * 64}")], ""),
             datetime(2026, 1, 31, tzinfo=UTC),
         )
 
@@ -138,13 +142,13 @@ class Interrupted(DirectoryStore):
 
 def test_a_compaction_that_is_interrupted_loses_nothing(bench: Bench) -> None:
     pack = recorded(bench, COMPACTED_ABOVE + 1)
-    before = load_reads(bench.open()).last[pack[-64:]]
+    before = load_reads(bench.open()).last[pack.id]
     store = Interrupted(str(bench.root))
     store.meanwhile = bench
     with pytest.raises(KeyboardInterrupt):
         compact_reads(bench.open(store), datetime(2026, 2, 1, tzinfo=UTC))
     last = load_reads(bench.open()).last
-    assert last[pack[-64:]] == before
+    assert last[pack.id] == before
     assert "b" * 64 in last
 
 
@@ -156,4 +160,4 @@ def test_what_was_decoded_survives_compaction(bench: Bench) -> None:
     record_reads(repository, {pack: "ab" * 16}, now, [point.id, "0" * 64])
     assert compact_reads(bench.open(), now)
     reads = load_reads(bench.open())
-    assert (reads.tables, reads.points) == ({pack[-64:]: "ab" * 16}, {point.id})
+    assert (reads.tables, reads.points) == ({pack.id: "ab" * 16}, {point.id})

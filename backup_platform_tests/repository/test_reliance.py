@@ -19,6 +19,7 @@ from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, PointReader, Progress, Sandbox
 from backup_platform.repository import session
 from backup_platform.repository.encryption.key_files import Keys
+from backup_platform.repository.objects.names import ObjectId
 from backup_platform.repository.packs.known import Known
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.repository.poisoning import describe_falsely, lie
@@ -292,7 +293,7 @@ def test_a_forged_point_of_this_window_does_not_keep_the_host_from_its_backup(vi
 def test_a_note_that_was_cut_short_or_is_no_note_costs_only_what_it_held(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "known"
     known = Known(str(path))
-    known.learn({"ab" * 32: "cd" * 16})
+    known.learn({ObjectId("ab" * 32): "cd" * 16})
     known.committed("ef" * 32)
     path.write_text("\n" + path.read_text()[:-3] + "\n" + "pack no\n")
     assert (dict(Known(str(path)).packs), set(Known(str(path)).points)) == ({"ab" * 32: "cd" * 16}, set())
@@ -304,7 +305,7 @@ def test_a_note_that_was_cut_short_or_is_no_note_costs_only_what_it_held(tmp_pat
 def test_packs_that_are_gone_are_forgotten_once_they_are_many(tmp_path: Path) -> None:
     path = tmp_path / "known"
     known = Known(str(path))
-    packs = {f"{number:064x}": "cd" * 16 for number in range(1_500)}
+    packs = {ObjectId(f"{number:064x}"): "cd" * 16 for number in range(1_500)}
     known.learn(packs)
     known.committed("ef" * 32)
     known.forget(list(packs)[:600])

@@ -13,7 +13,7 @@ from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import Content, RecoveryPoint, StreamRef
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import RepositoryError
-from backup_platform.repository.objects.names import object_key
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_reader import BlobReader
 from backup_platform.repository.points import recorder
 from backup_platform.repository.points.point_reader import RecoveryPointReader
@@ -56,7 +56,7 @@ def lists_of(bench: Bench, point: RecoveryPoint) -> set[str]:
     reader, index = repository.reader(point), repository.indexes().meta
     (deep,) = (entry.content for entry in reader.entries() if entry.stat.path == b"deep")
     levels = (b"".join(reader.blob_ids(Content(deep.blobs, depth))) for depth in range(deep.depth))
-    return {object_key("meta/", place.pack) for ids in levels for place in index.locate_all(ids)}
+    return {place.pack for ids in levels for place in index.locate_all(ids)}
 
 
 def test_a_deep_stream_reads_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,8 +131,8 @@ def readers(bench: Bench) -> tuple[BlobReader, BlobReader]:
     repository = bench.open()
     indexes = repository.indexes()
     return (
-        BlobReader(repository.store, indexes.contents, meta=False),
-        BlobReader(repository.store, indexes.meta, meta=True),
+        BlobReader(repository.store, indexes.contents),
+        BlobReader(repository.store, indexes.meta),
     )
 
 
@@ -145,7 +145,7 @@ def remove(bench: Bench, keys: set[str]) -> None:
         (bench.root / key).unlink()
 
 
-def mark(bench: Bench, keys: set[str]) -> None:
+def mark(bench: Bench, keys: set[PackKey]) -> None:
     for key in keys:
         bench.open().mark_damaged(key, "for a test")
 
@@ -201,7 +201,7 @@ def separate_lists(bench: Bench) -> RecoveryPoint:
     point = bench.backup()
     repository = bench.open()
     inventory = b"".join(repository.reader(point).blob_ids(point.inventory.content))
-    holders = {object_key("meta/", place.pack) for place in repository.indexes().meta.locate_all(inventory)}
+    holders = {place.pack for place in repository.indexes().meta.locate_all(inventory)}
     assert not holders & lists_of(bench, point)
     return point
 

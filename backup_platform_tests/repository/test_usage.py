@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backup_platform.repository.deletion.usage import Usage, blobs_of
-from backup_platform.repository.objects.names import digest
+from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.index import ROW, BlobIndex, IndexedPack
 
 BLOBS = [digest(bytes([n])) for n in range(12)]
@@ -19,7 +19,7 @@ def indexed(number: int, blobs: list[int]) -> IndexedPack:
     rows = np.zeros(len(blobs), ROW)
     rows["blob"] = np.frombuffer(b"".join(BLOBS[n] for n in blobs), "<u8").reshape(-1, 4)
     rows["length"] = rows["frame_plain"] = rows["frame_stored"] = 10
-    return IndexedPack(digest(b"pack %d" % number), False, rows)
+    return IndexedPack(PackKey.of(digest(b"pack %d" % number), meta=False), rows)
 
 
 packs_of_blobs = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5), min_size=1, max_size=6)
@@ -68,7 +68,7 @@ def test_it_costs_little_memory() -> None:
         rows = np.zeros(per, ROW)
         rows["blob"] = chance.integers(0, 2**63, (per, 4), "<u8")
         rows["frame_plain"] = rows["length"] = rows["frame_stored"] = 10
-        return IndexedPack(digest(b"%d" % number), False, rows)
+        return IndexedPack(PackKey.of(digest(b"%d" % number), meta=False), rows)
 
     index.add(pack(number) for number in range(count // per))
     tracemalloc.start()

@@ -16,6 +16,7 @@ from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.domain.suspicion import Demands, suspicion
 from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.kinds import registry
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.indexes import load_indexes
 from backup_platform.repository.points.chains import effective_points
 from backup_platform.repository.points.manifests import MAX_PROBLEMS
@@ -92,7 +93,7 @@ class BackupJob:
         doomed = doomed_packs(self.repository)
         return not doomed or self._stands_without(doomed, point)
 
-    def _stands_without(self, packs: frozenset[str], point: RecoveryPoint) -> bool:
+    def _stands_without(self, packs: frozenset[PackKey], point: RecoveryPoint) -> bool:
         self.repository.keep_indexes(load_indexes(self.repository, without=packs))
         try:
             return not needs_of(self.repository, point).findings

@@ -14,9 +14,8 @@ from backup_platform.errors import (
     RepositoryError,
     StoreRefusedError,
 )
-from backup_platform.repository.objects.names import META
-from backup_platform.repository.packs.claims import pack_key
-from backup_platform.repository.packs.index import BlobIndex, IndexedPack
+from backup_platform.repository.objects.names import PackKey
+from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.packs.indexes import Indexes
 from backup_platform.repository.packs.packs import Frame, PackBuilder, frames_of
 from backup_platform.repository.replicas import is_sound, put_object, unmark_damaged
@@ -35,16 +34,12 @@ class PackMover:
 
     def __init__(self, origin: Repository, target: Repository, here: Indexes, progress: Progress) -> None:
         self._origin, self._target, self.here, self._progress = origin, target, here, progress
-        self._numbers = {
-            meta: {pack: number for number, pack in enumerate(index.packs)}
-            for meta, index in ((True, origin.indexes().meta), (False, origin.indexes().contents))
-        }
-        self.read: set[str] = set()
-        self.failures: dict[str, str] = {}
+        self.read: set[PackKey] = set()
+        self.failures: dict[PackKey, str] = {}
         self.packs = 0
         self.bytes = 0
 
-    def move(self, keys: Sequence[str]) -> None:
+    def move(self, keys: Sequence[PackKey]) -> None:
         """Store packs in the target, read them back, and index them there.
 
         A pack that is damaged in the origin becomes a failure. Raises StoreError; DamageError of the target.
@@ -54,10 +49,10 @@ class PackMover:
             doomed = [key for key in some if key in self.here.doomed]
             anew = [pack for key in doomed if (pack := self._anew(key)) is not None]
             moved = list(self._transfer([key for key in some if key not in doomed]))
-            self.read.update(moved, map(pack_key, anew))
-            self._index([*self._rows(moved, meta=False), *self._rows(moved, meta=True), *anew])
+            self.read.update(moved, (pack.key for pack in anew))
+            self._index([*self._rows(moved), *anew])
 
-    def _transfer(self, keys: Iterable[str]) -> Iterator[str]:
+    def _transfer(self, keys: Iterable[PackKey]) -> Iterator[PackKey]:
         """Keys of the packs that are in the target by now."""
         with ThreadPoolExecutor(TRANSFERS, thread_name_prefix="copy") as pool:
             try:
@@ -68,7 +63,7 @@ class PackMover:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _one(self, key: str) -> tuple[str, int]:
+    def _one(self, key: PackKey) -> tuple[PackKey, int]:
         """The key, and the bytes that were sent."""
         listed, sent = self.here.listed, 0
         if not (key in listed and is_sound(self._target, key)):  # else left by a copy that was interrupted
@@ -84,7 +79,7 @@ class PackMover:
         self._progress.advance(size=listed[key])
         return key, sent
 
-    def _anew(self, key: str) -> IndexedPack | None:
+    def _anew(self, key: PackKey) -> IndexedPack | None:
         """The blobs of a pack whose name cannot be used, because prune is deleting it: in a pack of another name."""
         try:
             plain = self._origin.plain(key)
@@ -92,8 +87,8 @@ class PackMover:
         except (DamageError, KeyMissingError) as error:
             self._fail(key, error)
             return None
-        pack = self._target.store_pack(builder, meta=key.startswith(META), avoided=self.here.doomed)
-        self.here.listed[pack_key(pack)] = pack.size
+        pack = self._target.store_pack(builder, meta=key.meta, avoided=self.here.doomed)
+        self.here.listed[pack.key] = pack.size
         self._count(pack.size)
         self._progress.advance(size=self._origin.indexes().listed[key])
         return pack
@@ -102,7 +97,7 @@ class PackMover:
         self.packs += sent > 0
         self.bytes += sent
 
-    def _fail(self, key: str, error: RepositoryError) -> None:
+    def _fail(self, key: PackKey, error: RepositoryError) -> None:
         """Damage is recorded, so that the next backup stores again what its source still has."""
         self.failures[key] = f"{error.message} It is in {self._origin.info.location}."
         if isinstance(error, DamageError):
@@ -115,11 +110,11 @@ class PackMover:
             self._target.write_index(packs)
             self.here.add(packs)
 
-    def _rows(self, keys: Sequence[str], *, meta: bool) -> list[IndexedPack]:
+    def _rows(self, keys: Sequence[PackKey]) -> Iterator[IndexedPack]:
+        """By the origin's indexes, packs of contents first."""
         indexes = self._origin.indexes()
-        index: BlobIndex = indexes.meta if meta else indexes.contents
-        ids = [bytes.fromhex(key[-64:]) for key in keys if key.startswith(META) == meta]
-        return index.of_packs([self._numbers[meta][identity] for identity in ids], meta=meta)
+        for index in (indexes.contents, indexes.meta):
+            yield from index.of_packs(number for key in keys if (number := index.number_of(key)) is not None)
 
 
 def rebuilt(plain: Buffer, frames: Sequence[Frame]) -> PackBuilder:

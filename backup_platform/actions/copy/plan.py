@@ -10,7 +10,7 @@ import numpy as np
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import ManifestKey, PackKey
 from backup_platform.repository.packs.index import ABSENT, BlobIndex
 from backup_platform.repository.packs.indexes import Indexes
 from backup_platform.repository.records.forgotten import forgotten_places
@@ -25,7 +25,7 @@ class CopyStep:
     """A point to copy, and the packs that it needs and that no step before it brings, with their sizes in bytes."""
 
     point: RecoveryPoint
-    packs: dict[str, int]
+    packs: dict[PackKey, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,17 @@ class Lacking:
     """Packs of the origin that hold what the target lacks of a point; blobs that the origin lacks itself; why the point
     is unreadable there."""
 
-    packs: set[str]
+    packs: set[PackKey]
     missing: int = 0
     problem: str = ""
 
 
 def lacking(origin: Repository, here: Indexes, point: RecoveryPoint) -> Lacking:
     """By the current indexes of the origin, and `here`, the trusted ones of the target."""
-    reader, there, packs = origin.reader(point), origin.indexes(), set[str]()
+    reader, there, packs = origin.reader(point), origin.indexes(), set[PackKey]()
     try:
-        missing = _collect(here.meta, there.meta, reader.meta_blobs(), META, packs)
-        missing += _collect(here.contents, there.contents, reader.content_blobs(), PACKS, packs)
+        missing = _collect(here.meta, there.meta, reader.meta_blobs(), packs)
+        missing += _collect(here.contents, there.contents, reader.content_blobs(), packs)
     except DamageError as error:
         return Lacking(packs, problem=error.message)
     return Lacking(packs, missing)
@@ -95,7 +95,7 @@ class CopyPlanner:
 
     def __init__(self, origin: Repository, target: Repository, here: Indexes) -> None:
         self._origin, self._target, self._here = origin, target, here
-        self._coming: set[str] = set()
+        self._coming: set[PackKey] = set()
 
     def plan(self, points: Iterable[RecoveryPoint], *, thorough: bool) -> CopyPlan:
         """The newest point comes first: it is the one that would be missed most."""
@@ -128,7 +128,7 @@ class CopyPlanner:
     def _settled(self, sources: Iterable[str], held: Iterable[RecoveryPoint]) -> set[str]:
         """Points that have been in the target for longer than `LOOKED_AT`, by its store's clock: what is lost of them
         is for verify to find. A newer one may be of a run that failed at its end."""
-        stored: dict[str, datetime] = {}
+        stored: dict[ManifestKey, datetime] = {}
         for source in sources:
             stored |= self._target.stored_manifests(source)
         newest = max(stored.values(), default=None)
@@ -165,7 +165,7 @@ class CopyPlanner:
             return waits_for_prune(self._target, point, min(stuck))
         return ""
 
-    def _step(self, point: RecoveryPoint, packs: set[str]) -> CopyStep:
+    def _step(self, point: RecoveryPoint, packs: set[PackKey]) -> CopyStep:
         listed = self._origin.indexes().listed
         sizes = {key: listed[key] for key in sorted(packs - self._coming)}
         self._coming |= packs
@@ -176,12 +176,12 @@ def name_of(point: RecoveryPoint) -> str:
     return f"{point.source}@{point.window.key} ({point.id[:12]})"
 
 
-def can_store_anew(origin: Repository, key: str) -> bool:
+def can_store_anew(origin: Repository, key: PackKey) -> bool:
     """Whether the blobs of a pack can be given another pack: that takes a key to contents, for packs of contents."""
-    return key.startswith(META) or origin.cipher.reads_contents
+    return key.meta or origin.cipher.reads_contents
 
 
-def waits_for_prune(target: Repository, point: RecoveryPoint, pack: str) -> str:
+def waits_for_prune(target: Repository, point: RecoveryPoint, pack: PackKey) -> str:
     """A pack that is being deleted cannot be stored again: it would have the same name."""
     return (
         f"{name_of(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when the "
@@ -194,9 +194,7 @@ def _forgotten(repository: Repository, sources: Iterable[str]) -> set[str]:
     return {place.point for source in sources for place in forgotten_places(repository, source)}
 
 
-def _collect(
-    here: BlobIndex, there: BlobIndex, batches: Iterator[bytes], prefix: str, packs: set[str]
-) -> int:
+def _collect(here: BlobIndex, there: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:
     """Add the packs of the origin that hold those of some blobs which the target lacks; how many are nowhere."""
     missing, known = 0, set[int]()
     for ids in batches:
@@ -206,5 +204,5 @@ def _collect(
         # Of several packs a copy cannot tell which really holds a blob: all of them come.
         numbers = there.holders(wanted) - known
         known |= numbers
-        packs.update(object_key(prefix, there.packs[number]) for number in numbers)
+        packs.update(there.keys_of(numbers))
     return missing

@@ -20,7 +20,6 @@ from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import ConflictError, DamageError, RepositoryError
 from backup_platform.repository.memory import return_large_buffers
-from backup_platform.repository.objects.names import META
 from backup_platform.repository.packs.indexes import load_trusted
 from backup_platform.repository.records.acceptances import copy_acceptances
 from backup_platform.repository.records.tombstones import doomed_packs
@@ -175,7 +174,7 @@ class Copying:
 
     def _mark_damaged(self, needs: Needs) -> None:
         """Metadata in the target that cannot be read, so that the next copy brings it again."""
-        for key in sorted(key for key in needs.packs if key.startswith(META)):
+        for key in sorted(key for key in needs.packs if key.meta):
             if not is_sound(self.target, key):
                 self.target.mark_damaged(key, "A copy could not read it.")
 

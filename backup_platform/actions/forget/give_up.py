@@ -11,7 +11,7 @@ from backup_platform.actions.forget.lost import find_losses
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import UsageError
 from backup_platform.repository.objects.store_clock import store_now
-from backup_platform.repository.points.chains import REACH, place_of
+from backup_platform.repository.points.chains import REACH
 from backup_platform.repository.records.forgotten import forgotten_places, record_gone, record_lost
 from backup_platform.repository.records.holds import read_holds
 from backup_platform.repository.records.proofs import Subject
@@ -49,7 +49,7 @@ class GivingUp:
             stored = self.repository.stored_manifests(source)
             forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
             following = self.repository.next_sequence(source)
-        present = {place_of(key): key for key in stored}
+        present = {key.sequence: key for key in stored}
         readable = {point.sequence for point in points}
         known = [each for each in losses.subjects if each.source == source]
         found = [LostPoint(source, each.sequence, known=each) for each in known]

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, NotFoundError
-from backup_platform.repository.objects.names import manifest_key, source_tag
+from backup_platform.repository.objects.names import ManifestKey, source_tag
 from backup_platform.repository.points.chains import ChainLink, chain_gaps
 from backup_platform.repository.points.manifests import LOST, decode_manifest
 from backup_platform.repository.records.forgotten import (
@@ -114,7 +114,7 @@ def _is_gone(repository: Repository, subject: Subject, given_up: Mapping[tuple[s
     at = given_up.get((source_tag(subject.source, hashed), subject.sequence))
     if at is not None and subject.captured_at <= at:
         return False
-    key = manifest_key(subject.source, subject.sequence, hashed)
+    key = ManifestKey.of(subject.source, subject.sequence, hashed)
     try:
         stored = repository.store.get(key)
     except NotFoundError:

@@ -21,7 +21,7 @@ from backup_platform.repository.encryption.key_files import (
     write_repository_key,
 )
 from backup_platform.repository.objects.info import RepositoryInfo
-from backup_platform.repository.objects.names import PACKS, ROOT_KEY
+from backup_platform.repository.objects.names import ROOT_KEY
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _open_pack(repository: Repository, cipher: AgeCipher, point: RecoveryPoint) 
 
     needs = needs_of(repository, point)
     sizes = repository.indexes().listed
-    packs = sorted((key for key in needs.packs if key.startswith(PACKS)), key=lambda key: (sizes[key], key))
+    packs = sorted((key for key in needs.packs if not key.meta), key=lambda key: (sizes[key], key))
     if not packs and needs.findings:
         raise RepositoryError(needs.findings[0])
     if not packs:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import StoredObject
-from backup_platform.repository.objects.names import PACKS
+from backup_platform.repository.objects.names import PackKey, StoredPack
 
 if TYPE_CHECKING:
     from backup_platform.repository.deletion.survey import StoredIndex, Survey
@@ -46,13 +46,13 @@ class PrunePlan:
     packs: int = 0
     pack_bytes: int = 0
     wasted_bytes: int = 0
-    condemn: tuple[StoredObject, ...] = ()
-    waiting: tuple[StoredObject, ...] = ()
-    doubted: tuple[StoredObject, ...] = ()
-    disputed: frozenset[str] = frozenset()
-    delete: tuple[StoredObject, ...] = ()
-    doom: frozenset[str] = frozenset()
-    rewrite: tuple[StoredObject, ...] = ()
+    condemn: tuple[StoredPack, ...] = ()
+    waiting: tuple[StoredPack, ...] = ()
+    doubted: tuple[StoredPack, ...] = ()
+    disputed: frozenset[PackKey] = frozenset()
+    delete: tuple[StoredPack, ...] = ()
+    doom: frozenset[PackKey] = frozenset()
+    rewrite: tuple[StoredPack, ...] = ()
     rewrite_saves: int = 0
     needs_identity: int = 0
     merge_indexes: tuple[StoredIndex, ...] = ()
@@ -130,9 +130,9 @@ class Decisions:
 
     found: Survey
     settings: PruneSettings
-    doom: set[str] = field(default_factory=set)
-    condemn: set[str] = field(default_factory=set)
-    waiting: set[str] = field(default_factory=set)
+    doom: set[PackKey] = field(default_factory=set)
+    condemn: set[PackKey] = field(default_factory=set)
+    waiting: set[PackKey] = field(default_factory=set)
     tombstones: list[str] = field(default_factory=list)
     finals: list[str] = field(default_factory=list)
 
@@ -153,7 +153,7 @@ class Decisions:
     def old(self, stored: StoredObject) -> bool:
         return self.found.now - stored.modified >= self.settings.grace
 
-    def _abandoned(self, unneeded: set[str]) -> set[str]:
+    def _abandoned(self, unneeded: set[PackKey]) -> set[PackKey]:
         """Those that are older than the grace, and than a backup that seems to be running."""
         times = {key: self.found.packs[key].modified for key in unneeded}
         since = running_since(times.values(), self.found.now, min(UNBROKEN, self.settings.grace / 4))
@@ -178,7 +178,7 @@ class Decisions:
             self.tombstones.append(tombstone.key)
 
     @property
-    def delete(self) -> set[str]:
+    def delete(self) -> set[PackKey]:
         doomed = (self.found.tombstones.doomed & self.found.packs.keys()) - self.found.needed
         return self.doom | doomed
 
@@ -187,7 +187,7 @@ class Decisions:
 class Rewriting:
     """Packs to rewrite, the bytes that saves, and those that it would save with an identity."""
 
-    packs: tuple[StoredObject, ...] = ()
+    packs: tuple[StoredPack, ...] = ()
     saves: int = 0
     needs_identity: int = 0
     wasted: int = 0
@@ -203,7 +203,7 @@ def plan_rewriting(decided: Decisions, *, reads_contents: bool) -> Rewriting:
     for key in sorted(waste, key=lambda key: (-waste[key] / found.packs[key].size, key)):
         if excess <= saves or key in settled or not decided.old(found.packs[key]):
             continue
-        if key.startswith(PACKS) and not reads_contents:
+        if not key.meta and not reads_contents:
             locked += waste[key]
             continue
         chosen.append(found.packs[key])

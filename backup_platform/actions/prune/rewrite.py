@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from backup_platform.domain.ports import Progress, StoredObject
+from backup_platform.domain.ports import Progress
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.objects.names import META, PACKS
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_writer import PACKS_PER_INDEX, BlobWriter, Workers
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack
 from backup_platform.repository.repository import Repository
@@ -25,41 +25,38 @@ class Rewritten:
     """Keys of the packs that are not needed any more, the bytes that were written, and packs that turned out to be
     damaged."""
 
-    replaced: set[str] = field(default_factory=set)
+    replaced: set[PackKey] = field(default_factory=set)
     bytes: int = 0
-    damaged: list[str] = field(default_factory=list)
+    damaged: list[PackKey] = field(default_factory=list)
 
 
-def rewrite(
-    repository: Repository, found: Survey, packs: Sequence[StoredObject], progress: Progress
-) -> Rewritten:
+def rewrite(repository: Repository, found: Survey, packs: Sequence[PackKey], progress: Progress) -> Rewritten:
     """Raises DamageError when what was written reads back different, StoreError."""
     result = Rewritten()
-    for prefix in (META, PACKS):
-        some = [pack.key for pack in packs if pack.key.startswith(prefix)]
-        if some:
-            _Rewriter(repository, found, prefix, result).run(some, progress)
+    for meta in (True, False):
+        if some := [key for key in packs if key.meta == meta]:
+            _Rewriter(repository, found, result, meta=meta).run(some, progress)
     return result
 
 
 class _Rewriter:
     """Of one kind of pack."""
 
-    def __init__(self, repository: Repository, found: Survey, prefix: str, result: Rewritten) -> None:
+    def __init__(self, repository: Repository, found: Survey, result: Rewritten, *, meta: bool) -> None:
         self._repository, self._found, self._result = repository, found, result
-        if prefix == PACKS:
+        if not meta:
             repository.cipher.prepare_writing()
         self._workers = Workers()
         condemned = found.tombstones.condemned  # this run may delete them
         self._writer = BlobWriter(
             BlobIndex(),  # not that of the repository: its blobs are what is stored again
             self._workers,
-            lambda pack: repository.store_pack(pack, meta=prefix == META, avoided=condemned),
+            lambda pack: repository.store_pack(pack, meta=meta, avoided=condemned),
             repository.level,
             repository.cipher.hash,
         )
 
-    def run(self, packs: Sequence[str], progress: Progress) -> None:
+    def run(self, packs: Sequence[PackKey], progress: Progress) -> None:
         done = set()
         try:
             for key in packs:
@@ -73,7 +70,7 @@ class _Rewriter:
             self._workers.close()
         self._result.replaced |= done
 
-    def _carried(self, key: str, progress: Progress) -> bool:
+    def _carried(self, key: PackKey, progress: Progress) -> bool:
         """Add the needed blobs of a pack to the new ones. A pack that cannot be read stays."""
         try:
             for data in self._blobs(key):
@@ -85,7 +82,7 @@ class _Rewriter:
             return False
         return True
 
-    def _note_damage(self, key: str) -> None:
+    def _note_damage(self, key: PackKey) -> None:
         """So that checks are red and backups store its blobs again; unless prune deleted it meanwhile."""
         try:
             self._repository.verified(key)
@@ -94,7 +91,7 @@ class _Rewriter:
                 self._repository.mark_damaged(key, error.message)
                 self._result.damaged.append(key)
 
-    def _blobs(self, key: str) -> Iterator[bytes]:
+    def _blobs(self, key: PackKey) -> Iterator[bytes]:
         ids = self._found.blobs(key)
         while some := list(islice(ids, BATCH)):
             for blob in self._found.reader(key).blobs(some):

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from backup_platform.actions.prune.old_proofs import Found, may_go, old_proofs
 from backup_platform.actions.prune.plan import (
@@ -30,12 +31,14 @@ from backup_platform.errors import (
     StoreRefusedError,
 )
 from backup_platform.repository.deletion.compaction import merge, mergeable, superfluous
-from backup_platform.repository.deletion.survey import Survey, list_packs, survey
+from backup_platform.repository.deletion.survey import Survey, survey
+from backup_platform.repository.objects.names import PackKey, StoredPack
 from backup_platform.repository.packs.decoded import Decoded
 from backup_platform.repository.records.tombstones import Look, read_tombstones, write_tombstones
 from backup_platform.repository.repository import Repository
 
 DELETERS = 8
+S = TypeVar("S", bound=StoredObject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ class Pruning:
             survey=found,
         )
 
-    def superfluous(self, found: Survey, staying: Collection[str]) -> tuple[StoredObject, ...]:
+    def superfluous(self, found: Survey, staying: Collection[PackKey]) -> tuple[StoredObject, ...]:
         """Indexes that may go when these packs stay."""
         named = not found.unindexed.intersection(staying)
         some = superfluous(found.indexes, staying, found.now, self.settings.grace, all_named=named)
@@ -158,7 +161,7 @@ class Pruning:
         return set(self.repository.stored_manifests())
 
 
-def _objects(found: Survey, keys: Iterable[str]) -> tuple[StoredObject, ...]:
+def _objects(found: Survey, keys: Iterable[PackKey]) -> tuple[StoredPack, ...]:
     return tuple(found.packs[key] for key in sorted(keys))
 
 
@@ -197,13 +200,13 @@ class _Run:
         plan = self._compared(plan)
         assert plan.survey is not None
         self._progress.expect(size=size_of([*plan.rewrite, *plan.delete]))
-        list(write_tombstones(self._repository, {each.key for each in plan.condemn}))
+        write_tombstones(self._repository, {each.key for each in plan.condemn})
         # What makes room comes before what needs some.
         self._delete(_nameless(plan.delete_finals))
         drafts = self._delete_drafts(plan.drafts)
         deleted = self._delete_packs(plan)
         rewritten = self._rewrite(plan)
-        list(write_tombstones(self._repository, rewritten.replaced))
+        write_tombstones(self._repository, rewritten.replaced)
         condemned = {each.key for each in plan.condemn} | rewritten.replaced
         merged = merge(self._repository, plan.merge_indexes, self._staying(plan, deleted))
         indexes = self._delete_indexes(plan, self._staying(plan, deleted))
@@ -239,7 +242,7 @@ class _Run:
     def _rewrite(self, plan: PrunePlan) -> Rewritten:
         assert plan.survey is not None
         try:
-            return rewrite(self._repository, plan.survey, plan.rewrite, self._progress)
+            return rewrite(self._repository, plan.survey, [each.key for each in plan.rewrite], self._progress)
         except StoreFullError as error:
             self._progress.note(f"{error.message} Partly used packs are left for a later run.")
             return Rewritten()
@@ -256,7 +259,7 @@ class _Run:
             )
 
     def _summary(
-        self, plan: PrunePlan, rewritten: Rewritten, condemned: Collection[str], gone: list[StoredObject]
+        self, plan: PrunePlan, rewritten: Rewritten, condemned: Collection[PackKey], gone: list[StoredObject]
     ) -> PruneSummary:
         assert plan.survey is not None
         return PruneSummary(
@@ -277,7 +280,7 @@ class _Run:
 
     # Packs
 
-    def _delete_packs(self, plan: PrunePlan) -> list[StoredObject]:
+    def _delete_packs(self, plan: PrunePlan) -> list[StoredPack]:
         """FORMAT.md §10, steps 3 and 4."""
         assert plan.survey is not None
         finals = set(write_tombstones(self._repository, plan.doom, final=True))
@@ -289,18 +292,18 @@ class _Run:
             self._repository.unmark_damaged(key)
         return deleted
 
-    def _delete_doomed(self, plan: PrunePlan, finals: set[str]) -> list[StoredObject]:
+    def _delete_doomed(self, plan: PrunePlan, finals: set[str]) -> list[StoredPack]:
         """Where deleting takes long, others may have done it meanwhile, and writers stored the same packs again."""
-        deleted: list[StoredObject] = []
+        deleted: list[StoredPack] = []
         allowed = self._confirmed(plan, finals)
         while allowed:
-            look, late = Look.now(self._pruning.clock), list[StoredObject]()
+            look, late = Look.now(self._pruning.clock), list[StoredPack]()
             deleted += self._delete(allowed, partial(_in_time, look=look, late=late))
             doomed = {each.key for each in self._confirmed(plan, set())} if late else set()
             allowed = [each for each in late if each.key in doomed]
         return deleted
 
-    def _confirmed(self, plan: PrunePlan, finals: set[str]) -> list[StoredObject]:
+    def _confirmed(self, plan: PrunePlan, finals: set[str]) -> list[StoredPack]:
         """The packs that may go, by what the store lists with the final tombstones in place."""
         assert plan.survey is not None
         tombstones = read_tombstones(self._repository, final=True)
@@ -311,13 +314,13 @@ class _Run:
                 retryable=True,
             )
         known = plan.survey.tombstones.doomed | plan.doom
-        there = list_packs(self._repository).keys()
+        there = self._repository.stored_packs().keys()
         same = tombstones.doomed <= known and plan.survey.needed <= there
         if same and self._pruning.manifests() <= plan.survey.manifests:
             return [each for each in plan.delete if each.key in tombstones.doomed]
         return self._by_a_new_survey(plan)
 
-    def _by_a_new_survey(self, plan: PrunePlan) -> list[StoredObject]:
+    def _by_a_new_survey(self, plan: PrunePlan) -> list[StoredPack]:
         self._progress.note("The repository changed meanwhile: reading it again.")
         fresh = survey(self._repository, self._decoded)
         self._require_sound(replace(plan, refusals=fresh.problems, delete_finals=()))
@@ -328,21 +331,19 @@ class _Run:
             each for each in left if all(fresh.holds(self._decoded, key) for key in stand_ins(fresh, [each]))
         ]
 
-    def _delete_indexes(self, plan: PrunePlan, staying: Collection[str]) -> list[StoredObject]:
+    def _delete_indexes(self, plan: PrunePlan, staying: Collection[PackKey]) -> list[StoredObject]:
         """Those of the plan that no pack needs which is really still there."""
         assert plan.survey is not None
         allowed = set(self._pruning.superfluous(plan.survey, staying))
         return self._delete([each for each in plan.delete_indexes if each in allowed])
 
-    def _staying(self, plan: PrunePlan, deleted: Iterable[StoredObject]) -> Collection[str]:
+    def _staying(self, plan: PrunePlan, deleted: Iterable[StoredPack]) -> Collection[PackKey]:
         assert plan.survey is not None
         return plan.survey.packs.keys() - {each.key for each in deleted}
 
     # Objects
 
-    def _delete(
-        self, objects: Collection[StoredObject], may: Callable[[StoredObject], bool] = lambda stored: True
-    ) -> list[StoredObject]:
+    def _delete(self, objects: Collection[S], may: Callable[[S], bool] = lambda stored: True) -> list[S]:
         """Those that are gone now. What the store refuses to delete stays, and does not stop the others."""
         with ThreadPoolExecutor(DELETERS) as pool:
             gone = list(pool.map(lambda stored: may(stored) and self._deleted(stored), objects))
@@ -374,7 +375,7 @@ class _Run:
         return drafts
 
 
-def _in_time(pack: StoredObject, look: Look, late: list[StoredObject]) -> bool:
+def _in_time(pack: StoredPack, look: Look, late: list[StoredPack]) -> bool:
     """Whether the look is recent enough to delete a pack; otherwise it is noted as late."""
     if not look.recent:
         late.append(pack)

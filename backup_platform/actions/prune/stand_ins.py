@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from backup_platform.actions.prune.plan import PrunePlan
-from backup_platform.domain.ports import Progress, StoredObject
+from backup_platform.domain.ports import Progress
 from backup_platform.repository.deletion.survey import Survey
-from backup_platform.repository.objects.names import META
+from backup_platform.repository.objects.names import PackKey, StoredPack
 from backup_platform.repository.packs.decoded import Decoded
 from backup_platform.repository.repository import Repository
 
@@ -35,22 +35,22 @@ def compared(
     return plan
 
 
-def _asked(repository: Repository, plan: PrunePlan) -> set[str]:
+def _asked(repository: Repository, plan: PrunePlan) -> set[PackKey]:
     """What stays for others; and what goes for others, or is disputed, because somebody may have made it up."""
     assert plan.survey is not None
     going = [*plan.delete, *plan.condemn, *plan.rewrite]
     opens = repository.cipher.reads_contents
     strange = plan.survey.disputed | {each.key for each in plan.condemn if each.key in plan.survey.stand_ins}
-    looked_into = {key for key in strange - plan.survey.damaged if opens or key.startswith(META)}
+    looked_into = {key for key in strange - plan.survey.damaged if opens or key.meta}
     return stand_ins(plan.survey, going) | looked_into
 
 
-def stand_ins(found: Survey, packs: Iterable[StoredObject]) -> set[str]:
+def stand_ins(found: Survey, packs: Iterable[StoredPack]) -> set[PackKey]:
     """The packs that blobs are taken from which these packs are said to hold, too."""
     return {other for pack in packs for other in found.stand_ins.get(pack.key, ())}
 
 
-def _told(key: str, decoded: Decoded) -> str:
+def _told(key: PackKey, decoded: Decoded) -> str:
     if key in decoded.damaged:
         return f"{decoded.damaged[key]} Packs that hold the same blobs stay."
     if key in decoded.closed:

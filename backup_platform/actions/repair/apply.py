@@ -21,7 +21,7 @@ from backup_platform.errors import (
 from backup_platform.repository.encryption.age import Recipient
 from backup_platform.repository.encryption.key_objects import key_problems, object_problem
 from backup_platform.repository.encryption.recipients import put_key, wrapped_key
-from backup_platform.repository.objects.names import KEYS, MANIFESTS, META, PACKS
+from backup_platform.repository.objects.names import KEYS, MANIFESTS, META, PACKS, PackKey
 from backup_platform.repository.packs.index import IndexedPack, index_pack
 from backup_platform.repository.packs.packs import check_pack
 from backup_platform.repository.points.manifests import decode_manifest
@@ -54,7 +54,7 @@ class Mender:
             self._mend_packs(packs[start : start + PACKS_PER_INDEX])
         for step in steps:
             if step.act is Act.UNMARK:
-                self._try(step, lambda step: unmark_damaged(self._repository, step.key))
+                self._try(step, lambda step: unmark_damaged(self._repository, PackKey(step.key)))
         for step in steps:
             if step.act is Act.ADOPT:
                 self._try(step, self._adopt)
@@ -90,11 +90,12 @@ class Mender:
 
     def _mend_packs(self, steps: Sequence[RepairStep]) -> None:
         """Each is stored and read back; then an index names them all."""
-        rows = self._donor_rows([step.key for step in steps])
-        mended: dict[str, tuple[RepairStep, IndexedPack]] = {}
+        rows = self._donor_rows([PackKey(step.key) for step in steps])
+        mended: dict[PackKey, tuple[RepairStep, IndexedPack]] = {}
         for step in steps:
             try:
-                mended[step.key] = step, self._mend_pack(step, rows)
+                pack = self._mend_pack(step, rows)
+                mended[pack.key] = step, pack
             except (DamageError, ConflictError) as error:
                 self.failed.append(f"{step.key}: {error.message}")
         if mended:
@@ -104,8 +105,8 @@ class Mender:
                 unmark_damaged(self._repository, key)
             self.done.append(step)
 
-    def _donor_rows(self, keys: Sequence[str]) -> dict[str, IndexedPack]:
-        rows: dict[str, IndexedPack] = {}
+    def _donor_rows(self, keys: Sequence[PackKey]) -> dict[PackKey, IndexedPack]:
+        rows: dict[PackKey, IndexedPack] = {}
         for donor in self._donors.values():
             try:
                 rows = donor.rows_of(keys) | rows
@@ -113,9 +114,9 @@ class Mender:
                 continue  # what is not known from a copy is read from the pack, where a key opens it
         return rows
 
-    def _mend_pack(self, step: RepairStep, rows: Mapping[str, IndexedPack]) -> IndexedPack:
+    def _mend_pack(self, step: RepairStep, rows: Mapping[PackKey, IndexedPack]) -> IndexedPack:
         """The pack's rows, by its own table where a key opens it, else by the index of a copy."""
-        key = step.key
+        key = PackKey(step.key)
         if step.act is Act.INDEX:
             data = self._repository.verified(key)
         else:
@@ -129,7 +130,7 @@ class Mender:
                 ) from None
             pack = rows[key]
         else:
-            pack = index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames, len(data))
+            pack = index_pack(key, frames, len(data))
         if step.act is not Act.INDEX:
             put_object(self._repository, key, data)
         return pack

@@ -15,7 +15,7 @@ from backup_platform.actions.verify.packs import examine
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Progress
 from backup_platform.errors import BackupError, DamageError
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_writer import worker_count
 from backup_platform.repository.packs.index import ABSENT
 from backup_platform.repository.packs.indexes import Indexes, load_indexes
@@ -33,9 +33,9 @@ class Survey:
     """
 
     indexes: Indexes
-    damaged: dict[str, str] = field(default_factory=dict)
-    marked: list[str] = field(default_factory=list)
-    closed: list[str] = field(default_factory=list)
+    damaged: dict[PackKey, str] = field(default_factory=dict)
+    marked: list[PackKey] = field(default_factory=list)
+    closed: list[PackKey] = field(default_factory=list)
     missing: dict[bool, dict[bytes, RecoveryPoint]] = field(default_factory=lambda: {True: {}, False: {}})
     unread: list[str] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Survey:
 class _Uses:
     """The packs that a point needs, as far as they are believed to be sound, and the blobs that are in none of them."""
 
-    packs: set[str] = field(default_factory=set)
+    packs: set[PackKey] = field(default_factory=set)
     missing: dict[bool, set[bytes]] = field(default_factory=lambda: {True: set(), False: set()})
 
 
@@ -53,7 +53,7 @@ class Surveyor:
 
     def __init__(self, repository: Repository, donors: Sequence[Donor], progress: Progress) -> None:
         self._repository, self._donors, self._progress = repository, donors, progress
-        self._examined: set[str] = set()
+        self._examined: set[PackKey] = set()
 
     def survey(self, points: Sequence[RecoveryPoint], lost: Sequence[RecoveryPoint] = ()) -> Survey:
         """Of the repository's own points, and of `lost` ones that only copies still have.
@@ -67,9 +67,9 @@ class Surveyor:
             broken = [point for point in points if self._is_broken(point, survey)]
             self._leave_out_damaged(survey)
             for point in broken:
-                self._settle(point, survey, (META,))
+                self._settle(point, survey, contents=False)
             for point in lost:
-                self._settle(point, survey, (META, PACKS))
+                self._settle(point, survey, contents=True)
             for point in (*broken, *lost):
                 self._note_missing(point, survey)
         finally:
@@ -81,7 +81,7 @@ class Surveyor:
         self._repository.keep_indexes(survey.indexes)
 
     def _examine_marked(self, survey: Survey) -> None:
-        for key in sorted(self._repository.damaged() & survey.indexes.listed.keys()):
+        for key in sorted(survey.indexes.listed.keys() & self._repository.damaged()):
             self._examined.add(key)
             found = examine(self._repository, key, self._progress)
             if found.damage:
@@ -89,7 +89,7 @@ class Surveyor:
             else:
                 (survey.marked if found.decoded else survey.closed).append(key)
 
-    def _examine(self, keys: Iterable[str], survey: Survey) -> bool:
+    def _examine(self, keys: Iterable[PackKey], survey: Survey) -> bool:
         """Read packs that were not read yet; whether one is damaged."""
         unknown = sorted(set(keys) - self._examined)
         self._examined.update(unknown)
@@ -104,10 +104,10 @@ class Surveyor:
         self._examine(needs.suspects, survey)
         return bool(needs.findings or needs.packs & survey.damaged.keys())
 
-    def _settle(self, point: RecoveryPoint, survey: Survey, prefixes: tuple[str, ...]) -> None:
-        """Read the packs of these kinds that a point needs, until no more damage comes to light."""
+    def _settle(self, point: RecoveryPoint, survey: Survey, *, contents: bool) -> None:
+        """Read the packs of metadata that a point needs, or all of them, until no more damage comes to light."""
         while uses := self._uses(point, survey):
-            if not self._examine((key for key in uses.packs if key.startswith(prefixes)), survey):
+            if not self._examine((key for key in uses.packs if key.meta or contents), survey):
                 return
             self._leave_out_damaged(survey)
 
@@ -136,12 +136,12 @@ class Surveyor:
 def _uses(reader: RecoveryPointReader, indexes: Indexes) -> _Uses:
     uses = _Uses()
     for meta, batches in ((True, reader.meta_blobs()), (False, reader.content_blobs())):
-        index, prefix = (indexes.meta, META) if meta else (indexes.contents, PACKS)
+        index = indexes.meta if meta else indexes.contents
         for ids in batches:
             rows = index.find_all(ids)
             uses.missing[meta].update(
                 ids[i * 32 : i * 32 + 32] for i in np.flatnonzero(rows == ABSENT).tolist()
             )
             numbers = index.pack_numbers(rows[rows != ABSENT])
-            uses.packs.update(object_key(prefix, index.packs[number]) for number in numbers)
+            uses.packs.update(index.keys_of(numbers))
     return uses

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
-from backup_platform.repository.objects.names import META, PACKS, manifest_key, object_key
+from backup_platform.repository.objects.names import ManifestKey, PackKey
 from backup_platform.repository.packs.claims import Claims
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack
 from backup_platform.repository.packs.indexes import Indexes, load_indexes, read_claims
@@ -21,27 +21,27 @@ class Donor:
     name: str
     repository: Repository
     indexes: Indexes
-    points: Mapping[str, RecoveryPoint]
+    points: Mapping[ManifestKey, RecoveryPoint]
 
-    def packs_with(self, blobs: Iterable[bytes], *, meta: bool) -> dict[str, set[bytes]]:
+    def packs_with(self, blobs: Iterable[bytes], *, meta: bool) -> dict[PackKey, set[bytes]]:
         """Keys of all its packs that are said to hold some of these blobs, and which."""
         index: BlobIndex = self.indexes.meta if meta else self.indexes.contents
-        found: dict[str, set[bytes]] = {}
+        found: dict[PackKey, set[bytes]] = {}
         for blob in sorted(blobs):
             for row in index.rows_holding(blob):
-                key = object_key(META if meta else PACKS, index.packs[index.pack_number(row)])
+                key = index.packs[index.pack_number(row)]
                 found.setdefault(key, set()).add(blob)
         return found
 
-    def rows_of(self, keys: Iterable[str]) -> dict[str, IndexedPack]:
+    def rows_of(self, keys: Iterable[PackKey]) -> dict[PackKey, IndexedPack]:
         """What its indexes say of some packs: an encrypted one needs no identity for that."""
         return self._claims(keys).all_said()
 
-    def agreed_rows_of(self, keys: Iterable[str]) -> dict[str, IndexedPack]:
+    def agreed_rows_of(self, keys: Iterable[PackKey]) -> dict[PackKey, IndexedPack]:
         """What all of its indexes say that name some packs."""
         return self._claims(keys).agreed()
 
-    def _claims(self, keys: Iterable[str]) -> Claims:
+    def _claims(self, keys: Iterable[PackKey]) -> Claims:
         return read_claims(self.repository, set(keys), self.repository.damaged())
 
 
@@ -59,6 +59,4 @@ def open_donors(donors: Mapping[str, Repository]) -> tuple[list[Donor], list[str
 def _open(name: str, repository: Repository) -> Donor:
     indexes = load_indexes(repository, without=repository.damaged())
     points, _ = repository.readable_manifests(reread=True)
-    hashed = repository.cipher.hash
-    named = {manifest_key(point.source, point.sequence, hashed): point for point in points}
-    return Donor(name, repository, indexes, named)
+    return Donor(name, repository, indexes, {repository.manifest_key(point): point for point in points})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from backup_platform.actions.repair.donors import Donor
 from backup_platform.actions.repair.plan import Act, RepairStep, name_of
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.points.chains import chain_breaks
 from backup_platform.repository.records.forgotten import forgotten_places
 from backup_platform.repository.repository import Repository
@@ -24,8 +24,7 @@ def manifest_steps(
     chains: dict[str, list[RecoveryPoint]] = {}
     for point in points:
         chains.setdefault(point.source, []).append(point)
-    hashed = repository.cipher.hash
-    own = {manifest_key(p.source, p.sequence, hashed) for chain in chains.values() for p in chain}
+    own = {repository.manifest_key(p) for chain in chains.values() for p in chain}
     listed = set(repository.stored_manifests())
     gone = {place.point for place in forgotten_places(repository)}
     steps, lost = [], []
@@ -42,7 +41,7 @@ def manifest_steps(
     return steps, lost
 
 
-def _missing(donors: Sequence[Donor], listed: set[str], gone: set[str]) -> set[str]:
+def _missing(donors: Sequence[Donor], listed: set[ManifestKey], gone: set[str]) -> set[ManifestKey]:
     return {
         key
         for donor in donors
@@ -52,7 +51,7 @@ def _missing(donors: Sequence[Donor], listed: set[str], gone: set[str]) -> set[s
 
 
 def _fitting(
-    key: str, donors: Sequence[Donor], chains: Mapping[str, list[RecoveryPoint]]
+    key: ManifestKey, donors: Sequence[Donor], chains: Mapping[str, list[RecoveryPoint]]
 ) -> RecoveryPoint | None:
     """The first copy's point for a place, whose neighbours here agree with it."""
     for donor in donors:
@@ -65,7 +64,7 @@ def _fitting(
     return None
 
 
-def _step(key: str, point: RecoveryPoint, donors: Sequence[Donor], *, damaged: bool) -> RepairStep:
+def _step(key: ManifestKey, point: RecoveryPoint, donors: Sequence[Donor], *, damaged: bool) -> RepairStep:
     return RepairStep(
         Act.REPLACE if damaged else Act.TAKE,
         key,

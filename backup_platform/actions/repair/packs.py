@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from backup_platform.actions.repair.damage import Survey
 from backup_platform.actions.repair.donors import Donor
 from backup_platform.actions.repair.plan import Act, RepairStep, name_of
-from backup_platform.repository.objects.names import META
+from backup_platform.domain.model import Content
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.repository import Repository
 
@@ -23,7 +24,7 @@ class PackSteps:
 
 
 def pack_steps(
-    repository: Repository, donors: Sequence[Donor], survey: Survey, doomed: AbstractSet[str]
+    repository: Repository, donors: Sequence[Donor], survey: Survey, doomed: AbstractSet[PackKey]
 ) -> PackSteps:
     """`doomed` packs are being deleted, and nobody can store them again until that is over."""
     return _PackPlanner(repository, donors, survey, doomed).plan()
@@ -31,10 +32,10 @@ def pack_steps(
 
 class _PackPlanner:
     def __init__(
-        self, repository: Repository, donors: Sequence[Donor], survey: Survey, doomed: AbstractSet[str]
+        self, repository: Repository, donors: Sequence[Donor], survey: Survey, doomed: AbstractSet[PackKey]
     ) -> None:
         self._repository, self._donors, self._survey, self._doomed = repository, donors, survey, doomed
-        self._planned: set[str] = set()
+        self._planned: set[PackKey] = set()
         self._found = PackSteps()
 
     def plan(self) -> PackSteps:
@@ -107,7 +108,7 @@ class _PackPlanner:
         named = {key for donor in self._donors for key in donor.rows_of(unindexed)} if unindexed else set()
         closed = 0
         for key in sorted(unindexed):
-            if key.startswith(META) or key in named or self._repository.cipher.reads_contents:
+            if key.meta or key in named or self._repository.cipher.reads_contents:
                 self._add(Act.INDEX, key, "no index names it", self._index_of(key))
             else:
                 closed += 1
@@ -116,15 +117,15 @@ class _PackPlanner:
                 f"{closed} packs are named by no index, and only an identity opens their tables: run this where one is."
             )
 
-    def _index_of(self, key: str) -> tuple[str, ...]:
+    def _index_of(self, key: PackKey) -> tuple[str, ...]:
         """The copies whose indexes tell what a pack holds, where no key on this host opens it to tell by itself."""
-        opens = key.startswith(META) or self._repository.cipher.reads_contents
+        opens = key.meta or self._repository.cipher.reads_contents
         return () if opens else self._with(key)
 
-    def _with(self, key: str) -> tuple[str, ...]:
+    def _with(self, key: PackKey) -> tuple[str, ...]:
         return tuple(donor.name for donor in self._donors if key in donor.indexes.listed)
 
-    def _blobs(self, keys: AbstractSet[str]) -> set[bytes]:
+    def _blobs(self, keys: AbstractSet[PackKey]) -> set[bytes]:
         """Ids in some packs, as the copies know them."""
         blobs: set[bytes] = set()
         for donor in self._donors if keys else ():
@@ -132,7 +133,7 @@ class _PackPlanner:
                 blobs |= blobs_of(pack)
         return blobs
 
-    def _add(self, act: Act, key: str, why: str, donors: tuple[str, ...]) -> None:
+    def _add(self, act: Act, key: PackKey, why: str, donors: tuple[str, ...]) -> None:
         if key not in self._planned:
             self._planned.add(key)
             size = next((d.indexes.listed[key] for d in self._donors if d.name in donors), 0)
@@ -140,5 +141,4 @@ class _PackPlanner:
 
 
 def blobs_of(pack: IndexedPack) -> set[bytes]:
-    ids = pack.rows["blob"].tobytes()
-    return {ids[start : start + 32] for start in range(0, len(ids), 32)}
+    return set(Content(pack.rows["blob"].tobytes()).ids())

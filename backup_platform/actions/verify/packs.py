@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 
 from backup_platform.domain.ports import Buffer, Progress
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.objects.names import META
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_writer import worker_count
 from backup_platform.repository.packs.index import index_pack
 from backup_platform.repository.packs.known import table_of
@@ -26,9 +26,9 @@ class Reading:
     them; `not_decoded` of them have the hash of their name only. `damaged` and `gone` (since they were listed) say
     why."""
 
-    sound: dict[str, str] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)
-    gone: dict[str, str] = field(default_factory=dict)
+    sound: dict[PackKey, str] = field(default_factory=dict)
+    damaged: dict[PackKey, str] = field(default_factory=dict)
+    gone: dict[PackKey, str] = field(default_factory=dict)
     not_decoded: int = 0
     size: int = 0
     unrecorded: Unrecorded = field(default_factory=Unrecorded)
@@ -51,9 +51,9 @@ class Reading:
 
 def read_packs(
     repository: Repository,
-    packs: Sequence[str],
+    packs: Sequence[PackKey],
     progress: Progress,
-    after: Callable[[Mapping[str, str]], None] = lambda sound: None,
+    after: Callable[[Mapping[PackKey, str]], None] = lambda sound: None,
 ) -> Reading:
     """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError; where the store
     takes no marks, the reading says so.
@@ -76,7 +76,7 @@ class Examined:
     """A pack that was read: `damage` says what is wrong, and whether it is `gone`; `table` is the hash of its rows if a
     key opened it."""
 
-    key: str
+    key: PackKey
     size: int = 0
     damage: str = ""
     gone: bool = False
@@ -87,7 +87,7 @@ class Examined:
         return bool(self.table)
 
 
-def examine(repository: Repository, key: str, progress: Progress) -> Examined:
+def examine(repository: Repository, key: PackKey, progress: Progress) -> Examined:
     """Read one pack; nothing is recorded. Raises StoreError."""
     try:
         data = repository.verified(key)
@@ -98,7 +98,7 @@ def examine(repository: Repository, key: str, progress: Progress) -> Examined:
     return Examined(key, len(data), table=table)
 
 
-def _stored(repository: Repository, key: str) -> bool:
+def _stored(repository: Repository, key: PackKey) -> bool:
     try:
         repository.store.head(key)
     except NotFoundError:
@@ -106,18 +106,17 @@ def _stored(repository: Repository, key: str) -> bool:
     return True
 
 
-def decode(repository: Repository, key: str, stored: Buffer) -> str:
+def decode(repository: Repository, key: PackKey, stored: Buffer) -> str:
     """The hash of a pack's rows; empty when no key on this host opens it. Raises DamageError."""
     try:
         plain = repository.cipher.unwrap(key, stored)
     except KeyMissingError:
         return ""
     frames = check_pack(plain, repository.cipher.hash)
-    packed = index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
-    return table_of(packed.rows, repository.cipher.hash)
+    return table_of(index_pack(key, frames).rows, repository.cipher.hash)
 
 
-def _note(repository: Repository, one: Examined, reading: Reading, known: set[str]) -> None:
+def _note(repository: Repository, one: Examined, reading: Reading, known: Container[str]) -> None:
     if one.gone:
         reading.gone[one.key] = one.damage
     elif one.damage:

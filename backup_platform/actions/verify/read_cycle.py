@@ -14,7 +14,8 @@ from itertools import accumulate, takewhile
 from backup_platform.actions.verify.packs import Reading, read_packs
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.rotation import Held, due
-from backup_platform.repository.records.reads import compact_reads, load_reads, record_reads, stored_packs
+from backup_platform.repository.objects.names import PackKey
+from backup_platform.repository.records.reads import compact_reads, load_reads, record_reads
 from backup_platform.repository.repository import Repository
 
 CYCLE = timedelta(days=30)
@@ -36,7 +37,7 @@ class ReadStatus:
     size_due: int
     oldest_s: float
     cycle_s: float
-    damaged: tuple[str, ...] = ()
+    damaged: tuple[PackKey, ...] = ()
 
     @property
     def overdue(self) -> bool:
@@ -60,12 +61,12 @@ class CycleRun:
 class _Survey:
     """The packs in the store that are not known to be damaged, and which of them were ever read again."""
 
-    held: Mapping[str, Held]
-    read: frozenset[str]
-    damaged: tuple[str, ...]
+    held: Mapping[PackKey, Held]
+    read: frozenset[PackKey]
+    damaged: tuple[PackKey, ...]
     now: datetime
 
-    def after(self, sound: Iterable[str], gone: Iterable[str], damaged: Iterable[str]) -> _Survey:
+    def after(self, sound: Iterable[PackKey], gone: Iterable[PackKey], damaged: Iterable[PackKey]) -> _Survey:
         lost = {*gone, *damaged}
         held = {key: each for key, each in self.held.items() if key not in lost}
         fresh = {key: replace(held[key], proven_at=self.now) for key in sound}
@@ -99,7 +100,7 @@ class ReadCycle:
         packs = _within(due(survey.held.values(), survey.now, self.cycle, self.every), budget)
         progress.expect(size=sum(held.size for held in packs))
         record = partial(record_reads, self.repository, at=survey.now)
-        reading = read_packs(self.repository, [held.key for held in packs], progress, record)
+        reading = read_packs(self.repository, [PackKey(held.key) for held in packs], progress, record)
         with reading.unrecorded.noting():
             compact_reads(self.repository, survey.now)
         return CycleRun(reading, self._status(survey.after(reading.sound, reading.gone, reading.damaged)))
@@ -108,16 +109,16 @@ class ReadCycle:
         # The ledger first: what is read in between only makes it older than it is.
         reads = load_reads(self.repository)
         damaged = self.repository.damaged()
-        listed = list(stored_packs(self.repository))
+        listed = self.repository.stored_packs()
         held = {}
-        for found in listed:
-            if found.key not in damaged:
-                read_at = reads.last.get(found.key[-64:], found.modified)
-                held[found.key] = Held(found.key, found.size, max(found.modified, read_at))
+        for key, found in listed.items():
+            if key not in damaged:
+                read_at = reads.last.get(key.id, found.modified)
+                held[key] = Held(key, found.size, max(found.modified, read_at))
         return _Survey(
             held,
-            frozenset(key for key in held if key[-64:] in reads.last),
-            tuple(sorted(found.key for found in listed if found.key in damaged)),
+            frozenset(key for key in held if key.id in reads.last),
+            tuple(sorted(key for key in listed if key in damaged)),
             self._now(held.values()),
         )
 

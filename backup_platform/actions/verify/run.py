@@ -19,6 +19,7 @@ from backup_platform.actions.verify.trusted import AT_ONCE, Trusting, within
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import UsageError
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.decoded import disown, misdescribed
 from backup_platform.repository.points.chains import chain_breaks
 from backup_platform.repository.records.forgotten import forgotten_links
@@ -93,7 +94,7 @@ def verify(
     *,
     record: bool = True,
     unreadable: Sequence[str] = (),
-    after: Callable[[Mapping[str, str]], None] = lambda sound: None,
+    after: Callable[[Mapping[PackKey, str]], None] = lambda sound: None,
 ) -> VerifyResult:
     """Verify recovery points, and record a proof for each where every needed pack was re-read.
 
@@ -119,7 +120,7 @@ def verify(
     return result
 
 
-def _disowned(repository: Repository, reading: Reading, *, record: bool = True) -> dict[str, str]:
+def _disowned(repository: Repository, reading: Reading, *, record: bool = True) -> dict[PackKey, str]:
     """What is wrong with indexes of the packs that were read, by the packs' keys: they are not used any more."""
     wrong = misdescribed(repository, reading.sound)
     if wrong and record:
@@ -177,9 +178,9 @@ def _result(
     duration_s: float,
     rotation: ReadStatus | None = None,
     *,
-    wrong: Mapping[str, str],
+    wrong: Mapping[PackKey, str],
 ) -> VerifyResult:
-    known = dict.fromkeys(rotation.damaged if rotation else (), "")
+    known = rotation.damaged if rotation else ()
     damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
     findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone, **wrong})
     needed = {key for need in needs.values() for key in need.packs}
@@ -199,7 +200,7 @@ def _result(
     )
 
 
-def _findings(needs: dict[str, Needs], damaged: dict[str, str]) -> dict[str, list[str]]:
+def _findings(needs: dict[str, Needs], damaged: Mapping[PackKey, str]) -> dict[str, list[str]]:
     found = {}
     for point, need in needs.items():
         texts = [*need.findings, *(damaged[key] for key in sorted(need.packs & damaged.keys()))]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from backup_platform.actions.structure import Needs
 from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.vouching import Vouched, unvouched_bytes
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.records.reads import load_reads, record_reads
 from backup_platform.repository.repository import Repository
 
@@ -18,7 +18,7 @@ AT_ONCE = 1 << 30  # bytes that a verify which reads a share reads at least of w
 def load_vouched(repository: Repository) -> Vouched:
     """What the ledger says was decoded."""
     reads = load_reads(repository)
-    return Vouched(reads.tables, reads.points)
+    return Vouched({str(pack): table for pack, table in reads.tables.items()}, reads.points)
 
 
 def unvouched(
@@ -57,48 +57,44 @@ class Trusting:
         left = (p for p in points if unvouched_bytes(p, vouched, proofs.get(p.id, ())) != 0)
         return cls(repository, tuple(left), vouched)
 
-    def packs(self, needs: Mapping[str, Needs]) -> list[str]:
+    def packs(self, needs: Mapping[str, Needs]) -> list[PackKey]:
         """What to read first, the largest parts first; nothing where no key opens it."""
         if not self.repository.cipher.reads_contents:
             return []
-        named: dict[str, int] = {}
-        others: set[str] = set()
+        named: dict[PackKey, int] = {}
+        others: set[PackKey] = set()
         for point in self.points:
             wanted = needs[point.id].packs
             mine = self._named(point, wanted)
             for key, size in mine.items():
                 named[key] = max(size, named.get(key, 0))
             if sum(mine.values()) < (unvouched_bytes(point, self.vouched, ()) or 0):
-                others |= {key for key in wanted if key[-64:] not in self.vouched.tables}
+                others |= {key for key in wanted if key.id not in self.vouched.tables}
         return [*sorted(named, key=lambda key: (-named[key], key)), *sorted(others - named.keys())]
 
-    def _named(self, point: RecoveryPoint, wanted: Iterable[str]) -> dict[str, int]:
+    def _named(self, point: RecoveryPoint, wanted: Iterable[PackKey]) -> dict[PackKey, int]:
         """The packs that a point names and still needs."""
         packs = point.unvouched.packs if point.unvouched else ()
         open_ = [each for each in packs if self.vouched.tables.get(each.pack) != each.table]
-        keys = {
-            object_key(prefix, bytes.fromhex(each.pack)): each.size
-            for each in open_
-            for prefix in (PACKS, META)
-        }
-        return {key: size for key, size in keys.items() if key in set(wanted)}
+        sizes = {each.pack: each.size for each in open_}
+        return {key: sizes[key.id] for key in wanted if key.id in sizes}
 
-    def settle(self, read: Mapping[str, str], needs: Mapping[str, Needs]) -> None:
+    def settle(self, read: Mapping[PackKey, str], needs: Mapping[str, Needs]) -> None:
         """Record the points of which every needed pack was decoded, now or before, and holds what the index says.
         Raises StoreError."""
-        tables = {**self.vouched.tables, **{key[-64:]: table for key, table in read.items() if table}}
+        tables = {**self.vouched.tables, **{str(key.id): table for key, table in read.items() if table}}
         wanted = {key for point in self.points for key in needs[point.id].packs}
         indexes, hashed = self.repository.indexes(), self.repository.cipher.hash
-        right = {k for k in wanted if k[-64:] in tables and indexes.table(k, hashed) == tables[k[-64:]]}
+        right = {k for k in wanted if k.id in tables and indexes.table(k, hashed) == tables[k.id]}
         whole = [p.id for p in self.points if not needs[p.id].findings and needs[p.id].packs <= right]
         decoded = {key: table for key, table in read.items() if table}
         if self.points and (decoded or whole):
             record_reads(self.repository, decoded, self.repository.clock.now(), whole)
 
 
-def within(packs: Sequence[str], sizes: Mapping[str, int], limit: int) -> list[str]:
+def within(packs: Sequence[PackKey], sizes: Mapping[PackKey, int], limit: int) -> list[PackKey]:
     """The first of some packs, as many as fit."""
-    chosen: list[str] = []
+    chosen: list[PackKey] = []
     total = 0
     for key in packs:
         total += sizes.get(key, 0)

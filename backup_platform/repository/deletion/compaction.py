@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from backup_platform.errors import DamageError
 from backup_platform.repository.deletion.survey import StoredIndex
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.claims import by_pack
 from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.packs.index_objects import decode_index
@@ -20,7 +21,7 @@ MERGED_ROWS = 1_000_000
 
 def superfluous(
     indexes: Sequence[StoredIndex],
-    packs: Collection[str],
+    packs: Collection[PackKey],
     now: datetime,
     grace: timedelta,
     *,
@@ -32,7 +33,7 @@ def superfluous(
     `all_named` says that no pack lacks an index: then one that cannot be read is of no use to anybody.
     """
     old = [each for each in indexes if now - each.stored.modified >= grace]
-    named: set[str] = set()
+    named: set[PackKey] = set()
     found = []
     for each in sorted((each for each in old if each.readable), key=_age, reverse=True):
         alive = {pack for pack in each.rows if pack in packs}
@@ -42,7 +43,7 @@ def superfluous(
     return found + [each for each in old if not each.readable and all_named]
 
 
-def mergeable(indexes: Sequence[StoredIndex], packs: Collection[str]) -> list[StoredIndex]:
+def mergeable(indexes: Sequence[StoredIndex], packs: Collection[PackKey]) -> list[StoredIndex]:
     """Those whose packs go into new indexes: many small ones, and those with many rows of packs that are gone."""
     replaced = _replaced(indexes, packs)
     current = [
@@ -57,7 +58,7 @@ def mergeable(indexes: Sequence[StoredIndex], packs: Collection[str]) -> list[St
     return small + [e for e in current if e.stored.key not in keys and 0 < _alive(e, packs) < _worth(e)]
 
 
-def _replaced(indexes: Sequence[StoredIndex], packs: Collection[str]) -> set[str]:
+def _replaced(indexes: Sequence[StoredIndex], packs: Collection[PackKey]) -> set[str]:
     """Keys of those that only wait for the grace to pass."""
     latest = max((each.stored.modified for each in indexes), default=None)
     found = superfluous(indexes, packs, latest, timedelta(), all_named=False) if latest else []
@@ -68,7 +69,7 @@ def _worth(index: StoredIndex) -> float:
     return sum(index.rows.values()) * (1 - MOST_DEAD)
 
 
-def _alive(index: StoredIndex, packs: Collection[str]) -> int:
+def _alive(index: StoredIndex, packs: Collection[PackKey]) -> int:
     return sum(count for pack, count in index.rows.items() if pack in packs)
 
 
@@ -76,9 +77,9 @@ def _age(index: StoredIndex) -> tuple[datetime, str]:
     return index.stored.modified, index.stored.key
 
 
-def merge(repository: Repository, indexes: Iterable[StoredIndex], packs: Collection[str]) -> int:
+def merge(repository: Repository, indexes: Iterable[StoredIndex], packs: Collection[PackKey]) -> int:
     """Write the rows of packs that are there to new indexes; how many."""
-    done: set[str] = set()
+    done: set[PackKey] = set()
     some: list[IndexedPack] = []
     written = 0
     for each in indexes:
@@ -94,7 +95,7 @@ def merge(repository: Repository, indexes: Iterable[StoredIndex], packs: Collect
     return written + bool(some)
 
 
-def _named(repository: Repository, index: StoredIndex) -> dict[str, IndexedPack]:
+def _named(repository: Repository, index: StoredIndex) -> dict[PackKey, IndexedPack]:
     try:
         return by_pack(decode_index(repository.plain(index.stored.key)))
     except DamageError:

@@ -10,7 +10,7 @@ from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.deletion.usage import Kept, Standing, Usage, blobs_of
-from backup_platform.repository.objects.names import INDEXES, META, PACK_KEY, PACKS, object_key
+from backup_platform.repository.objects.names import INDEXES, HashedKey, Kinds, PackKey, StoredPack
 from backup_platform.repository.objects.store_clock import store_now
 from backup_platform.repository.packs.blob_reader import BlobReader, PackRanges
 from backup_platform.repository.packs.claims import Claims, by_pack, same_rows, true_claims
@@ -29,9 +29,9 @@ class StoredIndex:
     known to say something wrong. Of `disputed` packs another index says something else."""
 
     stored: StoredObject
-    rows: dict[str, int]
+    rows: dict[PackKey, int]
     readable: bool = True
-    disputed: frozenset[str] = frozenset()
+    disputed: frozenset[PackKey] = frozenset()
 
 
 @dataclass(slots=True)
@@ -45,38 +45,41 @@ class Survey:
     now: datetime  # the store's, before anything else was read
     tombstones: Tombstones
     manifests: frozenset[str]
-    damaged: frozenset[str]
+    damaged: frozenset[HashedKey]
     indexes: tuple[StoredIndex, ...]
-    packs: dict[str, StoredObject]
-    unindexed: frozenset[str]
+    packs: dict[PackKey, StoredPack]
+    unindexed: frozenset[PackKey]
     problems: tuple[str, ...] = ()
-    disputed: frozenset[str] = frozenset()
-    needed: frozenset[str] = frozenset()
-    doubted: frozenset[str] = frozenset()
-    unused: dict[str, int] = field(
+    disputed: frozenset[PackKey] = frozenset()
+    needed: frozenset[PackKey] = frozenset()
+    doubted: frozenset[PackKey] = frozenset()
+    unused: dict[PackKey, int] = field(
         default_factory=dict
     )  # stored bytes of what is not taken from a needed pack
-    stand_ins: dict[str, set[str]] = field(default_factory=dict)  # packs that blobs of another are taken from
-    places: dict[str, tuple[BlobIndex, int, Kept]] = field(default_factory=dict)  # of each pack's rows
-    readers: dict[str, BlobReader] = field(default_factory=dict)  # by prefix
+    stand_ins: dict[PackKey, set[PackKey]] = field(
+        default_factory=dict
+    )  # packs that blobs of another are taken from
+    places: dict[PackKey, tuple[BlobIndex, int, Kept]] = field(default_factory=dict)  # of each pack's rows
+    readers: Kinds[BlobReader] | None = None
 
-    def blobs(self, pack: str) -> Iterator[bytes]:
+    def blobs(self, pack: PackKey) -> Iterator[bytes]:
         """Ids of the needed blobs that are taken from a pack, in its order."""
         index, number, kept = self.places[pack]
         return blobs_of(index, number, kept.taken)
 
-    def holds(self, decoded: Decoded, pack: str) -> bool:
+    def holds(self, decoded: Decoded, pack: PackKey) -> bool:
         """Whether a pack was decoded and is what this survey took it for."""
         return pack in decoded.packs and same_rows(self.said(pack), decoded.packs[pack])
 
-    def said(self, pack: str) -> IndexedPack:
+    def said(self, pack: PackKey) -> IndexedPack:
         """What this survey takes a pack for."""
         index, number, _ = self.places[pack]
-        (said,) = index.of_packs([number], meta=pack.startswith(META))
+        (said,) = index.of_packs([number])
         return said
 
-    def reader(self, pack: str) -> BlobReader:
-        return self.readers[META if pack.startswith(META) else PACKS]
+    def reader(self, pack: PackKey) -> BlobReader:
+        assert self.readers is not None
+        return self.readers.of(pack)
 
 
 def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
@@ -90,7 +93,7 @@ def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
     manifests, points, problems = _manifests(repository)
     damaged = frozenset(repository.damaged() | decoded.damaged.keys())
     indexes, claims = _indexes(repository, decoded, damaged)
-    packs = list_packs(repository)
+    packs = repository.stored_packs()
     indexed = {key for index in indexes for key in index.rows}
     unindexed = frozenset(packs.keys() - indexed)
     disputed = frozenset(key for index in indexes for key in index.disputed) & packs.keys()
@@ -100,18 +103,12 @@ def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
     untold = sorted(unindexed - rows.keys())
     rows |= {key: pack for key in untold if (pack := by_its_table(ranges, key)) is not None}
     found.damaged |= misfits(repository.cipher, rows, _sizes(found), claims) - decoded.packs.keys()
-    contents, meta = _index(rows, found, PACKS), _index(rows, found, META)
+    indexes_of = Kinds(_index(rows, found, meta=False), _index(rows, found, meta=True))
     rows.clear()
-    problems += _collect(repository, found, contents, meta, points, decoded)
+    problems += _collect(repository, found, indexes_of, points, decoded)
     problems += [f"The final tombstone {o.key} is altered." for o in tombstones.unreadable_finals]
     found.problems = tuple(problems)
     return found
-
-
-def list_packs(repository: Repository) -> dict[str, StoredObject]:
-    """The packs in the store. What has no name of a pack is none, and nobody touches it."""
-    found = (each for prefix in (PACKS, META) for each in repository.store.list(prefix))
-    return {each.key: each for each in found if PACK_KEY.fullmatch(each.key)}
 
 
 def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoint], list[str]]:
@@ -135,7 +132,7 @@ def _indexes(
             if not isinstance(error.__cause__, NotFoundError):  # else another prune replaced it
                 objects.append(StoredIndex(stored, {}, readable=False))
             continue
-        heard.append((stored, {key: (claims.hear(key, pack), len(pack.rows)) for key, pack in named.items()}))
+        heard.append((stored, {key: (claims.hear(pack), len(pack.rows)) for key, pack in named.items()}))
     marked = {key for stored, told in heard if stored.key in damaged for key in told}
     disputed = (claims.disputed | marked) - decoded.packs.keys()
     for stored, told in heard:
@@ -145,17 +142,17 @@ def _indexes(
     return tuple(objects), claims
 
 
-def _sizes(found: Survey) -> dict[str, int]:
+def _sizes(found: Survey) -> dict[PackKey, int]:
     return {key: pack.size for key, pack in found.packs.items()}
 
 
-def _index(rows: dict[str, IndexedPack], found: Survey, prefix: str) -> BlobIndex:
+def _index(rows: dict[PackKey, IndexedPack], found: Survey, *, meta: bool) -> BlobIndex:
     """Sound packs first, and the oldest of them: blobs are read from those."""
     index = BlobIndex()
     order = {
         key: (key in found.damaged, key in found.unindexed, found.packs[key].modified, key)
         for key in rows
-        if key.startswith(prefix)
+        if key.meta == meta
     }
     index.add(rows[key] for key in sorted(order, key=order.__getitem__))
     return index
@@ -164,26 +161,21 @@ def _index(rows: dict[str, IndexedPack], found: Survey, prefix: str) -> BlobInde
 def _collect(
     repository: Repository,
     found: Survey,
-    contents: BlobIndex,
-    meta: BlobIndex,
+    indexes: Kinds[BlobIndex],
     points: Sequence[RecoveryPoint],
     decoded: Decoded,
 ) -> list[str]:
     """Fill in what the points need; what is missing for them."""
     sizes = _sizes(found)
-    readers = {
-        prefix: BlobReader(
-            repository.store, index, meta=prefix == META, cipher=repository.cipher, sizes=sizes
-        )
-        for prefix, index in ((PACKS, contents), (META, meta))
-    }
-    usages = {PACKS: Usage(contents), META: Usage(meta)}
+    readers = Kinds(
+        *(BlobReader(repository.store, index, cipher=repository.cipher, sizes=sizes) for index in indexes)
+    )
+    usages = Kinds(*map(Usage, indexes))
     problems = []
     for point in _distinct(points):
-        reader = RecoveryPointReader(point, readers[PACKS], readers[META])
-        problems += _needs(point, reader, usages)
-    for prefix, index in ((PACKS, contents), (META, meta)):
-        _settle(found, index, usages[prefix], prefix, _closed(repository, index, prefix, decoded))
+        problems += _needs(point, RecoveryPointReader(point, readers.contents, readers.meta), usages)
+    for index, usage in zip(indexes, usages, strict=True):
+        _settle(found, index, usage, _closed(repository, index, decoded))
     found.readers = readers
     return problems
 
@@ -197,36 +189,33 @@ def _distinct(points: Iterable[RecoveryPoint]) -> Iterator[RecoveryPoint]:
             yield point
 
 
-def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: dict[str, Usage]) -> list[str]:
+def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: Kinds[Usage]) -> list[str]:
     name = f"{point.source}@{point.window.key} ({point.id[:12]})"
     try:
-        missing = sum(usages[META].need(ids) for ids in reader.meta_blobs())
-        missing += sum(usages[PACKS].need(ids) for ids in reader.content_blobs())
+        missing = sum(usages.meta.need(ids) for ids in reader.meta_blobs())
+        missing += sum(usages.contents.need(ids) for ids in reader.content_blobs())
     except DamageError as error:
         return [f"{name} cannot be read: {error.message}"]
     return [f"{name} needs {missing} blobs that no listed pack is known to hold."] if missing else []
 
 
-def _closed(repository: Repository, index: BlobIndex, prefix: str, decoded: Decoded) -> set[str]:
+def _closed(repository: Repository, index: BlobIndex, decoded: Decoded) -> set[PackKey]:
     """Packs of which this host cannot tell what they really hold."""
-    keys = [object_key(prefix, pack) for pack in index.packs]
-    closed = decoded.closed.intersection(keys)
-    if prefix == PACKS and not repository.cipher.reads_contents:
-        packs = index.of_packs(range(len(keys)), meta=False)
-        closed |= {k for k, pack in zip(keys, packs, strict=True) if not remembered(repository, k, pack)}
+    closed = decoded.closed.intersection(index.packs)
+    if not repository.cipher.reads_contents:
+        contents = index.of_packs(number for number, key in enumerate(index.packs) if not key.meta)
+        closed |= {pack.key for pack in contents if not remembered(repository, pack)}
     return closed - decoded.packs.keys()
 
 
-def _settle(found: Survey, index: BlobIndex, usage: Usage, prefix: str, closed: set[str]) -> None:
-    keys = [object_key(prefix, pack) for pack in index.packs]
-    condemned, doomed = found.tombstones.condemned, found.tombstones.doomed
+def _settle(found: Survey, index: BlobIndex, usage: Usage, closed: set[PackKey]) -> None:
+    keys, condemned, doomed = index.packs, found.tombstones.condemned, found.tombstones.doomed
 
     def standing(number: int, share: float) -> Standing:
         key = keys[number]
         age = found.packs[key].modified, key
-        if (
-            key in closed
-        ):  # none of them goes for another: the first only counts as the one that was there before
+        # None that is closed goes for another: the first only counts as the one that was there before.
+        if key in closed:
             return (key in found.damaged, key in doomed, True, age)
         rest = (key in condemned, key in found.unindexed, -share, age)
         return (key in found.damaged, key in doomed, False, rest)

@@ -26,7 +26,7 @@ from backup_platform.repository.encryption.sealing import (
     unseal,
 )
 from backup_platform.repository.objects.info import RepositoryInfo
-from backup_platform.repository.objects.names import KEYS, PACKS, digest
+from backup_platform.repository.objects.names import KEYS, PACKS, PackKey, digest, is_named_by
 
 if TYPE_CHECKING:
     from backup_platform.domain.recipients import KnownRecipients
@@ -206,7 +206,7 @@ class AgeCipher:
         if not self.identities:
             raise self.keys.missing_identity(self.store.location, self._needed())
         found = header.unwrap(self.identities)
-        return found or self._rewrapped_keys().file_key(bytes.fromhex(key[-64:]), header)
+        return found or self._rewrapped_keys().file_key(PackKey(key).id.hash, header)
 
     def _rewrapped_keys(self) -> RewrappedKeys:
         with self._lock:
@@ -216,7 +216,7 @@ class AgeCipher:
 
     def _not_for_us(self, key: str, stored: Buffer) -> DamageError | KeyMissingError:
         """An altered stanza looks like one for somebody else."""
-        if digest(stored).hex() != key[-64:]:
+        if not is_named_by(key, stored):
             return DamageError("It is altered: its bytes do not have the hash of its name.")
         return self._wrong_identity(key)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.objects.names import KEYS, digest
+from backup_platform.repository.objects.names import KEYS, digest, is_named_by
 
 if TYPE_CHECKING:
     from backup_platform.repository.encryption.age_cipher import AgeCipher
@@ -167,7 +167,7 @@ def object_problem(
     if data is None:
         return "is missing"
     if key.startswith(REWRAPPED):
-        return "" if digest(data).hex() == key[-64:] else "is damaged"
+        return "" if is_named_by(key, data) else "is damaged"
     document = key.endswith((ADDED, RETIRED))
     try:
         if document:

@@ -22,7 +22,7 @@ from backup_platform.repository.encryption.key_objects import ADDED, RETIRED
 from backup_platform.repository.encryption.rewrapped import write_rewrapped
 from backup_platform.repository.objects.canonical import sign, unsign
 from backup_platform.repository.objects.documents import instant
-from backup_platform.repository.objects.names import KEY_TESTS, KEYS, PACKS, digest
+from backup_platform.repository.objects.names import KEY_TESTS, KEYS, digest
 from backup_platform.repository.objects.record_names import TIME, RecordNames, moment_of
 
 if TYPE_CHECKING:
@@ -265,8 +265,6 @@ def rewrap(repository: Repository, cipher: AgeCipher) -> int:
     """
     cipher.require_contents()
     active = [age.Recipient(text) for text in recipients_to_write(cipher)]
-    sizes = {key: size for key, size in repository.list_packs().items() if key.startswith(PACKS)}
-    entries = (
-        (bytes.fromhex(key[-64:]), cipher.pack_file_key(key, size)) for key, size in sorted(sizes.items())
-    )
+    sizes = {key: size for key, size in repository.list_packs().items() if not key.meta}
+    entries = ((key.id.hash, cipher.pack_file_key(key, size)) for key, size in sorted(sizes.items()))
     return write_rewrapped(cipher.store, entries, active)

@@ -10,7 +10,7 @@ from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError
 from backup_platform.repository.encryption import age
 from backup_platform.repository.encryption.key_objects import REWRAPPED
-from backup_platform.repository.objects.names import digest, object_key
+from backup_platform.repository.objects.names import ObjectId, digest
 
 ENTRY = 32 + age.FILE_KEY
 ENTRIES = 100_000  # an object has up to 4.8 MB
@@ -58,6 +58,6 @@ def write_rewrapped(
     rest = iter(entries)
     while some := list(islice(rest, ENTRIES)):
         data, _ = age.encrypt(b"".join(pack + file_key for pack, file_key in some), recipients)
-        store.create(object_key(REWRAPPED, digest(data)), data)
+        store.create(f"{REWRAPPED}{ObjectId.of(digest(data))}", data)
         count += len(some)
     return count

@@ -1,17 +1,22 @@
-"""Names of objects in format 1 (FORMAT.md §1, §3): prefixes, and hashes."""
+"""Names of objects in format 1 (FORMAT.md §1, §3): prefixes, keys and ids as types, hashes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Final, Generic, Self, TypeVar
 
 from blake3 import blake3
 
-from backup_platform.domain.ports import Buffer
+from backup_platform.domain.ports import Buffer, StoredObject
 
 FORMAT = 1
 ROOT_KEY = "repository.json"
-PACKS, META, INDEXES, MANIFESTS, TOMBSTONES = "packs/", "meta/", "indexes/", "manifests/", "tombstones/"
+PACKS: Final = "packs/"
+META: Final = "meta/"
+INDEXES: Final = "indexes/"
+MANIFESTS, TOMBSTONES = "manifests/", "tombstones/"
 LEDGER = "ledger/"
 PROOFS, DAMAGED, KEY_TESTS = "ledger/proofs/", "ledger/damaged/", "ledger/keys/"
 HOLDS, FORGOTTEN = "ledger/holds/", "ledger/forgotten/"
@@ -19,9 +24,9 @@ READS = "ledger/reads/"
 ACCEPTED = "ledger/accepted/"
 LOCKS = "ledger/locks/"
 KEYS = "keys/"
-MARK = re.compile(rf"{DAMAGED}(?P<kind>packs/|meta/|indexes/)(?P<id>[0-9a-f]{{64}})")
-PACK_KEY = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
 Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
+HASH_BYTES = 32
+T = TypeVar("T")
 
 
 def digest(data: Buffer) -> bytes:
@@ -29,27 +34,138 @@ def digest(data: Buffer) -> bytes:
     return blake3(data).digest()
 
 
-def object_key(prefix: str, identity: bytes) -> str:
-    """Key of an object that is named by the hash of its stored bytes."""
-    name = identity.hex()
-    return f"{prefix}{name[:2]}/{name}" if prefix in (PACKS, META) else f"{prefix}{name}"
+class Name(str):
+    """A text of one form: whoever has one need not check it again. Raises ValueError for another text."""
+
+    __slots__ = ()
+    FORM: ClassVar[re.Pattern[str]]
+
+    def __new__(cls, text: str) -> Self:
+        if not cls.FORM.fullmatch(text):
+            raise ValueError(f"{text[:100]!r} is no {cls.__name__}")
+        return cls.unchecked(text)
+
+    @classmethod
+    def match(cls, text: str) -> Self | None:
+        """None for another text: anybody who may write can give an object any name."""
+        return cls.unchecked(text) if cls.FORM.fullmatch(text) else None
+
+    @classmethod
+    def unchecked(cls, text: str) -> Self:
+        """Of a text that is known to have the form."""
+        return str.__new__(cls, text)
 
 
-def damage_key(key: str) -> str:
-    """What the name of the record says that tells that a pack is damaged, or an index wrong."""
-    kind, name = key.split("/")[0], key[-64:]
-    return f"{DAMAGED}{kind}/{name}"
+class ObjectId(Name):
+    """The unkeyed hash of an object's stored bytes, in hex digits."""
+
+    __slots__ = ()
+    FORM = re.compile("[0-9a-f]{64}")
+
+    @classmethod
+    def of(cls, hashed: bytes) -> Self:
+        """Raises ValueError unless there are 32 bytes."""
+        if len(hashed) != HASH_BYTES:
+            raise ValueError(f"a hash has {HASH_BYTES} bytes, not {len(hashed)}")
+        return cls.unchecked(hashed.hex())
+
+    @classmethod
+    def all_of(cls, joined: str) -> list[Self]:
+        """Raises ValueError for what is no joined ids."""
+        if len(joined) % (2 * HASH_BYTES) or not re.fullmatch("[0-9a-f]*", joined):
+            raise ValueError(f"{joined[:100]!r} is no row of ids")
+        starts = range(0, len(joined), 2 * HASH_BYTES)
+        return [cls.unchecked(joined[start : start + 2 * HASH_BYTES]) for start in starts]
+
+    @property
+    def hash(self) -> bytes:
+        return bytes.fromhex(self)
 
 
-def marked(says: str) -> str | None:
-    """Inverse of `damage_key`; None for what is no mark."""
-    match = MARK.fullmatch(says)
-    return object_key(match["kind"], bytes.fromhex(match["id"])) if match else None
+class HashedKey(Name):
+    """The key of an object that is named by its hash."""
+
+    __slots__ = ()
+
+    @property
+    def id(self) -> ObjectId:
+        return ObjectId.unchecked(self.rpartition("/")[2])
+
+
+class PackKey(HashedKey):
+    """The key of a pack of contents or of metadata."""
+
+    __slots__ = ()
+    FORM = re.compile(r"(packs|meta)/([0-9a-f]{2})/\2[0-9a-f]{62}")
+
+    @classmethod
+    def of(cls, hashed: bytes, *, meta: bool) -> Self:
+        name = ObjectId.of(hashed)
+        return cls.unchecked(f"{META if meta else PACKS}{name[:2]}/{name}")
+
+    @property
+    def meta(self) -> bool:
+        return self.startswith(META)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPack(StoredObject):
+    """A pack in a store."""
+
+    key: PackKey
+
+
+@dataclass(frozen=True, slots=True)
+class Kinds(Generic[T]):
+    """One for each kind of pack."""
+
+    contents: T
+    meta: T
+
+    def of(self, key: PackKey) -> T:
+        return self.meta if key.meta else self.contents
+
+    def __iter__(self) -> Iterator[T]:
+        return iter((self.contents, self.meta))
+
+
+class IndexKey(HashedKey):
+    """The key of an index."""
+
+    __slots__ = ()
+    FORM = re.compile(f"{INDEXES}[0-9a-f]{{64}}")
+
+    @classmethod
+    def of(cls, hashed: bytes) -> Self:
+        return cls.unchecked(f"{INDEXES}{ObjectId.of(hashed)}")
+
+
+class ManifestKey(Name):
+    """The key of a manifest: the place of a recovery point in the chain of its source."""
+
+    __slots__ = ()
+    FORM = re.compile(rf"{MANIFESTS}[0-9a-f]{{32}}/(?!0{{10}})[0-9]{{10}}")
+
+    @classmethod
+    def of(cls, source: str, sequence: int, hashed: Hash = digest) -> Self:
+        return cls(f"{MANIFESTS}{source_tag(source, hashed)}/{sequence:010d}")
+
+    @property
+    def sequence(self) -> int:
+        return int(self.rpartition("/")[2])
 
 
 def source_tag(source: str, hashed: Hash = digest) -> str:
     return hashed(source.encode()).hex()[:32]
 
 
-def manifest_key(source: str, sequence: int, hashed: Hash = digest) -> str:
-    return f"{MANIFESTS}{source_tag(source, hashed)}/{sequence:010d}"
+def is_named_by(key: str, data: Buffer) -> bool:
+    """Whether a key ends in the hash of these stored bytes."""
+    return ObjectId.of(digest(data)) == key.rpartition("/")[2]
+
+
+def packs_among(listed: Iterable[StoredObject]) -> Iterator[StoredPack]:
+    """What has no name of a pack is none."""
+    for found in listed:
+        if key := PackKey.match(found.key):
+            yield StoredPack(key, found.size, found.modified)

@@ -15,7 +15,7 @@ import zstandard
 from backup_platform.domain.ports import Buffer, Cipher, Part, Store
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.encryption.cipher import PLAIN
-from backup_platform.repository.objects.names import META, PACKS, Hash, object_key
+from backup_platform.repository.objects.names import Hash, PackKey
 from backup_platform.repository.packs.blob_writer import worker_count
 from backup_platform.repository.packs.index import BlobIndex, Location
 from backup_platform.repository.packs.packs import decompress
@@ -35,12 +35,12 @@ class PackRanges:
     `sizes` are those of packs, where they are known already.
     """
 
-    def __init__(self, store: Store, cipher: Cipher, sizes: Mapping[str, int]) -> None:
+    def __init__(self, store: Store, cipher: Cipher, sizes: Mapping[PackKey, int]) -> None:
         self._store, self._cipher, self._sizes = store, cipher, sizes
-        self._parts: OrderedDict[str, Part | None] = OrderedDict()
+        self._parts: OrderedDict[PackKey, Part | None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, key: str, start: int, length: int) -> Buffer:
+    def read(self, key: PackKey, start: int, length: int) -> Buffer:
         """Raises NotFoundError, DamageError, KeyMissingError."""
         part = self._part(key)
         return (
@@ -49,7 +49,7 @@ class PackRanges:
             else self._open(part, key, start, length)
         )
 
-    def tail(self, key: str, length: int) -> Buffer:
+    def tail(self, key: PackKey, length: int) -> Buffer:
         """The last bytes, all of them when the pack is shorter. Raises NotFoundError, DamageError, KeyMissingError."""
         part = self._part(key)
         if part is None:
@@ -57,7 +57,7 @@ class PackRanges:
         start = max(0, part.plain - length)
         return self._open(part, key, start, part.plain - start)
 
-    def _open(self, part: Part, key: str, start: int, length: int) -> Buffer:
+    def _open(self, part: Part, key: PackKey, start: int, length: int) -> Buffer:
         try:
             return part.read(start, length, partial(self._store.get_range, key))
         except DamageError as error:
@@ -65,7 +65,7 @@ class PackRanges:
                 f"The object {key} cannot be decrypted. {error.message}", hint=error.hint
             ) from error
 
-    def _part(self, key: str) -> Part | None:
+    def _part(self, key: PackKey) -> Part | None:
         with self._lock:
             if key in self._parts:
                 return self._parts[key]
@@ -77,7 +77,7 @@ class PackRanges:
                     self._parts.popitem(last=False)
         return part
 
-    def _size(self, key: str) -> int:
+    def _size(self, key: PackKey) -> int:
         return self._sizes.get(key) or self._store.head(key).size
 
 
@@ -93,17 +93,15 @@ class BlobReader:
         store: Store,
         index: BlobIndex,
         *,
-        meta: bool,
         cipher: Cipher = PLAIN,
-        sizes: Mapping[str, int] | None = None,
+        sizes: Mapping[PackKey, int] | None = None,
     ) -> None:
         self._index, self._hashed = index, cipher.hash
         self._packs = PackRanges(store, cipher, sizes or {})
-        self._prefix = META if meta else PACKS
-        self._frames: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
+        self._frames: OrderedDict[tuple[PackKey, int], bytes] = OrderedDict()
         self._local = threading.local()
         self._lock = threading.Lock()
-        self.failed: dict[str, str] = {}
+        self.failed: dict[PackKey, str] = {}
 
     def blobs(self, ids: Sequence[bytes]) -> Iterator[memoryview]:
         """The plain bytes of blobs, in order. Raises DamageError."""
@@ -141,7 +139,7 @@ class BlobReader:
         raise error
 
     def _note(self, place: Location, error: DamageError | KeyMissingError) -> None:
-        key = object_key(self._prefix, place.pack)
+        key = place.pack
         with self._lock:
             known = key in self.failed
             self.failed.setdefault(key, error.message)
@@ -152,7 +150,7 @@ class BlobReader:
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
         blob = memoryview(self._frame(place))[place.offset : place.offset + place.length]
-        return checked(blob, identity, object_key(self._prefix, place.pack), self._hashed)
+        return checked(blob, identity, place.pack, self._hashed)
 
     def _frame(self, place: Location) -> bytes:
         key = (place.pack, place.frame)
@@ -167,8 +165,7 @@ class BlobReader:
                 self._frames.popitem(last=False)
         return data
 
-    def _fetch(self, pack: bytes, start: int, length: int) -> Buffer:
-        key = object_key(self._prefix, pack)
+    def _fetch(self, key: PackKey, start: int, length: int) -> Buffer:
         try:
             return self._packs.read(key, start, length)
         except NotFoundError as error:
@@ -180,7 +177,7 @@ class BlobReader:
         try:
             return decompress(compressed, place.frame_plain, self._local.decompressor)
         except DamageError as error:
-            raise DamageError(f"{error.message} It is in {object_key(self._prefix, place.pack)}.") from error
+            raise DamageError(f"{error.message} It is in {place.pack}.") from error
 
     def scatter(self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]) -> None:
         """Call `deliver(token, data)` for every (blob id, token), from several threads, each frame decoded once.
@@ -192,7 +189,7 @@ class BlobReader:
 
     def _scatter(self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]) -> None:
         places = self._index.locate_all(b"".join(identity for identity, _ in requests))
-        frames: dict[tuple[bytes, int], list[tuple[Location, bytes, T]]] = defaultdict(list)
+        frames: dict[tuple[PackKey, int], list[tuple[Location, bytes, T]]] = defaultdict(list)
         for place, (identity, token) in zip(places, requests, strict=True):
             frames[place.pack, place.frame].append((place, identity, token))
         runs = list(_runs(sorted(frames.items())))
@@ -235,7 +232,7 @@ class BlobReader:
         for place, identity, token in frame:
             blob = plain[place.offset : place.offset + place.length]
             try:
-                blob = checked(blob, identity, object_key(self._prefix, place.pack), self._hashed)
+                blob = checked(blob, identity, place.pack, self._hashed)
             except DamageError as error:
                 blob = self._elsewhere(identity, error)
             yield token, blob
@@ -247,14 +244,14 @@ class BlobReader:
             yield token, self._elsewhere(identity, error)
 
 
-def checked(blob: memoryview, identity: bytes, key: str, hashed: Hash) -> memoryview:
+def checked(blob: memoryview, identity: bytes, key: PackKey, hashed: Hash) -> memoryview:
     if hashed(blob) != identity:
         raise DamageError(f"The blob {identity.hex()[:12]} in {key} does not have the content of its name.")
     return blob
 
 
 def _runs(
-    frames: Sequence[tuple[tuple[bytes, int], list[tuple[Location, bytes, T]]]],
+    frames: Sequence[tuple[tuple[PackKey, int], list[tuple[Location, bytes, T]]]],
 ) -> Iterator[list[list[tuple[Location, bytes, T]]]]:
     """Frames that one read fetches: in the same pack, close together, and not too much at once."""
     run: list[list[tuple[Location, bytes, T]]] = []

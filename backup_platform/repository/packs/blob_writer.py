@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from backup_platform.domain.model import Content
 from backup_platform.domain.ports import Buffer
 from backup_platform.repository.objects.names import Hash, digest
 from backup_platform.repository.packs.compression import Compressor
@@ -230,5 +231,4 @@ class BlobWriter:
         self._index.add(packs)
         self.used.update(range(first, first + len(packs)))
         for pack in packs:
-            ids = pack.rows["blob"].tobytes()
-            self._new.difference_update(ids[i : i + 32] for i in range(0, len(ids), 32))
+            self._new.difference_update(Content(pack.rows["blob"].tobytes()).ids())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import IndexedPack
 
 
@@ -19,11 +19,12 @@ from backup_platform.repository.packs.index import IndexedPack
 class Claims:
     """By the keys of packs: what the first index says, and what others say that differ from it."""
 
-    first: dict[str, IndexedPack] = field(default_factory=dict)
-    others: dict[str, list[IndexedPack]] = field(default_factory=dict)
+    first: dict[PackKey, IndexedPack] = field(default_factory=dict)
+    others: dict[PackKey, list[IndexedPack]] = field(default_factory=dict)
 
-    def hear(self, key: str, said: IndexedPack) -> int:
+    def hear(self, said: IndexedPack) -> int:
         """Note what an index says of a pack; the number of the version that this is."""
+        key = said.key
         known = self.versions(key)
         for number, each in enumerate(known):
             if same_rows(each, said):
@@ -34,32 +35,28 @@ class Claims:
             self.first[key] = said
         return len(known)
 
-    def versions(self, key: str) -> list[IndexedPack]:
+    def versions(self, key: PackKey) -> list[IndexedPack]:
         return [self.first[key], *self.others.get(key, ())] if key in self.first else []
 
     @property
-    def disputed(self) -> frozenset[str]:
+    def disputed(self) -> frozenset[PackKey]:
         """Packs about which indexes disagree."""
         return frozenset(self.others)
 
-    def all_said(self) -> dict[str, IndexedPack]:
+    def all_said(self) -> dict[PackKey, IndexedPack]:
         """Of each pack every row that some index has."""
         return self.first | {key: _joined(self.versions(key)) for key in self.others}
 
-    def agreed(self) -> dict[str, IndexedPack]:
+    def agreed(self) -> dict[PackKey, IndexedPack]:
         """Of each pack the rows that all indexes have which name it."""
         return self.first | {key: _common(self.versions(key)) for key in self.others}
 
 
-def pack_key(pack: IndexedPack) -> str:
-    return object_key(META if pack.meta else PACKS, pack.pack)
-
-
-def by_pack(said: Iterable[IndexedPack]) -> dict[str, IndexedPack]:
+def by_pack(said: Iterable[IndexedPack]) -> dict[PackKey, IndexedPack]:
     """What one index says of each pack, also where its rows of a pack do not stand together."""
-    parts: dict[str, list[IndexedPack]] = {}
+    parts: dict[PackKey, list[IndexedPack]] = {}
     for pack in said:
-        parts.setdefault(pack_key(pack), []).append(pack)
+        parts.setdefault(pack.key, []).append(pack)
     return {key: some[0] if len(some) == 1 else _joined(some) for key, some in parts.items()}
 
 
@@ -68,7 +65,9 @@ def same_rows(a: IndexedPack, b: IndexedPack) -> bool:
     return len(a.rows) == len(b.rows) and _bytes_of(a) == _bytes_of(b)
 
 
-def true_claims(heard: Mapping[str, int], claims: Claims, truth: Mapping[str, IndexedPack]) -> set[str]:
+def true_claims(
+    heard: Mapping[PackKey, int], claims: Claims, truth: Mapping[PackKey, IndexedPack]
+) -> set[PackKey]:
     """The packs of which an index, by the versions that it told, does not say what is known to be wrong."""
     return {
         key
@@ -101,6 +100,4 @@ def _common(packs: Collection[IndexedPack]) -> IndexedPack:
 
 def _of_rows(packs: Collection[IndexedPack], rows: Iterable[bytes]) -> IndexedPack:
     first = next(iter(packs))
-    return IndexedPack(
-        first.pack, first.meta, np.frombuffer(b"".join(rows), first.rows.dtype).copy(), first.size
-    )
+    return IndexedPack(first.key, np.frombuffer(b"".join(rows), first.rows.dtype).copy(), first.size)

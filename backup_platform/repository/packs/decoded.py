@@ -13,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.objects.names import INDEXES, META
+from backup_platform.repository.objects.names import INDEXES, IndexKey, PackKey
 from backup_platform.repository.packs.blob_writer import worker_count
-from backup_platform.repository.packs.claims import pack_key
 from backup_platform.repository.packs.index import IndexedPack, index_pack
 from backup_platform.repository.packs.index_objects import decode_index
 from backup_platform.repository.packs.known import table_of
@@ -29,15 +28,17 @@ class Decoded:
     """What one run found out, by the keys of packs: `packs` have every blob of their own tables, `damaged` say what is
     wrong with them, `closed` are gone, or no key at hand opens them and this host did not decode them earlier."""
 
-    packs: dict[str, IndexedPack] = field(default_factory=dict)
-    damaged: dict[str, str] = field(default_factory=dict)
-    closed: set[str] = field(default_factory=set)
+    packs: dict[PackKey, IndexedPack] = field(default_factory=dict)
+    damaged: dict[PackKey, str] = field(default_factory=dict)
+    closed: set[PackKey] = field(default_factory=set)
 
     @property
-    def known(self) -> set[str]:
+    def known(self) -> set[PackKey]:
         return self.packs.keys() | self.damaged.keys() | self.closed
 
-    def read(self, repository: Repository, keys: Collection[str], said: Callable[[str], IndexedPack]) -> None:
+    def read(
+        self, repository: Repository, keys: Collection[PackKey], said: Callable[[PackKey], IndexedPack]
+    ) -> None:
         """Decode packs that were not read before, or compare them with what this host remembers of them (`said` is what
         indexes say). What is damaged is marked. Raises StoreError."""
         unread = sorted(set(keys) - self.known)
@@ -46,7 +47,7 @@ class Decoded:
                 self._note(repository, key, found)
 
     def _note(
-        self, repository: Repository, key: str, found: IndexedPack | DamageError | KeyMissingError
+        self, repository: Repository, key: PackKey, found: IndexedPack | DamageError | KeyMissingError
     ) -> None:
         if isinstance(found, IndexedPack):
             self.packs[key] = found
@@ -58,7 +59,7 @@ class Decoded:
 
 
 def _decoded(
-    repository: Repository, said: Callable[[str], IndexedPack], key: str
+    repository: Repository, said: Callable[[PackKey], IndexedPack], key: PackKey
 ) -> IndexedPack | DamageError | KeyMissingError:
     try:
         frames = repository.checked_pack(key)
@@ -66,17 +67,17 @@ def _decoded(
         return error
     except KeyMissingError as error:  # it has the hash of its name
         pack = said(key)
-        return pack if remembered(repository, key, pack) else error
-    return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
+        return pack if remembered(repository, pack) else error
+    return index_pack(key, frames)
 
 
-def remembered(repository: Repository, key: str, said: IndexedPack) -> bool:
+def remembered(repository: Repository, said: IndexedPack) -> bool:
     """Whether this host wrote or decoded a pack, and it holds what indexes say. Nobody else adds to its notes."""
-    table = repository.known.packs.get(key[-64:])
+    table = repository.known.packs.get(said.key.id)
     return table is not None and table == table_of(said.rows, repository.cipher.hash)
 
 
-def misdescribed(repository: Repository, read: Mapping[str, str]) -> dict[str, str]:
+def misdescribed(repository: Repository, read: Mapping[PackKey, str]) -> dict[PackKey, str]:
     """What is wrong, by key, of packs that were decoded (the hash of their rows, by key): the index that readers use
     now says something else of them."""
     indexes, hashed = repository.indexes(), repository.cipher.hash
@@ -87,21 +88,18 @@ def misdescribed(repository: Repository, read: Mapping[str, str]) -> dict[str, s
     }
 
 
-def disown(repository: Repository, read: Mapping[str, str]) -> None:
+def disown(repository: Repository, read: Mapping[PackKey, str]) -> None:
     """Mark the indexes that are wrong about these packs, once right ones are stored. Raises StoreError, DamageError."""
-    packs = [
-        index_pack(bytes.fromhex(key[-64:]), key.startswith(META), repository.checked_pack(key))
-        for key in sorted(read)
-    ]
-    repository.write_index(packs)
-    for key in sorted(found.key for found in repository.store.list(INDEXES)):
+    repository.write_index([index_pack(key, repository.checked_pack(key)) for key in sorted(read)])
+    listed = (IndexKey.match(found.key) for found in repository.store.list(INDEXES))
+    for key in sorted(key for key in listed if key):
         if _is_wrong(repository, key, read):
             repository.mark_damaged(key, "It says of a pack what the pack does not hold.")
 
 
-def _is_wrong(repository: Repository, index: str, read: Mapping[str, str]) -> bool:
+def _is_wrong(repository: Repository, index: IndexKey, read: Mapping[PackKey, str]) -> bool:
     try:
-        named = {pack_key(pack): pack.rows for pack in decode_index(repository.plain(index))}
+        named = {pack.key: pack.rows for pack in decode_index(repository.plain(index))}
     except DamageError:
         return False  # nobody believes it
     hashed = repository.cipher.hash

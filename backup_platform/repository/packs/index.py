@@ -14,6 +14,7 @@ import numpy as np
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
+from backup_platform.repository.objects.names import HASH_BYTES, PackKey
 from backup_platform.repository.packs.packs import Frame, pack_length
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ ABSENT = -1
 class IndexedPack:
     """One pack and its rows; its stored size where that is known."""
 
-    pack: bytes
-    meta: bool
+    key: PackKey
     rows: NDArray[Any]
     size: int = 0
 
@@ -48,7 +48,7 @@ class IndexedPack:
 class Location:
     """Where one blob is."""
 
-    pack: bytes
+    pack: PackKey
     frame: int
     frame_stored: int
     frame_plain: int
@@ -56,7 +56,7 @@ class Location:
     length: int
 
 
-def index_pack(pack: bytes, meta: bool, frames: Sequence[Frame], size: int = 0) -> IndexedPack:
+def index_pack(key: PackKey, frames: Sequence[Frame], size: int = 0) -> IndexedPack:
     """The rows of one pack, from its frames."""
     blobs = [blob for frame in frames for blob in frame.blobs]
     rows = np.zeros(len(blobs), ROW)
@@ -72,7 +72,7 @@ def index_pack(pack: bytes, meta: bool, frames: Sequence[Frame], size: int = 0) 
     ends = np.cumsum(rows["length"], dtype="<u8")
     starts = np.concatenate(([0], np.cumsum([f.plain for f in frames], dtype="<u8")[:-1]))
     rows["offset"] = ends - rows["length"] - np.repeat(starts.astype("<u8"), counts)
-    return IndexedPack(pack, meta, rows, size)
+    return IndexedPack(key, rows, size)
 
 
 def pack_lengths(packs: Sequence[IndexedPack]) -> NDArray[Any]:
@@ -93,8 +93,8 @@ class BlobIndex:
     """Blobs of one kind of pack: which are stored, and where."""
 
     def __init__(self) -> None:
-        self.packs: list[bytes] = []
-        self._numbers: dict[bytes, int] = {}
+        self.packs: list[PackKey] = []
+        self._numbers: dict[PackKey, int] = {}
         self._rows: NDArray[Any] = np.zeros(0, ROW)
         self._sort()
 
@@ -109,7 +109,7 @@ class BlobIndex:
     def add(self, packs: Iterable[IndexedPack]) -> None:
         found, known = list(packs), len(self._rows)
         numbers = np.arange(len(self.packs), len(self.packs) + len(found), dtype="<u4")
-        self.packs += [pack.pack for pack in found]
+        self.packs += [pack.key for pack in found]
         # With its type said, numpy does not work out a common one pack by pack.
         self._rows = np.concatenate([self._rows, *(pack.rows for pack in found)], dtype=ROW)
         self._rows["pack"][known:] = np.repeat(numbers, [len(pack.rows) for pack in found])
@@ -180,14 +180,17 @@ class BlobIndex:
     def pack_numbers(self, rows: NDArray[Any]) -> set[int]:
         return set(np.unique(self._rows["pack"][rows]).tolist())
 
-    def number_of(self, pack: bytes) -> int | None:
+    def number_of(self, pack: PackKey) -> int | None:
         if len(self._numbers) != len(self.packs):
             self._numbers = {each: number for number, each in enumerate(self.packs)}
         return self._numbers.get(pack)
 
-    def of_packs(self, numbers: Sequence[int], *, meta: bool) -> list[IndexedPack]:
-        """The packs of some numbers, of this index's kind."""
-        return [IndexedPack(self.packs[number], meta, self._rows[self.rows_of(number)]) for number in numbers]
+    def of_packs(self, numbers: Iterable[int]) -> list[IndexedPack]:
+        """The packs of some numbers."""
+        return [IndexedPack(self.packs[number], self._rows[self.rows_of(number)]) for number in numbers]
+
+    def keys_of(self, numbers: Iterable[int]) -> Iterator[PackKey]:
+        return (self.packs[number] for number in numbers)
 
     def pack_number(self, row: int) -> int:
         return int(self._rows["pack"][row])
@@ -206,7 +209,7 @@ class BlobIndex:
         rows = self.find_all(blobs)
         missing = np.flatnonzero(rows == ABSENT)
         if len(missing):
-            first = bytes(blobs[missing[0] * 32 : missing[0] * 32 + 32]).hex()[:12]
+            first = bytes(blobs[missing[0] * HASH_BYTES :][:HASH_BYTES]).hex()[:12]
             raise DamageError(
                 f"{len(missing)} needed blobs are in no stored pack, the first is {first}.",
                 hint="Run `backup-platform verify` to see which recovery points are affected.",

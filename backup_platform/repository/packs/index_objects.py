@@ -10,6 +10,7 @@ import numpy as np
 from backup_platform.domain.limits import MAX_INDEX_ROWS, MAX_ROW_GROUP
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import NUMBERS, ROW, IndexedPack
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def encode_index(packs: Sequence[IndexedPack]) -> bytes:
 
     rows = np.concatenate([p.rows for p in packs], dtype=ROW)
     counts = [len(p.rows) for p in packs]
-    meta = np.repeat(np.array([p.meta for p in packs]), counts)
-    pack_ids = np.repeat(np.frombuffer(b"".join(p.pack for p in packs), "<u8").reshape(-1, 4), counts, axis=0)
+    meta = np.repeat(np.array([p.key.meta for p in packs]), counts)
+    hashes = b"".join(p.key.id.hash for p in packs)
+    pack_ids = np.repeat(np.frombuffer(hashes, "<u8").reshape(-1, 4), counts, axis=0)
     columns = {
         "blob": _array(pa.binary(32), len(rows), np.ascontiguousarray(rows["blob"])),
         "pack": _array(pa.binary(32), len(rows), pack_ids),
@@ -97,7 +99,8 @@ def _packs(table: pa.Table) -> Iterator[IndexedPack]:
     first_of_pack = np.concatenate(([True], (packs[1:] != packs[:-1]).any(axis=1)))[: len(rows)]
     starts: list[int] = np.flatnonzero(first_of_pack).tolist()
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=False):
-        yield IndexedPack(packs[start].tobytes(), bool(meta[start]), rows[start:end])
+        key = PackKey.of(packs[start].tobytes(), meta=bool(meta[start]))
+        yield IndexedPack(key, rows[start:end])
 
 
 def _values(column: pa.ChunkedArray, dtype: str, per_row: int = 1) -> NDArray[Any]:

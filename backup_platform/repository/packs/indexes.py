@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Cipher
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
-from backup_platform.repository.objects.names import INDEXES, META, Hash
+from backup_platform.repository.objects.names import INDEXES, Hash, HashedKey, PackKey
 from backup_platform.repository.packs.blob_reader import PackRanges
 from backup_platform.repository.packs.claims import Claims, by_pack
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack, index_pack, pack_lengths
 from backup_platform.repository.packs.index_objects import decode_index
 from backup_platform.repository.packs.known import table_of
 from backup_platform.repository.packs.packs import decode_table, table_length
-from backup_platform.repository.records.reads import stored_packs
 from backup_platform.repository.records.tombstones import read_tombstones
 
 if TYPE_CHECKING:
@@ -41,40 +40,40 @@ class Indexes:
 
     contents: BlobIndex
     meta: BlobIndex
-    listed: dict[str, int]
-    refused: frozenset[str] = frozenset()
-    unindexed: frozenset[str] = frozenset()
-    doomed: frozenset[str] = frozenset()
-    misfits: frozenset[str] = frozenset()
-    disputed: frozenset[str] = frozenset()
+    listed: dict[PackKey, int]
+    refused: frozenset[HashedKey] = frozenset()
+    unindexed: frozenset[PackKey] = frozenset()
+    doomed: frozenset[PackKey] = frozenset()
+    misfits: frozenset[PackKey] = frozenset()
+    disputed: frozenset[PackKey] = frozenset()
 
-    def table(self, key: str, hashed: Hash) -> str:
+    def table(self, key: PackKey, hashed: Hash) -> str:
         """The hash of a pack's rows; empty where there are none."""
-        index = self.meta if key.startswith(META) else self.contents
-        number = index.number_of(bytes.fromhex(key[-64:]))
+        index = self.meta if key.meta else self.contents
+        number = index.number_of(key)
         return "" if number is None else table_of(index.rows[index.rows_of(number)], hashed)
 
     def add(self, packs: Iterable[IndexedPack]) -> None:
         found = list(packs)
-        self.contents.add(p for p in found if not p.meta)
-        self.meta.add(p for p in found if p.meta)
+        self.contents.add(p for p in found if not p.key.meta)
+        self.meta.add(p for p in found if p.key.meta)
 
 
-def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozenset()) -> Indexes:
+def load_indexes(repository: Repository, *, without: AbstractSet[HashedKey] = frozenset()) -> Indexes:
     """For reading: a blob is looked for first in packs that are not known to be damaged and can be whole, then in those
     that an index names, then in those that the store has had for longest.
 
     Packs in `without` are left out as if the store did not list them.
     """
     damaged = repository.damaged()
-    stored = {found.key: found for found in stored_packs(repository) if found.key not in without}
+    stored = {key: found for key, found in repository.stored_packs().items() if key not in without}
     listed = {key: found.size for key, found in stored.items()}
     claims = read_claims(repository, listed, damaged)
     ranges = PackRanges(repository.store, repository.cipher, listed)
     # Whoever may write can call a good index wrong: where a key opens a pack, its own table is heard as well.
     for key in sorted(named_by(repository, damaged) & claims.first.keys()):
         if (table := by_its_table(ranges, key)) is not None:
-            claims.hear(key, table)
+            claims.hear(table)
     packs = claims.all_said()
     unindexed = listed.keys() - packs.keys()
     packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
@@ -94,8 +93,8 @@ def load_indexes(repository: Repository, *, without: AbstractSet[str] = frozense
 
 
 def misfits(
-    cipher: Cipher, packs: Mapping[str, IndexedPack], listed: Mapping[str, int], claims: Claims
-) -> frozenset[str]:
+    cipher: Cipher, packs: Mapping[PackKey, IndexedPack], listed: Mapping[PackKey, int], claims: Claims
+) -> frozenset[PackKey]:
     """Those of some packs that have another size in the store than their blobs make: they are not whole. Of those that
     are disputed nothing that an index says fits."""
     lengths = pack_lengths(list(packs.values())).tolist()
@@ -118,7 +117,7 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
     tombstones.require_finals()
     damaged = repository.damaged()
     refused = damaged | tombstones.condemned
-    stored = {found.key: found for found in stored_packs(repository)}
+    stored = repository.stored_packs()
     listed = {key: found.size for key, found in stored.items()}
     claims = read_claims(repository, listed, damaged)
     refused |= misfits(repository.cipher, claims.first, listed, claims)
@@ -127,7 +126,7 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
     adopted = list(_sound(repository, left)) if adopt else []
     if adopted:
         repository.write_index(adopted)
-        repository.known.learn({p.pack.hex(): table_of(p.rows, repository.cipher.hash) for p in adopted})
+        repository.known.learn({p.key.id: table_of(p.rows, repository.cipher.hash) for p in adopted})
     result = Indexes(
         BlobIndex(),
         BlobIndex(),
@@ -138,13 +137,13 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
     )
     # Of a blob that several packs hold the one that this host answers for comes first.
     known = repository.known.packs
-    order = {key: (key[-64:] not in known, stored[key].modified, key) for key in packs.keys() - refused}
+    order = {key: (key.id not in known, stored[key].modified, key) for key in packs.keys() - refused}
     used = sorted(order, key=order.__getitem__)
     result.add([*(packs[key] for key in used), *adopted])
     return result
 
 
-def read_claims(repository: Repository, listed: Container[str], wrong: Iterable[str]) -> Claims:
+def read_claims(repository: Repository, listed: Container[PackKey], wrong: Iterable[str]) -> Claims:
     """What the readable indexes say of some packs, without those that are said to be `wrong`."""
     claims, seen = Claims(), set(wrong)
     # An index that vanishes was replaced: by one that a listing made from now on has.
@@ -153,7 +152,7 @@ def read_claims(repository: Repository, listed: Container[str], wrong: Iterable[
     return claims
 
 
-def _read_indexes(repository: Repository, listed: Container[str], claims: Claims, seen: set[str]) -> bool:
+def _read_indexes(repository: Repository, listed: Container[PackKey], claims: Claims, seen: set[str]) -> bool:
     """Read the indexes that were not seen yet; whether one vanished meanwhile."""
     vanished = False
     for key in sorted(found.key for found in repository.store.list(INDEXES)):
@@ -165,15 +164,15 @@ def _read_indexes(repository: Repository, listed: Container[str], claims: Claims
         except DamageError as error:  # its packs are found by their tables
             vanished = vanished or isinstance(error.__cause__, NotFoundError)
             continue
-        for name, pack in named.items():
-            if name in listed:
-                claims.hear(name, pack)
+        for pack in named.values():
+            if pack.key in listed:
+                claims.hear(pack)
     return vanished
 
 
-def named_by(repository: Repository, indexes: Iterable[str]) -> set[str]:
+def named_by(repository: Repository, indexes: Iterable[str]) -> set[PackKey]:
     """The packs that some indexes name; other keys among them are of no interest."""
-    named = set[str]()
+    named = set[PackKey]()
     for key in indexes:
         if key.startswith(INDEXES):
             with suppress(DamageError):
@@ -181,21 +180,21 @@ def named_by(repository: Repository, indexes: Iterable[str]) -> set[str]:
     return named
 
 
-def by_its_table(packs: PackRanges, key: str) -> IndexedPack | None:
+def by_its_table(packs: PackRanges, key: PackKey) -> IndexedPack | None:
     try:
         tail = packs.tail(key, TABLE_GUESS)
         length = table_length(tail)
         table = tail[-length:] if length <= len(tail) else packs.tail(key, length)
-        return index_pack(bytes.fromhex(key[-64:]), key.startswith(META), decode_table(table))
+        return index_pack(key, decode_table(table))
     except (DamageError, KeyMissingError, NotFoundError):
         return None
 
 
-def _sound(repository: Repository, keys: Iterable[str]) -> Iterator[IndexedPack]:
+def _sound(repository: Repository, keys: Iterable[PackKey]) -> Iterator[IndexedPack]:
     """Those of some packs that are what their names say. Others are not used, and verify reports them if needed."""
     for key in sorted(keys):
         try:
             frames = repository.checked_pack(key)
         except (DamageError, KeyMissingError, StoreRefusedError):  # a writer may lack the right to read packs
             continue
-        yield index_pack(bytes.fromhex(key[-64:]), key.startswith(META), frames)
+        yield index_pack(key, frames)

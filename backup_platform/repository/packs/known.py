@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.repository.objects.names import Hash
+from backup_platform.repository.objects.names import Hash, ObjectId
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,11 +35,11 @@ class Known:
 
     def __init__(self, path: str | None = None) -> None:
         self._path = path
-        self._packs: dict[str, str] | None = None
+        self._packs: dict[ObjectId, str] | None = None
         self._points: dict[str, None] = {}  # in the order of their commits
 
     @property
-    def packs(self) -> Mapping[str, str]:
+    def packs(self) -> Mapping[ObjectId, str]:
         """The hash of its rows (`table_of`) by the id of each pack."""
         return self._loaded()
 
@@ -49,7 +49,7 @@ class Known:
         self._loaded()
         return self._points
 
-    def learn(self, packs: Mapping[str, str]) -> None:
+    def learn(self, packs: Mapping[ObjectId, str]) -> None:
         """Packs that were read back or read here, decoded and compared."""
         known = self._loaded()
         new = {pack: table for pack, table in packs.items() if known.get(pack) != table}
@@ -61,7 +61,7 @@ class Known:
         self._points[point] = None
         self._append([f"point {point}"])
 
-    def forget(self, packs: Collection[str]) -> None:
+    def forget(self, packs: Collection[ObjectId]) -> None:
         """Keep of all packs those that are still there, and the newest points, once the others are many."""
         known = self._loaded()
         gone = [pack for pack in known if pack not in packs]
@@ -72,14 +72,14 @@ class Known:
         self._points = dict.fromkeys(list(self._points)[-POINTS_KEPT:])
         self._replace()
 
-    def _loaded(self) -> dict[str, str]:
+    def _loaded(self) -> dict[ObjectId, str]:
         if self._packs is None:
-            packs: dict[str, str] = {}
+            packs: dict[ObjectId, str] = {}
             for match in map(LINE.fullmatch, self._lines()):
                 if match and match[4]:
                     self._points[match[4]] = None
                 elif match:
-                    packs[match[2]] = match[3]
+                    packs[ObjectId(match[2])] = match[3]
             self._packs = packs
         return self._packs
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from backup_platform.domain.model import OnTrust
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
-from backup_platform.repository.objects.names import META, PACKS, object_key
+from backup_platform.repository.objects.names import ObjectId, PackKey
 from backup_platform.repository.packs.index import index_pack
 from backup_platform.repository.packs.known import table_of
 from backup_platform.repository.packs.packs import check_pack
@@ -43,16 +43,16 @@ class Reliance:
         index: BlobIndex,
         *,
         meta: bool,
-        sizes: Mapping[str, int],
-        vouched: Callable[[], Mapping[str, str]],
+        sizes: Mapping[PackKey, int],
+        vouched: Callable[[], Mapping[ObjectId, str]],
     ) -> None:
-        self._repository, self._index, self._meta = repository, index, meta
+        self._repository, self._index = repository, index
         self._sizes, self._vouched = sizes, vouched
         self._referred, self._packs = np.zeros(len(index), bool), len(index.packs)
         self._left = CHECKED_BYTES if meta or repository.cipher.reads_contents else 0
         self._judged: dict[int, bool | None] = {}
         self._judging = threading.Lock()
-        self.read: dict[str, str] = {}
+        self.read: dict[PackKey, str] = {}
 
     def rely(self, row: int) -> bool:
         """Whether a point may refer to the blob of a row. Raises StoreError."""
@@ -78,7 +78,7 @@ class Reliance:
             rows = self._rows(number)
             size = int(rows["length"][self._referred[self._index.rows_of(number)]].sum())
             if size:
-                found.append(OnTrust(self._index.packs[number].hex(), self._table(rows), size))
+                found.append(OnTrust(self._index.packs[number].id, self._table(rows), size))
         return sorted(found, key=lambda each: (-each.size, each.pack))
 
     def _usable(self, number: int) -> bool:
@@ -92,17 +92,16 @@ class Reliance:
 
     def _judge(self, number: int) -> bool | None:
         """True when the pack is known to hold what the index says, False when it does not, None when nobody knows."""
-        pack, table = self._index.packs[number].hex(), self._table(self._rows(number))
-        known = self._repository.known.packs.get(pack) or self._vouched().get(pack)
-        return known == table if known else self._look(number, table)
+        pack, table = self._index.packs[number], self._table(self._rows(number))
+        known = self._repository.known.packs.get(pack.id) or self._vouched().get(pack.id)
+        return known == table if known else self._look(pack, table)
 
-    def _look(self, number: int, table: str) -> bool | None:
-        key = object_key(META if self._meta else PACKS, self._index.packs[number])
+    def _look(self, key: PackKey, table: str) -> bool | None:
         if (size := self._sizes[key]) > self._left:
             return None
         self._left -= size
         try:
-            pack = index_pack(bytes.fromhex(key[-64:]), self._meta, self._frames(key))
+            pack = index_pack(key, self._frames(key))
         except (KeyMissingError, StoreRefusedError):
             return None
         except DamageError as error:

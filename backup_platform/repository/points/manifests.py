@@ -24,11 +24,10 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.canonical import sign, unsign
 from backup_platform.repository.objects.documents import Fields
-from backup_platform.repository.objects.names import FORMAT, Hash, digest, manifest_key
+from backup_platform.repository.objects.names import FORMAT, Hash, ManifestKey, ObjectId, digest
 
 MAX_PROBLEMS = 100
 ZONE = re.compile(r"\w[\w+-]*(/[\w+-]+){0,3}", re.ASCII)
-PACK = re.compile("[0-9a-f]{64}")
 PREDECESSOR = re.compile("([0-9a-f]{64})?")
 LOST = "lost"  # instead of the id of a point that is known to be gone
 
@@ -78,7 +77,9 @@ def _unvouched(value: Unvouched) -> Json:
 
 def _decoded_unvouched(said: Fields) -> Unvouched:
     packs = said.inners("packs", MAX_VALUES) if "packs" in said.values else ()
-    found = (OnTrust(each.text("pack", PACK), each.text("table"), each.count("bytes")) for each in packs)
+    found = (
+        OnTrust(each.text("pack", ObjectId.FORM), each.text("table"), each.count("bytes")) for each in packs
+    )
     return Unvouched(said.count("bytes"), tuple(found))
 
 
@@ -87,7 +88,7 @@ def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = dige
     identity, document = unsign(key, data, hashed)
     try:
         point = _point(identity, document)
-        place = manifest_key(point.source, point.sequence, hashed)
+        place = ManifestKey.of(point.source, point.sequence, hashed)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise DamageError(f"The manifest {key} lacks a field or has one of another kind: {error}.") from error
     if document.get("repository") != repository or key != place:

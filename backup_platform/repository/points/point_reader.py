@@ -14,6 +14,7 @@ from backup_platform.domain.limits import MAX_DEPTH, MAX_STREAM_BLOBS
 from backup_platform.domain.model import Content, Entry, RecoveryPoint
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_reader import SLICE, BlobReader, T
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class RecoveryPointReader:
         return self._contents.lengths(list(Content(bytes(ids)).ids()))
 
     @property
-    def failed(self) -> dict[str, str]:
+    def failed(self) -> dict[PackKey, str]:
         """Packs that did not give what they are said to hold, and why; other packs had it."""
         return {**self._meta.failed, **self._contents.failed}
 

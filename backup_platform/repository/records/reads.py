@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,33 +12,32 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import Json
-from backup_platform.domain.ports import Buffer, StoredObject
+from backup_platform.domain.ports import Buffer
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
 from backup_platform.repository.objects.canonical import sign, unsign
 from backup_platform.repository.objects.documents import instant
-from backup_platform.repository.objects.names import META, PACK_KEY, PACKS, READS, Hash, digest
+from backup_platform.repository.objects.names import READS, Hash, ObjectId, PackKey, digest
 from backup_platform.repository.objects.record_names import TIME, Origin, Record
 from backup_platform.repository.packs.known import TABLE
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
 
-ID = 64  # hex digits of a pack's id
 COMPACTED_ABOVE = 8
 READERS = 8
 
 
 @dataclass(slots=True)
 class Reads:
-    """When each pack was last read, by the hex digits of its id, and the objects that say so.
+    """When each pack was last read, by its id, and the objects that say so.
 
     `tables` has the hash of their rows (`table_of`) for packs that were decoded as well, `points` the points of which
     every pack was.
     """
 
-    last: dict[str, datetime] = field(default_factory=dict)
+    last: dict[ObjectId, datetime] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
-    tables: dict[str, str] = field(default_factory=dict)
+    tables: dict[ObjectId, str] = field(default_factory=dict)
     points: set[str] = field(default_factory=set)
 
     def learn(self, other: Reads, until: datetime) -> None:
@@ -52,7 +51,7 @@ class Reads:
 
 def encode_reads(reads: Reads, repository: str, hashed: Hash = digest) -> bytes:
     """The plain bytes of an object that says when packs were read, to the second."""
-    groups: dict[tuple[str, bool], list[str]] = defaultdict(list)
+    groups: dict[tuple[str, bool], list[ObjectId]] = defaultdict(list)
     for pack, at in reads.last.items():
         time = at.astimezone(UTC).replace(microsecond=0).isoformat()
         groups[time, pack in reads.tables].append(pack)
@@ -63,7 +62,7 @@ def encode_reads(reads: Reads, repository: str, hashed: Hash = digest) -> bytes:
     return sign({**points, "reads": texts, "repository": repository}, hashed)[1]
 
 
-def _group(at: str, packs: list[str], decoded: bool, reads: Reads) -> Json:
+def _group(at: str, packs: list[ObjectId], decoded: bool, reads: Reads) -> Json:
     tables: dict[str, Json] = {"tables": "".join(reads.tables[pack] for pack in packs)} if decoded else {}
     return {"at": at, "packs": "".join(packs), **tables}
 
@@ -75,19 +74,21 @@ def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest)
         raise DamageError(f"The object {key} belongs to another repository.")
     result = Reads()
     groups: Any = document.get("reads")
+    points: Any = document.get("points", "")
     try:
         for group in groups:
-            at, packs = instant(group["at"]).astimezone(UTC), _cut(group["packs"], ID)
+            at, packs = instant(group["at"]).astimezone(UTC), ObjectId.all_of(group["packs"])
             result.learn(Reads(dict.fromkeys(packs, at)), at)
-            result.tables.update(zip(packs, _cut(group.get("tables", ""), 2 * TABLE), strict=False))
-        result.points.update(_cut(document.get("points", ""), ID))  # type: ignore[arg-type]
+            result.tables.update(zip(packs, _cut(group.get("tables", "")), strict=False))
+        result.points.update(ObjectId.all_of(points))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamageError(f"The object {key} lacks a field or has one of another kind: {error}.") from error
     return result
 
 
-def _cut(text: str, length: int) -> list[str]:
-    return [text[start : start + length] for start in range(0, len(text) - length + 1, length)]
+def _cut(tables: str) -> list[str]:
+    length = 2 * TABLE
+    return [tables[start : start + length] for start in range(0, len(tables) - length + 1, length)]
 
 
 def load_reads(repository: Repository) -> Reads:
@@ -112,12 +113,12 @@ def _load(repository: Repository, found: Record) -> Reads | None:
 
 
 def record_reads(
-    repository: Repository, read: Mapping[str, str], at: datetime, points: Iterable[str] = ()
+    repository: Repository, read: Mapping[PackKey, str], at: datetime, points: Iterable[str] = ()
 ) -> None:
     """That these packs were read now and are right, by key: the hash of their rows where they were decoded, else
     nothing. `points` are those of which every pack was decoded, now or before."""
-    tables = {key[-ID:]: table for key, table in read.items() if table}
-    _write(repository, Reads({key[-ID:]: at for key in read}, (), tables, set(points)), at)
+    tables = {key.id: table for key, table in read.items() if table}
+    _write(repository, Reads({key.id: at for key in read}, (), tables, set(points)), at)
 
 
 def _write(repository: Repository, reads: Reads, at: datetime) -> None:
@@ -137,7 +138,7 @@ def compact_reads(repository: Repository, at: datetime) -> bool:
     reads = load_reads(repository)
     if len(reads.objects) <= COMPACTED_ABOVE or not _may_delete(repository):
         return False
-    stored = {found.key[-ID:] for found in stored_packs(repository)}
+    stored = {key.id for key in repository.stored_packs()}
     last = {pack: time for pack, time in reads.last.items() if pack in stored}
     points = {found.id for found in repository.readable_manifests()[0]} if reads.points else set()
     _write(repository, Reads(last, (), reads.tables, reads.points & points), at)
@@ -153,8 +154,3 @@ def _may_delete(repository: Repository) -> bool:
     except StoreRefusedError:
         return False
     return True
-
-
-def stored_packs(repository: Repository) -> Iterator[StoredObject]:
-    for prefix in (PACKS, META):
-        yield from (found for found in repository.store.list(prefix) if PACK_KEY.fullmatch(found.key))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, Clock, StoredObject
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError
 from backup_platform.repository.objects.canonical import canonical, parse
-from backup_platform.repository.objects.names import TOMBSTONES, digest, object_key
+from backup_platform.repository.objects.names import TOMBSTONES, ObjectId, PackKey, digest
 
 if TYPE_CHECKING:
     from backup_platform.repository.repository import Repository
@@ -28,7 +28,7 @@ class Tombstone:
     """Keys of the packs that it names; `modified` is the store's clock."""
 
     key: str
-    packs: frozenset[str]
+    packs: frozenset[PackKey]
     modified: datetime
 
     @property
@@ -44,14 +44,14 @@ class Tombstones:
     unreadable: tuple[StoredObject, ...] = ()
 
     @property
-    def condemned(self) -> frozenset[str]:
+    def condemned(self) -> frozenset[PackKey]:
         """Keys of packs that any tombstone names."""
-        return frozenset[str]().union(*(each.packs for each in self.readable))
+        return frozenset[PackKey]().union(*(each.packs for each in self.readable))
 
     @property
-    def doomed(self) -> frozenset[str]:
+    def doomed(self) -> frozenset[PackKey]:
         """Keys of packs that a final tombstone names."""
-        return frozenset[str]().union(*(each.packs for each in self.readable if each.final))
+        return frozenset[PackKey]().union(*(each.packs for each in self.readable if each.final))
 
     @property
     def unreadable_finals(self) -> list[StoredObject]:
@@ -83,30 +83,35 @@ def read_tombstones(repository: Repository, *, final: bool = False) -> Tombstone
     return Tombstones(tuple(sorted(readable, key=lambda t: t.key)), tuple(unreadable))
 
 
-def doomed_packs(repository: Repository) -> frozenset[str]:
+def doomed_packs(repository: Repository) -> frozenset[PackKey]:
     """Keys of packs that are being deleted. Raises DamageError where that cannot be told."""
     tombstones = read_tombstones(repository, final=True)
     tombstones.require_finals()
     return tombstones.doomed
 
 
-def _packs(key: str, data: Buffer) -> frozenset[str]:
-    if digest(data).hex() != key.removeprefix(TOMBSTONES).removesuffix(FINAL):
+def _key(data: Buffer, *, final: bool) -> str:
+    return f"{TOMBSTONES}{ObjectId.of(digest(data))}{FINAL if final else ''}"
+
+
+def _packs(key: str, data: Buffer) -> frozenset[PackKey]:
+    if key != _key(data, final=key.endswith(FINAL)):
         raise DamageError(f"The tombstone {key} is altered.")
     packs = parse(key, bytes(data)).get("packs")
     if not isinstance(packs, list) or len(packs) > MOST_PACKS or not all(isinstance(p, str) for p in packs):
         raise DamageError(f"The tombstone {key} is no tombstone.")
-    return frozenset(packs)
+    return frozenset(name for each in packs if (name := PackKey.match(each)))
 
 
-def write_tombstones(repository: Repository, packs: Iterable[str], *, final: bool = False) -> Iterator[str]:
+def write_tombstones(repository: Repository, packs: Iterable[PackKey], *, final: bool = False) -> list[str]:
     """Store tombstones of some packs, and read them back; their keys. Raises DamageError, StoreError."""
-    names = sorted(packs)
+    names, keys = sorted(packs), []
     for first in range(0, len(names), MOST_PACKS):
         data = canonical({"packs": list[Json](names[first : first + MOST_PACKS])})
-        key = object_key(TOMBSTONES, digest(data)) + (FINAL if final else "")
+        key = _key(data, final=final)
         _store(repository, key, data)
-        yield key
+        keys.append(key)
+    return keys
 
 
 def _store(repository: Repository, key: str, data: bytes) -> None:
@@ -155,10 +160,10 @@ class PackWatch:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._packs: Sequence[str] = ()
+        self._packs: Sequence[PackKey] = ()
         self._looked = Look.now(repository.clock)
 
-    def before_commit(self, packs: Iterable[str]) -> None:
+    def before_commit(self, packs: Iterable[PackKey]) -> None:
         """Raises a retryable RepositoryError when one is being deleted or not listed."""
         self._looked = Look.now(self._repository.clock)
         self._packs = sorted(packs)
@@ -177,7 +182,7 @@ class PackWatch:
                 raise refusal(key, "is being deleted or lost")
 
 
-def refusal(key: str, state: str) -> RepositoryError:
+def refusal(key: PackKey, state: str) -> RepositoryError:
     return RepositoryError(
         f"The pack {key}, which this recovery point needs, {state}.",
         hint="Run the backup again: it stores what is missing.",

@@ -18,7 +18,7 @@ from backup_platform.errors import (
     StoreError,
     WindowError,
 )
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform_tests.support import (
     START,
     Bench,
@@ -175,11 +175,11 @@ def test_a_store_that_does_not_answer_is_no_reason_to_capture_anew(bench: Bench)
 
 def test_a_damaged_manifest_is_noted_and_does_not_stop_the_backup(bench: Bench) -> None:
     bench.backup()
-    bench.damage(manifest_key("docs", 1))
+    bench.damage(ManifestKey.of("docs", 1))
     progress = Noting()
     result = bench.job().run(None, force=False, progress=progress)
     assert result.created
-    assert manifest_key("docs", 1) in progress.notes[0]
+    assert ManifestKey.of("docs", 1) in progress.notes[0]
     assert (result.point.sequence, result.point.predecessor) == (2, "")
 
 
@@ -200,7 +200,7 @@ def test_a_writer_that_never_gets_a_place_gives_up_and_may_be_tried_again(bench:
 
         def create(self, key: str, data: object) -> None:
             if key.startswith("manifests/"):
-                self._inner.create(key, (bench.root / manifest_key("docs", 1)).read_bytes())
+                self._inner.create(key, (bench.root / ManifestKey.of("docs", 1)).read_bytes())
             super().create(key, data)  # type: ignore[arg-type]
 
     with pytest.raises(RepositoryError, match="Other writers") as caught:

@@ -26,7 +26,7 @@ from backup_platform.domain.model import (
 )
 from backup_platform.domain.ports import DrillReport
 from backup_platform.domain.schema_change import SCHEMA_UNCHANGED, schema_unchanged
-from backup_platform.repository.objects.names import FORGOTTEN, manifest_key
+from backup_platform.repository.objects.names import FORGOTTEN, ManifestKey
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform_tests.support import START, Bench, QuietProgress, ScriptedStore, small_bench
 
@@ -192,20 +192,20 @@ def test_authentic_is_red_over_an_altered_manifest_also_when_it_was_read_before(
     made = bench.backup()
     repository = bench.open()
     repository.manifests()
-    bench.damage(manifest_key("docs", 1))
+    bench.damage(ManifestKey.of("docs", 1))
     assert not checks.authentic(repository, made).passed
 
 
 def test_authentic_is_red_over_a_lost_manifest(bench: Bench) -> None:
     made = bench.backup()
-    (bench.root / manifest_key("docs", 1)).unlink()
+    (bench.root / ManifestKey.of("docs", 1)).unlink()
     assert not checks.authentic(bench.open(), made).passed
 
 
 def test_authentic_is_red_over_a_replaced_predecessor(bench: Bench) -> None:
     first = bench.backup()
     made = bench.backup()
-    (bench.root / manifest_key("docs", 1)).unlink()
+    (bench.root / ManifestKey.of("docs", 1)).unlink()
     bench.open().commit(replace(first, lateness_s=5.0))
     result = checks.authentic(bench.open(), made)
     assert not result.passed

@@ -11,7 +11,7 @@ import pytest
 
 from backup_platform.errors import DamageError, RepositoryError, StoreError
 from backup_platform.repository.encryption.key_files import Keys
-from backup_platform.repository.objects.names import INDEXES, MANIFESTS, META, PACKS
+from backup_platform.repository.objects.names import INDEXES, MANIFESTS, META, PACKS, PackKey
 from backup_platform.repository.records.tombstones import write_tombstones
 from backup_platform_tests.actions.copy_support import Pair, grow, make_pair
 from backup_platform_tests.support import (
@@ -33,7 +33,7 @@ def pair(tmp_path: Path) -> Pair:
 
 def doom(pair: Pair, packs: Iterable[str]) -> None:
     """As a prune does that is about to delete packs of the copy."""
-    list(write_tombstones(pair.open(), packs, final=True))
+    write_tombstones(pair.open(), map(PackKey, packs), final=True)
 
 
 def test_a_pack_that_is_only_condemned_in_the_copy_is_read_again_and_used(pair: Pair) -> None:

@@ -12,7 +12,7 @@ from backup_platform.actions.points.find import find_point
 from backup_platform.domain.latest import Skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, NotFoundError, UsageError
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform_tests.support import Bench, ClockedStore, QuietProgress, small_bench
 
 
@@ -115,11 +115,11 @@ def test_what_is_not_there(bench: Bench, points: list[RecoveryPoint]) -> None:
 
 def test_a_damaged_manifest_hides_only_itself(bench: Bench, points: list[RecoveryPoint]) -> None:
     """But what is the latest, nobody can say any more: an older point must not pass for it."""
-    bench.damage(manifest_key("docs", 4))
+    bench.damage(ManifestKey.of("docs", 4))
     assert find_point(bench.open(), points[0].id[:12]) == points[0]
     assert find_point(bench.open(), "docs@2026-11-22T02:00") == points[0]
     for spec in ("docs@latest", "docs@2026-11-23", points[3].id):
-        with pytest.raises(DamageError, match=manifest_key("docs", 4)):
+        with pytest.raises(DamageError, match=ManifestKey.of("docs", 4)):
             find_point(bench.open(), spec)
 
 
@@ -144,7 +144,7 @@ def test_an_error_says_what_to_write_next(bench: Bench) -> None:
 def test_what_the_latest_passes_over_is_told(bench: Bench, points: list[RecoveryPoint]) -> None:
     bench.clock.advance(days=400)
     ahead = bench.job().run(None, force=True, progress=QuietProgress()).point
-    store = bench.root / manifest_key(ahead.source, ahead.sequence)
+    store = bench.root / ManifestKey.of(ahead.source, ahead.sequence)
     bench.clock.advance(days=-400)
     os.utime(store, (bench.clock.now().timestamp(),) * 2)
     told: list[Skipped] = []

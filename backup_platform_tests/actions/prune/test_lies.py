@@ -12,7 +12,7 @@ import pytest
 from backup_platform.actions.prune.plan import PruneSettings
 from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.repository.encryption.key_files import Keys
-from backup_platform.repository.objects.names import PACKS
+from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.packs.known import Known, table_of
 from backup_platform.repository.repository import Repository
@@ -50,8 +50,8 @@ class Place:
             done.append(prune(self.scene, self.pruner, DAY))
         return done
 
-    def contents(self) -> dict[str, IndexedPack]:
-        return {key: pack for key, pack in self.writer.known().items() if key.startswith(PACKS)}
+    def contents(self) -> dict[PackKey, IndexedPack]:
+        return {key: pack for key, pack in self.writer.known().items() if not key.meta}
 
     def restores(self) -> None:
         self.scene.assert_restorable()
@@ -117,7 +117,7 @@ def test_what_this_host_wrote_itself_it_need_not_open() -> None:
     blobs = [(row["blob"].tobytes(), int(row["length"])) for p in own.values() for row in p.rows]
     place.writer.store_garbage(sorted(blobs), meta=False)
     hashed = place.scene.open().cipher.hash
-    known.learn({key[-64:]: table_of(pack.rows, hashed) for key, pack in own.items()})
+    known.learn({key.id: table_of(pack.rows, hashed) for key, pack in own.items()})
     for _ in range(2):
         place.scene.clock.advance(days=3)
         pruner = Repository(place.scene.store, place.scene.clock, keys=place.keys, known=known)

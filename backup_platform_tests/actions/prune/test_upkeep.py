@@ -13,7 +13,7 @@ from backup_platform.actions.prune.plan import PruneSettings, running_since
 from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError, RepositoryError, StoreLockedError, StoreRefusedError
-from backup_platform.repository.objects.names import digest
+from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.packs import PackBuilder
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.repository.records.tombstones import PackWatch
@@ -214,7 +214,7 @@ def test_an_altered_tombstone_that_is_not_final_disturbs_nobody(scene: Scene) ->
 
 def looked(scene: Scene) -> PackWatch:
     watch = PackWatch(scene.open())
-    watch.before_commit(scene.store.keys("packs/"))
+    watch.before_commit(map(PackKey, scene.store.keys("packs/")))
     return watch
 
 

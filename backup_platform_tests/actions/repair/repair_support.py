@@ -14,7 +14,7 @@ from backup_platform.actions.repair.run import Repair
 from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.repository.objects.names import manifest_key
+from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.scratch import scratch
@@ -115,7 +115,7 @@ def make_clinic(place: Path, *, encrypted: bool) -> Clinic:
 
 
 def manifest_of(clinic: Clinic, point: RecoveryPoint) -> str:
-    return manifest_key(point.source, point.sequence, clinic.bench.open().cipher.hash)
+    return ManifestKey.of(point.source, point.sequence, clinic.bench.open().cipher.hash)
 
 
 def acts(plan: RepairPlan) -> set[tuple[Act, str]]:

@@ -309,7 +309,7 @@ def test_a_manifest_that_prune_did_not_see_in_time_is_no_success(clinic: Clinic)
 
     def dooms(call: Call) -> Do | None:
         if (call.verb, call.key) == ("create", manifest):
-            list(write_tombstones(clinic.bench.open(), clinic.bench.keys(PACKS), final=True))
+            write_tombstones(clinic.bench.open(), clinic.bench.keys(PACKS), final=True)
         return None
 
     result = clinic.run(store=ScriptedStore(clinic.bench.store, dooms))

@@ -161,9 +161,9 @@ def test_a_broken_chain_fails(bench: Bench) -> None:
 
 
 def _name(bench: Bench, sequence: int) -> tuple[str, ...]:
-    from backup_platform.repository.objects.names import manifest_key
+    from backup_platform.repository.objects.names import ManifestKey
 
-    return tuple(manifest_key("docs", sequence).split("/")[1:])
+    return tuple(ManifestKey.of("docs", sequence).split("/")[1:])
 
 
 def test_a_store_that_does_not_answer_is_an_error_and_no_verdict(bench: Bench) -> None:
