@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from backup_platform.actions.trust.fingerprints import log_doubt
+from backup_platform.advice import command
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.latest import Skipped, log_skipped
@@ -241,7 +242,7 @@ class App:
         if self.repository_name != (first := next(iter(self.plan.repositories))):
             raise UsageError(
                 f"Backups go to {first}, and {self.repository_name} holds copies of it.",
-                hint=f"`backup-platform --repository {first} backup {source}`, then copy it from there.",
+                hint=(command("backup", source, repository=first), ", then copy it from there."),
             )
         demands = demands_of(self._source_plan(source))
         job = BackupJob(self.source(source), self.schedule(source), self.repository, self.clock, demands)

@@ -33,11 +33,26 @@ BackupError
     └── TargetRefusedError       it answers, and did not take one thing: others may go on
 
 A repository's failure is never reported as a source's, nor the other way round.
+
+How one is raised: the message is one or two sentences, what failed and why; what to do is the hint, in which commands
+are data and not text. What a handler decides by is an attribute or the class, set where it is known. Nobody reads a
+message or `__cause__` to decide.
+
+    raise DamageError(
+        f"The object {key} is not in the store any more.",
+        subject=key,
+        missing=True,
+        hint=(command("repair"), " takes it from a copy."),
+    ) from error
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Final, Literal, TypedDict, Unpack
+
+from backup_platform.advice import Advice, Hint, advice, joined, mapped, written
 
 MOST: Final = 2_000  # characters of a message: people read it, and it goes into alerts
 
@@ -50,25 +65,71 @@ def bounded(text: str, most: int = MOST) -> str:
     return f"{text[: most - end]} … ({len(text) - most:,} characters are left out here) … {text[-end:]}"
 
 
+class Facts(TypedDict, total=False):
+    """What every error may carry, see `BackupError`."""
+
+    hint: Hint
+    subject: str
+    said: str
+    repository: str
+    retryable: bool
+
+
 class BackupError(Exception):
     """What failed, why, and what to do next.
 
     `code` is stable and only ever added to; `retryable` says that the same call may succeed later without a
-    change by a person; `exit_code` is the command line's.
+    change by a person; `exit_code` is the command line's. `subject` is what it is about: a source, a recovery point,
+    the key of an object, a path. `repository` is the plan's name of the one that it is about, where that is known.
+    `said` are the other side's own words: a server's, a store's, a program's.
     """
 
     code: ClassVar[str] = "error"
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, message: str, *, hint: str = "", retryable: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: Hint = "",
+        subject: str = "",
+        said: str = "",
+        repository: str = "",
+        retryable: bool = False,
+    ) -> None:
         self.message = bounded(message)
-        self.hint = bounded(hint)
+        self.advice: Advice = mapped(advice(hint), bounded)
         super().__init__(self.message)
+        self.subject, self.said, self.repository = bounded(subject), bounded(said), repository
         self.retryable = retryable
 
+    @property
+    def hint(self) -> str:
+        """The advice as text, for whoever knows no plan."""
+        return written(self.advice)
+
+    def advise(self, hint: Hint) -> None:
+        """Add advice to what is there."""
+        self.advice = joined(self.advice, hint)
+
     def __str__(self) -> str:
-        end = "." if self.hint and self.message[-1:] not in ".:!?…" else ""
-        return f"{self.message}{end} {self.hint}".rstrip()
+        return sentences(self.message, self.hint)
+
+
+def sentences(message: str, hint: str) -> str:
+    """A message and what to do, as one text."""
+    end = "." if hint and message[-1:] not in ".:!?…" else ""
+    return f"{message}{end} {hint}".rstrip()
+
+
+@contextmanager
+def about_repository(name: str) -> Iterator[None]:
+    """Errors of the block are about this repository of the plan, but for those that are about another one."""
+    try:
+        yield
+    except BackupError as error:
+        error.repository = error.repository or name
+        raise
 
 
 class PlanError(BackupError):
@@ -118,7 +179,13 @@ class KeyMissingError(RepositoryError):
 
 
 class DamageError(RepositoryError):
+    """`missing` when the object is not there at all, which may be the work of a prune."""
+
     code = "repository-damaged"
+
+    def __init__(self, message: str, *, missing: bool = False, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.missing = missing
 
 
 class ConflictError(RepositoryError):
@@ -141,8 +208,17 @@ class StoreLockedError(StoreRefusedError):
     code = "store-locked"
 
 
+Refusal = Literal["", "login", "access"]
+
+
 class SourceError(BackupError):
+    """`refusal` says what a server did not let this role do: log in, or use the database or what is in it."""
+
     code = "source-failed"
+
+    def __init__(self, message: str, *, refusal: Refusal = "", **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.refusal = refusal
 
 
 class SourceMissingError(SourceError):
@@ -152,8 +228,9 @@ class SourceMissingError(SourceError):
 class SourceBusyError(SourceError):
     code = "source-busy"
 
-    def __init__(self, message: str, *, hint: str = "", retryable: bool = True) -> None:
-        super().__init__(message, hint=hint, retryable=retryable)
+    def __init__(self, message: str, *, refusal: Refusal = "", **facts: Unpack[Facts]) -> None:
+        facts.setdefault("retryable", True)
+        super().__init__(message, refusal=refusal, **facts)
 
 
 class SourceFormatError(SourceError):
@@ -198,14 +275,17 @@ class ProofError(BackupError):
 
 
 class TargetError(BackupError):
+    """`number` is that of the operating system (errno), 0 where the failure is another one. `full` when there is no
+    room left, which says nothing of what was to be restored."""
+
     code = "target-unusable"
+
+    def __init__(self, message: str, *, number: int = 0, full: bool = False, **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.number, self.full = number, full
 
 
 class TargetRefusedError(TargetError):
     """`said` are the target's own words."""
 
     code = "target-refused"
-
-    def __init__(self, message: str, *, said: str, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
-        self.said = said

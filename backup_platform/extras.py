@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backup_platform.advice import shell
 from backup_platform.errors import NotInstalledError
 
 _EXTRAS = {  # of pyproject.toml, by the modules that they bring; those of kinds of sources are with the kinds
@@ -22,9 +23,8 @@ def not_installed(error: BaseException) -> NotInstalledError | None:
     module = _module_of(error)
     if (install := _installed_by(module)) is None:
         return None
-    return NotInstalledError(
-        f"This needs {module}, which is not installed here.", hint=f'Run `pip install "{install}"`.'
-    )
+    hint = ("Run ", shell("pip", "install", install), ".")
+    return NotInstalledError(f"This needs {module}, which is not installed here.", hint=hint)
 
 
 def _module_of(error: ImportError) -> str:

@@ -14,8 +14,8 @@ from backup_platform.errors import (
     PlanError,
     RecipientsChangedError,
     RepositoryError,
-    RepositoryMissingError,
     UsageError,
+    about_repository,
 )
 from backup_platform.kinds import SourceContext
 
@@ -62,12 +62,9 @@ def open_repository(
 
     recognising = recognising_of(plan, name, clock, keys)
     level = plan.repositories[name].compression
-    try:
+    with about_repository(name):
         repository = Repository(store(), clock, level=level, keys=keys, expect=recognising.require)
-    except RepositoryMissingError as error:
-        if name != next(iter(plan.repositories)):
-            error.hint = f"Make it: `backup-platform init --repository {name}`. Or mount what holds it."
-        raise
+    repository.name = name
     repository.known = Known(os.path.join(state_of(plan), "known", repository.info.id))
     recognising.opened(repository.info)
     _expect_recipients(repository, known_recipients_of(plan, name, repository.info.fingerprint, clock))
@@ -214,7 +211,8 @@ def make_store(
     from backup_platform.stores.opening import open_store
 
     options = store_options(plan, repository, clock, provider)
-    return open_store(plan.path(repository.path), options, create=create)
+    with about_repository(options.repository):
+        return open_store(plan.path(repository.path), options, create=create)
 
 
 def store_options(
@@ -239,6 +237,7 @@ def store_options(
         cache=os.path.join(state_of(plan), "cache"),
         now=clock.now,
         plan_key=plan.key_of(store),
+        repository=next((name for name, each in plan.repositories.items() if each is store), ""),
     )
 
 

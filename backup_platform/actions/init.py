@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from backup_platform.advice import command
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.ports import Clock, Store
 from backup_platform.errors import (
@@ -32,7 +33,11 @@ def choose_recipients(
     if copy and given:
         raise UsageError(
             "A copy has the recipients of the repository that it is made of.",
-            hint="Leave --recipient out. `backup-platform key add --repository NAME` adds one to a copy alone.",
+            hint=(
+                "Leave --recipient out. ",
+                command("key", "add", "age1…", repository="NAME"),
+                " adds one to a copy alone.",
+            ),
         )
     if copy:
         return ()
@@ -45,8 +50,13 @@ def choose_recipients(
     if keys and not recipients:
         raise UsageError(
             "A key is named in the plan or the environment, and no recipient is given.",
-            hint="Encrypted: `backup-platform init --recipient age1…` (`backup-platform key generate FILE` makes one). "
-            "Otherwise name no key.",
+            hint=(
+                "Encrypted: ",
+                command("init", "--recipient", "age1…"),
+                " (",
+                command("key", "generate", "FILE"),
+                " makes one). Otherwise name no key.",
+            ),
         )
     return recipients
 
@@ -74,8 +84,11 @@ def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Pla
         if (held := _points_held(at(name))) is not None:
             raise ConflictError(
                 f"The repository {name} of this plan is a copy of the one that is to be made, and {held}.",
-                hint=f"`backup-platform init --from {name}` makes it anew of that copy. To begin another history, name "
-                "other places for the copies in the plan.",
+                hint=(
+                    command("init", "--from", name),
+                    " makes it anew of that copy. To begin another history, name other places for the copies in the "
+                    "plan.",
+                ),
             )
 
 

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from backup_platform.advice import shell
 from backup_platform.domain.visible import inert, visible
 from backup_platform.errors import BackupError
 from backup_platform.extras import not_installed
@@ -41,7 +42,11 @@ class AppriseNotifier:
             names = ", ".join(public_name(url) for url in failed)
             raise BackupError(
                 f"The alert was not accepted by {len(failed)} of {len(self.urls)} channels: {names}.",
-                hint="Check the plan's `alerts`: `apprise -vv URL` shows why a channel refuses.",
+                hint=(
+                    "Check the plan's `alerts`: ",
+                    shell("apprise", "-vv", "URL"),
+                    " shows why a channel refuses.",
+                ),
                 retryable=True,
             )
 
@@ -62,7 +67,7 @@ def known_channels(urls: Sequence[str]) -> list[str]:
     if wrong:
         raise BackupError(
             f"These alert channels cannot be used: {', '.join(public_name(url) for url in wrong)}.",
-            hint="Correct `alerts` in the plan: `apprise -vv URL` shows what is wrong.",
+            hint=("Correct `alerts` in the plan: ", shell("apprise", "-vv", "URL"), " shows what is wrong."),
         )
     return [public_name(url) for url in urls]
 

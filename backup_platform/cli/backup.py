@@ -13,7 +13,7 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import InterruptError, report, unexpected
 from backup_platform.cli.names import printable
-from backup_platform.cli.output import Output, error_object
+from backup_platform.cli.output import Output
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.tables import counted
@@ -99,7 +99,7 @@ def _one(session: Session, source: str, window: str | None, force: bool) -> int:
         result = session.app.backup(source, window=window, force=force, progress=progress)
     outcome = Outcome(source, result)
     _describe(session, outcome)
-    session.out.document({"results": [_shape(outcome)]})
+    session.out.document({"results": [_shape(session, outcome)]})
     return outcome.exit_code
 
 
@@ -113,10 +113,10 @@ def _all(session: Session, sources: Sequence[str], force: bool) -> int:
             _describe(session, outcomes[-1])
     except (BackupError, KeyboardInterrupt) as error:
         known = error if isinstance(error, BackupError) else InterruptError("interrupted", hint=_RESUME)
-        results: list[Json] = [_shape(each) for each in outcomes]
-        session.out.document({"results": results, "error": error_object(session.explained(known))})
+        results: list[Json] = [_shape(session, each) for each in outcomes]
+        session.out.document({"results": results, "error": session.error_object(known)})
         raise
-    session.out.document({"results": [_shape(each) for each in outcomes]})
+    session.out.document({"results": [_shape(session, each) for each in outcomes]})
     return _worst([each.exit_code for each in outcomes])
 
 
@@ -132,7 +132,7 @@ def _attempt(session: Session, source: str, force: bool) -> Outcome:
     except Exception as error:
         outcome = Outcome(source, error=unexpected(session, error))
     if outcome.error is not None:
-        report(session.explained(outcome.error), about=source)
+        report(session, outcome.error, about=source)
     return outcome
 
 
@@ -158,7 +158,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
     for text in outcome.result.recipients:
-        out.line(f"  {out.paint('recipients', 'bad')}: {session.pasteable(text)}")
+        out.line(f"  {out.paint('recipients', 'bad')}: {session.written(text)}")
     if point.is_suspect:
         _print_suspicion(session, point)
     elif outcome.result.created and not point.incomplete:
@@ -213,9 +213,9 @@ def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
         out.line(f"  and {how_many(more, 'more problem')}")
 
 
-def _shape(outcome: Outcome) -> dict[str, Json]:
+def _shape(session: Session, outcome: Outcome) -> dict[str, Json]:
     if outcome.result is None:
-        error = None if outcome.error is None else error_object(outcome.error)
+        error = None if outcome.error is None else session.error_object(outcome.error)
         return {"source": outcome.source, "outcome": "failed", "point": None, "error": error}
     point = outcome.result.point
     word = "stored" if outcome.result.created else "kept"
@@ -229,6 +229,6 @@ def _shape(outcome: Outcome) -> dict[str, Json]:
             "unvouched_bytes": point.unvouched.size if outcome.result.created and point.unvouched else None,
             "problems": problems,
         },
-        "recipients": list[Json](outcome.result.recipients),
+        "recipients": list[Json]([session.written(each) for each in outcome.result.recipients]),
         "error": None,
     }

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gc
-import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.cli.output import Output
+from backup_platform.advice import Command, Hint, typed, written
+from backup_platform.cli.output import Output, error_object
 from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
-from backup_platform.errors import BackupError, PlanError
+from backup_platform.errors import BackupError
 
 if TYPE_CHECKING:
     from backup_platform.app import App
@@ -64,16 +64,11 @@ class Session:
             return []
         return list(self._app.plan.repositories)[1:]
 
-    def location(self, repository: str) -> str:
-        """Where a repository of the plan is, as errors name it."""
-        plan = self.app.plan
-        return plan.path(plan.repositories[repository].path)
-
     @property
     def out(self) -> Output:
         if self._out is None or self._out.json != self.json:
             notes = {"skipped": self._skipped, "unknown_repository": self._unknown}
-            self._out = Output(sys.stdout, json=self.json, explained=self.explained, notes=notes)
+            self._out = Output(sys.stdout, json=self.json, shape=self.error_object, notes=notes)
         self._out.needed = self.listing
         return self._out
 
@@ -111,38 +106,24 @@ class Session:
 
     def command_in(self, repository: str | None, *words: str) -> str:
         """The same for another repository; None: the first of the plan."""
-        import shlex
+        return typed(Command(words).arguments(self.plan, repository))
 
-        plan = ["--plan", self.plan] if self.plan else []
-        named = ["--repository", repository] if repository else []
-        return shlex.join(["backup-platform", *plan, *named, *words])
+    def written(self, hint: Hint, about: str = "") -> str:
+        """Advice as text, with commands that can be pasted: they use the same plan, and the repository that it is
+        `about`; that in use where it is not said."""
+        return written(hint, self.plan, self.option_for(about))
 
-    def pasteable(self, text: str, about: str = "") -> str:
-        """A text whose commands use the same plan and repository. One that names its repository keeps it; where
-        `about` names the place of another one, they are meant for that."""
-        repository = self.repository_of(about)
+    def option_for(self, about: str) -> str | None:
+        """The repository that a command has to name to be about that one, "" for the one in use; None: the first of
+        the plan, which needs no name."""
+        if not about:
+            return self.repository
+        first = next(iter(self._app.plan.repositories), None) if self._app else None
+        return None if about == first else about
 
-        def completed(found: re.Match[str]) -> str:
-            words: str = found[1]
-            chosen = None if "--repository " in words else repository
-            return f"`{self.command_in(chosen)} {words}`"
-
-        return re.sub(r"`backup-platform ((?!--plan )[^`]+)`", completed, text)
-
-    def explained(self, error: BackupError) -> BackupError:
-        """The error with commands that can be pasted."""
-        error.hint = self.pasteable(error.hint, error.message)
-        error.message = self.pasteable(error.message, error.message)
-        return error
-
-    def repository_of(self, text: str) -> str | None:
-        """The repository whose place a text names, else the one that is used; None: the first of the plan."""
-        found: dict[str, str] = {}
-        for number, name in enumerate(self._app.plan.repositories if self._app and text else ()):
-            with suppress(PlanError):  # a secret of another repository's place may not be on this host
-                found[self.location(name)] = name if number else ""
-        named = [place for place in found if re.search(rf"{re.escape(place)}(?![^\s/:,.;)])", text)]
-        return (found[max(named, key=len)] or None) if named else self.repository
+    def error_object(self, error: BackupError) -> dict[str, Json]:
+        """The documented shape of an error."""
+        return error_object(error, self.plan, self.option_for(error.repository))
 
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:

@@ -13,7 +13,6 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.failure import report, unexpected
-from backup_platform.cli.output import error_object
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import BackupError, UsageError
@@ -101,7 +100,7 @@ def copy(
     for text in damaged:
         session.out.line(f"  {session.out.paint('x', 'bad')} {text}")
     session.out.document(
-        {"results": [_shape(each) for each in outcomes], "damaged_manifests": list[Json](damaged)}
+        {"results": [_shape(session, each) for each in outcomes], "damaged_manifests": list[Json](damaged)}
     )
     return 0 if not damaged and all(each.passed for each in outcomes) else 1
 
@@ -164,7 +163,7 @@ def _attempt(session: Session, task: Task, *, alone: bool) -> Outcome:
     except Exception as error:
         outcome = Outcome(name, error=unexpected(session, error))
     if outcome.error is not None:
-        report(session.explained(outcome.error), about=name)
+        report(session, outcome.error, about=name)
     return outcome
 
 
@@ -214,12 +213,12 @@ def _others(plan: CopyPlan) -> str:
     return kept + (f"; {formats.count(len(plan.forgotten))} forgotten there" if plan.forgotten else "")
 
 
-def _shape(outcome: Outcome) -> dict[str, Json]:
+def _shape(session: Session, outcome: Outcome) -> dict[str, Json]:
     plan, result = outcome.plan, outcome.result
     shape: dict[str, Json] = {
         "repository": outcome.repository,
         "outcome": "failed" if plan is None else _word(outcome),
-        "error": error_object(outcome.error) if outcome.error else None,
+        "error": session.error_object(outcome.error) if outcome.error else None,
     }
     if plan is None:
         return shape

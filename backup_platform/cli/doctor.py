@@ -24,7 +24,7 @@ def doctor(ctx: typer.Context) -> int:
             "name": each.name,
             "ok": each.ok,
             "detail": each.detail,
-            "hint": session.pasteable(each.hint, each.detail),
+            "hint": session.written(each.advice, each.repository),
         }
         for each in findings
     ]
@@ -33,7 +33,7 @@ def doctor(ctx: typer.Context) -> int:
     for each in findings:
         mark = out.paint("ok  ", "good") if each.ok else out.paint("FAIL", "bad")
         out.line(f"{mark}  {each.name}: {each.detail}")
-        if each.hint and not each.ok:
-            out.line(f"      {session.pasteable(each.hint, each.detail)}")
+        if each.advice and not each.ok:
+            out.line(f"      {session.written(each.advice, each.repository)}")
     out.line("Times are in UTC, and the windows of a source in its own zone.")
     return 0 if passed else 1

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import ClassVar, TextIO
 
+from backup_platform.advice import command
 from backup_platform.cli.context import Session
-from backup_platform.cli.output import Output, OutputClosedError, colours, error_object
+from backup_platform.cli.output import Output, OutputClosedError, colours
 from backup_platform.cli.shown import bare
 from backup_platform.domain.visible import visible_lines
 from backup_platform.errors import (
@@ -52,7 +53,7 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
             return _output_failed(session, session.out.failure, code)
     except BackupError as error:
         _mention_copies(session, error)
-        return fail(session, session.explained(error))
+        return fail(session, error)
     except KeyboardInterrupt:
         return fail(session, InterruptError("interrupted", hint=session.resume))
     except OutputClosedError as error:
@@ -68,20 +69,19 @@ def _mention_copies(session: Session, error: BackupError) -> None:
     """Whoever cannot reach a repository at night may not remember that there are others."""
     with_copy = RepositoryMissingError | RepositoryChangedError | DamageError | StoreError
     if isinstance(error, with_copy) and (names := session.copies):
-        if session.repository_of(error.message) is not None:
+        if session.option_for(error.repository) is not None:
             return  # it is a copy that is away
-        there = f"Copies are in {', '.join(names)}: add `--repository {names[0]}`."
+        error.advise(f"Copies are in {', '.join(names)}: add `--repository {names[0]}`.")
         if isinstance(error, RepositoryMissingError):
-            there += f" `backup-platform init --from {names[0]}` makes it anew from one."
-        error.hint = f"{error.hint} {there}".lstrip()
+            error.advise((command("init", "--from", names[0]), " makes it anew from one."))
 
 
 def fail(session: Session, error: BackupError) -> int:
     """Report the error, also as the JSON document unless one was begun already; its exit code."""
-    report(error)
+    report(session, error)
     out = session.out
     if not out.written:
-        out.document({"error": error_object(error)})
+        out.document({"error": session.error_object(error)})
     with suppress(OutputClosedError):
         out.flush()
     if out.failure is not None:
@@ -89,18 +89,18 @@ def fail(session: Session, error: BackupError) -> int:
     return error.exit_code
 
 
-def report(error: BackupError, *, about: str = "") -> None:
+def report(session: Session, error: BackupError, *, about: str = "") -> None:
     """`error [code]: message` and `hint: …` on standard error; `about` names one of several things tried."""
     with suppress(OSError):  # where even this cannot be written, the exit code tells
-        _report(sys.stderr, error, about)
+        _report(sys.stderr, error, session.written(error.advice, error.repository), about)
 
 
-def _report(stream: TextIO, error: BackupError, about: str) -> None:
+def _report(stream: TextIO, error: BackupError, hint: str, about: str) -> None:
     label, end = ("\x1b[1;31m", "\x1b[0m") if colours(stream) else ("", "")
     subject = f"{about}: " if about else ""
     bare(stream).write(f"{label}error [{error.code}]:{end} {visible_lines(subject + error.message)}\n")
-    if error.hint:
-        stream.write(f"hint: {visible_lines(error.hint)}\n")
+    if hint:
+        stream.write(f"hint: {visible_lines(hint)}\n")
     stream.flush()
 
 
@@ -129,11 +129,8 @@ def _output_failed(session: Session, failure: OSError, code: int) -> int:
     gone = failure.errno == errno.EPIPE
     if not (gone and session.listing):
         done = "" if session.listing else f" The work itself was done to its end, with exit code {code}."
-        report(
-            OutputError(
-                f"Standard output cannot be written: {failure.strerror}.{done}", hint=_output_hint(gone)
-            )
-        )
+        text = f"Standard output cannot be written: {failure.strerror}.{done}"
+        report(session, OutputError(text, hint=_output_hint(gone)))
     return code or (READER_GONE if gone else OutputError.exit_code)
 
 

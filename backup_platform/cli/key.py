@@ -96,7 +96,7 @@ def list_keys(ctx: typer.Context) -> int:
         {
             "fingerprint": info.fingerprint,
             "recipients": recipients,
-            "problems": list[Json](problems),
+            "problems": list[Json]([session.written(each) for each in problems]),
             "forged": [*doubts.forged],
             "notes": [*doubts.notes()],
         }
@@ -107,7 +107,7 @@ def list_keys(ctx: typer.Context) -> int:
         tested = f"tested {_day(each.tested_at)}" if each.tested_at else out.paint("never tested", "warn")
         out.line(f"{each.text}  {state}  {tested}")
     for text in problems:
-        out.line(f"{out.paint('x', 'bad')} {session.pasteable(text)}")
+        out.line(f"{out.paint('x', 'bad')} {session.written(text)}")
     print_doubts(out, doubts)
     return 1 if problems or doubts.forged else 0
 

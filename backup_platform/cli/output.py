@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TextIO
 
+from backup_platform.advice import Piece, typed, written
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.domain.visible import visible
@@ -26,15 +27,28 @@ def colours(stream: TextIO) -> bool:
     return stream.isatty()
 
 
-def error_object(error: BackupError) -> dict[str, Json]:
-    """The documented shape of an error."""
+def error_object(
+    error: BackupError, plan: str | None = None, repository: str | None = None
+) -> dict[str, Json]:
+    """The documented shape of an error. Commands are for that plan and repository, None for the defaults."""
     return {
         "code": error.code,
         "message": error.message,
-        "hint": error.hint,
+        "hint": written(error.advice, plan, repository),
+        "advice": [_piece(piece, plan, repository) for piece in error.advice],
+        "subject": error.subject or None,
+        "repository": error.repository or None,
+        "said": error.said or None,
         "exit_code": error.exit_code,
         "retryable": error.retryable,
     }
+
+
+def _piece(piece: Piece, plan: str | None, repository: str | None) -> Json:
+    if isinstance(piece, str):
+        return {"text": piece}
+    words = piece.arguments(plan, repository)
+    return {"text": typed(words), "command": [*words]}
 
 
 def _json(value: Json | Mapping[str, Json], indent: int | None = None) -> str:
@@ -43,8 +57,8 @@ def _json(value: Json | Mapping[str, Json], indent: int | None = None) -> str:
 
 
 class Output:
-    """Writes to one stream. With `json` only the one document is written, and text is not. `explained` completes the
-    error of rows that break off. Of the `notes` those that hold something by then are added to the document.
+    """Writes to one stream. With `json` only the one document is written, and text is not. `shape` makes the object of
+    an error, for rows that break off. Of the `notes` those that hold something by then are added to the document.
 
     Once the stream takes nothing more, `needed` raises OutputClosedError: of a listing nothing else is wanted. Without
     it the work goes on in silence, and `failure` says why.
@@ -56,10 +70,10 @@ class Output:
         *,
         json: bool,
         needed: bool = True,
-        explained: Callable[[BackupError], BackupError] = lambda error: error,
+        shape: Callable[[BackupError], dict[str, Json]] = error_object,
         notes: Mapping[str, Sequence[Json]] | None = None,
     ) -> None:
-        self.json, self.needed, self._explained, self._notes = json, needed, explained, notes or {}
+        self.json, self.needed, self._shape, self._notes = json, needed, shape, notes or {}
         self.failure: OSError | None = None
         self.written = False  # a document was begun: no second one may follow
         self._stream = stream
@@ -103,7 +117,7 @@ class Output:
         try:
             self._row_lines(rows)
         except BackupError as error:
-            self._write(f'\n  ],\n  "error": {_json(error_object(self._explained(error)))}\n}}\n')
+            self._write(f'\n  ],\n  "error": {_json(self._shape(error))}\n}}\n')
             raise
         self._write("\n  ]\n}\n")
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.advice import command
 from backup_platform.cli import formats
 from backup_platform.cli.consent import DRY_RUN, YES, consented
 from backup_platform.cli.context import Session, session_of
@@ -72,9 +73,8 @@ def _root_is_there(session: Session, donors: list[str], *, act: bool) -> bool:
         session.app.repository  # noqa: B018  whether it opens
     except (RepositoryMissingError, DamageError) as error:
         if len(donors) != 1:
-            error.hint = (
-                "`repair --from NAME` puts repository.json back from a copy, if there was a repository."
-            )
+            puts_back = " puts repository.json back from a copy, if there was a repository."
+            error.advice = (command("repair", "--from", "NAME"), puts_back)
             raise
     else:
         return True

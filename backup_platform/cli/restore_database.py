@@ -102,22 +102,24 @@ def restore_database(session: Session, point: str, url: str, wishes: Wishes, *, 
     session.resume = _RESUME
     with session.progress(f"restore {point}") as progress:
         summary = session.app.restore_database(plan, progress=progress)
-    session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
+    done = _summary_shape(session, summary)
+    session.out.document({"dry_run": False, "plan": _plan_shape(session, plan), "result": done})
     _print_summary(session, plan, summary, wishes.verbose)
     return 0 if summary.complete else IncompleteError.exit_code
 
 
 def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
-    session.out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
+    session.out.document({"dry_run": True, "plan": _plan_shape(session, plan), "result": None})
     out = session.out
     out.line(f"{_name(plan)}; nothing was written")
     amount = f"{how_many(len(plan.tables), 'table')}, {how_many(plan.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(plan.bytes)} stored")
     for number, step in enumerate(plan.steps, 1):
         out.line(f"  {number}. {step}")
-    _print_list(out, "warning", map(session.pasteable, plan.warnings), "warn")
+    _print_list(out, "warning", plan.warnings, "warn")
     _print_list(out, "left out", plan.left_out, "bad")
     _print_list(out, "in the way", plan.conflicts, "bad")
+    _print_list(out, "next", map(session.written, plan.advice), "bold")
     if plan.conflicts:
         return TargetError.exit_code
     return IncompleteError.exit_code if plan.left_out else 0
@@ -130,7 +132,7 @@ def _print_summary(
     out.line(f"restored {_name(plan)}{'' if summary.complete else ', not all of it'}")
     amount = f"{how_many(summary.tables, 'table')}, {how_many(summary.rows, 'row')}"
     out.line(f"  {amount}, {formats.size(summary.bytes)} stored, {formats.duration(summary.duration_s)}")
-    _print_list(out, "warning", map(session.pasteable, summary.warnings), "warn")
+    _print_list(out, "warning", summary.warnings, "warn")
     _print_list(out, "left out", summary.left_out, "bad")
     shown = summary.failures if verbose else summary.failures[:_SHOWN]
     for failure in shown:
@@ -143,7 +145,7 @@ def _print_summary(
         out.line(
             f"  and {formats.count(len(summary.failures) - len(shown))} more: --verbose or --json names all"
         )
-    _print_list(out, "next", map(session.pasteable, summary.advice), "bold")
+    _print_list(out, "next", map(session.written, summary.advice), "bold")
 
 
 def _name(plan: DatabaseRestorePlan) -> str:
@@ -157,7 +159,7 @@ def _print_list(out: Output, label: str, texts: Iterable[str], style: str) -> No
         out.line(f"  {out.paint(label, style)}: {text}")
 
 
-def _plan_shape(plan: DatabaseRestorePlan) -> dict[str, Json]:
+def _plan_shape(session: Session, plan: DatabaseRestorePlan) -> dict[str, Json]:
     return {
         "point": shapes.point(plan.point),
         "server": plan.server,
@@ -178,10 +180,11 @@ def _plan_shape(plan: DatabaseRestorePlan) -> dict[str, Json]:
         "warnings": list(plan.warnings),
         "left_out": list(plan.left_out),
         "conflicts": list(plan.conflicts),
+        "advice": [session.written(each) for each in plan.advice],
     }
 
 
-def _summary_shape(summary: DatabaseRestoreSummary) -> dict[str, Json]:
+def _summary_shape(session: Session, summary: DatabaseRestoreSummary) -> dict[str, Json]:
     return {
         "tables": summary.tables,
         "rows": summary.rows,
@@ -190,7 +193,7 @@ def _summary_shape(summary: DatabaseRestoreSummary) -> dict[str, Json]:
         "warnings": list(summary.warnings),
         "left_out": list(summary.left_out),
         "failures": [_failure_shape(failure) for failure in summary.failures],
-        "advice": list(summary.advice),
+        "advice": [session.written(each) for each in summary.advice],
     }
 
 

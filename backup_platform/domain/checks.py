@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from backup_platform.advice import Hint
 from backup_platform.domain.model import Json, RecoveryPoint
 
 Severity = Literal["error", "warn"]
@@ -13,7 +14,8 @@ Severity = Literal["error", "warn"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A verdict. `ran` is False where policy says that it was not due: then it is never `passed`."""
+    """A verdict. `ran` is False where policy says that it was not due: then it is never `passed`.
+    `advice` is what to do about what it found."""
 
     name: str
     passed: bool
@@ -21,6 +23,7 @@ class CheckResult:
     summary: str
     metadata: Mapping[str, Json] = field(default_factory=dict)
     ran: bool = True
+    advice: Hint = ""
 
 
 @dataclass(frozen=True, slots=True)

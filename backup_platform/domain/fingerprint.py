@@ -16,7 +16,7 @@ def parse_fingerprint(text: str) -> str:
     digits = re.sub(r"[-\s]", "", text).lower()
     if not re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", digits):
         raise ValueError(
-            f'"{text}" is not the fingerprint of a repository: `backup-platform init` and `doctor` print it, '
+            f'"{text}" is not the fingerprint of a repository: `init` and `doctor` print it, '
             f"{DIGITS // GROUP} groups of {GROUP} hex digits"
         )
     return grouped(digits)

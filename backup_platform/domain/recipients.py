@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from backup_platform.advice import command
 from backup_platform.errors import RecipientsChangedError
 
 
@@ -39,9 +40,12 @@ class Expected:
             raise RecipientsChangedError(
                 f"The repository names other recipients than this host knows: {', '.join(sorted(active))}. It names "
                 f"none of {', '.join(sorted(self.allowed))} any more, who could not read what is stored now.",
-                hint="If somebody did that on purpose on another host, run the same `backup-platform key add` here, or "
-                "write the recipients as `recipients` of the repository into the plan. If nobody did, a host that "
-                "writes was taken over: see docs/encryption.md.",
+                hint=(
+                    "If somebody did that on purpose on another host, run the same ",
+                    command("key", "add", "age1…"),
+                    " here, or write the recipients as `recipients` of the repository into the plan. If nobody did, a "
+                    "host that writes was taken over: see docs/encryption.md.",
+                ),
             )
         return list(active)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from backup_platform.advice import Hint
 from backup_platform.domain.model import RecoveryPoint
 
 
@@ -50,6 +51,7 @@ class DatabaseRestorePlan:
 
     `steps` are sentences, in order. `left_out` are sentences that name what is known not to be restored on this
     server or by this role, although it was asked for. `conflicts` stop the restore before anything is written.
+    `advice` says what could be done first.
     """
 
     point: RecoveryPoint
@@ -63,6 +65,7 @@ class DatabaseRestorePlan:
     warnings: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    advice: tuple[Hint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class DatabaseRestoreSummary:
     """What a restore did: how many tables it brought back whole, and how many rows in all.
 
     `left_out` are the plan's. `failures` are what the server did not take, what others need before what needs it;
-    `advice` says in sentences what to do about them.
+    `advice` says what to do about them and about what the plan warned of.
     """
 
     tables: int
@@ -80,7 +83,7 @@ class DatabaseRestoreSummary:
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     failures: tuple[RestoreFailure, ...] = ()
-    advice: tuple[str, ...] = ()
+    advice: tuple[Hint, ...] = ()
 
     @property
     def complete(self) -> bool:

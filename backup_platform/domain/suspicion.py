@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from statistics import median
 
+from backup_platform.advice import Advice, command
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, RecoveryPoint, Stats
@@ -129,11 +130,14 @@ def baseline(
     return list(chosen.values())[-HISTORY:]
 
 
-def advice(point: RecoveryPoint) -> str:
+def advice(point: RecoveryPoint) -> Advice:
     """What to do about a suspect point."""
     return (
-        f"Look at the source. If it is as it should be: `backup-platform accept {point.id[:12]} --reason TEXT`. "
-        f"Else mend it, and run `backup-platform backup {point.source}`."
+        "Look at the source. If it is as it should be: ",
+        command("accept", point.id[:12], "--reason", "TEXT"),
+        ". Else mend it, and run ",
+        command("backup", point.source),
+        ".",
     )
 
 

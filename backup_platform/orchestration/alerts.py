@@ -16,7 +16,7 @@ import dagster as dg
 
 from backup_platform.domain.visible import inert
 from backup_platform.orchestration import ticks
-from backup_platform.orchestration.checks import NOT_JUDGED
+from backup_platform.orchestration.checks import HINT, NOT_JUDGED
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.shown import log_of
@@ -25,7 +25,6 @@ from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, 
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
 PAGE = 200
-HINT = "hint"  # in the metadata of a check: what to do about what it found
 
 _T = dg.DagsterEventType
 _End: TypeAlias = Literal[

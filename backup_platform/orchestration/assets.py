@@ -48,7 +48,9 @@ def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefiniti
     def backup(context: dg.AssetExecutionContext, config: BackupOptions) -> Results:
         tag_run(context, translator.run_tags(source))
         step = _Step(context, translator, source)
-        with dagster_errors(context.retry_number, translator.app.plan.sources[source].retries):
+        with dagster_errors(
+            context.retry_number, translator.app.plan.sources[source].retries, translator.written
+        ):
             yield from step.run(force=config.force)
 
     return backup
@@ -59,6 +61,7 @@ class _Step:
 
     def __init__(self, context: dg.AssetExecutionContext, translator: BackupTranslator, source: str) -> None:
         self._context = context
+        self._translator = translator
         self._app = translator.app
         self._source = source
         self._retries = translator.app.plan.sources[source].retries
@@ -74,7 +77,7 @@ class _Step:
                 )
             except BackupError as error:
                 if not error.retryable or self._context.retry_number >= self._retries:
-                    yield from not_judged(self._context, error, self._key)
+                    yield from not_judged(self._context, self._translator.told(error), self._key)
                 raise
             point = result.point
             yield self._materialized(point, created=result.created)
@@ -104,7 +107,7 @@ class _Step:
             if not check.ran and asked_for and check.name == "drill":
                 check = self._drilled(point)
             if check.ran:
-                yield evaluation(self._context, check, self._key, point)
+                yield evaluation(self._context, check, self._key, point, self._translator.written)
             else:
                 log_of(self._context).info("check %s did not run: %s", check.name, check.summary)
 

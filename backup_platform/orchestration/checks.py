@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backup_platform.app import App
     from backup_platform.domain.checks import CheckResult
     from backup_platform.domain.model import RecoveryPoint
-    from backup_platform.errors import BackupError
+    from backup_platform.orchestration.failures import Written
 
 CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 NEWEST = "the newest recovery point, because this run has no partition"
@@ -33,6 +33,7 @@ IN_PLACE = Check(
     "The recovery point is in as many repositories and places as the plan asks for, soon enough.",
 )
 NOT_JUDGED = "not_judged"
+HINT = "hint"  # in the metadata: what to do about what the check found
 COPY_CHECKS = (STORED, AUTHENTIC)
 UPKEEP_CHECKS = {
     "prune": (
@@ -92,21 +93,24 @@ def evaluation(
     result: CheckResult,
     asset: dg.AssetKey,
     point: RecoveryPoint,
+    written: Written,
 ) -> dg.AssetCheckResult | dg.AssetCheckEvaluation:
-    """What a check that ran found. Raises `ValueError` for one that did not: it has no verdict.
+    """What a check that ran found, with its advice as `written`.
 
-    Of a run without a partition it is recorded for the point's own window.
+    Raises `ValueError` for one that did not: it has no verdict. Of a run without a partition it is recorded for the
+    point's own window.
     """
     if not result.ran:
         raise ValueError(f"check {result.name} did not run: {result.summary}")
     chosen = "" if context.has_partition_key else NEWEST
+    measured = {**result.metadata, **({HINT: written(result.advice, "")} if result.advice else {})}
     found = dg.AssetCheckResult(
         asset_key=asset,
         check_name=result.name,
         passed=result.passed,
         severity=_severity(result),
         description=inert(result.summary),
-        metadata=check_metadata(result.metadata, window=point.window.key, point=point.id, chosen=chosen),
+        metadata=check_metadata(measured, window=point.window.key, point=point.id, chosen=chosen),
     )
     return _of_window(context, found, asset, point.window.key) if chosen else found
 
@@ -133,9 +137,7 @@ def _of_window(
     )
 
 
-def not_judged(
-    context: CheckContext, error: BackupError, asset: dg.AssetKey
-) -> Iterator[dg.AssetCheckEvaluation]:
+def not_judged(context: CheckContext, error: str, asset: dg.AssetKey) -> Iterator[dg.AssetCheckEvaluation]:
     """What the checks of a window say whose capture failed: Dagster would show each as failed, `authentic` too.
 
     The first one fails and says why; the others warn that they say nothing.

@@ -44,7 +44,9 @@ def copy_asset(translator: BackupTranslator, repository: str, source: str) -> dg
     def copy(context: dg.AssetExecutionContext) -> Results:
         tag_run(context, translator.copy_tags(repository, source))
         step = _Step(context, translator, repository, source)
-        with dagster_errors(context.retry_number, translator.app.plan.sources[source].retries):
+        with dagster_errors(
+            context.retry_number, translator.app.plan.sources[source].retries, translator.written
+        ):
             yield from step.run()
 
     return copy
@@ -61,11 +63,11 @@ def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksD
     )
     def copies_in_place(context: dg.AssetCheckExecutionContext) -> Verdicts:
         app = translator.app
-        with dagster_errors(context.retry_number, app.plan.sources[source].retries):
+        with dagster_errors(context.retry_number, app.plan.sources[source].retries, translator.written):
             point = point_to_check(context, app, source)
             found = in_place(app, point, _whereabouts(app, point))
             if found.ran:
-                yield evaluation(context, found, translator.asset_key(source), point)
+                yield evaluation(context, found, translator.asset_key(source), point, translator.written)
             else:
                 log_of(context).info("%s", found.summary)
 
@@ -142,4 +144,4 @@ class _Step:
         selected = {key.name for key in self._context.selected_asset_check_keys}
         for check in self._there.upkeep.copy_checks(point, self._progress):
             if check.name in selected:
-                yield evaluation(self._context, check, self._key, point)
+                yield evaluation(self._context, check, self._key, point, self._translator.written)

@@ -144,7 +144,9 @@ class Sweep:
         try:
             missing, points = self._patience.ask(lambda: self._ask(source), PATIENCE_S)
         except DamageError as error:
-            self._tell(source, "unknown", (f"{source}: missed windows cannot be found", str(error)))
+            self._tell(
+                source, "unknown", (f"{source}: missed windows cannot be found", self._translator.told(error))
+            )
             return True
         except RepositoryError as error:
             self._tell_presence(error)
@@ -176,8 +178,9 @@ class Sweep:
         """Of one state at most: each is an incident of its own, and never that windows were missed."""
         state = presence.state_of(error) if error else ""
         meant = f" {IF_MEANT.format(self._context.sensor_name)}" if error and error is self._another else ""
+        text = self._translator.told(error) if error else ""
         for each, title in PRESENCE.items():
-            self._tell(ALL, each, (title, f"{error}{meant}") if each == state else None)
+            self._tell(ALL, each, (title, text + meant) if each == state else None)
 
     def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
         incomplete = {point.window.key for point in points if point.incomplete} | _ahead(points, more_than=1)

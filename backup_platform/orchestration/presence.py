@@ -11,6 +11,7 @@ from backup_platform.errors import (
     BackupError,
     RepositoryChangedError,
     RepositoryMissingError,
+    about_repository,
 )
 
 if TYPE_CHECKING:
@@ -25,13 +26,8 @@ def answering(app: App) -> RepositoryInfo:
     """What the repository says of itself now. Raises RepositoryError, see `actions.windows.answering`."""
     from backup_platform.actions.points import windows
 
-    try:
+    with about_repository(app.repository_name):
         info = windows.answering(app.store, app.plan.path(app.repository_plan.path))
-    except RepositoryMissingError as error:
-        if app.repository_name != next(iter(app.plan.repositories)):
-            made = f"`backup-platform init --repository {app.repository_name}`"
-            error.hint = f"Mount what holds it. If there was none yet: {made}."
-        raise
     if "repository" in vars(app) and app.repository.info.fingerprint != info.fingerprint:
         del app.repository  # it is opened anew
     app.recognising.require(info)

@@ -47,7 +47,7 @@ def upkeep_asset(translator: BackupTranslator, subject: Subject) -> dg.AssetsDef
             raise dg.Failure(
                 f"Run {first} does it already: {work} of {subject.repository}.", allow_retries=False
             )
-        with dagster_errors(context.retry_number, RETRIES):
+        with dagster_errors(context.retry_number, RETRIES, translator.written):
             yield from do(context, translator, subject)
 
     return upkeep

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from backup_platform.advice import mapped
 from backup_platform.domain.visible import visible, visible_lines
 from backup_platform.errors import BackupError
 
@@ -99,7 +100,7 @@ def disarm(error: BaseException | None) -> None:
     for each in _chain(error):
         each.args = tuple(visible_lines(arg) if isinstance(arg, str) else arg for arg in each.args)
         if isinstance(each, BackupError):
-            each.message, each.hint = visible_lines(each.message), visible_lines(each.hint)
+            each.message, each.advice = visible_lines(each.message), mapped(each.advice, visible_lines)
         if isinstance(each, OSError):
             each.filename, each.strerror = _argument(each.filename), _argument(each.strerror)
 

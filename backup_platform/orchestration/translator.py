@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import dagster as dg
 
+from backup_platform.advice import Hint, written
 from backup_platform.domain.cadence import CADENCES
-from backup_platform.errors import WindowError
+from backup_platform.errors import BackupError, WindowError, sentences
 from backup_platform.orchestration.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
 
 if TYPE_CHECKING:
@@ -66,6 +67,15 @@ class BackupTranslator:
         if self._is_usual:
             return f"backup_{what.removeprefix('backup_')}"
         return "_".join([*self.key_prefix, what])
+
+    def written(self, hint: Hint, about: str = "") -> str:
+        """Advice as text, with commands for this plan and the repository that it is `about`; "" for the first."""
+        first = next(iter(self.app.plan.repositories))
+        return written(hint, self.app.plan_path, None if about in ("", first) else about)
+
+    def told(self, error: BackupError) -> str:
+        """An error with what to do about it."""
+        return sentences(error.message, self.written(error.advice, error.repository))
 
     @property
     def _is_usual(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.advice import command, written
 from backup_platform.orchestration import shown
 from backup_platform.orchestration.metadata import Metadata, human_bytes
 
@@ -99,7 +100,8 @@ def retention_table(judged: Sequence[Judged]) -> str:
         for source, rows in sorted(tables.items())
     ]
     more = len(judged) - MOST_ROWS
-    note = [f"and {more:,} older points: `backup-platform retention` lists all."] if more > 0 else []
+    lists = written((f"and {more:,} older points: ", command("retention"), " lists all."))
+    note = [lists] if more > 0 else []
     return "\n\n".join([*texts, *note])
 
 

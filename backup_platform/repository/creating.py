@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from backup_platform.advice import command
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Clock, Store
 from backup_platform.errors import (
@@ -65,7 +66,7 @@ def require_unused(store: Store) -> None:
     except NotFoundError as error:
         raise ConflictError(
             f"There are recovery points at {store.location}, and their {ROOT_KEY} is lost.",
-            hint="`backup-platform repair --from NAME` puts it back from a copy (docs/repair.md).",
+            hint=(command("repair", "--from", "NAME"), " puts it back from a copy (docs/repair.md)."),
         ) from error
 
 

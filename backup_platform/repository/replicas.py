@@ -6,6 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from backup_platform.advice import command
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Buffer, Store
 from backup_platform.errors import (
@@ -62,8 +63,11 @@ def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
         raise RepositoryError(
             f"The repository at {target.location} is no copy of the one at {origin.location}: it was made on its own, "
             "and has another id or key.",
-            hint="Copies need a place of their own: name an empty one in the plan, and run "
-            "`backup-platform init --repository NAME`.",
+            hint=(
+                "Copies need a place of their own: name an empty one in the plan, and run ",
+                command("init", repository="NAME"),
+                ".",
+            ),
         )
 
 
@@ -113,6 +117,7 @@ def put_object(repository: Repository, key: str, data: Buffer) -> None:
         raise DamageError(
             f"{error.message} It was just written to {repository.info.location}.",
             hint="Run the same command again. If it happens again, the store loses or alters data.",
+            repository=repository.name,
             retryable=True,
         ) from error
 
@@ -140,7 +145,10 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
     key = origin.manifest_key(point)
     stored = _manifest(origin, key)
     if _decode(origin, key, stored) != point:
-        raise DamageError(f"The manifest {key} in {origin.info.location} is not what it was before.")
+        raise DamageError(
+            f"The manifest {key} in {origin.info.location} is not what it was before.",
+            repository=origin.name,
+        )
     with suppress(ConflictError):
         target.store.create(key, stored)
     if _decode(target, key, _manifest(target, key)) != point:
@@ -162,7 +170,9 @@ def _manifest(repository: Repository, key: str) -> Buffer:
         raise DamageError(
             f"The manifest {key} is not in {repository.info.location} any more.",
             hint="Run the same command again.",
+            repository=repository.name,
             retryable=True,
+            missing=True,
         ) from error
 
 
@@ -171,4 +181,8 @@ def _decode(repository: Repository, key: str, stored: Buffer) -> RecoveryPoint:
         plain = repository.cipher.unwrap(key, stored)
         return decode_manifest(key, plain, repository.info.id, repository.cipher.hash)
     except DamageError as error:
-        raise DamageError(f"{error.message} It is in {repository.info.location}.", hint=error.hint) from error
+        raise DamageError(
+            f"{error.message} It is in {repository.info.location}.",
+            hint=error.advice,
+            repository=repository.name,
+        ) from error

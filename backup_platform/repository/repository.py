@@ -80,6 +80,7 @@ class Repository:
         """`expect` is asked before any key is tried, and raises when another repository is meant."""
         self.store, self.clock, self.level = store, clock, level
         self.known = Known() if known is None else known
+        self.name = ""  # in the plan
         self.info = read_info(store)
         expect(self.info)
         self.cipher = open_cipher(self.info, store, Keys() if keys is None else keys)

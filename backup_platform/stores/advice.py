@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from backup_platform.advice import Hint, command
+
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 UNKNOWN = {
     "InvalidAccessKeyId",
@@ -27,10 +29,14 @@ _ARCHIVED = (
     "then keep the rule off the repository's prefix."
 )
 _ACCOUNT = "Ask the provider: the account is closed, disabled or not paid."
-_FULL = "Make room, or raise the quota of the bucket or account. `backup-platform prune` deletes what no point needs."
+_FULL = (
+    "Make room, or raise the quota of the bucket or account. ",
+    command("prune"),
+    " deletes what no point needs.",
+)
 _KEY = "Look at the key that the bucket encrypts with: it must exist, be enabled, and be allowed to these credentials."
 
-_LASTING = {
+_LASTING: dict[str, Hint] = {
     "InvalidObjectState": _ARCHIVED,
     "BlobArchived": _ARCHIVED,
     "BlobBeingRehydrated": "The object is being brought back from the archive: wait until that is done.",
@@ -51,7 +57,7 @@ _LASTING = {
 }
 
 
-def lasting(code: str) -> str:
+def lasting(code: str) -> Hint:
     """What to do about a code that no repetition mends; empty for every other."""
     if code.startswith(("KMS.", "KeyVault")):
         return _KEY

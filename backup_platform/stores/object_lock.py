@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from backup_platform.advice import shell
 from backup_platform.errors import BackupError, NotFoundError, StoreError, StoreRefusedError
 from backup_platform.stores.options import CredentialProvider, StoreOptions
 
@@ -24,7 +25,7 @@ def require_boto3(place: str) -> None:
     if find_spec("boto3") is None:
         raise StoreError(
             f"`lock` of the store {place} needs boto3, which prolongs retentions.",
-            hint='Run `pip install "backup-platform[s3]"`.',
+            hint=("Run ", shell("pip", "install", "backup-platform[s3]"), "."),
         )
 
 

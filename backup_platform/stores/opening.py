@@ -6,10 +6,12 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from urllib.parse import unquote, urlsplit
 
+from backup_platform.advice import command
 from backup_platform.domain.ports import ObjectLock, Store
 from backup_platform.errors import RepositoryMissingError
 from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.limits import SingleWriterStore, ThrottledStore, WriteOnlyStore
+from backup_platform.stores.naming import NamedStore
 from backup_platform.stores.object_store import DirectoryStore, ObjectStore
 from backup_platform.stores.options import StoreOptions
 from backup_platform.stores.reserve import Reserve
@@ -46,7 +48,8 @@ def _throttled(store: Store, options: StoreOptions) -> Store:
 
 def _restricted(store: Store, options: StoreOptions) -> Store:
     store = WriteOnlyStore(store) if options.write_only else store
-    return SingleWriterStore(store) if options.single_writer else store
+    store = SingleWriterStore(store) if options.single_writer else store
+    return NamedStore(store, options.repository) if options.repository else store
 
 
 def evidence(store: Store) -> AbstractContextManager[None]:
@@ -88,6 +91,6 @@ def _directory(path: str, *, create: bool) -> Store:
     if not create and not os.path.isdir(path):
         raise RepositoryMissingError(
             f"There is no directory {path}.",
-            hint="Mount the disk that holds it. If there was none yet: `backup-platform init`.",
+            hint=("Mount the disk that holds it. If there was none yet: ", command("init"), "."),
         )
     return DirectoryStore(path)

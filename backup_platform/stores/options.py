@@ -23,7 +23,7 @@ class StoreOptions:
 
     `credentials` are by obstore's names; `provider` takes their place where somebody else keeps them. `cache` is a
     directory for copies of small objects, `rate` a limit in bytes per second, 0 for none. `now` dates retention.
-    `plan_key` is where the plan speaks of this store.
+    `plan_key` is where the plan speaks of this store, `repository` the name of what is in it.
     """
 
     endpoint: str = ""
@@ -41,3 +41,4 @@ class StoreOptions:
     cache: str = ""
     now: Callable[[], datetime] = _now
     plan_key: str = "repository"
+    repository: str = ""

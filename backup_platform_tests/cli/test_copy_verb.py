@@ -198,7 +198,7 @@ def test_every_command_that_is_advised_uses_the_repository_that_was_named(made: 
     assert f"{copying}backup docs`" in made("--repository", "offsite", "backup", "docs", code=2).err
     assert f"{offsite}verify`" in made("--repository", "offsite", "repair").out
     listed = made("--repository", "offsite", "ls", "docs@latest", "nowhere", "--json", code=11).document
-    assert f"{offsite}ls`" in listed["error"]["hint"]
+    assert f"{offsite}ls POINT`" in listed["error"]["hint"]
 
 
 def test_advice_about_a_copy_that_fails_is_for_that_copy(made: Run, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_advice_about_a_copy_that_fails_is_for_that_copy(made: Run, tmp_path: Pa
         if path.is_file():
             path.unlink()
     (tmp_path / "offsite" / "repository.json").unlink()
-    advised = f"`backup-platform --plan {tmp_path / 'backup.yaml'} init --repository offsite`"
+    advised = f"`backup-platform --plan {tmp_path / 'backup.yaml'} --repository offsite init`"
     assert advised in made("copy", code=1).err
     assert advised in made("copy", "--to", "offsite", code=10).err
 
@@ -216,7 +216,7 @@ def test_doctor_looks_at_every_copy(made: Run, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "vault")
     found = {each["name"]: each for each in made("doctor", "--json", code=1).document["findings"]}
     assert found["copy offsite"]["ok"]
-    assert "init --repository vault" in found["copy vault"]["hint"]
+    assert "--repository vault init" in found["copy vault"]["hint"]
     assert "copy vault" not in made("--repository", "offsite", "doctor", code=1).out
     shutil.rmtree(tmp_path / "main")
     assert "ok    copy offsite" in made("doctor", code=1).out
@@ -225,7 +225,7 @@ def test_doctor_looks_at_every_copy(made: Run, tmp_path: Path) -> None:
 def test_hints_of_a_repository_that_is_away_name_commands_that_work(made: Run, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "vault")
     away = made("--repository", "vault", "points", code=10).err
-    assert "init --repository vault" in away
+    assert "--repository vault init" in away
     assert "Copies are in" not in away
     assert "Copies are in" not in made("copy", "--to", "vault", code=10).err
     made("copy", "--to", "offsite")

@@ -72,13 +72,13 @@ def test_a_database_without_its_driver(run: Verbs, without: Without) -> None:
     without("psycopg", "adbc_driver_manager", "adbc_driver_postgresql")
     ran = run("backup", "shop", code=2)
     assert ran.err.startswith("error [not-installed]: This needs ")
-    assert 'hint: Run `pip install "backup-platform[postgres]"`.' in ran.err
+    assert "hint: Run `pip install 'backup-platform[postgres]'`." in ran.err
     assert "error [not-installed]: shop: " in run("backup", code=1).err
     assert [p["source"] for p in run("points", "--json", code=0).document["points"]] == ["docs", "last"]
 
     told = run("doctor", code=1).out
     assert "FAIL  source shop: This needs psycopg, which is not installed here." in told
-    assert 'pip install "backup-platform[postgres]"' in told
+    assert "pip install 'backup-platform[postgres]'" in told
     assert "ok    source last" in told
 
 
@@ -93,7 +93,7 @@ def test_alerts_with_dagster_need_their_sender(run: Verbs, without: Without) -> 
     without("apprise")
     told = run("doctor").out
     assert "FAIL  alerts: This needs apprise" in told
-    assert 'pip install "backup-platform[dagster]"' in told
+    assert "pip install 'backup-platform[dagster]'" in told
 
 
 def test_queries_without_their_engine(without: Without) -> None:

@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from backup_platform import errors
+from backup_platform.advice import command
 from backup_platform.cli import context
 from backup_platform.errors import BackupError, DamageError, RepositoryMissingError, StoreError, UsageError
 from backup_platform_tests.cli.conftest import Cli
@@ -46,12 +48,21 @@ def test_every_error_has_its_exit_code_and_is_told_with_its_hint(
 
 @pytest.mark.parametrize(("kind", "code"), CODES)
 def test_with_json_the_error_is_also_the_document(cli: Cli, kind: type[BackupError], code: int) -> None:
-    cli.app.answers["points"] = kind("It broke.", hint="Mend it.")
-    ran = cli("points", "--json")
+    hint = ("Run ", command("verify"), ".")
+    about: dict[str, Any] = (
+        {"subject": "packs/ab", "repository": "main", "said": "no"} if kind is StoreError else {}
+    )
+    cli.app.answers["points"] = kind("It broke.", hint=hint, **about)
+    ran = cli("points", "--json", "--plan", "p.yaml")
+    words = ["backup-platform", "--plan", "p.yaml", "verify"]
     error = {
         "code": kind.code,
         "message": "It broke.",
-        "hint": "Mend it.",
+        "hint": f"Run `{' '.join(words)}`.",
+        "advice": [{"text": "Run "}, {"text": " ".join(words), "command": words}, {"text": "."}],
+        "subject": about.get("subject"),
+        "repository": about.get("repository"),
+        "said": about.get("said"),
         "exit_code": code,
         "retryable": kind is errors.SourceBusyError,
     }
@@ -205,8 +216,8 @@ def test_a_document_that_breaks_off_still_parses_and_says_so(cli: Cli) -> None:
 def test_who_cannot_read_the_repository_is_told_of_its_copies(cli: Cli, error: BackupError) -> None:
     cli.app.repositories, cli.app.answers["points"] = ("main", "offsite", "vault"), error
     assert "hint: Copies are in offsite, vault: add `--repository offsite`." in cli("points").err
-    error.hint = ""
+    error.advice = ()
     assert "Copies" not in cli("points", "--repository", "offsite").err
-    for other in (UsageError("no"), StoreError("/vault is away")):
+    for other in (UsageError("no"), StoreError("is away", repository="vault")):
         cli.app.answers["points"] = other
         assert "Copies" not in cli("points").err

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import re
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from backup_platform import errors
+from backup_platform.actions.doctor.run import DoctorFinding
 from backup_platform.cli.failure import READER_GONE
 from backup_platform_tests.cli.conftest import Cli
 from backup_platform_tests.cli.fake import NOON, drilled, make_point, make_problems
@@ -70,21 +70,17 @@ def test_a_drill_of_an_incomplete_point_says_what_it_does_not_prove(cli: Cli) ->
     assert "not what is missing from it" in cli("drill", "shop@latest").out
 
 
-def finding(name: str, ok: bool, detail: str, hint: str = "") -> Any:
-    return SimpleNamespace(name=name, ok=ok, detail=detail, hint=hint)
-
-
 ZONES = "Times are in UTC, and the windows of a source in its own zone.\n"
 
 
 def test_doctor(cli: Cli) -> None:
     cli.app.answers["doctor"] = [
-        finding("plan", True, "2 sources", "-"),
-        finding("repository", True, "there"),
+        DoctorFinding("plan", True, "2 sources", "-"),
+        DoctorFinding("repository", True, "there"),
     ]
     ran = cli("doctor")
     assert (ran.code, ran.out) == (0, "ok    plan: 2 sources\nok    repository: there\n" + ZONES)
-    cli.app.answers["doctor"].append(finding("shop", False, "no such file", "Is it mounted?"))
+    cli.app.answers["doctor"].append(DoctorFinding("shop", False, "no such file", "Is it mounted?"))
     ran = cli("doctor")
     assert ran.code == 1
     assert ran.out.endswith("FAIL  shop: no such file\n      Is it mounted?\n" + ZONES)

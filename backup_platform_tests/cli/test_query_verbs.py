@@ -218,7 +218,7 @@ def test_duckdb_ends_without_a_word_and_only_queries_load_it(bench: Bench) -> No
 def test_without_duckdb_the_extra_is_named(bench: Bench) -> None:
     done = as_process(bench, "query", "shop@latest", "from orders", before=WITHOUT)
     assert done.returncode == 2
-    assert 'pip install "backup-platform[query]"' in done.stderr
+    assert "pip install 'backup-platform[query]'" in done.stderr
 
 
 def test_whoever_reads_may_go_away(bench: Bench) -> None:

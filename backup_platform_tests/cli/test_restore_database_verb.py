@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from backup_platform.advice import command
 from backup_platform.domain.restoring import (
     DatabaseRestorePlan,
     DatabaseRestoreSummary,
@@ -74,7 +75,7 @@ FAILED = replace(
         RestoreFailure("table public.t", "no such function", entry="215; TABLE public t postgres"),
         *(RestoreFailure(f"index i{n}", "no such table", because="table public.t") for n in range(20)),
     ),
-    advice=("Everything else is restored.", "Take `backup-platform restore ab schema.dump --to DIR`."),
+    advice=("Everything else is restored.", ("Take ", command("restore", "ab", "schema.dump"), ".")),
 )
 
 
@@ -91,8 +92,7 @@ def test_what_was_not_restored_is_named_and_has_an_exit_code(cli: Cli) -> None:
         "  and 1 more: --verbose or --json names all",
         "  next: Everything else is restored.",
     ]
-    assert lines[-1].startswith("  next: Take `backup-platform --plan p.yaml ")
-    assert lines[-1].endswith(" restore ab schema.dump --to DIR`.")
+    assert lines[-1] == "  next: Take `backup-platform --plan p.yaml restore ab schema.dump`."
 
 
 def test_verbose_names_all_with_their_entries(cli: Cli) -> None:

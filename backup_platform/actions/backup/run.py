@@ -9,6 +9,7 @@ from datetime import timedelta
 from backup_platform import __version__
 from backup_platform.actions.backup.demanded_paths import PathWatch
 from backup_platform.actions.structure import needs_of, structure_findings
+from backup_platform.advice import Hint
 from backup_platform.domain.latest import captures
 from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
 from backup_platform.domain.ports import Clock, Progress, Source
@@ -38,9 +39,9 @@ class BackupResult:
     point: RecoveryPoint
     created: bool
     packs: frozenset[str] = frozenset()
-    recipients: tuple[str, ...] = ()
+    recipients: tuple[Hint, ...] = ()
 
-    def telling(self, recipients: Sequence[str]) -> BackupResult:
+    def telling(self, recipients: Sequence[Hint]) -> BackupResult:
         return replace(self, recipients=tuple(recipients))
 
 

@@ -120,8 +120,8 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
     if point.suspect:
         metadata["listed"] = list[Json](point.suspect)
     if point.is_suspect:
-        metadata["hint"] = advice(point)
-        return CheckResult("plausible", False, "error", f"suspect: {_first(point.suspect)}", metadata)
+        text = f"suspect: {_first(point.suspect)}"
+        return CheckResult("plausible", False, "error", text, metadata, advice=advice(point))
     held = f"it has {Amounts.of(point.stats, point.facts)}"
     if point.accepted:
         return CheckResult("plausible", True, "error", f"{held}; accepted: {point.accepted}", metadata)

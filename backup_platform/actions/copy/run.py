@@ -15,6 +15,7 @@ from backup_platform.actions.copy.plan import (
     waits_for_prune,
 )
 from backup_platform.actions.structure import Needs, needs_of
+from backup_platform.advice import command
 from backup_platform.clock import SILENT
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
@@ -56,8 +57,12 @@ class CopyResult:
             more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             raise RepositoryError(
                 f"{len(self.findings)} of {total} recovery points were not copied: {texts[0]}{more}",
-                hint="`backup-platform verify` shows what is damaged, and `backup-platform repair` what can be mended "
-                "from another copy.",
+                hint=(
+                    command("verify"),
+                    " shows what is damaged, and ",
+                    command("repair"),
+                    " what can be mended from another copy.",
+                ),
                 retryable=self.findings.keys() <= self.waiting,
             )
 

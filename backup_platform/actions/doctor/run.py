@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
 from backup_platform.actions.trust.fingerprints import Recognising
-from backup_platform.domain.counting import how_many
+from backup_platform.advice import Command, Hint, advice, command, written
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import choose_latest, in_time
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.suspicion import advice
+from backup_platform.domain.suspicion import advice as what_to_do
+from backup_platform.domain.words import how_many, point_label, size, were
 from backup_platform.errors import (
     BackupError,
     DamageError,
@@ -42,12 +43,18 @@ LATELY = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class DoctorFinding:
-    """One probe's verdict; `hint` says what to do where it is not `ok`."""
+    """One probe's verdict; `advice` says what to do where it is not `ok`, `repository` which one that is about."""
 
     name: str
     ok: bool
     detail: str
-    hint: str = ""
+    advice: Hint = ""
+    repository: str = ""
+
+    @property
+    def hint(self) -> str:
+        """The advice as text, for whoever knows no plan."""
+        return written(self.advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Examination:
     recognising: Callable[[], Recognising]
     windows: Mapping[str, Callable[[], MissedWindows]] = field(default_factory=dict)
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
-    filled_by: str = "backup-platform backup {source}"
+    filled_by: Callable[[str], Command] = lambda source: command("backup", source)
     drills: Mapping[str, str] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -102,14 +109,14 @@ class Examination:
             known = error if isinstance(error, BackupError) else not_installed(error)
             if known is None:
                 return DoctorFinding(name, False, f"{type(error).__name__}: {error}", _DEFECT)
-            return DoctorFinding(name, False, known.message, known.hint)
+            return DoctorFinding(name, False, known.message, known.advice, known.repository)
 
     def _secrets(self) -> str:
         references, missing = self.secrets()
         if missing:
             texts = "; ".join(error.message for error in missing)
             raise PlanError(
-                texts, hint=missing[0].hint if len(missing) == 1 else "Set each of them where this runs."
+                texts, hint=missing[0].advice if len(missing) == 1 else "Set each of them where this runs."
             )
         return f"all {len(references)} are found" if references else "the plan refers to none"
 
@@ -141,16 +148,16 @@ class Examination:
         needed = max((p.stats.source_bytes for p in self.points()), default=0)
         if free < needed:
             raise StoreError(
-                f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}.",
+                f"{directory} has {size(free)} free, the largest drill needs {size(needed)}.",
                 hint="Point TMPDIR at a larger disk.",
             )
-        return f"{directory} has {_size(free)} free, the largest drill needs {_size(needed)}"
+        return f"{directory} has {size(free)} free, the largest drill needs {size(needed)}"
 
     def _windows(self) -> Iterator[DoctorFinding]:
         for source, missing in self.windows.items():
             mine = [p for p in self.points() if p.source == source and not p.incomplete and in_time(p)]
             newest = max((point.window.start for point in mine), default=None)
-            look = partial(_up_to_date, source, missing, newest, self.filled_by, self.now())
+            look = partial(_up_to_date, source, missing, newest, self.filled_by(source), self.now())
             yield self._probe(f"windows of {source}", look)
 
     def _proofs(self) -> Iterator[DoctorFinding]:
@@ -163,16 +170,16 @@ class Examination:
             if not drilled and mine and (elsewhere := self._drilled_elsewhere(source)):
                 yield DoctorFinding(f"proof of {source}", True, elsewhere)
                 continue
-            yield _proof(source, mine, drilled, self.filled_by.format(source=source))
+            yield _proof(source, mine, drilled, self.filled_by(source))
 
     def _ledger(self) -> str:
         doubts = Evidence(self.repository()).of_all()
         if doubts.forged:
             raise DamageError(doubts.forgery().removesuffix(FIND_OUT).rstrip(), hint=FIND_OUT)
         if doubts.holds:
-            raise DamageError(doubts.holds[0], hint="`backup-platform holds` lists them.")
+            raise DamageError(doubts.holds[0], hint=(command("holds"), " lists them."))
         if doubts.older:
-            raise RepositoryError(doubts.age(), hint="Run `backup-platform repair`.")
+            raise RepositoryError(doubts.age(), hint=("Run ", command("repair"), "."))
         later = [key for key in doubts.ahead if (at := moment_of(key)) and at > self.now()]
         if later:
             raise RepositoryError(Doubts(ahead=tuple(later)).future())
@@ -201,15 +208,11 @@ def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
 
     if problems := key_problems(repository):
         texts = "; ".join(f"{each.key} {each.what}: {each.effect}" for each in problems)
-        raise RepositoryError(texts, hint=f"{problems[0].advice}.")
+        raise RepositoryError(texts, hint=(*advice(problems[0].advice), "."))
     known = read_recipients(cipher)
     active = [each for each in known if not each.retired_at]
     newest = max(known, key=lambda each: each.added_at)
     return f"{how_many(len(active), 'recipient')}, the last was added on {newest.added_at:%Y-%m-%d}: {newest.text}"
-
-
-def _size(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def probe_copy(origin: Callable[[], Repository], copy: Repository, points: int) -> str:
@@ -242,7 +245,7 @@ def _up_to_date(
     source: str,
     missing: Callable[[], MissedWindows],
     newest: datetime | None,
-    filled_by: str,
+    filled_by: Command,
     now: datetime,
 ) -> str:
     """What can be helped is an error, and so are windows that were missed lately: nobody may have asked why yet. Older
@@ -250,7 +253,7 @@ def _up_to_date(
     found = missing()
     gone = found.missed[-1].key if found.missed else ""
     told = f"; missed are {len(found.missed)} since {found.missed[0].key}, the last {gone}" if gone else ""
-    hint = f"Run `{filled_by.format(source=source)}`, and see docs/repair.md for why nobody did."
+    hint = ("Run ", filled_by, ", and see docs/repair.md for why nobody did.")
     if found.catchable:
         keys = ", ".join(window.key for window in found.catchable[-3:])
         raise SourceError(f"no recovery point yet of {keys}, which can still be captured{told}", hint=hint)
@@ -258,7 +261,7 @@ def _up_to_date(
         raise SourceError(f"nothing newer than what was missed{told}", hint=hint)
     lately = [window for window in found.missed if window.end > now - LATELY]
     if lately:
-        many = f"{how_many(len(lately), 'window')} {'was' if len(lately) == 1 else 'were'} missed"
+        many = f"{how_many(len(lately), 'window')} {were(len(lately))} missed"
         raise SourceError(
             f"{many} within the last {LATELY.days} days{told}",
             hint="The newest that was due has its point. See docs/repair.md for why nobody captured the others; "
@@ -281,13 +284,12 @@ def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
     return DoctorFinding(name, False, f"{meant}; {newest}", _mend(newest.point))
 
 
-def _mend(point: RecoveryPoint) -> str:
-    name = f"{point.source}@{point.window.key}"
+def _mend(point: RecoveryPoint) -> Hint:
     if point.is_suspect:
-        return advice(point)
+        return what_to_do(point)
     if not in_time(point):
-        return f"Set the clock of the host that made it, and run `backup-platform backup {point.source}`."
-    return f"`backup-platform show {name}` lists what is not in it."
+        return ("Set the clock of the host that made it, and run ", command("backup", point.source), ".")
+    return (command("show", point_label(point)), " lists what is not in it.")
 
 
 def _last_drill(
@@ -304,13 +306,13 @@ def _last_drill(
 
 
 def _proof(
-    source: str, points: Sequence[RecoveryPoint], drilled: tuple[str, datetime] | None, filled_by: str
+    source: str, points: Sequence[RecoveryPoint], drilled: tuple[str, datetime] | None, filled_by: Command
 ) -> DoctorFinding:
     name = f"proof of {source}"
     if not points:
-        return DoctorFinding(name, False, "no recovery point", f"Run `{filled_by}`.")
+        return DoctorFinding(name, False, "no recovery point", ("Run ", filled_by, "."))
     if drilled is None:
-        drill = f"Run `backup-platform drill {source}@latest`."
+        drill = ("Run ", command("drill", f"{source}@latest"), ".")
         return DoctorFinding(name, False, "never drilled", drill if choose_latest(points).point else "")
     window, at = drilled
     return DoctorFinding(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from backup_platform.actions.doctor.run import Examination, probe_copy
 from backup_platform.actions.trust.fingerprints import Recognising
+from backup_platform.advice import Command, command
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Source
@@ -64,11 +65,11 @@ def copy_probes(names: Sequence[str], own: str, at: Callable[[str], Bound]) -> d
     return {name: partial(look, name) for name in names[1:]}
 
 
-def filled_by(names: Sequence[str], own: str) -> str:
+def filled_by(names: Sequence[str], own: str) -> Callable[[str], Command]:
     """The command that brings a source's points to a repository, of which the first is the one that is backed up to."""
     if own == names[0]:
-        return "backup-platform backup {source}"
-    return f"backup-platform --repository {names[0]} copy {{source}} --to {own}"
+        return lambda source: command("backup", source)
+    return lambda source: command("copy", source, "--to", own, repository=names[0])
 
 
 class Examined(Bound, Scheduled, Protocol):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from backup_platform.actions.forget.lost import find_losses
+from backup_platform.advice import command
 from backup_platform.domain.ports import Clock
 from backup_platform.errors import UsageError
 from backup_platform.repository.objects.store_clock import store_now
@@ -101,8 +102,13 @@ class GivingUp:
         if held:
             raise UsageError(
                 f"{held[0].point[:12]} is held ({held[0]}), and is or may be one of those that are lost.",
-                hint="Take it from a copy (`backup-platform repair`), or end the hold: "
-                f"`backup-platform release {held[0].point[:12]} --reason …`.",
+                hint=(
+                    "Take it from a copy (",
+                    command("repair"),
+                    "), or end the hold: ",
+                    command("release", held[0].point[:12], "--reason", "TEXT"),
+                    ".",
+                ),
             )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_platform.actions.keys.run import KeyTest, cipher_of, export_key, test_keys
+from backup_platform.advice import Advice
 from backup_platform.domain.ports import Clock
 from backup_platform.repository.encryption import recipients
 from backup_platform.repository.encryption.key_objects import key_problems, unexpected_recipients
@@ -65,13 +66,13 @@ class KeyRing:
     def recipients(self) -> list[StoredRecipient]:
         return recipients.list_recipients(self._cipher)
 
-    def problems(self) -> list[str]:
+    def problems(self) -> list[Advice]:
         """What is wrong with the objects below `keys/`."""
-        return [str(each) for each in key_problems(self.repository)]
+        return [each.told for each in key_problems(self.repository)]
 
-    def unexpected(self) -> tuple[str, ...]:
+    def unexpected(self) -> tuple[Advice, ...]:
         """Where the repository names other recipients than the plan or this host does; of any repository."""
-        return tuple(str(each) for each in unexpected_recipients(self.repository))
+        return tuple(each.told for each in unexpected_recipients(self.repository))
 
     def test(self) -> list[KeyTest]:
         return test_keys(self.repository, self.clock)

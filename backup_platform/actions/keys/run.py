@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from backup_platform.actions.structure import needs_of
+from backup_platform.advice import command
 from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Store
@@ -80,8 +81,12 @@ def cipher_of(repository: Repository) -> AgeCipher:
     if not isinstance(repository.cipher, AgeCipher):
         raise UsageError(
             f"The repository at {repository.info.location} is not encrypted, so it has no keys and no recipients.",
-            hint="Encryption is chosen when a repository is made. To have one, name a new place and a key_file in the "
-            "plan, then `backup-platform init --recipient age1…` (docs/encryption.md).",
+            hint=(
+                "Encryption is chosen when a repository is made. To have one, name a new place and a key_file in the "
+                "plan, then ",
+                command("init", "--recipient", "age1…"),
+                " (docs/encryption.md).",
+            ),
         )
     return repository.cipher
 
@@ -114,7 +119,12 @@ def test_keys(repository: Repository, clock: Clock) -> list[KeyTest]:
         raise DamageError(
             f"The repository at {repository.info.location} has no document below keys/ that names {unlisted[0]} as a "
             "recipient. Nothing is written to it.",
-            hint="`backup-platform repair` takes it from a copy; else run `backup-platform key add` for it.",
+            hint=(
+                command("repair"),
+                " takes it from a copy; else run ",
+                command("key", "add", unlisted[0]),
+                ".",
+            ),
         )
     newest = _newest(repository)
     tests = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from backup_platform.advice import command
 from backup_platform.domain.model import Entry
 from backup_platform.errors import NotFoundError, UsageError
 
@@ -18,7 +19,7 @@ def list_entries(entries: Iterable[Entry], path: str | None) -> Iterator[Entry]:
     first = next(found, None)
     if first is None:
         raise NotFoundError(
-            f"The recovery point has no path {path!r}.", hint="`backup-platform ls` lists its paths."
+            f"The recovery point has no path {path!r}.", hint=(command("ls", "POINT"), " lists its paths.")
         )
     return _chain(first, found)
 

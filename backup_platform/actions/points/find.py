@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from backup_platform.advice import Hint, command, joined
 from backup_platform.domain.latest import Skipped, choose_latest, log_skipped
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import DamageError, NotFoundError, UsageError
@@ -53,7 +54,7 @@ def _of_source(
     if not points:
         raise NotFoundError(
             f"There is no recovery point of {source!r} in {repository.store.location}.{_nearest(repository, source)}",
-            hint="`backup-platform points` lists what is there.",
+            hint=(command("points"), " lists what is there."),
         )
     if moment == "latest":
         return _latest(readable, tell)
@@ -64,10 +65,9 @@ def _of_source(
 
 def _of_damage(error: DamageError, source: str) -> DamageError:
     """What can be used all the same, besides what mends it."""
-    others = (
-        f"Name a window ({source}@WINDOW): `backup-platform points {source}` lists those that can be read."
-    )
-    error.hint = f"{others} {error.hint}".rstrip()
+    lists = " lists those that can be read."
+    others = (f"Name a window ({source}@WINDOW): ", command("points", source), lists)
+    error.advice = joined(others, error.advice)
     return error
 
 
@@ -78,18 +78,21 @@ def _latest(points: Sequence[RecoveryPoint], tell: Callable[[Skipped], None]) ->
         name = f"{newest.point.source}@{newest.point.window.key}"
         raise NotFoundError(
             f"Every recovery point of {newest.point.source} is suspect: {'; '.join(newest.point.suspect)}.",
-            hint=f"If that is as it should be: `backup-platform accept {newest.point.id[:12]} --reason TEXT`. "
-            f"To use it without that, name it: {name}.",
+            hint=(
+                "If that is as it should be: ",
+                command("accept", newest.point.id[:12], "--reason", "TEXT"),
+                f". To use it without that, name it: {name}.",
+            ),
         )
     for each in choice.skipped:
         tell(each)
     return choice.point
 
 
-def _single(points: Sequence[RecoveryPoint], spec: str, hint: str = "") -> RecoveryPoint:
+def _single(points: Sequence[RecoveryPoint], spec: str, hint: Hint = "") -> RecoveryPoint:
     if not points:
         raise NotFoundError(
-            f"There is no recovery point {spec}.", hint=hint or "`backup-platform points` lists them."
+            f"There is no recovery point {spec}.", hint=hint or (command("points"), " lists them.")
         )
     if len(points) > 1:
         names = ", ".join(f"{p.source}@{p.window.key} ({p.id[:12]})" for p in points[:5])

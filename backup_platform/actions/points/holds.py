@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from backup_platform.actions.points.find import find_point
+from backup_platform.advice import command
 from backup_platform.domain.holds import Hold
 from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import RecoveryPoint
@@ -62,7 +63,11 @@ class Holds:
         if any(abs(placed_at - record.stored_at) < UNDER_WAY for record in records):
             raise RepositoryError(
                 f"The hold is placed, but somebody is forgetting {point.id[:12]} right now and may not have seen it.",
-                hint=f"Look in {UNDER_WAY.seconds // 60} minutes whether `backup-platform points` still has it.",
+                hint=(
+                    f"Look in {UNDER_WAY.seconds // 60} minutes whether ",
+                    command("points"),
+                    " still has it.",
+                ),
                 retryable=True,
             )
 
@@ -75,9 +80,7 @@ class Holds:
         ]
         ending = [hold for hold in standing if legal or not hold.legal]
         if not standing:
-            raise NotFoundError(
-                f"There is no hold of {point[:12]}.", hint="`backup-platform holds` lists them."
-            )
+            raise NotFoundError(f"There is no hold of {point[:12]}.", hint=(command("holds"), " lists them."))
         if not ending:
             raise UsageError(
                 f"{point[:12]} is under legal hold: {', '.join(hold.reason for hold in standing)}.",

@@ -22,6 +22,7 @@ from backup_platform.actions.prune.plan import (
 )
 from backup_platform.actions.prune.rewrite import Rewritten, rewrite
 from backup_platform.actions.prune.stand_ins import compared, stand_ins
+from backup_platform.advice import command
 from backup_platform.domain.ports import Clock, Drafts, Progress, StoredObject
 from backup_platform.errors import (
     RepositoryError,
@@ -254,8 +255,12 @@ class _Run:
             raise RepositoryError(
                 f"Nothing was pruned, because what is needed cannot be told: {plan.refusals[0]}"
                 + (f" (and {more} more)" if more else ""),
-                hint="Run `backup-platform verify`, then repair the repository from a copy, or forget the points "
-                "that cannot be restored any more.",
+                hint=(
+                    "Run ",
+                    command("verify"),
+                    ", then repair the repository from a copy, or forget the points that cannot be restored any "
+                    "more.",
+                ),
             )
 
     def _summary(

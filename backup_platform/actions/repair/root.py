@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from backup_platform.advice import command
 from backup_platform.domain.ports import Store
 from backup_platform.errors import (
     ConflictError,
@@ -52,7 +53,7 @@ class RootRepair:
         raise RepositoryError(
             f"Nothing at {self.store.location} tells that it is the repository of {self.donor.store.location}: "
             f"of {len(keys)} manifests none fits.",
-            hint="Name another copy. An empty place becomes a copy by `backup-platform init`.",
+            hint=("Name another copy. An empty place becomes a copy by ", command("init"), "."),
         )
 
     def run(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 
 from backup_platform.actions.restore.target import check_path
+from backup_platform.advice import Hint, command
 from backup_platform.domain.model import Entry, EntryKind, RecoveryPoint, Status
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.filesystem.paths import ROOT, printable, split
@@ -86,7 +87,7 @@ def not_found(paths: Iterable[bytes], entries: Iterable[Entry]) -> NotFoundError
         if (own == name or beside) and len(candidates) < MAX_CANDIDATES:
             candidates.append(printable(entry.stat.path))
     close = difflib.get_close_matches(printable(path), candidates, 1, 0.4)
-    hint = f"Did you mean {close[0]!r}?" if close else "`backup-platform ls` lists what is in it."
+    hint: Hint = f"Did you mean {close[0]!r}?" if close else (command("ls", "POINT"), " lists what is in it.")
     return NotFoundError(f"{printable(path)!r} is not in the recovery point.", hint=hint)
 
 

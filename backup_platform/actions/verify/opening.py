@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from backup_platform.advice import command, joined, written
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.objects.names import PACKS
 from backup_platform.repository.repository import Repository
@@ -21,10 +22,9 @@ def closed_to_this_host(repository: Repository, packs: Collection[str]) -> str:
         try:
             cipher.pack_file_key(found.key, found.size)
         except KeyMissingError as error:
-            return (
-                f"{error.message} It is the newest that was looked at, so nobody restores the newest points here. "
-                f"{error.hint} `backup-platform key list` shows whether recipients were changed."
-            )
+            newest = "It is the newest that was looked at, so nobody restores the newest points here."
+            shows = (command("key", "list"), " shows whether recipients were changed.")
+            return written(joined(error.message, newest, error.advice, shows))
         except (DamageError, NotFoundError):
             continue  # others tell of it
         return ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from backup_platform.advice import command
 from backup_platform.domain.limits import MAX_HEADER, stored_limit
 from backup_platform.domain.ports import Buffer, Part, Store, Wrapped
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
@@ -136,8 +137,11 @@ class AgeCipher:
         here = ", ".join(identity.recipient for identity in self.identities)
         return KeyMissingError(
             f"The identities on this host ({here}) do not open {what}. Needed is that of {self._needed()}.",
-            hint="Name another identity file. Where a recipient was added later, somebody with an older identity runs "
-            "`backup-platform key rewrap` once.",
+            hint=(
+                "Name another identity file. Where a recipient was added later, somebody with an older identity runs ",
+                command("key", "rewrap"),
+                " once.",
+            ),
         )
 
     def prepare_writing(self) -> None:
@@ -147,7 +151,7 @@ class AgeCipher:
         if not recipients:
             raise KeyMissingError(
                 f"The repository at {self.store.location} has no recipient that contents could be written to.",
-                hint="Add one: `backup-platform key add age1…`.",
+                hint=("Add one: ", command("key", "add", "age1…"), "."),
             )
         self._recipients = recipients
 
@@ -229,7 +233,7 @@ def _read_header(size: int, read: Callable[[int, int], Buffer]) -> age.Header:
 
 
 def _damaged(key: str, error: DamageError) -> DamageError:
-    return DamageError(f"The object {key} cannot be decrypted. {error.message}", hint=error.hint)
+    return DamageError(f"The object {key} cannot be decrypted. {error.message}", hint=error.advice)
 
 
 def recipient_name(text: str) -> str:
@@ -280,12 +284,16 @@ def _no_recipient(store: Store, identities: Sequence[age.Identity]) -> KeyMissin
         )
     return KeyMissingError(
         f"The identities on this host ({here}) are none of the recipients of the repository at {store.location}.",
-        hint="Name the identity file of one of its recipients. If it was one, its objects below keys/ are lost: "
-        f"{_WITHOUT_IT[0].lower()}{_WITHOUT_IT[1:]}",
+        hint=(
+            "Name the identity file of one of its recipients. If it was one, its objects below keys/ are lost. ",
+            *_WITHOUT_IT,
+        ),
     )
 
 
 _WITHOUT_IT = (
     f"Name the repository key beside the identity ({KEY_VARIABLE}; hosts that write have it): then nothing below keys/ "
-    "is needed. There, `backup-platform repair` puts back what is missing."
+    "is needed. There, ",
+    command("repair"),
+    " puts back what is missing.",
 )

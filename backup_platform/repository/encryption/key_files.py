@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from backup_platform.advice import command, shell
 from backup_platform.errors import KeyMissingError, UsageError
 from backup_platform.repository.encryption import bech32
 
@@ -61,7 +62,7 @@ class Secret:
             raise KeyMissingError(
                 f"The key file {self.origin} may be read or changed by others than its owner (mode "
                 f"{stat.S_IMODE(mode):04o}), so it is refused.",
-                hint=f"Run `chmod 600 {self.origin}`, and think about who may have read it.",
+                hint=("Run ", shell("chmod", "600", self.origin), ", and think about who may have read it."),
             )
 
 
@@ -104,9 +105,12 @@ class Keys:
             f"The repository at {location} is encrypted, and its repository key is not on this host "
             f"({_where(self.key, 'no key file is named')}), nor is an identity "
             f"({_where(self.identity, 'no identity file is named')}).",
-            hint=f"Name the file in {KEY_VARIABLE} or as {self.plan_key}.key_file in the plan. Writers have it, "
-            f"usually in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}); "
-            "`backup-platform key export` writes the file anew.",
+            hint=(
+                f"Name the file in {KEY_VARIABLE} or as {self.plan_key}.key_file in the plan. Writers have it, "
+                f"usually in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}); ",
+                command("key", "export", "FILE"),
+                " writes the file anew.",
+            ),
         )
 
     def missing_identity(self, location: str, recipients: str) -> KeyMissingError:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backup_platform.advice import Advice, Hint, command, joined, written
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.objects.names import KEYS, digest, is_named_by
@@ -34,12 +35,17 @@ class KeyProblem:
     key: str
     what: str
     effect: str
-    advice: str
+    advice: Hint
     recipient: str = ""
     decides: bool = False
 
     def __str__(self) -> str:
-        return f"{self.key} {self.what}: {self.effect}. {self.advice}"
+        return written(self.told)
+
+    @property
+    def told(self) -> Advice:
+        """All of it, in a sentence or two."""
+        return joined(f"{self.key} {self.what}: {self.effect}.", self.advice)
 
 
 def key_problems(repository: Repository) -> list[KeyProblem]:
@@ -96,27 +102,39 @@ def _unexpected(
 
 def _added(recipient: str, plan_key: str) -> KeyProblem:
     """`plan_key` is where the plan names recipients; empty where it does not."""
+    right: Hint = "name it there"
     if plan_key:
         what = f"names {recipient}, which {plan_key} of the plan does not"
-        effect, right = "nothing is written to it", "name it there"
+        effect = "nothing is written to it"
     else:
         what = f"names {recipient}, which nobody added on this host"
         effect = "what is stored from now on opens for it"
-        right = f"run `backup-platform key add {recipient}` here, too, or write `recipients` into the plan"
-    advice = f"If nobody did that on purpose, run `backup-platform key retire {recipient}`; {_TAKEN_OVER}. Else {right}"
-    return KeyProblem(_key_of(recipient) + ADDED, what, effect, advice, decides=True)
+        right = ("run ", command("key", "add", recipient), " here, too, or write `recipients` into the plan")
+    retiring = (
+        "If nobody did that on purpose, run ",
+        command("key", "retire", recipient),
+        f"; {_TAKEN_OVER}.",
+    )
+    return KeyProblem(_key_of(recipient) + ADDED, what, effect, joined(retiring, "Else", right), decides=True)
 
 
 def _retired(recipient: str, plan_key: str) -> KeyProblem:
+    right: Hint = "take it out there"
     if plan_key:
         what = f"retires {recipient}, which {plan_key} of the plan names"
-        effect, right = "contents are written to it all the same", "take it out there"
+        effect = "contents are written to it all the same"
     else:
         what = f"retires {recipient}, which nobody did on this host"
         effect = "nothing is written to it any more"
-        right = f"run `backup-platform key retire {recipient}` here, too, or write `recipients` into the plan"
-    advice = f"If nobody did that on purpose, add a new one in its place; {_TAKEN_OVER}. Else {right}"
-    return KeyProblem(_key_of(recipient) + RETIRED, what, effect, advice, decides=True)
+        right = (
+            "run ",
+            command("key", "retire", recipient),
+            " here, too, or write `recipients` into the plan",
+        )
+    replacing = f"If nobody did that on purpose, add a new one in its place; {_TAKEN_OVER}."
+    return KeyProblem(
+        _key_of(recipient) + RETIRED, what, effect, joined(replacing, "Else", right), decides=True
+    )
 
 
 def _lost(recipient: str, listed: Collection[str], plan_key: str) -> Iterator[KeyProblem]:
@@ -203,29 +221,31 @@ def _described(key: str, what: str, known: Mapping[str, str]) -> KeyProblem:
         return KeyProblem(key, what, "nothing reads it", "Delete it in the store, and ask who wrote it")
     if key.startswith(REWRAPPED):
         effect = "packs that were stored before a recipient was added may not open for it"
-        return KeyProblem(key, what, effect, f"{_FROM_A_COPY}; else run `backup-platform key rewrap`")
+        return KeyProblem(key, what, effect, (*_FROM_A_COPY, command("key", "rewrap")))
     if key.endswith(RETIRED):
         effect = "whether that recipient was retired is not known, so no backup is written"
-        advice = f"{_FROM_A_COPY}; else run `backup-platform key retire {recipient or 'age1…'}`"
-        return KeyProblem(key, what, effect, advice)
+        retiring = command("key", "retire", recipient or "age1…")
+        return KeyProblem(key, what, effect, (*_FROM_A_COPY, retiring))
     if key.endswith(ADDED):
         return KeyProblem(key, what, _without_document(what), _adding(recipient))
     effect = f"the identity of {recipient or 'that recipient'} does not open the repository without the repository key"
     if not recipient:
         return KeyProblem(key, what, effect, _adding(recipient))
-    return KeyProblem(key, what, effect, "`backup-platform repair` makes it anew", recipient)
+    return KeyProblem(key, what, effect, (command("repair"), " makes it anew"), recipient)
 
 
-_FROM_A_COPY = "`backup-platform repair` takes it from a copy"
+_FROM_A_COPY = (command("repair"), " takes it from a copy; else run ")
 _TAKEN_OVER = "a host that writes was taken over then (docs/encryption.md)"
 
 
-def _adding(recipient: str) -> str:
+def _adding(recipient: str) -> Advice:
     if recipient:
-        return f"{_FROM_A_COPY}; else run `backup-platform key add {recipient}`"
+        return (*_FROM_A_COPY, command("key", "add", recipient))
     return (
-        f"{_FROM_A_COPY}; else run `backup-platform key add age1…` for the recipient. When nobody knows which that is, "
-        "somebody else wrote what is there: delete it in the store"
+        *_FROM_A_COPY,
+        command("key", "add", "age1…"),
+        " for the recipient. When nobody knows which that is, somebody else wrote what is there: delete it in the "
+        "store",
     )
 
 

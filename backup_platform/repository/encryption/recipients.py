@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from blake3 import blake3
 
+from backup_platform.advice import command, shell
 from backup_platform.domain.limits import MAX_RECIPIENTS
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 KEY_TEST = re.compile(
     rf"{KEY_TESTS}(?P<name>[0-9a-f]{{64}})/[0-9T.]+Z-(?P<verdict>passed|failed)-[0-9a-f]{{8}}"
 )
-MEND = "`backup-platform repair` shows what is wrong below keys/, and puts back what can be."
+MEND = (command("repair"), " shows what is wrong below keys/, and puts back what can be.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def parse_recipient(text: str) -> age.Recipient:
         if "secret-key" in text.lower():
             raise UsageError(
                 "That is an identity (a private key) and no recipient. It is now in your shell's history: replace it.",
-                hint="Give its public key, age1…: `age-keygen -y FILE` prints it.",
+                hint=("Give its public key, age1…: ", shell("age-keygen", "-y", "FILE"), " prints it."),
             ) from None
         raise UsageError(f"{text!r} is no recipient: it {error}.", hint="They look like age1…") from None
 
@@ -154,12 +155,12 @@ def add_recipient(cipher: AgeCipher, recipient: age.Recipient, now: datetime) ->
         if each.text == recipient.text:
             state = "was retired, and does not come back" if each.retired_at else "is there already"
             raise ConflictError(
-                f"The recipient {recipient.text} {state}.", hint="`backup-platform key list` shows all."
+                f"The recipient {recipient.text} {state}.", hint=(command("key", "list"), " shows all.")
             )
     if sum(not each.retired_at for each in known) >= MAX_RECIPIENTS:
         raise UsageError(
             f"The repository has {MAX_RECIPIENTS} recipients, and packs can be written to no more.",
-            hint="Retire one first: `backup-platform key retire age1…`.",
+            hint=("Retire one first: ", command("key", "retire", "age1…"), "."),
         )
     name, wrapped = recipient_name(recipient.text), wrapped_key(cipher, recipient)
     put_key(cipher, KEYS + name, wrapped)
@@ -188,14 +189,14 @@ def retire_recipient(cipher: AgeCipher, text: str, now: datetime) -> StoredRecip
     found = next((each for each in known if each.text == text), None)
     if found is None:
         raise NotFoundError(
-            f"The repository has no recipient {text}.", hint="`backup-platform key list` shows all."
+            f"The repository has no recipient {text}.", hint=(command("key", "list"), " shows all.")
         )
     if found.retired_at:
         return found
     if not any(each.text != text and not each.retired_at for each in known):
         raise UsageError(
             "That is the last recipient: nobody could read what is written after it.",
-            hint="Add another one first: `backup-platform key add age1…`.",
+            hint=("Add another one first: ", command("key", "add", "age1…"), "."),
         )
     key = KEYS + found.name + RETIRED
     _record(cipher, key, {"recipient": text, "retired_at": now.isoformat()}, anew=key in problems)

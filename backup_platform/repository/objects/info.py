@@ -7,6 +7,7 @@ from datetime import datetime
 
 from blake3 import blake3
 
+from backup_platform.advice import command
 from backup_platform.domain.fingerprint import DIGITS, grouped
 from backup_platform.domain.ports import Store
 from backup_platform.errors import (
@@ -45,7 +46,7 @@ def read_info(store: Store) -> RepositoryInfo:
     except NotFoundError as error:
         missing = RepositoryMissingError(
             f"There is no repository at {store.location}.",
-            hint="Mount what holds it. If there was none yet: `backup-platform init`.",
+            hint=("Mount what holds it. If there was none yet: ", command("init"), "."),
         )
         missing.empty = True
         raise missing from error

@@ -62,7 +62,7 @@ class PackRanges:
             return part.read(start, length, partial(self._store.get_range, key))
         except DamageError as error:
             raise DamageError(
-                f"The object {key} cannot be decrypted. {error.message}", hint=error.hint
+                f"The object {key} cannot be decrypted. {error.message}", hint=error.advice
             ) from error
 
     def _part(self, key: PackKey) -> Part | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from backup_platform.advice import command
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.names import HASH_BYTES, PackKey
@@ -212,7 +213,7 @@ class BlobIndex:
             first = bytes(blobs[missing[0] * HASH_BYTES :][:HASH_BYTES]).hex()[:12]
             raise DamageError(
                 f"{len(missing)} needed blobs are in no stored pack, the first is {first}.",
-                hint="Run `backup-platform verify` to see which recovery points are affected.",
+                hint=("Run ", command("verify"), " to see which recovery points are affected."),
             )
         records = self._rows[rows]
         columns = [records[name].tolist() for name in NUMBERS]

@@ -266,7 +266,7 @@ def read_rows(source: Any) -> Iterator[pa.Table]:
             _require_possible(batch)
             yield pa.Table.from_batches([batch.select(schema.names)])
     except DamageError as error:
-        raise DamageError(f"An inventory cannot be decoded. {error.message}", hint=error.hint) from error
+        raise DamageError(f"An inventory cannot be decoded. {error.message}", hint=error.advice) from error
 
 
 def _require_possible(rows: pa.RecordBatch) -> None:

@@ -203,7 +203,7 @@ class _Drill:
 def _cannot(reason: str, error: TargetError | None = None, hint: str = "") -> SourceError:
     return SourceError(
         f"The drill cannot be made: {reason}",
-        hint=hint or (error.hint if error else _OTHER_SERVER),
+        hint=hint or (error.advice if error else _OTHER_SERVER),
         retryable=error is not None and error.retryable,
     )
 

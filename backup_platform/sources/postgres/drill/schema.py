@@ -109,7 +109,7 @@ def _restored_alone(
         first = division.before_data()
         return [*first.errors, *division.after_data(1).errors, *division.at_last()]
     except TargetError as error:
-        raise SourceError(error.message, hint=error.hint, retryable=error.retryable) from error
+        raise SourceError(error.message, hint=error.advice, retryable=error.retryable) from error
 
 
 def _dumped(url: str, tools: Tools, options: Sequence[str]) -> Schema:

@@ -135,7 +135,7 @@ def _with_log(error: SourceError, server: PrivateServer) -> SourceError:
     if not error.retryable or not tail:
         return error
     text = f"{error.message} The end of the private server's log: {tail}"
-    return type(error)(text, hint=error.hint, retryable=True)
+    return type(error)(text, hint=error.advice, retryable=True)
 
 
 def _server_tools(options: PostgresOptions, major: int) -> Tools:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from backup_platform.advice import Hint, command
 from backup_platform.sources.postgres.document import Name
 from backup_platform.sources.postgres.dump.pg_restore import split_statements
 from backup_platform.sources.postgres.dump.toc import TocEntry, listed
@@ -245,18 +246,22 @@ def warnings(prepared: Preparation) -> Iterator[str]:
             yield f"Not in the recovery point: {item.kind} {item.name} ({item.reason})."
 
 
+def advice(prepared: Preparation) -> Iterator[Hint]:
+    """What can be done before the restore, about what `warnings` tell of."""
+    if missing_roles(prepared) and prepared.contents.has_globals:
+        yield (
+            "To have those roles, first run globals.sql of the recovery point on the server (",
+            command("restore", prepared.point.id[:12], "globals.sql", "--to", "DIR"),
+            ").",
+        )
+
+
 def _cluster(prepared: Preparation) -> Iterator[str]:
     roles, spaces = missing_roles(prepared), missing_tablespaces(prepared)
     if roles:
-        advice = ""
-        if prepared.contents.has_globals:
-            advice = (
-                " To have them, first run globals.sql of the recovery point on the server "
-                f"(`backup-platform restore {prepared.point.id[:12]} globals.sql --to DIR`)."
-            )
         yield (
             f"The server lacks the roles {', '.join(map(repr, roles))}: what they own will belong to "
-            f"{prepared.standing.user!r}, and their grants and policies are left out.{advice}"
+            f"{prepared.standing.user!r}, and their grants and policies are left out."
         )
     if foreign := foreign_roles(prepared):
         yield (

@@ -16,7 +16,7 @@ from backup_platform.errors import SourceError, TargetError, UsageError
 from backup_platform.sources.postgres.contents import PointContents, read_contents
 from backup_platform.sources.postgres.dump.pg_restore import Archive, private_directory
 from backup_platform.sources.postgres.dump.toc import TocEntry, parse_toc
-from backup_platform.sources.postgres.restore.obstacles import conflicts, warnings
+from backup_platform.sources.postgres.restore.obstacles import advice, conflicts, warnings
 from backup_platform.sources.postgres.restore.out_of_reach import left_out, out_of_reach
 from backup_platform.sources.postgres.restore.scope import Scope, scope_of
 from backup_platform.sources.postgres.restore.target import Standing, TargetDatabase
@@ -83,6 +83,7 @@ def plan_of(prepared: Preparation) -> DatabaseRestorePlan:
         bytes=sum(map(contents.stored_bytes, tables)) if prepared.scope.data else 0,
         steps=tuple(_steps(prepared)),
         warnings=tuple(warnings(prepared)),
+        advice=tuple(advice(prepared)),
         conflicts=(*conflicts(prepared), *stop),
         left_out=missing,
     )
@@ -116,7 +117,7 @@ def _archive(contents: PointContents, path: str, major: int, bin_dir: str | None
             find_tools(minimum, prefer=major, bin_dir=bin_dir, needs=("pg_dump", "pg_restore")), path
         )
     except SourceError as error:
-        raise TargetError(error.message, hint=error.hint) from error
+        raise TargetError(error.message, hint=error.advice) from error
 
 
 def toc_of(contents: PointContents, archive: Archive) -> tuple[TocEntry, ...]:

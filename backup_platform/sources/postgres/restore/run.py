@@ -101,7 +101,7 @@ def run_restore(
         warnings=(*now.warnings, *restoration.warnings),
         left_out=now.left_out,
         failures=failures,
-        advice=tuple(advice(plan.point.id[:_ID], failures, rows.lacking, pg_restore)),
+        advice=(*now.advice, *advice(plan.point.id[:_ID], failures, rows.lacking, pg_restore)),
     )
 
 
@@ -143,7 +143,7 @@ class _Restoration:
         try:
             yield
         except BackupError as error:
-            error.hint = " ".join(filter(None, (error.hint, self._standing())))
+            error.advise(self._standing())
             raise
 
     def _standing(self) -> str:
@@ -171,7 +171,7 @@ class _Restoration:
             with prepared.database.maintenance() as connection:
                 connection.execute(statement.encode())
         except TargetError as error:
-            error.hint = error.hint or _OTHER_LOCALE
+            error.advice = error.advice or (_OTHER_LOCALE,)
             raise
 
     def _mark(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from backup_platform.advice import command
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.domain.tables import Table
 from backup_platform.errors import NotFoundError
@@ -100,7 +101,7 @@ def _named(toc: Sequence[TocEntry], name: str) -> list[tuple[str, str]]:
     if not found:
         raise NotFoundError(
             f"The recovery point has no table {name!r}.",
-            hint="`backup-platform tables POINT` lists its tables.",
+            hint=(command("tables", "POINT"), " lists its tables."),
         )
     for entry in found:
         if entry.kind != "TABLE":

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from backup_platform.advice import Hint, command, shell
 from backup_platform.domain.restoring import RestoreFailure
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.dump.pg_restore import LOST, ToolError, is_of_owner
@@ -92,24 +92,27 @@ class Shortfall:
 
 def advice(
     point: str, failures: Sequence[RestoreFailure], lacking: Sequence[str], pg_restore: str
-) -> Iterator[str]:
+) -> Iterator[Hint]:
     """What to do about it, in sentences. `pg_restore` is the program that reads the archive."""
     if not failures:
         return
     yield "Everything else is restored: nothing needs to be dropped or restored again."
     if any(failure.entry for failure in failures):
         yield (
-            "Correct the definitions and run them by hand. They are in the recovery point: "
-            f"`backup-platform restore {point} schema.dump --to DIR`, then "
-            f"`{pg_restore} -f DIR/schema.sql DIR/schema.dump`."
+            "Correct the definitions and run them by hand. They are in the recovery point: ",
+            command("restore", point, "schema.dump", "--to", "DIR"),
+            ", then ",
+            shell(pg_restore, "-f", "DIR/schema.sql", "DIR/schema.dump"),
+            ".",
         )
     yield from _about_keys([failure for failure in failures if _BROKEN in failure.said], lacking)
     if lacking:
-        tables = " ".join(f"--table {shlex.quote(label)}" for label in lacking[:_NAMED])
+        tables = [word for label in lacking[:_NAMED] for word in ("--table", label)]
         more = f" ({len(lacking) - _NAMED:,} more tables lack rows.)" if len(lacking) > _NAMED else ""
         yield (
-            "When a table is there, is empty and takes the rows, load them: "
-            f"`backup-platform restore {point} --into URL --data-only {tables}`.{more}"
+            "When a table is there, is empty and takes the rows, load them: ",
+            command("restore", point, "--into", "URL", "--data-only", *tables),
+            f".{more}",
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.advice import written
 from backup_platform.domain.restoring import DatabaseRestoreSummary
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.contents import read_contents
@@ -91,8 +92,8 @@ def test_the_servers_words_and_the_entry_are_given(restored: tuple[str, Database
     assert key.said.endswith('violates foreign key constraint "lost"')
     assert "; FK CONSTRAINT public child lost postgres" in key.entry
     assert "(pid)=(1)" not in str(done), "rows are nobody's business in a log"
-    assert "--data-only --table public.generated" in done.advice[-1]
-    assert "add the key with NOT VALID" in done.advice[-2]
+    assert "--data-only --table public.generated" in written(done.advice[-1])
+    assert "add the key with NOT VALID" in written(done.advice[-2])
 
 
 def test_all_else_is_there(restored: tuple[str, DatabaseRestoreSummary]) -> None:
