@@ -119,9 +119,10 @@ def test_an_emptied_source_is_told_with_the_reason(watched: World) -> None:
     assert title == "uploads: check plausible failed"
     assert "it holds nothing" in body
     point = watched.app.points("uploads")[-1]
-    assert f"`backup-platform accept {point.id[:12]} --reason TEXT`" in body, "what to do is told"
+    program = f"`backup-platform --plan {watched.app.plan_path} "
+    assert f"{program}accept {point.id[:12]} --reason TEXT`" in body, "what to do is told"
     assert "bytes. Look at the source." in body
-    assert f"`backup-platform backup uploads`. Window {watched.window}, run" in body
+    assert f"{program}backup uploads`. Window {watched.window}, run" in body
 
 
 def test_checks_run_alone_are_watched_too_and_say_nothing_of_the_backup(watched: World) -> None:

@@ -166,5 +166,5 @@ def test_a_second_plan_whose_repository_was_never_made_is_told(world: World, tmp
     world.repository = dg.Definitions.merge(world.definitions, second).get_repository_def()
     world.sensor("archive_missed_windows", NEW)
     assert [title for title, _ in world.channel.sent] == [PRESENCE["away"]]
-    assert "backup-platform init" in world.channel.sent[0][1]
+    assert f"backup-platform --plan {tmp_path / 'second.yaml'} init" in world.channel.sent[0][1]
     assert str(tmp_path / "never") in world.channel.sent[0][1]
