@@ -68,6 +68,16 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Verbs:
     return made
 
 
+def test_without_the_compiled_chunker_everything_works_and_doctor_says_so(
+    run: Verbs, without: Without
+) -> None:
+    assert "chunker" not in run("doctor", code=1).out
+    without("pyfastcdc")
+    run("backup", "docs", code=0)
+    told = run("doctor", code=1).out
+    assert "ok    chunker: the compiled chunker of pyfastcdc is not installed" in told
+
+
 def test_a_database_without_its_driver(run: Verbs, without: Without) -> None:
     without("psycopg", "adbc_driver_manager", "adbc_driver_postgresql")
     ran = run("backup", "shop", code=2)

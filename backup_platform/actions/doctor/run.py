@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+from backup_platform import fastcdc
 from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
 from backup_platform.actions.trust.fingerprints import Recognising
 from backup_platform.advice import Command, Hint, advice, command, written
@@ -98,6 +99,7 @@ class Examination:
             findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
             findings.append(self._probe("ledger", self._ledger))
         findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
+        findings += [DoctorFinding("chunker", True, fastcdc.SLOW)] if fastcdc.is_slow() else []
         return [*findings, self._probe("alerts", self._alerts)]
 
     def _probe(self, name: str, probe: Callable[[], str]) -> DoctorFinding:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
-
-if TYPE_CHECKING:
-    from pyfastcdc import FastCDC
+from backup_platform.fastcdc import cutter
 
 WINDOW = 8 << 20
 
@@ -43,33 +40,28 @@ class ContentDefined:
 
     def cut(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
         """Chunks of the joined blocks. The cuts depend on the content only, not on the sizes of the blocks."""
-        cutter = self._cutter()
+        chosen = cutter(
+            self.minimum, self.average, self.maximum, normalization=self.normalization, seed=self.seed
+        )
         pending = bytearray()
         for block in blocks:
             pending += block
             if len(pending) < WINDOW:
                 continue
-            window, pending = pending, bytearray()
-            for chunk in cutter.cut_buf(window):
+            window, pending = memoryview(pending), bytearray()
+            start = 0
+            for end in chosen.ends(window):
                 # A cut that the window's end made, and not the content, is no cut.
-                if len(window) - chunk.offset < self.maximum:
-                    pending += memoryview(window)[chunk.offset :]
+                if len(window) - start < self.maximum:
+                    pending += window[start:]
                     break
-                yield chunk.data
-            del window, chunk  # its data is a view of the window
-        for chunk in cutter.cut_buf(pending) if pending else ():
-            yield chunk.data
-
-    def _cutter(self) -> FastCDC:
-        from pyfastcdc import FastCDC
-
-        return FastCDC(
-            self.average,
-            min_size=self.minimum,
-            max_size=self.maximum,
-            normalized_chunking=self.normalization,  # type: ignore[arg-type]
-            seed=self.seed,
-        )
+                yield window[start:end]
+                start = end
+            del window
+        start, last = 0, memoryview(pending)
+        for end in chosen.ends(last):
+            yield last[start:end]
+            start = end
 
 
 CONTENTS = ContentDefined(minimum=128 << 10, average=512 << 10, maximum=4 << 20)

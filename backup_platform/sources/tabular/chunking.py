@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from backup_platform.domain.ports import Buffer
+from backup_platform.fastcdc import cutter
 
 LEAST, AVERAGE, MOST = 16 << 10, 64 << 10, 1 << 20
 TINY = 16  # less than this part of `least` is joined across a seam, too
@@ -45,8 +46,7 @@ class PageChunks:
             yield bytes(small)
 
     def _cut_large(self, block: Buffer) -> Iterator[Buffer]:
-        from pyfastcdc import FastCDC
-
-        cutter = FastCDC(AVERAGE, min_size=LEAST, max_size=self.most, normalized_chunking=1)
-        for chunk in cutter.cut_buf(block):
-            yield bytes(chunk.data)  # a view would keep a page of any size in memory
+        view, start = memoryview(block), 0
+        for end in cutter(LEAST, AVERAGE, self.most).ends(block):
+            yield bytes(view[start:end])  # a view would keep a page of any size in memory
+            start = end
