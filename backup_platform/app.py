@@ -386,20 +386,20 @@ class App:
         """
         self._giving.cipher.require_contents()
         point = self.point(spec)
-        return self._database_of(point).plan_restore(point, self.repository.reader(point), target)
+        return self._database_of(point, target).plan_restore(point, self.repository.reader(point), target)
 
     def restore_database(
         self, plan: DatabaseRestorePlan, *, progress: Progress = SILENT
     ) -> DatabaseRestoreSummary:
         """Raises TargetError: before anything is written if the plan has conflicts; KeyMissingError likewise."""
         self.repository.cipher.require_contents()
-        source = self._database_of(plan.point)
+        source = self._database_of(plan.point, plan.target)
         return source.run_restore(plan, self.repository.reader(plan.point), progress)
 
-    def _database_of(self, point: RecoveryPoint) -> DatabaseSource:
+    def _database_of(self, point: RecoveryPoint, target: DatabaseTarget) -> DatabaseSource:
         from backup_platform.wiring import as_database
 
-        return as_database(self._source_of(point, "restore"))
+        return as_database(self._source_of(point, "restore"), target)
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -17,12 +18,13 @@ from backup_platform.errors import (
     UsageError,
     about_repository,
 )
-from backup_platform.kinds import SourceContext
+from backup_platform.kinds import SourceContext, registry
 
 if TYPE_CHECKING:
     from backup_platform.actions.trust.fingerprints import Place, Recognising
     from backup_platform.actions.trust.recipients import RecipientMemory
     from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.domain.restoring import DatabaseTarget
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
     from backup_platform.kinds.kind import Purpose
@@ -327,11 +329,18 @@ def require_kind(point: RecoveryPoint, source: SourcePlan) -> None:
         )
 
 
-def as_database(source: Source) -> DatabaseSource:
-    """Raises UsageError for a source that no server takes."""
-    if not isinstance(source, DatabaseSource):
+def as_database(source: Source, target: DatabaseTarget) -> DatabaseSource:
+    """Raises UsageError for a source that no server takes, and for what a restore of its kind does not heed."""
+    server = registry.described(source.kind).server
+    if server is None or not isinstance(source, DatabaseSource):
         raise UsageError(
             f"{source.name} is no source that is restored into a server.",
             hint="Restore it into a directory: --to DIR.",
         )
+    for each in fields(target):
+        given = each.name != "url" and getattr(target, each.name) != each.default
+        if given and each.name not in server.options:
+            raise UsageError(
+                f"A restore of {source.name} does not heed `{each.name}`: sources with `{source.kind}` have none."
+            )
     return source

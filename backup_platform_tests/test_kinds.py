@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 
 import backup_platform
+from backup_platform.clock import SystemClock
 from backup_platform.domain.ports import Source
-from backup_platform.errors import PlanError
-from backup_platform.kinds import SourceConfig, SourceContext, SourceKind, registry
+from backup_platform.domain.restoring import DatabaseTarget
+from backup_platform.errors import PlanError, UsageError
+from backup_platform.kinds import ServerRestore, SourceConfig, SourceContext, SourceKind, registry
 from backup_platform.plan import Plan
 from backup_platform.plan.values import LocalPath
+from backup_platform.sources.postgres.options import PostgresOptions
+from backup_platform.sources.postgres.source import PostgresSource
+from backup_platform.wiring import as_database
 from backup_platform_tests.test_plan import HEAD, load, problems, source_problems
 
-SOURCES = Path(backup_platform.__file__).parent / "sources"
+PACKAGE = Path(backup_platform.__file__).parent
+SOURCES = PACKAGE / "sources"
 EVERY_KIND = HEAD + (
     "  a: {files: /a, every: day}\n  b: {sqlite: /b, every: day}\n"
     '  c: {postgres: "postgresql://db/shop", every: day}\n'
@@ -68,6 +77,104 @@ def test_a_kind_is_a_folder() -> None:
         assert kind.title
         assert kind.config.model_fields[name].is_required()
         assert [key for key, each in kind.config.model_fields.items() if each.is_required()] == [name]
+
+
+# Names that are usual words, too. As a kind they are compared, looked up or imported.
+WORDS = {"files", "command"}
+# (file, why it may name a kind)
+ALLOWED = {
+    "plan/examples.py": "an example of a plan, which has to protect something",
+    "orchestration/scaffolder.py": "writes an example of a plan",
+    "repository/rescue.py": "stands alone, and keeps its places in a database of its own",
+    "repository/rescue_tables.py": "stands alone, and writes for psql",
+}
+
+
+def texts_of(tree: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """Identifiers and strings, docstrings left out: those are documentation."""
+    prose = {
+        node.body[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in prose:
+            yield node, node.value
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield node, getattr(node, "module", None) or ""
+            yield from ((node, each.name) for each in node.names)
+        else:
+            names = (getattr(node, field, None) for field in ("id", "attr", "arg", "name"))
+            yield from ((node, name) for name in names if isinstance(name, str))
+
+
+def compared(tree: ast.AST) -> set[ast.AST]:
+    """What is compared, matched, or listed beside other values."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare):
+            found |= {node.left, *node.comparators}
+        elif isinstance(node, ast.Set | ast.List | ast.Tuple):
+            found |= set(node.elts)
+        elif isinstance(node, ast.MatchValue):
+            found.add(node.value)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "hasattr", "registry.find"):
+            found |= set(node.args)
+    return found
+
+
+def kinds_named_in(code: str, names: Iterable[str], *, of_a_kind: bool = False) -> set[str]:
+    """The kinds of sources that a module knows. In one that is itself of a kind, a word is a word."""
+    wanted = [name for name in names if name in code.lower()]
+    if not wanted:
+        return set()
+    tree, found = ast.parse(code), set()
+    listed = set() if of_a_kind else compared(tree)
+    for node, text in texts_of(tree):
+        for name in (name for name in wanted if name in text.lower()):
+            imported = re.search(rf"\bsources(\.|$).*\b{name}\b", text) or text == f"sources.{name}"
+            key = re.search(rf"\b{name}: ?[/\w]", text)
+            value = text == name and node in listed and isinstance(node, ast.Constant)
+            if name not in WORDS or imported or key or value:
+                found.add(name)
+    return found
+
+
+def test_nobody_outside_a_kind_s_folder_names_it() -> None:
+    """So a new kind touches its folder only. What is true of some kinds is an attribute of `SourceKind`."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        place = path.relative_to(PACKAGE).as_posix()
+        own = path.relative_to(SOURCES).parts[0] if path.is_relative_to(SOURCES) else ""
+        others = set(registry.built_in()) - {own}
+        if named := kinds_named_in(path.read_text(), others, of_a_kind=bool(own)):
+            found[place] = named
+    assert {place: named for place, named in found.items() if place not in ALLOWED} == {}
+    assert found.keys() >= ALLOWED.keys(), "what needs no permission has none"
+
+
+@pytest.mark.parametrize(
+    ("code", "named"),
+    [
+        ('if point.kind == "files": ...', {"files"}),
+        ('x = kind in ("tables", "files")', {"files"}),
+        ("match kind:\n    case 'files': ...", {"files"}),
+        ('getattr(source, "files")', {"files"}),
+        ('raise PlanError("write `files: /srv`")', {"files"}),
+        ("from backup_platform.sources.files.walk import Walk", {"files"}),
+        ("from backup_platform.sources import files", set()),
+        ('KINDS = {"postgres": 1}', {"postgres"}),
+        ("def _postgres(): ...", {"postgres"}),
+        ("import_postgresql(x)", {"postgres"}),
+        ("x = plan.sqlite", {"sqlite"}),
+        ('def f():\n    """Of postgres."""', set()),
+        ('counts = {"files": stats.files}; print("3 files")', set()),
+    ],
+)
+def test_what_names_a_kind_is_recognised(code: str, named: set[str]) -> None:
+    assert kinds_named_in(code, ("files", "postgres", "sqlite")) == named
 
 
 def test_no_entry_point_is_read_where_kinds_of_this_package_are_named(
@@ -198,3 +305,27 @@ class TestMessages:
             "5: sources.a: has both `files` and `sqlite`: give one of them",
             "6: sources.a.retries: must be at least 0",
         ]
+
+
+class TestServerRestore:
+    """Options of a restore into a server that the kind does not heed are refused, not forgotten."""
+
+    def source(self) -> Source:
+        return PostgresSource("shop", PostgresOptions("host=h"), SystemClock())
+
+    def test_one_that_is_heeded(self) -> None:
+        target = DatabaseTarget("x", schemas=("a",), create=True, jobs=4, owner=False)
+        assert as_database(self.source(), target).name == "shop"
+
+    def test_one_that_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        kind = replace(registry.described("postgres"), server=ServerRestore("x", ("create", "jobs")))
+        monkeypatch.setattr(registry, "described", lambda name: kind)
+        as_database(self.source(), DatabaseTarget("x", create=True, jobs=4))
+        with pytest.raises(UsageError, match="`schemas`: sources with `postgres` have none"):
+            as_database(self.source(), DatabaseTarget("x", create=True, schemas=("a",)))
+
+    def test_a_kind_that_no_server_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        kind = replace(registry.described("postgres"), server=None)
+        monkeypatch.setattr(registry, "described", lambda name: kind)
+        with pytest.raises(UsageError, match="is no source that is restored into a server"):
+            as_database(self.source(), DatabaseTarget("x"))

@@ -34,7 +34,8 @@ LISTED = 10
 @dataclass(frozen=True, slots=True)
 class Amounts:
     """How much a point holds; `rows` by table, None of a source that has no tables. `uncounted` are tables whose rows
-    the source could not count."""
+    the source could not count. Tables that the database keeps for itself do not count: their rows come and go without
+    the application."""
 
     files: int = 0
     bytes: int = 0
@@ -46,8 +47,9 @@ class Amounts:
         counts, uncounted = facts.get("row_counts"), facts.get("uncounted_tables")
         if not isinstance(counts, dict):
             return cls(stats.files, stats.source_bytes)
-        inner = _inner(facts)
-        rows = {name: n for name, n in counts.items() if isinstance(n, int) and not name.startswith(inner)}
+        kept = facts.get("internal_tables")
+        internal = kept if isinstance(kept, list) else []
+        rows = {name: n for name, n in counts.items() if isinstance(n, int) and name not in internal}
         return cls(
             stats.files, stats.source_bytes, rows, len(uncounted) if isinstance(uncounted, dict) else 0
         )
@@ -67,12 +69,6 @@ class Amounts:
         if self.rows is None:
             return f"{how_many(self.files, 'file')} with {how_many(self.bytes, 'byte')}"
         return f"{how_many(len(self.rows) + self.uncounted, 'table')} with {how_many(self.all_rows, 'row')}"
-
-
-def _inner(facts: Mapping[str, Json]) -> tuple[str, ...]:
-    """How the names of tables begin that SQLite keeps for itself: their rows come and go without the application."""
-    virtual = facts.get("virtual_tables")
-    return ("sqlite_", *(f"{name}_" for name in virtual)) if isinstance(virtual, list) else ()
 
 
 @dataclass(frozen=True, slots=True)

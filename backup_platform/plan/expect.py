@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Self
 
 from pydantic import (
@@ -83,29 +83,25 @@ class ExpectPlan(BaseModel):
         return self
 
 
+# What a kind must be able to do for a key to mean something.
+_NEEDED = {"files": "tree", "paths": "tree", "tables": "rows", "rows": "rows"}
+
+
 def expect_conflicts(source: Mapping[str, object], kind: AnyKind) -> Iterator[tuple[str, str]]:
     """What does not fit the kind of a source, as (key, message)."""
     expect = source.get("expect")
     wanted = expect.model_dump(exclude_unset=True) if isinstance(expect, ExpectPlan) else expect
     for key in wanted if isinstance(wanted, Mapping) else ():
-        if key in ("files", "paths") and not kind.tree:
-            yield (
-                "expect",
-                f"`expect`: `{key}` belongs to {_with(lambda each: each.tree)}, not with `{kind.name}`",
-            )
-        if key in ("tables", "rows") and not kind.rows:
-            yield (
-                "expect",
-                f"`expect`: `{key}` belongs to {_with(lambda each: each.rows)}, not with `{kind.name}`",
-            )
+        needed = _NEEDED.get(key)
+        if needed and not getattr(kind, needed):
+            yield "expect", f"`expect`: `{key}` belongs to {_with(needed)}, not with `{kind.name}`"
     if isinstance(source.get("allow_empty"), list) and not kind.rows:
         yield (
             "allow_empty",
-            f"a list of tables belongs to {_with(lambda each: each.rows)}; "
-            f"with `{kind.name}` write `allow_empty: true`",
+            f"a list of tables belongs to {_with('rows')}; with `{kind.name}` write `allow_empty: true`",
         )
 
 
-def _with(able: Callable[[AnyKind], bool]) -> str:
-    kinds = [f"`{kind.name}`" for kind in registry.every().values() if able(kind)]
+def _with(ability: str) -> str:
+    kinds = [f"`{kind.name}`" for kind in registry.every().values() if getattr(kind, ability)]
     return f"sources with {' or '.join(kinds)}"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
+from backup_platform.plan import examples
 from backup_platform.plan.document import Document, Origin, Path, Problem, dotted, read_document
 from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
@@ -27,14 +28,6 @@ _KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFSOCK: "a socket",
 }
-EXAMPLE = """\
-repository: {path: /var/backups/main}
-sources:
-  uploads: {files: /srv/uploads, every: day}
-"""
-EXAMPLE_SOURCE = (
-    ": there are no sources; write at least one, as in `sources: {uploads: {files: /srv, every: day}}`"
-)
 
 
 def load_plan(path: str) -> Plan:
@@ -74,7 +67,7 @@ def _read(path: str) -> str:
             _require_file(path, os.fstat(file.fileno()))
             return file.read().decode("utf-8-sig")
     except FileNotFoundError:
-        raise PlanError(f"{path}: there is no plan", hint=f"Write one, such as:\n\n{EXAMPLE}") from None
+        raise PlanError(f"{path}: there is no plan", hint=f"Write one, such as:\n\n{examples.PLAN}") from None
     except UnicodeDecodeError:
         raise PlanError(f"{path}:1: not UTF-8 text") from None
     except OSError as error:
@@ -173,7 +166,7 @@ def _message(document: Document, error: ErrorDetails, path: Path) -> str:
 
 
 def _missing(path: Path) -> str:
-    example = EXAMPLE_SOURCE if path == ("sources",) else ""
+    example = f": there are no sources; {examples.SOURCES}" if path == ("sources",) else ""
     return f"the key `{path[-1]}` is missing{example}"
 
 

@@ -30,6 +30,7 @@ from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.errors import PlanError
 from backup_platform.kinds import registry
 from backup_platform.kinds.kind import AnyKind
+from backup_platform.plan import examples
 from backup_platform.plan.expect import AllowEmpty, ExpectPlan, expect_conflicts
 from backup_platform.plan.repository import CopiesPlan, KeepPlan
 from backup_platform.plan.values import (
@@ -175,7 +176,7 @@ def _kind_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     if len(named) != 1 or source.keys() - set(source_model(named[0]).model_fields):
         given = {key for key, value in source.items() if value is not None}
         kinds = registry.every()
-        yield from _one_of(given, tuple(kinds), "name what to protect, as in `files: /srv/uploads`")
+        yield from _one_of(given, tuple(kinds), examples.WHAT)
         yield from _of_other_kind(source, kinds)
     if len(named) == 1 and (kind := registry.find(named[0])):
         yield from expect_conflicts(source, kind)

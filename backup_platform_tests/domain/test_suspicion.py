@@ -191,16 +191,16 @@ def test_of_many_tables_the_first_are_named() -> None:
     assert reasons[-1] == "and 2990 more of this kind"
 
 
-def test_sqlite_keeps_tables_for_itself() -> None:
+def test_tables_that_a_database_keeps_for_itself_do_not_count() -> None:
     facts: dict[str, Any] = {
         "row_counts": {"notes": 5, "sqlite_sequence": 1, "search_data": 900, "searching": 2},
-        "virtual_tables": ["search"],
+        "internal_tables": ["sqlite_sequence", "search_data"],
         "uncounted_tables": {"strange": "no such module"},
     }
     assert Amounts.of(Stats(files=1, source_bytes=9), facts) == Amounts(1, 9, {"notes": 5, "searching": 2}, 1)
     dropped: dict[str, Any] = {
         "row_counts": {"sqlite_sequence": 0},
-        "virtual_tables": [],
+        "internal_tables": ["sqlite_sequence"],
         "uncounted_tables": {},
     }
     assert Amounts.of(Stats(files=1, source_bytes=9), dropped).nothing

@@ -117,6 +117,7 @@ def test_facts_are_those_of_the_database(tmp_path: Path) -> None:
     assert (counts["a"], counts["b"]) == (3, 1)
     assert {"d_data", "d_idx", "d_content", "d_docsize", "d_config"} < set(counts)
     assert facts["virtual_tables"] == ["d"]
+    assert facts["internal_tables"] == sorted(counts.keys() - {"a", "b"})
     schema = facts["schema"]
     assert isinstance(schema, list)
     assert {"type": "table", "name": "a", "table": "a", "sql": "CREATE TABLE a (x)"} in schema

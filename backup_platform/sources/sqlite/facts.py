@@ -117,8 +117,14 @@ def _tables(connection: sqlite3.Connection) -> dict[str, Json]:
         except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
             _reraise_if_broken(error)
             uncounted[name] = str(error)
-    virtual: list[Json] = [name for name, root in rows if not root]
-    return {"row_counts": counts, "uncounted_tables": uncounted, "virtual_tables": virtual}
+    virtual = [name for name, root in rows if not root]
+    own = ("sqlite_", *(f"{name}_" for name in virtual))
+    return {
+        "row_counts": counts,
+        "uncounted_tables": uncounted,
+        "virtual_tables": list[Json](virtual),
+        "internal_tables": [name for name in counts if name.startswith(own)],
+    }
 
 
 def _count(connection: sqlite3.Connection, table: str) -> int:
