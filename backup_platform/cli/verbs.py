@@ -31,6 +31,10 @@ VERBS = {
 
 # group of verbs -> (what the group is for, its verbs as above)
 GROUPS = {
+    "plan": (
+        "Check the plan file, or describe it to editors (docs/plan.md).",
+        {"check": ("plan", "check"), "schema": ("plan", "schema")},
+    ),
     "key": (
         "Manage who can open an encrypted repository (docs/encryption.md).",
         {
@@ -47,7 +51,7 @@ GROUPS = {
 
 # heading -> its verbs and groups, in the order in which the help shows them
 PANELS = {
-    "Set up": ("init", "key", "doctor", "man"),
+    "Set up": ("plan", "init", "key", "doctor", "man"),
     "Back up": ("backup", "copy"),
     "Prove": ("verify", "drill", "accept", "repair"),
     "Restore and look": ("points", "show", "ls", "diff", "restore", "tables", "query", "export"),
@@ -55,4 +59,4 @@ PANELS = {
 }
 
 # Verbs that only print. They stop when nobody can read their output any more.
-LISTINGS = {"points", "show", "ls", "diff", "tables", "query", "holds", "retention", "list", "man"}
+LISTINGS = {"points", "show", "ls", "diff", "tables", "query", "holds", "retention", "list", "man", "schema"}

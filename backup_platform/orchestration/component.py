@@ -58,5 +58,5 @@ class BackupPlan(dg.Component, dg.Resolvable, dg.Model):
                 return candidate
         raise PlanError(
             f"no plan {self.plan!r} for the component in {context.path}",
-            hint=f"Write it at {tried[0]} or {tried[1]}, or correct `plan` in defs.yaml.",
+            hint=f"Write it at {tried[0]} or {tried[1]}, or correct its path in defs.yaml.",
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import dagster as dg
 
+from backup_platform.plan.schema import FILE, LINE, json_schema
+
 PLAN = """\
+{line}
 # What to protect, how often, and how long to keep it. Paths are relative to this file.
 # Create the repository once:  backup-platform --plan {plan} init
 repository:
@@ -30,7 +34,8 @@ EXAMPLE = "The example source of backup.yaml backs up this directory.\n"
 
 class BackupPlanScaffolder(dg.Scaffolder):
     def scaffold(self, request: dg.ScaffoldRequest) -> None:
-        """Write defs.yaml, a plan, and something for the plan to protect. What exists is left alone."""
+        """Write defs.yaml, a plan with its schema for editors, and something for the plan to protect. What exists is
+        left alone."""
         dg.scaffold_component(request, {"plan": "backup.yaml"})
         directory = request.target_path
         root = request.project_root or directory
@@ -39,7 +44,8 @@ class BackupPlanScaffolder(dg.Scaffolder):
         plan = os.path.relpath(directory / "backup.yaml", root)
         (directory / "example").mkdir(parents=True, exist_ok=True)
         for path, text in (
-            (directory / "backup.yaml", PLAN.format(repository=repository, plan=plan)),
+            (directory / "backup.yaml", PLAN.format(line=LINE, repository=repository, plan=plan)),
+            (directory / FILE, json.dumps(json_schema(), indent=2) + "\n"),
             (directory / "example" / "README.txt", EXAMPLE),
         ):
             if not path.exists():

@@ -33,6 +33,8 @@ PLAN = (
 )
 
 WORDS = {
+    "plan check": ["plan", "check"],
+    "plan schema": ["plan", "schema"],
     "init": ["init"],
     "backup": ["backup"],
     "copy": ["copy"],
