@@ -156,7 +156,7 @@ class App:
         """
         from backup_platform.actions.init import choose_recipients, make, refuse_new_history
         from backup_platform.stores.opening import reserve_of
-        from backup_platform.wiring import make_store
+        from backup_platform.wiring import make_store, probe_planned
 
         origin = self.at(copy_of)
         recipients = choose_recipients(self._keys, recipients, self.repository_plan, copy=origin is not self)
@@ -167,7 +167,7 @@ class App:
         store = make_store(
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )
-        self._probe(store)
+        probe_planned(store, self.plan, self.repository_plan)
         info = make(store, self.clock, self._keys, recipients, other)
         if reserve := reserve_of(store):
             reserve.fill()
@@ -176,15 +176,9 @@ class App:
 
     def probe(self) -> str:
         """Whether the store does what a repository relies on: what was seen. Raises RepositoryError."""
-        return self._probe(self.repository.store)
+        from backup_platform.wiring import probe_planned
 
-    def _probe(self, store: Store) -> str:
-        from backup_platform.stores.probe import probe_store, require_one_creator
-
-        probe = probe_store(store)
-        if not self.repository_plan.single_writer:
-            require_one_creator(store, probe, self.plan.key_of(self.repository_plan))
-        return str(probe)
+        return probe_planned(self.repository.store, self.plan, self.repository_plan)
 
     @property
     def keys(self) -> KeyRing:
@@ -344,16 +338,21 @@ class App:
             unreadable = [] if spec else self.unreadable()
             return self.upkeep.verify(points, read, progress, unreadable=unreadable, whole=not spec)
 
-    def drill(self, spec: str, *, progress: Progress = SILENT) -> DrillResult:
-        """Restore a point into a sandbox and compare. The verdict is recorded. Raises NotFoundError."""
-        return self._drill(self.point(spec), progress)
+    def drill(
+        self, spec: str, *, progress: Progress = SILENT, time_limit_s: float | None = None
+    ) -> DrillResult:
+        """Restore a point into a sandbox and compare. The verdict is recorded. Within the plan's `max_runtime`, unless
+        another time is given. Raises NotFoundError, TimeLimitError."""
+        return self._drill(self.point(spec), progress, time_limit_s)
 
-    def _drill(self, point: RecoveryPoint, progress: Progress) -> DrillResult:
+    def _drill(self, point: RecoveryPoint, progress: Progress, limit: float | None = None) -> DrillResult:
         from backup_platform.actions.drill import drill
 
         with self._evidence():
             self.repository.indexes(fresh=True)
-            return drill(self._giving, self._source_of(point, "drill"), point, self.clock, progress)
+            source, longest = self._source_of(point, "drill"), self._source_plan(point.source).max_runtime
+            limit = longest.total_seconds() if limit is None else limit
+            return drill(self._giving, source, point, self.clock, progress, limit_s=limit)
 
     def _source_of(self, point: RecoveryPoint, purpose: Purpose) -> Source:
         """The point's source for comparing: what it is stored as matters, not where the original is now."""

@@ -217,6 +217,16 @@ def make_store(
         return open_store(plan.path(repository.path), options, create=create)
 
 
+def probe_planned(store: Store, plan: Plan, repository: RepositoryPlan) -> str:
+    """Whether it does what a repository relies on: what was seen. Raises StoreError."""
+    from backup_platform.stores.probe import probe_store, require_one_creator
+
+    probe = probe_store(store)
+    if not repository.single_writer:
+        require_one_creator(store, probe, plan.key_of(repository))
+    return str(probe)
+
+
 def store_options(
     plan: Plan, store: RepositoryPlan, clock: Clock, provider: CredentialProvider | None = None
 ) -> StoreOptions:

@@ -34,6 +34,7 @@ from backup_platform.domain.ports import (
     Store,
 )
 from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.encryption import bech32
 from backup_platform.repository.encryption.key_files import Keys, Secret
@@ -99,6 +100,7 @@ class Restored:
     """`ports.Sandbox` over a directory that something was restored into already."""
 
     path: str
+    limit: TimeLimit = field(default_factory=TimeLimit)
 
     def unpack(self) -> str:
         return self.path

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import tempfile
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import BinaryIO
 
 from backup_platform.actions.restore.run import plan_restore, run_restore
-from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.ports import Clock, DrillReport, Progress, Source
-from backup_platform.errors import DamageError, TargetError
+from backup_platform.domain.model import Content, Entry, Json, Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Sandbox, Source
+from backup_platform.domain.time_limit import TimeLimit
+from backup_platform.errors import DamageError, TargetError, TimeLimitError
 from backup_platform.kinds import registry
 from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
+from backup_platform.temporary import PrivateDirectory
 
 MAX_RECORDED = 20
 
@@ -35,6 +40,7 @@ class FileSandbox:
     point: RecoveryPoint
     clock: Clock
     progress: Progress
+    limit: TimeLimit
     warnings: list[str] = field(default_factory=list)
 
     def unpack(self) -> str:
@@ -54,27 +60,68 @@ def formatted(count: int) -> str:
     return "one entry" if count == 1 else f"{count:,} entries"
 
 
+@dataclass(frozen=True, slots=True)
+class LimitedReader:
+    """`ports.PointReader` that gives nothing any more once a time limit has passed."""
+
+    reader: PointReader
+    limit: TimeLimit
+
+    def entries(self) -> Iterator[Entry]:
+        return self.limit.during(self.reader.entries())
+
+    def read(self, content: Content) -> Iterator[Buffer]:
+        return self.limit.during(self.reader.read(content))
+
+    def open(self, content: Content) -> BinaryIO:
+        self.limit.check()
+        return self.reader.open(content)
+
+    def blob_ids(self, content: Content) -> Iterator[bytes]:
+        return self.limit.during(self.reader.blob_ids(content))
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedProgress:
+    """`ports.Progress` that ends what tells it of its progress once a time limit has passed."""
+
+    progress: Progress
+    limit: TimeLimit
+
+    def begin(self, doing: str, unit: str = "file") -> None:
+        self.progress.begin(doing, unit)
+
+    def expect(self, *, items: int = 0, size: int = 0) -> None:
+        self.progress.expect(items=items, size=size)
+
+    def advance(self, *, items: int = 0, size: int = 0) -> None:
+        self.limit.check()
+        self.progress.advance(items=items, size=size)
+
+    def note(self, text: str) -> None:
+        self.progress.note(text)
+
+
 def drill(
     repository: Repository,
     source: Source,
     point: RecoveryPoint,
     clock: Clock,
     progress: Progress,
+    *,
+    limit_s: float = math.inf,
 ) -> DrillResult:
     """Restore, compare, record the verdict.
 
     Damage is a verdict, and a verdict stays one when the store does not take it. A store that does not answer, a full
-    disk, a missing privilege or key is an error, and no proof.
+    disk, a missing privilege or key is an error, and no proof. So is a TimeLimitError, after `limit_s`.
     """
     repository.cipher.require_contents()
-    started, reader = clock.monotonic(), repository.reader(point)
-    with tempfile.TemporaryDirectory(prefix="backup-platform-drill-") as path:
-        sandbox = FileSandbox(path, repository, point, clock, progress)
-        try:
-            progress.begin("comparing", registry.described(point.kind).unit)
-            report = source.drill(point, reader, sandbox, progress)
-        except DamageError as error:
-            report = DrillReport({}, (error.message,))
+    started, reader, limit = clock.monotonic(), repository.reader(point), TimeLimit(limit_s)
+    with PrivateDirectory("drill") as path:
+        shown = LimitedProgress(progress, limit)
+        sandbox = FileSandbox(path, repository, point, clock, shown, limit)
+        report = drill_in_time(source, point, LimitedReader(reader, limit), sandbox, shown)
     duration = round(clock.monotonic() - started, 3)
     detail: dict[str, Json] = {
         "compared": report.compared,
@@ -86,3 +133,29 @@ def drill(
     with result.unrecorded.noting():
         repository.record_proof(proof, point)
     return result
+
+
+def drill_in_time(
+    source: Source, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
+) -> DrillReport:
+    """Raises TimeLimitError where the limit has passed: what went wrong then says nothing of the point."""
+    try:
+        progress.begin("comparing", registry.described(point.kind).unit)
+        report = source.drill(point, reader, sandbox, progress)
+    except DamageError as error:
+        report = DrillReport({}, (error.message,))
+    except Exception as error:
+        if sandbox.limit.passed:
+            raise _too_long(sandbox.limit) from error
+        raise
+    if report.differences and sandbox.limit.passed:
+        raise _too_long(sandbox.limit)
+    return report
+
+
+def _too_long(limit: TimeLimit) -> TimeLimitError:
+    return TimeLimitError(
+        f"The drill was ended after {timedelta(seconds=round(limit.seconds))}, its time limit: it proves nothing.",
+        hint="Give it more time, as in `--time-limit 12h`, or as `max_runtime` of the source in the plan. A database "
+        "whose own code does not end keeps any drill from ending.",
+    )

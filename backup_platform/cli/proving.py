@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +12,7 @@ from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import Session, session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
+from backup_platform.cli.rows import seconds_of
 from backup_platform.cli.values import value_lines
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
@@ -148,18 +150,30 @@ def _print_verified(session: Session, result: VerifyResult) -> None:
     _print_unrecorded(out, result.unrecorded)
 
 
-def drill(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
+def drill(
+    ctx: typer.Context,
+    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    longest: Annotated[
+        str | None,
+        typer.Option(
+            "--time-limit",
+            metavar="TIME",
+            help="End it after this time, such as 12h, or none; by default the source's `max_runtime` (6h).",
+        ),
+    ] = None,
+) -> int:
     """Prove a recovery point: restore it into a sandbox and compare it with what was captured.
 
-    The result is recorded, and `points` shows it.
+    The result is recorded, and `points` shows it. A drill that was ended has none.
 
     \b
     Example:
       backup-platform drill shop@latest
     """
     session = session_of(ctx)
+    within = math.inf if longest == "none" else None if longest is None else seconds_of(longest)
     with session.progress(f"drill {point}") as progress:
-        result = session.app.drill(point, progress=progress)
+        result = session.app.drill(point, progress=progress, time_limit_s=within)
     out, proof, report = session.out, result.proof, result.report
     differences: list[Json] = list(report.differences)
     out.document(

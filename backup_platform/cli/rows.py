@@ -49,6 +49,11 @@ def time_limit(value: str | None) -> float | None:
     """The seconds in `--time-limit`, None for `none`. Raises UsageError."""
     if value is None or value == "none":
         return LONGEST_S if value is None else None
+    return seconds_of(value)
+
+
+def seconds_of(value: str) -> float:
+    """Raises UsageError."""
     from backup_platform.plan.values import parse_duration  # and with it the whole plan
 
     try:

@@ -9,6 +9,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from backup_platform.domain.model import Capture, Content, Entry, Json, RecoveryPoint, Stat, StreamRef
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.domain.time_limit import TimeLimit
 
 Buffer = bytes | bytearray | memoryview
 
@@ -275,6 +276,11 @@ class Sandbox(Protocol):
     @property
     def path(self) -> str:
         """A private, empty directory."""
+        ...
+
+    @property
+    def limit(self) -> TimeLimit:
+        """How long the drill may take. What runs code of others must end by itself then."""
         ...
 
     def unpack(self) -> str:

@@ -232,7 +232,7 @@ class FakeApp:
     def verify(self, spec: str | None, *, read: str, progress: Progress) -> Any:
         return self._answer("verify", spec=spec, read=read)
 
-    def drill(self, spec: str, *, progress: Progress) -> Any:
+    def drill(self, spec: str, *, progress: Progress, time_limit_s: float | None = None) -> Any:
         return self._answer("drill", spec=spec)
 
     def restore_plan(self, spec: str, *, to: str, paths: Sequence[str], overwrite: bool) -> Any:

@@ -15,7 +15,8 @@ import pytest
 from backup_platform.clock import SILENT
 from backup_platform.domain.model import Capture, Content, Json
 from backup_platform.domain.ports import Buffer, DrillReport
-from backup_platform.errors import DamageError
+from backup_platform.domain.time_limit import TimeLimit
+from backup_platform.errors import DamageError, TimeLimitError
 from backup_platform_tests.sources.sqlite_support import (
     MemoryRepository,
     capture,
@@ -55,6 +56,13 @@ def test_what_was_compared_is_said(drilled: Drilled) -> None:
     assert (report.compared["tables"], report.compared["rows"]) == (1, 2000)
     assert (report.compared["integrity_check"], report.compared["integrity_unchecked_tables"]) == ("ok", [])
     json.dumps(report.compared)
+
+
+def test_a_check_that_takes_too_long_is_no_check(drilled: Drilled) -> None:
+    """What is interrupted looks like a table that only the application could check."""
+    late = Restored(str(drilled.directory), TimeLimit(0))
+    with pytest.raises(TimeLimitError):
+        drilled.source.drill(point_of(drilled.taken), drilled.repository, late, SILENT)
 
 
 def flip(path: str, at: int) -> None:

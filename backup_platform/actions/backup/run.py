@@ -24,6 +24,7 @@ from backup_platform.repository.points.manifests import MAX_PROBLEMS
 from backup_platform.repository.records.tombstones import doomed_packs
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
+from backup_platform.temporary import remove_leftovers
 
 COMMIT_ATTEMPTS = 10
 
@@ -57,6 +58,7 @@ class BackupJob:
 
     def run(self, window_key: str | None, *, force: bool, progress: Progress) -> BackupResult:
         """Raises WindowError for a window that is over, SourceError, RepositoryError."""
+        remove_leftovers()
         now = self.clock.now()
         window = self.schedule.window(window_key) if window_key else self.schedule.window_of(now)
         points = self._points(progress)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -19,6 +18,7 @@ from backup_platform.actions.query.names import quote, sql_names, unique
 from backup_platform.actions.tables.point_tables import PointTables, alike
 from backup_platform.domain.tables import Storage
 from backup_platform.errors import UsageError
+from backup_platform.temporary import PrivateDirectory
 
 if TYPE_CHECKING:
     from backup_platform.domain.tables import Table
@@ -46,7 +46,7 @@ class Engine:
 
     def __init__(self, *, memory: str = MEMORY, time_limit_s: float | None = None) -> None:
         self.files = TableFiles()
-        self._spill = tempfile.TemporaryDirectory(prefix="backup-platform-query-")
+        self._spill = PrivateDirectory("query")
         threads = min(os.cpu_count() or 1, MAX_THREADS)
         settings: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": memory,

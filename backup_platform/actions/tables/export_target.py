@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -13,6 +12,7 @@ from blake3 import blake3
 
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import NotFoundError, TargetError
+from backup_platform.temporary import PrivateDirectory
 
 BLOCK = 4 << 20
 
@@ -53,7 +53,7 @@ def open_target(location: str, open_store: Callable[[str], Uploads]) -> Iterator
     Raises StoreError for a URL that cannot be used, TargetError for a directory that cannot be written.
     """
     if "://" in location and not location.startswith("file://"):
-        with tempfile.TemporaryDirectory(prefix="backup-platform-export-") as folder:
+        with PrivateDirectory("export") as folder:
             yield StoreTarget(open_store(location), folder)
         return
     try:

@@ -42,9 +42,14 @@ class PostgresSource:
         return f"{describe(self.options.url)}, version {release(version)}; {used}"
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
-        """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`."""
-        from backup_platform.sources.postgres.capture.run import capture
+        """Raises `SourceMissingError`, `SourceBusyError`, `SourceFormatError`, or another `SourceError`.
 
+        What drills left that were killed is removed: after the last one of them there may be backups only.
+        """
+        from backup_platform.sources.postgres.capture.run import capture
+        from backup_platform.sources.postgres.server.directories import remove_stale_everywhere
+
+        remove_stale_everywhere()
         return capture(self.options, self.clock, recorder, progress)
 
     def drill(

@@ -11,6 +11,7 @@ from itertools import islice
 
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, PointReader, Progress
+from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.sources.sqlite.facts import PRAGMAS, read_facts
 from backup_platform.sources.sqlite.snapshot import connect
 
@@ -25,13 +26,16 @@ _SINGLE = (
     "uncounted_tables",
 )
 _MESSAGES = 20
+STEPS = 100_000  # of SQLite's machine, between looks at the time
 _WAL_FLAG_AT = 18
 
 
-def drill(point: RecoveryPoint, restored: str, reader: PointReader, progress: Progress) -> DrillReport:
+def drill(
+    point: RecoveryPoint, restored: str, reader: PointReader, progress: Progress, limit: TimeLimit
+) -> DrillReport:
     """Compare the database below `restored` with the point. A bad file is a difference, never an error.
 
-    Raises `DamageError` when the repository cannot deliver the stored bytes.
+    Raises `DamageError` when the repository cannot deliver the stored bytes, `TimeLimitError`.
     """
     entries = list(islice(reader.entries(), 2))
     if len(entries) != 1 or entries[0].stat.kind is not EntryKind.FILE:
@@ -44,7 +48,8 @@ def drill(point: RecoveryPoint, restored: str, reader: PointReader, progress: Pr
         return DrillReport({}, (f"The restored database cannot be read: {error.strerror}.",))
     if not differences:
         compared["bytes_equal"] = True
-    compared, differences = _compare_database(point, path, compared, differences)
+    compared, differences = _compare_database(point, path, compared, differences, limit)
+    limit.check()  # what was ended looks like what cannot be checked
     return DrillReport(compared, tuple(_bounded(differences)))
 
 
@@ -82,12 +87,13 @@ def _first_difference(stored: memoryview, found: bytes) -> int:
 
 
 def _compare_database(
-    point: RecoveryPoint, path: bytes, compared: dict[str, Json], differences: list[str]
+    point: RecoveryPoint, path: bytes, compared: dict[str, Json], differences: list[str], limit: TimeLimit
 ) -> tuple[dict[str, Json], list[str]]:
     stored_intact = not differences
     try:
         # immutable: no lock, no -wal, no -shm; what was restored stays as it is
         with closing(connect(os.fsdecode(path), "mode=ro&immutable=1")) as connection:
+            connection.set_progress_handler(lambda: limit.passed, STEPS)
             facts = read_facts(connection) | {"journal_mode": _journal_mode(path)}
             damage, unchecked = _integrity(connection)
     except sqlite3.Error as error:

@@ -13,6 +13,7 @@ from io import FileIO
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import SourceError
 from backup_platform.sources.sqlite.facts import result_code
+from backup_platform.temporary import PrivateDirectory
 
 BLOCK = 1024 * 1024
 _STEP = 16 * 1024 * 1024
@@ -90,7 +91,7 @@ def blocks(file: FileIO) -> Iterator[Buffer]:
 def scratch_directory(home: str) -> Iterator[str]:
     """A private directory below `home`, removed with all that it holds."""
     try:
-        directory = tempfile.TemporaryDirectory(prefix="backup-", dir=home)
+        directory = PrivateDirectory("copy", home)
     except OSError as error:
         raise _unusable(home, error) from error
     with directory as path:

@@ -79,7 +79,7 @@ class SqliteSource:
     def drill(
         self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
     ) -> DrillReport:
-        return drill(point, sandbox.unpack(), reader, progress)
+        return drill(point, sandbox.unpack(), reader, progress, sandbox.limit)
 
     def _row(self, snapshot: Snapshot, size: int) -> Stat:
         found = snapshot.stat

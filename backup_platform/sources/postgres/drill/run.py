@@ -61,7 +61,7 @@ def drill(
     where the repository cannot deliver what is stored.
     """
     contents = read_contents(reader)
-    with scratch(options, contents.database, sandbox.path, clock) as target:
+    with scratch(options, contents.database, sandbox.path, clock, sandbox.limit) as target:
         run = _Drill(options, point, reader, contents, target, sandbox.path, clock, progress)
         differences = list(run.differences())
     return DrillReport(run.compared, tuple(_bounded(differences)))

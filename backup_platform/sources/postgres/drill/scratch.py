@@ -6,12 +6,14 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from threading import TIMEOUT_MAX, Timer
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Clock
+from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.connect.connections import connect, describe
 from backup_platform.sources.postgres.connect.libpq_variables import without_libpq_variables
@@ -60,6 +62,7 @@ class Scratch:
     lacking: tuple[str, ...] = ()
     isolation: tuple[str, ...] = ()
     pair: Pair | None = None
+    limit: TimeLimit = field(default_factory=TimeLimit)
 
     @property
     def major(self) -> int:
@@ -72,20 +75,27 @@ class Scratch:
 
 
 @contextmanager
-def scratch(options: PostgresOptions, document: Database, sandbox: str, clock: Clock) -> Iterator[Scratch]:
-    """Raises `SourceError` when there is no server to restore into, `DrillExposedError` when there may not be one."""
+def scratch(
+    options: PostgresOptions, document: Database, sandbox: str, clock: Clock, limit: TimeLimit
+) -> Iterator[Scratch]:
+    """Once the limit has passed the server ends, or every session with a database of the drill.
+
+    Raises `SourceError` when there is no server to restore into, `DrillExposedError` when there may not be one.
+    """
     if options.drill_server is not None:
         if options.isolated:
             require_no_server()
-        with _on_server(options.drill_server, document, clock) as found:
+        with _on_server(options.drill_server, document, clock, limit) as found:
             yield found
     else:
-        with _private(options, document, sandbox) as found:
+        with _private(options, document, sandbox, limit) as found:
             yield found
 
 
 @contextmanager
-def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iterator[Scratch]:
+def _private(
+    options: PostgresOptions, document: Database, sandbox: str, limit: TimeLimit
+) -> Iterator[Scratch]:
     tools = _server_tools(options, document.server_version // 10_000)
     with (
         without_libpq_variables(),
@@ -97,6 +107,7 @@ def _private(options: PostgresOptions, document: Database, sandbox: str) -> Iter
             settings=_SETTINGS,
             event_triggers=False,
             superuser=superuser_for(document),
+            longest_s=limit.left,
         ) as server,
     ):
         if options.isolated:
@@ -190,12 +201,12 @@ def _done(connection: Connection, statement: str) -> bool:
 
 
 @contextmanager
-def _on_server(url: str, document: Database, clock: Clock) -> Iterator[Scratch]:
+def _on_server(url: str, document: Database, clock: Clock, limit: TimeLimit) -> Iterator[Scratch]:
     with connect(url) as connection, postgres_errors(describe(url)):
         version = connection.info.server_version
         drop_stale(connection, url, clock.now())
-    with _database(url, document, version // 10_000, clock, None) as (own, lacking):
-        yield Scratch(own, url, describe(url), version, private=False, lacking=lacking)
+    with _database(url, document, version // 10_000, clock, None, limit) as (own, lacking):
+        yield Scratch(own, url, describe(url), version, private=False, lacking=lacking, limit=limit)
 
 
 @contextmanager
@@ -203,13 +214,13 @@ def second_database(target: Scratch, document: Database, clock: Clock) -> Iterat
     """The url of another empty database on the drill's server, made as the first one. On a server of others it is
     dropped at the end; a private one goes as a whole, since dropping would run the database's event triggers."""
     owner = target.pair.user if target.pair else None
-    with _database(target.maintenance, document, target.major, clock, owner) as (own, _):
+    with _database(target.maintenance, document, target.major, clock, owner, target.limit) as (own, _):
         yield own
 
 
 @contextmanager
 def _database(
-    url: str, document: Database, major: int, clock: Clock, owner: str | None
+    url: str, document: Database, major: int, clock: Clock, owner: str | None, limit: TimeLimit
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Its url, and what the server lacks for it. `owner` is a role of a private server."""
     name, server = PREFIX + secrets.token_hex(6), describe(url)
@@ -219,11 +230,30 @@ def _database(
         with connect(url) as connection, postgres_errors(server):
             mark = literal(_MARK + clock.now().astimezone(UTC).isoformat(timespec="seconds"))
             connection.execute(f"COMMENT ON DATABASE {identifier(name)} IS {mark}".encode())
-        yield _database_of(url, name), lacking
+        with _ended_after(limit, url, name):
+            yield _database_of(url, name), lacking
     finally:
         if owner is None:
             with connect(url) as connection, postgres_errors(server):
                 drop(connection, url, name)
+
+
+@contextmanager
+def _ended_after(limit: TimeLimit, url: str, name: str) -> Iterator[None]:
+    """Code of a database may run for ever, and lift whatever limit a session has: the database goes away under it."""
+
+    def end() -> None:
+        with suppress(SourceError), connect(url) as connection, postgres_errors(describe(url)):
+            drop(connection, url, name)
+
+    timer = Timer(min(limit.left, TIMEOUT_MAX), end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _database_of(url: str, name: str) -> str:

@@ -10,7 +10,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from backup_platform.errors import TargetError
@@ -224,10 +223,6 @@ def _tail(said: str) -> str:
 def is_of_owner(command: str) -> bool:
     """Does it only give something to a role?"""
     return bool(_OWNER.match(command))
-
-
-def private_directory() -> TemporaryDirectory[str]:
-    return TemporaryDirectory(prefix="backup-restore-")
 
 
 def unquoted(script: str) -> str:

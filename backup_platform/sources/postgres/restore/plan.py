@@ -14,7 +14,7 @@ from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseTarget
 from backup_platform.domain.tables import Table
 from backup_platform.errors import SourceError, TargetError, UsageError
 from backup_platform.sources.postgres.contents import PointContents, read_contents
-from backup_platform.sources.postgres.dump.pg_restore import Archive, private_directory
+from backup_platform.sources.postgres.dump.pg_restore import Archive
 from backup_platform.sources.postgres.dump.toc import TocEntry, parse_toc
 from backup_platform.sources.postgres.restore.obstacles import advice, conflicts, warnings
 from backup_platform.sources.postgres.restore.out_of_reach import left_out, out_of_reach
@@ -22,6 +22,7 @@ from backup_platform.sources.postgres.restore.scope import Scope, scope_of
 from backup_platform.sources.postgres.restore.target import Standing, TargetDatabase
 from backup_platform.sources.postgres.restore.two_roles.division import Pair
 from backup_platform.sources.postgres.tools import find_tools
+from backup_platform.temporary import PrivateDirectory
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def prepare(
     document = contents.database
     database = TargetDatabase.of(target.url, document.name if target.create else None)
     standing = database.standing()
-    with private_directory() as directory:
+    with PrivateDirectory("restore") as directory:
         archive = _archive(contents, os.path.join(directory, "schema.dump"), standing.major, bin_dir)
         toc = toc_of(contents, archive)
         scope = scope_of(contents, toc, target)

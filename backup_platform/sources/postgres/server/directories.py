@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import stat
 import tempfile
-import time
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -20,9 +20,11 @@ from backup_platform.sources.postgres.server.isolation.places import (
     socket_of,
 )
 from backup_platform.sources.postgres.server.supervisor import remove_home
+from backup_platform.temporary import settled
 
-SETTLED_S = 60.0  # a younger directory may be one that its owner is about to lock
 SOCKET_PATH_LIMIT = 107  # bytes, of the whole path; of the operating system
+_HOMES = re.compile(re.escape(PREFIX) + "[a-z0-9_]{8}")
+OTHER_PLACES = ("/tmp", "/var/tmp")  # noqa: S108 - homes are private
 SOCKET_NAME = ".s.PGSQL.5432"
 
 
@@ -94,24 +96,20 @@ def write_anew(path: str, text: str) -> None:
         file.write(text)
 
 
+def remove_stale_everywhere() -> None:
+    """In all places where there are homes by default; what cannot be looked into has none."""
+    for base in (tempfile.gettempdir(), *OTHER_PLACES):
+        with contextlib.suppress(OSError):
+            remove_stale(base)
+
+
 def remove_stale(base: str) -> None:
-    """Homes below `base` that this user owns and that no process has locked."""
-    with os.scandir(base) as found:
-        paths = [entry.path for entry in found if entry.name.startswith(PREFIX) and _settled(entry)]
-    for path in paths:
+    """Homes below `base` that this user owns and that no process has locked. Raises `OSError`."""
+    for path in settled(base, _HOMES):
         lock = _take_lock(os.path.join(path, "lock"))
         if lock is not None:
             remove_home(path)
             os.close(lock)
-
-
-def _settled(entry: os.DirEntry[str]) -> bool:
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    mine = stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
-    return mine and time.time() - found.st_mtime > SETTLED_S
 
 
 def _take_lock(path: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import select
@@ -20,7 +21,13 @@ from backup_platform.errors import SourceError
 from backup_platform.sources import children
 from backup_platform.sources.postgres.server import supervisor
 from backup_platform.sources.postgres.server.account import Account, server_account, usable_binaries
-from backup_platform.sources.postgres.server.directories import Home, make_home, read_regular, write_anew
+from backup_platform.sources.postgres.server.directories import (
+    OTHER_PLACES,
+    Home,
+    make_home,
+    read_regular,
+    write_anew,
+)
 from backup_platform.sources.postgres.server.isolation.starting import LAYERS, USER
 
 SUPERUSER = "postgres"
@@ -100,12 +107,14 @@ def private_server(
     layers: Sequence[str] | None = None,
     superuser: str = SUPERUSER,
     event_triggers: bool = True,
+    longest_s: float = math.inf,
 ) -> Iterator[PrivateServer]:
     """Run the server in `bin_dir` with its home below `base` ($TMPDIR), for `jobs` sessions at a time.
 
     When the block ends the server does at once, and its home is removed. So they are when this process is killed: a
     supervisor process sees to it, and removes the directory `sandbox` as well if it is empty. Of `layers` (all) it
-    has as many as the machine allows. Without `event_triggers` none fires, of servers that can do that.
+    has as many as the machine allows. Without `event_triggers` none fires, of servers that can do that. After
+    `longest_s` seconds it ends, whatever runs.
 
     Raises `SourceError`.
     """
@@ -113,7 +122,7 @@ def private_server(
     home = make_home(_base(base, account))
     with home.log:
         try:
-            watcher = _supervisor(home, account, sandbox, LAYERS if layers is None else layers)
+            watcher = _supervisor(home, account, sandbox, LAYERS if layers is None else layers, longest_s)
         except OSError:
             supervisor.remove_home(home.path)
             raise
@@ -131,16 +140,21 @@ def private_server(
 def _base(base: str | None, account: Account) -> str:
     """Where the server's account gets to, which it does not in a private $TMPDIR of root's."""
     preferred = base or tempfile.gettempdir()
-    for path in (preferred, "/tmp", "/var/tmp"):  # noqa: S108 - homes are private
+    for path in (preferred, *OTHER_PLACES):
         if account.runs("/bin/sh", "-c", 'cd -- "$0"', path):
             return path
     return preferred
 
 
-def _supervisor(home: Home, account: Account, sandbox: str, layers: Sequence[str]) -> children.Child:
+def _supervisor(
+    home: Home, account: Account, sandbox: str, layers: Sequence[str], longest_s: float
+) -> children.Child:
     numbers = [str(number) for number in (os.getpid(), account.uid, account.gid)]
     return children.start(
-        [sys.executable, "-I", "-S", "-c", _GUARD, _PACKAGES, home.path, *numbers, sandbox, ",".join(layers)],
+        [
+            *(sys.executable, "-I", "-S", "-c", _GUARD, _PACKAGES),
+            *(home.path, *numbers, sandbox, ",".join(layers), str(longest_s)),
+        ],
         stdin=children.PIPE,
         stdout=children.PIPE,
         stderr=children.NOTHING,
@@ -255,8 +269,8 @@ def _await_ready(server: PrivateServer) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _is_ready(server):
         answer = _answer(server.supervisor, 0.02)
-        if answer:
-            raise _failed(server, answer)
+        if answer or server.supervisor.poll() is not None:
+            raise _failed(server, answer or "it was ended")
         if time.monotonic() > deadline:
             raise _failed(server, f"not ready after {START_TIMEOUT_S:.0f} s")
 

@@ -1,13 +1,13 @@
 """The process that starts and ends a private server. It runs by itself, with the standard library only.
 
-    main([HOME, PARENT_PID, UID, GID, SANDBOX, LAYERS])
+    main([HOME, PARENT_PID, UID, GID, SANDBOX, LAYERS, SECONDS])
 
 It reads commands from its standard input, one JSON array of arguments a line, runs one at a time (as UID and GID
 unless UID is -1) with its output appended to HOME/log, and answers `exit CODE` when a command has ended. A line
 `try ["PROGRAM", …]` asks for as many LAYERS (`isolation/starting.py`) as the program runs in: it answers
-`in LAYER,LAYER`, and later commands run in those. When the input ends, or the process PARENT_PID is gone, it ends
-what runs, at once, and removes HOME. If that was not asked for by a line `stop`, it removes the directory SANDBOX
-too, if it is empty. The lock on HOME is inherited.
+`in LAYER,LAYER`, and later commands run in those. When the input ends, the process PARENT_PID is gone, or SECONDS
+have passed, it ends what runs, at once, and removes HOME. If its input ended without a line `stop`, or that process is
+gone, it removes the directory SANDBOX too, if it is empty. The lock on HOME is inherited.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Supervisor:
     sandbox: str
     allowed: tuple[str, ...]
     confinement: Confinement
+    ends: float  # by the monotonic clock
     child: int = 0
     unread: bytes = b""
     stopping: bool = False
@@ -64,6 +65,9 @@ class Supervisor:
         if self.child and (code := _ended(self.child)) is not None:
             self._answer(f"exit {code}")
             self.child = 0
+        if time.monotonic() >= self.ends:
+            self.stopping = True
+            return False
         return os.getppid() == self.parent
 
     def _obey(self, data: bytes) -> bool:
@@ -150,10 +154,10 @@ def _is_own_directory(path: str) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    home, parent, uid, gid, sandbox, layers = arguments
+    home, parent, uid, gid, sandbox, layers, seconds = arguments
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     confinement = Confinement(home, int(uid), int(gid))
     allowed = tuple(filter(None, layers.split(",")))
-    Supervisor(home, int(parent), sandbox, allowed, confinement).watch()
+    Supervisor(home, int(parent), sandbox, allowed, confinement, time.monotonic() + float(seconds)).watch()

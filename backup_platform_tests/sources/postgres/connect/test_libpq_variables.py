@@ -10,6 +10,7 @@ import adbc_driver_postgresql.dbapi
 import pytest
 
 from backup_platform.clock import SystemClock
+from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.sources.postgres.connect.connections import (
     adbc_uri,
     connect,
@@ -56,7 +57,9 @@ def hostile(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_taken_from_the_environment(hostile: None, open_tmp: Path) -> None:
     sandbox = open_tmp / "sandbox"
     sandbox.mkdir()
-    with scratch(PostgresOptions("dbname=shop"), DOCUMENT, str(sandbox), SystemClock()) as target:
+    with scratch(
+        PostgresOptions("dbname=shop"), DOCUMENT, str(sandbox), SystemClock(), TimeLimit()
+    ) as target:
         with connect(target.url) as connection:
             assert connection.execute("SHOW statement_timeout").fetchone() == ("0",)
             connection.execute("CREATE TABLE public.t (a int)")

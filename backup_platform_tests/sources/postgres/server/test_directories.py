@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from backup_platform.sources.postgres.server.directories import Home, make_home,
 from backup_platform.sources.postgres.server.isolation.places import short_socket_of
 from backup_platform.sources.postgres.server.isolation.starting import LAYERS
 from backup_platform.sources.postgres.server.supervisor import remove_home
+from backup_platform_tests.sources.postgres.drill.drill_support import captured
 from backup_platform_tests.sources.postgres.server.test_private_server import USERS
-from backup_platform_tests.sources.postgres.servers import postgres_15
+from backup_platform_tests.sources.postgres.servers import Server, postgres_15
 
 SECRET = "AGE-SECRET-KEY-1"
 _PLANT = """
@@ -121,3 +123,19 @@ def test_what_is_no_plain_file_is_not_read_and_not_written_to(open_tmp: Path, vi
         write_anew(str(open_tmp / name), "new")
         assert read_regular(str(open_tmp / name), 2) == "ne"
     assert (victim / "identity").read_text() == SECRET
+
+
+def test_a_backup_removes_homes_that_nobody_guards(
+    server15: Server, open_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there was a drill once, and there are backups only now."""
+    monkeypatch.setattr(tempfile, "tempdir", str(open_tmp))
+    left, guarded = make_home(str(open_tmp)), make_home(str(open_tmp))
+    os.close(left.lock)
+    with left.log, guarded.log, server15.database() as url:
+        for home in (left, guarded):
+            os.utime(home.path, (1, 1))
+        captured(url, open_tmp)
+        assert not os.path.lexists(left.path)
+        assert os.path.isdir(guarded.path)
+        os.close(guarded.lock)

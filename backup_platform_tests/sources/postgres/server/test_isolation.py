@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from backup_platform.clock import SystemClock
+from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.errors import DrillExposedError
 from backup_platform.sources.postgres.document import Database, Locale
 from backup_platform.sources.postgres.drill.scratch import Scratch, scratch
@@ -243,7 +244,7 @@ def test_a_plan_that_demands_isolation_has_no_drill_without(
 
     def opened(**options: Any) -> Scratch:
         chosen = PostgresOptions("", isolated=True, bin_dir=postgres_15(), **options)
-        with scratch(chosen, document, str(open_tmp / "sandbox"), SystemClock()) as found:
+        with scratch(chosen, document, str(open_tmp / "sandbox"), SystemClock(), TimeLimit()) as found:
             return found
 
     assert set(opened().isolation) >= {NAMESPACES, LANDLOCK, SECCOMP}
