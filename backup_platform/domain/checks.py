@@ -14,8 +14,8 @@ Severity = Literal["error", "warn"]
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A verdict. `ran` is False where policy says that it was not due: then it is never `passed`.
-    `advice` is what to do about what it found."""
+    """The result of a check. `ran` is False if the check was not due by policy: then `passed` is False, too.
+    `advice` says what to do about a failure."""
 
     name: str
     passed: bool
@@ -28,7 +28,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check that sources have. `severity` is the worst that it finds."""
+    """A check that sources have. `severity` is the highest one that its results have."""
 
     name: str
     severity: Severity
@@ -37,7 +37,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class KindCheck(Check):
-    """A check that only some kinds have: it judges a point beside all readable points of its source."""
+    """A check of some kinds only. `judge` gets all readable points of the source, and the point to judge."""
 
     judge: Callable[[Sequence[RecoveryPoint], RecoveryPoint], CheckResult]
 
@@ -45,31 +45,31 @@ class KindCheck(Check):
 STORED = Check(
     "stored",
     "error",
-    "Every object that the recovery point needs is in the store, and its stored checksum holds.",
+    "Every object that the recovery point needs is in the store, and has the right checksum.",
 )
 COMPLETE = Check(
     "complete",
     "error",
-    "Nothing was skipped, unreadable or vanished; counts equal the facts of the snapshot.",
+    "Nothing was skipped, unreadable or vanished, and the counts equal the facts of the snapshot.",
 )
-AUTHENTIC = Check("authentic", "error", "The manifest is authentic and continues the chain of its source.")
+AUTHENTIC = Check("authentic", "error", "The manifest is authentic, and continues the chain of its source.")
 PLAUSIBLE = Check(
     "plausible",
     "error",
-    "It holds what this source usually does and the plan expects. Warns of one that has grown much.",
+    "The point holds what its source usually holds and what the plan expects. Warns if the source has grown much.",
 )
 DRILL = Check(
     "drill",
     "error",
-    "Restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
+    "The point was restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
 )
 
 
 def checks_with(own: Sequence[Check]) -> list[Check]:
-    """The checks of a source in the order they are made, where `own` are those of its kind."""
+    """The checks of a source in the order in which they run. `own` are those of its kind."""
     return [STORED, COMPLETE, AUTHENTIC, PLAUSIBLE, *own, DRILL]
 
 
 def not_compared(name: str, metadata: Mapping[str, Json]) -> CheckResult:
-    """The verdict of a check that compares a point with earlier ones, of which there is none."""
+    """The result of a check that compares with earlier points, if there are none."""
     return CheckResult(name, False, "warn", "there is no earlier point to compare with", metadata, ran=False)

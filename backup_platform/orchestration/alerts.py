@@ -123,7 +123,7 @@ class Watch:
                 self._judge(evaluation, where)
 
     def judged(self, record: dg.EventLogRecord, error: Exception | None) -> None:
-        title = f"run {record.run_id} cannot be judged: look at it in the Dagster UI"
+        title = f"run {record.run_id} cannot be evaluated: look at it in the Dagster UI"
         problem = (title, f"{type(error).__name__}: {error}") if error else None
         self._memory.desk.observe(ALL, "judge", problem, self._now)
 

@@ -43,14 +43,14 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
             MISSED,
             missed_windows(translator, backups, [translator.name(ALERTS)]),
             MISSED_INTERVAL_S,
-            "Launches what is due and has no recovery point; records as missed what is over.",
+            "Launches due windows without a recovery point, and records windows that are over as missed.",
             jobs=backup_jobs,
         ),
         maker.sensor(
             ALERTS,
             alerts(translator, [*backups, *copies, *upkeep], watch),
             ALERTS_INTERVAL_S,
-            "Sends one message per incident: failed runs, failed checks, schedules and sensors that fail.",
+            "Sends one message for each incident: failed runs and checks, and failing schedules and sensors.",
         ),
     ]
     if copies:
@@ -64,7 +64,7 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
 
 
 COPIES_TEXT = (
-    "Launches the copies that are lacking, from what the repositories hold; tells of those that are late."
+    "Compares the repositories, launches the copies that are missing, and alerts when copies are late."
 )
 _Jobs = list[Any]  # what `define_asset_job` makes has no public name
 
@@ -161,7 +161,7 @@ class _Maker:
 
 
 UPKEEP_JOBS = {
-    "prune": "Forgets and frees what the plan does not keep, in one or several repositories.",
-    "verify": "Reads repositories again, a part of each.",
+    "prune": "Forgets points that the plan does not keep, and frees their space, in one or several repositories.",
+    "verify": "Reads a part of each repository again.",
 }
 LAUNCHES_UPKEEP = "Launches a run per repository."

@@ -30,7 +30,7 @@ NEWEST = "the newest recovery point, because this run has no partition"
 IN_PLACE = Check(
     "copies_in_place",
     "error",
-    "The recovery point is in as many repositories and places as the plan asks for, soon enough.",
+    "The recovery point is in as many repositories and places as the plan requires, and was copied in time.",
 )
 NOT_JUDGED = "not_judged"
 HINT = "hint"  # in the metadata: what to do about what the check found
@@ -40,7 +40,7 @@ UPKEEP_CHECKS = {
         Check(
             "nothing_refused",
             "error",
-            "Every point that is not kept was forgotten, and all that nobody needs was marked or deleted.",
+            "Every point that is not kept was forgotten, and all data that no point needs was marked or deleted.",
         ),
     ),
     "verify": (

@@ -19,19 +19,19 @@ class BackupPlan(dg.Component, dg.Resolvable, dg.Model):
 
     plan: str = Field(
         default="backup.yaml",
-        description="The plan, relative to this file's directory, else to the project's root.",
+        description="The plan file, relative to the directory of this file, or else to the project's root.",
     )
     key_prefix: list[str] = Field(
         default=["backups"],
         min_length=1,
-        description="What asset keys start with. Plans of one project need different ones.",
+        description="The beginning of all asset keys. Each plan of a project needs another one.",
     )
     group: str | None = Field(
         default=None,
-        description="The group of all assets; when left out, `backup_` and the kind of each source.",
+        description="The group of all assets. Default: `backup_` and the kind of the source.",
     )
     running: bool = Field(
-        default=True, description="Whether schedules and sensors run until they are switched in the UI."
+        default=True, description="Whether schedules and sensors run, until somebody switches them in the UI."
     )
 
     @classmethod

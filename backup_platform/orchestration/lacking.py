@@ -37,9 +37,9 @@ T = TypeVar("T")
 MOST_AT_ONCE = 4  # runs of one copy of one source: what was never copied is caught up a few windows at a time
 LONGEST_QUIET = timedelta(minutes=15)
 PRESENCE = {
-    presence.AWAY: "repository {} is away: nothing is copied to it",
-    presence.EMPTY: "repository {} is not there, its place is empty: nothing is copied to it",
-    presence.ANOTHER: "repository {} is no copy of the first one: nothing is copied to it",
+    presence.AWAY: "repository {} is unreachable: nothing is copied to it",
+    presence.EMPTY: "the place of repository {} is empty: nothing is copied to it",
+    presence.ANOTHER: "repository {} is not a copy of the first one: nothing is copied to it",
 }
 
 
@@ -107,7 +107,7 @@ class Door:
             raise RepositoryChangedError(
                 f"At {info.location} is the repository {info.id[:8]}, created at {info.created_at:%Y-%m-%d %H:%M} UTC. "
                 f"The first repository, {first}, is {same[:8]} now.",
-                hint="One of the two is not the right one. Mount the right disk, or correct the plan.",
+                hint="One of the two is the wrong one. Mount the right disk, or correct the plan.",
             )
         return info.id
 
@@ -160,7 +160,7 @@ class Sweep:
             run_requests=self._launcher.requests,
             skip_reason=None
             if self._launcher.requests
-            else inert(problem) or "no copy is lacking that can be made now",
+            else inert(problem) or "no copy is missing that can be made now",
             cursor=self._memory.dump(),
         )
 

@@ -43,11 +43,11 @@ LONGEST_QUIET = timedelta(hours=1)
 MOST_OF_A_SOURCE = 20
 MANY = 200
 PRESENCE = {
-    presence.AWAY: "The repository is away: missed windows cannot be found",
-    presence.EMPTY: "No repository is in its place: missed windows cannot be found",
-    presence.ANOTHER: "Another repository than before is in its place: missed windows are not judged",
+    presence.AWAY: "The repository is unreachable: missed windows cannot be found",
+    presence.EMPTY: "The place of the repository is empty: missed windows cannot be found",
+    presence.ANOTHER: "Another repository than before is in its place: missed windows cannot be found",
 }
-IF_MEANT = "If the change is meant, take over the new one: `dagster sensor cursor {} --delete`."
+IF_MEANT = "If you changed it on purpose, accept the new one: `dagster sensor cursor {} --delete`."
 
 
 @dataclass
@@ -204,7 +204,7 @@ class Sweep:
             self._memory.quiet.begin(source, self._now, missing.awaited)
 
     def result(self, problem: str) -> dg.SensorResult:
-        reason = inert(problem) or "no window is missing that can be captured now"
+        reason = inert(problem) or "no window is missing that can be backed up now"
         return dg.SensorResult(
             run_requests=self._launcher.requests,
             skip_reason=None if self._launcher.requests else reason,
@@ -231,7 +231,7 @@ class Sweep:
         return dg.AssetObservation(
             asset_key=self._translator.asset_key(source),
             partition=window.key,
-            description=f"Missed: it ended at {window.end.isoformat()} without a complete recovery point.",
+            description=f"Missed: the window ended at {window.end.isoformat()} without a complete recovery point.",
             metadata={"missed_windows": total, "window": window.key},
         )
 
@@ -253,10 +253,10 @@ def _ahead(points: Sequence[RecoveryPoint], more_than: int = 0) -> set[str]:
 
 
 def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> tuple[str, str]:
-    detail = f"Over, without a complete recovery point: {_span(missed)}."
+    detail = f"Ended without a complete recovery point: {_span(missed)}."
     early = [window.key for window in missed if window.key in ahead]
     if early:
-        detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before that window."
+        detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before its window."
     return f"{source}: {how_many(len(missed), 'window')} missed", detail
 
 

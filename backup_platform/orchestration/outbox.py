@@ -80,7 +80,7 @@ class Outbox:
     def _digest(self) -> tuple[str, str]:
         if len(self._pending) == 1 and not self._dropped:
             return self._pending[0]
-        lost = [f"{self._dropped} older alerts could not be kept."] if self._dropped else []
+        lost = [f"{self._dropped} older alerts were dropped."] if self._dropped else []
         bad_news_first = sorted(self._pending, key=_resolved)
         parts = [f"{title}\n{body}".strip() for title, body in bad_news_first[:MOST_IN_FULL]]
         parts += [title for title, _ in bad_news_first[MOST_IN_FULL:]]

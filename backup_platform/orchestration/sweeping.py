@@ -63,8 +63,8 @@ def _visited(
         more = visit(source)
     except Exception as error:
         log_of(context).exception("%s", source)
-        title = f"{source}: the sensor {context.sensor_name} fails for it"
-        problem = title, f"{type(error).__name__}: {error}\nThe log of the sensor's tick has the traceback."
+        title = f"{source}: the sensor {context.sensor_name} fails for this source"
+        problem = title, f"{type(error).__name__}: {error}\nThe traceback is in the log of the sensor's tick."
     cursor.desk.observe(source, "sensor", problem, app.clock.now())
     return more
 

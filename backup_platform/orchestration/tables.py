@@ -27,8 +27,8 @@ _SCHEMA = dg.TableSchema(
         dg.TableColumn("schema", "string"),
         dg.TableColumn("table", "string"),
         dg.TableColumn("rows", "int"),
-        dg.TableColumn("bytes", "int", description="of the table's Parquet"),
-        dg.TableColumn("stored_bytes", "int", description="in the repository, what is shared included"),
+        dg.TableColumn("bytes", "int", description="size as Parquet"),
+        dg.TableColumn("stored_bytes", "int", description="size in the repository, including shared data"),
     ]
 )
 

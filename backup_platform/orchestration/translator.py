@@ -27,14 +27,14 @@ MISSED_TAG = "backup/missed"  # on the run that stands for a missed window
 LONGEST_UPKEEP = timedelta(days=1)
 Work: TypeAlias = Literal["prune", "verify"]
 WORKS: dict[Work, str] = {
-    "prune": "Forgets recovery points that the plan does not keep, and frees what no point needs any more. ",
+    "prune": "Forgets recovery points that the plan does not keep, and frees the space that no point needs. ",
     "verify": "Reads a part of the repository again, so that every stored byte is read within its cycle. ",
 }
 DRILLS = {
     "window": "Drill: each recovery point is restored into a sandbox and compared.",
     "daily": "Drill: once a day, a recovery point is restored into a sandbox and compared.",
     "weekly": "Drill: once a week, a recovery point is restored into a sandbox and compared.",
-    "never": "Drill: never. No recovery point is proven unless someone asks for a drill.",
+    "never": "Drill: never. No recovery point is proven unless somebody runs a drill.",
 }
 
 
@@ -124,7 +124,8 @@ class BackupTranslator:
         plan = self._plan(source)
         return dg.AssetSpec(
             self.source_key(source),
-            description=plan.description or f"What `{'/'.join(self.asset_key(source).path)}` protects.",
+            description=plan.description
+            or f"The data that `{'/'.join(self.asset_key(source).path)}` backs up.",
             group_name=self.group or f"backup_{plan.kind}",
             kinds={plan.kind},
             owners=list(plan.owners),

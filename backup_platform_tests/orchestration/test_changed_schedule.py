@@ -87,7 +87,7 @@ def test_a_source_that_cannot_be_visited_stops_no_other(
     monkeypatch.setattr(world.app, "schedule", broken)
     found = world.sensor(NAME, '{"next": ""}')
     assert [request.tags["backup/source"] for request in found.run_requests] == ["shop"]
-    assert titles(world) == ["uploads: the sensor backup_missed_windows fails for it"]
+    assert titles(world) == ["uploads: the sensor backup_missed_windows fails for this source"]
     assert "ArithmeticError: as a defect would" in world.channel.sent[0][1]
     monkeypatch.undo()
     world.clock.time += timedelta(minutes=1)

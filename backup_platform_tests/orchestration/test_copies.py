@@ -124,7 +124,7 @@ def test_copies_that_are_late_are_red_and_told_and_green_again_when_they_are_mad
     copied.launch("uploads")
     away(copied)
     assert not follow(copied)
-    assert titles(copied) == ["repository offsite is away: nothing is copied to it"]
+    assert titles(copied) == ["repository offsite is unreachable: nothing is copied to it"]
     copied.clock.time += timedelta(hours=7)
     [run] = follow(copied)
     assert not run.asset_materializations_for_node("copies__offsite__uploads")
@@ -173,7 +173,7 @@ def test_a_first_repository_that_is_another_one_is_not_told_as_a_change_of_its_c
     other = copied.load(init=False).app
     assert tick(copied).run_requests == []
     [(title, body)] = copied.channel.sent
-    assert title == "repository offsite is no copy of the first one: nothing is copied to it"
+    assert title == "repository offsite is not a copy of the first one: nothing is copied to it"
     assert f"The repository at {copied.root}/offsite has the fingerprint {before}" in body
     assert f"{other.repository.info.fingerprint} is that of main" in body
 
@@ -194,7 +194,7 @@ def test_a_repository_that_is_away_is_asked_once_for_all_sources(
     monkeypatch.setattr(Patience, "ask", ask)
     tick(world)
     assert len(asked) == 3, "the first repository for each source, the second once"
-    assert titles(world) == ["repository offsite is away: nothing is copied to it"]
+    assert titles(world) == ["repository offsite is unreachable: nothing is copied to it"]
 
 
 def test_windows_that_were_never_copied_are_caught_up_newest_first_a_few_at_a_time(

@@ -197,7 +197,7 @@ def test_late_windows_are_launched_too(unloaded: World) -> None:
     assert observed(tick) == [("uploads", key) for key in days(world, -5, -1)]
 
 
-AWAY = "The repository is away: missed windows cannot be found"
+AWAY = "The repository is unreachable: missed windows cannot be found"
 
 
 def test_a_repository_that_is_away_is_one_incident(world: World, tmp_path: Path) -> None:

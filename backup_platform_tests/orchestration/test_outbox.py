@@ -55,7 +55,7 @@ def test_many_messages_go_out_as_one() -> None:
     assert "windows of s305" in body
     assert "s499: missed" in body
     assert "windows of s499" not in body, "a channel cuts what is too long"
-    assert f"{500 - MOST_PENDING} older alerts could not be kept." in body
+    assert f"{500 - MOST_PENDING} older alerts were dropped." in body
 
 
 def test_a_failing_channel_delays_the_alert_and_loses_nothing() -> None:

@@ -106,7 +106,7 @@ def test_a_run_that_cannot_be_judged_hides_no_other(world: World, monkeypatch: p
     told(world)
     assert len(seen) == 2
     [(title, body)] = world.channel.sent
-    assert f"run {seen[0]} cannot be judged" in title + body
+    assert f"run {seen[0]} cannot be evaluated" in title + body
     assert "ArithmeticError" in body
 
 
