@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.keys.recipients import KeyRing
     from backup_platform.actions.points.diff import Difference
-    from backup_platform.actions.query.results import QueryOptions, Result
+    from backup_platform.actions.query.results import QueryOptions, QueryResult
     from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
     from backup_platform.actions.tables.diff import DiffOptions, TableDifference
     from backup_platform.actions.tables.export import ExportSummary
     from backup_platform.actions.tables.point_tables import PointTables
-    from backup_platform.actions.trust.fingerprints import Recognising
+    from backup_platform.actions.trust.fingerprints import FingerprintCheck
     from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.domain.health import DrillPolicy, MissedWindows
     from backup_platform.domain.restoring import (
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from backup_platform.domain.schedule import WindowSchedule
     from backup_platform.kinds.kind import AnyKind, Purpose
-    from backup_platform.plan import RepositoryPlan
+    from backup_platform.plan import RepositoryConfig
     from backup_platform.repository.encryption.key_files import Keys
     from backup_platform.repository.objects.info import RepositoryInfo
     from backup_platform.repository.repository import Repository
@@ -80,7 +80,7 @@ class App:
         return other
 
     @property
-    def repository_plan(self) -> RepositoryPlan:
+    def repository_plan(self) -> RepositoryConfig:
         """What the plan says of the repository that this is bound to."""
         return self.plan.repositories[self.repository_name]
 
@@ -117,7 +117,7 @@ class App:
         return open_repository(self.plan, self.repository_name, lambda: self.store, self.clock, self._keys)
 
     @property
-    def recognising(self) -> Recognising:
+    def recognising(self) -> FingerprintCheck:
         """What stands for the repository being the one that is meant."""
         from backup_platform.wiring import recognising_of
 
@@ -429,7 +429,7 @@ class App:
 
         return PointTables(self.repository.reader(point)) if has_tables(point) else None
 
-    def query(self, spec: str, sql: str, **how: Unpack[QueryOptions]) -> AbstractContextManager[Result]:
+    def query(self, spec: str, sql: str, **how: Unpack[QueryOptions]) -> AbstractContextManager[QueryResult]:
         """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""
         from backup_platform.actions.query.run import query
 

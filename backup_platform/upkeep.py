@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.model import Proof, RecoveryPoint
     from backup_platform.domain.ports import Clock, Progress, Store
     from backup_platform.domain.retention import KeepRules, SourceRules
-    from backup_platform.plan import KeepPlan, Plan, RepositoryPlan, SourcePlan
+    from backup_platform.plan import KeepConfig, Plan, RepositoryConfig, SourcePlan
     from backup_platform.repository.records.forgotten import ForgottenPoint
     from backup_platform.repository.repository import Repository
 
@@ -43,7 +43,7 @@ class Upkeep:
     """Of one repository of a plan: `settings` is its part of the plan, `open` opens one of the plan by its name."""
 
     plan: Plan
-    settings: RepositoryPlan
+    settings: RepositoryConfig
     repository: Repository
     clock: Clock
     open: Callable[[str], Repository] | None = None
@@ -355,7 +355,7 @@ def _patience(source: SourcePlan) -> timedelta:
     return max(timedelta(days=1), source.max_runtime)
 
 
-def _rules(keep: KeepPlan) -> KeepRules:
+def _rules(keep: KeepConfig) -> KeepRules:
     from backup_platform.domain.retention import KeepRules
 
     return KeepRules(**keep.model_dump())

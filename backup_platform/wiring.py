@@ -21,7 +21,7 @@ from backup_platform.errors import (
 from backup_platform.kinds import SourceContext, registry
 
 if TYPE_CHECKING:
-    from backup_platform.actions.trust.fingerprints import Place, Recognising
+    from backup_platform.actions.trust.fingerprints import FingerprintCheck, KnownPlace
     from backup_platform.actions.trust.recipients import RecipientMemory
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.restoring import DatabaseTarget
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.suspicion import Demands
     from backup_platform.kinds.kind import Purpose
     from backup_platform.plan import Plan, SourcePlan
-    from backup_platform.plan.repository import RepositoryPlan
+    from backup_platform.plan.repository import RepositoryConfig
     from backup_platform.repository.encryption.key_files import Keys, Secret
     from backup_platform.repository.repository import Repository
     from backup_platform.stores.options import CredentialProvider, StoreOptions
@@ -38,7 +38,7 @@ PLAN_VARIABLE = "BACKUP_PLATFORM_PLAN"
 DEFAULT_PLAN = "backup.yaml"
 
 
-def repository_keys(plan: Plan, repository: RepositoryPlan) -> Keys:
+def repository_keys(plan: Plan, repository: RepositoryConfig) -> Keys:
     """Where this host's keys are: what the environment names, else what the plan does. Reads none of them.
 
     Copies have the key of the first repository, so that its part of the plan serves them, too.
@@ -86,13 +86,13 @@ def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
         )
 
 
-def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Recognising:
+def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> FingerprintCheck:
     """What stands for a repository of the plan being the right one. Copies have the fingerprint of the first."""
-    from backup_platform.actions.trust.fingerprints import Pin, Recognising
+    from backup_platform.actions.trust.fingerprints import FingerprintCheck, Pin
 
     settings = plan.repositories[name]
     pinned = next((each for each in (settings, *plan.repositories.values()) if each.fingerprint), None)
-    return Recognising(
+    return FingerprintCheck(
         _place(plan, name),
         _other_places(plan, name),
         Pin(pinned.fingerprint, plan.key_of(pinned)) if pinned and pinned.fingerprint else None,
@@ -118,15 +118,15 @@ def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -
     )
 
 
-def _place(plan: Plan, name: str) -> Place:
-    from backup_platform.actions.trust.fingerprints import Place
+def _place(plan: Plan, name: str) -> KnownPlace:
+    from backup_platform.actions.trust.fingerprints import KnownPlace
 
     settings = plan.repositories[name]
     endpoint = plan.secret(settings.endpoint or "")
-    return Place.of(state_of(plan), name, plan.path(settings.path), endpoint)
+    return KnownPlace.of(state_of(plan), name, plan.path(settings.path), endpoint)
 
 
-def _other_places(plan: Plan, name: str) -> list[Place]:
+def _other_places(plan: Plan, name: str) -> list[KnownPlace]:
     found = []
     for other in plan.repositories:
         with suppress(PlanError):  # one that this host knows no way to
@@ -203,7 +203,7 @@ def _local_repositories(plan: Plan) -> Iterator[str]:
 
 def make_store(
     plan: Plan,
-    repository: RepositoryPlan,
+    repository: RepositoryConfig,
     clock: Clock,
     *,
     create: bool = False,
@@ -217,7 +217,7 @@ def make_store(
         return open_store(plan.path(repository.path), options, create=create)
 
 
-def probe_planned(store: Store, plan: Plan, repository: RepositoryPlan) -> str:
+def probe_planned(store: Store, plan: Plan, repository: RepositoryConfig) -> str:
     """Whether it does what a repository relies on: what was seen. Raises StoreError."""
     from backup_platform.stores.probe import probe_store, require_one_creator
 
@@ -228,7 +228,7 @@ def probe_planned(store: Store, plan: Plan, repository: RepositoryPlan) -> str:
 
 
 def store_options(
-    plan: Plan, store: RepositoryPlan, clock: Clock, provider: CredentialProvider | None = None
+    plan: Plan, store: RepositoryConfig, clock: Clock, provider: CredentialProvider | None = None
 ) -> StoreOptions:
     """What the plan says of a store, with secrets looked up."""
     from backup_platform.stores.options import StoreOptions

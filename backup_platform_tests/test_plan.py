@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from backup_platform.domain.retention import KeepRules
 from backup_platform.errors import NotFoundError, PlanError
-from backup_platform.plan import KeepPlan, Plan, SourcePlan
+from backup_platform.plan import KeepConfig, Plan, SourcePlan
 from backup_platform.plan.schema import json_schema
 from backup_platform.plan.source import source_model
 from backup_platform.plan.values import parse_duration, show_duration
@@ -137,7 +137,7 @@ class TestAGoodPlan:
         assert shop.cadence.name == "day"
         assert shop.at == time(2, 15)
         assert shop.late_limit == timedelta(hours=2)
-        assert shop.keep == KeepPlan(daily=7, weekly=4, within=timedelta(weeks=2))
+        assert shop.keep == KeepConfig(daily=7, weekly=4, within=timedelta(weeks=2))
         assert isinstance(shop, SqliteConfig)
         assert shop.lock_timeout == timedelta(minutes=1)
         assert shop.verify_share == 0.1
@@ -208,7 +208,7 @@ class TestAGoodPlan:
         )
         assert plan.sources["b"].location == "/b"
         assert plan.sources["b"].every == "hour"
-        assert plan.sources["c"].keep == KeepPlan(last=3)
+        assert plan.sources["c"].keep == KeepConfig(last=3)
 
     def test_words_that_yaml_takes_for_booleans_stay_words(self, tmp_path: Path) -> None:
         plan = load(tmp_path, HEAD + "  on: {files: /a, every: hour, description: no, exclude: [off]}\n")

@@ -23,11 +23,11 @@ from backup_platform.repository.objects.info import RepositoryInfo
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
-    from backup_platform.plan import RepositoryPlan
+    from backup_platform.plan import RepositoryConfig
 
 
 def choose_recipients(
-    keys: Keys, given: Sequence[str], planned: RepositoryPlan, *, copy: bool
+    keys: Keys, given: Sequence[str], planned: RepositoryConfig, *, copy: bool
 ) -> Sequence[str]:
     """Those that were given, else those of the plan. Before anything is made. Raises UsageError."""
     if copy and given:
@@ -61,7 +61,7 @@ def choose_recipients(
     return recipients
 
 
-class Place(Protocol):
+class RepositoryPlace(Protocol):
     """Where a repository of the plan is, or should be. Both raise RepositoryMissingError where there is none."""
 
     @property
@@ -71,7 +71,7 @@ class Place(Protocol):
     def repository(self) -> Repository: ...
 
 
-def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Place]) -> None:
+def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], RepositoryPlace]) -> None:
     """A first repository that is gone is made anew of a copy: an empty one would begin another history, which no copy
     of the plan fits any more. Raises ConflictError when one of the other repositories answers, and where only the
     `repository.json` of the first is lost."""
@@ -92,7 +92,7 @@ def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Pla
             )
 
 
-def _points_held(place: Place) -> str | None:
+def _points_held(place: RepositoryPlace) -> str | None:
     """None when there is no repository, or when nobody can tell."""
     try:
         count = len(place.repository.readable_manifests()[0])

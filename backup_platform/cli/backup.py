@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backup_platform.cli import formats, shapes
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.failure import InterruptError, report, unexpected
 from backup_platform.cli.names import printable
 from backup_platform.cli.output import Output
@@ -39,7 +39,7 @@ _RESUME = "What was stored so far is kept: the next backup of the same source re
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SourceOutcome:
     """What became of one source: a result, or the error that stopped it."""
 
     source: str
@@ -94,17 +94,17 @@ def backup(
     return _all(session, list(session.app.plan.sources), force)
 
 
-def _one(session: Session, source: str, window: str | None, force: bool) -> int:
+def _one(session: CliSession, source: str, window: str | None, force: bool) -> int:
     with session.progress(f"backup {source}") as progress:
         result = session.app.backup(source, window=window, force=force, progress=progress)
-    outcome = Outcome(source, result)
+    outcome = SourceOutcome(source, result)
     _describe(session, outcome)
     session.out.document({"results": [_shape(session, outcome)]})
     return outcome.exit_code
 
 
-def _all(session: Session, sources: Sequence[str], force: bool) -> int:
-    outcomes: list[Outcome] = []
+def _all(session: CliSession, sources: Sequence[str], force: bool) -> int:
+    outcomes: list[SourceOutcome] = []
     try:
         with suppress(StoreError):  # one that does not answer now may do so for the next source
             session.app.repository  # noqa: B018  what fails for all sources alike: secrets, keys, no repository
@@ -120,17 +120,17 @@ def _all(session: Session, sources: Sequence[str], force: bool) -> int:
     return _worst([each.exit_code for each in outcomes])
 
 
-def _attempt(session: Session, source: str, force: bool) -> Outcome:
+def _attempt(session: CliSession, source: str, force: bool) -> SourceOutcome:
     """Back up one of several sources: its failure is its outcome, what fails for all alike is raised."""
     try:
         with session.progress(f"backup {source}") as progress:
-            return Outcome(source, session.app.backup(source, force=force, progress=progress))
+            return SourceOutcome(source, session.app.backup(source, force=force, progress=progress))
     except _CONCERNS_ALL:
         raise
     except BackupError as error:
-        outcome = Outcome(source, error=error)
+        outcome = SourceOutcome(source, error=error)
     except Exception as error:
-        outcome = Outcome(source, error=unexpected(session, error))
+        outcome = SourceOutcome(source, error=unexpected(session, error))
     if outcome.error is not None:
         report(session, outcome.error, about=source)
     return outcome
@@ -143,7 +143,7 @@ def _worst(codes: Sequence[int]) -> int:
     return max(codes, default=0)
 
 
-def _describe(session: Session, outcome: Outcome) -> None:
+def _describe(session: CliSession, outcome: SourceOutcome) -> None:
     out = session.out
     if outcome.result is None:
         out.line(f"{outcome.source}: {out.paint('FAILED', 'bad')}")
@@ -165,7 +165,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
         out.line(f"  unproven until a drill: {session.command('drill', point.id[:ID_SHOWN])}")
 
 
-def _print_suspicion(session: Session, point: RecoveryPoint) -> None:
+def _print_suspicion(session: CliSession, point: RecoveryPoint) -> None:
     out = session.out
     for reason in point.suspect:
         out.line(f"  {out.paint('suspect', 'bad')}: {reason}")
@@ -213,7 +213,7 @@ def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
         out.line(f"  and {how_many(more, 'more problem')}")
 
 
-def _shape(session: Session, outcome: Outcome) -> dict[str, Json]:
+def _shape(session: CliSession, outcome: SourceOutcome) -> dict[str, Json]:
     if outcome.result is None:
         error = None if outcome.error is None else session.error_object(outcome.error)
         return {"source": outcome.source, "outcome": "failed", "point": None, "error": error}

@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from backup_platform.cli import formats
-from backup_platform.cli.progress import Amounts, Look
+from backup_platform.cli.progress import ProgressCounts, ProgressView
 from backup_platform.cli.shown import bare
 from backup_platform.domain.visible import visible
 
@@ -35,7 +35,7 @@ class BarDisplay:
         self._task = self._progress.add_task(self._title, total=None, done="", items="", rate="", left="")
         self._progress.start()
 
-    def draw(self, now: float, view: Look, notes: list[str]) -> None:
+    def draw(self, now: float, view: ProgressView, notes: list[str]) -> None:
         for note in notes:
             self._console.print(Text(f"{self._title}: {visible(note)}"))
         amounts = view.amounts
@@ -61,7 +61,7 @@ def _text(field: str) -> TextColumn:
     return TextColumn(f"{{task.fields[{field}]}}", markup=False, table_column=column)
 
 
-def _bar(amounts: Amounts) -> tuple[float, float | None]:
+def _bar(amounts: ProgressCounts) -> tuple[float, float | None]:
     """Completed and total of the bar, in bytes where they are known, else in items; never overflows."""
     if amounts.expected_size:
         return min(amounts.size, amounts.expected_size), amounts.expected_size

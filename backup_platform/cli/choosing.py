@@ -18,7 +18,7 @@ Judged: TypeAlias = tuple[RecoveryPoint, Standing]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class PointFilter:
     """The newest `last` of each source, of windows from the day `since` on, in a `state`; None for all."""
 
     last: int | None = None
@@ -26,7 +26,7 @@ class Choice:
     state: State | None = None
 
     @classmethod
-    def of(cls, last: str | None, since: str | None, state: str | None) -> Choice:
+    def of(cls, last: str | None, since: str | None, state: str | None) -> PointFilter:
         """From the words of the command line. Raises UsageError."""
         if last is not None and not (last.isdecimal() and int(last)):
             raise UsageError(f"--last {last}: not a number of points.", hint="Write one like --last 10.")

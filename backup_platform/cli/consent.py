@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from backup_platform.cli.context import Session
+from backup_platform.cli.context import CliSession
 from backup_platform.errors import UsageError
 
 DRY_RUN = Annotated[
@@ -18,7 +18,7 @@ YES = Annotated[
 ]
 
 
-def consented(session: Session, *, dry_run: bool, yes: bool) -> bool:
+def consented(session: CliSession, *, dry_run: bool, yes: bool) -> bool:
     """Whether to delete. Raises UsageError for a contradiction."""
     if dry_run and yes:
         raise UsageError("--dry-run and --yes are opposites.", hint="Give one of them.")

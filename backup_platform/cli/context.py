@@ -31,7 +31,7 @@ NOTES = 3  # of points that `latest` passes over; `--json` has all
 app_factory: Callable[[str | None], App] = _load  # tests put theirs here
 
 
-class Session:
+class CliSession:
     """Options that every verb has. `resume` is the advice for whoever interrupts the verb."""
 
     def __init__(self) -> None:
@@ -134,8 +134,8 @@ class Session:
             yield progress
 
 
-def session_of(ctx: Any) -> Session:
+def session_of(ctx: Any) -> CliSession:
     """The session of a typer context."""
-    session = ctx.find_object(Session)
-    assert isinstance(session, Session)
+    session = ctx.find_object(CliSession)
+    assert isinstance(session, CliSession)
     return session

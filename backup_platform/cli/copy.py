@@ -11,7 +11,7 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.failure import report, unexpected
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
@@ -37,7 +37,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CopyOutcome:
     """What became of one repository: a plan and, unless it was a dry run, a result; or the error that stopped it."""
 
     repository: str
@@ -92,7 +92,7 @@ def copy(
     sources = [word for word in what or session.app.plan.sources if not _names_point(session, word)]
     wanted = _wanted(session, what or [], to)
     damaged = [text for source in sources for text in session.app.unreadable(source)]
-    outcomes: list[Outcome] = []
+    outcomes: list[CopyOutcome] = []
     for name, points in wanted.items():
         task = Task(name, points, thorough=not sources, dry_run=dry_run)
         outcomes.append(_attempt(session, task, alone=len(wanted) == 1))
@@ -105,7 +105,7 @@ def copy(
     return 0 if not damaged and all(each.passed for each in outcomes) else 1
 
 
-def _wanted(session: Session, words: Sequence[str], to: str | None) -> dict[str, list[RecoveryPoint]]:
+def _wanted(session: CliSession, words: Sequence[str], to: str | None) -> dict[str, list[RecoveryPoint]]:
     """The points to copy by repository. Raises UsageError when there is none to copy to, NotFoundError."""
     plan, own = session.app.plan, session.app.repository_name
     name = plan.known_repository(to) if to else None
@@ -142,16 +142,16 @@ def _copies_of(plan: Plan, source: str) -> list[str]:
     return plan.copies_of(source) if source in plan.sources else []
 
 
-def _points(session: Session, word: str) -> list[RecoveryPoint]:
+def _points(session: CliSession, word: str) -> list[RecoveryPoint]:
     return [session.app.point(word)] if _names_point(session, word) else session.app.points(word)
 
 
-def _names_point(session: Session, word: str) -> bool:
+def _names_point(session: CliSession, word: str) -> bool:
     """A source that left the plan is named like one that is in it."""
     return word not in session.app.plan.sources and bool(re.search("@|^[0-9a-f]{6,64}$", word))
 
 
-def _attempt(session: Session, task: Task, *, alone: bool) -> Outcome:
+def _attempt(session: CliSession, task: Task, *, alone: bool) -> CopyOutcome:
     """Copy to one of several repositories: its failure is its outcome."""
     name = task.repository
     try:
@@ -159,23 +159,23 @@ def _attempt(session: Session, task: Task, *, alone: bool) -> Outcome:
     except BackupError as error:
         if alone:
             raise
-        outcome = Outcome(name, error=error)
+        outcome = CopyOutcome(name, error=error)
     except Exception as error:
-        outcome = Outcome(name, error=unexpected(session, error))
+        outcome = CopyOutcome(name, error=unexpected(session, error))
     if outcome.error is not None:
         report(session, outcome.error, about=name)
     return outcome
 
 
-def _copy(session: Session, task: Task) -> Outcome:
+def _copy(session: CliSession, task: Task) -> CopyOutcome:
     name = task.repository
     copying = session.app.at(name).upkeep.copying(session.app.repository)
     with session.progress(f"copy to {name}") as progress:
         plan = copying.plan(task.points, thorough=task.thorough)
-        return Outcome(name, plan, None if task.dry_run else copying.run(plan, progress))
+        return CopyOutcome(name, plan, None if task.dry_run else copying.run(plan, progress))
 
 
-def _describe(session: Session, outcome: Outcome) -> None:
+def _describe(session: CliSession, outcome: CopyOutcome) -> None:
     out, plan, result = session.out, outcome.plan, outcome.result
     if plan is None:
         out.line(f"{outcome.repository}: {out.paint('FAILED', 'bad')}")
@@ -196,7 +196,7 @@ def _describe(session: Session, outcome: Outcome) -> None:
         out.line(f"  {out.paint('x', 'bad')} {text}")
 
 
-def _describe_steps(session: Session, plan: CopyPlan) -> None:
+def _describe_steps(session: CliSession, plan: CopyPlan) -> None:
     for step in plan.steps[:LINES_SHOWN]:
         point, size = step.point, formats.size(sum(step.packs.values()))
         session.out.line(f"  {point.source}@{point.window.key}  {point.id[:ID_SHOWN]}  {size}")
@@ -213,7 +213,7 @@ def _others(plan: CopyPlan) -> str:
     return kept + (f"; {formats.count(len(plan.forgotten))} forgotten there" if plan.forgotten else "")
 
 
-def _shape(session: Session, outcome: Outcome) -> dict[str, Json]:
+def _shape(session: CliSession, outcome: CopyOutcome) -> dict[str, Json]:
     plan, result = outcome.plan, outcome.result
     shape: dict[str, Json] = {
         "repository": outcome.repository,
@@ -237,7 +237,7 @@ def _shape(session: Session, outcome: Outcome) -> dict[str, Json]:
     }
 
 
-def _word(outcome: Outcome) -> str:
+def _word(outcome: CopyOutcome) -> str:
     if outcome.result is None:
         return "planned"
     return "copied" if outcome.passed else "incomplete"

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import ClassVar, TextIO
 
 from backup_platform.advice import command
-from backup_platform.cli.context import Session
+from backup_platform.cli.context import CliSession
 from backup_platform.cli.output import Output, OutputClosedError, colours
 from backup_platform.cli.shown import bare
 from backup_platform.domain.visible import visible_lines
@@ -44,7 +44,7 @@ class OutputError(BackupError):
     code: ClassVar[str] = "output-failed"
 
 
-def guarded(session: Session, call: Callable[[], int]) -> int:
+def guarded(session: CliSession, call: Callable[[], int]) -> int:
     """Run the call; every failure becomes a message and an exit code. Lets typer's own pass."""
     try:
         code = call()
@@ -65,7 +65,7 @@ def guarded(session: Session, call: Callable[[], int]) -> int:
     return code
 
 
-def _mention_copies(session: Session, error: BackupError) -> None:
+def _mention_copies(session: CliSession, error: BackupError) -> None:
     """Whoever cannot reach a repository at night may not remember that there are others."""
     with_copy = RepositoryMissingError | RepositoryChangedError | DamageError | StoreError
     if isinstance(error, with_copy) and (names := session.copies):
@@ -76,7 +76,7 @@ def _mention_copies(session: Session, error: BackupError) -> None:
             error.advise((command("init", "--from", names[0]), " makes it anew from one."))
 
 
-def fail(session: Session, error: BackupError) -> int:
+def fail(session: CliSession, error: BackupError) -> int:
     """Report the error, also as the JSON document unless one was begun already; its exit code."""
     report(session, error)
     out = session.out
@@ -89,7 +89,7 @@ def fail(session: Session, error: BackupError) -> int:
     return error.exit_code
 
 
-def report(session: Session, error: BackupError, *, about: str = "") -> None:
+def report(session: CliSession, error: BackupError, *, about: str = "") -> None:
     """`error [code]: message` and `hint: …` on standard error; `about` names one of several things tried."""
     with suppress(OSError):  # where even this cannot be written, the exit code tells
         _report(sys.stderr, error, session.written(error.advice, error.repository), about)
@@ -104,7 +104,7 @@ def _report(stream: TextIO, error: BackupError, hint: str, about: str) -> None:
     stream.flush()
 
 
-def unexpected(session: Session, error: Exception) -> BackupError:
+def unexpected(session: CliSession, error: Exception) -> BackupError:
     """The error as one of ours; prints the traceback when `--debug` was given."""
     if missing := not_installed(error):
         return missing
@@ -123,7 +123,7 @@ def _is_typers(error: Exception) -> bool:
     return isinstance(error, typer.TyperException | typer.Exit | typer.Abort)
 
 
-def _output_failed(session: Session, failure: OSError, code: int) -> int:
+def _output_failed(session: CliSession, failure: OSError, code: int) -> int:
     """Of a listing whose reader has gone nobody wants to know more; of everything else somebody does."""
     _silence(session.out)
     gone = failure.errno == errno.EPIPE

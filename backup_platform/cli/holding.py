@@ -10,19 +10,19 @@ from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.context import session_of
 from backup_platform.cli.points import POINT_HELP
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.table import Cell, TableColumn, print_table
 
 if TYPE_CHECKING:
-    from backup_platform.actions.points.holds import Held
+    from backup_platform.actions.points.holds import HeldPoint
 
 POINT = Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]
 _COLUMNS = (
-    Column("source"),
-    Column("window"),
-    Column("id"),
-    Column("placed", drop=1),
-    Column("state"),
-    Column("reason"),
+    TableColumn("source"),
+    TableColumn("window"),
+    TableColumn("id"),
+    TableColumn("placed", drop=1),
+    TableColumn("state"),
+    TableColumn("reason"),
 )
 
 
@@ -104,7 +104,7 @@ def holds(ctx: typer.Context) -> int:
     return 1 if any(each.hold.damaged for each in found) else 0
 
 
-def _row(held: Held) -> list[Cell]:
+def _row(held: HeldPoint) -> list[Cell]:
     point, zone = held.point, held.point.timezone if held.point else "UTC"
     return [
         Cell(point.source if point else "not here"),
@@ -116,7 +116,7 @@ def _row(held: Held) -> list[Cell]:
     ]
 
 
-def _over(held: Held, zone: str) -> str:
+def _over(held: HeldPoint, zone: str) -> str:
     if held.hold.released_at is None:
         return "ended"
     return f"released {formats.instant(held.hold.released_at, zone)}: {held.hold.release_reason}"

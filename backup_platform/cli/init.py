@@ -10,8 +10,8 @@ from backup_platform.cli import shapes
 from backup_platform.cli.context import session_of
 
 if TYPE_CHECKING:
-    from backup_platform.actions.trust.fingerprints import Memory
-    from backup_platform.cli.context import Session
+    from backup_platform.actions.trust.fingerprints import KnownFingerprint
+    from backup_platform.cli.context import CliSession
     from backup_platform.repository.objects.info import RepositoryInfo
 
 
@@ -71,7 +71,7 @@ def init(
     return 0
 
 
-def _print_fingerprint(session: Session, info: RepositoryInfo, before: Memory | None) -> None:
+def _print_fingerprint(session: CliSession, info: RepositoryInfo, before: KnownFingerprint | None) -> None:
     out, recognising = session.out, session.app.recognising
     out.line(f"Its fingerprint: {info.fingerprint}")
     if recognising.pin is None:
@@ -86,7 +86,7 @@ def _print_fingerprint(session: Session, info: RepositoryInfo, before: Memory | 
         )
 
 
-def _next(session: Session, copy_of: str | None) -> str:
+def _next(session: CliSession, copy_of: str | None) -> str:
     """The command that brings the first recovery points."""
     if not copy_of and not session.repository:
         return session.command("backup")

@@ -8,10 +8,10 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN, print_problems
-from backup_platform.cli.choosing import Choice, one_zone, summary
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.choosing import PointFilter, one_zone, summary
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.output import Output
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.table import Cell, TableColumn, print_table
 from backup_platform.cli.values import value_lines
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
@@ -42,13 +42,13 @@ _STYLES = {
     State.UNPROVEN: "dim",
 }
 _COLUMNS = (
-    Column("source"),
-    Column("window"),
-    Column("captured", drop=1),
-    Column("id"),
-    Column("size", right=True, drop=2),
-    Column("new", right=True, drop=3),
-    Column("state"),
+    TableColumn("source"),
+    TableColumn("window"),
+    TableColumn("captured", drop=1),
+    TableColumn("id"),
+    TableColumn("size", right=True, drop=2),
+    TableColumn("new", right=True, drop=3),
+    TableColumn("state"),
 )
 
 
@@ -87,7 +87,7 @@ def points(
       backup-platform points shop --last 10
       backup-platform points --state failed --since 2026-11-01
     """
-    session, choice = session_of(ctx), Choice.of(last, since, state)
+    session, choice = session_of(ctx), PointFilter.of(last, since, state)
     found = sorted(
         [*session.app.points(source), *session.app.undecided(source)],
         key=lambda each: (each.source, each.window.start, each.sequence),
@@ -265,7 +265,7 @@ def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> Non
         out.line("It was never restored in a drill that passed.")
 
 
-def _restore_commands(session: Session, point: RecoveryPoint) -> dict[str, Json]:
+def _restore_commands(session: CliSession, point: RecoveryPoint) -> dict[str, Json]:
     short = point.id[:ID_SHOWN]
     commands: dict[str, Json] = {
         "all": session.command("restore", short, "--to", f"./restored-{point.source}"),

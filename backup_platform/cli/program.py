@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.failure import guarded
 from backup_platform.cli.output import OutputClosedError
 from backup_platform.cli.verbs import GROUPS, LISTINGS, PANELS, VERBS
@@ -45,12 +45,12 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 def run(arguments: Sequence[str]) -> int:
     """Parse and carry out one command line; its exit code."""
-    session = Session()
+    session = CliSession()
     session.json = "--json" in _options(arguments)  # known before parsing: errors of usage are JSON too
     return guarded(session, lambda: _dispatch(session, list(arguments)))
 
 
-def _dispatch(session: Session, arguments: list[str]) -> int:
+def _dispatch(session: CliSession, arguments: list[str]) -> int:
     command: Any = typer.main.get_command(_application())
     try:
         code = command.main(arguments or ["--help"], prog_name=PROGRAM, standalone_mode=False, obj=session)

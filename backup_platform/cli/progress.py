@@ -26,7 +26,7 @@ _NOTES_KEPT = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Amounts:
+class ProgressCounts:
     """What was done of what is expected so far; expected is 0 where nobody knows. `size` in bytes.
 
     `doing` is the part of the work that this is about, `unit` what one of its items is called.
@@ -48,7 +48,7 @@ class Amounts:
         return f"{self.items:,}{of}{how_many(self.expected_items, self.unit)}"
 
 
-class Meter:
+class ProgressMeter:
     """The `Progress` that is handed to the work. Safe from any thread."""
 
     def __init__(self) -> None:
@@ -77,9 +77,9 @@ class Meter:
             self._lost += len(self._notes) == _NOTES_KEPT
             self._notes.append(text)
 
-    def amounts(self) -> Amounts:
+    def amounts(self) -> ProgressCounts:
         with self._lock:
-            return Amounts(
+            return ProgressCounts(
                 self._items,
                 self._size,
                 self._expected_items,
@@ -101,9 +101,9 @@ class Pace:
     """The recent rate, in bytes and items a second, from the amounts of the last seconds of a part of the work."""
 
     def __init__(self) -> None:
-        self._seen: deque[tuple[float, Amounts]] = deque()
+        self._seen: deque[tuple[float, ProgressCounts]] = deque()
 
-    def at(self, now: float, amounts: Amounts) -> tuple[float, float]:
+    def at(self, now: float, amounts: ProgressCounts) -> tuple[float, float]:
         if self._seen and self._seen[-1][1].doing != amounts.doing:
             self._seen.clear()
         self._seen.append((now, amounts))
@@ -117,26 +117,26 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ProgressView:
     """What a display shows at one moment; `left_s` is None where nobody can tell."""
 
-    amounts: Amounts
+    amounts: ProgressCounts
     bytes_per_s: float
     items_per_s: float
     left_s: float | None
 
 
-def look(amounts: Amounts, bytes_per_s: float, items_per_s: float) -> Look:
+def look(amounts: ProgressCounts, bytes_per_s: float, items_per_s: float) -> ProgressView:
     if amounts.expected_size:
         left, speed = amounts.expected_size - amounts.size, bytes_per_s
     else:
         left, speed = amounts.expected_items - amounts.items, items_per_s
     known = (amounts.expected_size or amounts.expected_items) and speed > 0
-    return Look(amounts, bytes_per_s, items_per_s, max(left, 0) / speed if known else None)
+    return ProgressView(amounts, bytes_per_s, items_per_s, max(left, 0) / speed if known else None)
 
 
 class Display(Protocol):
-    def draw(self, now: float, view: Look, notes: list[str]) -> None: ...
+    def draw(self, now: float, view: ProgressView, notes: list[str]) -> None: ...
 
     def close(self) -> None: ...
 
@@ -150,7 +150,7 @@ class PlainDisplay:
         self._every_s = every_s
         self._next: float | None = None
 
-    def draw(self, now: float, view: Look, notes: list[str]) -> None:
+    def draw(self, now: float, view: ProgressView, notes: list[str]) -> None:
         lines = [f"{self._title}: {note}" for note in notes]
         if self._next is None:
             self._next = now + self._every_s - FIRST_LOOK_S
@@ -165,7 +165,7 @@ class PlainDisplay:
         """Lines stay as they are."""
 
 
-def describe(view: Look) -> str:
+def describe(view: ProgressView) -> str:
     """`comparing, 1,234 of 5,000 files, 12.3 MB of 1.2 GB, 45.0 MB/s, 1 min 20 s left`."""
     amounts = view.amounts
     parts = [text for text in (amounts.doing, amounts.counted(" of ")) if text]
@@ -181,7 +181,7 @@ def describe(view: Look) -> str:
 class Ticker:
     """Looks at the meter from its own thread, now and then, and once more when it is stopped."""
 
-    def __init__(self, meter: Meter, open_display: Callable[[], Display]) -> None:
+    def __init__(self, meter: ProgressMeter, open_display: Callable[[], Display]) -> None:
         self._meter = meter
         self._open = open_display
         self._display: Display | None = None
@@ -232,9 +232,9 @@ def draws_bars(stream: TextIO) -> bool:
 
 
 @contextmanager
-def reporting(title: str, stream: TextIO, *, quiet: bool = False) -> Iterator[Meter]:
+def reporting(title: str, stream: TextIO, *, quiet: bool = False) -> Iterator[ProgressMeter]:
     """Show progress on the stream while the block runs. `quiet`: a terminal's bar, but no lines."""
-    meter = Meter()
+    meter = ProgressMeter()
     if quiet and not draws_bars(stream):
         yield meter
         return

@@ -9,7 +9,7 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.rows import seconds_of
@@ -111,7 +111,7 @@ def _rotation_shape(status: ReadStatus) -> dict[str, Json]:
     }
 
 
-def _print_rotation(session: Session, status: ReadStatus) -> None:
+def _print_rotation(session: CliSession, status: ReadStatus) -> None:
     out, command = session.out, session.command("repair", "--dry-run")
     age, cycle = (_days(seconds) for seconds in (status.oldest_s, status.cycle_s))
     read = f"{formats.size(status.size_read)} of {formats.size(status.size)} read again within {cycle}"
@@ -126,7 +126,7 @@ def _days(seconds: float) -> str:
     return f"{days:g} day{'' if days == 1 else 's'}"
 
 
-def _print_verified(session: Session, result: VerifyResult) -> None:
+def _print_verified(session: CliSession, result: VerifyResult) -> None:
     out = session.out
     names = {point.id: f"{point.source}@{point.window.key} {point.id[:ID_SHOWN]}" for point in result.points}
     for point, texts in result.findings.items():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, get_args
 import typer
 
 from backup_platform.cli import formats
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.rows import TIME_LIMIT_HELP, Format, Written, row_limit, time_limit, write_rows
@@ -96,7 +96,7 @@ def query(
     return 0
 
 
-def _format(session: Session, form: str | None, output: str | None) -> Format:
+def _format(session: CliSession, form: str | None, output: str | None) -> Format:
     if form is None:
         ending = os.path.splitext(output or "")[1].removeprefix(".")
         form = ending if ending in FORMATS else "json" if session.json and output is None else "table"
@@ -108,7 +108,7 @@ def _format(session: Session, form: str | None, output: str | None) -> Format:
 
 
 def _run(
-    session: Session,
+    session: CliSession,
     found: RecoveryPoint,
     sql: str,
     chosen: Format,

@@ -9,8 +9,8 @@ import typer
 from backup_platform.advice import command
 from backup_platform.cli import formats
 from backup_platform.cli.consent import DRY_RUN, YES, consented
-from backup_platform.cli.context import Session, session_of
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.context import CliSession, session_of
+from backup_platform.cli.table import Cell, TableColumn, print_table
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError, RepositoryMissingError
@@ -25,11 +25,11 @@ DONORS = Annotated[
     ),
 ]
 _COLUMNS = (
-    Column("what"),
-    Column("object"),
-    Column("from", drop=1),
-    Column("size", right=True),
-    Column("why"),
+    TableColumn("what"),
+    TableColumn("object"),
+    TableColumn("from", drop=1),
+    TableColumn("size", right=True),
+    TableColumn("why"),
 )
 
 
@@ -64,7 +64,7 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
     return 0 if result.sound and not plan.lost else 1
 
 
-def _root_is_there(session: Session, donors: list[str], *, act: bool) -> bool:
+def _root_is_there(session: CliSession, donors: list[str], *, act: bool) -> bool:
     """Whether there is a repository to look at, after `repository.json` was put back if need be.
 
     Raises RepositoryMissingError or DamageError, when no single copy was named to take it from.
@@ -92,11 +92,11 @@ def _root_is_there(session: Session, donors: list[str], *, act: bool) -> bool:
     return False
 
 
-def _again(session: Session, donors: list[str]) -> str:
+def _again(session: CliSession, donors: list[str]) -> str:
     return session.command("repair", *(word for name in donors for word in ("--from", name)), "--yes")
 
 
-def _print_plan(session: Session, plan: RepairPlan) -> None:
+def _print_plan(session: CliSession, plan: RepairPlan) -> None:
     out = session.out
     if plan.steps:
         print_table(out, _COLUMNS, [_row(step) for step in plan.steps])
@@ -121,7 +121,7 @@ def _row(step: RepairStep) -> list[Cell]:
     ]
 
 
-def _print_result(session: Session, plan: RepairPlan, result: RepairResult) -> None:
+def _print_result(session: CliSession, plan: RepairPlan, result: RepairResult) -> None:
     out = session.out
     for text in result.failed:
         out.line(f"{out.paint('FAILED', 'bad')} {text}")

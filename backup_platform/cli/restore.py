@@ -8,7 +8,7 @@ import typer
 
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.names import printable
 from backup_platform.cli.points import POINT_HELP
 from backup_platform.cli.restore_database import Wishes, refuse_of_directory, restore_database
@@ -125,7 +125,7 @@ def restore(
     return IncompleteError.exit_code if plan.unavailable_count or summary.failure_count else 0
 
 
-def _tell(session: Session, plan: RestorePlan) -> int:
+def _tell(session: CliSession, plan: RestorePlan) -> int:
     session.out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
     _print_plan(session.out, plan)
     if plan.conflict_count:

@@ -15,7 +15,7 @@ from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.errors import IncompleteError, TargetError, UsageError
 
 if TYPE_CHECKING:
-    from backup_platform.cli.context import Session
+    from backup_platform.cli.context import CliSession
     from backup_platform.cli.output import Output
     from backup_platform.domain.restoring import (
         DatabaseRestorePlan,
@@ -94,7 +94,7 @@ def refuse_of_directory(to: str | None, paths: Sequence[str], overwrite: bool) -
         raise UsageError("--overwrite goes with --to: in a database nothing is ever replaced.")
 
 
-def restore_database(session: Session, point: str, url: str, wishes: Wishes, *, dry_run: bool) -> int:
+def restore_database(session: CliSession, point: str, url: str, wishes: Wishes, *, dry_run: bool) -> int:
     """Carry out `restore POINT --into URL`, or only tell what it would do; the exit code."""
     plan = session.app.restore_database_plan(point, wishes.target(url))
     if dry_run:
@@ -108,7 +108,7 @@ def restore_database(session: Session, point: str, url: str, wishes: Wishes, *, 
     return 0 if summary.complete else IncompleteError.exit_code
 
 
-def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
+def _tell(session: CliSession, plan: DatabaseRestorePlan) -> int:
     session.out.document({"dry_run": True, "plan": _plan_shape(session, plan), "result": None})
     out = session.out
     out.line(f"{_name(plan)}; nothing was written")
@@ -126,7 +126,7 @@ def _tell(session: Session, plan: DatabaseRestorePlan) -> int:
 
 
 def _print_summary(
-    session: Session, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary, verbose: bool
+    session: CliSession, plan: DatabaseRestorePlan, summary: DatabaseRestoreSummary, verbose: bool
 ) -> None:
     out = session.out
     out.line(f"restored {_name(plan)}{'' if summary.complete else ', not all of it'}")
@@ -159,7 +159,7 @@ def _print_list(out: Output, label: str, texts: Iterable[str], style: str) -> No
         out.line(f"  {out.paint(label, style)}: {text}")
 
 
-def _plan_shape(session: Session, plan: DatabaseRestorePlan) -> dict[str, Json]:
+def _plan_shape(session: CliSession, plan: DatabaseRestorePlan) -> dict[str, Json]:
     return {
         "point": shapes.point(plan.point),
         "server": plan.server,
@@ -184,7 +184,7 @@ def _plan_shape(session: Session, plan: DatabaseRestorePlan) -> dict[str, Json]:
     }
 
 
-def _summary_shape(session: Session, summary: DatabaseRestoreSummary) -> dict[str, Json]:
+def _summary_shape(session: CliSession, summary: DatabaseRestoreSummary) -> dict[str, Json]:
     return {
         "tables": summary.tables,
         "rows": summary.rows,

@@ -10,9 +10,9 @@ import typer
 from backup_platform.cli import formats, shapes
 from backup_platform.cli.backup import ID_SHOWN
 from backup_platform.cli.consent import DRY_RUN, YES, consented
-from backup_platform.cli.context import Session, session_of
+from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.output import Output
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.table import Cell, TableColumn, print_table
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import UsageError
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 SOURCE = Annotated[str | None, typer.Argument(metavar="SOURCE", help="Only this source. [default: all]")]
 _COLUMNS = (
-    Column("source"),
-    Column("window"),
-    Column("captured", drop=1),
-    Column("id"),
-    Column("decision"),
-    Column("why"),
+    TableColumn("source"),
+    TableColumn("window"),
+    TableColumn("captured", drop=1),
+    TableColumn("id"),
+    TableColumn("decision"),
+    TableColumn("why"),
 )
 
 
@@ -98,7 +98,7 @@ def forget(
     return 1 if summary.refused or summary.locked or summary.blocked else 0
 
 
-def _plan(session: Session, source: str | None) -> ForgetPlan:
+def _plan(session: CliSession, source: str | None) -> ForgetPlan:
     """Raises NotFoundError for a source that neither the plan nor the repository has."""
     plan = session.app.upkeep.retention.plan_forget([source] if source else [])
     if source and not plan.judged and not plan.blocked:
@@ -106,7 +106,7 @@ def _plan(session: Session, source: str | None) -> ForgetPlan:
     return plan
 
 
-def _give_up(session: Session, source: str | None, *, dry_run: bool, yes: bool) -> int:
+def _give_up(session: CliSession, source: str | None, *, dry_run: bool, yes: bool) -> int:
     if source is None:
         raise UsageError("--lost concerns one source.", hint="Name it.")
     giving_up, out = session.app.upkeep.giving_up, session.out
@@ -156,7 +156,7 @@ def _print_standing(out: Output, plan: ForgetPlan) -> None:
     out.line(f"{stay}, {go} to forget." if plan.judged else "There are no recovery points.")
 
 
-def _print_summary(session: Session, summary: ForgetSummary) -> None:
+def _print_summary(session: CliSession, summary: ForgetSummary) -> None:
     out = session.out
     for point, why in (*summary.kept, *summary.refused, *summary.locked):
         out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {why}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from backup_platform.cli.context import Session
+from backup_platform.cli.context import CliSession
 from backup_platform.cli.output import Output
 from backup_platform.cli.rows import row_limit, time_limit
 from backup_platform.domain.counting import how_many
@@ -20,7 +20,7 @@ _LONGEST = 200
 _MARKS = {"added": ("+", "good"), "removed": ("-", "bad"), "changed": ("M", "warn")}
 
 
-def diff_rows(session: Session, a: str, b: str, table: str, limit: str | None, longest: str | None) -> int:
+def diff_rows(session: CliSession, a: str, b: str, table: str, limit: str | None, longest: str | None) -> int:
     within = time_limit(longest)
     before, after = session.app.point(a), session.app.point(b)
     first = row_limit(limit, LISTED)

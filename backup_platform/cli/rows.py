@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from backup_platform.actions.query.run import LONGEST_S
 from backup_platform.cli.output import Output
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.table import Cell, TableColumn, print_table
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
@@ -18,7 +18,7 @@ from backup_platform.errors import UsageError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from backup_platform.actions.query.results import Result
+    from backup_platform.actions.query.results import QueryResult
 
 Format = Literal["table", "csv", "json", "parquet"]
 
@@ -62,7 +62,7 @@ def seconds_of(value: str) -> float:
         raise UsageError(f"--time-limit: {error}.") from None
 
 
-def write_rows(result: Result, form: Format, out: Output, point: str, limit: int | None) -> Written:
+def write_rows(result: QueryResult, form: Format, out: Output, point: str, limit: int | None) -> Written:
     """Raises UsageError, and what the store raises, also half-way."""
     from backup_platform.actions.query.formats import Limited, write_csv, write_parquet
 
@@ -85,11 +85,11 @@ def _footer(rows: int, more: bool) -> str:
     return f"(the first {amount}; there are more)" if more else f"({amount})"
 
 
-def _print(result: Result, batches: Iterator[pa.RecordBatch], out: Output) -> None:
+def _print(result: QueryResult, batches: Iterator[pa.RecordBatch], out: Output) -> None:
     right = [
         column.type not in ("VARCHAR", "BLOB") and not column.type.endswith("]") for column in result.columns
     ]
-    columns = [Column(c.name, right=r) for c, r in zip(result.columns, right, strict=True)]
+    columns = [TableColumn(c.name, right=r) for c, r in zip(result.columns, right, strict=True)]
     rows = (row for batch in batches for row in _cells(out, batch))
     first = list(islice(rows, BLOCK))
     print_table(out, columns, first)

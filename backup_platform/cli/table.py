@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """`drop` orders which columns a narrow terminal loses: highest first, never those with 0."""
 
     title: str
@@ -46,7 +46,7 @@ def width_of(text: str) -> int:
     )
 
 
-def print_table(out: Output, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
+def print_table(out: Output, columns: Sequence[TableColumn], rows: Sequence[Sequence[Cell]]) -> None:
     """Print a heading and the rows, fitted to the terminal; in full where output is not a terminal."""
     columns = [replace(column, title=visible(column.title)) for column in columns]
     shown = [[cell.shown() for cell in row] for row in rows]
@@ -60,8 +60,8 @@ def print_table(out: Output, columns: Sequence[Column], rows: Sequence[Sequence[
 
 
 def _fit(
-    columns: list[Column], rows: list[list[Cell]], available: int
-) -> tuple[list[Column], list[list[Cell]]]:
+    columns: list[TableColumn], rows: list[list[Cell]], available: int
+) -> tuple[list[TableColumn], list[list[Cell]]]:
     """Shorten cells, then drop columns, until the table fits or nothing more can go."""
     if _total(columns, rows) > available:
         rows = [[Cell(cell.short or cell.text, cell.style) for cell in row] for row in rows]
@@ -72,16 +72,16 @@ def _fit(
     return columns, rows
 
 
-def _total(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> int:
+def _total(columns: Sequence[TableColumn], rows: Sequence[Sequence[Cell]]) -> int:
     widths = (_width(column, [row[i] for row in rows]) for i, column in enumerate(columns))
     return sum(widths) + len(_GAP) * (len(columns) - 1)
 
 
-def _width(column: Column, cells: Sequence[Cell]) -> int:
+def _width(column: TableColumn, cells: Sequence[Cell]) -> int:
     return max([width_of(column.title), *(width_of(cell.text) for cell in cells)])
 
 
-def _cell(out: Output, cell: Cell, column: Column, width: int) -> str:
+def _cell(out: Output, cell: Cell, column: TableColumn, width: int) -> str:
     padding = " " * (width - width_of(cell.text))
     painted = out.paint(cell.text, cell.style)
     return padding + painted if column.right else painted + padding

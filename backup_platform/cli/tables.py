@@ -10,24 +10,30 @@ from backup_platform.cli import formats
 from backup_platform.cli.context import session_of
 from backup_platform.cli.output import Output
 from backup_platform.cli.points import POINT_HELP
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.table import Cell, TableColumn, print_table
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
     from backup_platform.actions.query.names import SqlName
-    from backup_platform.actions.tables.point_tables import StoredTable
+    from backup_platform.actions.tables.point_tables import SizedTable
     from backup_platform.domain.tables import Table
 
 _TABLES = (
-    Column("table"),
-    Column("rows", right=True),
-    Column("size", right=True, drop=1),
-    Column("stored", right=True),
-    Column("columns", right=True, drop=2),
-    Column("key", drop=3),
+    TableColumn("table"),
+    TableColumn("rows", right=True),
+    TableColumn("size", right=True, drop=1),
+    TableColumn("stored", right=True),
+    TableColumn("columns", right=True, drop=2),
+    TableColumn("key", drop=3),
 )
-_COLUMNS = (Column("column"), Column("type"), Column("stored as"), Column("null"), Column("key"))
+_COLUMNS = (
+    TableColumn("column"),
+    TableColumn("type"),
+    TableColumn("stored as"),
+    TableColumn("null"),
+    TableColumn("key"),
+)
 
 
 def tables(
@@ -69,14 +75,14 @@ def tables(
     return 0
 
 
-def _print_tables(out: Output, stored: list[StoredTable], names: dict[Table, SqlName]) -> None:
+def _print_tables(out: Output, stored: list[SizedTable], names: dict[Table, SqlName]) -> None:
     if not stored:
         out.line("No tables.")
         return
     print_table(out, _TABLES, [_row(each, names[each.table]) for each in stored])
 
 
-def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
+def _row(stored: SizedTable, name: SqlName) -> list[Cell]:
     table = stored.table
     return [
         Cell(name.plain + _partitioned(table)),
@@ -88,7 +94,7 @@ def _row(stored: StoredTable, name: SqlName) -> list[Cell]:
     ]
 
 
-def _print_columns(out: Output, stored: StoredTable, name: SqlName) -> None:
+def _print_columns(out: Output, stored: SizedTable, name: SqlName) -> None:
     table = stored.table
     amounts = f"{how_many(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
     out.line(f"{name.plain}{_partitioned(table)}: {amounts}, {formats.size(stored.stored_bytes)} stored")
@@ -110,7 +116,7 @@ def _partitioned(table: Table) -> str:
     return "" if table.partitions is None else f" ({how_many(table.partitions, 'partition')})"
 
 
-def _shape(stored: StoredTable, name: SqlName) -> dict[str, Json]:
+def _shape(stored: SizedTable, name: SqlName) -> dict[str, Json]:
     table = stored.table
     columns: list[Json] = [
         {"name": c.name, "type": c.type, "storage": c.storage.value, "nullable": c.nullable}

@@ -139,12 +139,12 @@ class CronBoundaries:
         before, after = ((instant + n * _DAY).astimezone(self._zone) for n in (-1, 1))
         return 2 * abs(offset_of(after) - offset_of(before))
 
-    def _readings(self, ticks: Iterable[datetime]) -> Iterator[_Reading]:
+    def _readings(self, ticks: Iterable[datetime]) -> Iterator[_TickCuts]:
         for wall in ticks:
             first, second = (wall.replace(tzinfo=self._zone, fold=fold) for fold in (0, 1))
             a, b = Boundary(first.astimezone(UTC), first), Boundary(second.astimezone(UTC), second)
             skipped = max(offset_of(first) - offset_of(first - _DAY), timedelta(0))
-            yield _Reading(min(a, b).instant, max(a, b).instant + skipped, self._cuts(a, b))
+            yield _TickCuts(min(a, b).instant, max(a, b).instant + skipped, self._cuts(a, b))
 
     def _cuts(self, first: Boundary, second: Boundary) -> list[Boundary]:
         if self._every_hour:
@@ -154,7 +154,7 @@ class CronBoundaries:
         return [Boundary(local.astimezone(UTC), local)]
 
 
-class _Reading(NamedTuple):
+class _TickCuts(NamedTuple):
     """The cuts of one tick: no later tick cuts before `earliest`, no earlier one after `latest`."""
 
     earliest: datetime
@@ -162,7 +162,7 @@ class _Reading(NamedTuple):
     cuts: list[Boundary]
 
 
-def _ascending(readings: Iterable[_Reading]) -> Iterator[Boundary]:
+def _ascending(readings: Iterable[_TickCuts]) -> Iterator[Boundary]:
     waiting: list[Boundary] = []
     for earliest, _, made in readings:
         for boundary in made:
@@ -172,7 +172,7 @@ def _ascending(readings: Iterable[_Reading]) -> Iterator[Boundary]:
     yield from sorted(waiting)
 
 
-def _descending(readings: Iterable[_Reading]) -> Iterator[Boundary]:
+def _descending(readings: Iterable[_TickCuts]) -> Iterator[Boundary]:
     waiting: list[Boundary] = []
     for _, latest, made in readings:
         # stable and strictly later: of two walls of one instant the earlier names it, as going forward

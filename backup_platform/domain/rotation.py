@@ -10,7 +10,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LastSeen:
     """An object of a store, and when its bytes were last seen to be right: when they were written, or read."""
 
     key: str
@@ -18,13 +18,13 @@ class Held:
     proven_at: datetime
 
 
-def oldest_first(objects: Iterable[Held]) -> list[Held]:
+def oldest_first(objects: Iterable[LastSeen]) -> list[LastSeen]:
     return sorted(objects, key=lambda held: (held.proven_at, held.key))
 
 
 def due(
-    objects: Iterable[Held], now: datetime, cycle: timedelta, every: timedelta = timedelta(days=1)
-) -> list[Held]:
+    objects: Iterable[LastSeen], now: datetime, cycle: timedelta, every: timedelta = timedelta(days=1)
+) -> list[LastSeen]:
     """What to read now, oldest first, when somebody asks at least once in `every`, which is no longer than `cycle`.
 
     Then nothing is ever unread for longer than `cycle`, and each time about the same share of the bytes is due: as few
@@ -40,7 +40,7 @@ def due(
 
 
 def _first_that_may_wait(
-    ordered: list[Held], positions: list[int], total: int, now: datetime, period: timedelta
+    ordered: list[LastSeen], positions: list[int], total: int, now: datetime, period: timedelta
 ) -> int:
     """The least number to read, so that of the rest each object's turn comes before its deadline.
 

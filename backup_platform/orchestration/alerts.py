@@ -20,7 +20,7 @@ from backup_platform.orchestration.checks import HINT, NOT_JUDGED
 from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.shown import log_of
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
@@ -35,14 +35,16 @@ _DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.STEP_FAILURE}
 
 
 @dataclass
-class Memory:
+class AlertsCursor:
     """What the sensor keeps between evaluations: its cursor. `positions` are storage ids by event type."""
 
     desk: Desk
     positions: dict[str, int]
 
     @classmethod
-    def load(cls, cursor: str | None, subjects: Collection[str], instance: dg.DagsterInstance) -> Memory:
+    def load(
+        cls, cursor: str | None, subjects: Collection[str], instance: dg.DagsterInstance
+    ) -> AlertsCursor:
         """The first evaluation starts at now: what happened before is history, not news."""
         state = read_cursor(cursor)
         before = state.get("positions", {})
@@ -56,7 +58,7 @@ class Memory:
 
 
 def alerts(
-    translator: BackupTranslator, subjects: Sequence[Subject], watched: Sequence[str] = ()
+    translator: BackupTranslator, subjects: Sequence[WatchedAsset], watched: Sequence[str] = ()
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules."""
     runs = Runs(subjects)
@@ -64,7 +66,7 @@ def alerts(
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         app = translator.app
-        memory = Memory.load(context.cursor, ids, context.instance)
+        memory = AlertsCursor.load(context.cursor, ids, context.instance)
         watch = Watch(runs, context.instance, memory, app.clock.now())
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
@@ -96,7 +98,7 @@ def _judged(context: dg.SensorEvaluationContext, watch: Watch, record: dg.EventL
 class Watch:
     """Turns the end of runs into observations of incidents."""
 
-    def __init__(self, runs: Runs, instance: dg.DagsterInstance, memory: Memory, now: datetime) -> None:
+    def __init__(self, runs: Runs, instance: dg.DagsterInstance, memory: AlertsCursor, now: datetime) -> None:
         self._runs = runs
         self._instance = instance
         self._memory = memory
@@ -127,7 +129,7 @@ class Watch:
         problem = (title, f"{type(error).__name__}: {error}") if error else None
         self._memory.desk.observe(ALL, "judge", problem, self._now)
 
-    def _failure(self, subject: Subject, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
+    def _failure(self, subject: WatchedAsset, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
         """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""
         if end.event_type == _T.RUN_SUCCESS:
             return ""

@@ -47,7 +47,7 @@ def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefiniti
     )
     def backup(context: dg.AssetExecutionContext, config: BackupOptions) -> Results:
         tag_run(context, translator.run_tags(source))
-        step = _Step(context, translator, source)
+        step = _BackupStep(context, translator, source)
         with dagster_errors(
             context.retry_number, translator.app.plan.sources[source].retries, translator.written
         ):
@@ -56,7 +56,7 @@ def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefiniti
     return backup
 
 
-class _Step:
+class _BackupStep:
     """One execution for one source and window."""
 
     def __init__(self, context: dg.AssetExecutionContext, translator: BackupTranslator, source: str) -> None:

@@ -21,7 +21,7 @@ from backup_platform.orchestration.schedules import (
     tick_groups,
     upkeep_groups,
 )
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import BackupTranslator
 
 MISSED_INTERVAL_S = 60
@@ -74,9 +74,9 @@ class _Maker:
     translator: BackupTranslator
     running: bool
 
-    def backups(self) -> tuple[list[Subject], _Jobs, list[dg.ScheduleDefinition]]:
+    def backups(self) -> tuple[list[WatchedAsset], _Jobs, list[dg.ScheduleDefinition]]:
         """One job and one schedule per tick group."""
-        made: list[Subject] = []
+        made: list[WatchedAsset] = []
         jobs, schedules = [], []
         for group in tick_groups(self.translator):
             name = f"backup_{group.name}"
@@ -89,9 +89,9 @@ class _Maker:
             made += members
         return made, jobs, schedules
 
-    def copies(self) -> tuple[list[Subject], _Jobs]:
+    def copies(self) -> tuple[list[WatchedAsset], _Jobs]:
         """One job per tick group with copies, as a job's assets have windows alike. A sensor launches them."""
-        made: list[Subject] = []
+        made: list[WatchedAsset] = []
         jobs = []
         for group in tick_groups(self.translator):
             name = f"copy_{group.name}"
@@ -101,7 +101,7 @@ class _Maker:
             made += members
         return made, jobs
 
-    def upkeep(self) -> tuple[list[Subject], _Jobs, list[dg.ScheduleDefinition]]:
+    def upkeep(self) -> tuple[list[WatchedAsset], _Jobs, list[dg.ScheduleDefinition]]:
         """One job per kind of work that the plan asks for, and a schedule per time of the day or week."""
         made = subjects.upkeep(self.translator)
         jobs = {
@@ -134,7 +134,7 @@ class _Maker:
             description=text,
         )
 
-    def _job(self, name: str, members: Sequence[Subject], text: str) -> Any:
+    def _job(self, name: str, members: Sequence[WatchedAsset], text: str) -> Any:
         """Of the members and the checks that their own runs make."""
         assets = dg.AssetSelection.assets(*(member.key for member in members)).without_checks()
         checks = dg.AssetSelection.checks(*(check for member in members for check in member.checks))

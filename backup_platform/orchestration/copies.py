@@ -43,7 +43,7 @@ def copy_asset(translator: BackupTranslator, repository: str, source: str) -> dg
     )
     def copy(context: dg.AssetExecutionContext) -> Results:
         tag_run(context, translator.copy_tags(repository, source))
-        step = _Step(context, translator, repository, source)
+        step = _CopyStep(context, translator, repository, source)
         with dagster_errors(
             context.retry_number, translator.app.plan.sources[source].retries, translator.written
         ):
@@ -94,7 +94,7 @@ def _ask(app: "App", point: RecoveryPoint) -> "Whereabouts":
     return app.upkeep.whereabouts([point])
 
 
-class _Step:
+class _CopyStep:
     """One execution for one repository, source and window."""
 
     def __init__(

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from backup_platform.domain.model import Window
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
 
 MOST = 20  # in one evaluation; each takes some 50 ms
@@ -22,7 +22,7 @@ MOST = 20  # in one evaluation; each takes some 50 ms
 def settle_failed(
     context: dg.SensorEvaluationContext,
     translator: BackupTranslator,
-    subject: Subject,
+    subject: WatchedAsset,
     missed: Sequence[Window],
 ) -> int:
     """The newest of the windows that Dagster shows as failed; how many there were."""
@@ -36,7 +36,7 @@ def settle_failed(
 
 
 def _failed(
-    instance: dg.DagsterInstance, translator: BackupTranslator, subject: Subject, windows: list[str]
+    instance: dg.DagsterInstance, translator: BackupTranslator, subject: WatchedAsset, windows: list[str]
 ) -> list[str]:
     if not windows:
         return []
@@ -46,7 +46,7 @@ def _failed(
 
 
 def _take_the_place(
-    context: dg.SensorEvaluationContext, translator: BackupTranslator, subject: Subject, window: str
+    context: dg.SensorEvaluationContext, translator: BackupTranslator, subject: WatchedAsset, window: str
 ) -> None:
     checks = frozenset(subject.checks) if translator.checks_have_windows(subject.source) else frozenset()
     repository = context.repository_def

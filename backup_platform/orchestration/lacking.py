@@ -20,12 +20,12 @@ from backup_platform.errors import BackupError, RepositoryChangedError
 from backup_platform.orchestration import presence, sweeping
 from backup_platform.orchestration.checks import IN_PLACE
 from backup_platform.orchestration.copies import in_place
-from backup_platform.orchestration.lacking_memory import Memory
+from backup_platform.orchestration.lacking_memory import CopiesCursor
 from backup_platform.orchestration.missed import PATIENCE_S
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.shown import log_of
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, BackupTranslator
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ PRESENCE = {
 
 
 def lacking_copies(
-    translator: BackupTranslator, copies: Sequence[Subject]
+    translator: BackupTranslator, copies: Sequence[WatchedAsset]
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor."""
-    by_source: dict[str, list[Subject]] = {}
+    by_source: dict[str, list[WatchedAsset]] = {}
     for subject in copies:
         by_source.setdefault(subject.source, []).append(subject)
     app, runs = translator.app, Runs(copies)
@@ -55,8 +55,8 @@ def lacking_copies(
     known = [*by_source, *(door.subject for door in doors.values())]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = Memory.load(context.cursor, app, by_source, known, LONGEST_QUIET)
-        sweep = Sweep(translator, by_source, runs, doors, context, memory)
+        memory = CopiesCursor.load(context.cursor, app, by_source, known, LONGEST_QUIET)
+        sweep = CopiesSweep(translator, by_source, runs, doors, context, memory)
         return sweep.result(sweeping.sweep(context, app, by_source, memory, sweep.visit))
 
     return evaluate
@@ -112,17 +112,17 @@ class Door:
         return info.id
 
 
-class Sweep:
+class CopiesSweep:
     """One evaluation: visits sources, collects runs to launch."""
 
     def __init__(
         self,
         translator: BackupTranslator,
-        by_source: Mapping[str, Sequence[Subject]],
+        by_source: Mapping[str, Sequence[WatchedAsset]],
         runs: Runs,
         doors: Mapping[str, Door],
         context: dg.SensorEvaluationContext,
-        memory: Memory,
+        memory: CopiesCursor,
     ) -> None:
         self._translator = translator
         self._app = translator.app
@@ -165,7 +165,7 @@ class Sweep:
         )
 
     def _visit_copy(
-        self, subject: Subject, points: Sequence[RecoveryPoint], found: dict[str, Whereabouts], same: str
+        self, subject: WatchedAsset, points: Sequence[RecoveryPoint], found: dict[str, Whereabouts], same: str
     ) -> bool:
         """Launch what one copy lacks. Whether it is known to lack nothing."""
         door = self._doors[subject.repository]

@@ -76,7 +76,7 @@ class Verdicts:
 
 
 @dataclass
-class Memory:
+class CopiesCursor:
     desk: Desk
     quiet: Quiet
     next: str = ""  # the source to start with
@@ -90,7 +90,7 @@ class Memory:
         sources: Collection[str],
         subjects: Collection[str],
         longest: timedelta,
-    ) -> Memory:
+    ) -> CopiesCursor:
         """Of what is in the plan: of the rest nobody tells."""
         state = read_cursor(cursor)
         quiet = Quiet.load(app, longest, state.get("pauses", {}))

@@ -29,7 +29,7 @@ from backup_platform.orchestration.outbox import ALL, Desk, read_cursor
 from backup_platform.orchestration.patience import Patience
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.shown import log_of
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.sweeping import Quiet, signature
 from backup_platform.orchestration.translator import BackupTranslator
 
@@ -51,7 +51,7 @@ IF_MEANT = "If you changed it on purpose, accept the new one: `dagster sensor cu
 
 
 @dataclass
-class Memory:
+class WindowsCursor:
     """What the sensor keeps between evaluations: its cursor."""
 
     desk: Desk
@@ -64,7 +64,7 @@ class Memory:
     )  # by source, its schedule and since when it is watched
 
     @classmethod
-    def load(cls, cursor: str | None, app: App, watched: Collection[str] = ()) -> Memory:
+    def load(cls, cursor: str | None, app: App, watched: Collection[str] = ()) -> WindowsCursor:
         state, sources = read_cursor(cursor), app.plan.sources
         recorded, known = (
             {name: value for name, value in state.get(part, {}).items() if name in sources}
@@ -94,32 +94,32 @@ class Memory:
 
 
 def missed_windows(
-    translator: BackupTranslator, backups: Sequence[Subject], watched: Sequence[str] = ()
+    translator: BackupTranslator, backups: Sequence[WatchedAsset], watched: Sequence[str] = ()
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor. It tells of the sensors `watched`, which tell of all the others."""
     subjects = {subject.source: subject for subject in backups}
     runs, app, patience = Runs(backups), translator.app, Patience()
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = Memory.load(context.cursor, app, [ticks.subject_of(name) for name in watched])
+        memory = WindowsCursor.load(context.cursor, app, [ticks.subject_of(name) for name in watched])
         ticks.tell_failures(context, memory.desk, watched, app.clock.now())
-        sweep = Sweep(translator, subjects, runs, patience, context, memory)
+        sweep = WindowsSweep(translator, subjects, runs, patience, context, memory)
         return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
 
     return evaluate
 
 
-class Sweep:
+class WindowsSweep:
     """One evaluation: visits sources, collects runs to launch and observations to record."""
 
     def __init__(
         self,
         translator: BackupTranslator,
-        subjects: Mapping[str, Subject],
+        subjects: Mapping[str, WatchedAsset],
         runs: Runs,
         patience: Patience,
         context: dg.SensorEvaluationContext,
-        memory: Memory,
+        memory: WindowsCursor,
     ) -> None:
         self._translator = translator
         self._app = translator.app

@@ -16,7 +16,7 @@ from backup_platform.orchestration.forgotten import gone_windows
 from backup_platform.orchestration.progress import LogProgress
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.shown import log_of
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import LONGEST_UPKEEP, WORKS, BackupTranslator
 from backup_platform.orchestration.turns import run_before
 from backup_platform.orchestration.upkeep_metadata import forget_metadata, prune_metadata, verify_metadata
@@ -31,7 +31,7 @@ RETRIES = 3
 DAY = timedelta(days=1)
 
 
-def upkeep_asset(translator: BackupTranslator, subject: Subject) -> dg.AssetsDefinition:
+def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.AssetsDefinition:
     """Materialising it does the work now. Of two runs at once, the second fails and says which is the first."""
     [work] = [each for each in WORKS if each == subject.work]
     do = {"prune": _prune, "verify": _verify}[work]
@@ -53,7 +53,7 @@ def upkeep_asset(translator: BackupTranslator, subject: Subject) -> dg.AssetsDef
     return upkeep
 
 
-def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: Subject) -> Results:
+def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset) -> Results:
     """What was forgotten is told even when nothing can be freed after it."""
     from backup_platform.actions.checks.repositories import nothing_refused
 
@@ -94,7 +94,9 @@ def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | Non
     return datetime.fromtimestamp(last.timestamp, UTC) - 2 * DAY if last else None
 
 
-def _verify(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: Subject) -> Results:
+def _verify(
+    context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset
+) -> Results:
     from backup_platform.actions.checks.points import read_recently
     from backup_platform.actions.checks.repositories import repository_stored
 

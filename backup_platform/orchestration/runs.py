@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from backup_platform.domain.latest import SKEW
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_TAG, RUN_KEY_TAG
 
 SHORTEST_PAUSE = timedelta(minutes=1)
@@ -29,13 +29,13 @@ ACTIVE = [
 class Runs:
     """Finds the subjects of a run by its asset selection, or by its job when it runs all of it."""
 
-    def __init__(self, subjects: Iterable[Subject]) -> None:
+    def __init__(self, subjects: Iterable[WatchedAsset]) -> None:
         self._subjects = {subject.key: subject for subject in subjects}
-        self._jobs: dict[str, list[Subject]] = {}
+        self._jobs: dict[str, list[WatchedAsset]] = {}
         for subject in self._subjects.values():
             self._jobs.setdefault(subject.job, []).append(subject)
 
-    def materialized(self, run: dg.DagsterRun) -> list[Subject]:
+    def materialized(self, run: dg.DagsterRun) -> list[WatchedAsset]:
         """What a run materialises; nothing for a run of something else, or of checks alone."""
         if run.asset_selection is None:
             return [] if run.asset_check_selection else self._jobs.get(run.job_name, [])
@@ -47,7 +47,7 @@ class Runs:
         alone = run.asset_selection is not None and not run.asset_selection
         return bool(self.materialized(run)) or alone or not checks.isdisjoint(self._subjects)
 
-    def subject_of(self, key: dg.AssetKey) -> Subject | None:
+    def subject_of(self, key: dg.AssetKey) -> WatchedAsset | None:
         """The subject whose asset it is."""
         return self._subjects.get(key)
 
@@ -57,7 +57,9 @@ class Runs:
         runs = [record.dagster_run for record in records if not _dead(record, now)]
         return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
 
-    def attempts(self, instance: dg.DagsterInstance, subject: Subject, window: str) -> list[dg.RunRecord]:
+    def attempts(
+        self, instance: dg.DagsterInstance, subject: WatchedAsset, window: str
+    ) -> list[dg.RunRecord]:
         """Every run of a subject for a window, the newest first."""
         tags = {**subject.mark, PARTITION_TAG: window}
         records = instance.get_run_records(filters=dg.RunsFilter(tags=tags))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.tick_names import tick_name
 from backup_platform.orchestration.translator import BackupTranslator
 
@@ -40,10 +40,10 @@ class UpkeepGroup:
     name: str
     work: str
     cron: str
-    subjects: tuple[Subject, ...]
+    subjects: tuple[WatchedAsset, ...]
 
 
-def upkeep_groups(subjects: Sequence[Subject]) -> list[UpkeepGroup]:
+def upkeep_groups(subjects: Sequence[WatchedAsset]) -> list[UpkeepGroup]:
     """The groups of a plan's upkeep, in the order of their first repository."""
     groups: dict[str, UpkeepGroup] = {}
     for subject in subjects:
@@ -55,7 +55,7 @@ def upkeep_groups(subjects: Sequence[Subject]) -> list[UpkeepGroup]:
 
 
 def launch_upkeep(
-    subjects: Sequence[Subject],
+    subjects: Sequence[WatchedAsset],
 ) -> Callable[[dg.ScheduleEvaluationContext], Iterator[dg.RunRequest]]:
     """The evaluation of a group's schedule: one run per repository."""
 
@@ -67,7 +67,7 @@ def launch_upkeep(
 
 
 def launch_group(
-    translator: BackupTranslator, subjects: Sequence[Subject]
+    translator: BackupTranslator, subjects: Sequence[WatchedAsset]
 ) -> Callable[[dg.ScheduleEvaluationContext], Iterator[dg.RunRequest | dg.SkipReason]]:
     """The evaluation of a group's schedule: one run per source, for the window that contains the tick."""
 
@@ -85,7 +85,7 @@ def launch_group(
 
 
 def run_request(
-    subject: Subject, window: str | None, *, job: str | None = None, attempt: int = 0, tick: str = ""
+    subject: WatchedAsset, window: str | None, *, job: str | None = None, attempt: int = 0, tick: str = ""
 ) -> dg.RunRequest:
     """A run of one subject, for one window if it has windows. Dagster never launches a run key twice: attempts need
     numbers, and what has no windows the `tick` that it is launched for."""

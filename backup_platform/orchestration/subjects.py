@@ -11,7 +11,7 @@ from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, WORKS, Bac
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class WatchedAsset:
     """One asset. `id` names its incidents and `name` begins their titles; every run of it has the `tags`.
 
     `checks` are those that its own runs make; `cron`, in UTC, is of what has no windows.
@@ -43,10 +43,10 @@ class Subject:
         return self.key.to_python_identifier()
 
 
-def backups(translator: BackupTranslator, sources: Iterable[str], job: str) -> list[Subject]:
+def backups(translator: BackupTranslator, sources: Iterable[str], job: str) -> list[WatchedAsset]:
     """Sources that one job backs up."""
     return [
-        Subject(
+        WatchedAsset(
             source,
             translator.asset_key(source),
             job,
@@ -60,10 +60,10 @@ def backups(translator: BackupTranslator, sources: Iterable[str], job: str) -> l
     ]
 
 
-def copies(translator: BackupTranslator, sources: Iterable[str], job: str) -> list[Subject]:
+def copies(translator: BackupTranslator, sources: Iterable[str], job: str) -> list[WatchedAsset]:
     """The copies of sources that one job makes, by source."""
     return [
-        Subject(
+        WatchedAsset(
             f"copies/{repository}/{source}",
             translator.copy_key(repository, source),
             job,
@@ -81,10 +81,10 @@ def copies(translator: BackupTranslator, sources: Iterable[str], job: str) -> li
     ]
 
 
-def upkeep(translator: BackupTranslator) -> list[Subject]:
+def upkeep(translator: BackupTranslator) -> list[WatchedAsset]:
     """What the plan wants done to its repositories."""
     return [
-        Subject(
+        WatchedAsset(
             f"repositories/{repository}/{work}",
             translator.upkeep_key(repository, work),
             translator.name(work),

@@ -16,7 +16,7 @@ from backup_platform.orchestration.outbox import Desk
 from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.shown import log_of
-from backup_platform.orchestration.subjects import Subject
+from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import BackupTranslator
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Launcher:
         self._active = self.runs.active(self.context.instance, self.now)
 
     def launch(
-        self, subject: Subject, window: str, *, until: datetime | None = None, most: int | None = None
+        self, subject: WatchedAsset, window: str, *, until: datetime | None = None, most: int | None = None
     ) -> bool:
         """Unless it runs, the last attempt was too short a time ago, or there were `most`. Whether it is launched.
 

@@ -15,7 +15,7 @@ from backup_platform.domain.tables import Storage
 from backup_platform.domain.visible import visible
 
 if TYPE_CHECKING:
-    from backup_platform.actions.tables.point_tables import StoredTable
+    from backup_platform.actions.tables.point_tables import SizedTable
     from backup_platform.domain.tables import Column, Table
 
 MAX_TABLES = 500
@@ -33,7 +33,7 @@ _SCHEMA = dg.TableSchema(
 )
 
 
-def tables_metadata(stored: Sequence[StoredTable]) -> dict[str, dg.MetadataValue]:
+def tables_metadata(stored: Sequence[SizedTable]) -> dict[str, dg.MetadataValue]:
     """Of many tables, those that take the most room; by name."""
     largest = sorted(stored, key=lambda each: each.stored_bytes, reverse=True)
     shown = sorted(largest[:MAX_TABLES], key=lambda each: (each.table.schema, each.table.name))
@@ -48,7 +48,7 @@ def tables_metadata(stored: Sequence[StoredTable]) -> dict[str, dg.MetadataValue
     }
 
 
-def _record(stored: StoredTable) -> dg.TableRecord:
+def _record(stored: SizedTable) -> dg.TableRecord:
     table = stored.table
     return dg.TableRecord(
         {

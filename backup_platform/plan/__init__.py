@@ -5,7 +5,7 @@
 """
 
 from backup_platform.plan.model import Plan
-from backup_platform.plan.repository import KeepPlan, RepositoryPlan
+from backup_platform.plan.repository import KeepConfig, RepositoryConfig
 from backup_platform.plan.source import SourcePlan
 
-__all__ = ["KeepPlan", "Plan", "RepositoryPlan", "SourcePlan"]
+__all__ = ["KeepConfig", "Plan", "RepositoryConfig", "SourcePlan"]

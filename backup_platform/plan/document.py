@@ -21,7 +21,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class PlanMistake:
     line: int
     message: str
 
@@ -36,7 +36,7 @@ class Document:
 
     data: object = None
     lines: dict[Path, int] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[PlanMistake] = field(default_factory=list)
     broken: set[Path] = field(default_factory=set)
 
     def line(self, path: Path) -> int:
@@ -55,7 +55,7 @@ def dotted(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Origin:
+class PlanFile:
     """The file that a plan was read from, for errors that are found later: `file:line: key`. All are equal, since it is
     no part of what a plan says."""
 
@@ -63,10 +63,10 @@ class Origin:
     document: Document
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Origin)
+        return isinstance(other, PlanFile)
 
     def __hash__(self) -> int:
-        return hash(Origin)
+        return hash(PlanFile)
 
     def of_key(self, path: Path) -> str:
         line = f"{self.file}:{self.document.line(path)}: " if self.file else ""
@@ -95,7 +95,7 @@ def read_document(text: str) -> Document:
     try:
         if deep := _too_deep(text):
             document.problems.append(
-                Problem(deep, f"is nested deeper than {MAX_DEPTH} levels, which no plan needs")
+                PlanMistake(deep, f"is nested deeper than {MAX_DEPTH} levels, which no plan needs")
             )
             return document
         node = yaml.compose(text, Loader=_Loader)
@@ -103,7 +103,7 @@ def read_document(text: str) -> Document:
         document.problems.append(_syntax_problem(error, text))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        document.problems.append(Problem(line, "a control character is not allowed in YAML"))
+        document.problems.append(PlanMistake(line, "a control character is not allowed in YAML"))
     else:
         if node is not None:
             _build(document, node)
@@ -126,10 +126,10 @@ def _build(document: Document, node: yaml.Node) -> None:
         document.data = _Builder(document).build(node, (), line)
     except _TooManyError:
         message = f"its aliases (*) make more than {MAX_VALUES:,} values of it"
-        document.data, document.problems = None, [Problem(line, message)]
+        document.data, document.problems = None, [PlanMistake(line, message)]
 
 
-def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
+def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> PlanMistake:
     mark = error.problem_mark or error.context_mark
     number = mark.line + 1 if mark else 1
     line = (text.splitlines()[number - 1 :] or [""])[0]
@@ -141,7 +141,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
         message += " (put what begins with * in quotes)"
     elif "${" in line:
         message += " (between braces, put what holds ${...} in quotes)"
-    return Problem(number, message)
+    return PlanMistake(number, message)
 
 
 class _TooManyError(Exception):
@@ -244,4 +244,4 @@ class _Builder:
         return None
 
     def _problem(self, node: yaml.Node, message: str) -> None:
-        self._document.problems.append(Problem(node.start_mark.line + 1, message))
+        self._document.problems.append(PlanMistake(node.start_mark.line + 1, message))

@@ -65,7 +65,7 @@ AllowEmpty = Annotated[
 ]
 
 
-class ExpectPlan(BaseModel):
+class ExpectConfig(BaseModel):
     """What must be there: at least so many `files` and `bytes`, these `paths`; of a database these `tables`, and at
     least so many `rows` in tables."""
 
@@ -90,7 +90,7 @@ _NEEDED = {"files": "tree", "paths": "tree", "tables": "rows", "rows": "rows"}
 def expect_conflicts(source: Mapping[str, object], kind: AnyKind) -> Iterator[tuple[str, str]]:
     """What does not fit the kind of a source, as (key, message)."""
     expect = source.get("expect")
-    wanted = expect.model_dump(exclude_unset=True) if isinstance(expect, ExpectPlan) else expect
+    wanted = expect.model_dump(exclude_unset=True) if isinstance(expect, ExpectConfig) else expect
     for key in wanted if isinstance(wanted, Mapping) else ():
         needed = _NEEDED.get(key)
         if needed and not getattr(kind, needed):

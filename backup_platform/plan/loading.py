@@ -13,10 +13,10 @@ from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
 from backup_platform.plan import examples
-from backup_platform.plan.document import Document, Origin, Path, Problem, dotted, read_document
+from backup_platform.plan.document import Document, Path, PlanFile, PlanMistake, dotted, read_document
 from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
-from backup_platform.plan.repository import RepositoryPlan
+from backup_platform.plan.repository import RepositoryConfig
 from backup_platform.plan.source import CONFLICT, conflicts, known_keys, model_for
 from backup_platform.plan.values import suggest, whereabouts
 
@@ -44,13 +44,13 @@ def parse_plan(text: str, path: str) -> Plan:
         plan, found = _validate(document, os.path.dirname(os.path.abspath(path)), _shown(path))
         problems += found
     elif not problems:
-        problems.append(Problem(1, _not_a_mapping(document.data)))
+        problems.append(PlanMistake(1, _not_a_mapping(document.data)))
     if plan is None or problems:
         raise PlanError(_listed(problems, path))
     return plan
 
 
-def _listed(problems: list[Problem], path: str) -> str:
+def _listed(problems: list[PlanMistake], path: str) -> str:
     shown = _shown(path)
     in_order = sorted(problems, key=lambda problem: problem.line)
     return "\n".join(dict.fromkeys(f"{shown}:{problem.line}: {problem.message}" for problem in in_order))
@@ -90,7 +90,7 @@ def _not_a_mapping(data: object) -> str:
     return f"{what}: it starts with `repository:` and `sources:`"
 
 
-def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, list[Problem]]:
+def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, list[PlanMistake]]:
     assert isinstance(document.data, dict)
     problems = [
         *_reference_problems(document, document.data, ()),
@@ -98,7 +98,7 @@ def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, li
         *_repository_conflicts(document, base),
     ]
     try:
-        return Plan.from_mapping(document.data, base=base, origin=Origin(file, document)), problems
+        return Plan.from_mapping(document.data, base=base, origin=PlanFile(file, document)), problems
     except ValidationError as error:
         return None, problems + [
             _problem(document, each)
@@ -107,9 +107,9 @@ def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, li
         ]
 
 
-def _reference_problems(document: Document, value: object, path: Path) -> Iterator[Problem]:
+def _reference_problems(document: Document, value: object, path: Path) -> Iterator[PlanMistake]:
     if isinstance(value, str) and (problem := reference_problem(value)):
-        yield Problem(document.line(path), f"{dotted(path)}: {problem}")
+        yield PlanMistake(document.line(path), f"{dotted(path)}: {problem}")
     items: Any = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     )
@@ -117,16 +117,16 @@ def _reference_problems(document: Document, value: object, path: Path) -> Iterat
         yield from _reference_problems(document, item, (*path, key))
 
 
-def _source_conflicts(document: Document) -> Iterator[Problem]:
+def _source_conflicts(document: Document) -> Iterator[PlanMistake]:
     assert isinstance(document.data, dict)
     sources = document.data.get("sources")
     for name, source in sources.items() if isinstance(sources, dict) else ():
         for key, message in conflicts(source) if isinstance(source, dict) else ():
             path: Path = ("sources", name, key) if key else ("sources", name)
-            yield Problem(document.line(path), f"{dotted(('sources', name))}: {message}")
+            yield PlanMistake(document.line(path), f"{dotted(('sources', name))}: {message}")
 
 
-def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
+def _repository_conflicts(document: Document, base: str) -> Iterator[PlanMistake]:
     assert isinstance(document.data, dict)
     several, sources = document.data.get("repositories"), document.data.get("sources")
     given = {
@@ -140,14 +140,14 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[Problem]:
     elif "repositories" in document.data:
         return  # it is no mapping, which is told elsewhere
     for path, message in repository_conflicts(named, given, single="repository" in document.data, base=base):
-        yield Problem(document.line(path), f"{dotted(path)}: {message}" if path else message)
+        yield PlanMistake(document.line(path), f"{dotted(path)}: {message}" if path else message)
 
 
-def _problem(document: Document, error: ErrorDetails) -> Problem:
+def _problem(document: Document, error: ErrorDetails) -> PlanMistake:
     path = tuple(part for part in error["loc"] if part != "[key]")
     where = path[:-1] if error["type"] in ("missing", "extra_forbidden") else path
     message = _message(document, error, path)
-    return Problem(document.line(path), f"{dotted(where)}: {message}" if where else message)
+    return PlanMistake(document.line(path), f"{dotted(where)}: {message}" if where else message)
 
 
 def _message(document: Document, error: ErrorDetails, path: Path) -> str:
@@ -177,8 +177,8 @@ def _known_at(document: Document, path: Path) -> list[str]:
         return _keys(Plan)
     source = _at(document.data, path[:2]) if path[0] == "sources" else None
     if len(path) == inside + 1:
-        return known_keys(source) if path[0] == "sources" else _keys(RepositoryPlan)
-    model = model_for(source) if isinstance(source, dict) else RepositoryPlan
+        return known_keys(source) if path[0] == "sources" else _keys(RepositoryConfig)
+    model = model_for(source) if isinstance(source, dict) else RepositoryConfig
     return _keys(_part(model, str(path[inside])))
 
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from backup_platform.errors import NotFoundError, PlanError
-from backup_platform.plan.document import Document, Origin
+from backup_platform.plan.document import Document, PlanFile
 from backup_platform.plan.references import problem_of, references, resolve
-from backup_platform.plan.repository import FIRST_REPOSITORY, Repositories, RepositoryPlan
+from backup_platform.plan.repository import FIRST_REPOSITORY, Repositories, RepositoryConfig
 from backup_platform.plan.source import CONFLICT, AnySource
 from backup_platform.plan.values import (
     Alert,
@@ -39,14 +39,14 @@ class Plan(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True)
-    single: RepositoryPlan | None = Field(default=None, alias="repository")
+    single: RepositoryConfig | None = Field(default=None, alias="repository")
     several: Annotated[Repositories, Field(min_length=1)] | None = Field(default=None, alias="repositories")
     sources: Annotated[dict[SourceName, AnySource], Field(min_length=1)]
     alerts: list[Alert] = []
     since: Day | None = None
     state: LocalPath | None = None
     _base: str = PrivateAttr(default="")
-    _origin: Origin = PrivateAttr(default=Origin("", Document()))
+    _origin: PlanFile = PrivateAttr(default=PlanFile("", Document()))
 
     @model_validator(mode="after")
     def _repositories_fit(self) -> Self:
@@ -71,12 +71,12 @@ class Plan(BaseModel):
         return load_plan(path)
 
     @classmethod
-    def from_mapping(cls, data: Mapping[str, Any], *, base: str, origin: Origin | None = None) -> Plan:
+    def from_mapping(cls, data: Mapping[str, Any], *, base: str, origin: PlanFile | None = None) -> Plan:
         """The plan in plain data, relative paths from `base`. Raises pydantic's ValidationError."""
         return cls.model_validate(dict(data), context={"base": os.path.abspath(base), "origin": origin})
 
     @property
-    def repositories(self) -> dict[str, RepositoryPlan]:
+    def repositories(self) -> dict[str, RepositoryConfig]:
         """By name; the first is written to, the others hold copies of it."""
         if self.several is not None:
             return self.several
@@ -84,28 +84,28 @@ class Plan(BaseModel):
         return {FIRST_REPOSITORY: self.single}
 
     @property
-    def repository(self) -> RepositoryPlan:
+    def repository(self) -> RepositoryConfig:
         """The one that is written to."""
         return next(iter(self.repositories.values()))
 
-    def key_of(self, repository: RepositoryPlan) -> str:
+    def key_of(self, repository: RepositoryConfig) -> str:
         """Where the plan speaks of one of its repositories: `repository`, or `repositories.<name>`."""
         named = (self.several or {}).items()
         return next((f"repositories.{name}" for name, each in named if each is repository), "repository")
 
-    def twin(self, repository: RepositoryPlan) -> str | None:
+    def twin(self, repository: RepositoryConfig) -> str | None:
         """The name of another repository in the same place, now that references lead to their values."""
         place = self._resolved_place(repository)
         others = (name for name, each in self.repositories.items() if each is not repository)
         return next((name for name in others if self._same(self.repositories[name], place)), None)
 
-    def _same(self, repository: RepositoryPlan, place: Whereabouts) -> bool:
+    def _same(self, repository: RepositoryConfig, place: Whereabouts) -> bool:
         try:
             return self._resolved_place(repository) == place
         except PlanError:  # its secrets are not on this host, which this repository's are
             return False
 
-    def _resolved_place(self, repository: RepositoryPlan) -> Whereabouts:
+    def _resolved_place(self, repository: RepositoryConfig) -> Whereabouts:
         path, endpoint, account = whereabouts(dict(repository))
         return same_place(self.path(path), self.base), endpoint, account
 

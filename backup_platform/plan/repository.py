@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from backup_platform.domain.fingerprint import parse_fingerprint
-from backup_platform.plan.store import StorePlan
+from backup_platform.plan.store import StoreConfig
 from backup_platform.plan.values import (
     At,
     Count,
@@ -30,7 +30,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-class KeepPlan(_Model):
+class KeepConfig(_Model):
     """How many recovery points to keep of each kind; `within` keeps all that are younger than the newest by less.
 
     Whatever the rules say, the newest `min_points` and the newest `min_proven` of the proven ones stay.
@@ -54,7 +54,7 @@ class KeepPlan(_Model):
         return self
 
 
-class PrunePlan(_Model):
+class PruneConfig(_Model):
     """When points are forgotten and what nobody needs is deleted. `grace` lies between marking and deleting, by the
     store's clock; packs are rewritten when unneeded bytes exceed `max_waste` of a repository."""
 
@@ -64,14 +64,14 @@ class PrunePlan(_Model):
     max_waste: Percentage = "10%"
 
 
-class VerifyPlan(_Model):
+class VerifyConfig(_Model):
     """Within `cycle` every stored byte is read again, a part each day at `at`."""
 
     cycle: Span = timedelta(days=30)
     at: At = time(5)
 
 
-class CopiesPlan(_Model):
+class CopiesConfig(_Model):
     """The 3-2-1 rule of a source: in how many repositories and places each point is, and how soon."""
 
     number: Positive | None = None
@@ -79,7 +79,7 @@ class CopiesPlan(_Model):
     within: Span = timedelta(days=1)
 
 
-class RepositoryPlan(StorePlan):
+class RepositoryConfig(StoreConfig):
     """Where recovery points go: a directory or the URL of an object store; `compression` is zstd's level.
 
     `key_file` and `identity_file` are of an encrypted one; a host may lack either file. `fingerprint` says which
@@ -95,9 +95,9 @@ class RepositoryPlan(StorePlan):
     fingerprint: Annotated[str, AfterValidator(parse_fingerprint)] | None = None
     recipients: Recipients | None = None
     place: Annotated[str, AfterValidator(name_of_place)] | None = None
-    keep: KeepPlan | None = None
-    prune: PrunePlan | None = None
-    verify: VerifyPlan | None = None
+    keep: KeepConfig | None = None
+    prune: PruneConfig | None = None
+    verify: VerifyConfig | None = None
 
 
-Repositories = dict[RepositoryName, RepositoryPlan]
+Repositories = dict[RepositoryName, RepositoryConfig]

@@ -31,8 +31,8 @@ from backup_platform.errors import PlanError
 from backup_platform.kinds import registry
 from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan import examples
-from backup_platform.plan.expect import AllowEmpty, ExpectPlan, expect_conflicts
-from backup_platform.plan.repository import CopiesPlan, KeepPlan
+from backup_platform.plan.expect import AllowEmpty, ExpectConfig, expect_conflicts
+from backup_platform.plan.repository import CopiesConfig, KeepConfig
 from backup_platform.plan.values import (
     At,
     Count,
@@ -66,12 +66,12 @@ class SourcePlan(BaseModel):
     timezone: Timezone = "UTC"
     since: Day | None = None
     late_limit: Duration = timedelta(0)
-    keep: KeepPlan | None = None
+    keep: KeepConfig | None = None
     repositories: Annotated[list[RepositoryName], Field(min_length=1)] | None = None
-    copies: CopiesPlan = CopiesPlan()
+    copies: CopiesConfig = CopiesConfig()
     allow_empty: AllowEmpty = False
     shrink: Percentage = "50%"
-    expect: ExpectPlan = ExpectPlan()
+    expect: ExpectConfig = ExpectConfig()
     drill: Literal["window", "daily", "weekly", "never"] = "window"
     verify: Share = "all"
     owners: list[Owner] = []
@@ -225,7 +225,7 @@ def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str
 def _copies_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """A rule that asks for more than the source's repositories could ever fulfil would be red for ever."""
     copies, named = source.get("copies"), source.get("repositories")
-    wanted = copies.model_dump() if isinstance(copies, CopiesPlan) else copies
+    wanted = copies.model_dump() if isinstance(copies, CopiesConfig) else copies
     there = len(named) if isinstance(named, list) else 1
     for key in ("number", "places"):
         value = wanted.get(key) if isinstance(wanted, dict) else None

@@ -63,7 +63,7 @@ CredentialName = Literal[
 ]
 
 
-class StorePlan(BaseModel):
+class StoreConfig(BaseModel):
     """Options of a store (docs/stores.md). Credentials that are left out come from the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -45,7 +45,7 @@ from backup_platform.repository.points.chains import next_place, require_place
 from backup_platform.repository.points.manifests import decode_manifest, encode_manifest
 from backup_platform.repository.records.marks import mark_name, marked
 from backup_platform.repository.records.proofs import (
-    Subject,
+    ProvenPoint,
     decode_proof,
     decode_subject,
     encode_proof,
@@ -407,6 +407,6 @@ class Repository:
         """Raises DamageError."""
         return decode_proof(key, self.plain(key), self.cipher.hash)
 
-    def read_subject(self, key: str) -> Subject | None:
+    def read_subject(self, key: str) -> ProvenPoint | None:
         """Which point a proof is about. Raises DamageError."""
         return decode_subject(key, self.plain(key), self.info.id, self.cipher.hash)

@@ -128,7 +128,7 @@ def age_plain(stored: bytes, identities: list[Any], other_key: bytes = b"") -> b
     return stream_plain(hkdf(file_key, stored[found.end() : start], b"payload"), stored[start:])
 
 
-class Repository:
+class StoredRepository:
     def __init__(self, root: str, key_files: list[str]) -> None:
         self.secret, self.blob_key, self.sealing_key, self.rewrapped = b"", b"", b"", dict[bytes, bytes]()
         self.pack, self.frame = lru_cache(6)(self.read_pack), lru_cache(32)(self.read_frame)
@@ -365,7 +365,7 @@ def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:
 class Restore:
     """Into an empty directory. Links come last: none is ever followed."""
 
-    def __init__(self, repository: Repository, target: str, paths: Iterable[str]) -> None:
+    def __init__(self, repository: StoredRepository, target: str, paths: Iterable[str]) -> None:
         self.repository, self.root = repository, os.path.realpath(os.fsencode(target))
         self.wanted = [os.fsencode(path).strip(b"/") for path in paths]
         self.lost, self.missing, self.refused, self.failed = dict[str, Spans](), set(self.wanted), 0, 0
@@ -458,7 +458,7 @@ class Restore:
         os.utime(path, ns=(mtime, mtime), follow_symlinks=False)
 
 
-def show_points(repository: Repository) -> None:
+def show_points(repository: StoredRepository) -> None:
     for p in repository.manifests():
         proof = " ".join((repository.records(p, "proofs") or ["-no-proof"])[-1].split("-")[1:3])
         state = f"{p['kind']}, {proof}{', incomplete' * p['incomplete']}{', suspect' * p['suspect']}"
@@ -479,7 +479,7 @@ def main() -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         stream.write = lambda text, write=stream.write: write(escaped(text))  # type: ignore[method-assign]
-    repository = Repository(options.repository, options.key)
+    repository = StoredRepository(options.repository, options.key)
     print("fingerprint", repository.fingerprint, file=sys.stderr)
     if options.fingerprint and options.fingerprint.lower() != repository.fingerprint:
         sys.exit(f"It is not the repository of --fingerprint {options.fingerprint}.")

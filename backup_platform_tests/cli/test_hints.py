@@ -11,7 +11,7 @@ import pytest
 
 import backup_platform
 from backup_platform.advice import command
-from backup_platform.cli.context import Session
+from backup_platform.cli.context import CliSession
 from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform.errors import StoreError
 from backup_platform_tests.cli.fake import FakeApp
@@ -58,8 +58,8 @@ def test_commands_are_data_and_not_text() -> None:
     assert not [each for each in found("texts") if "`backup-platform " in each[1]]
 
 
-def session(*repositories: str, named: str | None = None, plan: str | None = None) -> Session:
-    made = Session()
+def session(*repositories: str, named: str | None = None, plan: str | None = None) -> CliSession:
+    made = CliSession()
     made._app = FakeApp(repositories=repositories)  # type: ignore[assignment]
     made.repository, made.plan = named, plan
     return made

@@ -16,7 +16,7 @@ import pytest
 from backup_platform import errors
 from backup_platform.cli import context
 from backup_platform.cli.output import Output
-from backup_platform.cli.table import Cell, Column, print_table
+from backup_platform.cli.table import Cell, TableColumn, print_table
 from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform.domain.model import Problem, RecoveryPoint, Status
 from backup_platform.domain.visible import hides
@@ -206,7 +206,7 @@ def test_only_our_own_colours_reach_a_terminal(monkeypatch: pytest.MonkeyPatch) 
     stream = Terminal()
     out = Output(stream, json=False)
     out.line(out.paint("good\x1b[1m", "good") + f" {EVIL}")
-    print_table(out, [Column(EVIL)], [[Cell(EVIL, "bad")], [Cell("漢字", "warn")]])
+    print_table(out, [TableColumn(EVIL)], [[Cell(EVIL, "bad")], [Cell("漢字", "warn")]])
     text = stream.getvalue()
     for code in ("\x1b[32m", "\x1b[33m", "\x1b[1;31m", "\x1b[1m", "\x1b[0m"):
         text = text.replace(code, "")

@@ -14,11 +14,20 @@ from collections.abc import Callable
 import pytest
 
 from backup_platform.cli import progress
-from backup_platform.cli.progress import Amounts, Look, Meter, Pace, PlainDisplay, describe, look, reporting
+from backup_platform.cli.progress import (
+    Pace,
+    PlainDisplay,
+    ProgressCounts,
+    ProgressMeter,
+    ProgressView,
+    describe,
+    look,
+    reporting,
+)
 
 
 def test_counting_is_exact_from_many_threads() -> None:
-    meter = Meter()
+    meter = ProgressMeter()
 
     def work() -> None:
         for _ in range(2_000):
@@ -30,17 +39,17 @@ def test_counting_is_exact_from_many_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert meter.amounts() == Amounts(16_000, 32_000, 32_000, 48_000)
+    assert meter.amounts() == ProgressCounts(16_000, 32_000, 32_000, 48_000)
 
 
 def test_a_part_of_the_work_has_amounts_of_its_own() -> None:
-    meter, pace = Meter(), Pace()
+    meter, pace = ProgressMeter(), Pace()
     meter.expect(items=3, size=30)
     meter.advance(items=2, size=20)
     pace.at(0.0, meter.amounts())
     meter.begin("comparing", "table")
     meter.expect(items=1)
-    assert meter.amounts() == Amounts(0, 0, 1, 0, "comparing", "table")
+    assert meter.amounts() == ProgressCounts(0, 0, 1, 0, "comparing", "table")
     assert pace.at(1.0, meter.amounts()) == (0.0, 0.0)
     meter.advance(items=1)
     assert (
@@ -50,7 +59,7 @@ def test_a_part_of_the_work_has_amounts_of_its_own() -> None:
 
 
 def test_a_call_is_cheap() -> None:
-    meter = Meter()
+    meter = ProgressMeter()
     started = time.thread_time()
     for _ in range(20_000):
         meter.advance(items=1, size=1)
@@ -58,7 +67,7 @@ def test_a_call_is_cheap() -> None:
 
 
 def test_notes_are_bounded_and_say_what_was_lost() -> None:
-    meter = Meter()
+    meter = ProgressMeter()
     for number in range(1_200):
         meter.note(f"note {number}")
     notes = meter.take_notes()
@@ -71,21 +80,21 @@ def test_notes_are_bounded_and_say_what_was_lost() -> None:
 def test_the_pace_is_that_of_the_last_seconds() -> None:
     pace = Pace()
     for second in range(60):
-        pace.at(float(second), Amounts(items=second, size=second * 100))
-    assert pace.at(60.0, Amounts(items=59, size=5_900)) == pytest.approx((1400 / 15, 14 / 15))
-    assert Pace().at(0.0, Amounts(size=5)) == (0.0, 0.0)
+        pace.at(float(second), ProgressCounts(items=second, size=second * 100))
+    assert pace.at(60.0, ProgressCounts(items=59, size=5_900)) == pytest.approx((1400 / 15, 14 / 15))
+    assert Pace().at(0.0, ProgressCounts(size=5)) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(
     ("amounts", "left"),
     [
-        (Amounts(size=400, expected_size=1000), 6.0),
-        (Amounts(size=1200, expected_size=1000), 0.0),
-        (Amounts(items=10, expected_items=20), 1.0),
-        (Amounts(items=10, size=400), None),
+        (ProgressCounts(size=400, expected_size=1000), 6.0),
+        (ProgressCounts(size=1200, expected_size=1000), 0.0),
+        (ProgressCounts(items=10, expected_items=20), 1.0),
+        (ProgressCounts(items=10, size=400), None),
     ],
 )
-def test_the_time_left_is_told_only_where_it_is_known(amounts: Amounts, left: float | None) -> None:
+def test_the_time_left_is_told_only_where_it_is_known(amounts: ProgressCounts, left: float | None) -> None:
     assert look(amounts, 100.0, 10.0).left_s == left
     assert look(amounts, 0.0, 0.0).left_s is None
 
@@ -93,18 +102,24 @@ def test_the_time_left_is_told_only_where_it_is_known(amounts: Amounts, left: fl
 def test_plain_lines_come_at_intervals() -> None:
     stream = io.StringIO()
     display = PlainDisplay("backup shop", stream, every_s=10.0)
-    amounts = Amounts(1_234, 12_300_000, 5_000, 1_200_000_000)
+    amounts = ProgressCounts(1_234, 12_300_000, 5_000, 1_200_000_000)
     for tick in range(250):
-        display.draw(tick / 10, Look(amounts, 45e6, 100, 80.0), ["odd\x1b[2J"] if tick == 3 else [])
+        display.draw(tick / 10, ProgressView(amounts, 45e6, 100, 80.0), ["odd\x1b[2J"] if tick == 3 else [])
     line = "backup shop: 1,234 of 5,000 files, 12.3 MB of 1.2 GB, 45.0 MB/s, 1 min 20 s left\n"
     assert stream.getvalue() == "backup shop: odd\\x1b[2J\n" + line * 2
 
 
 def test_nothing_known_is_told_too() -> None:
-    assert describe(Look(Amounts(), 0, 0, None)) == "working"
-    assert describe(Look(Amounts(items=7), 0, 0, None)) == "7 files"
-    assert describe(Look(Amounts(doing="comparing the schema"), 0, 0, None)) == "comparing the schema"
-    assert describe(Look(Amounts(items=1, unit="recovery point"), 0, 0, None)) == "1 recovery point"
+    assert describe(ProgressView(ProgressCounts(), 0, 0, None)) == "working"
+    assert describe(ProgressView(ProgressCounts(items=7), 0, 0, None)) == "7 files"
+    assert (
+        describe(ProgressView(ProgressCounts(doing="comparing the schema"), 0, 0, None))
+        == "comparing the schema"
+    )
+    assert (
+        describe(ProgressView(ProgressCounts(items=1, unit="recovery point"), 0, 0, None))
+        == "1 recovery point"
+    )
 
 
 def test_work_that_ends_at_once_shows_nothing() -> None:
@@ -145,7 +160,7 @@ def test_drawing_is_bounded_by_the_clock_not_by_the_work(monkeypatch: pytest.Mon
     drawn: list[float] = []
 
     class Display:
-        def draw(self, now: float, view: Look, notes: list[str]) -> None:
+        def draw(self, now: float, view: ProgressView, notes: list[str]) -> None:
             drawn.append(now)
 
         def close(self) -> None:

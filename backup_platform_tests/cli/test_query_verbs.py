@@ -174,15 +174,15 @@ sys.meta_path.insert(0, Refuse())
 """
 SAYS_WHEN = """
 import sys
-from backup_platform.actions.query.results import Result
-read = Result.batches
+from backup_platform.actions.query.results import QueryResult
+read = QueryResult.batches
 def announced(self):
     run = self._engine.run
     def begin(work):
         return run(lambda: (print("it runs", file=sys.stderr, flush=True), work())[1])
     self._engine.run = begin
     return read(self)
-Result.batches = announced
+QueryResult.batches = announced
 """
 AS_PROCESS = """
 import sys

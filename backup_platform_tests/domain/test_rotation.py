@@ -8,18 +8,20 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup_platform.domain.rotation import Held, due
+from backup_platform.domain.rotation import LastSeen, due
 
 START = datetime(2026, 11, 22, 5, tzinfo=UTC)
 DAY = timedelta(days=1)
 CYCLE = 30 * DAY
 
 
-def written(count: int, at: datetime = START, size: int = 1000) -> list[Held]:
-    return [Held(f"packs/{n:04d}", size, at) for n in range(count)]
+def written(count: int, at: datetime = START, size: int = 1000) -> list[LastSeen]:
+    return [LastSeen(f"packs/{n:04d}", size, at) for n in range(count)]
 
 
-def read(objects: list[Held], now: datetime, cycle: timedelta = CYCLE) -> tuple[list[Held], list[Held]]:
+def read(
+    objects: list[LastSeen], now: datetime, cycle: timedelta = CYCLE
+) -> tuple[list[LastSeen], list[LastSeen]]:
     """What a run reads, and all objects after it."""
     chosen = due(objects, now, cycle)
     keys = {held.key for held in chosen}
@@ -73,9 +75,11 @@ def test_nothing_is_ever_unread_for_longer_than_the_cycle(
     arrivals: list[tuple[int, int]], pauses: list[float], cycle: timedelta
 ) -> None:
     """Whatever arrives whenever, as long as somebody asks once a day."""
-    now, objects = START, [Held("packs/first", 1, START)]
+    now, objects = START, [LastSeen("packs/first", 1, START)]
     for step, pause in enumerate(pauses):
-        objects += [Held(f"packs/{n}", size, now) for n, (day, size) in enumerate(arrivals) if day == step]
+        objects += [
+            LastSeen(f"packs/{n}", size, now) for n, (day, size) in enumerate(arrivals) if day == step
+        ]
         now += pause * DAY
         assert all(now - held.proven_at <= cycle for held in objects)
         _, objects = read(objects, now, cycle)
@@ -87,12 +91,12 @@ def test_nothing_is_ever_unread_for_longer_than_the_cycle(
 def test_no_smaller_share_would_do(ages: list[tuple[int, int]]) -> None:
     """One object less, and somebody who reads at an even pace would be late with what is left."""
     objects = [
-        Held(f"packs/{n:02d}", size, START - timedelta(hours=age)) for n, (age, size) in enumerate(ages)
+        LastSeen(f"packs/{n:02d}", size, START - timedelta(hours=age)) for n, (age, size) in enumerate(ages)
     ]
     chosen = due(objects, START, CYCLE)
     period, total = CYCLE - DAY, sum(max(held.size, 1) for held in objects)
 
-    def in_time(rest: list[Held]) -> bool:
+    def in_time(rest: list[LastSeen]) -> bool:
         before = 0
         for held in rest:
             if before * period >= total * (held.proven_at + period - START):

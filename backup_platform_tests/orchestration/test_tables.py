@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from backup_platform.actions.tables.point_tables import StoredTable
+from backup_platform.actions.tables.point_tables import SizedTable
 from backup_platform.domain.ports import Source
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.kinds.kind import Purpose
@@ -83,9 +83,9 @@ def test_sources_without_tables_show_none(world: World) -> None:
     assert not {"tables", "table_count", "rows"} & set(metadata_of(world, "uploads"))
 
 
-def made(number: int, columns: int = 3) -> StoredTable:
+def made(number: int, columns: int = 3) -> SizedTable:
     names = tuple(Column(f"c{n}", "text", Storage.NATIVE) for n in range(columns))
-    return StoredTable(Table("s", f"t{number:04}", names, (), 10, ()), 100, number)
+    return SizedTable(Table("s", f"t{number:04}", names, (), 10, ()), 100, number)
 
 
 def test_of_many_tables_the_largest_are_shown_and_all_are_counted() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import PlanError
-from backup_platform.plan import Plan, RepositoryPlan
+from backup_platform.plan import Plan, RepositoryConfig
 from backup_platform.plan.store import parse_rate
 from backup_platform.wiring import store_options
 from backup_platform_tests.support import ManualClock
@@ -88,7 +88,7 @@ def test_a_mistake(tmp_path: Path, line: str, said: str) -> None:
 def test_it_is_read_again_as_it_is_shown(tmp_path: Path) -> None:
     plan = load(tmp_path, FULL)
     shown = plan.repository.model_dump(mode="json", exclude_none=True)
-    assert RepositoryPlan.model_validate(shown) == plan.repository
+    assert RepositoryConfig.model_validate(shown) == plan.repository
 
 
 @pytest.mark.parametrize(

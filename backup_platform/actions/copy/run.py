@@ -68,7 +68,7 @@ class CopyResult:
 
 
 @dataclass(slots=True)
-class _Work:
+class _CopyWork:
     """What has been done so far."""
 
     copied: list[RecoveryPoint] = field(default_factory=list)
@@ -110,7 +110,7 @@ class Copying:
         Raises StoreError when either store fails, DamageError when the target loses or alters what it was given.
         """
         return_large_buffers()
-        started, work = self._clock.monotonic(), _Work(findings=dict(plan.findings))
+        started, work = self._clock.monotonic(), _CopyWork(findings=dict(plan.findings))
         progress.expect(size=sum(sum(step.packs.values()) for step in plan.steps))
         keys, key_problems = copy_keys(self.origin, self.target.store)
         copy_acceptances(self.origin, self.target)
@@ -138,7 +138,7 @@ class Copying:
             key_problems=tuple(key_problems),
         )
 
-    def _to_lock(self, plan: CopyPlan, work: _Work) -> dict[str, set[str]]:
+    def _to_lock(self, plan: CopyPlan, work: _CopyWork) -> dict[str, set[str]]:
         """What copied points need, by source; where none was, the newest one: an earlier run may have failed here."""
         newest = {point.source: point for point in sorted(plan.kept, key=lambda point: point.sequence)}
         kept = {source: point for source, point in newest.items() if source not in work.packs}
@@ -146,7 +146,7 @@ class Copying:
             source: set(needs_of(self.target, point).packs) for source, point in kept.items()
         }
 
-    def _commit(self, points: Sequence[RecoveryPoint], mover: PackMover, work: _Work) -> None:
+    def _commit(self, points: Sequence[RecoveryPoint], mover: PackMover, work: _CopyWork) -> None:
         """FORMAT.md §7 for some points: what they need is there and is not being deleted, before and after."""
         started = self._clock.monotonic()
         needs = {point.id: needs_of(self.target, point) for point in points}
@@ -161,7 +161,7 @@ class Copying:
         for point in sound:
             work.packs.setdefault(point.source, set()).update(needs[point.id].packs)
 
-    def _whole(self, point: RecoveryPoint, needs: Needs, mover: PackMover, work: _Work) -> bool:
+    def _whole(self, point: RecoveryPoint, needs: Needs, mover: PackMover, work: _CopyWork) -> bool:
         """Whether the target has all that a point needs; else why it has not, which may be damage in the origin."""
         if not needs.findings:
             return True
@@ -184,7 +184,7 @@ class Copying:
                 self.target.mark_damaged(key, "A copy could not read it.")
 
     def _undisturbed(
-        self, points: Sequence[RecoveryPoint], needs: dict[str, Needs], work: _Work
+        self, points: Sequence[RecoveryPoint], needs: dict[str, Needs], work: _CopyWork
     ) -> list[RecoveryPoint]:
         """Those whose packs the target lists and is not about to delete."""
         if not points:
@@ -207,7 +207,7 @@ class Copying:
             work.waiting.add(point.id)
         return sound
 
-    def _create(self, point: RecoveryPoint, work: _Work) -> bool:
+    def _create(self, point: RecoveryPoint, work: _CopyWork) -> bool:
         try:
             copy_manifest(self.origin, self.target, point)
         except (ConflictError, DamageError) as error:

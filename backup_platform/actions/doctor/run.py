@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform import fastcdc
 from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
-from backup_platform.actions.trust.fingerprints import Recognising
+from backup_platform.actions.trust.fingerprints import FingerprintCheck
 from backup_platform.advice import Command, Hint, advice, command, written
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.latest import choose_latest, in_time
@@ -76,7 +76,7 @@ class Examination:
     store: Callable[[], str]
     points: Callable[[], Sequence[RecoveryPoint]]
     channels: Callable[[], Sequence[str]]
-    recognising: Callable[[], Recognising]
+    recognising: Callable[[], FingerprintCheck]
     windows: Mapping[str, Callable[[], MissedWindows]] = field(default_factory=dict)
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: Callable[[str], Command] = lambda source: command("backup", source)

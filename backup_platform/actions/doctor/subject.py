@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from backup_platform.actions.doctor.run import Examination, probe_copy
-from backup_platform.actions.trust.fingerprints import Recognising
+from backup_platform.actions.trust.fingerprints import FingerprintCheck
 from backup_platform.advice import Command, command
 from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backup_platform.plan import Plan
 
 
-class Bound(Protocol):
+class BoundPlan(Protocol):
     """A plan, bound to one of its repositories."""
 
     @property
@@ -30,7 +30,7 @@ class Bound(Protocol):
     def probe(self) -> str: ...
 
 
-class Scheduled(Protocol):
+class ScheduledPlan(Protocol):
     """A plan, bound to one of its repositories, with the windows of its sources."""
 
     @property
@@ -45,14 +45,16 @@ class Scheduled(Protocol):
     def missing(self, source: str, now: datetime) -> MissedWindows: ...
 
 
-def due_windows(bound: Scheduled, names: Sequence[str]) -> dict[str, Callable[[], MissedWindows]]:
+def due_windows(bound: ScheduledPlan, names: Sequence[str]) -> dict[str, Callable[[], MissedWindows]]:
     """By source, in the repository that backups go to; the sensor `copies` and `copies_in_place` tell of the others."""
     if bound.repository_name != names[0]:
         return {}
     return {source: partial(bound.missing, source, bound.clock.now()) for source in bound.plan.sources}
 
 
-def copy_probes(names: Sequence[str], own: str, at: Callable[[str], Bound]) -> dict[str, Callable[[], str]]:
+def copy_probes(
+    names: Sequence[str], own: str, at: Callable[[str], BoundPlan]
+) -> dict[str, Callable[[], str]]:
     """How to look at each copy, where `own` is the first of the plan's repositories, of which the others are copies."""
     if own != names[0]:
         return {}
@@ -72,21 +74,21 @@ def filled_by(names: Sequence[str], own: str) -> Callable[[str], Command]:
     return lambda source: command("copy", source, "--to", own, repository=names[0])
 
 
-class Examined(Bound, Scheduled, Protocol):
+class ExaminedPlan(BoundPlan, ScheduledPlan, Protocol):
     """A plan, bound to one of its repositories."""
 
     @property
     def plan_path(self) -> str: ...
 
     @property
-    def recognising(self) -> Recognising: ...
+    def recognising(self) -> FingerprintCheck: ...
 
-    def at(self, repository: str | None) -> Bound: ...
+    def at(self, repository: str | None) -> BoundPlan: ...
 
     def source(self, name: str) -> Source: ...
 
 
-def examination(bound: Examined, known_channels: Callable[[list[str]], list[str]]) -> Examination:
+def examination(bound: ExaminedPlan, known_channels: Callable[[list[str]], list[str]]) -> Examination:
     plan, names = bound.plan, list(bound.plan.repositories)
 
     return Examination(
@@ -106,5 +108,5 @@ def examination(bound: Examined, known_channels: Callable[[list[str]], list[str]
     )
 
 
-def _probe(bound: Examined, name: str) -> str:
+def _probe(bound: ExaminedPlan, name: str) -> str:
     return bound.source(name).probe()

@@ -15,7 +15,7 @@ from backup_platform.repository.objects.store_clock import store_now
 from backup_platform.repository.points.chains import REACH
 from backup_platform.repository.records.forgotten import forgotten_places, record_gone, record_lost
 from backup_platform.repository.records.holds import read_holds
-from backup_platform.repository.records.proofs import Subject
+from backup_platform.repository.records.proofs import ProvenPoint
 from backup_platform.repository.repository import Repository
 
 
@@ -28,7 +28,7 @@ class LostPoint:
     sequence: int
     damage: str = ""
     key: str = ""  # of the damaged manifest
-    known: Subject | None = None  # what a proof tells of it
+    known: ProvenPoint | None = None  # what a proof tells of it
 
 
 @dataclass(frozen=True, slots=True)

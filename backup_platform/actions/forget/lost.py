@@ -24,7 +24,7 @@ from backup_platform.repository.records.forgotten import (
     read_forgotten,
 )
 from backup_platform.repository.records.holds import held_points, read_holds
-from backup_platform.repository.records.proofs import Subject
+from backup_platform.repository.records.proofs import ProvenPoint
 from backup_platform.repository.repository import Repository
 
 READERS = 8
@@ -37,7 +37,7 @@ class Losses:
     `gaps` a sentence for the other places of chains that nothing fills. `untrue` says what is wrong with the records
     of the newest places."""
 
-    subjects: tuple[Subject, ...] = ()
+    subjects: tuple[ProvenPoint, ...] = ()
     held: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
     untrue: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Losses:
 GONE = "its manifest is not in the store, and no record says that it was forgotten."
 
 
-def name_of(subject: Subject) -> str:
+def name_of(subject: ProvenPoint) -> str:
     return f"{subject.source}@{subject.window.key} ({subject.point[:12]}, number {subject.sequence})"
 
 
@@ -93,11 +93,11 @@ def find_losses(
     )
 
 
-def sorted_subjects(subjects: Iterable[Subject]) -> tuple[Subject, ...]:
+def sorted_subjects(subjects: Iterable[ProvenPoint]) -> tuple[ProvenPoint, ...]:
     return tuple(sorted(subjects, key=lambda each: (each.source, each.sequence, each.point)))
 
 
-def _subject(repository: Repository, point: str) -> Subject | None:
+def _subject(repository: Repository, point: str) -> ProvenPoint | None:
     """By the newest of its proofs that is authentic and tells."""
     for key in reversed(repository.proof_keys(point)):
         try:
@@ -108,7 +108,9 @@ def _subject(repository: Repository, point: str) -> Subject | None:
     return None
 
 
-def _is_gone(repository: Repository, subject: Subject, given_up: Mapping[tuple[str, int], datetime]) -> bool:
+def _is_gone(
+    repository: Repository, subject: ProvenPoint, given_up: Mapping[tuple[str, int], datetime]
+) -> bool:
     """By a look at its place: a listing may be late, and what is there and damaged is not lost."""
     hashed = repository.cipher.hash
     at = given_up.get((source_tag(subject.source, hashed), subject.sequence))
@@ -134,7 +136,7 @@ def _truly_held(repository: Repository, point: str) -> bool:
 def _gaps(
     repository: Repository,
     points: Sequence[RecoveryPoint],
-    subjects: Iterable[Subject],
+    subjects: Iterable[ProvenPoint],
     places: Sequence[ForgottenPlace],
 ) -> tuple[str, ...]:
     sources = {point.source for point in points} | {each.source for each in subjects}

@@ -25,7 +25,7 @@ UNDER_WAY = timedelta(
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldPoint:
     """A hold with its recovery point, None for one that is not here. `in_force` by the store's clock."""
 
     hold: Hold
@@ -41,7 +41,7 @@ class Holds:
     clock: Clock
     tell: Callable[[Skipped], None] = log_skipped
 
-    def place(self, spec: str, reason: str, *, until: str = "", legal: bool = False) -> Held:
+    def place(self, spec: str, reason: str, *, until: str = "", legal: bool = False) -> HeldPoint:
         """Keep a point whatever the rules say. Raises NotFoundError, UsageError; RepositoryError where a forget that
         is under way may not have seen the hold."""
         point, reason = find_point(self.repository, spec, self.tell), _reason(reason)
@@ -50,7 +50,7 @@ class Holds:
             raise UsageError(f"{until} is over already.", hint="Name a later day, or leave --until out.")
         hold = place_hold(self.repository, point.id, reason, self.clock.now(), until=ends, legal=legal)
         self._require_kept(point, hold)
-        return Held(hold, point, in_force=True)
+        return HeldPoint(hold, point, in_force=True)
 
     def _require_kept(self, point: RecoveryPoint, hold: Hold) -> None:
         """Forgetting writes its record first and looks for holds after that: one of the two sees the other."""
@@ -102,14 +102,14 @@ class Holds:
                 raise
             return known[0]
 
-    def listed(self) -> list[Held]:
+    def listed(self) -> list[HeldPoint]:
         """All holds, also those that are over, by source and window."""
         found = [hold for holds in read_holds(self.repository).values() for hold in holds]
         if not found:
             return []
         points = {point.id: point for point in self.repository.readable_manifests()[0]}
         now = self._now(found)
-        held = [Held(hold, points.get(hold.point), hold.in_force(now)) for hold in found]
+        held = [HeldPoint(hold, points.get(hold.point), hold.in_force(now)) for hold in found]
         return sorted(held, key=_order)
 
     def in_force(self, point: str | None = None) -> dict[str, list[Hold]]:
@@ -144,7 +144,7 @@ def parse_until(text: str, timezone: str) -> datetime:
     return moment
 
 
-def _order(held: Held) -> tuple[str, datetime, str]:
+def _order(held: HeldPoint) -> tuple[str, datetime, str]:
     point = held.point
     return (
         (point.source, point.window.start, held.hold.id) if point else ("", held.hold.placed_at, held.hold.id)

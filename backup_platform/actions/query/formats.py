@@ -46,7 +46,7 @@ def write_parquet(batches: Iterator[pa.RecordBatch], write: Write) -> None:
     import pyarrow.parquet as pq
 
     first = next(batches)
-    with pq.ParquetWriter(_Sink(write), first.schema, compression="zstd") as writer:
+    with pq.ParquetWriter(_WriteOnlyFile(write), first.schema, compression="zstd") as writer:
         for group in _groups(batches):
             writer.write_table(group)
 
@@ -66,7 +66,7 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(pending)
 
 
-class _Sink:
+class _WriteOnlyFile:
     """What pyarrow asks of a file that it only writes to."""
 
     closed = False

@@ -40,7 +40,7 @@ class ResultColumn:
     type: str
 
 
-class Result:
+class QueryResult:
     """The result of one query, run when it is read.
 
     `form` is how values come. `native`: Arrow's types. `text`: booleans, numbers and texts; times as ISO 8601,

@@ -10,7 +10,7 @@ from backup_platform.extras import not_installed
 
 if TYPE_CHECKING:
     from backup_platform.actions.query.engine import Engine
-    from backup_platform.actions.query.results import Form, Result
+    from backup_platform.actions.query.results import Form, QueryResult
     from backup_platform.actions.tables.point_tables import PointTables
 
 
@@ -20,14 +20,14 @@ LONGEST_S = 600.0
 @contextmanager
 def query(
     tables: PointTables, sql: str, *, form: Form = "native", time_limit_s: float | None = LONGEST_S
-) -> Iterator[Result]:
+) -> Iterator[QueryResult]:
     """The result of one query, to be read inside of the block. The time limit is of the work, not of who reads.
 
     Raises UsageError for what is wrong with the query, TimeLimitError, DamageError or StoreError when reading fails.
     """
     with open_engine(time_limit_s) as engine:
         from backup_platform.actions.query.names import refuse_other_case, sql_names
-        from backup_platform.actions.query.results import Result
+        from backup_platform.actions.query.results import QueryResult
 
         readable = tables.catalogue.readable
         named = zip(readable, sql_names(readable), strict=True)
@@ -35,7 +35,7 @@ def query(
         advice = tables.advice(labels=[name.plain for table, name in named if table.columns])
         refuse_other_case(sql, readable)
         engine.offer(tables, sql)
-        yield Result(engine, engine.query(sql, advice=advice), form, advice)
+        yield QueryResult(engine, engine.query(sql, advice=advice), form, advice)
 
 
 def open_engine(time_limit_s: float | None = LONGEST_S) -> Engine:

@@ -24,7 +24,7 @@ from backup_platform.repository.repository import Repository
 
 
 @dataclass(slots=True)
-class Survey:
+class DamageSurvey:
     """`damaged` packs with what is wrong with them, and `marked` ones that turned out to be sound.
 
     `closed` are marked, have the hash of their name, and no key here opens them. `missing` blobs are in no sound pack,
@@ -55,12 +55,12 @@ class Surveyor:
         self._repository, self._donors, self._progress = repository, donors, progress
         self._examined: set[PackKey] = set()
 
-    def survey(self, points: Sequence[RecoveryPoint], lost: Sequence[RecoveryPoint] = ()) -> Survey:
+    def survey(self, points: Sequence[RecoveryPoint], lost: Sequence[RecoveryPoint] = ()) -> DamageSurvey:
         """Of the repository's own points, and of `lost` ones that only copies still have.
 
         What lost points need is read entirely: no verify looked at it while nobody knew that it is needed.
         """
-        survey = Survey(self._repository.indexes(fresh=True))
+        survey = DamageSurvey(self._repository.indexes(fresh=True))
         try:
             self._examine_marked(survey)
             self._examine(survey.indexes.unindexed, survey)  # nobody has read them since they were written
@@ -76,11 +76,11 @@ class Surveyor:
             self._repository.keep_indexes(None)
         return survey
 
-    def _leave_out_damaged(self, survey: Survey) -> None:
+    def _leave_out_damaged(self, survey: DamageSurvey) -> None:
         survey.indexes = load_indexes(self._repository, without=survey.damaged.keys())
         self._repository.keep_indexes(survey.indexes)
 
-    def _examine_marked(self, survey: Survey) -> None:
+    def _examine_marked(self, survey: DamageSurvey) -> None:
         for key in sorted(survey.indexes.listed.keys() & self._repository.damaged()):
             self._examined.add(key)
             found = examine(self._repository, key, self._progress)
@@ -89,7 +89,7 @@ class Surveyor:
             else:
                 (survey.marked if found.decoded else survey.closed).append(key)
 
-    def _examine(self, keys: Iterable[PackKey], survey: Survey) -> bool:
+    def _examine(self, keys: Iterable[PackKey], survey: DamageSurvey) -> bool:
         """Read packs that were not read yet; whether one is damaged."""
         unknown = sorted(set(keys) - self._examined)
         self._examined.update(unknown)
@@ -99,19 +99,19 @@ class Surveyor:
         survey.damaged.update(damaged)
         return bool(damaged)
 
-    def _is_broken(self, point: RecoveryPoint, survey: Survey) -> bool:
+    def _is_broken(self, point: RecoveryPoint, survey: DamageSurvey) -> bool:
         needs = needs_of(self._repository, point)
         self._examine(needs.suspects, survey)
         return bool(needs.findings or needs.packs & survey.damaged.keys())
 
-    def _settle(self, point: RecoveryPoint, survey: Survey, *, contents: bool) -> None:
+    def _settle(self, point: RecoveryPoint, survey: DamageSurvey, *, contents: bool) -> None:
         """Read the packs of metadata that a point needs, or all of them, until no more damage comes to light."""
         while uses := self._uses(point, survey):
             if not self._examine((key for key in uses.packs if key.meta or contents), survey):
                 return
             self._leave_out_damaged(survey)
 
-    def _note_missing(self, point: RecoveryPoint, survey: Survey) -> None:
+    def _note_missing(self, point: RecoveryPoint, survey: DamageSurvey) -> None:
         uses = self._uses(point, survey)
         if uses is None:
             survey.unread.append(
@@ -122,7 +122,7 @@ class Surveyor:
             for blob in blobs:
                 survey.missing[meta].setdefault(blob, point)
 
-    def _uses(self, point: RecoveryPoint, survey: Survey) -> _Uses | None:
+    def _uses(self, point: RecoveryPoint, survey: DamageSurvey) -> _Uses | None:
         """By the metadata here, else by that of a copy; None when nobody has it."""
         for repository in (self._repository, *(donor.repository for donor in self._donors)):
             try:

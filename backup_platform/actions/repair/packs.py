@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from backup_platform.actions.repair.damage import Survey
+from backup_platform.actions.repair.damage import DamageSurvey
 from backup_platform.actions.repair.donors import Donor
 from backup_platform.actions.repair.plan import Act, RepairStep, name_of
 from backup_platform.domain.model import Content
@@ -24,7 +24,7 @@ class PackSteps:
 
 
 def pack_steps(
-    repository: Repository, donors: Sequence[Donor], survey: Survey, doomed: AbstractSet[PackKey]
+    repository: Repository, donors: Sequence[Donor], survey: DamageSurvey, doomed: AbstractSet[PackKey]
 ) -> PackSteps:
     """`doomed` packs are being deleted, and nobody can store them again until that is over."""
     return _PackPlanner(repository, donors, survey, doomed).plan()
@@ -32,7 +32,11 @@ def pack_steps(
 
 class _PackPlanner:
     def __init__(
-        self, repository: Repository, donors: Sequence[Donor], survey: Survey, doomed: AbstractSet[PackKey]
+        self,
+        repository: Repository,
+        donors: Sequence[Donor],
+        survey: DamageSurvey,
+        doomed: AbstractSet[PackKey],
     ) -> None:
         self._repository, self._donors, self._survey, self._doomed = repository, donors, survey, doomed
         self._planned: set[PackKey] = set()

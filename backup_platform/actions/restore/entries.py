@@ -12,12 +12,12 @@ from itertools import islice
 from operator import call
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from backup_platform.actions.restore.existing import Standing, Survey
-from backup_platform.actions.restore.files import Comparison, LargeFile, Maker, content_size, wrong_length
+from backup_platform.actions.restore.existing import TargetSurvey, Treatment
+from backup_platform.actions.restore.files import FileComparison, LargeFile, Maker, content_size, wrong_length
 from backup_platform.actions.restore.metadata import Named, Opened
 from backup_platform.actions.restore.selection import Role, available
 from backup_platform.actions.restore.specials import make_link, make_special
-from backup_platform.actions.restore.target import Target, can_open, reason_of_one
+from backup_platform.actions.restore.target import TargetDirectory, can_open, reason_of_one
 from backup_platform.actions.restore.warnings import Warnings
 from backup_platform.domain.model import BLOB_ID_BYTES, Content, Entry, EntryKind, Status
 from backup_platform.errors import TargetError
@@ -44,7 +44,7 @@ class Contents(Protocol):
 
 
 @dataclass(slots=True)
-class _Level:
+class _OpenDirectory:
     """A directory on the way to the current entry. `apply`: its metadata is the restore's to set."""
 
     entry: Entry
@@ -59,7 +59,7 @@ class _Batch:
 
     to_compare: list[Request] = field(default_factory=list)
     to_write: list[Request] = field(default_factory=list)
-    compared: list[Comparison] = field(default_factory=list)
+    compared: list[FileComparison] = field(default_factory=list)
     large: list[LargeFile] = field(default_factory=list)
     links: list[tuple[Entry, bool]] = field(default_factory=list)
     left: list[Entry] = field(default_factory=list)
@@ -71,13 +71,13 @@ class Restorer:
 
     contents: Contents
     sizes: Callable[[bytes], list[int]]
-    target: Target
+    target: TargetDirectory
     maker: Maker
-    survey: Survey | None
+    survey: TargetSurvey | None
     own_root: bool
     failures: Warnings = field(default_factory=Warnings)
     skipped: int = 0
-    _levels: list[_Level] = field(default_factory=list)
+    _levels: list[_OpenDirectory] = field(default_factory=list)
     _batch: _Batch = field(default_factory=_Batch)
     _locked: list[Entry] = field(default_factory=list)
     _unmade: set[bytes] = field(default_factory=set)  # devices, which only root makes
@@ -158,10 +158,10 @@ class Restorer:
     def _in_new_directory(self) -> bool:
         return self.survey is None or bool(self._levels and self._levels[-1].new)
 
-    def _standing(self, entry: Entry, in_new: bool) -> Standing:
+    def _standing(self, entry: Entry, in_new: bool) -> Treatment:
         """Raises TargetError for a conflict."""
-        standing = Standing.NEW if in_new or self.survey is None else self.survey.standing(entry)
-        if standing is Standing.CONFLICT:
+        standing = Treatment.NEW if in_new or self.survey is None else self.survey.standing(entry)
+        if standing is Treatment.CONFLICT:
             raise conflict(entry)
         return standing
 
@@ -171,16 +171,16 @@ class Restorer:
             self._root = entry if self.own_root and role is Role.WANTED else None
             return
         standing = self._standing(entry, self._in_new_directory())
-        if standing is not Standing.KEPT:
+        if standing is not Treatment.KEPT:
             with self.target.place(path) as (dir_fd, name):
-                if standing is Standing.REPLACED:
+                if standing is Treatment.REPLACED:
                     os.unlink(name, dir_fd=dir_fd)
                 os.mkdir(name, 0o700, dir_fd=dir_fd)
-        new = standing is not Standing.KEPT
+        new = standing is not Treatment.KEPT
         may_change = self.survey is not None and self.survey.may_change and role is Role.WANTED
         if may_change and not new:
             self._open_directory(path)
-        self._levels.append(_Level(entry, path + b"/", new, new or may_change))
+        self._levels.append(_OpenDirectory(entry, path + b"/", new, new or may_change))
 
     def _open_directory(self, path: bytes) -> None:
         """Let its owner write to a directory until it gets its own mode."""
@@ -199,19 +199,19 @@ class Restorer:
 
     def _special(self, entry: Entry) -> None:
         standing = self._standing(entry, self._in_new_directory())
-        if standing is Standing.KEPT:
+        if standing is Treatment.KEPT:
             self._apply(entry)
         else:
-            replace = standing is Standing.REPLACED
+            replace = standing is Treatment.REPLACED
             if not make_special(self.target, self.maker.metadata, entry, replace=replace):
                 self._unmade.add(entry.stat.path)
 
     def _file(self, entry: Entry) -> None:
         standing = self._standing(entry, self._in_new_directory())
-        if standing is not Standing.KEPT:
-            self._write(entry, replace=standing is Standing.REPLACED)
+        if standing is not Treatment.KEPT:
+            self._write(entry, replace=standing is Treatment.REPLACED)
             return
-        comparison = Comparison(self.maker, entry)
+        comparison = FileComparison(self.maker, entry)
         comparison.check_holes()
         self._batch.compared.append(comparison)
         self._request(self._batch.to_compare, comparison.take, entry)
@@ -266,7 +266,7 @@ class Restorer:
             self._finish_directory(entry)
         self._batch = _Batch()
 
-    def _compared(self, comparison: Comparison) -> None:
+    def _compared(self, comparison: FileComparison) -> None:
         entry = comparison.entry
         if comparison.different:
             if not self.survey or not self.survey.overwrite:
@@ -280,14 +280,14 @@ class Restorer:
     def _link(self, entry: Entry, in_new: bool) -> None:
         assert entry.hardlink is not None
         is_file, standing = entry.stat.kind is EntryKind.FILE, self._standing(entry, in_new)
-        if standing is Standing.KEPT:
+        if standing is Treatment.KEPT:
             self.skipped += is_file
         elif entry.hardlink in self._failed:
             self._fail(entry, "what it is another name of could not be made")
         elif entry.hardlink in self._unmade:
             self.maker.metadata.warnings.add(entry.stat.path, "what it is another name of could not be made")
         else:
-            make_link(self.target, entry.hardlink, entry.stat.path, replace=standing is Standing.REPLACED)
+            make_link(self.target, entry.hardlink, entry.stat.path, replace=standing is Treatment.REPLACED)
             self.maker.made(0, int(is_file))
 
     def _finish_directory(self, entry: Entry) -> None:

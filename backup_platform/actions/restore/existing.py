@@ -7,12 +7,12 @@ import stat as modes
 from dataclasses import dataclass
 from enum import Enum
 
-from backup_platform.actions.restore.target import Target, can_open
+from backup_platform.actions.restore.target import TargetDirectory, can_open
 from backup_platform.domain.model import Entry, EntryKind
 from backup_platform.filesystem.kinds import KINDS
 
 
-class Standing(Enum):
+class Treatment(Enum):
     NEW = "new"
     KEPT = "kept"  # it seems to be there already, and files are still to be compared
     REPLACED = "replaced"
@@ -20,10 +20,10 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class TargetSurvey:
     """`resumes`: an earlier run of the same restore may have made what is there."""
 
-    target: Target
+    target: TargetDirectory
     resumes: bool
     overwrite: bool
 
@@ -32,18 +32,18 @@ class Survey:
         """Is the metadata of directories that are there already the restore's to set?"""
         return self.resumes or self.overwrite
 
-    def standing(self, entry: Entry) -> Standing:
+    def standing(self, entry: Entry) -> Treatment:
         st = self.target.lstat(entry.stat.path)
         if st is None:
-            return Standing.NEW
+            return Treatment.NEW
         kind = KINDS[modes.S_IFMT(st.st_mode)]
         if entry.stat.kind is EntryKind.DIRECTORY and kind is EntryKind.DIRECTORY:
-            return Standing.KEPT
+            return Treatment.KEPT
         if kind is EntryKind.DIRECTORY:
-            return Standing.CONFLICT  # a whole tree is never replaced by one file
+            return Treatment.CONFLICT  # a whole tree is never replaced by one file
         if self.may_change and kind is entry.stat.kind and self._similar(entry, st):
-            return Standing.KEPT
-        return Standing.REPLACED if self.overwrite else Standing.CONFLICT
+            return Treatment.KEPT
+        return Treatment.REPLACED if self.overwrite else Treatment.CONFLICT
 
     def admits(self, path: bytes, *, owned: bool) -> bool:
         """Can names in the directory of this path be made and replaced, as far as can be known? `owned`: the directory

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from hashlib import blake2b
 
 from backup_platform.actions.restore.metadata import Metadata
-from backup_platform.actions.restore.target import Target, refused
+from backup_platform.actions.restore.target import TargetDirectory, refused
 from backup_platform.domain.model import Entry
 from backup_platform.domain.ports import Progress
 from backup_platform.errors import DamageError, TargetError
@@ -31,7 +31,7 @@ def temporary(name: bytes) -> bytes:
 class Maker:
     """Creates files under no name or a temporary one, and gives them their name when they are complete."""
 
-    def __init__(self, target: Target, metadata: Metadata, progress: Progress) -> None:
+    def __init__(self, target: TargetDirectory, metadata: Metadata, progress: Progress) -> None:
         self.target, self.metadata = target, metadata
         self.unnamed = os.path.isdir("/proc/self/fd")
         self.files = 0
@@ -238,7 +238,7 @@ class LargeFile:
             self._fd = -1
 
 
-class Comparison:
+class FileComparison:
     """An existing file of the right size and time, which may already be what is to be restored."""
 
     def __init__(self, maker: Maker, entry: Entry) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from backup_platform.actions.restore.existing import Survey
+from backup_platform.actions.restore.existing import TargetSurvey
 from backup_platform.actions.restore.marker import find_marker, marker_name
-from backup_platform.actions.restore.selection import Selection, not_found, relative_paths
+from backup_platform.actions.restore.selection import PathSelection, not_found, relative_paths
 from backup_platform.actions.restore.tally import count_entries, count_rows
-from backup_platform.actions.restore.target import Target
+from backup_platform.actions.restore.target import TargetDirectory
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import TargetError
 
@@ -59,11 +59,11 @@ def make_plan(
     reader: RecoveryPointReader, point: RecoveryPoint, to: str, paths: Sequence[str], overwrite: bool
 ) -> RestorePlan:
     """Raises NotFoundError for a path that is not in the point, TargetError where there is no room for it."""
-    selection = Selection(relative_paths(paths, point))
+    selection = PathSelection(relative_paths(paths, point))
     target = open_target(to)
     try:
         fresh, resumes = condition(target, point)
-        survey = Survey(target, resumes, overwrite) if target and (resumes or not fresh) else None
+        survey = TargetSurvey(target, resumes, overwrite) if target and (resumes or not fresh) else None
         simple = survey is None and selection.everything
         tally = count_rows(reader.rows()) if simple else count_entries(reader, selection, survey)
     finally:
@@ -99,10 +99,10 @@ def make_plan(
     )
 
 
-def open_target(to: str) -> Target | None:
+def open_target(to: str) -> TargetDirectory | None:
     """None when it does not exist yet. Raises TargetError when it is no directory, or is not accessible."""
     try:
-        return Target(to)
+        return TargetDirectory(to)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -112,7 +112,7 @@ def open_target(to: str) -> Target | None:
         ) from error
 
 
-def condition(target: Target | None, point: RecoveryPoint) -> tuple[bool, bool]:
+def condition(target: TargetDirectory | None, point: RecoveryPoint) -> tuple[bool, bool]:
     """Whether the target is, or was, empty; and whether a restore of this point was interrupted there."""
     if target is None:
         return True, False

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backup_platform.actions.restore.entries import Restorer
-from backup_platform.actions.restore.existing import Survey
+from backup_platform.actions.restore.existing import TargetSurvey
 from backup_platform.actions.restore.files import Maker
 from backup_platform.actions.restore.marker import Marker, remove_marker
 from backup_platform.actions.restore.metadata import Metadata, probe
 from backup_platform.actions.restore.plan import RestorePlan, make_plan, open_target
-from backup_platform.actions.restore.selection import Selection, selected
-from backup_platform.actions.restore.target import Target, can_open
+from backup_platform.actions.restore.selection import PathSelection, selected
+from backup_platform.actions.restore.target import TargetDirectory, can_open
 from backup_platform.actions.restore.warnings import Warnings
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
@@ -111,7 +111,7 @@ def refuse_conflicts(plan: RestorePlan) -> None:
     )
 
 
-def make_target(to: str) -> Target:
+def make_target(to: str) -> TargetDirectory:
     try:
         os.makedirs(to, mode=0o700, exist_ok=True)
     except OSError as error:
@@ -121,7 +121,7 @@ def make_target(to: str) -> Target:
     return target
 
 
-def _maker(plan: RestorePlan, target: Target, progress: Progress) -> Maker:
+def _maker(plan: RestorePlan, target: TargetDirectory, progress: Progress) -> Maker:
     open_root(plan, target)
     found = probe(target.fd)
     # Directories that were there before may give what they like to new files.
@@ -129,7 +129,7 @@ def _maker(plan: RestorePlan, target: Target, progress: Progress) -> Maker:
     return Maker(target, metadata, progress)
 
 
-def open_root(plan: RestorePlan, target: Target) -> None:
+def open_root(plan: RestorePlan, target: TargetDirectory) -> None:
     """Let this user write to a directory of its own that gets its mode at the end."""
     st = os.fstat(target.fd)
     if (plan.overwrite or plan.resumes) and can_open(st):
@@ -144,12 +144,12 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
         sizes=reader.lengths,
         target=target,
         maker=maker,
-        survey=None if untouched else Survey(target, plan.resumes, plan.overwrite),
+        survey=None if untouched else TargetSurvey(target, plan.resumes, plan.overwrite),
         own_root=plan.fresh or plan.overwrite,
     )
     progress.expect(items=plan.files, size=plan.bytes)
     noted = plan.resumes or save_marker(plan, target)
-    selection = Selection(plan.wanted)
+    selection = PathSelection(plan.wanted)
     restorer.run(selected(reader.entries(selection.needed), selection))
     if maker.metadata.privileged or not restorer.locks_root:
         restorer.finish_root()
@@ -163,7 +163,7 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     return restorer
 
 
-def save_marker(plan: RestorePlan, target: Target) -> bool:
+def save_marker(plan: RestorePlan, target: TargetDirectory) -> bool:
     """Whether there is a note. With --overwrite a restore goes on without one: what is there already is compared."""
     try:
         Marker(plan.point.id, plan.fresh).save(target.fd)

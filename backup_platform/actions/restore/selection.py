@@ -23,7 +23,7 @@ class Role(Enum):
     OTHER = "other"
 
 
-class Selection:
+class PathSelection:
     """Paths with all that is below them; no paths mean everything."""
 
     def __init__(self, paths: Sequence[bytes]) -> None:
@@ -96,7 +96,7 @@ def available(entry: Entry) -> bool:
     return entry.status in STORED or entry.stat.kind is EntryKind.DIRECTORY
 
 
-def selected(entries: Iterable[Entry], selection: Selection) -> Iterator[tuple[Entry, Role]]:
+def selected(entries: Iterable[Entry], selection: PathSelection) -> Iterator[tuple[Entry, Role]]:
     """The chosen entries in order. Raises DamageError for a path that leads outside.
 
     A hard link to what is not chosen becomes that itself; later ones then link to it.

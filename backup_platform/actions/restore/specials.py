@@ -7,7 +7,7 @@ import stat as modes
 
 from backup_platform.actions.restore.files import clear, replace_by, temporary
 from backup_platform.actions.restore.metadata import Metadata, Named
-from backup_platform.actions.restore.target import Target
+from backup_platform.actions.restore.target import TargetDirectory
 from backup_platform.domain.model import Entry, EntryKind
 
 FORMATS = {
@@ -18,7 +18,7 @@ FORMATS = {
 }
 
 
-def make_special(target: Target, metadata: Metadata, entry: Entry, *, replace: bool) -> bool:
+def make_special(target: TargetDirectory, metadata: Metadata, entry: Entry, *, replace: bool) -> bool:
     """Whether it was made; a device needs a privilege, and without it is a warning."""
     with target.place(entry.stat.path) as (dir_fd, name):
         made = temporary(name) if replace else name
@@ -45,7 +45,7 @@ def create(dir_fd: int, name: bytes, entry: Entry) -> None:
         os.mknod(name, FORMATS[stat.kind] | 0o600, stat.rdev, dir_fd=dir_fd)
 
 
-def make_link(target: Target, holder: bytes, path: bytes, *, replace: bool) -> None:
+def make_link(target: TargetDirectory, holder: bytes, path: bytes, *, replace: bool) -> None:
     """Another name for the file at `holder`."""
     with target.place(holder) as (holder_fd, holder_name), target.place(path) as (dir_fd, name):
         made = temporary(name) if replace else name

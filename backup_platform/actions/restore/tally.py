@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from backup_platform.actions.restore.existing import Standing, Survey
+from backup_platform.actions.restore.existing import TargetSurvey, Treatment
 from backup_platform.actions.restore.files import content_size
-from backup_platform.actions.restore.selection import STORED, Role, Selection, available, selected
+from backup_platform.actions.restore.selection import STORED, PathSelection, Role, available, selected
 from backup_platform.actions.restore.target import check_path, reason_of_one
 from backup_platform.domain.model import Entry, EntryKind
 from backup_platform.errors import TargetError
@@ -26,7 +26,7 @@ FILE, DIRECTORY, SYMLINK = EntryKind.FILE, EntryKind.DIRECTORY, EntryKind.SYMLIN
 
 
 @dataclass(slots=True)
-class Tally:
+class RestoreTally:
     """Numbers of entries; `size` in bytes of content. `seen` are the chosen paths that are there."""
 
     files: int = 0
@@ -71,9 +71,11 @@ class Tally:
             self.unavailable.append(f"{printable(path)}: {status}, {problem}")
 
 
-def count_entries(reader: RecoveryPointReader, selection: Selection, survey: Survey | None) -> Tally:
+def count_entries(
+    reader: RecoveryPointReader, selection: PathSelection, survey: TargetSurvey | None
+) -> RestoreTally:
     """The chosen entries, each looked for in the target. Raises DamageError for a path that leads outside."""
-    tally, absent, closed = Tally(), NO_PATH, NO_PATH
+    tally, absent, closed = RestoreTally(), NO_PATH, NO_PATH
     for entry, _ in selected(reader.entries(selection.needed), selection):
         path, is_directory = entry.stat.path, entry.stat.kind is EntryKind.DIRECTORY
         if path in selection.paths:
@@ -90,38 +92,38 @@ def count_entries(reader: RecoveryPointReader, selection: Selection, survey: Sur
             tally.refuse(path, reason)
             closed = path + b"/" if is_directory else closed
             continue
-        if standing is not Standing.KEPT and is_directory:
+        if standing is not Treatment.KEPT and is_directory:
             absent = path + b"/"
         _count(tally, entry, standing)
     return tally
 
 
-def look(entry: Entry, selection: Selection, survey: Survey | None) -> tuple[Standing, str]:
+def look(entry: Entry, selection: PathSelection, survey: TargetSurvey | None) -> tuple[Treatment, str]:
     """What is in the place of an entry, and why this user cannot restore it there; nothing when nothing is known."""
     if survey is None:
-        return Standing.NEW, ""
+        return Treatment.NEW, ""
     path = entry.stat.path
     try:
         standing = survey.standing(entry)
         owned = selection.role(split(path)[0] or ROOT) is Role.WANTED
-        changes = standing in (Standing.NEW, Standing.REPLACED)
+        changes = standing in (Treatment.NEW, Treatment.REPLACED)
         closed = changes and not survey.admits(path, owned=owned)
     except TargetError as error:
         if (reason := reason_of_one(error)) is None:
             raise
-        return Standing.NEW, reason
+        return Treatment.NEW, reason
     return standing, "this user may not write to its directory" if closed else ""
 
 
-def _count(tally: Tally, entry: Entry, standing: Standing) -> None:
-    kept = standing is Standing.KEPT or entry.hardlink is not None
+def _count(tally: RestoreTally, entry: Entry, standing: Treatment) -> None:
+    kept = standing is Treatment.KEPT or entry.hardlink is not None
     tally.add(entry.stat.kind, 0 if kept else content_size(entry))
     tally.hardlinks += entry.hardlink is not None
-    if standing is Standing.NEW:
+    if standing is Treatment.NEW:
         tally.creates += 1
-    elif standing is Standing.KEPT:
+    elif standing is Treatment.KEPT:
         tally.keeps += 1
-    elif standing is Standing.REPLACED:
+    elif standing is Treatment.REPLACED:
         tally.replaces += 1
     else:
         tally.conflict_count += 1
@@ -129,9 +131,9 @@ def _count(tally: Tally, entry: Entry, standing: Standing) -> None:
             tally.conflicts.append(printable(entry.stat.path))
 
 
-def count_rows(tables: Iterable[pa.Table]) -> Tally:
+def count_rows(tables: Iterable[pa.Table]) -> RestoreTally:
     """The same for everything into an empty target: many times faster, because no entries are made."""
-    tally = Tally()
+    tally = RestoreTally()
     for table in tables:
         columns = (table.column(name).to_pylist() for name in COUNTED)
         for path, kind, status, problem, size, hardlink, extents in zip(*columns, strict=True):

@@ -54,7 +54,7 @@ class Directories:
             os.close(self._open.popitem()[1])
 
 
-class Place:
+class TargetPath:
     """Where a path is, while it is used. Errors of the file system meanwhile become TargetError.
 
     Written out, because a generator's context manager would cost as much as a system call, for each file.
@@ -86,7 +86,7 @@ class Place:
             raise refused(self._path, error) from error
 
 
-class Target:
+class TargetDirectory:
     """An open target directory. Safe to use from several threads."""
 
     def __init__(self, to: str) -> None:
@@ -99,9 +99,9 @@ class Target:
             self._idle.pop().forget()
         os.close(self.fd)
 
-    def place(self, path: bytes) -> Place:
+    def place(self, path: bytes) -> TargetPath:
         """For `with`: the descriptor of the path's directory, and the name in it."""
-        return Place(self._idle, self.fd, path)
+        return TargetPath(self._idle, self.fd, path)
 
     def lstat(self, path: bytes) -> os.stat_result | None:
         """None when there is nothing, also when a parent is no directory."""

@@ -13,7 +13,7 @@ from backup_platform.domain.model import Content, Json
 if TYPE_CHECKING:
     from backup_platform.actions.query.engine import Engine
     from backup_platform.actions.tables.point_tables import PointTables
-    from backup_platform.actions.tables.row_comparison import Comparison
+    from backup_platform.actions.tables.row_comparison import RowComparison
     from backup_platform.domain.tables import Table
 
 RowChange = Literal["added", "removed", "changed"]
@@ -104,8 +104,8 @@ class _TableDiff:
         comparison = self._comparison()
         return self._by_key(comparison, first) if self._key else self._of_rows(comparison, first)
 
-    def _comparison(self) -> Comparison:
-        from backup_platform.actions.tables.row_comparison import Comparison, Side
+    def _comparison(self) -> RowComparison:
+        from backup_platform.actions.tables.row_comparison import RowComparison, Side
 
         alike = _contents(*self._sides[0]) & _contents(*self._sides[1])
         a, b = (
@@ -113,9 +113,9 @@ class _TableDiff:
             for tables, table in self._sides
         )
         common = [(old, new) for old, new, _ in self._common]
-        return Comparison(self._engine, a, b, common, [self._names.index(name) for name in self._key])
+        return RowComparison(self._engine, a, b, common, [self._names.index(name) for name in self._key])
 
-    def _by_key(self, comparison: Comparison, first: int) -> TableDifference:
+    def _by_key(self, comparison: RowComparison, first: int) -> TableDifference:
         added, removed, changed, columns = comparison.counts_by_key()
         counts = {name: n for name, n in zip(self._names, columns, strict=True) if n}
         found = comparison.first_by_key(first) if first and (added or removed or changed) else ()
@@ -130,7 +130,7 @@ class _TableDiff:
         ]
         return self._told(added, removed, changed, counts, rows)
 
-    def _of_rows(self, comparison: Comparison, first: int) -> TableDifference:
+    def _of_rows(self, comparison: RowComparison, first: int) -> TableDifference:
         added, removed = comparison.counts_of_rows()
         found = comparison.first_of_rows(first) if first and (added or removed) else ()
         rows = [

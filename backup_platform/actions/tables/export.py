@@ -12,7 +12,7 @@ from io import BufferedReader
 from typing import IO, TYPE_CHECKING
 from urllib.parse import quote
 
-from backup_platform.actions.tables.export_target import BLOCK, Target, Uploads, open_target
+from backup_platform.actions.tables.export_target import BLOCK, ExportTarget, Uploads, open_target
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue
 from backup_platform.errors import TargetError
@@ -116,7 +116,7 @@ def _component(name: str) -> str:
 
 
 def _export(
-    tables: PointTables, target: Target, path: str, name: str, overwrite: bool, progress: Progress
+    tables: PointTables, target: ExportTarget, path: str, name: str, overwrite: bool, progress: Progress
 ) -> int:
     """Write one part, compare it value by value, publish it; its size."""
     draft = target.draft(name)
@@ -194,7 +194,7 @@ def _bits(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([chunk.view(whole) for chunk in column.chunks], whole) if whole else column
 
 
-def _write(target: Target, name: str, catalogue: Catalogue, overwrite: bool) -> None:
+def _write(target: ExportTarget, name: str, catalogue: Catalogue, overwrite: bool) -> None:
     draft = target.draft(name)
     with open(draft, "x", encoding="utf-8") as file:
         json.dump(catalogue.to_json(), file, indent=1)

@@ -32,7 +32,7 @@ class Uploads(Protocol):
         ...
 
 
-class Target(Protocol):
+class ExportTarget(Protocol):
     def occupied(self, names: Sequence[str]) -> list[str]:
         """Those of the names that there are files of."""
         ...
@@ -47,7 +47,7 @@ class Target(Protocol):
 
 
 @contextmanager
-def open_target(location: str, open_store: Callable[[str], Uploads]) -> Iterator[Target]:
+def open_target(location: str, open_store: Callable[[str], Uploads]) -> Iterator[ExportTarget]:
     """A directory, or the store of a URL.
 
     Raises StoreError for a URL that cannot be used, TargetError for a directory that cannot be written.

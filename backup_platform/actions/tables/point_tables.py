@@ -22,7 +22,7 @@ NAMED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTable:
+class SizedTable:
     """A table and its size: of its Parquet streams, and of what they take in the store, in bytes.
 
     Blobs that other tables or recovery points share count in full.
@@ -127,11 +127,11 @@ class PointTables:
         """A part as a file; several threads may use its `read_at`. Raises DamageError."""
         return self._reader.stream(self.content(path))
 
-    def sizes(self, tables: Iterable[Table] | None = None) -> Iterator[StoredTable]:
+    def sizes(self, tables: Iterable[Table] | None = None) -> Iterator[SizedTable]:
         """Tables, all unless some are given, with their sizes."""
         for table in self.catalogue.tables if tables is None else tables:
             contents = [self.content(path) for path in table.parts]
-            yield StoredTable(
+            yield SizedTable(
                 table,
                 sum(self._reader.size(content) for content in contents),
                 sum(self._reader.stored_size(content) for content in contents),

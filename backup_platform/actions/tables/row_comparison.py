@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backup_platform.actions.query.engine import Engine
-from backup_platform.actions.query.results import Result
+from backup_platform.actions.query.results import QueryResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Side:
         return f"(SELECT true, * FROM ({self.rows})) AS {alias}({names})"
 
 
-class Comparison:
+class RowComparison:
     """`common` are places of the columns to compare, as (in a, in b); `key`, places in `common`, may be empty."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Comparison:
             return self._engine.run(self._engine.query(sql).fetchall)
 
     def _values(self, sql: str) -> Iterator[list[Any]]:
-        for row in Result(self._engine, self._engine.query(sql), "json", "").objects():
+        for row in QueryResult(self._engine, self._engine.query(sql), "json", "").objects():
             yield list(row.values())
 
 

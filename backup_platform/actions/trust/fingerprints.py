@@ -29,7 +29,7 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class KnownFingerprint:
     """Which repository was at a place when this host used it first. `vouched`: something stood for it then, or
     somebody was told that nothing did."""
 
@@ -39,7 +39,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class KnownPlace:
     """Where a repository of a plan is: its name there, its location, and the file in which this host remembers it."""
 
     name: str
@@ -47,19 +47,19 @@ class Place:
     note: str
 
     @classmethod
-    def of(cls, state: str, name: str, location: str, endpoint: str) -> Place:
+    def of(cls, state: str, name: str, location: str, endpoint: str) -> KnownPlace:
         digest = hashlib.sha256(f"{endpoint}\n{location}".encode()).hexdigest()[:32]
         return cls(name, location, os.path.join(state, FOLDER, digest))
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> KnownFingerprint | None:
         """None where there is none that can be read: it is a cache."""
         with suppress(OSError, ValueError, KeyError, TypeError), open(self.note, encoding="utf-8") as file:
             found = json.load(file)
             since = datetime.fromisoformat(found["since"])
-            return Memory(str(found["fingerprint"]), since, found["vouched"] is True)
+            return KnownFingerprint(str(found["fingerprint"]), since, found["vouched"] is True)
         return None
 
-    def remember(self, memory: Memory) -> None:
+    def remember(self, memory: KnownFingerprint) -> None:
         draft = f"{self.note}.{os.getpid()}"
         with suppress(OSError):
             os.makedirs(os.path.dirname(self.note), mode=0o700, exist_ok=True)
@@ -75,12 +75,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognising:
+class FingerprintCheck:
     """Of one repository of a plan. `others` are the plan's other repositories, which are copies and so have the same
     fingerprint; `has_key` tells whether the repository key is on this host; `plan_key` is its part of the plan."""
 
-    place: Place
-    others: Sequence[Place]
+    place: KnownPlace
+    others: Sequence[KnownPlace]
     pin: Pin | None
     has_key: Callable[[], bool]
     plan_key: str
@@ -119,7 +119,7 @@ class Recognising:
             return
         vouched = self._stood_for(info)
         if not memory or memory.fingerprint != info.fingerprint or vouched:
-            self.place.remember(Memory(info.fingerprint, self.clock.now(), vouched))
+            self.place.remember(KnownFingerprint(info.fingerprint, self.clock.now(), vouched))
 
     def _stood_for(self, info: RepositoryInfo) -> bool:
         known = (other.memory() for other in self.others)
@@ -128,7 +128,7 @@ class Recognising:
 
     def made(self, info: RepositoryInfo) -> None:
         """Remember a repository that was just made here, whatever was known of the place before."""
-        self.place.remember(Memory(info.fingerprint, self.clock.now(), vouched=True))
+        self.place.remember(KnownFingerprint(info.fingerprint, self.clock.now(), vouched=True))
 
     def refuse_to_make(self) -> None:
         """Raises UsageError where the plan already says which repository is meant."""
@@ -147,7 +147,7 @@ class Recognising:
         if self._stood_for(info) or (memory and memory.vouched):
             return ""
         self.place.remember(
-            Memory(info.fingerprint, memory.since if memory else self.clock.now(), vouched=True)
+            KnownFingerprint(info.fingerprint, memory.since if memory else self.clock.now(), vouched=True)
         )
         return (
             f"Nothing vouches for the repository at {info.location}: {self._why(info)}. Its fingerprint is "

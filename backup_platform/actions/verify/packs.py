@@ -21,7 +21,7 @@ SLICE = 64  # packs between two records of progress: about 1 GiB
 
 
 @dataclass(slots=True)
-class Reading:
+class PacksRead:
     """Packs by what was found. `sound` ones have the hash of their rows (`table_of`) where a key on this host opens
     them; `not_decoded` of them have the hash of their name only. `damaged` and `gone` (since they were listed) say
     why."""
@@ -38,8 +38,8 @@ class Reading:
         """How many were read."""
         return len(self.sound) + len(self.damaged)
 
-    def joined(self, other: Reading) -> Reading:
-        return Reading(
+    def joined(self, other: PacksRead) -> PacksRead:
+        return PacksRead(
             {**self.sound, **other.sound},
             {**self.damaged, **other.damaged},
             {**self.gone, **other.gone},
@@ -54,13 +54,13 @@ def read_packs(
     packs: Sequence[PackKey],
     progress: Progress,
     after: Callable[[Mapping[PackKey, str]], None] = lambda sound: None,
-) -> Reading:
+) -> PacksRead:
     """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError; where the store
     takes no marks, the reading says so.
 
     `after` is told of the sound ones of every few packs, so that an interrupted reading is not all lost.
     """
-    reading, known = Reading(), repository.damaged()
+    reading, known = PacksRead(), repository.damaged()
     with ThreadPoolExecutor(worker_count()) as pool:
         for start in range(0, len(packs), SLICE):
             first = len(reading.sound)
@@ -72,7 +72,7 @@ def read_packs(
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class PackVerdict:
     """A pack that was read: `damage` says what is wrong, and whether it is `gone`; `table` is the hash of its rows if a
     key opened it."""
 
@@ -87,15 +87,15 @@ class Examined:
         return bool(self.table)
 
 
-def examine(repository: Repository, key: PackKey, progress: Progress) -> Examined:
+def examine(repository: Repository, key: PackKey, progress: Progress) -> PackVerdict:
     """Read one pack; nothing is recorded. Raises StoreError."""
     try:
         data = repository.verified(key)
         table = decode(repository, key, data)
     except DamageError as error:
-        return Examined(key, damage=error.message, gone=not _stored(repository, key))
+        return PackVerdict(key, damage=error.message, gone=not _stored(repository, key))
     progress.advance(size=len(data))
-    return Examined(key, len(data), table=table)
+    return PackVerdict(key, len(data), table=table)
 
 
 def _stored(repository: Repository, key: PackKey) -> bool:
@@ -116,7 +116,7 @@ def decode(repository: Repository, key: PackKey, stored: Buffer) -> str:
     return table_of(index_pack(key, frames).rows, repository.cipher.hash)
 
 
-def _note(repository: Repository, one: Examined, reading: Reading, known: Container[str]) -> None:
+def _note(repository: Repository, one: PackVerdict, reading: PacksRead, known: Container[str]) -> None:
     if one.gone:
         reading.gone[one.key] = one.damage
     elif one.damage:

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import accumulate, takewhile
 
-from backup_platform.actions.verify.packs import Reading, read_packs
+from backup_platform.actions.verify.packs import PacksRead, read_packs
 from backup_platform.domain.ports import Clock, Progress
-from backup_platform.domain.rotation import Held, due
+from backup_platform.domain.rotation import LastSeen, due
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.records.reads import compact_reads, load_reads, record_reads
 from backup_platform.repository.repository import Repository
@@ -53,7 +53,7 @@ class ReadStatus:
 class CycleRun:
     """What a run read, and how things stand after it."""
 
-    reading: Reading
+    reading: PacksRead
     status: ReadStatus
 
 
@@ -61,7 +61,7 @@ class CycleRun:
 class _Survey:
     """The packs in the store that are not known to be damaged, and which of them were ever read again."""
 
-    held: Mapping[PackKey, Held]
+    held: Mapping[PackKey, LastSeen]
     read: frozenset[PackKey]
     damaged: tuple[PackKey, ...]
     now: datetime
@@ -83,7 +83,7 @@ class ReadCycle:
     clock: Clock
     every: timedelta = DAY
 
-    def due(self, now: datetime | None = None) -> list[Held]:
+    def due(self, now: datetime | None = None) -> list[LastSeen]:
         """What to read now, oldest first; nothing is read for it but listings and the ledger."""
         survey = self._survey()
         return due(survey.held.values(), now or survey.now, self.cycle, self.every)
@@ -114,7 +114,7 @@ class ReadCycle:
         for key, found in listed.items():
             if key not in damaged:
                 read_at = reads.last.get(key.id, found.modified)
-                held[key] = Held(key, found.size, max(found.modified, read_at))
+                held[key] = LastSeen(key, found.size, max(found.modified, read_at))
         return _Survey(
             held,
             frozenset(key for key in held if key.id in reads.last),
@@ -122,7 +122,7 @@ class ReadCycle:
             self._now(held.values()),
         )
 
-    def _now(self, held: Iterable[Held]) -> datetime:
+    def _now(self, held: Iterable[LastSeen]) -> datetime:
         """Not before anything that the store dates: a clock that is behind hides no age."""
         return max([self.clock.now().astimezone(UTC), *(each.proven_at for each in held)])
 
@@ -142,7 +142,7 @@ class ReadCycle:
         )
 
 
-def _within(packs: list[Held], budget: int | None) -> list[Held]:
+def _within(packs: list[LastSeen], budget: int | None) -> list[LastSeen]:
     if budget is None:
         return packs
     ends = accumulate(held.size for held in packs)

@@ -13,7 +13,7 @@ from datetime import date
 
 from backup_platform.actions.structure import Needs, needs_of
 from backup_platform.actions.verify.opening import closed_to_this_host
-from backup_platform.actions.verify.packs import Reading, read_packs
+from backup_platform.actions.verify.packs import PacksRead, read_packs
 from backup_platform.actions.verify.read_cycle import ReadCycle, ReadStatus
 from backup_platform.actions.verify.trusted import AT_ONCE, Trusting, within
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
@@ -120,7 +120,7 @@ def verify(
     return result
 
 
-def _disowned(repository: Repository, reading: Reading, *, record: bool = True) -> dict[PackKey, str]:
+def _disowned(repository: Repository, reading: PacksRead, *, record: bool = True) -> dict[PackKey, str]:
     """What is wrong with indexes of the packs that were read, by the packs' keys: they are not used any more."""
     wrong = misdescribed(repository, reading.sound)
     if wrong and record:
@@ -173,7 +173,7 @@ def _result(
     repository: Repository,
     points: Sequence[RecoveryPoint],
     needs: dict[str, Needs],
-    reading: Reading,
+    reading: PacksRead,
     unreadable: Sequence[str],
     duration_s: float,
     rotation: ReadStatus | None = None,

@@ -50,7 +50,7 @@ class BoundedFile:
 
     source: Any
     arrow: pq.ParquetFile
-    groups: tuple[tuple[int, tuple[Column, ...]], ...]  # rows and columns of each row group
+    groups: tuple[tuple[int, tuple[ColumnChunk, ...]], ...]  # rows and columns of each row group
 
     def metadata(self, key: bytes) -> bytes | None:
         found: bytes | None = (self.arrow.metadata.metadata or {}).get(key)
@@ -58,7 +58,7 @@ class BoundedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ColumnChunk:
     """Of a row group, as the footer has it."""
 
     path: tuple[bytes, ...]
@@ -85,7 +85,7 @@ def open_parquet(source: Any, rows: int) -> BoundedFile:
         raise DamageError(f"Its footer cannot be decoded: {error}.") from error
 
 
-def _groups(footer: Struct, size: int, rows: int) -> tuple[tuple[int, tuple[Column, ...]], ...]:
+def _groups(footer: Struct, size: int, rows: int) -> tuple[tuple[int, tuple[ColumnChunk, ...]], ...]:
     """Raises ValueError, or what a field that is missing or of another type raises."""
     leaves = sum(5 not in element for element in _structs(footer[2]))
     groups = tuple((int(group[3][1]), _columns(group)) for group in _structs(footer[4]))
@@ -101,14 +101,14 @@ def _groups(footer: Struct, size: int, rows: int) -> tuple[tuple[int, tuple[Colu
     return groups
 
 
-def _columns(group: Struct) -> tuple[Column, ...]:
+def _columns(group: Struct) -> tuple[ColumnChunk, ...]:
     return tuple(_column(chunk[3][1]) for chunk in _structs(group[1]))
 
 
-def _column(meta: Struct) -> Column:
+def _column(meta: Struct) -> ColumnChunk:
     physical, codec, values, length = (int(meta[field][1]) for field in (1, 4, 5, 7))
     start = min(int(meta[field][1]) for field in (9, 11) if field in meta)
-    return Column(tuple(bytes(name) for name in meta[3][1][1]), physical, codec, values, start, length)
+    return ColumnChunk(tuple(bytes(name) for name in meta[3][1][1]), physical, codec, values, start, length)
 
 
 def _structs(field: tuple[int, Any]) -> list[Struct]:
@@ -153,7 +153,7 @@ def batches(file: BoundedFile, columns: Sequence[str], most: int) -> Iterator[pa
         raise DamageError(f"It cannot be decoded: {error}.") from error
 
 
-def _widths(source: Any, rows: int, chunks: Sequence[Column]) -> Iterator[int]:
+def _widths(source: Any, rows: int, chunks: Sequence[ColumnChunk]) -> Iterator[int]:
     """Of each column of a row group, the most bytes that one value can take. Raises DamageError."""
     pages = 0
     for column in chunks:
@@ -169,7 +169,7 @@ def _widths(source: Any, rows: int, chunks: Sequence[Column]) -> Iterator[int]:
 class _Chunk:
     """A column of a row group: its pages, which it has one after the other."""
 
-    column: Column
+    column: ColumnChunk
     rows: int
     source: Any
     largest: int = 0

@@ -19,7 +19,7 @@ from backup_platform.repository.points.chains import ChainLink
 from backup_platform.repository.points.manifests import LOST
 
 if TYPE_CHECKING:
-    from backup_platform.repository.records.proofs import Subject
+    from backup_platform.repository.records.proofs import ProvenPoint
     from backup_platform.repository.repository import Repository
 
 KEY = re.compile(
@@ -69,7 +69,7 @@ def record_forgotten(
     return _read_back(repository, record)
 
 
-def record_gone(repository: Repository, point: Subject, now: datetime) -> None:
+def record_gone(repository: Repository, point: ProvenPoint, now: datetime) -> None:
     """That a point is gone which nobody forgot, and of which a proof tells. An altered record is written anew."""
     record = ForgottenPoint(
         point.point, point.source, point.sequence, point.window, point.captured_at, now, "lost"

@@ -24,7 +24,7 @@ KEY = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ProvenPoint:
     """The recovery point that a proof is about, as far as whoever finds the proof alone must know it."""
 
     point: str
@@ -108,7 +108,7 @@ def decode_proof(key: str, data: Buffer, hashed: Hash = digest) -> Proof:
     return proof
 
 
-def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> Subject | None:
+def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> ProvenPoint | None:
     """None where the entry does not tell. Raises DamageError when it is altered or of another repository."""
     proof = decode_proof(key, data, hashed)
     told: Any = unsign(key, data, hashed)[1].get("subject")
@@ -118,7 +118,7 @@ def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = diges
         if told["repository"] != repository:
             raise DamageError(f"The ledger entry {key} belongs to another repository.")
         window, moment = told["window"], instant
-        return Subject(
+        return ProvenPoint(
             proof.point,
             str(told["source"]),
             int(told["sequence"]),
@@ -142,12 +142,12 @@ def _proof(document: Mapping[str, Any]) -> Proof:
     )
 
 
-class Result(Protocol):
+class HasUnrecorded(Protocol):
     @property
     def unrecorded(self) -> Unrecorded: ...
 
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound=HasUnrecorded)
 
 
 def recorded(result: R) -> R:

@@ -14,9 +14,9 @@ from backup_platform.domain.ports import Progress, Recorder
 from backup_platform.filesystem.paths import below, proc_path
 from backup_platform.sources.files.attributes import Owners, Xattrs, read_xattrs
 from backup_platform.sources.files.failures import status_of
-from backup_platform.sources.files.read import SMALL, Files, Reading
-from backup_platform.sources.files.stream import BLOCK, Blocks, LargeFile, Meter
-from backup_platform.sources.files.tally import Links, Tally
+from backup_platform.sources.files.read import SMALL, FileReading, Files
+from backup_platform.sources.files.stream import BLOCK, BatchedProgress, Blocks, StreamedFile
+from backup_platform.sources.files.tally import CaptureTally, Links
 from backup_platform.sources.files.walk import Batch, Walk
 
 READERS = 2  # threads
@@ -33,11 +33,11 @@ class TreeCapture:
     """Records one walk. Everything but the reading happens in the caller's thread."""
 
     def __init__(self, walk: Walk, recorder: Recorder, progress: Progress) -> None:
-        self.tally = Tally()
+        self.tally = CaptureTally()
         self._walk = walk
         self._recorder = recorder
         self._progress = progress
-        self._meter = Meter(progress)
+        self._meter = BatchedProgress(progress)
         self._files = Files(walk.root_fd, walk.follow_symlinks)
         self._owners = Owners()
         self._links = Links()
@@ -115,9 +115,9 @@ class TreeCapture:
                 chosen.append(position)
         return chosen
 
-    def _readings(self, stats: Sequence[Stat]) -> Iterator[Reading]:
+    def _readings(self, stats: Sequence[Stat]) -> Iterator[FileReading]:
         """Read the small files ahead of their turn; the large ones come back unread."""
-        ahead: deque[Future[list[Reading]]] = deque()
+        ahead: deque[Future[list[FileReading]]] = deque()
         for group in groups(stats):
             ahead.append(self._executor.submit(self._files.read_group, group))
             if len(ahead) > GROUPS_AHEAD:
@@ -125,7 +125,7 @@ class TreeCapture:
         while ahead:
             yield from ahead.popleft().result()
 
-    def _file(self, stat: Stat, same: bool, reading: Reading | None) -> Row:
+    def _file(self, stat: Stat, same: bool, reading: FileReading | None) -> Row:
         if stat.nlink == 1:
             return self._store(reading) if reading else stat
         holder = self._links.holder(stat)
@@ -140,7 +140,7 @@ class TreeCapture:
             self._links.hold(entry.stat)
         return entry
 
-    def _store(self, reading: Reading) -> Entry:
+    def _store(self, reading: FileReading) -> Entry:
         if reading.large:
             entry = self._stream(reading.stat, self._meter)
             return entry if entry.status is not Status.CHANGED else self._stream(reading.stat, None)
@@ -153,10 +153,10 @@ class TreeCapture:
             ).content
         return Content(self._recorder.blob(data)) if data else EMPTY
 
-    def _stream(self, stat: Stat, meter: Meter | None) -> Entry:
+    def _stream(self, stat: Stat, meter: BatchedProgress | None) -> Entry:
         """Read a large file into the recorder, whose errors pass through: none of them is the file's."""
-        file = LargeFile.open(self._files, stat)
-        if isinstance(file, Reading):
+        file = StreamedFile.open(self._files, stat)
+        if isinstance(file, FileReading):
             return self._entry_of(file, EMPTY)
         try:
             blocks = Blocks(file.fd, file.pieces, file.before.st_size, self._executor, meter)
@@ -200,7 +200,7 @@ class TreeCapture:
     def _entry(self, stat: Stat, status: Status = Status.OK, problem: str = "") -> Entry:
         return Entry(stat, status, problem, self._owners.user(stat.uid), self._owners.group(stat.gid))
 
-    def _entry_of(self, reading: Reading, content: Content) -> Entry:
+    def _entry_of(self, reading: FileReading, content: Content) -> Entry:
         stat, owners = reading.stat, self._owners
         return Entry(
             stat,

@@ -38,7 +38,7 @@ class Rule(NamedTuple):
     regex: str
 
 
-class Group(NamedTuple):
+class PatternGroup(NamedTuple):
     """Patterns that follow each other and have the same effect, joined."""
 
     keeps: bool
@@ -62,9 +62,9 @@ class Rules:
         return False
 
 
-def _joined(keeps: bool, rules: list[Rule]) -> Group:
+def _joined(keeps: bool, rules: list[Rule]) -> PatternGroup:
     files = [rule.regex for rule in rules if not rule.directories_only]
-    return Group(keeps, _any(files), _any([rule.regex for rule in rules]))
+    return PatternGroup(keeps, _any(files), _any([rule.regex for rule in rules]))
 
 
 def _any(regexes: list[str]) -> re.Pattern[str]:

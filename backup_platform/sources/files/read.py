@@ -26,7 +26,7 @@ READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 Piece: TypeAlias = "tuple[int, int]"  # offset, length
 
 
-class Reading(NamedTuple):
+class FileReading(NamedTuple):
     """What reading a file gave. `large` says that nothing was read because it must be streamed."""
 
     stat: Stat
@@ -79,31 +79,31 @@ class Files:
         finally:
             os.close(parent)
 
-    def read_group(self, stats: list[Stat]) -> list[Reading]:
+    def read_group(self, stats: list[Stat]) -> list[FileReading]:
         return [self.read_small(stat) for stat in stats]
 
-    def read_small(self, stat: Stat) -> Reading:
+    def read_small(self, stat: Stat) -> FileReading:
         """A small file with its attributes, or why it could not be read. Never raises OSError."""
         try:
             reading = self._read_once(stat)
             return reading if reading.status is Status.OK else self._read_once(stat)
         except OSError as error:
-            return Reading(stat, *status_of(error))
+            return FileReading(stat, *status_of(error))
 
-    def _read_once(self, stat: Stat) -> Reading:
+    def _read_once(self, stat: Stat) -> FileReading:
         fd, before = self.open(stat)
         try:
             if not 0 < before.st_size <= SMALL and (made_by := kernel_file_system(fd)):
                 data = read_kernel_file(fd, made_by)
                 return settle(stat, before, os.fstat(fd), None, len(data), read_xattrs(fd), data)
             if before.st_size > SMALL:
-                return Reading(refreshed(stat, before), large=True)
+                return FileReading(refreshed(stat, before), large=True)
             extents = data_extents(fd, before)
             data = read_pieces(fd, pieces_of(before.st_size, extents))
             if has_more(fd, before.st_size):
                 data += read_at(fd, SMALL + 1, before.st_size)
                 if len(data) > SMALL:
-                    return Reading(refreshed(stat, before), large=True)
+                    return FileReading(refreshed(stat, before), large=True)
             return settle(stat, before, os.fstat(fd), extents, len(data), read_xattrs(fd), data)
         finally:
             os.close(fd)
@@ -124,12 +124,12 @@ def settle(
     count: int,
     xattrs: Xattrs,
     data: bytes = b"",
-) -> Reading:
+) -> FileReading:
     """The row of the `count` bytes that were read: OK when these are all and nothing changed meanwhile."""
     row, pieces = refreshed(stat, before), pieces_of(before.st_size, extents)
     complete = count == sum(length for _, length in pieces)
     if complete and unchanged(before, after):
-        return Reading(row, Status.OK, "", xattrs, extents, data)
+        return FileReading(row, Status.OK, "", xattrs, extents, data)
     text = CHANGED_TEXT
     if not complete:
         taken = reached(pieces, count, before.st_size)
@@ -137,7 +137,7 @@ def settle(
         extents = None if extents is None else taken
         if unchanged(before, after):
             text = FALSE_SIZE_TEXT.format(said=before.st_size, count=row.size)
-    return Reading(row, Status.CHANGED, text, xattrs, extents, data)
+    return FileReading(row, Status.CHANGED, text, xattrs, extents, data)
 
 
 def has_more(fd: int, size: int) -> bool:

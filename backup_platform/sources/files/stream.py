@@ -12,7 +12,15 @@ from backup_platform.domain.ports import Progress
 from backup_platform.filesystem.holes import Extents, data_extents
 from backup_platform.sources.files.attributes import read_xattrs
 from backup_platform.sources.files.failures import status_of
-from backup_platform.sources.files.read import Files, Piece, Reading, has_more, pieces_of, read_pieces, settle
+from backup_platform.sources.files.read import (
+    FileReading,
+    Files,
+    Piece,
+    has_more,
+    pieces_of,
+    read_pieces,
+    settle,
+)
 
 BLOCK = 2 << 20  # bytes read at once
 REPORT_BYTES = 8 << 20
@@ -20,7 +28,7 @@ REPORT_FILES = 100
 
 
 @dataclass(slots=True)
-class Meter:
+class BatchedProgress:
     """Tells the progress of many small steps in few calls."""
 
     progress: Progress
@@ -40,8 +48,8 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
-class LargeFile:
-    """A file that is open to be streamed. Errors of the file come back as a `Reading`, never raised."""
+class StreamedFile:
+    """A file that is open to be streamed. Errors of the file come back as a `FileReading`, never raised."""
 
     fd: int
     stat: Stat
@@ -49,29 +57,29 @@ class LargeFile:
     extents: Extents | None
 
     @classmethod
-    def open(cls, files: Files, stat: Stat) -> LargeFile | Reading:
+    def open(cls, files: Files, stat: Stat) -> StreamedFile | FileReading:
         try:
             fd, before = files.open(stat)
         except OSError as error:
-            return Reading(stat, *status_of(error))
+            return FileReading(stat, *status_of(error))
         try:
             return cls(fd, stat, before, data_extents(fd, before))
         except OSError as error:
             os.close(fd)
-            return Reading(stat, *status_of(error))
+            return FileReading(stat, *status_of(error))
 
     @property
     def pieces(self) -> Extents:
         return pieces_of(self.before.st_size, self.extents)
 
-    def finish(self, blocks: Blocks) -> Reading:
+    def finish(self, blocks: Blocks) -> FileReading:
         """What became of the file, after its blocks were taken."""
         if blocks.error:
-            return Reading(self.stat, *status_of(blocks.error))
+            return FileReading(self.stat, *status_of(blocks.error))
         try:
             after, xattrs = os.fstat(self.fd), read_xattrs(self.fd)
         except OSError as error:
-            return Reading(self.stat, *status_of(error))
+            return FileReading(self.stat, *status_of(error))
         return settle(self.stat, self.before, after, self.extents, blocks.count, xattrs)
 
     def close(self) -> None:
@@ -108,7 +116,7 @@ class Blocks:
     pieces: Extents
     size: int
     executor: Executor
-    meter: Meter | None = None
+    meter: BatchedProgress | None = None
     count: int = 0
     error: OSError | None = None
 

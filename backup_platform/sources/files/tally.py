@@ -13,7 +13,7 @@ MAX_PROBLEMS = 10_000  # listed; the fact counts them all
 
 
 @dataclass(slots=True)
-class Tally:
+class CaptureTally:
     """Counts what is recorded. `size` is the sum of regular files' sizes, those with several names once."""
 
     kinds: Counter[EntryKind] = field(default_factory=Counter)

@@ -17,7 +17,7 @@ from backup_platform.sources.postgres.document import (
     GLOBALS_PATH,
     LARGE_OBJECTS,
     SCHEMA_PATH,
-    Database,
+    CapturedDatabase,
     decode,
 )
 from backup_platform.sources.postgres.dump.bookkeeping import strip_archive
@@ -30,7 +30,7 @@ class PointContents:
     reader: PointReader
     streams: dict[bytes, tuple[Content, int]]
     catalogue: Catalogue
-    database: Database
+    database: CapturedDatabase
 
     def size(self, path: str) -> int:
         return self._stream(os.fsencode(path))[1]

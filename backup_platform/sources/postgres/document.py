@@ -4,7 +4,7 @@ The streams of a recovery point:
 
     catalogue.json                              the tables and where they are stored (`domain.tables`), with the
                                                 partitioned tables above them
-    database.json                               `Database`, below
+    database.json                               `CapturedDatabase`, below
     schema.dump                                 pg_dump --schema-only --format=custom, in the same snapshot
     globals.sql                                 pg_dumpall --globals-only: roles and tablespaces
     tables/<schema>/<table>/<part>.parquet      names percent-encoded, parts numbered from 00000
@@ -33,7 +33,7 @@ DOCUMENT_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
+class QualifiedName:
     """A relation."""
 
     schema: str
@@ -48,7 +48,7 @@ class Name:
 class SequenceValue:
     """What `setval` takes."""
 
-    sequence: Name
+    sequence: QualifiedName
     last_value: int
     is_called: bool
 
@@ -89,7 +89,7 @@ class Locale:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class CapturedDatabase:
     """One captured database.
 
     `server_version` and `dump_version` are numbers like 150018, as server_version_num. `roles` are all that the
@@ -108,18 +108,18 @@ class Database:
     tablespaces: tuple[str, ...] = ()
     extensions: tuple[tuple[str, str], ...] = ()  # name, version
     sequences: tuple[SequenceValue, ...] = ()
-    refresh: tuple[Name, ...] = ()
-    load_through: tuple[tuple[str, Name], ...] = ()
+    refresh: tuple[QualifiedName, ...] = ()
+    load_through: tuple[tuple[str, QualifiedName], ...] = ()
     subscriptions: tuple[str, ...] = ()
     large_objects: tuple[LargeObject, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
 
-def encode(database: Database) -> bytes:
+def encode(database: CapturedDatabase) -> bytes:
     return _adapter().dump_json(database, indent=1)
 
 
-def decode(document: bytes) -> Database:
+def decode(document: bytes) -> CapturedDatabase:
     """Raises ValueError for what is no document of this version."""
     database = _adapter().validate_json(document)
     if database.version != DOCUMENT_VERSION:
@@ -128,10 +128,10 @@ def decode(document: bytes) -> Database:
 
 
 @cache
-def _adapter() -> TypeAdapter[Database]:
+def _adapter() -> TypeAdapter[CapturedDatabase]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(Database)
+    return TypeAdapter(CapturedDatabase)
 
 
 def part_path(schema: str, table: str, number: int) -> str:

@@ -37,7 +37,7 @@ _State = dict[str, _Identity]
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class SqliteSnapshot:
     """A read transaction, and the stat of the main file.
 
     `reusable`: all of the content is in the main file, so that an equal stat means an equal content.
@@ -59,7 +59,7 @@ class Opening:
     scratch_dir: str | None = None
 
     @contextmanager
-    def snapshot(self, progress: Progress) -> Iterator[Snapshot]:
+    def snapshot(self, progress: Progress) -> Iterator[SqliteSnapshot]:
         """Raises `SourceError`. The snapshot ends with the block."""
         before, seen = require_file(self.path), _state(os.path.realpath(self.path))
         with ExitStack() as stack:
@@ -69,7 +69,9 @@ class Opening:
                     snapshot = stack.enter_context(self._settled(progress, seen))
             yield snapshot or self._opened(stack, progress, before, seen)
 
-    def _opened(self, stack: ExitStack, progress: Progress, before: os.stat_result, seen: _State) -> Snapshot:
+    def _opened(
+        self, stack: ExitStack, progress: Progress, before: os.stat_result, seen: _State
+    ) -> SqliteSnapshot:
         connection = self._in_place()
         if connection is None:
             return stack.enter_context(self._settled(progress, seen))
@@ -133,7 +135,7 @@ class Opening:
             else:
                 return
 
-    def _described(self, connection: sqlite3.Connection, before: os.stat_result) -> Snapshot:
+    def _described(self, connection: sqlite3.Connection, before: os.stat_result) -> SqliteSnapshot:
         captured_at = self.clock.now()
         wal_empty = _size(os.path.realpath(self.path) + "-wal") == 0
         now = require_file(self.path)
@@ -141,10 +143,10 @@ class Opening:
             raise SourceBusyError(
                 f"The SQLite database {self.path!r} was replaced while it was being opened."
             )
-        return Snapshot(connection, now, captured_at, reusable=wal_empty)
+        return SqliteSnapshot(connection, now, captured_at, reusable=wal_empty)
 
     @contextmanager
-    def _settled(self, progress: Progress, seen: _State) -> Iterator[Snapshot]:
+    def _settled(self, progress: Progress, seen: _State) -> Iterator[SqliteSnapshot]:
         """The snapshot of a private copy, for a database that a reader cannot open where it lies.
 
         That is one left with an unfinished transaction by a crash, which must be rolled back by writing, or
@@ -158,7 +160,7 @@ class Opening:
             with sqlite_errors(self.path, self.lock_timeout):
                 connection = self._begin(path, "rw")
             with closing(connection):
-                yield Snapshot(connection, main, self.clock.now(), reusable=False)
+                yield SqliteSnapshot(connection, main, self.clock.now(), reusable=False)
 
     def _copy_settled(self, home: str, seen: _State) -> tuple[str, os.stat_result]:
         source, copy = os.path.realpath(self.path), os.path.join(home, "database")

@@ -19,7 +19,7 @@ from backup_platform.sources.sqlite.drill import drill
 from backup_platform.sources.sqlite.facts import journal_mode, read_facts
 from backup_platform.sources.sqlite.failures import not_a_database, sqlite_errors
 from backup_platform.sources.sqlite.scratch import blocks, copy_pages, require_space, scratch_home
-from backup_platform.sources.sqlite.snapshot import Opening, Snapshot
+from backup_platform.sources.sqlite.snapshot import Opening, SqliteSnapshot
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class SqliteSource:
     ) -> DrillReport:
         return drill(point, sandbox.unpack(), reader, progress, sandbox.limit)
 
-    def _row(self, snapshot: Snapshot, size: int) -> Stat:
+    def _row(self, snapshot: SqliteSnapshot, size: int) -> Stat:
         found = snapshot.stat
         row = Stat(
             path=os.fsencode(os.path.basename(self.path)),

@@ -14,7 +14,7 @@ import pytest
 from backup_platform.actions.query import jobs
 from backup_platform.actions.query.engine import Engine
 from backup_platform.actions.query.jobs import Jobs
-from backup_platform.actions.query.results import Result
+from backup_platform.actions.query.results import QueryResult
 from backup_platform.actions.query.run import query
 from backup_platform.actions.tables.diff import diff_table
 from backup_platform.errors import TimeLimitError, UsageError
@@ -31,7 +31,7 @@ ENDLESS = "select count(*) from range(10000000) a, range(10000000) b where hash(
 
 
 def batches(engine: Engine, sql: str) -> Iterator[Any]:
-    return Result(engine, engine.query(sql), "text", "").batches()
+    return QueryResult(engine, engine.query(sql), "text", "").batches()
 
 
 @pytest.fixture(scope="module")

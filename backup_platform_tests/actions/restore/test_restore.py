@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.restore.selection import Selection
+from backup_platform.actions.restore.selection import PathSelection
 from backup_platform.actions.restore.tally import count_entries, count_rows
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.points import point_reader
@@ -135,7 +135,7 @@ def test_of_a_part_only_the_entries_near_it_are_made(
     odd_vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(point_reader, "ENTRIES", 1)
-    point, chosen = odd_vault.backup(), Selection([b"dir/b-hard", b"small"])
+    point, chosen = odd_vault.backup(), PathSelection([b"dir/b-hard", b"small"])
     made = [e.stat.path for e in odd_vault.repository.reader(point).entries(chosen.needed)]
     assert {b".", b"dir", b"dir/b-hard", b"small", b"a-hard"} <= set(made)
     assert b"dir/deep" not in made
@@ -257,4 +257,4 @@ def test_directories_that_their_owner_may_not_enter(open_vault: Vault) -> None:
 
 def test_both_ways_of_counting_agree(odd_vault: Vault) -> None:
     point = odd_vault.repository.reader(odd_vault.backup())
-    assert count_rows(point.rows()) == count_entries(point, Selection([]), None)
+    assert count_rows(point.rows()) == count_entries(point, PathSelection([]), None)

@@ -12,7 +12,7 @@ from backup_platform.clock import SystemClock
 from backup_platform.domain.model import Capture, Content, Entry, EntryKind, Stat, StreamRef
 from backup_platform.domain.ports import Buffer, Chunking
 from backup_platform.domain.tables import Catalogue
-from backup_platform.sources.postgres.document import Database, decode
+from backup_platform.sources.postgres.document import CapturedDatabase, decode
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.source import PostgresSource
 
@@ -90,7 +90,7 @@ class Captured:
         return [e.stat.path.decode() for e in self.recorder.entries if e.stat.kind is EntryKind.FILE]
 
     @property
-    def database(self) -> Database:
+    def database(self) -> CapturedDatabase:
         return decode(self.recorder.content("database.json"))
 
     @property

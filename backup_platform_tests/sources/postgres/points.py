@@ -30,10 +30,10 @@ from backup_platform.sources.postgres.document import (
     DATABASE_PATH,
     DOCUMENT_VERSION,
     SCHEMA_PATH,
-    Database,
+    CapturedDatabase,
     LargeObject,
     Locale,
-    Name,
+    QualifiedName,
     SequenceValue,
     encode,
     part_path,
@@ -157,7 +157,7 @@ def parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def _document(connection: psycopg.Connection[Any], **changes: Any) -> Database:
+def _document(connection: psycopg.Connection[Any], **changes: Any) -> CapturedDatabase:
     query = """SELECT datname, pg_get_userbyid(datdba), current_setting('server_version_num')::int,
                       pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database
                 WHERE datname = current_database()"""
@@ -182,16 +182,18 @@ def _document(connection: psycopg.Connection[Any], **changes: Any) -> Database:
         "roles": tuple(row[0] for row in roles),
         "extensions": tuple(extensions),
         "sequences": tuple(
-            SequenceValue(Name(schema, sequence), start if last is None else last, last is not None)
+            SequenceValue(QualifiedName(schema, sequence), start if last is None else last, last is not None)
             for schema, sequence, start, last in sequences
         ),
-        "refresh": tuple(Name(*view) for view in views),
+        "refresh": tuple(QualifiedName(*view) for view in views),
         "large_objects": tuple(LargeObject(oid, by, None, comment) for oid, by, comment in objects),
     }
-    return Database(DOCUMENT_VERSION, name, owner, version, version, Locale(*locale), **(fields | changes))
+    return CapturedDatabase(
+        DOCUMENT_VERSION, name, owner, version, version, Locale(*locale), **(fields | changes)
+    )
 
 
-def _large_objects(connection: psycopg.Connection[Any], document: Database, streams: Streams) -> None:
+def _large_objects(connection: psycopg.Connection[Any], document: CapturedDatabase, streams: Streams) -> None:
     if not document.large_objects:
         return
     data = [

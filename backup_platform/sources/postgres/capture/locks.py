@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backup_platform.errors import SourceBusyError, SourceError
-from backup_platform.sources.postgres.catalog.relations import Selection
+from backup_platform.sources.postgres.catalog.relations import RelationSelection
 from backup_platform.sources.postgres.failures import sqlstate
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.quoting import identifier
@@ -40,19 +40,19 @@ ORDER BY l.granted DESC, 1 LIMIT 1
 """
 
 
-def crowded(connection: Connection, selection: Selection, sessions: int) -> bool:
+def crowded(connection: Connection, selection: RelationSelection, sessions: int) -> bool:
     """Whether the server's lock table has no room for all locks in each of so many sessions."""
     row = connection.execute(_ROOM).fetchone()
     assert row is not None
     return bool(len(selection.locked) * sessions > row[0] * row[1] // _SHARE)
 
 
-def lock_statement(selection: Selection) -> str:
+def lock_statement(selection: RelationSelection) -> str:
     names = ", ".join(f"ONLY {identifier(each.schema, each.name)}" for each in selection.locked)
     return f"LOCK TABLE {names} IN ACCESS SHARE MODE" if names else ""
 
 
-def lock(main: Connection, selection: Selection, options: PostgresOptions, server: str) -> bool:
+def lock(main: Connection, selection: RelationSelection, options: PostgresOptions, server: str) -> bool:
     """False when a table is gone since it was listed. Raises `SourceError`, and the transaction is over then."""
     import psycopg
 
@@ -75,7 +75,7 @@ def lock(main: Connection, selection: Selection, options: PostgresOptions, serve
 
 
 def blocked(
-    connection: Connection, selection: Selection, options: PostgresOptions, server: str
+    connection: Connection, selection: RelationSelection, options: PostgresOptions, server: str
 ) -> SourceBusyError:
     """Who holds a lock that was not given in time. The connection's transaction must not be one that failed."""
     found = connection.execute(_BLOCKERS, [[each.oid for each in selection.locked]]).fetchone()
@@ -91,7 +91,7 @@ def blocked(
     )
 
 
-def no_room(connection: Connection, selection: Selection, server: str) -> SourceError:
+def no_room(connection: Connection, selection: RelationSelection, server: str) -> SourceError:
     """The lock table is full, with what it holds and what is needed."""
     row = connection.execute(_ROOM).fetchone()
     each, slots = row or (0, 1)

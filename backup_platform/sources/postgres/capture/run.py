@@ -50,7 +50,7 @@ from backup_platform.sources.postgres.document import (
     GLOBALS_PATH,
     LARGE_OBJECTS,
     SCHEMA_PATH,
-    Database,
+    CapturedDatabase,
     LeftOut,
     encode,
 )
@@ -192,7 +192,7 @@ class _Capture:
             detail = bounded(f"{out.kind}: {out.reason}. {advice}", _DETAIL)
             self.problems.append(Problem(out.name, Status.UNREADABLE, detail))
 
-    def _store_large_objects(self, document: Database) -> Database:
+    def _store_large_objects(self, document: CapturedDatabase) -> CapturedDatabase:
         """The document without them where they cannot be read."""
         denied = [out for out in document.left_out if out.name == ALL_LARGE_OBJECTS]
         if self.options.large_objects:
@@ -281,7 +281,7 @@ class _Capture:
                 hint="Nothing was stored. Please report this with the server's version and the table's definition.",
             )
 
-    def _describe(self, document: Database) -> None:
+    def _describe(self, document: CapturedDatabase) -> None:
         snapshot = self.snapshot
         self.facts |= server_facts(snapshot.connection)
         collations, changed = collation_facts(snapshot.connection)

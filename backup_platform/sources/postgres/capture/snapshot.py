@@ -31,7 +31,7 @@ from backup_platform.domain.ports import Clock
 from backup_platform.errors import SourceBusyError, SourceConnectionsError, SourceError, SourceFormatError
 from backup_platform.sources.postgres.capture.locks import blocked, crowded, lock, lock_statement, no_room
 from backup_platform.sources.postgres.catalog.relations import (
-    Selection,
+    RelationSelection,
     find,
     require_readable,
     select,
@@ -101,7 +101,7 @@ class Snapshot:
     url: str
     connection: Connection
     others: list[Connection]
-    selection: Selection
+    selection: RelationSelection
     name: str
     captured_at: datetime
     server_clock: datetime
@@ -299,7 +299,7 @@ def _require_version(connection: Connection, server: str) -> None:
 
 def _lock_and_look(
     sessions: _Sessions, options: PostgresOptions, clock: Clock
-) -> tuple[Selection, datetime, bool]:
+) -> tuple[RelationSelection, datetime, bool]:
     """In the snapshot: what is selected, when it was taken, and whether the locks are still to be taken."""
     main, server = sessions.main, sessions.server
     standby = bool(_one(main, "SELECT pg_is_in_recovery()"))

@@ -57,7 +57,7 @@ def read_tables(
     progress.expect(items=len(relations), size=sum(relation.bytes for relation in relations))
     with connected(connect) as connection:
         readings = _readings(relations, connection)
-    work = _Work(connect, recorder, progress, release, tolerant=unreadable is not None)
+    work = _TableWork(connect, recorder, progress, release, tolerant=unreadable is not None)
     while tasks := _tasks(readings):
         work.run(tasks, jobs)
     if unreadable is not None:
@@ -65,11 +65,11 @@ def read_tables(
     return [reading.result() for reading in readings if reading.failure is None]
 
 
-def _readings(relations: Sequence[Relation], connection: Connection) -> list[_Reading]:
+def _readings(relations: Sequence[Relation], connection: Connection) -> list[_TableReading]:
     with postgres_errors("The server, asked for the sizes of tables,"):
         large = with_large_storage(relations, connection)
         return [
-            _Reading(
+            _TableReading(
                 relation,
                 pieces(relation, connection) if relation.columns else ("",),
                 form_of(relation, large=relation.oid in large),
@@ -85,7 +85,7 @@ class _Stored(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Reading:
+class _TableReading:
     """One relation while it is read, in pieces.
 
     `form` is replaced when a value has no native form; what was stored in another form does not count then.
@@ -126,11 +126,11 @@ class _Reading:
 
 
 class _Task(NamedTuple):
-    reading: _Reading
+    reading: _TableReading
     number: int
 
 
-def _tasks(readings: Sequence[_Reading]) -> deque[_Task]:
+def _tasks(readings: Sequence[_TableReading]) -> deque[_Task]:
     """What is still to be read, large tables first."""
     ordered = sorted(readings, key=lambda reading: -reading.relation.bytes)
     return deque(_Task(reading, number) for reading in ordered for number in reading.missing())
@@ -140,7 +140,7 @@ class _StoppedError(Exception):
     """Another thread failed, or what is being read is to be read again in another form."""
 
 
-class _Work:
+class _TableWork:
     """Reads tasks in several threads."""
 
     def __init__(
@@ -229,7 +229,7 @@ class _Work:
         return _Stored(counted.rows, stream)
 
     def _watched(
-        self, found: Iterator[pa.RecordBatch | LargeRow], reading: _Reading, form: Form
+        self, found: Iterator[pa.RecordBatch | LargeRow], reading: _TableReading, form: Form
     ) -> Iterator[pa.RecordBatch | LargeRow]:
         for batch in found:
             if self._stop.is_set() or reading.form is not form or reading.failure is not None:
@@ -239,7 +239,7 @@ class _Work:
             yield batch
             del batch
 
-    def _tell(self, reading: _Reading, size: int) -> None:
+    def _tell(self, reading: _TableReading, size: int) -> None:
         reading.untold -= size
         self._progress.advance(size=size)
 

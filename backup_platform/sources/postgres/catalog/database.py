@@ -11,9 +11,14 @@ from backup_platform.sources.postgres.catalog.large_objects import (
     excluded_large_objects,
     large_objects,
 )
-from backup_platform.sources.postgres.catalog.relations import Found, Selection
+from backup_platform.sources.postgres.catalog.relations import Found, RelationSelection
 from backup_platform.sources.postgres.catalog.sequences import sequence_values
-from backup_platform.sources.postgres.document import DOCUMENT_VERSION, Database, Locale, Name
+from backup_platform.sources.postgres.document import (
+    DOCUMENT_VERSION,
+    CapturedDatabase,
+    Locale,
+    QualifiedName,
+)
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connect.connections import Connection
@@ -61,14 +66,18 @@ WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> w.ev_class AND w.ev_
 
 
 def database_document(
-    connection: Connection, selection: Selection, *, dump_version: int, with_large_objects: bool = True
-) -> Database:
+    connection: Connection,
+    selection: RelationSelection,
+    *,
+    dump_version: int,
+    with_large_objects: bool = True,
+) -> CapturedDatabase:
     """What the snapshot shows; `dump_version` is pg_dump's."""
     absent = denied_large_objects if with_large_objects else excluded_large_objects
     row = connection.execute(_DATABASE).fetchone()
     assert row is not None
     name, owner, encoding, columns = row
-    return Database(
+    return CapturedDatabase(
         version=DOCUMENT_VERSION,
         name=name,
         owner=owner,
@@ -103,7 +112,7 @@ def _names(connection: Connection, query: str) -> tuple[str, ...]:
     return tuple(str(row[0]) for row in connection.execute(query.encode()))
 
 
-def _refresh(connection: Connection, views: Sequence[Found]) -> tuple[Name, ...]:
+def _refresh(connection: Connection, views: Sequence[Found]) -> tuple[QualifiedName, ...]:
     if not views:
         return ()
     graph: dict[int, set[int]] = {view.oid: set() for view in views}
@@ -114,4 +123,4 @@ def _refresh(connection: Connection, views: Sequence[Found]) -> tuple[Name, ...]
         order = list(TopologicalSorter(graph).static_order())
     except CycleError:  # recursive views over rules; none of them is materialised
         order = [view.oid for view in views]
-    return tuple(Name(by_oid[oid].schema, by_oid[oid].name) for oid in order if oid in by_oid)
+    return tuple(QualifiedName(by_oid[oid].schema, by_oid[oid].name) for oid in order if oid in by_oid)

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.tables import Column, Partitioned, Storage, Table
 from backup_platform.sources.postgres.catalog.relation import Relation
-from backup_platform.sources.postgres.catalog.relations import PARTITIONED, Found, Selection, relations_of
+from backup_platform.sources.postgres.catalog.relations import (
+    PARTITIONED,
+    Found,
+    RelationSelection,
+    relations_of,
+)
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connect.connections import Connection
 
 
 def partitioned_tables(
-    connection: Connection, selection: Selection, stored: Sequence[Table]
+    connection: Connection, selection: RelationSelection, stored: Sequence[Table]
 ) -> tuple[Partitioned, ...]:
     """Of a selection, read in the snapshot; `stored` are the tables that were."""
     leaves: dict[int, list[Found]] = {each.oid: [] for each in selection.parents}

@@ -10,7 +10,7 @@ from backup_platform.domain.tables import label_of
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.catalog.relation import Relation, RelationColumn
 from backup_platform.sources.postgres.catalog.selection import Patterns
-from backup_platform.sources.postgres.document import LeftOut, Name
+from backup_platform.sources.postgres.document import LeftOut, QualifiedName
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.connect.connections import Connection
@@ -91,7 +91,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Selection:
+class RelationSelection:
     """`stored` are the tables whose rows are read, `parents` the partitioned tables above some of them, `views` the
     materialised views to refresh, `unreadable` what is left out and not even locked. `denied` is what the plan wants
     and this role may not read; it is among `left_out`."""
@@ -122,14 +122,14 @@ class Selection:
             yield parent
             parent = self.by_oid.get(parent.parent or 0)
 
-    def load_through(self) -> tuple[tuple[str, Name], ...]:
+    def load_through(self) -> tuple[tuple[str, QualifiedName], ...]:
         """Leaves below a hash partitioned table load through the root of their tree: a hash may place a row elsewhere
         on another machine or version. Other leaves load directly, and their constraints check what they get."""
         through = []
         for leaf in self.stored:
             ancestors = list(self.ancestors(leaf))
             if any(ancestor.by_hash for ancestor in ancestors):
-                through.append((leaf.label, Name(ancestors[-1].schema, ancestors[-1].name)))
+                through.append((leaf.label, QualifiedName(ancestors[-1].schema, ancestors[-1].name)))
         return tuple(through)
 
 
@@ -138,10 +138,10 @@ def find(connection: Connection) -> list[Found]:
     return [Found(*row) for row in connection.execute(_FOUND)]
 
 
-def select(found: Sequence[Found], options: PostgresOptions, *, standby: bool) -> Selection:
+def select(found: Sequence[Found], options: PostgresOptions, *, standby: bool) -> RelationSelection:
     """What to store. Nothing is left out without a line in `left_out`."""
     by_oid = {each.oid: each for each in found}
-    whole = Selection(tuple(found), by_oid=by_oid)
+    whole = RelationSelection(tuple(found), by_oid=by_oid)
     patterns = Patterns(options.include, options.exclude)
     kept: dict[str, list[Found]] = {kind: [] for kind in (TABLE, PARTITIONED, VIEW, SEQUENCE)}
     left_out: list[LeftOut] = []
@@ -164,7 +164,7 @@ def select(found: Sequence[Found], options: PostgresOptions, *, standby: bool) -
             left_out.append(LeftOut(_kind_of(each), each.label, reason))
         if standby and each.persistence == UNLOGGED:
             warnings.append(f"{each.label} is not stored: {reason}.")
-    return Selection(
+    return RelationSelection(
         tuple(found),
         stored=tuple(kept[TABLE]),
         parents=tuple(kept[PARTITIONED]),
@@ -179,7 +179,7 @@ def select(found: Sequence[Found], options: PostgresOptions, *, standby: bool) -
 
 
 def _reason_against(
-    each: Found, whole: Selection, patterns: Patterns, options: PostgresOptions, *, standby: bool
+    each: Found, whole: RelationSelection, patterns: Patterns, options: PostgresOptions, *, standby: bool
 ) -> str:
     if each.extension is not None and each.condition is None:
         return f"part of the extension {each.extension}, which creates it"
@@ -209,7 +209,7 @@ def _kind_of(each: Found) -> str:
     return f"unlogged {kind}" if each.persistence == UNLOGGED else kind
 
 
-def require_readable(selection: Selection) -> None:
+def require_readable(selection: RelationSelection) -> None:
     """Raises `SourceError` when this role may read no table at all, or not a partitioned one, which pg_dump locks."""
     denied = [each.label for each in selection.parents if not each.readable]
     if not selection.stored:
@@ -221,7 +221,7 @@ def require_readable(selection: Selection) -> None:
         )
 
 
-def relations(connection: Connection, selection: Selection) -> list[Relation]:
+def relations(connection: Connection, selection: RelationSelection) -> list[Relation]:
     """The stored tables with their columns, read in the snapshot."""
     return relations_of(connection, selection.stored)
 

@@ -30,24 +30,24 @@ class Patterns:
         return ""
 
     @cached_property
-    def _include(self) -> list[tuple[str, _Compiled]]:
+    def _include(self) -> list[tuple[str, _CompiledPatterns]]:
         return [(pattern, _compile(pattern)) for pattern in self.include]
 
     @cached_property
-    def _exclude(self) -> list[tuple[str, _Compiled]]:
+    def _exclude(self) -> list[tuple[str, _CompiledPatterns]]:
         return [(pattern, _compile(pattern)) for pattern in self.exclude]
 
 
 @dataclass(frozen=True, slots=True)
-class _Compiled:
+class _CompiledPatterns:
     expression: re.Pattern[str]
     qualified: bool
 
 
-def _compile(pattern: str) -> _Compiled:
+def _compile(pattern: str) -> _CompiledPatterns:
     parts = ({"*": ".*", "?": "."}.get(char) or re.escape(char) for char in pattern)
-    return _Compiled(re.compile("".join(parts), re.DOTALL), "." in pattern)
+    return _CompiledPatterns(re.compile("".join(parts), re.DOTALL), "." in pattern)
 
 
-def _matches(compiled: _Compiled, schema: str, name: str) -> bool:
+def _matches(compiled: _CompiledPatterns, schema: str, name: str) -> bool:
     return compiled.expression.fullmatch(f"{schema}.{name}" if compiled.qualified else name) is not None

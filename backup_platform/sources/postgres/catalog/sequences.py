@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from backup_platform.sources.postgres.catalog.relations import Found
-from backup_platform.sources.postgres.document import Name, SequenceValue
+from backup_platform.sources.postgres.document import QualifiedName, SequenceValue
 from backup_platform.sources.postgres.quoting import identifier
 
 if TYPE_CHECKING:
@@ -31,4 +31,4 @@ def sequence_values(connection: Connection, sequences: Sequence[Found]) -> Itera
             values = sorted(connection.execute(query.encode()))
         for number, last_value, is_called in values:
             found = some[number]
-            yield SequenceValue(Name(found.schema, found.name), last_value, is_called)
+            yield SequenceValue(QualifiedName(found.schema, found.name), last_value, is_called)

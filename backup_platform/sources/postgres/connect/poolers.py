@@ -96,7 +96,7 @@ def session_class() -> type[Connection]:
     import psycopg
     from psycopg.rows import TupleRow
 
-    class Session(psycopg.Connection[TupleRow]):
+    class PoolerSession(psycopg.Connection[TupleRow]):
         pooled = False
 
         def close(self) -> None:
@@ -106,7 +106,7 @@ def session_class() -> type[Connection]:
                     self.execute("RESET ALL")
             super().close()
 
-    return Session
+    return PoolerSession
 
 
 def _process(connection: Connection) -> int:

@@ -29,7 +29,7 @@ LOCATED = 5  # tables whose rows are compared one by one, when they differ
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class TableGroup:
     """Tables that are compared as one: the leaves below a table that routed their rows when they were restored.
 
     Where a hash of the values decides, as for an enum, a leaf holds other rows on every server.
@@ -43,12 +43,12 @@ class Group:
         return sum(table.rows for table in self.tables)
 
 
-def groups(contents: PointContents) -> list[Group]:
+def groups(contents: PointContents) -> list[TableGroup]:
     through = {label: name.label for label, name in contents.database.load_through}
     found: dict[str, list[Table]] = {}
     for table in contents.catalogue.tables:
         found.setdefault(through.get(table.label, table.label), []).append(table)
-    return [Group(label, tuple(tables)) for label, tables in found.items()]
+    return [TableGroup(label, tuple(tables)) for label, tables in found.items()]
 
 
 @dataclass
@@ -101,7 +101,7 @@ class TableComparison:
 
     def _compare(
         self,
-        group: Group,
+        group: TableGroup,
         before: Sequence[Digested],
         restored: Sequence[StoredTable],
         recorder: DigestingRecorder,
@@ -117,7 +117,7 @@ class TableComparison:
         yield from self._compare_rows(group, before, parts, recorder.seed)
 
     def _compare_rows(
-        self, group: Group, before: Sequence[Digested], parts: Sequence[Digested], seed: int
+        self, group: TableGroup, before: Sequence[Digested], parts: Sequence[Digested], seed: int
     ) -> Iterator[str]:
         names = sorted(column.name for column in group.tables[0].columns)
         types = {_sorted(part) for part in parts} ^ {_sorted(part) for part in before}
@@ -130,13 +130,13 @@ class TableComparison:
         if not old.equals(new):
             yield from self._located(group, names, old, new, seed)
 
-    def _stored(self, group: Group) -> Iterator[pa.RecordBatch]:
+    def _stored(self, group: TableGroup) -> Iterator[pa.RecordBatch]:
         for path in _paths(group):
             with self.contents.open(path) as file:
                 yield from parquet_batches(file)
 
     def _located(
-        self, group: Group, names: Sequence[str], old: Digest, new: Digest, seed: int
+        self, group: TableGroup, names: Sequence[str], old: Digest, new: Digest, seed: int
     ) -> Iterator[str]:
         columns = [name for name, a, b in zip(names, old.columns, new.columns, strict=True) if a != b]
         named = f"in {', '.join(columns[:5])}" if columns else "in how values belong together"
@@ -156,7 +156,7 @@ class TableComparison:
             yield from locate(group.label, key, lambda: self._stored(group), restored, old, new, seed)
 
 
-def _paths(group: Group) -> Iterator[str]:
+def _paths(group: TableGroup) -> Iterator[str]:
     return (path for table in group.tables for path in table.parts)
 
 

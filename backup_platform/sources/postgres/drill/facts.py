@@ -13,7 +13,7 @@ from backup_platform.sources.postgres.capture.table_facts import RECORD_SEND, Ta
 from backup_platform.sources.postgres.catalog.large_objects import large_object_facts, large_objects
 from backup_platform.sources.postgres.connect.connections import connect
 from backup_platform.sources.postgres.contents import PointContents
-from backup_platform.sources.postgres.document import LargeObject, Name
+from backup_platform.sources.postgres.document import LargeObject, QualifiedName
 from backup_platform.sources.postgres.drill.scratch import Scratch
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import Facts
@@ -160,7 +160,7 @@ def _only(item: LargeObject | None) -> str:
 
 def _views(connection: Connection, contents: PointContents) -> Iterator[str]:
     """pg_dump's text does not tell whether a view has its rows."""
-    populated = {Name(*row) for row in connection.execute(_POPULATED)}
+    populated = {QualifiedName(*row) for row in connection.execute(_POPULATED)}
     for name in contents.database.refresh:
         if name not in populated:
             yield f"materialised view {name.label} had its rows in the source, and is not populated restored."

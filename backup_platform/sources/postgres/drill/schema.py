@@ -19,7 +19,7 @@ from backup_platform.errors import SourceEncodingError, SourceError, TargetError
 from backup_platform.sources.postgres.connect.connections import connect, tool_conninfo, tool_environment
 from backup_platform.sources.postgres.connect.connections import parse as parse_url
 from backup_platform.sources.postgres.contents import PointContents
-from backup_platform.sources.postgres.document import Database
+from backup_platform.sources.postgres.document import CapturedDatabase
 from backup_platform.sources.postgres.drill.schema_diff import (
     Schema,
     differences,
@@ -80,7 +80,7 @@ def _tools(minimum: int, bin_dir: str | None, prefer: int) -> Tools:
     return find_tools(minimum, prefer=prefer, needs=_NEEDS)
 
 
-def _options(target: Scratch, document: Database) -> tuple[frozenset[str], Sequence[str]]:
+def _options(target: Scratch, document: CapturedDatabase) -> tuple[frozenset[str], Sequence[str]]:
     """Roles that the server lacks, and what both dumps leave out because of them or of missing tablespaces."""
     with connect(target.url) as connection:
         roles = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}

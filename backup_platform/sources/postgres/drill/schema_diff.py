@@ -23,7 +23,7 @@ _SHOWN = 160
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class DumpEntry:
     """The head of one object in a dump."""
 
     kind: str
@@ -40,14 +40,14 @@ class Entry:
         )
 
 
-Schema: TypeAlias = Mapping[Entry, tuple[str, ...]]
+Schema: TypeAlias = Mapping[DumpEntry, tuple[str, ...]]
 
 
 def parse(lines: Iterable[str]) -> Schema:
     """The objects of a dump in SQL with their texts: several under one head keep their order."""
-    found: dict[Entry, list[str]] = defaultdict(list)
+    found: dict[DumpEntry, list[str]] = defaultdict(list)
     state: dict[str, str] = {}
-    entry: Entry | None = None
+    entry: DumpEntry | None = None
     body: list[str] = []
     for line in lines:
         text = line.rstrip("\n")
@@ -55,7 +55,7 @@ def parse(lines: Iterable[str]) -> Schema:
             following = _cut_tail(body)
             _close(found, entry, body, state)
             state |= following
-            entry, body = Entry(match[2], match[3], match[1], match[4]), []
+            entry, body = DumpEntry(match[2], match[3], match[1], match[4]), []
         elif not _IGNORED.match(text):
             body.append(text)
     _cut_tail(body)
@@ -73,7 +73,7 @@ def _cut_tail(body: list[str]) -> dict[str, str]:
 
 
 def _close(
-    found: dict[Entry, list[str]], entry: Entry | None, body: list[str], state: Mapping[str, str]
+    found: dict[DumpEntry, list[str]], entry: DumpEntry | None, body: list[str], state: Mapping[str, str]
 ) -> None:
     if entry is None:
         return
@@ -135,7 +135,7 @@ def without_roles(schema: Schema, roles: Iterable[str]) -> Schema:
     """Without what cannot be made where these roles are missing: policies for them, and mappings of them."""
     names = [*roles]
     return {
-        Entry(entry.kind, entry.schema, entry.name, ""): texts
+        DumpEntry(entry.kind, entry.schema, entry.name, ""): texts
         for entry, texts in schema.items()
         if entry.kind not in ("POLICY", "USER MAPPING", "ACL", "DEFAULT ACL")
         or not any(name in text for name in names for text in texts)

@@ -17,7 +17,7 @@ from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.connect.connections import connect, describe
 from backup_platform.sources.postgres.connect.libpq_variables import without_libpq_variables
-from backup_platform.sources.postgres.document import Database, Locale
+from backup_platform.sources.postgres.document import CapturedDatabase, Locale
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.quoting import identifier, literal
@@ -76,7 +76,7 @@ class Scratch:
 
 @contextmanager
 def scratch(
-    options: PostgresOptions, document: Database, sandbox: str, clock: Clock, limit: TimeLimit
+    options: PostgresOptions, document: CapturedDatabase, sandbox: str, clock: Clock, limit: TimeLimit
 ) -> Iterator[Scratch]:
     """Once the limit has passed the server ends, or every session with a database of the drill.
 
@@ -94,7 +94,7 @@ def scratch(
 
 @contextmanager
 def _private(
-    options: PostgresOptions, document: Database, sandbox: str, limit: TimeLimit
+    options: PostgresOptions, document: CapturedDatabase, sandbox: str, limit: TimeLimit
 ) -> Iterator[Scratch]:
     tools = _server_tools(options, document.server_version // 10_000)
     with (
@@ -119,7 +119,7 @@ def _private(
             raise _with_log(error, server) from error
 
 
-def _prepared(server: PrivateServer, document: Database) -> Scratch:
+def _prepared(server: PrivateServer, document: CapturedDatabase) -> Scratch:
     """With roles, tablespaces, and a database that is the runner's."""
     with connect(server.url()) as connection, postgres_errors("The private server"):
         version = connection.info.server_version
@@ -166,7 +166,7 @@ def _server_tools(options: PostgresOptions, major: int) -> Tools:
         ) from error
 
 
-def _make_tablespaces(connection: Connection, document: Database, major: int, runner: str) -> None:
+def _make_tablespaces(connection: Connection, document: CapturedDatabase, major: int, runner: str) -> None:
     """In the server's own directory, where it can do that; else everything goes to the default one."""
     if major >= IN_PLACE_TABLESPACES_SINCE:
         for name in document.tablespaces:
@@ -201,7 +201,7 @@ def _done(connection: Connection, statement: str) -> bool:
 
 
 @contextmanager
-def _on_server(url: str, document: Database, clock: Clock, limit: TimeLimit) -> Iterator[Scratch]:
+def _on_server(url: str, document: CapturedDatabase, clock: Clock, limit: TimeLimit) -> Iterator[Scratch]:
     with connect(url) as connection, postgres_errors(describe(url)):
         version = connection.info.server_version
         drop_stale(connection, url, clock.now())
@@ -210,7 +210,7 @@ def _on_server(url: str, document: Database, clock: Clock, limit: TimeLimit) -> 
 
 
 @contextmanager
-def second_database(target: Scratch, document: Database, clock: Clock) -> Iterator[str]:
+def second_database(target: Scratch, document: CapturedDatabase, clock: Clock) -> Iterator[str]:
     """The url of another empty database on the drill's server, made as the first one. On a server of others it is
     dropped at the end; a private one goes as a whole, since dropping would run the database's event triggers."""
     owner = target.pair.user if target.pair else None
@@ -220,7 +220,7 @@ def second_database(target: Scratch, document: Database, clock: Clock) -> Iterat
 
 @contextmanager
 def _database(
-    url: str, document: Database, major: int, clock: Clock, owner: str | None, limit: TimeLimit
+    url: str, document: CapturedDatabase, major: int, clock: Clock, owner: str | None, limit: TimeLimit
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Its url, and what the server lacks for it. `owner` is a role of a private server."""
     name, server = PREFIX + secrets.token_hex(6), describe(url)

@@ -53,7 +53,7 @@ class ToolError:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ToolOutcome:
     """`ungranted` are grants that the server did not carry out and only warned of: what about, and its words. `failed`
     are the entries in which an error was, with --verbose."""
 
@@ -140,7 +140,7 @@ class Archive:
         entries: Sequence[int] | None,
         jobs: int,
         options: Sequence[str],
-    ) -> Outcome:
+    ) -> ToolOutcome:
         """Run one section, all of it or these entries. The errors of single statements are returned; raises
         TargetError when the tool itself fails."""
         arguments = [f"--section={section}", *options, "--verbose"]
@@ -151,7 +151,7 @@ class Archive:
         errors = _located(outcome.errors, self.scripts(entries)) if outcome.errors else []
         return replace(outcome, errors=tuple(without_second_tries(errors) if jobs > 1 else errors))
 
-    def _again(self, before: Outcome, arguments: Sequence[str], url: str, database: str) -> Outcome:
+    def _again(self, before: ToolOutcome, arguments: Sequence[str], url: str, database: str) -> ToolOutcome:
         """What several processes report runs into each other. So one process tries what failed once more."""
         chosen = f"--use-list={self._list(sorted(before.failed))}"
         again = self._restored([*arguments, chosen], url, dbname=database)
@@ -172,7 +172,7 @@ class Archive:
         of single statements and raises as `restore`."""
         return list(self._restored(options, url).errors)
 
-    def _restored(self, arguments: Sequence[str], url: str, **parameters: str) -> Outcome:
+    def _restored(self, arguments: Sequence[str], url: str, **parameters: str) -> ToolOutcome:
         with target_errors("the target"):
             into = f"--dbname={writer_conninfo(url, **parameters)}"
             with tool_environment(url) as environment:
@@ -180,7 +180,7 @@ class Archive:
         errors, failed = parse_errors(said), frozenset(map(int, _FAILED.findall(said)))
         if code and not errors and not failed and _UNKNOWN_SETTING not in said:
             raise TargetError(f"pg_restore failed with exit code {code}: {_tail(said)}")
-        return Outcome(tuple(errors), failed, tuple(parse_ungranted(said)))
+        return ToolOutcome(tuple(errors), failed, tuple(parse_ungranted(said)))
 
     def _list(self, entries: Iterable[int]) -> str:
         descriptor, path = tempfile.mkstemp(dir=os.path.dirname(self.path), suffix=".list")

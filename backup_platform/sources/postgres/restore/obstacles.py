@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from backup_platform.advice import Hint, command
-from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.dump.pg_restore import split_statements
 from backup_platform.sources.postgres.dump.toc import TocEntry, listed
 from backup_platform.sources.postgres.quoting import identifier
 from backup_platform.sources.postgres.restore.out_of_reach import chosen
-from backup_platform.sources.postgres.restore.target import Database, DatabaseObject
+from backup_platform.sources.postgres.restore.target import DatabaseObject, ExistingDatabase
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -71,11 +71,11 @@ def _creation(prepared: Preparation) -> Iterator[str]:
         yield f"The role {prepared.standing.user!r} may not create databases."
 
 
-def _unfinished(name: str, found: Database) -> str:
+def _unfinished(name: str, found: ExistingDatabase) -> str:
     return f"The database {name!r} holds a restore that was not finished: {found.unfinished}."
 
 
-def _occupation(prepared: Preparation, found: Database) -> Iterator[str]:
+def _occupation(prepared: Preparation, found: ExistingDatabase) -> Iterator[str]:
     target, name = prepared.target, prepared.database.name
     if target.data_only:
         yield from _existing_tables(prepared)
@@ -98,7 +98,7 @@ def _some(objects: tuple[DatabaseObject, ...]) -> str:
     return ", ".join(item.label for item in objects[:_SHOWN]) + more
 
 
-def _in_the_way(prepared: Preparation, found: Database) -> Iterator[str]:
+def _in_the_way(prepared: Preparation, found: ExistingDatabase) -> Iterator[str]:
     there = {(item.schema, listed(item.name)) for item in found.objects if item.kind == "relation"}
     entries = chosen(prepared)
     for entry in entries:
@@ -141,7 +141,7 @@ def _existing_tables(prepared: Preparation) -> Iterator[str]:
                 yield f"The table {into.label} is not empty. --occupied allows rows to be added."
 
 
-def _is_table(connection: Connection[TupleRow], name: Name) -> bool:
+def _is_table(connection: Connection[TupleRow], name: QualifiedName) -> bool:
     """Rows for a view or a foreign table would go elsewhere."""
     row = connection.execute(_KIND, (name.schema, name.name)).fetchone()
     return bool(row and row[0] in ("r", "p"))
@@ -165,12 +165,12 @@ def _loading(prepared: Preparation) -> Iterator[str]:
                     )
 
 
-def _value(connection: Connection[TupleRow], query: bytes, name: Name) -> bool:
+def _value(connection: Connection[TupleRow], query: bytes, name: QualifiedName) -> bool:
     row = connection.execute(query, (name.schema, name.name)).fetchone()
     return bool(row and row[0])
 
 
-def _has_rows(connection: Connection[TupleRow], name: Name) -> bool:
+def _has_rows(connection: Connection[TupleRow], name: QualifiedName) -> bool:
     query = f"SELECT EXISTS (SELECT FROM {identifier(name.schema, name.name)})"  # noqa: S608
     row = connection.execute(query.encode()).fetchone()
     return bool(row and row[0])

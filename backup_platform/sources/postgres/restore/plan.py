@@ -19,7 +19,7 @@ from backup_platform.sources.postgres.dump.toc import TocEntry, parse_toc
 from backup_platform.sources.postgres.restore.obstacles import advice, conflicts, warnings
 from backup_platform.sources.postgres.restore.out_of_reach import left_out, out_of_reach
 from backup_platform.sources.postgres.restore.scope import Scope, scope_of
-from backup_platform.sources.postgres.restore.target import Standing, TargetDatabase
+from backup_platform.sources.postgres.restore.target import TargetDatabase, TargetState
 from backup_platform.sources.postgres.restore.two_roles.division import Pair
 from backup_platform.sources.postgres.tools import find_tools
 from backup_platform.temporary import PrivateDirectory
@@ -32,7 +32,7 @@ class Preparation:
     point: RecoveryPoint
     target: DatabaseTarget
     database: TargetDatabase
-    standing: Standing
+    standing: TargetState
     contents: PointContents
     archive: Archive
     toc: tuple[TocEntry, ...]

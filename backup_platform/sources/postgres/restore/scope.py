@@ -10,9 +10,14 @@ from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.domain.tables import Table
 from backup_platform.errors import NotFoundError
 from backup_platform.sources.postgres.contents import PointContents
-from backup_platform.sources.postgres.document import Name, SequenceValue
+from backup_platform.sources.postgres.document import QualifiedName, SequenceValue
 from backup_platform.sources.postgres.dump.toc import TocEntry, listed
-from backup_platform.sources.postgres.restore.selection import RELATIONS, Selection, select, wanted_tables
+from backup_platform.sources.postgres.restore.selection import (
+    RELATIONS,
+    EntrySelection,
+    select,
+    wanted_tables,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +27,9 @@ class Scope:
     data: bool
     entries: tuple[TocEntry, ...] | None
     tables: tuple[Table, ...]
-    through: tuple[Name, ...]
+    through: tuple[QualifiedName, ...]
     sequences: tuple[SequenceValue, ...]
-    refresh: tuple[Name, ...]
+    refresh: tuple[QualifiedName, ...]
     large_objects: bool
     left_out: tuple[str, ...] = ()
     empty_parents: tuple[str, ...] = ()
@@ -60,7 +65,9 @@ def _whole(contents: PointContents, data: bool) -> Scope:
     )
 
 
-def _narrowed(contents: PointContents, selection: Selection, tables: Sequence[Table], data: bool) -> Scope:
+def _narrowed(
+    contents: PointContents, selection: EntrySelection, tables: Sequence[Table], data: bool
+) -> Scope:
     document = contents.database
     chosen = {(e.kind, e.schema, e.tag) for e in selection.entries}
     sequences = [v for v in document.sequences if ("SEQUENCE", *_listed(v.sequence)) in chosen]
@@ -82,15 +89,15 @@ def _narrowed(contents: PointContents, selection: Selection, tables: Sequence[Ta
 
 def _through(
     contents: PointContents, tables: Sequence[Table], chosen: Collection[tuple[str, str]] | None
-) -> tuple[Name, ...]:
+) -> tuple[QualifiedName, ...]:
     """A partition whose ancestor is not restored takes its rows itself."""
     routes = dict(contents.database.load_through)
-    own = ((table, Name(table.schema, table.name)) for table in tables)
+    own = ((table, QualifiedName(table.schema, table.name)) for table in tables)
     routed = [(name, routes.get(table.label, name)) for table, name in own]
     return tuple(to if chosen is None or _listed(to) in chosen else name for name, to in routed)
 
 
-def _listed(name: Name) -> tuple[str, str]:
+def _listed(name: QualifiedName) -> tuple[str, str]:
     return listed(name.schema), listed(name.name)
 
 

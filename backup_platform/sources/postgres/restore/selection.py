@@ -40,7 +40,7 @@ _ALWAYS = frozenset(("ENCODING", "STDSTRINGS", "SEARCHPATH"))
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class EntrySelection:
     """`entries` in the archive's order. `left_out` are labels of what belongs to the selection and is not restored;
     `empty_parents` are tables restored without their rows, because a wanted one inherits from them."""
 
@@ -51,7 +51,7 @@ class Selection:
 
 def select(
     toc: Sequence[TocEntry], schemas: Collection[str], tables: Collection[tuple[str, str]]
-) -> Selection:
+) -> EntrySelection:
     """Narrow an archive to schemas, or else to tables given as (schema, name) with their partitions."""
     return _Selector(toc).select(list(_roots(toc, schemas, tables)))
 
@@ -110,11 +110,11 @@ class _Selector:
         self.chosen: set[int] = set()
         self.parents: list[str] = []
 
-    def select(self, roots: Sequence[int]) -> Selection:
+    def select(self, roots: Sequence[int]) -> EntrySelection:
         refused = self._take_roots(roots)
         refused += self._take_belongings()
         entries = tuple(e for e in self.toc if e.id in self.chosen or e.kind in _ALWAYS)
-        return Selection(entries, tuple(dict.fromkeys(refused)), tuple(self.parents))
+        return EntrySelection(entries, tuple(dict.fromkeys(refused)), tuple(self.parents))
 
     def _take_roots(self, roots: Sequence[int]) -> list[str]:
         """Relations of another kind than TABLE may rest on ones that are not wanted: those are refused."""

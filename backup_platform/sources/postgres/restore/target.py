@@ -69,7 +69,7 @@ class DatabaseObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Database:
+class ExistingDatabase:
     """An existing database. `unfinished` tells of a restore into it that did not end, "" without one."""
 
     encoding: str
@@ -85,7 +85,7 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TargetState:
     """The server, and the database on it if it exists. `server` is for people and holds no secret."""
 
     server: str
@@ -99,7 +99,7 @@ class Standing:
     extensions: frozenset[str]
     wal_minimal: bool
     privileges: Privileges
-    found: Database | None
+    found: ExistingDatabase | None
 
     @property
     def major(self) -> int:
@@ -146,7 +146,7 @@ class TargetDatabase:
         except SourceMissingError:
             return connect(self.url, dbname=_MAINTENANCE[1])
 
-    def standing(self) -> Standing:
+    def standing(self) -> TargetState:
         """Reads, and changes nothing. Raises TargetError."""
         try:
             with target_errors(self.label), self._existing() as connection:
@@ -161,9 +161,9 @@ class TargetDatabase:
         except SourceMissingError as error:
             raise _AbsentError from error
 
-    def _standing(self, connection: Connection[TupleRow], found: Database | None) -> Standing:
+    def _standing(self, connection: Connection[TupleRow], found: ExistingDatabase | None) -> TargetState:
         server = _server(connection)
-        return Standing(
+        return TargetState(
             server=_place(self.url),
             database=self.name,
             roles=_names(connection, "SELECT rolname FROM pg_roles"),
@@ -174,13 +174,15 @@ class TargetDatabase:
             **server,
         )
 
-    def _found(self, connection: Connection[TupleRow]) -> Database:
+    def _found(self, connection: Connection[TupleRow]) -> ExistingDatabase:
         query = """SELECT pg_encoding_to_char(encoding), pg_has_role(datdba, 'USAGE') FROM pg_database
                     WHERE datname = current_database()"""
         ((encoding, owned),) = connection.execute(query).fetchall()
         unfinished, comment = split_marker(_value(connection, _COMMENT, self.name))
         objects = connection.execute(_OBJECTS.encode()).fetchall()
-        return Database(encoding, comment, unfinished, owned, tuple(DatabaseObject(*row) for row in objects))
+        return ExistingDatabase(
+            encoding, comment, unfinished, owned, tuple(DatabaseObject(*row) for row in objects)
+        )
 
     def large_objects(self, numbers: Sequence[int]) -> frozenset[int]:
         """Those that are there already."""

@@ -19,7 +19,7 @@ from backup_platform.repository.points.inventory import rows_of
 from backup_platform.sources.postgres.capture.table_facts import TableFact, shared_table_facts, table_facts
 from backup_platform.sources.postgres.catalog.large_objects import SLICE
 from backup_platform.sources.postgres.connect.connections import connect
-from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform_tests.sources.postgres.capture_support import (
     Captured,
@@ -150,10 +150,10 @@ def test_every_kind_of_relation(database: str) -> None:
     assert (columns["made"], columns["thin"], columns["bare"]) == (["a", "c"], ["a", "b"], [])
     assert found.facts["unlogged"] == ["public.scratch"]
     document = found.database
-    assert document.refresh == (Name("public", "z_first"), Name("public", "b_second"))
+    assert document.refresh == (QualifiedName("public", "z_first"), QualifiedName("public", "b_second"))
     assert dict(document.load_through) == {
-        "public.events_26_0": Name("public", "events"),
-        "public.events_26_1": Name("public", "events"),
+        "public.events_26_0": QualifiedName("public", "events"),
+        "public.events_26_1": QualifiedName("public", "events"),
     }
     assert found.left_out.keys() == {"public.away"}
     assert found.left_out["public.away"].startswith("foreign table")

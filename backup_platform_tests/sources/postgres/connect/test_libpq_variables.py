@@ -18,7 +18,7 @@ from backup_platform.sources.postgres.connect.connections import (
     tool_environment,
 )
 from backup_platform.sources.postgres.connect.libpq_variables import without_libpq_variables
-from backup_platform.sources.postgres.document import Database, Locale
+from backup_platform.sources.postgres.document import CapturedDatabase, Locale
 from backup_platform.sources.postgres.drill.scratch import scratch
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.tools import find_tools, run_tool
@@ -45,7 +45,7 @@ HOSTILE = {
     "PGTZ": "Asia/Tokyo",
     "PGDATA": "/nowhere",
 }
-DOCUMENT = Database(1, "shop", "owner", 180_000, 180_000, Locale("UTF8", "C", "C"))
+DOCUMENT = CapturedDatabase(1, "shop", "owner", 180_000, 180_000, Locale("UTF8", "C", "C"))
 
 
 @pytest.fixture

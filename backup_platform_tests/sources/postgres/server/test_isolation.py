@@ -19,7 +19,7 @@ import pytest
 from backup_platform.clock import SystemClock
 from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.errors import DrillExposedError
-from backup_platform.sources.postgres.document import Database, Locale
+from backup_platform.sources.postgres.document import CapturedDatabase, Locale
 from backup_platform.sources.postgres.drill.scratch import Scratch, scratch
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.server.isolation import kernel
@@ -238,7 +238,7 @@ def test_what_stays_open_is_told_and_refused(layers: tuple[str, ...], open_: int
 def test_a_plan_that_demands_isolation_has_no_drill_without(
     monkeypatch: pytest.MonkeyPatch, open_tmp: Path
 ) -> None:
-    document = Database(1, "shop", "shop", 150_000, 150_000, Locale("UTF8", "C", "C"))
+    document = CapturedDatabase(1, "shop", "shop", 150_000, 150_000, Locale("UTF8", "C", "C"))
     open_tmp.chmod(0o777)
     (open_tmp / "sandbox").mkdir()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.quoting import identifier
 from backup_platform.sources.postgres.restore.target import TargetDatabase
 
@@ -25,7 +25,7 @@ SELECT n.nspname, c.relname FROM wanted w JOIN pg_class c ON c.oid = w.oid JOIN 
 """
 
 
-def analyze(database: TargetDatabase, relations: Sequence[Name], jobs: int) -> list[str]:
+def analyze(database: TargetDatabase, relations: Sequence[QualifiedName], jobs: int) -> list[str]:
     """ANALYZE them and the tables that they are partitions of, the largest first. Raises TargetError.
 
     What the server refuses is a warning: a partitioned table with a foreign partition needs that other server.
@@ -34,7 +34,7 @@ def analyze(database: TargetDatabase, relations: Sequence[Name], jobs: int) -> l
 
     names = [identifier(name.schema, name.name) for name in relations]
     with database.connection() as connection:
-        found = [Name(*row) for row in connection.execute(_WITH_PARENTS, (names,)).fetchall()]
+        found = [QualifiedName(*row) for row in connection.execute(_WITH_PARENTS, (names,)).fetchall()]
     waiting = iter(found)
     warnings: list[str] = []
 

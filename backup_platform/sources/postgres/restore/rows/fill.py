@@ -10,7 +10,7 @@ from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Progress
 from backup_platform.domain.tables import Table
 from backup_platform.sources.postgres.capture.table_facts import RECORD_SEND, table_facts
-from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.quoting import identifier
 from backup_platform.sources.postgres.restore.plan import Preparation
 from backup_platform.sources.postgres.restore.rows.large_objects import restore_large_objects
@@ -83,7 +83,9 @@ class Rows:
     def _compare(self) -> None:
         """A trigger that could not be silenced, or a column of another type, may have changed rows on their way."""
         direct = zip(self.prepared.tables, self.prepared.scope.through, strict=True)
-        tables = [t for t, into in direct if t.label in self.whole and into == Name(t.schema, t.name)]
+        tables = [
+            t for t, into in direct if t.label in self.whole and into == QualifiedName(t.schema, t.name)
+        ]
         self.progress.note("comparing the rows with those that were captured")
         with self.prepared.database.connection() as connection:
             for label in changed_tables(connection, tables, self.prepared.point.facts):
@@ -136,17 +138,17 @@ class Rows:
             if into not in there:
                 self._lacks(table.label, "the table is not there", f"table {into.schema}.{into.name}")
                 continue
-            own = into == Name(table.schema, table.name)
+            own = into == QualifiedName(table.schema, table.name)
             exact = not self.prepared.target.data_only
             yield Load(table, into, size(table), empty=into in ours and own, exact=exact)
 
-    def _made_here(self) -> set[Name]:
+    def _made_here(self) -> set[QualifiedName]:
         """Tables that may be truncated before they are loaded, where that spares something: made by this restore, and
         not filled by an extension."""
         if self.prepared.target.data_only or not self.prepared.standing.wal_minimal:
             return set()
         with self.prepared.database.connection() as connection:
-            members = {Name(*row) for row in connection.execute(_MEMBERS).fetchall()}
+            members = {QualifiedName(*row) for row in connection.execute(_MEMBERS).fetchall()}
         return set(self.prepared.scope.through) - members
 
     def _set_sequences(self) -> None:
@@ -158,7 +160,9 @@ class Rows:
                 arguments = (wanted, value.last_value, value.is_called)
                 self._attempt(connection, f"position of sequence {name.label}", statement, arguments)
 
-    def _present(self, connection: Connection[TupleRow], names: Iterable[Name], kind: str) -> Iterator[Name]:
+    def _present(
+        self, connection: Connection[TupleRow], names: Iterable[QualifiedName], kind: str
+    ) -> Iterator[QualifiedName]:
         wanted = list(names)
         there = _there(connection, wanted)
         for name in wanted:
@@ -198,7 +202,7 @@ def changed_tables(
             yield label
 
 
-def _there(connection: Connection[TupleRow], names: Iterable[Name]) -> set[Name]:
+def _there(connection: Connection[TupleRow], names: Iterable[QualifiedName]) -> set[QualifiedName]:
     wanted = list(names)
     columns = [name.schema for name in wanted], [name.name for name in wanted]
-    return {Name(*row) for row in connection.execute(_THERE, columns).fetchall()}
+    return {QualifiedName(*row) for row in connection.execute(_THERE, columns).fetchall()}

@@ -18,7 +18,7 @@ from backup_platform.domain.ports import Progress
 from backup_platform.domain.tables import Storage, Table
 from backup_platform.errors import DamageError, TargetError, TargetRefusedError
 from backup_platform.sources.postgres.contents import PointContents
-from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.quoting import identifier
 from backup_platform.sources.postgres.restore.rows.copy_binary import (
     HEADER,
@@ -48,7 +48,7 @@ class Load:
     says that its columns have the captured types, to the last bit: binary values may be sent."""
 
     table: Table
-    into: Name
+    into: QualifiedName
     size: int
     empty: bool = False
     exact: bool = False

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from backup_platform.sources.postgres.document import Name
+from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.quoting import identifier
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _STATES = {"O": "ENABLE", "A": "ENABLE ALWAYS", "R": "ENABLE REPLICA"}
 
 
 @contextmanager
-def quiet(connection: Connection[TupleRow], name: Name) -> Iterator[None]:
+def quiet(connection: Connection[TupleRow], name: QualifiedName) -> Iterator[None]:
     """The block belongs to one transaction: when it fails, the server puts everything back."""
     rows = connection.execute(_FIRING, {"name": identifier(name.schema, name.name)}).fetchall()
     for schema, table, trigger, _ in rows:

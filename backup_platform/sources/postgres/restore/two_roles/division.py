@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.connect.connections import connect
 from backup_platform.sources.postgres.dump.archive_file import UnknownArchiveError, rewrite_definitions
-from backup_platform.sources.postgres.dump.pg_restore import Archive, Outcome, ToolError
+from backup_platform.sources.postgres.dump.pg_restore import Archive, ToolError, ToolOutcome
 from backup_platform.sources.postgres.dump.toc import TocEntry, listed
 from backup_platform.sources.postgres.quoting import identifier
 from backup_platform.sources.postgres.restore import subscriptions
@@ -86,8 +86,8 @@ class Division:
     database: str
     options: Sequence[str] = ()
 
-    def before_data(self) -> Outcome:
-        found = Outcome()
+    def before_data(self) -> ToolOutcome:
+        found = ToolOutcome()
         for by_superuser, entries in before_data(self.toc, for_superusers(self.archive, self.toc)):
             url = self.pair.superuser if by_superuser else self.pair.runner
             found = _joined(found, self._restored(url, "pre-data", entries, 1))
@@ -96,7 +96,7 @@ class Division:
                 self.as_superuser(_LENT, verb="GRANT", to="TO")
         return found
 
-    def after_data(self, jobs: int) -> Outcome:
+    def after_data(self, jobs: int) -> ToolOutcome:
         return self._restored(self.pair.runner, "post-data", after_data(self.toc), jobs)
 
     def at_last(self) -> list[ToolError]:
@@ -135,7 +135,7 @@ class Division:
         with target_errors(self.database), connect(self.pair.superuser, dbname=self.database) as connection:
             yield connection
 
-    def _restored(self, url: str, section: str, entries: Sequence[int], jobs: int) -> Outcome:
+    def _restored(self, url: str, section: str, entries: Sequence[int], jobs: int) -> ToolOutcome:
         options = [*_BY_RUNNER, *self.options]
         return self.archive.restore(url, self.database, section, entries=entries, jobs=jobs, options=options)
 
@@ -169,8 +169,8 @@ def _reduced(kind: str, definition: bytes) -> bytes:
     return _NOTHING if kind in OWNED and definition else definition
 
 
-def _joined(one: Outcome, other: Outcome) -> Outcome:
-    return Outcome(one.errors + other.errors, one.failed | other.failed, one.ungranted + other.ungranted)
+def _joined(one: ToolOutcome, other: ToolOutcome) -> ToolOutcome:
+    return ToolOutcome(one.errors + other.errors, one.failed | other.failed, one.ungranted + other.ungranted)
 
 
 def carry_out(connection: Connection, query: str, **arguments: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from backup_platform.sources.postgres.document import Database
+from backup_platform.sources.postgres.document import CapturedDatabase
 from backup_platform.sources.postgres.quoting import identifier, literal
 
 if TYPE_CHECKING:
@@ -56,11 +56,13 @@ def before_queries(version: int) -> Iterator[str]:
         yield _READING
 
 
-def superuser_for(document: Database) -> str:
+def superuser_for(document: CapturedDatabase) -> str:
     return _unlike(_SUPERUSER, document)
 
 
-def make_roles(connection: Connection, document: Database, password: str) -> tuple[str, tuple[str, ...]]:
+def make_roles(
+    connection: Connection, document: CapturedDatabase, password: str
+) -> tuple[str, tuple[str, ...]]:
     """The runner, and the owners that were made."""
     there = {row[0] for row in connection.execute("SELECT rolname FROM pg_roles")}
     owners = tuple(role for role in dict.fromkeys((document.owner, *document.roles)) if role not in there)
@@ -79,7 +81,7 @@ def _statements(runner: str, owners: tuple[str, ...], password: str, version: in
         yield f"GRANT {identifier(owner)} TO {identifier(runner)}"
 
 
-def _unlike(name: str, document: Database) -> str:
+def _unlike(name: str, document: CapturedDatabase) -> str:
     """A name that no role of the source has."""
     while name in (document.owner, *document.roles):
         name += "_"
