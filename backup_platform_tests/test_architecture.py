@@ -43,6 +43,8 @@ FORBIDDEN_IMPORTS = [
     ("sources/__init__.py", "import obstore", "Only stores speak to object stores"),
     ("actions/drill.py", "import backup_platform.sources.files", "Actions know no kind of source"),
     ("sources/files/__init__.py", "import backup_platform.sources.sqlite", KINDS),
+    ("sources/tabular/__init__.py", "import backup_platform.sources.postgres", KINDS),
+    ("app.py", "import backup_platform.testing", "Dependencies point inward"),
     ("sources/postgres/dump/toc.py", "import backup_platform.sources.postgres.restore", ROOMS_OF_POSTGRES),
 ]
 

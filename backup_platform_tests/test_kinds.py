@@ -177,6 +177,15 @@ def test_what_names_a_kind_is_recognised(code: str, named: set[str]) -> None:
     assert kinds_named_in(code, ("files", "postgres", "sqlite")) == named
 
 
+def test_only_what_is_for_tests_needs_pytest() -> None:
+    users = {
+        path.relative_to(PACKAGE).parts[0]
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"^\s*(import|from) pytest", path.read_text(), re.MULTILINE)
+    }
+    assert users == {"testing"}
+
+
 def test_no_entry_point_is_read_where_kinds_of_this_package_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

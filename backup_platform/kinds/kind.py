@@ -63,7 +63,7 @@ class ServerRestore:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SourceKind(Generic[ConfigT]):
     """A kind of source. Its module is imported when a plan names it, so it must import nothing heavy.
 

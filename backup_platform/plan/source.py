@@ -109,18 +109,23 @@ class SourcePlan(BaseModel):
         return 1.0 if self.verify == "all" else float(self.verify.rstrip("%")) / 100
 
 
-@cache
 def source_model(name: str) -> type[SourcePlan]:
     """The model of sources of a kind. Raises PlanError for a kind that takes a key which all sources have."""
     kind = registry.find(name)
     assert kind is not None
+    return _assembled(kind)
+
+
+@cache
+def _assembled(kind: AnyKind) -> type[SourcePlan]:
     if taken := sorted(set(kind.config.model_fields) & set(SourcePlan.model_fields)):
         raise PlanError(
-            f"The kind of source {name!r} cannot have the key `{taken[0]}`: sources of every kind have it.",
+            f"The kind of source {kind.name!r} cannot have the key `{taken[0]}`: sources of every kind have it.",
             hint="It is for its authors to correct: see docs/kinds.md.",
         )
-    made = create_model(f"{name.capitalize()}Source", __base__=(SourcePlan, kind.config), __doc__=kind.title)
-    made.kind = name
+    title = f"{kind.name.capitalize()}Source"
+    made = create_model(title, __base__=(SourcePlan, kind.config), __doc__=kind.title)
+    made.kind = kind.name
     return cast("type[SourcePlan]", made)
 
 

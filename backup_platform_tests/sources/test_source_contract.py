@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform_tests.contracts.source_contract import SourceContract
+from backup_platform.testing import SourceContract
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
-from backup_platform_tests.contracts.source_contract import SourceContract
+from backup_platform.testing import SourceContract
 
 TABLES = """
 CREATE TABLE t (id int PRIMARY KEY, v text, tags text[]);

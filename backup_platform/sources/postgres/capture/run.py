@@ -58,7 +58,7 @@ from backup_platform.sources.postgres.dump.pg_dump import dump_globals, dump_sch
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 from backup_platform.sources.postgres.tools import Tools, find_tools
-from backup_platform.sources.tabular.recording import record_streams
+from backup_platform.sources.recording import record_streams
 
 ENGINE = "postgresql"
 _ALLOW = (

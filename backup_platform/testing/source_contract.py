@@ -1,4 +1,7 @@
-"""What every kind of source does, through a plan and a real repository. A subclass gives the fixture `subject`."""
+"""What every kind of source does, through a plan and a real repository. A subclass gives the fixture `subject`.
+
+A kind of another distribution is found by its entry point, so it has to be installed in the environment of the tests.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ import pytest
 from backup_platform.app import App
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import EntryKind, RecoveryPoint
-from backup_platform.domain.ports import Store
+from backup_platform.domain.ports import Buffer, DatabaseSource
 from backup_platform.errors import SourceError, StoreError
+from backup_platform.kinds import registry
 from backup_platform.stores.opening import open_store
-from backup_platform_tests.support import Call, Do, ScriptedStore, walk_order
+from backup_platform.stores.wrapping import WrappedStore
 
 
 class Subject(Protocol):
@@ -68,6 +72,36 @@ class SourceContract:
     @pytest.fixture
     def protected(self, tmp_path: Path, subject: Subject) -> Protected:
         return Protected(tmp_path, subject)
+
+    def test_the_kind_says_what_the_source_can_do(self, protected: Protected) -> None:
+        source, plan = protected.app.source("it"), protected.app.plan.sources["it"]
+        kind = registry.find(source.kind)
+        assert kind is plan.source_kind
+        assert (kind.server is not None) == isinstance(source, DatabaseSource)
+        assert {kind.title, kind.unit, kind.sizes, plan.location} & {""} == set()
+
+    def test_a_point_has_what_its_kind_promises(self, protected: Protected) -> None:
+        point = protected.backup()
+        kind = protected.app.kind_of(point)
+        assert isinstance(point.facts.get("row_counts"), dict) == kind.rows
+        assert (protected.app.tables_of(point) is not None) == kind.tables
+
+    def test_every_check_is_made_in_order(self, protected: Protected) -> None:
+        protected.backup()
+        made = list(protected.app.checks(protected.backup()))
+        assert [check.name for check in made] == [check.name for check in protected.app.checks_of("it")]
+        assert [check.summary for check in made if check.ran and not check.passed] == []
+
+    def test_it_is_restored_into_a_directory(self, protected: Protected, tmp_path: Path) -> None:
+        point = protected.backup()
+        summary = protected.app.restore(protected.app.restore_plan(point.id, to=str(tmp_path / "restored")))
+        assert list(summary.failures) == []
+        assert summary.files == point.stats.files
+
+    def test_a_probe_finds_what_is_there(self, protected: Protected) -> None:
+        assert protected.app.source("it").probe()
+        with pytest.raises(SourceError):
+            protected.app_of(protected.subject.nowhere).source("it").probe()
 
     def test_what_is_captured_passes_its_drill(self, protected: Protected) -> None:
         point = protected.backup()
@@ -135,7 +169,7 @@ class SourceContract:
         """Nor hidden by it, nor turned into something incomplete."""
         location = protected.app.repository.info.location
         app = protected.app_of(protected.subject.settings)
-        app.repository.store = refusing_packs(open_store(location))
+        app.repository.store = NoRoomForPacks(open_store(location))
         with pytest.raises(StoreError):
             app.backup("it")
         assert protected.app.points() == []
@@ -181,8 +215,13 @@ class Told:
     note = SILENT.note
 
 
-def refusing_packs(inner: Store) -> ScriptedStore:
-    def script(call: Call) -> Do | None:
-        return Do.FAIL if call.verb == "create" and call.key.startswith("packs/") else None
+class NoRoomForPacks(WrappedStore):
+    def create(self, key: str, data: Buffer) -> None:
+        if key.startswith("packs/"):
+            raise StoreError("no packs today")
+        super().create(key, data)
 
-    return ScriptedStore(inner, script)
+
+def walk_order(path: bytes) -> bytes:
+    """What inventories are sorted by: a directory comes before what is in it, and that before its next sibling."""
+    return b"" if path == b"." else path.replace(b"/", b"\0")
