@@ -180,13 +180,13 @@ class SourceContract:
         assert again.stats.new_bytes <= 64 << 10
 
     def test_progress_reaches_what_it_expects(self, protected: Protected) -> None:
-        told = Told()
+        told = Counted()
         protected.app.backup("it", progress=told)
         assert told.done == told.expected
         assert told.done["items"] > 0
 
     def test_a_drill_tells_what_it_does(self, protected: Protected) -> None:
-        point, told = protected.backup(), Told()
+        point, told = protected.backup(), Counted()
         protected.app.drill(point.id, progress=told)
         assert told.parts
         assert all(told.parts)
@@ -194,7 +194,7 @@ class SourceContract:
         assert told.done["items"] > 0
 
 
-class Told:
+class Counted:
     """`ports.Progress` that adds up."""
 
     def __init__(self) -> None:
