@@ -75,12 +75,12 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
         return next(each for each in app.doctor() if each.name == "windows of tree")
 
     assert not windows().ok
-    assert "still be captured" in windows().detail
+    assert "still be backed up" in windows().detail
     assert "backup-platform backup tree" in windows().hint
     app.backup("tree")
     assert windows().ok
     clock.advance(days=3)
-    assert "missed are 2" in windows().detail
+    assert "2 windows missed since" in windows().detail
     assert not windows().ok
     app.backup("tree")
     assert "2 windows were missed within the last 7 days" in windows().detail
@@ -89,7 +89,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
         clock.advance(days=1)
         app.backup("tree")
     assert windows().ok
-    assert "missed are 2 since" in windows().detail, "what is missed for good is told, and cries no more"
+    assert "2 windows missed since" in windows().detail, "what is missed for good is told, and cries no more"
 
 
 def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:

@@ -91,7 +91,7 @@ def _why_not(point: RecoveryPoint) -> str:
     if point.is_suspect:
         return f"suspect: {point.suspect[0]}"
     if not in_time(point):
-        return "its window had not begun when it was stored: a clock was ahead"
+        return "its window had not begun when the point was stored: a clock was ahead"
     return "incomplete" if point.incomplete else ""
 
 

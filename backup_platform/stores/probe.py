@@ -34,7 +34,9 @@ class Probe:
 
     def __str__(self) -> str:
         texts = [
-            "of creators at once one wins" if self.one_creator else "creators at once replace each other"
+            "atomic create: two writers cannot overwrite each other"
+            if self.one_creator
+            else "no atomic create: two writers can overwrite each other"
         ]
         texts += [f"may not {verb}" for verb in self.denied]
         return ", ".join([*texts, *([f"left {', '.join(self.left)}"] if self.left else [])])

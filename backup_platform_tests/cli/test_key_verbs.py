@@ -169,7 +169,7 @@ def test_a_host_that_writes(run: Command, world: Path) -> None:
     assert "PASSED" in verified.out
     assert "not decoded: 2 packs" in verified.out
     assert (
-        "ok    proof of uploads: no drill is recorded yet: a host with an identity makes it"
+        "ok    proof of uploads: no drill is recorded yet: drills need a host with an identity"
         in run("doctor", code=1).out
     )
     for arguments in (("restore", "uploads@latest", "--to", "out"), ("drill", "uploads@latest")):

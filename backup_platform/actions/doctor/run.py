@@ -120,7 +120,7 @@ class Examination:
             raise PlanError(
                 texts, hint=missing[0].advice if len(missing) == 1 else "Set each of them where this runs."
             )
-        return f"all {len(references)} are found" if references else "the plan refers to none"
+        return f"all {len(references)} can be looked up" if references else "the plan refers to none"
 
     def _repository(self) -> str:
         return _writable(self.repository(), len(self.points()))
@@ -187,21 +187,24 @@ class Examination:
             raise RepositoryError(Doubts(ahead=tuple(later)).future())
         note = f". {doubts.strangers()}" if doubts.strange else ""
         if self.repository().names.secret:
-            return f"each record was made with the repository's key{note}"
-        return f"no record is altered; as nothing is encrypted, whoever writes to the store can make some up{note}"
+            return f"all records were made with the repository's key{note}"
+        return f"no record is altered; without encryption, anybody who can write to the store can forge records{note}"
 
     def _drilled_elsewhere(self, source: str) -> str:
         """Why a drill is not what this host lacks; empty when it is."""
         if self.drills.get(source) == "never":
             return "never drilled, as the plan says"
         if not self.repository().cipher.reads_contents:
-            return "no drill is recorded yet: a host with an identity makes it, and this one has none"
+            return "no drill is recorded yet: drills need a host with an identity, and this host has none"
         return ""
 
     def _alerts(self) -> str:
         channels = self.channels()
         if not channels:
-            raise StoreError("nobody is told of failures.", hint="Add a channel to `alerts` in the plan.")
+            raise StoreError(
+                "no alert channel: nobody is told about failures.",
+                hint="Add a channel to `alerts` in the plan.",
+            )
         return ", ".join(channels)
 
 
@@ -250,35 +253,36 @@ def _up_to_date(
     filled_by: Command,
     now: datetime,
 ) -> str:
-    """What can be helped is an error, and so are windows that were missed lately: nobody may have asked why yet. Older
-    ones are told."""
+    """Whether the last due window is backed up. Windows that can still be backed up are an error, and so are windows
+    that were missed in the last days, because perhaps nobody has asked why yet. Older ones are only counted."""
     found = missing()
     gone = found.missed[-1].key if found.missed else ""
-    told = f"; missed are {len(found.missed)} since {found.missed[0].key}, the last {gone}" if gone else ""
+    count = how_many(len(found.missed), "window")
+    told = f"; {count} missed since {found.missed[0].key}, the last one {gone}" if gone else ""
     hint = ("Run ", filled_by, ", and see docs/repair.md for why nobody did.")
     if found.catchable:
         keys = ", ".join(window.key for window in found.catchable[-3:])
-        raise SourceError(f"no recovery point yet of {keys}, which can still be captured{told}", hint=hint)
+        raise SourceError(f"no recovery point yet for {keys}, which can still be backed up{told}", hint=hint)
     if gone and (newest is None or newest < found.missed[-1].start):
-        raise SourceError(f"nothing newer than what was missed{told}", hint=hint)
+        raise SourceError(f"no recovery point is newer than the missed windows{told}", hint=hint)
     lately = [window for window in found.missed if window.end > now - LATELY]
     if lately:
         many = f"{how_many(len(lately), 'window')} {were(len(lately))} missed"
         raise SourceError(
             f"{many} within the last {LATELY.days} days{told}",
-            hint="The newest that was due has its point. See docs/repair.md for why nobody captured the others; "
-            f"this is over {LATELY.days} days after the last of them.",
+            hint="The last due window is backed up. docs/repair.md says how to find out why the others were not. "
+            f"This error ends {LATELY.days} days after the last of them.",
         )
-    return ("the newest that was due has its point" if newest else "none was due yet") + told
+    return ("the last due window is backed up" if newest else "no window was due yet") + told
 
 
 def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
-    """What `latest` means, where something newer is worth less: that is found on a quiet day."""
+    """Which point `latest` selects. It is a failure if newer points are skipped."""
     choice, name = choose_latest(points), f"latest of {source}"
     chosen = choice.point
     meant = f"{source}@{chosen.window.key}" if chosen else "no recovery point"
     if chosen is not None and not in_time(chosen):
-        text = f"{meant}: its window had not begun when it was stored"
+        text = f"{meant}: the window had not begun when the point was stored"
         return DoctorFinding(name, False, text, "Set the clocks of this host and of the store.")
     if not choice.newer:
         return DoctorFinding(name, True, meant)
