@@ -25,6 +25,20 @@ _PUBLIC = "SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname
 _CREATES = "SELECT has_database_privilege(current_database(), 'CREATE')"
 _MAKES = """SELECT EXISTS (SELECT FROM pg_namespace
                                 WHERE nspname !~ '^pg_' AND has_schema_privilege(oid, 'CREATE'))"""
+_HAS_BLOCKS = """SELECT EXISTS (SELECT FROM pg_language
+                                WHERE lanname = 'plpgsql' AND has_language_privilege(oid, 'USAGE'))"""
+_TRY = b"SET session_replication_role = replica; RESET session_replication_role"
+_TRY_IN_A_BLOCK = b"""
+DO LANGUAGE plpgsql $block$
+BEGIN
+  SET session_replication_role = replica;
+  RESET session_replication_role;
+  PERFORM set_config('backup_platform.silences', 'true', false);
+EXCEPTION WHEN insufficient_privilege THEN
+  PERFORM set_config('backup_platform.silences', 'false', false);
+END $block$
+"""
+_TRIED = "SELECT current_setting('backup_platform.silences', true)::bool"
 _PUBLIC_OWNED_SINCE = 150_000
 
 
@@ -72,15 +86,16 @@ def privileges(connection: Connection[TupleRow], *, superuser: bool, exists: boo
 
 
 def _silences(connection: Connection[TupleRow]) -> bool:
-    """Managed servers grant this to others than superusers, and only trying tells."""
+    """Managed servers grant this to others than superusers, and only trying tells. An error that a block catches is in
+    no log of the server: nothing is wrong."""
     import psycopg
 
+    tried = _TRY_IN_A_BLOCK if _value(connection, _HAS_BLOCKS) else _TRY
     try:
-        connection.execute("SET session_replication_role = replica")
+        connection.execute(tried)
     except psycopg.errors.InsufficientPrivilege:
         return False
-    connection.execute("RESET session_replication_role")
-    return True
+    return tried is _TRY or _value(connection, _TRIED)
 
 
 def _extensions(connection: Connection[TupleRow]) -> dict[str, bool]:

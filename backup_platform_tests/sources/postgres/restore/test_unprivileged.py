@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -186,3 +187,24 @@ def test_the_plan_file_says_it_unless_the_command_does(captured: Streams, own: s
     source = PostgresSource("s", options, SystemClock())
     found = source.plan_restore(recovery_point(), captured, DatabaseTarget(own, privileges=True)).target
     assert (found.owner, found.privileges) == (False, True)
+
+
+def test_what_a_role_may_do_is_found_out_without_an_error_in_the_servers_log(server: Server) -> None:
+    """Whoever reads the log of a drill's server, or of their own, looks for what is wrong."""
+    grant = "SET ON PARAMETER session_replication_role"
+    with server.database() as url:
+        execute(url, "CREATE ROLE own LOGIN", "CREATE ROLE told LOGIN", f"GRANT {grant} TO told")
+        log = Path(fetch_value(url, "SHOW data_directory")).parent / "log"
+        before = log.stat().st_size
+        for role, may in (("own", False), ("told", True), ("postgres", True)):
+            target = TargetDatabase.of(url.replace("postgres@", f"{role}@", 1), None)
+            assert target.standing().privileges.silences == may, role
+        assert log.read_bytes()[before:] == b""
+        execute(url, f"REVOKE {grant} FROM told")
+
+
+def test_it_is_found_out_where_there_is_no_language_for_blocks(database18: str) -> None:
+    execute(database18, "DROP EXTENSION plpgsql", "CREATE ROLE own LOGIN")
+    for role, may in (("own", False), ("postgres", True)):
+        target = TargetDatabase.of(database18.replace("postgres@", f"{role}@", 1), None)
+        assert target.standing().privileges.silences == may, role
