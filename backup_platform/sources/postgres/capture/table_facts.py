@@ -62,10 +62,11 @@ _SENDS = {
 }  # fmt: skip
 
 # One row a column that is stored; the condition is an extension's, of its configuration table. A cast to text by a
-# function may lose something (char(n) loses its blanks): the output function does not.
+# function may lose something (char(n) loses its blanks): the output function does not. Nor is it code of others: the
+# owner of a type that is not built in (its oid is 16384 or more) may make a cast of it at any moment.
 _COLUMNS = """
 SELECT w.label, c.oid, a.attname, a.atttypid,
-    t.typtype = 'd' OR EXISTS (SELECT FROM pg_catalog.pg_cast k
+    t.typtype = 'd' OR a.atttypid >= 16384 OR EXISTS (SELECT FROM pg_catalog.pg_cast k
         WHERE k.castsource = a.atttypid AND k.casttarget = 25 AND k.castmethod = 'f') AS output,
     coalesce((SELECT e.extcondition[pg_catalog.array_position(e.extconfig, c.oid)]
         FROM pg_catalog.pg_extension e WHERE c.oid = ANY (e.extconfig) LIMIT 1), '') AS condition,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import pytest
@@ -338,3 +338,101 @@ def test_several_connections_say_what_one_says(database18: str) -> None:
     tables = (T, table("empty", ("a",)), table("bare", ()))
     with connect(database18) as one, connect(database18) as other:
         assert shared_table_facts([one, other], tables, "full") == table_facts(one, tables, "full")
+
+
+# Of tables of one row with one value, as text: what earlier recovery points say of such tables.
+HASHES = {
+    "bool": ("true", -3339072135388799722, -3196055672531343982),
+    '"char"': ("x", -3614005801226284800, -2955969125261410553),
+    "name": ("x", -3614005801226284800, -2710810384461639406),
+    "int8": ("5", 8447576884289676494, 8466894981902414965),
+    "int2": ("5", 3430909908930417116, 1738793662707720279),
+    "int4": ("5", 3430909908930417116, -5654850071702773444),
+    "text": ("é", -3810730249566659592, -618774172900268444),
+    "varchar(9)": ("é", -3810730249566659592, -759398373694766361),
+    "char(9)": ("é", -5308680040377086902, 1649949380269472952),
+    "bytea": ("\\x00ff", -468078215091493567, -7071892824067068185),
+    "oid": ("5", 4250584461599811082, -1970460591440459328),
+    "regclass": ("pg_class", 3968561047425738294, -8892862841200389309),
+    "tid": ("(1,2)", 7363065466078160109, -1699263595222265502),
+    "json": ('{"a": 1.0}', -5954025704658895755, -8949990510411691041),
+    "jsonb": ('{"a": 1.0}', -5954025704658895755, -5598555336432087343),
+    "jsonpath": ("$.a", 8919418347651472343, -1250768335520266161),
+    "point": ("(1,2)", 7363065466078160109, -1699263595222265502),
+    "polygon": ("((1,2),(3,4))", 1689621996777875147, -5220149554969623084),
+    "numeric": ("1.50", -9074882303762734421, 5700755452447313103),
+    "float4": ("0.1", 6993611650432449268, -8093803637393887572),
+    "float8": ("-0", 5473575060980573419, 6256466003995208414),
+    "money": ("1.25", 5763059997173225569, -630122688466508096),
+    "inet": ("10.0.0.1/8", 6454789652793757181, 2546858172121452773),
+    "cidr": ("10.0.0.0/8", -406523029179342264, -7377008903906334760),
+    "macaddr": ("08:00:2b:01:02:03", -6055453235314782898, -5551392481311458576),
+    "bit(3)": ("101", 8468606409997784023, -1091688987467129299),
+    "varbit": ("101", 8468606409997784023, -375976788062273455),
+    "uuid": ("00000000-0000-0000-0000-000000000001", -4693340342050316329, -8552188935808937897),
+    "date": ("-infinity", 5238169035734435564, 867786559364326559),
+    "time": ("04:05:06.7", 8519957758270882037, -6756902194256526648),
+    "timetz": ("04:05:06.7+02", 1611835216466797737, 2777709622276983545),
+    "timestamp": ("2020-01-01", -7093454259057474462, -6509119715326962578),
+    "timestamptz": ("2020-01-01", -7093454259057474462, 3501464164475813145),
+    "interval": ("1 mon 2 days", -5874103514813994808, -4311757119036620627),
+    "tsvector": ("'a':1", -1402624657759252355, -4216515530192235547),
+    "tsquery": ("'a' & 'b'", -7618727579341934943, -2099223497559886084),
+    "pg_lsn": ("1/2", -2359462968182131894, 7043076610728303984),
+    "int4range": ("[1,2)", 9029348643551367097, 6861066763013225798),
+    "nummultirange": ("{[1,2)}", -7480668804779544871, -7039877117487416424),
+    "text[]": ('{a,NULL,"b c"}', 7531257709237568179, 7101176683429116077),
+    "int4[]": ("[0:1][1:1]={{1},{2}}", -7682654580053066815, -3285397250655625885),
+    "timestamptz[]": ("{2020-01-01}", 3341919916446212981, -3851834762215123036),
+    "information_schema.yes_or_no": ("YES", -9198930972500023956, 6737750069990457367),
+    "mood": ("sad", -8636797527398956600, 9080728735255904431),
+    "mood[]": ("{sad,glad}", -5876956801194817966, 4711126358792130734),
+    "pair": ("(1,x)", 995363778143239076, 835558776487944786),
+    "padded": ("ab", -5558036317715594668, 358613253422999847),
+    "citext": ("Ab", -8429042983735471749, 1245215911008777612),
+}
+
+
+def test_no_hash_is_another_one_than_it_was(database15: str) -> None:
+    """A drill compares with what the source's server said when the point was made, by whatever version of this."""
+    names = {f"t{number}": kind for number, kind in enumerate(HASHES)}
+    made = [f"CREATE TABLE {name} (v {kind})" for name, kind in names.items()]
+    filled = [f"INSERT INTO {name} VALUES ({quoted(HASHES[kind][0])})" for name, kind in names.items()]
+    execute(database15, "CREATE SCHEMA IF NOT EXISTS public", "CREATE EXTENSION citext", MAKE, *made, *filled)
+    tables = [table(name, ("v",)) for name in names]
+    hashed, sent = (facts(database15, *tables, algorithm=each) for each in (RECORD_HASH, RECORD_SEND))
+    found = {
+        kind: (HASHES[kind][0], int(hashed[f"public.{name}"].hash), int(sent[f"public.{name}"].hash))
+        for name, kind in names.items()
+    }
+    assert found == HASHES
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+@pytest.mark.parametrize("kind", ["mood", "mood[]", "pair", "padded"])
+def test_a_cast_that_is_made_in_between_is_not_called(
+    database18: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner of a type makes its casts, at any time: what they call runs as the role that backs up."""
+    make(database18, f"CREATE TABLE seen AS SELECT NULL::{kind} AS v", "INSERT INTO seen SELECT NULL")
+    value = {"mood": "glad", "mood[]": "{glad}", "pair": "(1,x)", "padded": "ab"}[kind]
+    execute(database18, f"UPDATE seen SET v = {quoted(value)}")
+    before = facts(database18, table("seen", ("v",)))
+    module = backup_platform.sources.postgres.capture.table_facts
+    asked = module._queries
+
+    def attacked(*given: Any) -> list[tuple[str, str]]:
+        found = asked(*given)
+        body = "BEGIN RAISE EXCEPTION 'PWNED as %', current_user; END"
+        execute(
+            database18,
+            f"CREATE FUNCTION evil({kind}) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $f$ {body} $f$",
+            f"CREATE CAST ({kind} AS text) WITH FUNCTION evil({kind}) AS IMPLICIT",
+        )
+        return found
+
+    monkeypatch.setattr(module, "_queries", attacked)
+    assert facts(database18, table("seen", ("v",))) == before
