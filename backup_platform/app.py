@@ -17,7 +17,7 @@ from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.kinds import registry
-from backup_platform.plan import Plan, SourcePlan
+from backup_platform.plan import Plan, SourceConfig
 from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class App:
         self._source_plan(name)
         return make_source(name, self.plan, self.clock, purpose)
 
-    def _source_plan(self, name: str) -> SourcePlan:
+    def _source_plan(self, name: str) -> SourceConfig:
         if name not in self.plan.sources:
             known = ", ".join(sorted(self.plan.sources))
             raise NotFoundError(f"The plan has no source {name!r}.", hint=f"Its sources are: {known}.")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.model import Proof, RecoveryPoint
     from backup_platform.domain.ports import Clock, Progress, Store
     from backup_platform.domain.retention import KeepRules, SourceRules
-    from backup_platform.plan import KeepConfig, Plan, RepositoryConfig, SourcePlan
+    from backup_platform.plan import KeepConfig, Plan, RepositoryConfig, SourceConfig
     from backup_platform.repository.records.forgotten import ForgottenPoint
     from backup_platform.repository.repository import Repository
 
@@ -350,7 +350,7 @@ def _direct(stores: Sequence[Store]) -> Iterator[None]:
         yield
 
 
-def _patience(source: SourcePlan) -> timedelta:
+def _patience(source: SourceConfig) -> timedelta:
     """How long after its window a recovery point may be stored that was captured within it."""
     return max(timedelta(days=1), source.max_runtime)
 

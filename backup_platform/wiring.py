@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.schedule import Ticks, WindowSchedule
     from backup_platform.domain.suspicion import Demands
     from backup_platform.kinds.kind import Purpose
-    from backup_platform.plan import Plan, SourcePlan
+    from backup_platform.plan import Plan, SourceConfig
     from backup_platform.plan.repository import RepositoryConfig
     from backup_platform.repository.encryption.key_files import Keys, Secret
     from backup_platform.repository.repository import Repository
@@ -253,7 +253,7 @@ def store_options(
     )
 
 
-def demands_of(source: SourcePlan) -> Demands:
+def demands_of(source: SourceConfig) -> Demands:
     """What the plan says of the contents of a source."""
     from backup_platform.domain.suspicion import Demands
 
@@ -307,7 +307,7 @@ def state_directory() -> str:
     return os.path.join(home, "backup-platform")
 
 
-def make_schedule(plan: SourcePlan, since: datetime | date) -> WindowSchedule:
+def make_schedule(plan: SourceConfig, since: datetime | date) -> WindowSchedule:
     """The windows of a source; `since` holds where its own part of the plan has none."""
     from backup_platform.domain.schedule import WindowSchedule
 
@@ -330,7 +330,7 @@ def _ticks(cron: str) -> Ticks:
     return ticks
 
 
-def require_kind(point: RecoveryPoint, source: SourcePlan) -> None:
+def require_kind(point: RecoveryPoint, source: SourceConfig) -> None:
     """Raises UsageError when the plan has another kind of source by this name now."""
     if source.kind != point.kind:
         raise UsageError(

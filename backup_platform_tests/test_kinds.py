@@ -20,7 +20,7 @@ from backup_platform.clock import SystemClock
 from backup_platform.domain.ports import Source
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.errors import PlanError, UsageError
-from backup_platform.kinds import ServerRestore, SourceConfig, SourceContext, SourceKind, registry
+from backup_platform.kinds import KindConfig, ServerRestore, SourceContext, SourceKind, registry
 from backup_platform.plan import Plan
 from backup_platform.plan.values import LocalPath
 from backup_platform.sources.postgres.options import PostgresOptions
@@ -36,17 +36,17 @@ EVERY_KIND = HEAD + (
 )
 
 
-class NotesConfig(SourceConfig):
+class NotesConfig(KindConfig):
     notes: LocalPath
     exclude: int = 3
 
 
-class GreedyConfig(SourceConfig):
+class GreedyConfig(KindConfig):
     greedy: str
     keep: int = 3
 
 
-def _no_source(config: SourceConfig, context: SourceContext) -> Source:
+def _no_source(config: KindConfig, context: SourceContext) -> Source:
     raise NotImplementedError
 
 

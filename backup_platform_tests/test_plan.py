@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from backup_platform.domain.retention import KeepRules
 from backup_platform.errors import NotFoundError, PlanError
-from backup_platform.plan import KeepConfig, Plan, SourcePlan
+from backup_platform.plan import KeepConfig, Plan, SourceConfig
 from backup_platform.plan.schema import json_schema
 from backup_platform.plan.source import source_model
 from backup_platform.plan.values import parse_duration, show_duration
@@ -357,7 +357,7 @@ def test_the_json_schema_knows_every_key() -> None:
     assert set(schema["properties"]) == {field.alias or name for name, field in Plan.model_fields.items()}
     assert schema["additionalProperties"] is False
     assert set(schema["$defs"]["FilesSource"]["properties"]) == {
-        *SourcePlan.model_fields,
+        *SourceConfig.model_fields,
         *FilesConfig.model_fields,
     }
 

@@ -15,7 +15,7 @@ from backup_platform.errors import PlanError
 Purpose: TypeAlias = Literal["capture", "drill", "restore"]
 
 
-class SourceConfig(BaseModel):
+class KindConfig(BaseModel):
     """The keys of a plan that only sources of one kind have.
 
     A subclass has a required field of the kind's name, whose value says what is protected; every other field has a
@@ -25,7 +25,7 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
-ConfigT = TypeVar("ConfigT", bound=SourceConfig)
+ConfigT = TypeVar("ConfigT", bound=KindConfig)
 
 
 @dataclass(frozen=True, slots=True)

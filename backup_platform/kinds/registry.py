@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from backup_platform.domain.ports import Source
 from backup_platform.errors import PlanError
-from backup_platform.kinds.kind import AnyKind, SourceConfig, SourceContext, SourceKind
+from backup_platform.kinds.kind import AnyKind, KindConfig, SourceContext, SourceKind
 
 GROUP = "backup_platform.sources"  # of entry points
 HOME = "backup_platform.sources"  # of this package's kinds
@@ -108,10 +108,10 @@ def described(name: str) -> AnyKind:
         found = find(name)
     except PlanError:
         found = None
-    return found or SourceKind(name, name, SourceConfig, _not_installed)
+    return found or SourceKind(name, name, KindConfig, _not_installed)
 
 
-def _not_installed(config: SourceConfig, context: SourceContext) -> Source:
+def _not_installed(config: KindConfig, context: SourceContext) -> Source:
     raise PlanError(f"The kind of the source {context.name} is not installed here.")
 
 

@@ -15,7 +15,7 @@ from backup_platform.orchestration.checks import COPY_CHECKS, IN_PLACE, UPKEEP_C
 
 if TYPE_CHECKING:
     from backup_platform.app import App
-    from backup_platform.plan import SourcePlan
+    from backup_platform.plan import SourceConfig
 
 SOURCE_TAG = "backup/source"  # on every run of a source: dagster.yaml limits concurrent runs by it
 COPY_TAG = "backup/copy"  # on every run of a copy: <repository>/<source>
@@ -200,7 +200,7 @@ class BackupTranslator:
     def upkeep_tags(self, repository: str, work: Work) -> dict[str, str]:
         return {UPKEEP_TAG: f"{repository}/{work}", MAX_RUNTIME_TAG: _seconds(LONGEST_UPKEEP)}
 
-    def _plan(self, source: str) -> SourcePlan:
+    def _plan(self, source: str) -> SourceConfig:
         return self.app.plan.sources[source]
 
     def _location(self, repository: str) -> dg.MetadataValue:
@@ -225,7 +225,7 @@ class BackupTranslator:
         window = schedule.current(now)
         return (now - schedule.first.start) // (window.end - window.start) + 1 if window else 0
 
-    def _description(self, plan: SourcePlan) -> str:
+    def _description(self, plan: SourceConfig) -> str:
         every = f"every {plan.every}" if plan.every else f"`{plan.cron}`"
         at = f" at {plan.at:%H:%M}" if plan.at else ""
         lines = [

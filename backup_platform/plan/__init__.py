@@ -6,6 +6,6 @@
 
 from backup_platform.plan.model import Plan
 from backup_platform.plan.repository import KeepConfig, RepositoryConfig
-from backup_platform.plan.source import SourcePlan
+from backup_platform.plan.source import SourceConfig
 
-__all__ = ["KeepConfig", "Plan", "RepositoryConfig", "SourcePlan"]
+__all__ = ["KeepConfig", "Plan", "RepositoryConfig", "SourceConfig"]

@@ -1,6 +1,6 @@
 """The part of a plan that describes a source: keys that all sources have, and those of its kind.
 
-The model of a source is assembled from `SourcePlan` and the `SourceConfig` of the kind that its keys name. `conflicts`
+The model of a source is assembled from `SourceConfig` and the `KindConfig` of the kind that its keys name. `conflicts`
 tells what does not fit together in a source, in words that need every kind: those are loaded only then.
 """
 
@@ -55,7 +55,7 @@ CONFLICT = "plan_conflict"
 _EXAMPLE_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class SourcePlan(BaseModel):
+class SourceConfig(BaseModel):
     """One thing to protect, when, for how long, and how it is proven: the keys that sources of every kind have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -109,7 +109,7 @@ class SourcePlan(BaseModel):
         return 1.0 if self.verify == "all" else float(self.verify.rstrip("%")) / 100
 
 
-def source_model(name: str) -> type[SourcePlan]:
+def source_model(name: str) -> type[SourceConfig]:
     """The model of sources of a kind. Raises PlanError for a kind that takes a key which all sources have."""
     kind = registry.find(name)
     assert kind is not None
@@ -117,22 +117,22 @@ def source_model(name: str) -> type[SourcePlan]:
 
 
 @cache
-def _assembled(kind: AnyKind) -> type[SourcePlan]:
-    if taken := sorted(set(kind.config.model_fields) & set(SourcePlan.model_fields)):
+def _assembled(kind: AnyKind) -> type[SourceConfig]:
+    if taken := sorted(set(kind.config.model_fields) & set(SourceConfig.model_fields)):
         raise PlanError(
             f"The kind of source {kind.name!r} cannot have the key `{taken[0]}`: sources of every kind have it.",
             hint="It is for its authors to correct: see docs/kinds.md.",
         )
     title = f"{kind.name.capitalize()}Source"
-    made = create_model(title, __base__=(SourcePlan, kind.config), __doc__=kind.title)
+    made = create_model(title, __base__=(SourceConfig, kind.config), __doc__=kind.title)
     made.kind = kind.name
-    return cast("type[SourcePlan]", made)
+    return cast("type[SourceConfig]", made)
 
 
-def _of_its_kind(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> SourcePlan:
+def _of_its_kind(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> SourceConfig:
     """A source as the model of its kind. Keys of other kinds are told in words of their own."""
     if not isinstance(value, Mapping):
-        return cast("SourcePlan", handler(value))
+        return cast("SourceConfig", handler(value))
     model = model_for(value)
     unknown = value.keys() - set(model.model_fields)
     strange = unknown & _keys_of_kinds() if unknown else set()
@@ -143,17 +143,17 @@ def _of_its_kind(value: object, handler: ValidatorFunctionWrapHandler, info: Val
     return source
 
 
-AnySource = Annotated[SerializeAsAny[SourcePlan], WrapValidator(_of_its_kind)]
+AnySource = Annotated[SerializeAsAny[SourceConfig], WrapValidator(_of_its_kind)]
 
 
 def _conflict(found: list[tuple[str, str]]) -> PydanticCustomError:
     return PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
 
 
-def model_for(source: Mapping[str, object]) -> type[SourcePlan]:
+def model_for(source: Mapping[str, object]) -> type[SourceConfig]:
     """The model of the kind that a source names first; that of all kinds where it names none."""
     named = registry.among(key for key, value in source.items() if value is not None)
-    return source_model(named[0]) if named else SourcePlan
+    return source_model(named[0]) if named else SourceConfig
 
 
 def _keys_of_kinds() -> set[str]:
@@ -166,7 +166,7 @@ def known_keys(source: object) -> list[str]:
     of_kinds = (
         source_model(named[0]).model_fields if named else [*registry.every(), *sorted(_keys_of_kinds())]
     )
-    return list(dict.fromkeys([*of_kinds, *SourcePlan.model_fields]))
+    return list(dict.fromkeys([*of_kinds, *SourceConfig.model_fields]))
 
 
 def conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from backup_platform.domain.ports import Source
 from backup_platform.errors import PlanError
-from backup_platform.kinds import SourceConfig, SourceContext, SourceKind
+from backup_platform.kinds import KindConfig, SourceContext, SourceKind
 from backup_platform.plan.values import LocalPath
 
 
@@ -22,7 +22,7 @@ def _exclude(pattern: str) -> str:
     return pattern
 
 
-class FilesConfig(SourceConfig):
+class FilesConfig(KindConfig):
     files: LocalPath
     exclude: list[Annotated[str, Field(min_length=1), AfterValidator(_exclude)]] = Field(default_factory=list)
     one_file_system: bool = False

@@ -9,14 +9,14 @@ from pydantic import Field
 
 from backup_platform.domain.ports import Source
 from backup_platform.domain.schema_change import SCHEMA_UNCHANGED
-from backup_platform.kinds import ServerRestore, SourceConfig, SourceContext, SourceKind
+from backup_platform.kinds import KindConfig, ServerRestore, SourceContext, SourceKind
 from backup_platform.plan.values import Duration, LocalPath, Pattern, Reference
 from backup_platform.sources.postgres.url import DatabaseUrl, with_password
 
 EXTRA = "backup-platform[postgres]"
 
 
-class PostgresConfig(SourceConfig):
+class PostgresConfig(KindConfig):
     postgres: DatabaseUrl
     password: Reference | None = None
     jobs: Annotated[int, Field(strict=True, ge=1, le=64)] = 2

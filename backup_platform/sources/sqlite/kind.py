@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from backup_platform.domain.ports import Source
 from backup_platform.domain.schema_change import SCHEMA_UNCHANGED
-from backup_platform.kinds import SourceConfig, SourceContext, SourceKind
+from backup_platform.kinds import KindConfig, SourceContext, SourceKind
 from backup_platform.plan.values import Duration, LocalPath
 
 
-class SqliteConfig(SourceConfig):
+class SqliteConfig(KindConfig):
     sqlite: LocalPath
     lock_timeout: Duration = timedelta(seconds=30)
 
