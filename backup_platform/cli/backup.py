@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ID_SHOWN = 12
 PROBLEMS_SHOWN = 10
 _CONCERNS_ALL = (RepositoryMissingError, RepositoryChangedError, RecipientsChangedError, KeyMissingError)
-_RESUME = "What was stored so far is kept: the next backup of the same source reuses it."
+_RESUME = "What was stored so far is kept, and the next backup of the same source uses it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,10 +169,12 @@ def _print_suspicion(session: CliSession, point: RecoveryPoint) -> None:
     out = session.out
     for reason in point.suspect:
         out.line(f"  {out.paint('suspect', 'bad')}: {reason}")
-    out.line("  It replaces no other point, and `latest` does not mean it. Look at the source.")
+    out.line("  It replaces no other point, and `latest` does not select it. Look at the source.")
     accept = session.command("accept", point.id[:ID_SHOWN], "--reason", "TEXT")
-    out.line(f"  If it is as it should be: {accept}")
-    out.line("  If that is usual, say so in the plan: `allow_empty`, `shrink` or `expect` (docs/plan.md).")
+    out.line(f"  If the source is right: {accept}")
+    out.line(
+        "  If this happens often, say so in the plan: `allow_empty`, `shrink` or `expect` (docs/plan.md)."
+    )
 
 
 def _verdict(out: Output, result: BackupResult) -> str:
@@ -180,7 +182,7 @@ def _verdict(out: Output, result: BackupResult) -> str:
         return out.paint("SUSPECT", "bad")
     if result.point.incomplete:
         return out.paint("INCOMPLETE", "warn")
-    return "stored" if result.created else "kept what the window has already"
+    return "stored" if result.created else "kept the point that the window already has"
 
 
 def _print_stats(out: Output, point: RecoveryPoint, kind: AnyKind) -> None:
@@ -198,7 +200,7 @@ def _print_unvouched(out: Output, point: RecoveryPoint) -> None:
     if point.unvouched and point.unvouched.size:
         size = formats.size(point.unvouched.size)
         out.line(
-            f"  {size} of it refers to packs that this host neither wrote nor can read: unvouched until a verify or a "
+            f"  {size} of it is in packs that this host neither wrote nor can read: unvouched until a verify or a "
             "drill where an identity is"
         )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backup_platform.plan import Plan
 
 LINES_SHOWN = 50
-_RESUME = "What was copied so far is kept: run the same command again, it goes on."
+_RESUME = "What was copied so far is kept. Run the same command again: it continues."
 
 
 @dataclass(frozen=True, slots=True)

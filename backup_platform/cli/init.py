@@ -64,7 +64,7 @@ def init(
     _print_fingerprint(session, info, before)
     if recipient is not None and len(recipient) == 1:
         out.line(
-            "There is one recipient: if its identity is lost, everything is. Another one is added by "
+            "There is only one recipient: if its identity is lost, all backups are lost. To add another one: "
             f"`{session.command('key', 'add', 'age1…')}`."
         )
     out.line(f"Next: {_next(session, copy_of)}")
@@ -76,12 +76,12 @@ def _print_fingerprint(session: CliSession, info: RepositoryInfo, before: KnownF
     out.line(f"Its fingerprint: {info.fingerprint}")
     if recognising.pin is None:
         out.line(
-            f"Write it as {recognising.plan_key}.fingerprint into the plan, and on the recovery sheet "
-            "(docs/rescue.md): by it a restore knows this repository from another one in its place."
+            f"Write it into the plan as {recognising.plan_key}.fingerprint, and on the recovery sheet "
+            "(docs/rescue.md). A restore can then detect another repository in its place."
         )
     if before and before.fingerprint != info.fingerprint:
         out.line(
-            f"Before, {before.fingerprint} was there: other hosts that know it refuse this one until their plan has "
+            f"Before, {before.fingerprint} was there. Hosts that know it refuse this one until their plan has "
             "the new fingerprint."
         )
 

@@ -33,7 +33,7 @@ def generate(ctx: typer.Context, file: FILE) -> int:
 
     recipient, out = generate_key(file, datetime.now(UTC)), session_of(ctx).out
     out.document({"recipient": recipient, "file": file})
-    out.line(f"Wrote an identity to {file}. Whoever loses it and every other identity loses the backups.")
+    out.line(f"Wrote an identity to {file}. If all identities are lost, all backups are lost.")
     out.line(f"Its public key, the recipient: {recipient}")
     return 0
 
@@ -56,8 +56,8 @@ def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
             f"Added {added.text}. Nothing is written to it yet: name it in `recipients` of the plan, too."
         )
         return 0
-    out.line(f"Added {added.text}: what is stored from now on is readable with its identity.")
-    out.line(f"For what is stored already: {session.command('key', 'rewrap')}")
+    out.line(f"Added {added.text}: its identity can read what is stored from now on.")
+    out.line(f"To let it read what is already stored: {session.command('key', 'rewrap')}")
     return 0
 
 
@@ -76,7 +76,7 @@ def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
             f"Retired {retired.text}. The plan's `recipients` name it: until you take it out, it is written to."
         )
         return 0
-    out.line(f"Retired {retired.text}: runs that start from now on do not write to it.")
+    out.line(f"Retired {retired.text}: runs that start from now on do not encrypt to it.")
     return 0
 
 
@@ -156,7 +156,7 @@ def rewrap(ctx: typer.Context) -> int:
     with session.progress("key rewrap"):
         count = session.app.keys.rewrap()
     session.out.document({"packs": count})
-    session.out.line(f"The keys of {count} packs are now there for every recipient that is not retired.")
+    session.out.line(f"All active recipients can now read {count} packs.")
     return 0
 
 

@@ -141,7 +141,7 @@ def _print_verified(session: CliSession, result: VerifyResult) -> None:
     if result.rotation:
         _print_rotation(session, result.rotation)
     if result.packs_read < result.packs_needed:
-        out.line("Of what was not read, only presence and size are known.")
+        out.line("The other packs were only checked for existence and size.")
     if result.packs_not_decoded:
         closed = how_many(result.packs_not_decoded, "pack")
         out.line(
@@ -192,9 +192,13 @@ def drill(
     for line in value_lines({"compared": dict(report.compared)}, "  "):
         out.line(line)
     if result.point.is_suspect:
-        out.line("  It is suspect: the drill proves what it holds, not that the source held no more.")
+        out.line(
+            "  It is suspect: the drill proves what the point holds, but not that the source held no more."
+        )
     if result.point.incomplete:
-        out.line("  It is incomplete: the drill proves what it holds, not what is missing from it.")
+        out.line(
+            "  It is incomplete: the drill proves what the point holds, but not what is missing from it."
+        )
     _print_unrecorded(out, result.unrecorded)
     return 0 if proof.passed else ProofError.exit_code
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NAMED = 5
 MOST_LISTED = 100
-_RESUME = "Nothing is lost: the next prune goes on."
+_RESUME = "Nothing is lost: the next prune continues."
 
 
 def prune(
@@ -73,10 +73,10 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
     for text in plan.refusals[:10]:
         out.line(f"{out.paint('DAMAGED', 'bad')} {text}")
     if plan.refusals:
-        out.line("Nothing may be deleted: what is needed cannot be told.")
+        out.line("Nothing is deleted, because it is unknown which packs are needed.")
         return
     used = f"{how_many(plan.packs, 'pack')}, {formats.size(plan.pack_bytes)}"
-    out.line(f"{used}; {formats.size(plan.wasted_bytes)} of it is waste in packs that are needed otherwise")
+    out.line(f"{used}; {formats.size(plan.wasted_bytes)} of it is waste in partly used packs")
     steps: dict[str, Sequence[StoredObject]] = {
         "to delete": plan.delete,
         f"to mark, for {formats.duration(plan.grace.total_seconds())} before they go": plan.condemn,
@@ -88,15 +88,15 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
     _print_doubts(out, plan)
     if plan.rewrite:
         saved = formats.size(plan.rewrite_saves)
-        out.line(f"  {_counted(plan.rewrite, 'pack')} to write again without {saved} that nobody needs")
+        out.line(f"  {_counted(plan.rewrite, 'pack')} to rewrite, which saves {saved}")
     if plan.needs_identity:
         size = formats.size(plan.needs_identity)
-        out.line(f"  {size} more could be saved on a host that has an identity")
+        out.line(f"  {size} more could be saved on a host with an identity")
     if plan.merge_indexes or plan.delete_indexes:
         merged = how_many(len(plan.merge_indexes), "index", "indexes")
         out.line(f"  {merged} to merge, {_counted(plan.delete_indexes, 'index', 'indexes')} to delete")
     if plan.drafts:
-        out.line(f"  {_counted(plan.drafts, 'draft')} of writers that died, to delete")
+        out.line(f"  {_counted(plan.drafts, 'draft')} of killed writers, to delete")
     if plan.proofs:
         proofs = [each for some in plan.proofs.values() for each in some]
         out.line(f"  {_counted(proofs, 'proof')} of forgotten points, to delete")
@@ -106,16 +106,14 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
 
 def _print_doubts(out: Output, plan: PrunePlan) -> None:
     if plan.doubted:
-        words = "said to hold what older packs hold, and no key here tells which is right: all stay"
+        words = "said to hold what older packs hold; without an identity nothing tells which is right, so all stay"
         out.line(f"  {_counted(plan.doubted, 'pack')} {words}")
         newest = sorted(plan.doubted, key=lambda pack: pack.modified, reverse=True)
         for pack in newest[:NAMED]:
             out.line(f"    {pack.key}, stored {formats.instant(pack.modified, 'UTC')} UTC")
-        out.line(
-            "    On a host that has an identity, prune decodes them and deletes what is wrong or double."
-        )
+        out.line("    On a host with an identity, prune decodes them, and deletes wrong and duplicate ones.")
     for key in sorted(plan.disputed)[:NAMED]:
-        out.line(f"  {out.paint('DISPUTED', 'bad')} {key}: one index says something else of it than another")
+        out.line(f"  {out.paint('DISPUTED', 'bad')} {key}: indexes disagree about this pack")
 
 
 def _counted(some: Sequence[StoredObject], one: str, many: str = "") -> str:
@@ -130,7 +128,7 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
         out.line(f"  {how_many(summary.packs_condemned, 'pack')} ({size}) marked for a later run")
     if summary.packs_rewritten:
         size = formats.size(summary.rewritten_bytes)
-        out.line(f"  {how_many(summary.packs_rewritten, 'pack')} written again, as {size}")
+        out.line(f"  {how_many(summary.packs_rewritten, 'pack')} rewritten, as {size}")
     if summary.locked:
         what = f"{how_many(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
         out.line(f"  {out.paint('left', 'warn')}: {what} locked by the store, for a later run")

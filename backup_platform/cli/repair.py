@@ -55,7 +55,7 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
     if not consented(session, dry_run=dry_run, yes=yes):
         out.document({"dry_run": True, "plan": _plan_shape(plan), "result": None})
         if plan.steps:
-            out.line(f"Nothing was changed. To mend it: {_again(session, donors or [])}")
+            out.line(f"Nothing was changed. To repair it: {_again(session, donors or [])}")
         return 0 if plan.nothing_wrong else 1
     with session.progress("repair") as progress:
         result = mending.run(plan, progress)
@@ -85,10 +85,10 @@ def _root_is_there(session: CliSession, donors: list[str], *, act: bool) -> bool
     session.out.line(f"repository.json {problem}: {donors[0]} has it, and {evidence} fits.")
     if act:
         mending.run()
-        session.out.line("It was put back.")
+        session.out.line("It was restored.")
         return True
     session.out.document({"dry_run": True, "repository.json": problem, "from": donors[0]})
-    session.out.line(f"Nothing was changed. To mend it: {_again(session, donors)}")
+    session.out.line(f"Nothing was changed. To repair it: {_again(session, donors)}")
     return False
 
 
@@ -105,8 +105,8 @@ def _print_plan(session: CliSession, plan: RepairPlan) -> None:
     for text in plan.lost:
         out.line(out.paint("LOST  ", "bad") + text)
     if plan.nothing_wrong:
-        out.line("Nothing needs mending: nothing is known to be damaged or missing.")
-        out.line(f"What nobody met yet is found by `{session.command('verify')}`.")
+        out.line("Nothing to repair: no object is known to be damaged or missing.")
+        out.line(f"To search for unknown damage: `{session.command('verify')}`.")
 
 
 def _row(step: RepairStep) -> list[Cell]:
@@ -129,11 +129,11 @@ def _print_result(session: CliSession, plan: RepairPlan, result: RepairResult) -
         out.line(f"  {out.paint('x', 'bad')} {text}")
     if plan.steps:
         done, size = how_many(len(result.done), "object"), formats.size(result.bytes)
-        out.line(f"Mended {done}, {size} fetched, in {formats.duration(result.duration_s)}.")
+        out.line(f"Repaired {done}, {size} copied, in {formats.duration(result.duration_s)}.")
     if plan.lost or not result.sound:
-        out.line("Not all is well: docs/repair.md says what to do with what nobody has any more.")
+        out.line("Some damage is left. docs/repair.md says what to do about data that no repository has.")
     elif result.done:
-        out.line(f"Prove it: {session.command('verify')}")
+        out.line(f"To check the result: {session.command('verify')}")
 
 
 def _plan_shape(plan: RepairPlan) -> dict[str, Json]:

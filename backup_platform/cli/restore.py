@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LISTED = 10
 _MANY = {"directory": "directories", "other": "others"}
-_RESUME = "Run the same command again: it goes on where it stopped."
+_RESUME = "Run the same command again: it continues where it stopped."
 
 
 def restore(

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     )
 
 _RESUME = (
-    "A restore into a database does not go on where it stopped. Drop what was made for it, a new database, or in "
-    "a living one the tables that came, then run the same command again. Until then the database's comment tells of it."
+    "A restore into a database does not continue. Drop what it created (the new database, or in a living database the "
+    "restored tables), and run the same command again. Until then the database has a comment about it."
 )
 _JOBS = 2
 _SHOWN = 20

@@ -131,8 +131,10 @@ def _give_up(session: CliSession, source: str | None, *, dry_run: bool, yes: boo
     elif done:
         out.line(f"Recorded that {how_many(len(lost), 'recovery point')} are gone for good.")
     else:
-        out.line(f"Take them from a copy, if there is one: {session.command('repair')}")
-        out.line(f"Else record that they are gone: {session.command('forget', source, '--lost', '--yes')}")
+        out.line(f"If there is a copy, copy them back: {session.command('repair')}")
+        out.line(
+            f"Otherwise record that they are gone: {session.command('forget', source, '--lost', '--yes')}"
+        )
     return 0
 
 

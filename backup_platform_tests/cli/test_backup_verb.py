@@ -70,7 +70,9 @@ def test_a_window_that_has_its_point_is_kept(cli: Cli) -> None:
     cli.app.backups["shop"] = None
     ran = cli("backup", "shop")
     assert ran.code == 0
-    assert ran.out == "shop: kept what the window has already, window 2026-11-22, point 2273686f70aa\n"
+    assert (
+        ran.out == "shop: kept the point that the window already has, window 2026-11-22, point 2273686f70aa\n"
+    )
     assert cli("backup", "--json").document["results"][0]["outcome"] == "kept"
 
 

@@ -136,7 +136,7 @@ def test_a_lost_first_repository_comes_back_from_a_copy(made: Run, tmp_path: Pat
     assert "There is a repository at" in made("init", code=1).err
     out = made("copy", "--repository", "vault", "--to", "main").out
     assert "main: copied 2 recovery points" in out
-    assert "docs: kept what the window has already" in made("backup", "docs").out
+    assert "docs: kept the point that the window already has" in made("backup", "docs").out
 
 
 def test_where_no_copy_is_left_a_new_history_begins(made: Run, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_from_nothing_to_a_restored_source(empty: World) -> None:
     assert "written and read back" in empty.alone("restore", "uploads@latest", "--to", str(target))[0]
     compare = ["diff", "-r", "--no-dereference", "--exclude=*.tmp", str(empty.root / "uploads"), str(target)]
     assert subprocess.run(compare, capture_output=True, check=False).stdout == b""
-    assert "kept what the window has already" in empty.alone("backup", "shop")[0]
+    assert "kept the point that the window already has" in empty.alone("backup", "shop")[0]
 
 
 @pytest.mark.parametrize(

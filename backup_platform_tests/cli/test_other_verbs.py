@@ -27,8 +27,8 @@ def test_init_tells_where_it_is_and_what_comes_next(cli: Cli) -> None:
     assert ran.out == (
         "Made repository abcdabcdabcd at /var/backups/main (encryption: none).\n"
         "Its fingerprint: 0abcd-12345\n"
-        "Write it as repository.fingerprint into the plan, and on the recovery sheet (docs/rescue.md): by it a restore "
-        "knows this repository from another one in its place.\n"
+        "Write it into the plan as repository.fingerprint, and on the recovery sheet (docs/rescue.md). A restore can "
+        "then detect another repository in its place.\n"
         "Next: backup-platform --plan p.yaml backup\n"
     )
     assert cli("init", "--json").document["repository"]["created_at"] == "2026-11-22T12:00:00Z"

@@ -43,7 +43,7 @@ def test_what_is_lost_comes_back_and_a_copy_that_is_away_is_told(run: Verbs, tmp
     assert run("verify").code == 1
     ran = run("repair", "--yes")
     assert ran.code == 0
-    assert "Mended 1 object" in ran.out
+    assert "Repaired 1 object" in ran.out
     assert run("verify").code == 0
     again = run("repair", "--json").document
     assert (again["dry_run"], again["plan"]["steps"], again["result"]["sound"]) == (False, [], True)
@@ -53,8 +53,8 @@ def test_where_all_is_sound_nothing_needs_mending(run: Verbs) -> None:
     for more in ("--dry-run", "--yes"):
         ran = run("repair", more)
         assert ran.code == 0
-        assert "Nothing needs mending" in ran.out
-        assert "Mended" not in ran.out
+        assert "Nothing to repair" in ran.out
+        assert "Repaired" not in ran.out
 
 
 def test_an_index_comes_from_the_packs_here_and_not_from_a_copy(run: Verbs, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_an_index_comes_from_the_packs_here_and_not_from_a_copy(run: Verbs, tmp_
     steps = run("repair", "--dry-run", "--json").document["plan"]["steps"]
     assert {(step["act"], *step["from"]) for step in steps} == {("index",)}
     assert run("repair", "--yes").code == 0
-    assert "Nothing needs mending" in run("repair").out
+    assert "Nothing to repair" in run("repair").out
 
 
 def test_a_copy_is_mended_from_the_first(run: Verbs, tmp_path: Path) -> None:

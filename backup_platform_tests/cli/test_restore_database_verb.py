@@ -175,4 +175,4 @@ def test_options_that_do_not_go_together(cli: Cli, options: list[str], said: str
 def test_an_interrupted_restore_says_how_to_go_on(cli: Cli) -> None:
     ran = answering(cli, done=KeyboardInterrupt())("restore", "shop@latest", "--into", URL)
     assert ran.code == 130
-    assert "Drop what was made for it" in ran.err
+    assert "Drop what it created" in ran.err

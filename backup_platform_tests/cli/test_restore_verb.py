@@ -137,7 +137,7 @@ def test_the_document_of_a_restore(cli: Cli) -> None:
 def test_an_interrupted_restore_says_how_to_go_on(cli: Cli) -> None:
     ran = answering(cli, done=KeyboardInterrupt())("restore", "shop@latest", "--to", "x")
     assert ran.code == 130
-    assert "hint: Run the same command again: it goes on where it stopped." in ran.err
+    assert "hint: Run the same command again: it continues where it stopped." in ran.err
 
 
 def test_an_occupied_target_is_a_failure(cli: Cli) -> None:

@@ -23,7 +23,7 @@ def test_a_suspect_point_is_exit_code_3_and_says_why_and_what_to_do(cli: Cli) ->
     lines = ran.out.splitlines()
     assert lines[0].startswith("uploads: SUSPECT, window 2026-11-22")
     assert f"  suspect: {REASON}" in lines
-    assert f"  If it is as it should be: backup-platform accept {EMPTIED.id[:12]} --reason TEXT" in lines
+    assert f"  If the source is right: backup-platform accept {EMPTIED.id[:12]} --reason TEXT" in lines
     assert "unproven until a drill" not in ran.out
     (result,) = cli("backup", "uploads", "--json").document["results"]
     assert (result["outcome"], result["point"]["suspect"], result["point"]["accepted"]) == (
