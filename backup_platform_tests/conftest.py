@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from backup_platform_tests.parsing import make_parsing_safe
-from backup_platform_tests.scratch import make_place, make_room, scratch
+from backup_platform_tests.scratch import make_place, make_room
 
 make_parsing_safe()
 # Where it is set, as in many containers, each of some thousand processes would compile the package anew.
@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "yes"
     # Repositories of tests come and go in places of one name: what a host remembers of them is kept apart.
-    os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="backup-platform-state-", dir=scratch())
+    os.environ["XDG_STATE_HOME"] = state = tempfile.mkdtemp(prefix="backup-platform-state-")
     config.add_cleanup(lambda: shutil.rmtree(state, ignore_errors=True))
     # A shell starts what runs in its background with SIGINT ignored, and what the tests start would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
