@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.forget.run import Retention
     from backup_platform.actions.points.accept import Accepting
     from backup_platform.actions.points.holds import Holds
-    from backup_platform.actions.points.presence import Whereabouts
+    from backup_platform.actions.points.stored import StoredPoints
     from backup_platform.actions.prune.plan import PruneSettings
     from backup_platform.actions.prune.run import Pruning
     from backup_platform.actions.repair.run import Repair
@@ -204,11 +204,11 @@ class Upkeep:
         places = forgotten_places(self.repository)
         return read_forgotten(self.repository, [p for p in places if since is None or p.stored_at > since])[0]
 
-    def whereabouts(self, points: Sequence[RecoveryPoint]) -> Whereabouts:
+    def whereabouts(self, points: Sequence[RecoveryPoint]) -> StoredPoints:
         """Which points of another repository this one holds, forgot, or lacks."""
-        from backup_platform.actions.points.presence import find_whereabouts
+        from backup_platform.actions.points.stored import find_stored
 
-        return find_whereabouts(self.repository, points)
+        return find_stored(self.repository, points)
 
     def copy_checks(self, point: RecoveryPoint, progress: Progress) -> Iterator[CheckResult]:
         """Whether the copy of a point in this repository is what it must be."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.advice import Command, Hint, typed, written
-from backup_platform.cli.output import Output, error_object
+from backup_platform.cli.display.output import Output, error_object
 from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
 from backup_platform.errors import BackupError
@@ -128,7 +128,7 @@ class CliSession:
     @contextmanager
     def progress(self, title: str) -> Iterator[Progress]:
         """Shown on standard error while the block runs: a bar on a terminal, else a line now and then."""
-        from backup_platform.cli.progress import reporting
+        from backup_platform.cli.display.progress import reporting
 
         with reporting(title, sys.stderr, quiet=self.json) as progress:
             yield progress

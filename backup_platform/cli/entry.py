@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TextIO
 
 from backup_platform import __version__
-from backup_platform.cli.shown import guard_stderr
+from backup_platform.cli.display.stderr_guard import guard_stderr
 
 
 def main(argv: Sequence[str] | None = None) -> int:

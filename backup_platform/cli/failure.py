@@ -11,8 +11,8 @@ from typing import ClassVar, TextIO
 
 from backup_platform.advice import command
 from backup_platform.cli.context import CliSession
-from backup_platform.cli.output import Output, OutputClosedError, colours
-from backup_platform.cli.shown import bare
+from backup_platform.cli.display.output import Output, OutputClosedError, colours
+from backup_platform.cli.display.stderr_guard import bare
 from backup_platform.domain.visible import visible_lines
 from backup_platform.errors import (
     BackupError,

@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from backup_platform.cli.context import CliSession, session_of
+from backup_platform.cli.display.output import OutputClosedError
 from backup_platform.cli.failure import guarded
-from backup_platform.cli.output import OutputClosedError
 from backup_platform.cli.verbs import GROUPS, LISTINGS, PANELS, VERBS
 from backup_platform.errors import UsageError
 

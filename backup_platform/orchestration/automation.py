@@ -12,15 +12,15 @@ from typing import Any
 import dagster as dg
 
 from backup_platform.orchestration import subjects
-from backup_platform.orchestration.alerts import alerts
-from backup_platform.orchestration.lacking import lacking_copies
-from backup_platform.orchestration.missed import missed_windows
 from backup_platform.orchestration.schedules import (
     launch_group,
     launch_upkeep,
     tick_groups,
     upkeep_groups,
 )
+from backup_platform.orchestration.sensors.alerts import alerts
+from backup_platform.orchestration.sensors.lacking_copies import lacking_copies
+from backup_platform.orchestration.sensors.missed_windows import missed_windows
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import BackupTranslator
 

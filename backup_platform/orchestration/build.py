@@ -5,10 +5,10 @@ from __future__ import annotations
 import dagster as dg
 
 from backup_platform.orchestration import subjects
-from backup_platform.orchestration.assets import backup_asset
+from backup_platform.orchestration.assets.backups import backup_asset
+from backup_platform.orchestration.assets.copies import copy_asset, in_place_check
+from backup_platform.orchestration.assets.repositories import upkeep_asset
 from backup_platform.orchestration.automation import automation
-from backup_platform.orchestration.copies import copy_asset, in_place_check
-from backup_platform.orchestration.repositories import upkeep_asset
 from backup_platform.orchestration.translator import BackupTranslator
 
 

@@ -6,7 +6,7 @@ from threading import Lock
 
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.ports import Clock
-from backup_platform.orchestration.metadata import human_bytes
+from backup_platform.orchestration.metadata.points import human_bytes
 from backup_platform.orchestration.shown import Log
 
 INTERVAL_S = 30.0

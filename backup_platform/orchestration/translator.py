@@ -11,7 +11,7 @@ import dagster as dg
 from backup_platform.advice import Hint, written
 from backup_platform.domain.cadence import CADENCES
 from backup_platform.errors import BackupError, WindowError, sentences
-from backup_platform.orchestration.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
+from backup_platform.orchestration.assets.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
 
 if TYPE_CHECKING:
     from backup_platform.app import App

@@ -18,7 +18,7 @@ from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import RepositoryConfig
 from backup_platform.plan.source import CONFLICT, conflicts, known_keys, model_for
-from backup_platform.plan.values import suggest, whereabouts
+from backup_platform.plan.values import store_place, suggest
 
 MAX_SIZE = 4_000_000
 _KINDS = {
@@ -136,7 +136,7 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[PlanMistake
     }
     named = None
     if isinstance(several, dict):
-        named = {str(n): whereabouts(each if isinstance(each, dict) else {}) for n, each in several.items()}
+        named = {str(n): store_place(each if isinstance(each, dict) else {}) for n, each in several.items()}
     elif "repositories" in document.data:
         return  # it is no mapping, which is told elsewhere
     for path, message in repository_conflicts(named, given, single="repository" in document.data, base=base):

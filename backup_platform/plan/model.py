@@ -19,11 +19,11 @@ from backup_platform.plan.values import (
     Day,
     LocalPath,
     SourceName,
-    Whereabouts,
+    StorePlace,
     absolute,
     is_url,
     same_place,
-    whereabouts,
+    store_place,
 )
 
 MISSING_REPOSITORY = (
@@ -52,7 +52,7 @@ class Plan(BaseModel):
     def _repositories_fit(self) -> Self:
         given = {name: source.repositories for name, source in self.sources.items() if source.repositories}
         named = (
-            None if self.several is None else {n: whereabouts(dict(each)) for n, each in self.several.items()}
+            None if self.several is None else {n: store_place(dict(each)) for n, each in self.several.items()}
         )
         found = list(repository_conflicts(named, given, single=self.single is not None, base=self.base))
         if found:
@@ -99,14 +99,14 @@ class Plan(BaseModel):
         others = (name for name, each in self.repositories.items() if each is not repository)
         return next((name for name in others if self._same(self.repositories[name], place)), None)
 
-    def _same(self, repository: RepositoryConfig, place: Whereabouts) -> bool:
+    def _same(self, repository: RepositoryConfig, place: StorePlace) -> bool:
         try:
             return self._resolved_place(repository) == place
         except PlanError:  # its secrets are not on this host, which this repository's are
             return False
 
-    def _resolved_place(self, repository: RepositoryConfig) -> Whereabouts:
-        path, endpoint, account = whereabouts(dict(repository))
+    def _resolved_place(self, repository: RepositoryConfig) -> StorePlace:
+        path, endpoint, account = store_place(dict(repository))
         return same_place(self.path(path), self.base), endpoint, account
 
     def known_repository(self, name: str | None) -> str:
@@ -161,7 +161,7 @@ class Plan(BaseModel):
 
 
 def repository_conflicts(
-    named: Mapping[str, Whereabouts] | None,
+    named: Mapping[str, StorePlace] | None,
     sources: Mapping[str, Sequence[object]],
     *,
     single: bool,
@@ -187,9 +187,9 @@ def repository_conflicts(
             yield path, "names a repository twice"
 
 
-def _shared_places(named: Mapping[str, Whereabouts], base: str) -> Iterator[tuple[tuple[str, ...], str]]:
+def _shared_places(named: Mapping[str, StorePlace], base: str) -> Iterator[tuple[tuple[str, ...], str]]:
     """A repository that is its own copy would count as a second place of every point."""
-    first: dict[Whereabouts, str] = {}
+    first: dict[StorePlace, str] = {}
     for name, (path, endpoint, account) in named.items():
         place = same_place(path, base), endpoint, account
         if path and (other := first.setdefault(place, name)) != name:

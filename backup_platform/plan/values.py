@@ -267,10 +267,10 @@ def same_place(value: str, base: str) -> str:
     return written.rstrip("/") or "/"
 
 
-Whereabouts = tuple[str, str, str]
+StorePlace = tuple[str, str, str]
 
 
-def whereabouts(repository: Mapping[str, object]) -> Whereabouts:
+def store_place(repository: Mapping[str, object]) -> StorePlace:
     """What tells one place from another: path, endpoint, account. What cannot be read is empty, and told elsewhere."""
     credentials = repository.get("credentials")
     account = credentials.get("account_name") if isinstance(credentials, Mapping) else None

@@ -15,8 +15,8 @@ import pytest
 
 from backup_platform import errors
 from backup_platform.cli import context
-from backup_platform.cli.output import Output
-from backup_platform.cli.table import Cell, TableColumn, print_table
+from backup_platform.cli.display.output import Output
+from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform.domain.model import Problem, RecoveryPoint, Status
 from backup_platform.domain.visible import hides

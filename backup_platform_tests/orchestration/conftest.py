@@ -23,7 +23,7 @@ from backup_platform.app import App
 from backup_platform.domain.ports import Notifier
 from backup_platform.errors import BackupError, ConflictError
 from backup_platform.orchestration.build import build_definitions
-from backup_platform.orchestration.sweeping import signature
+from backup_platform.orchestration.sensors.sweep import signature
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.plan import Plan
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from backup_platform_tests.orchestration.assets.test_copies import follow, pair, tick, titles
 from backup_platform_tests.orchestration.conftest import DAY, World
-from backup_platform_tests.orchestration.test_copies import follow, pair, tick, titles
-from backup_platform_tests.orchestration.test_missed import NAME, launched
+from backup_platform_tests.orchestration.sensors.test_missed_windows import NAME, launched
 
 
 @pytest.fixture

@@ -24,10 +24,13 @@ from backup_platform.domain.model import Problem, Status
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.domain.visible import hides
 from backup_platform.errors import StoreError
-from backup_platform.orchestration import metadata, shown, tables, upkeep_metadata
-from backup_platform.orchestration.checks import upkeep_evaluation
+from backup_platform.orchestration import shown
+from backup_platform.orchestration.assets.checks import upkeep_evaluation
 from backup_platform.orchestration.failures import as_failure, dagster_errors
-from backup_platform_tests.orchestration.test_metadata import POINT
+from backup_platform.orchestration.metadata import points as metadata
+from backup_platform.orchestration.metadata import tables
+from backup_platform.orchestration.metadata import upkeep as upkeep_metadata
+from backup_platform_tests.orchestration.metadata.test_points import POINT
 
 EVIL = (
     "\x1b[2J\u202e\u200b</td>|x|`` ` ````\n````\n# h\n![i](http://evil.example/i.png)<img src=http://evil.example/x>"
@@ -187,7 +190,7 @@ def test_a_log_has_it_as_text(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_nothing_else_makes_text_for_dagster() -> None:
     """A builder that goes past `shown` would not be harmless."""
-    for file in Path(backup_platform.orchestration.__file__).parent.glob("*.py"):
+    for file in Path(backup_platform.orchestration.__file__).parent.rglob("*.py"):
         if file.name in ("shown.py", "translator.py"):  # the plan's author is whoever runs it
             continue
         text = file.read_text()

@@ -1,0 +1,32 @@
+"""Which of some recovery points a repository holds, by listings alone: their packs are for `verify` to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.repository.records.forgotten import forgotten_places
+from backup_platform.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoints:
+    """Each point is in one of them, in the given order. `forgotten` ones retention let go here, so that nobody
+    brings them back."""
+
+    held: tuple[RecoveryPoint, ...]
+    forgotten: tuple[RecoveryPoint, ...]
+    lacking: tuple[RecoveryPoint, ...]
+
+
+def find_stored(repository: Repository, points: Sequence[RecoveryPoint]) -> StoredPoints:
+    """Points whose manifest is damaged here are lacking."""
+    here = {each.id for name in {p.source for p in points} for each in repository.readable_manifests(name)[0]}
+    absent = [point for point in points if point.id not in here]
+    gone = {place.point for place in forgotten_places(repository)} if absent else set()
+    return StoredPoints(
+        tuple(point for point in points if point.id in here),
+        tuple(point for point in absent if point.id in gone),
+        tuple(point for point in absent if point.id not in gone),
+    )

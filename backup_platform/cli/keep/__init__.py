@@ -1,0 +1,1 @@
+"""Verbs that keep and delete points: retention, forget, prune, hold, release, holds."""

@@ -1,0 +1,1 @@
+"""Verbs that look at points and bring them back: points, show, ls, diff, restore, tables, query, export."""

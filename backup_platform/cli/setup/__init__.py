@@ -1,0 +1,1 @@
+"""Verbs that set up: init, key, plan, doctor, man."""

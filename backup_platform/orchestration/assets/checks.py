@@ -1,0 +1,173 @@
+"""The asset checks of a source: what Dagster is told of them before and after they run.
+
+A check that fails with severity ERROR is blocking: the run turns red, its exit code is not 0 and nothing
+downstream builds on the recovery point. Warnings leave the run green. A check that did not run (a drill that
+the policy does not make due in this window) gets no evaluation: Dagster then shows it as skipped, neither
+passed nor failed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import dagster as dg
+
+from backup_platform.domain.checks import AUTHENTIC, STORED, Check
+from backup_platform.domain.latest import in_time
+from backup_platform.domain.visible import inert
+from backup_platform.orchestration.metadata.points import check_metadata, plain_metadata
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
+    from backup_platform.domain.checks import CheckResult
+    from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.orchestration.failures import Written
+
+CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+NEWEST = "the newest recovery point, because this run has no partition"
+IN_PLACE = Check(
+    "copies_in_place",
+    "error",
+    "The recovery point is in as many repositories and places as the plan requires, and was copied in time.",
+)
+NOT_JUDGED = "not_judged"
+HINT = "hint"  # in the metadata: what to do about what the check found
+COPY_CHECKS = (STORED, AUTHENTIC)
+UPKEEP_CHECKS = {
+    "prune": (
+        Check(
+            "nothing_refused",
+            "error",
+            "Every point that is not kept was forgotten, and all data that no point needs was marked or deleted.",
+        ),
+    ),
+    "verify": (
+        STORED,
+        Check(
+            "read_recently",
+            "error",
+            "Every stored byte was read again within the cycle of the plan, and was sound.",
+        ),
+    ),
+}
+
+
+def check_spec(
+    check: Check,
+    asset: dg.AssetKey,
+    partitions: dg.PartitionsDefinition[str] | None,
+    after: Sequence[dg.AssetKey] = (),
+) -> dg.AssetCheckSpec:
+    """The spec of one check; `partitions` is that of the asset, or None for a check without partitions. In a run that
+    makes other assets, too, it comes `after` these."""
+    with warnings.catch_warnings():
+        # `partitions_def` is a preview in 1.13, and pyproject.toml keeps Dagster below 1.14.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            check.name,
+            asset=asset,
+            description=check.description,
+            # Nothing in the run of a backup waits for its copies.
+            blocking=check.severity == "error" and check is not IN_PLACE,
+            partitions_def=partitions,
+            additional_deps=after,
+        )
+
+
+def point_to_check(context: CheckContext, app: App, source: str) -> RecoveryPoint:
+    """That of the run's window. The UI launches checks alone without one: then the last stored, complete or not.
+
+    Raises NotFoundError.
+    """
+    if context.has_partition_key:
+        return app.point(f"{source}@{context.partition_key}")
+    points = [point for point in app.points(source) if in_time(point)]
+    newest = max(points, key=lambda point: point.sequence, default=None)
+    return newest or app.point(f"{source}@latest")
+
+
+def evaluation(
+    context: CheckContext,
+    result: CheckResult,
+    asset: dg.AssetKey,
+    point: RecoveryPoint,
+    written: Written,
+) -> dg.AssetCheckResult | dg.AssetCheckEvaluation:
+    """What a check that ran found, with its advice as `written`.
+
+    Raises `ValueError` for one that did not: it has no verdict. Of a run without a partition it is recorded for the
+    point's own window.
+    """
+    if not result.ran:
+        raise ValueError(f"check {result.name} did not run: {result.summary}")
+    chosen = "" if context.has_partition_key else NEWEST
+    measured = {**result.metadata, **({HINT: written(result.advice, "")} if result.advice else {})}
+    found = dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=result.name,
+        passed=result.passed,
+        severity=_severity(result),
+        description=inert(result.summary),
+        metadata=check_metadata(measured, window=point.window.key, point=point.id, chosen=chosen),
+    )
+    return _of_window(context, found, asset, point.window.key) if chosen else found
+
+
+def _of_window(
+    context: CheckContext, found: dg.AssetCheckResult, asset: dg.AssetKey, window: str
+) -> dg.AssetCheckEvaluation:
+    """Dagster would look for the materialisation of the run's partition, and fail where a check has a node of its
+    own, and would record the result for no partition."""
+    key = dg.AssetCheckKey(asset, found.check_name or "")
+    spec = context.op_execution_context.assets_def.get_spec_for_check_key(key)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        partitioned = spec.partitions_def is not None
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=key.name,
+        passed=found.passed,
+        metadata=found.metadata,
+        severity=found.severity,
+        description=found.description,
+        blocking=spec.blocking,
+        partition=window if partitioned else None,
+    )
+
+
+def not_judged(context: CheckContext, error: str, asset: dg.AssetKey) -> Iterator[dg.AssetCheckEvaluation]:
+    """What the checks of a window say whose capture failed: Dagster would show each as failed, `authentic` too.
+
+    The first one fails and says why; the others warn that they say nothing.
+    """
+    names = {key.name for key in context.selected_asset_check_keys if key.asset_key == asset}
+    for name in sorted(names, key=lambda name: name != STORED.name):
+        first = name == STORED.name
+        text = inert(f"The capture failed: {error}") if first else "Not judged: the capture failed."
+        found = dg.AssetCheckResult(
+            asset_key=asset,
+            check_name=name,
+            passed=False,
+            severity=dg.AssetCheckSeverity.ERROR if first else dg.AssetCheckSeverity.WARN,
+            description=text,
+            metadata={NOT_JUDGED: True, "window": context.partition_key},
+        )
+        yield _of_window(context, found, asset, context.partition_key)
+
+
+def upkeep_evaluation(result: CheckResult, asset: dg.AssetKey) -> dg.AssetCheckResult:
+    """What a check of a repository found."""
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=result.name,
+        passed=result.passed,
+        severity=_severity(result),
+        description=inert(result.summary),
+        metadata=plain_metadata(result.metadata),
+    )
+
+
+def _severity(result: CheckResult) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR

@@ -1,0 +1,108 @@
+"""The upkeep of a repository as assets: `prune` forgets and frees, `verify` reads again what was read longest ago.
+
+Annotations stay evaluated here: Dagster reads the type of `context` from one.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from backup_platform.errors import RepositoryError
+from backup_platform.orchestration.assets.checks import upkeep_evaluation
+from backup_platform.orchestration.assets.forgotten import gone_windows
+from backup_platform.orchestration.concurrent_runs import run_before
+from backup_platform.orchestration.failures import dagster_errors
+from backup_platform.orchestration.metadata.upkeep import forget_metadata, prune_metadata, verify_metadata
+from backup_platform.orchestration.progress import LogProgress
+from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.shown import log_of
+from backup_platform.orchestration.subjects import WatchedAsset
+from backup_platform.orchestration.translator import LONGEST_UPKEEP, WORKS, BackupTranslator
+from backup_platform.repository.records.proofs import recorded
+
+if TYPE_CHECKING:
+    from backup_platform.actions.prune.plan import PrunePlan
+    from backup_platform.actions.prune.run import PruneSummary, Pruning
+
+Results = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult | dg.AssetObservation]
+RETRIES = 3
+DAY = timedelta(days=1)
+
+
+def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.AssetsDefinition:
+    """Materialising it does the work now. Of two runs at once, the second fails and says which is the first."""
+    [work] = [each for each in WORKS if each == subject.work]
+    do = {"prune": _prune, "verify": _verify}[work]
+
+    @dg.multi_asset(
+        name=subject.step,
+        specs=[translator.upkeep_spec(subject.repository, work)],
+        check_specs=translator.upkeep_check_specs(subject.repository, work),
+    )
+    def upkeep(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]
+        first = run_before(context.instance, context.run.run_id, Runs([subject]), LONGEST_UPKEEP)
+        if first:
+            raise dg.Failure(
+                f"Run {first} does it already: {work} of {subject.repository}.", allow_retries=False
+            )
+        with dagster_errors(context.retry_number, RETRIES, translator.written):
+            yield from do(context, translator, subject)
+
+    return upkeep
+
+
+def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset) -> Results:
+    """What was forgotten is told even when nothing can be freed after it."""
+    from backup_platform.actions.checks.repositories import nothing_refused
+
+    upkeep = translator.app.at(subject.repository).upkeep
+    progress = LogProgress(log_of(context), translator.app.clock)
+    decided = upkeep.retention.plan_forget()
+    forgotten = upkeep.retention.run_forget(decided, progress)
+    records = upkeep.forgotten(_last_told(context.instance, subject.key))
+    yield from gone_windows(translator, subject.repository, context.instance, records)
+    planned, done, refused = _freed(upkeep.pruning(), progress)
+    numbers = {**prune_metadata(planned, done), **forget_metadata(decided, forgotten)}
+    yield dg.MaterializeResult(asset_key=subject.key, metadata=numbers)
+    yield upkeep_evaluation(nothing_refused(forgotten, refused), subject.key)
+
+
+def _freed(
+    pruning: "Pruning", progress: LogProgress
+) -> "tuple[PrunePlan, PruneSummary | None, Sequence[str]]":
+    """What prune was to do and did; None, and why, when it refused because something cannot be read. Also why it did
+    less than that."""
+    planned = pruning.plan()
+    try:
+        done = pruning.run(planned, progress)
+    except RepositoryError:
+        if not planned.refusals:
+            raise
+        return planned, None, planned.refusals
+    damaged = [f"{done.damaged} packs do not hold what they should"] if done.damaged else []
+    if done.disputed:
+        damaged.append(f"indexes say different things of {done.disputed} packs: somebody stored a wrong one")
+    refused = [f"{done.refused} objects were not deleted: {done.refusal}"] if done.refused else []
+    return planned, done, [*damaged, *refused]
+
+
+def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | None:
+    """Since when forgotten points may be news, with room for clocks that differ."""
+    last = instance.get_latest_materialization_event(key)
+    return datetime.fromtimestamp(last.timestamp, UTC) - 2 * DAY if last else None
+
+
+def _verify(
+    context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset
+) -> Results:
+    from backup_platform.actions.checks.points import read_recently
+    from backup_platform.actions.checks.repositories import repository_stored
+
+    app = translator.app.at(subject.repository)
+    result = recorded(app.verify(read="due", progress=LogProgress(log_of(context), app.clock)))
+    yield dg.MaterializeResult(asset_key=subject.key, metadata=verify_metadata(result))
+    yield upkeep_evaluation(repository_stored(result), subject.key)
+    if result.rotation is not None:
+        yield upkeep_evaluation(read_recently(result.rotation), subject.key)

@@ -1,0 +1,1 @@
+"""Sensors: what failed, what did not happen, what is lacking, and what people are told of it."""

@@ -1,0 +1,198 @@
+"""What went wrong: runs that failed and checks that failed, one incident per asset and kind of trouble.
+
+Run status changes are polled from a cursor, each run's check evaluations with it: Dagster's run-failure
+sensors do not see failed checks and handle five runs a tick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+
+import dagster as dg
+
+from backup_platform.domain.visible import inert
+from backup_platform.orchestration.assets.checks import HINT, NOT_JUDGED
+from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.sensors import failed_ticks as ticks
+from backup_platform.orchestration.sensors.outbox import ALL, Desk, read_cursor
+from backup_platform.orchestration.shown import log_of
+from backup_platform.orchestration.subjects import WatchedAsset
+from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
+
+BUDGET_S = 20.0  # Dagster ends a sensor after 60
+PAGE = 200
+
+_T = dg.DagsterEventType
+_End: TypeAlias = Literal[
+    dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED
+]
+_ENDS: tuple[_End, ...] = (_T.RUN_SUCCESS, _T.RUN_FAILURE, _T.RUN_CANCELED)
+_DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.STEP_FAILURE}
+
+
+@dataclass
+class AlertsCursor:
+    """What the sensor keeps between evaluations: its cursor. `positions` are storage ids by event type."""
+
+    desk: Desk
+    positions: dict[str, int]
+
+    @classmethod
+    def load(
+        cls, cursor: str | None, subjects: Collection[str], instance: dg.DagsterInstance
+    ) -> AlertsCursor:
+        """The first evaluation starts at now: what happened before is history, not news."""
+        state = read_cursor(cursor)
+        before = state.get("positions", {})
+        positions = {
+            end.value: before[end.value] if end.value in before else _latest(instance, end) for end in _ENDS
+        }
+        return cls(Desk(state.get("desk"), subjects), positions)
+
+    def dump(self) -> str:
+        return json.dumps({"desk": self.desk.state(), "positions": self.positions})
+
+
+def alerts(
+    translator: BackupTranslator, subjects: Sequence[WatchedAsset], watched: Sequence[str] = ()
+) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
+    """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules."""
+    runs = Runs(subjects)
+    ids = [*(subject.id for subject in subjects), *(ticks.subject_of(name) for name in watched)]
+
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        app = translator.app
+        memory = AlertsCursor.load(context.cursor, ids, context.instance)
+        watch = Watch(runs, context.instance, memory, app.clock.now())
+        deadline = app.clock.monotonic() + BUDGET_S
+        seen = 0
+        ticks.tell_failures(context, memory.desk, watched, app.clock.now())
+        for record in _ended(context.instance, memory.positions):
+            _judged(context, watch, record)
+            seen += 1
+            if app.clock.monotonic() >= deadline:
+                break
+        problem = memory.desk.deliver(app.notifier, app.clock.now())
+        if problem:
+            log_of(context).error(problem)
+        return dg.SensorResult(skip_reason=inert(problem) or f"{seen} runs ended", cursor=memory.dump())
+
+    return evaluate
+
+
+def _judged(context: dg.SensorEvaluationContext, watch: Watch, record: dg.EventLogRecord) -> None:
+    """A run that cannot be judged is told, and hides none of the others."""
+    try:
+        watch.run_ended(record)
+    except Exception as error:
+        log_of(context).exception("run %s", record.run_id)
+        watch.judged(record, error)
+    else:
+        watch.judged(record, None)
+
+
+class Watch:
+    """Turns the end of runs into observations of incidents."""
+
+    def __init__(self, runs: Runs, instance: dg.DagsterInstance, memory: AlertsCursor, now: datetime) -> None:
+        self._runs = runs
+        self._instance = instance
+        self._memory = memory
+        self._now = now
+
+    def run_ended(self, record: dg.EventLogRecord) -> None:
+        """One run, and the evaluations of its checks. The position moves with it."""
+        end = record.event_log_entry.get_dagster_event()
+        self._memory.positions[end.event_type_value] = record.storage_id
+        run = self._instance.get_run_by_id(record.run_id)
+        if run is None or MISSED_TAG in run.tags or not self._runs.concerns(run):
+            return
+        details = self._instance.get_records_for_run(run.run_id, of_type=_DETAILS).records
+        entries = [detail.event_log_entry for detail in details]
+        window = run.tags.get(PARTITION_TAG)
+        where = f"Window {window}, run {run.run_id}." if window else f"Run {run.run_id}."
+        for subject in self._runs.materialized(run):
+            failure = self._failure(subject, end, entries)
+            problem = (subject.failed, f"{failure} {where}") if failure else None
+            self._memory.desk.observe(subject.id, "run", problem, self._now)
+        for entry in entries:
+            evaluation = entry.get_dagster_event().event_specific_data
+            if isinstance(evaluation, dg.AssetCheckEvaluation):
+                self._judge(evaluation, where)
+
+    def judged(self, record: dg.EventLogRecord, error: Exception | None) -> None:
+        title = f"run {record.run_id} cannot be evaluated: look at it in the Dagster UI"
+        problem = (title, f"{type(error).__name__}: {error}") if error else None
+        self._memory.desk.observe(ALL, "judge", problem, self._now)
+
+    def _failure(self, subject: WatchedAsset, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
+        """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""
+        if end.event_type == _T.RUN_SUCCESS:
+            return ""
+        if end.event_type == _T.RUN_CANCELED:
+            return "The run was cancelled."
+        steps = {entry.step_key: entry.get_dagster_event() for entry in entries if _is_failure(entry)}
+        if not steps:
+            return end.message or "The run failed."
+        step = steps.get(subject.step)
+        if step is None:
+            return ""
+        data = step.step_failure_data
+        error = data.error.cls_name if data.error else ""
+        if error == "DagsterAssetCheckFailedError":
+            return ""
+        if error == "DagsterExecutionInterruptedError":
+            return end.message or "The run was interrupted."
+        described = data.user_failure_data.description if data.user_failure_data else None
+        return described or (data.error.message.strip() if data.error else "The step failed.")
+
+    def _judge(self, evaluation: dg.AssetCheckEvaluation, where: str) -> None:
+        subject, name = self._runs.subject_of(evaluation.asset_key), evaluation.check_name
+        if subject is None or evaluation.asset_check_key not in subject.checks:
+            return
+        if NOT_JUDGED in evaluation.metadata:  # the run that failed is told
+            return
+        verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
+        found = _sentences(evaluation.description, evaluation.metadata.get(HINT), where)
+        problem = (f"{subject.name}: check {name} {verb}", found)
+        # The incident is of the check, and each window has a verdict of its own.
+        over = (
+            f"{subject.name}: check {name} passes again",
+            f"{where} What another window's check found stands until that is run again.",
+        )
+        what = f"check {name}"
+        self._memory.desk.observe(
+            subject.id,
+            what,
+            None if evaluation.passed else problem,
+            self._now,
+            over if subject.source else None,
+        )
+
+
+def _sentences(*parts: str | dg.MetadataValue[Any] | None) -> str:
+    """Joined, each with the full stop that the text of a check does without."""
+    texts = [str(part.value if isinstance(part, dg.MetadataValue) else part or "").strip() for part in parts]
+    return " ".join(text if text.endswith((".", "!", "?", "…")) else f"{text}." for text in texts if text)
+
+
+def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterator[dg.EventLogRecord]:
+    """Ends of runs after the positions, in the order in which they happened."""
+    found: list[dg.EventLogRecord] = []
+    for end in _ENDS:
+        after = dg.RunStatusChangeRecordsFilter(event_type=end, after_storage_id=positions[end.value])
+        found += instance.fetch_run_status_changes(after, limit=PAGE, ascending=True).records
+    return iter(sorted(found, key=lambda record: (record.timestamp, record.storage_id)))
+
+
+def _latest(instance: dg.DagsterInstance, end: _End) -> int:
+    newest = instance.fetch_run_status_changes(dg.RunStatusChangeRecordsFilter(event_type=end), limit=1)
+    return newest.records[0].storage_id if newest.records else 0
+
+
+def _is_failure(entry: dg.EventLogEntry) -> bool:
+    return entry.get_dagster_event().event_type == _T.STEP_FAILURE

@@ -1,0 +1,104 @@
+"""What the sensor of copies keeps between evaluations: its cursor."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.checks import CheckResult
+from backup_platform.domain.model import RecoveryPoint
+from backup_platform.orchestration.sensors.outbox import Desk, read_cursor
+from backup_platform.orchestration.sensors.sweep import Quiet
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
+
+MOST_OPEN = 50  # windows of a source: older ones without a verdict get one when somebody asks for it
+WAITING = ""
+
+
+@dataclass
+class Verdicts:
+    """Of the windows of one source: up to which they were judged, and which of them are not in place."""
+
+    seen: str = ""  # the start of the newest window that was judged
+    open: dict[str, str] = field(
+        default_factory=dict
+    )  # what is wrong by window; WAITING while there is time left
+    launched: list[str] = field(
+        default_factory=list
+    )  # windows that a run is to copy, which then checks itself
+
+    def unsettled(self, points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
+        """The points to judge, oldest first: new ones, and those that were not in place. First of all, the newest."""
+        windows = {point.window.key for point in points}
+        self.open = {window: text for window, text in self.open.items() if window in windows}
+        self.launched = [window for window in self.launched if window in windows]
+        if not self.seen:
+            return list(points[-1:])
+        seen = datetime.fromisoformat(self.seen)
+        found = [point for point in points if point.window.start > seen or point.window.key in self.open]
+        return found[-MOST_OPEN:]
+
+    def launch(self, window: str) -> None:
+        if window not in self.launched:
+            self.launched.append(window)
+
+    def note(self, point: RecoveryPoint, found: CheckResult) -> bool:
+        """Whether somebody has to record the verdict: it is new, and no run of a copy did."""
+        window = point.window.key
+        before = self.open.pop(window, WAITING)
+        self.seen = max(self.seen, point.window.start.isoformat())
+        if not found.ran:
+            self.open[window] = WAITING
+        elif not found.passed:
+            self.open[window] = found.summary
+        if not found.ran or not found.passed:
+            return found.ran and before == WAITING
+        copied = window in self.launched
+        self.launched = [each for each in self.launched if each != window]
+        return before != WAITING or not copied
+
+    @property
+    def settled(self) -> bool:
+        return WAITING not in self.open.values()
+
+    def problem(self, source: str) -> tuple[str, str] | None:
+        """Title and detail of what is wrong."""
+        wrong = [(window, text) for window, text in self.open.items() if text != WAITING]
+        if not wrong:
+            return None
+        windows = f"{len(wrong)} {'window' if len(wrong) == 1 else 'windows'}"
+        return f"{source}: copies of {windows} are not in place", f"{wrong[-1][1]} (window {wrong[-1][0]})"
+
+
+@dataclass
+class CopiesCursor:
+    desk: Desk
+    quiet: Quiet
+    next: str = ""  # the source to start with
+    verdicts: dict[str, Verdicts] = field(default_factory=dict)
+
+    @classmethod
+    def load(
+        cls,
+        cursor: str | None,
+        app: App,
+        sources: Collection[str],
+        subjects: Collection[str],
+        longest: timedelta,
+    ) -> CopiesCursor:
+        """Of what is in the plan: of the rest nobody tells."""
+        state = read_cursor(cursor)
+        quiet = Quiet.load(app, longest, state.get("pauses", {}))
+        kept = state.get("verdicts", {})
+        verdicts = {name: Verdicts(**kept.get(name, {})) for name in sources}
+        return cls(Desk(state.get("desk"), subjects), quiet, state.get("next", ""), verdicts)
+
+    def dump(self) -> str:
+        verdicts = {name: asdict(each) for name, each in self.verdicts.items()}
+        state = {"next": self.next, "pauses": self.quiet.until, "verdicts": verdicts}
+        return json.dumps({"desk": self.desk.state(), **state})

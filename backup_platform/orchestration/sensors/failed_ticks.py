@@ -1,0 +1,78 @@
+"""Schedules and sensors that fail: Dagster shows it at their ticks, and tells nobody.
+
+Their ticks are read, and not wrapped: so that what Dagster refuses of an evaluation's result is seen, and an evaluation
+that it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Any
+
+import dagster as dg
+from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, InstigatorType, TickStatus
+
+from backup_platform.orchestration.sensors.outbox import ALL, Desk
+from backup_platform.orchestration.shown import log_of
+
+ENDED = [TickStatus.SUCCESS, TickStatus.SKIPPED, TickStatus.FAILURE]
+# While a code location is loaded anew a tick or two cannot reach it, and the next one does.
+IN_A_ROW = {InstigatorType.SENSOR: 3, InstigatorType.SCHEDULE: 1}
+MOST_TOLD = 600  # characters of an error
+
+
+def subject_of(name: str) -> str:
+    """Whose incidents they are."""
+    return f"automation/{name}"
+
+
+def tell_failures(
+    context: dg.SensorEvaluationContext, desk: Desk, names: Collection[str], now: datetime
+) -> None:
+    """One incident for each of the schedules and sensors `names` that fails. One that was stopped fails no more."""
+    problem = None
+    try:
+        for state in _states(context, names):
+            desk.observe(subject_of(state.instigator_name), "ticks", _problem(context.instance, state), now)
+    except Exception as error:  # these are Dagster's own parts, and the sensor has more to tell
+        log_of(context).exception("ticks")
+        problem = "whether schedules and sensors fail cannot be seen", f"{type(error).__name__}: {error}"
+    desk.observe(ALL, "ticks", problem, now)
+
+
+def _states(context: dg.SensorEvaluationContext, names: Collection[str]) -> Iterator[InstigatorState]:
+    """Those of this code location: another one may use the same names."""
+    if (
+        context.instance.schedule_storage is None
+    ):  # of an instance that lives in memory: it has no daemon, either
+        return
+    origin = context.code_location_origin
+    location = origin.location_name if origin else None
+    for state in context.instance.all_instigator_state():
+        if state.instigator_name in names and location in (None, state.repository_selector.location_name):
+            yield state
+
+
+def _problem(instance: dg.DagsterInstance, state: InstigatorState) -> tuple[str, str] | None:
+    needed = IN_A_ROW.get(state.instigator_type, 1)
+    ticks = _ended(instance, state, needed) if state.is_running else []
+    if len(ticks) < needed or any(tick.status != TickStatus.FAILURE for tick in ticks):
+        return None
+    kind = state.instigator_type.value.lower()
+    what = f"What it does is not done meanwhile. See Automation, {state.instigator_name} in the Dagster UI."
+    return f"the {kind} {state.instigator_name} fails", f"{_text(ticks[0].error)}\n{what}"
+
+
+def _ended(instance: dg.DagsterInstance, state: InstigatorState, limit: int) -> list[InstigatorTick]:
+    return list(
+        instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=limit, statuses=ENDED)
+    )
+
+
+def _text(error: Any) -> str:
+    """The innermost message: the outer ones name Dagster's own parts."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    text = error.message.strip() if error is not None else "No error was recorded."
+    return text if len(text) <= MOST_TOLD else f"{text[:MOST_TOLD]}…"

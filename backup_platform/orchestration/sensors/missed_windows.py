@@ -1,0 +1,278 @@
+"""What did not happen: windows without a recovery point, found from the schedule and the repository.
+
+Dagster's scheduler never launches ticks that it slept through, and its tick history dies with its database;
+so neither is asked. The current window is launched; older windows cannot be captured any more and are
+recorded as missed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from backup_platform.domain.counting import how_many
+from backup_platform.domain.health import MissedWindows
+from backup_platform.domain.latest import captures
+from backup_platform.domain.model import RecoveryPoint, Window
+from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.visible import inert
+from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
+from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.sensors import failed_ticks as ticks
+from backup_platform.orchestration.sensors import presence
+from backup_platform.orchestration.sensors import sweep as sweeping
+from backup_platform.orchestration.sensors.bounded_call import BoundedCall
+from backup_platform.orchestration.sensors.failed_windows import settle_failed
+from backup_platform.orchestration.sensors.outbox import ALL, Desk, read_cursor
+from backup_platform.orchestration.sensors.sweep import Quiet, signature
+from backup_platform.orchestration.shown import log_of
+from backup_platform.orchestration.subjects import WatchedAsset
+from backup_platform.orchestration.translator import BackupTranslator
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
+
+ANSWER_WITHIN_S = 20.0  # for the repository's answer, of one source
+INCOMPLETE_ATTEMPTS = 3
+LONGEST_QUIET = timedelta(hours=1)
+# Dagster writes each into its database, some 10 ms apiece, before the next sensor's turn.
+MOST_OF_A_SOURCE = 20
+MANY = 200
+PRESENCE = {
+    presence.AWAY: "The repository is unreachable: missed windows cannot be found",
+    presence.EMPTY: "The place of the repository is empty: missed windows cannot be found",
+    presence.ANOTHER: "Another repository than before is in its place: missed windows cannot be found",
+}
+IF_MEANT = "If you changed it on purpose, accept the new one: `dagster sensor cursor {} --delete`."
+
+
+@dataclass
+class WindowsCursor:
+    """What the sensor keeps between evaluations: its cursor."""
+
+    desk: Desk
+    quiet: Quiet
+    next: str = ""  # the source to start with
+    repository: str = ""  # its id
+    recorded: dict[str, str] = field(default_factory=dict)  # by source, the start of its last one recorded
+    known: dict[str, list[str]] = field(
+        default_factory=dict
+    )  # by source, its schedule and since when it is watched
+
+    @classmethod
+    def load(cls, cursor: str | None, app: App, watched: Collection[str] = ()) -> WindowsCursor:
+        state, sources = read_cursor(cursor), app.plan.sources
+        recorded, known = (
+            {name: value for name, value in state.get(part, {}).items() if name in sources}
+            for part in ("recorded", "known")
+        )
+        return cls(
+            Desk(state.get("desk"), [*sources, *watched]),
+            Quiet.load(app, LONGEST_QUIET, state.get("pauses", {})),
+            state.get("next", ""),
+            state.get("repository", ""),
+            recorded,
+            known,
+        )
+
+    def dump(self) -> str:
+        state = {"next": self.next, "recorded": self.recorded, "repository": self.repository}
+        more = {"known": self.known, "pauses": self.quiet.until}
+        return json.dumps({"desk": self.desk.state(), **state, **more})
+
+    def watched_since(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime:
+        """With this schedule; no window before is missed because of it."""
+        kept, since = self.known.get(source, ["", ""])
+        if kept != signature(schedule):
+            since = now.isoformat()
+            self.known[source] = [signature(schedule), since]
+        return datetime.fromisoformat(since)
+
+
+def missed_windows(
+    translator: BackupTranslator, backups: Sequence[WatchedAsset], watched: Sequence[str] = ()
+) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
+    """The evaluation of the sensor. It tells of the sensors `watched`, which tell of all the others."""
+    subjects = {subject.source: subject for subject in backups}
+    runs, app, patience = Runs(backups), translator.app, BoundedCall()
+
+    def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        memory = WindowsCursor.load(context.cursor, app, [ticks.subject_of(name) for name in watched])
+        ticks.tell_failures(context, memory.desk, watched, app.clock.now())
+        sweep = WindowsSweep(translator, subjects, runs, patience, context, memory)
+        return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
+
+    return evaluate
+
+
+class WindowsSweep:
+    """One evaluation: visits sources, collects runs to launch and observations to record."""
+
+    def __init__(
+        self,
+        translator: BackupTranslator,
+        subjects: Mapping[str, WatchedAsset],
+        runs: Runs,
+        patience: BoundedCall,
+        context: dg.SensorEvaluationContext,
+        memory: WindowsCursor,
+    ) -> None:
+        self._translator = translator
+        self._app = translator.app
+        self._subjects = subjects
+        self._patience = patience
+        self._context = context
+        self._memory = memory
+        self._now = self._app.clock.now()
+        self._launcher = sweeping.Launcher(context, translator, runs, self._now)
+        self._observations: list[dg.AssetObservation] = []
+        self._asked = False
+        self._another: RepositoryChangedError | None = None
+
+    def visit(self, source: str) -> bool:
+        """One source; False when the repository could not be asked, and so need not be for the others.
+
+        Damage that hides the points of one source is an incident of its own.
+        """
+        if self._memory.quiet.holds(source, self._now):
+            return True
+        self._memory.quiet.end(source)
+        try:
+            missing, points = self._patience.ask(lambda: self._ask(source), ANSWER_WITHIN_S)
+        except DamageError as error:
+            self._tell(
+                source, "unknown", (f"{source}: missed windows cannot be found", self._translator.told(error))
+            )
+            return True
+        except RepositoryError as error:
+            self._tell_presence(error)
+            return False
+        self._tell_presence(self._another)
+        self._tell(source, "unknown", None)
+        self._judge(source, missing, points)
+        return True
+
+    def _ask(self, source: str) -> tuple[MissedWindows, list[RecoveryPoint]]:
+        """What is missing; and when something is, the points that there are."""
+        if not self._asked:
+            self._another = self._changed()
+            self._asked = True
+        since = self._memory.watched_since(source, self._app.schedule(source), self._now)
+        missing = self._app.missing(source, self._now, since)
+        points = self._app.points(source) if missing else []
+        if missing.missed:
+            presence.answering(self._app)  # a disk that was unmounted meanwhile has no points, either
+        return missing, points
+
+    def _changed(self) -> RepositoryChangedError | None:
+        info = presence.answering(self._app)
+        if self._app.recognising.pin or not self._memory.repository:
+            self._memory.repository = info.id
+        return presence.changed(info, self._memory.repository)
+
+    def _tell_presence(self, error: BackupError | None) -> None:
+        """Of one state at most: each is an incident of its own, and never that windows were missed."""
+        state = presence.state_of(error) if error else ""
+        meant = f" {IF_MEANT.format(self._context.sensor_name)}" if error and error is self._another else ""
+        text = self._translator.told(error) if error else ""
+        for each, title in PRESENCE.items():
+            self._tell(ALL, each, (title, text + meant) if each == state else None)
+
+    def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
+        incomplete = {point.window.key for point in points if point.incomplete} | _ahead(points, more_than=1)
+        late = self._app.schedule(source).late_limit
+        for window in missing.catchable:
+            # What made a point incomplete seldom passes by itself: then a few attempts are enough.
+            most = INCOMPLETE_ATTEMPTS if window.key in incomplete else None
+            self._launcher.launch(self._subjects[source], window.key, until=window.end + late, most=most)
+        missed = () if self._another else missing.missed
+        news = self._record(source, missed)
+        lasts = bool(missed) and not _captured_after(points, missed[-1])
+        if not self._another:
+            settle_failed(self._context, self._translator, self._subjects[source], missed)
+            self._tell(
+                source,
+                "missed",
+                _problem(source, missed, _ahead(points)) if lasts or news else None,
+                _over(source, missed),
+            )
+        if not (missing.catchable or lasts or news):
+            self._memory.quiet.begin(source, self._now, missing.awaited)
+
+    def result(self, problem: str) -> dg.SensorResult:
+        reason = inert(problem) or "no window is missing that can be backed up now"
+        return dg.SensorResult(
+            run_requests=self._launcher.requests,
+            skip_reason=None if self._launcher.requests else reason,
+            asset_events=self._observations,
+            cursor=self._memory.dump(),
+        )
+
+    def _record(self, source: str, missed: Sequence[Window]) -> bool:
+        """Observe windows that were not recorded before, the newest of many; the log tells of all.
+
+        Whether there were any: they are told even when a point was captured since.
+        """
+        last = self._memory.recorded.get(source)
+        new = [w for w in missed if last is None or w.start > datetime.fromisoformat(last)]
+        if not new:
+            return False
+        self._memory.recorded[source] = new[-1].start.isoformat()
+        log_of(self._context).warning("%s: newly missed: %s", source, _span(new))
+        most = MOST_OF_A_SOURCE if len(self._observations) < MANY else 1
+        self._observations += [self._observation(source, w, len(missed)) for w in new[-most:]]
+        return True
+
+    def _observation(self, source: str, window: Window, total: int) -> dg.AssetObservation:
+        return dg.AssetObservation(
+            asset_key=self._translator.asset_key(source),
+            partition=window.key,
+            description=f"Missed: the window ended at {window.end.isoformat()} without a complete recovery point.",
+            metadata={"missed_windows": total, "window": window.key},
+        )
+
+    def _tell(
+        self, source: str, what: str, problem: tuple[str, str] | None, over: tuple[str, str] | None = None
+    ) -> None:
+        self._memory.desk.observe(source, what, problem, self._now, over)
+
+
+def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
+    return any(point.window.start > window.start and not point.incomplete for point in captures(points))
+
+
+def _ahead(points: Sequence[RecoveryPoint], more_than: int = 0) -> set[str]:
+    """Windows with points that were stored before the window had begun."""
+    counting = {point.id for point in captures(points)}
+    found = Counter(point.window.key for point in points if point.id not in counting)
+    return {window for window, count in found.items() if count > more_than}
+
+
+def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> tuple[str, str]:
+    detail = f"Ended without a complete recovery point: {_span(missed)}."
+    early = [window.key for window in missed if window.key in ahead]
+    if early:
+        detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before its window."
+    return f"{source}: {how_many(len(missed), 'window')} missed", detail
+
+
+def _over(source: str, missed: Sequence[Window]) -> tuple[str, str] | None:
+    """The end of the incident: what was missed stays so."""
+    if not missed:
+        return None
+    verb = "stays" if len(missed) == 1 else "stay"
+    return (
+        f"{source}: backed up again, {how_many(len(missed), 'window')} {verb} missed",
+        f"No recovery point: {_span(missed)}.",
+    )
+
+
+def _span(windows: Sequence[Window]) -> str:
+    first, last = windows[0].key, windows[-1].key
+    return first if len(windows) == 1 else f"{len(windows)} windows from {first} to {last}"

@@ -1,0 +1,52 @@
+"""Whether a repository is there: away, empty and another one than before are three different incidents.
+
+Whether points are there is decided only by a repository that answered: an opened one may be unmounted since.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from backup_platform.errors import (
+    BackupError,
+    RepositoryChangedError,
+    RepositoryMissingError,
+    about_repository,
+)
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
+    from backup_platform.repository.objects.info import RepositoryInfo
+
+AWAY, EMPTY, ANOTHER = "away", "empty", "another"
+STATES = (AWAY, EMPTY, ANOTHER)
+
+
+def answering(app: App) -> RepositoryInfo:
+    """What the repository says of itself now. Raises RepositoryError, see `actions.points.windows.answering`."""
+    from backup_platform.actions.points import windows
+
+    with about_repository(app.repository_name):
+        info = windows.answering(app.store, app.plan.path(app.repository_plan.path))
+    if "repository" in vars(app) and app.repository.info.fingerprint != info.fingerprint:
+        del app.repository  # it is opened anew
+    app.recognising.require(info)
+    return info
+
+
+def changed(info: RepositoryInfo, known: str) -> RepositoryChangedError | None:
+    """What is wrong with it when it is not the one with the id `known`."""
+    from backup_platform.actions.points.windows import require_same
+
+    try:
+        require_same(info, known)
+    except RepositoryChangedError as error:
+        return error
+    return None
+
+
+def state_of(error: BackupError) -> str:
+    """Which of the states an error tells of."""
+    if isinstance(error, RepositoryChangedError):
+        return ANOTHER
+    return EMPTY if isinstance(error, RepositoryMissingError) and error.empty else AWAY

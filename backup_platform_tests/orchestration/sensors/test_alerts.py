@@ -1,0 +1,229 @@
+"""The sensor that tells people what went wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from backup_platform.errors import SourceMissingError
+from backup_platform.orchestration.sensors import alerts
+from backup_platform_tests.orchestration.conftest import World
+
+NAME = "backup_alerts"
+
+
+def titles(world: World) -> list[str]:
+    return [title for title, _ in world.channel.sent]
+
+
+def gone() -> SourceMissingError:
+    return SourceMissingError("/srv/uploads is not there.", hint="Is it mounted?")
+
+
+@pytest.fixture
+def watched(world: World) -> World:
+    """A world whose alert sensor has been evaluated for the first time."""
+    world.cursor = world.sensor(NAME).cursor
+    return world
+
+
+def tick(world: World) -> Any:
+    result = world.sensor(NAME, world.cursor)
+    world.cursor = result.cursor
+    return result
+
+
+def test_alerts_come_from_the_storage_of_a_new_instance_too(world_on_disk: World) -> None:
+    """There, each run has a database of its own."""
+    world_on_disk.cursor = world_on_disk.sensor(NAME).cursor
+    world_on_disk.app.faults = [gone()]
+    world_on_disk.launch("uploads")
+    world_on_disk.launch("shop")
+    tick(world_on_disk)
+    assert titles(world_on_disk) == ["uploads: backup failed"]
+
+
+def test_what_happened_before_the_first_evaluation_is_not_news(world: World) -> None:
+    world.app.faults = [gone()]
+    world.launch("uploads")
+    world.cursor = world.sensor(NAME).cursor
+    tick(world)
+    assert titles(world) == []
+
+
+def test_a_failed_run_is_told_with_the_reason_and_what_to_do(watched: World) -> None:
+    watched.app.faults = [gone()]
+    run = watched.launch("uploads")
+    tick(watched)
+    [(title, body)] = watched.channel.sent
+    assert title == "uploads: backup failed"
+    assert "/srv/uploads is not there. Is it mounted?" in body
+    assert f"Window {watched.window}, run {run.run_id}." in body
+
+
+def test_a_lasting_failure_is_told_once_and_its_end_too(watched: World) -> None:
+    for _ in range(4):
+        watched.app.faults = [gone()]
+        watched.launch("uploads")
+        tick(watched)
+        tick(watched)
+    watched.launch("uploads")
+    tick(watched)
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed", "Resolved: uploads: backup failed"]
+
+
+def test_two_sources_are_two_incidents(watched: World) -> None:
+    watched.app.faults = [gone()]
+    watched.launch("uploads")
+    tick(watched)
+    watched.launch("shop")
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed"]
+
+
+def test_a_failed_check_is_told_although_the_point_was_captured(watched: World) -> None:
+    watched.launch("uploads")
+    tick(watched)
+    watched.damage_largest_pack()
+    watched.launch("uploads")
+    tick(watched)
+    [(title, body)] = watched.channel.sent
+    assert title == "uploads: check stored failed", "one incident: the run is red for this check alone"
+    assert watched.window in body
+
+
+def test_a_warning_is_told_as_a_warning(watched: World) -> None:
+    assert watched.launch("shop").success
+    with closing(sqlite3.connect(watched.database)) as connection:
+        connection.execute("create table notes (id integer)")
+    watched.clock.time += timedelta(days=1)
+    assert watched.launch("shop").success
+    tick(watched)
+    assert titles(watched) == ["shop: check schema_unchanged warns"]
+
+
+def test_an_emptied_source_is_told_with_the_reason(watched: World) -> None:
+    assert watched.launch("uploads").success
+    for path in watched.tree.iterdir():
+        path.unlink()
+    watched.clock.time += timedelta(days=1)
+    assert not watched.launch("uploads").success
+    tick(watched)
+    [(title, body)] = watched.channel.sent
+    assert title == "uploads: check plausible failed"
+    assert "it holds nothing" in body
+    point = watched.app.points("uploads")[-1]
+    program = f"`backup-platform --plan {watched.app.plan_path} "
+    assert f"{program}accept {point.id[:12]} --reason TEXT`" in body, "what to do is told"
+    assert "bytes. Look at the source." in body
+    assert f"{program}backup uploads`. Window {watched.window}, run" in body
+
+
+def test_checks_run_alone_are_watched_too_and_say_nothing_of_the_backup(watched: World) -> None:
+    watched.launch("uploads")
+    watched.app.faults = [gone()]
+    watched.launch("uploads")
+    tick(watched)
+    watched.checks_alone("stored")
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed"]
+    watched.damage_largest_pack()
+    watched.checks_alone("stored")
+    tick(watched)
+    assert titles(watched)[1:] == ["uploads: check stored failed"]
+
+
+def started(world: World, **tags: str) -> dg.DagsterRun:
+    tags = {**world.translator.run_tags("uploads"), "dagster/partition": world.window, **tags}
+    key = world.translator.asset_key("uploads")
+    job = world.job_of("uploads").get_subset(asset_selection={key})
+    return world.instance.create_run_for_job(job, tags=tags, asset_selection=frozenset({key}))
+
+
+def test_a_cancelled_run_is_told(watched: World) -> None:
+    watched.instance.report_run_canceled(started(watched))
+    tick(watched)
+    [(title, body)] = watched.channel.sent
+    assert title == "uploads: backup failed"
+    assert "The run was cancelled." in body
+
+
+def test_a_run_whose_process_died_is_told(watched: World) -> None:
+    """Run monitoring reports such a run as failed; no step says anything."""
+    watched.instance.report_run_failed(started(watched), "Exceeded maximum runtime of 21600 seconds.")
+    tick(watched)
+    assert "Exceeded maximum runtime of 21600 seconds." in watched.channel.sent[0][1]
+
+
+def test_runs_of_others_are_no_concern(watched: World) -> None:
+    @dg.asset
+    def mine() -> None:
+        raise ValueError("not a backup")
+
+    dg.materialize([mine], instance=watched.instance, raise_on_error=False)
+    tick(watched)
+    assert titles(watched) == []
+
+
+def test_a_channel_that_is_down_delays_the_alert(watched: World) -> None:
+    watched.app.faults = [gone()]
+    watched.launch("uploads")
+    watched.channel.down = True
+    assert "not sent" in tick(watched).skip_message
+    watched.channel.down = False
+    watched.clock.time += timedelta(minutes=5)
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed"]
+
+
+def test_runs_are_judged_in_the_order_in_which_they_ended(watched: World) -> None:
+    watched.app.faults = [gone()]
+    watched.launch("uploads")
+    watched.launch("uploads")
+    tick(watched)
+    watched.app.faults = [gone()]
+    watched.launch("uploads")
+    tick(watched)
+    assert titles(watched)[-1] == "uploads: backup failed"
+    assert len(watched.channel.sent) == 2
+
+
+def test_more_runs_than_fit_into_a_tick_are_told_at_the_next(
+    watched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "PAGE", 2)
+    for name in ("uploads", "uploads", "shop"):
+        watched.app.faults = [gone()]
+        watched.launch(name)
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed"]
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed", "shop: backup failed"]
+    watched.clock.pace = alerts.BUDGET_S
+    for name in ("uploads", "shop"):
+        watched.launch(name)
+    tick(watched)
+    assert titles(watched)[2:] == ["Resolved: uploads: backup failed"]
+    tick(watched)
+    assert titles(watched)[3:] == ["Resolved: shop: backup failed"]
+
+
+def test_the_end_of_a_failed_check_says_of_which_window_it_is(watched: World) -> None:
+    watched.launch("uploads")
+    watched.damage_largest_pack()
+    watched.checks_alone("stored")
+    tick(watched)
+    watched.clock.time += timedelta(days=1)
+    (watched.tree / "a.txt").write_text("another text")
+    watched.launch("uploads")
+    tick(watched)
+    told = {title: body for title, body in watched.channel.sent if "stored" in title}
+    assert list(told) == ["uploads: check stored failed", "Resolved: uploads: check stored passes again"]
+    assert f"Window {watched.window}" in list(told.values())[1]
+    assert "stands until that is run again" in list(told.values())[1]
