@@ -208,11 +208,11 @@ class StoreLockedError(StoreRefusedError):
     code = "store-locked"
 
 
-Refusal = Literal["", "login", "access"]
+Refusal = Literal["", "login", "access", "room"]
 
 
 class SourceError(BackupError):
-    """`refusal` says what a server did not let this role do: log in, or use the database or what is in it."""
+    """`refusal` says what a server did not give: the login, access to the database or what is in it, room on a disk."""
 
     code = "source-failed"
 

@@ -335,6 +335,7 @@ def require_kind(point: RecoveryPoint, source: SourceConfig) -> None:
     if source.kind != point.kind:
         raise UsageError(
             f"{point.source} was captured as {point.kind}, and the plan now says {source.kind}.",
+            subject=point.source,
             hint=f"To read its points, say `{point.kind}: …` there, any; a new source needs a name of its own.",
         )
 
@@ -345,12 +346,14 @@ def as_database(source: Source, target: DatabaseTarget) -> DatabaseSource:
     if server is None or not isinstance(source, DatabaseSource):
         raise UsageError(
             f"{source.name} is no source that is restored into a server.",
+            subject=source.name,
             hint="Restore it into a directory: --to DIR.",
         )
     for each in fields(target):
         given = each.name != "url" and getattr(target, each.name) != each.default
         if given and each.name not in server.options:
             raise UsageError(
-                f"A restore of {source.name} does not heed `{each.name}`: sources with `{source.kind}` have none."
+                f"A restore of {source.name} does not heed `{each.name}`: sources with `{source.kind}` have none.",
+                subject=source.name,
             )
     return source

@@ -49,12 +49,12 @@ class Doubts:
 
     def findings(self) -> list[str]:
         """What is wrong with a repository, one sentence each."""
-        return [*([self.forgery()] if self.forged else []), *self.holds]
+        return [*([f"{self.forgery()} {FIND_OUT}"] if self.forged else []), *self.holds]
 
     def forgery(self) -> str:
         return (
             f"{how_many(len(self.forged), 'record')} of the ledger {_is(self.forged)} forged or altered and "
-            f"count{'' if len(self.forged) > 1 else 's'} for nothing: {_named(self.forged)}. {FIND_OUT}"
+            f"count{'' if len(self.forged) > 1 else 's'} for nothing: {_named(self.forged)}."
         )
 
     def notes(self) -> list[str]:

@@ -112,7 +112,7 @@ def described(name: str) -> AnyKind:
 
 
 def _not_installed(config: KindConfig, context: SourceContext) -> Source:
-    raise PlanError(f"The kind of the source {context.name} is not installed here.")
+    raise PlanError(f"The kind of the source {context.name} is not installed here.", subject=context.name)
 
 
 def forget() -> None:

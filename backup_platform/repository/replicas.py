@@ -147,6 +147,7 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
     if _decode(origin, key, stored) != point:
         raise DamageError(
             f"The manifest {key} in {origin.info.location} is not what it was before.",
+            subject=key,
             repository=origin.name,
         )
     with suppress(ConflictError):
@@ -169,6 +170,7 @@ def _manifest(repository: Repository, key: str) -> Buffer:
     except NotFoundError as error:
         raise DamageError(
             f"The manifest {key} is not in {repository.info.location} any more.",
+            subject=key,
             hint="Run the same command again.",
             repository=repository.name,
             retryable=True,

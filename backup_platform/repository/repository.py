@@ -121,6 +121,7 @@ class Repository:
             try:
                 self._manifests[key] = self._decode_manifest(key)
             except DamageError as error:
+                error.subject = key
                 return error
         known = self._manifests[key]
         if known.stored_at != stored_at:
@@ -214,7 +215,9 @@ class Repository:
     def read_mark(self, key: str, pack: str | None) -> None:
         """Raises DamageError unless the document of a mark is authentic, and says that it is of this pack."""
         if unsign(key, self.plain(key), self.cipher.hash)[1].get("pack") != pack:
-            raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+            raise DamageError(
+                f"The object {key} belongs elsewhere: somebody moved or copied it.", subject=key
+            )
 
     def unmark_damaged(self, key: HashedKey) -> None:
         for mark in (mark_name(key), self.names.name(mark_name(key))):
@@ -226,6 +229,7 @@ class Repository:
         if not is_named_by(key, data):
             raise DamageError(
                 f"The object {key} is altered: its bytes do not have the hash of its name.",
+                subject=key,
                 hint="Restore it from a copy of the repository, or back up anew.",
             )
         return data
@@ -249,7 +253,9 @@ class Repository:
         try:
             return self.store.get(key)
         except NotFoundError as error:
-            raise DamageError(f"The object {key} is not in the store any more.") from error
+            raise DamageError(
+                f"The object {key} is not in the store any more.", subject=key, missing=True
+            ) from error
 
     def reader(self, point: RecoveryPoint) -> RecoveryPointReader:
         from backup_platform.repository.packs.blob_reader import BlobReader
@@ -280,7 +286,7 @@ class Repository:
         stored = self._read_back(key)
         frames = check_stored(stored, opened(stored), self.cipher.hash)
         if frames != pack.frames:
-            raise DamageError(f"The pack {key} reads back with other blobs than were written.")
+            raise DamageError(f"The pack {key} reads back with other blobs than were written.", subject=key)
         if was_there:
             with suppress(StoreRefusedError):  # a writer that may not delete: the next verify does
                 self.unmark_damaged(key)
@@ -330,7 +336,7 @@ class Repository:
         try:
             return self.verified(key)
         except DamageError as error:
-            error.retryable = isinstance(error.__cause__, NotFoundError)
+            error.retryable = error.missing
             raise
 
     def write_index(self, packs: Sequence[IndexedPack]) -> None:
@@ -359,7 +365,7 @@ class Repository:
             if not self._holds(key, data):
                 raise
         if self._decode_manifest(key) != complete:
-            raise DamageError(f"The manifest {key} reads back different from what was written.")
+            raise DamageError(f"The manifest {key} reads back different from what was written.", subject=key)
         return complete
 
     def _holds(self, key: str, plain: bytes) -> bool:

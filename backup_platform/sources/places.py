@@ -22,6 +22,7 @@ def refuse_inside(path: str, directories: frozenset[Identity]) -> None:
         if _identity(place) in directories:
             raise SourceFormatError(
                 f"{path} is in the repository {place}: a repository is not backed up into itself.",
+                subject=path,
                 hint="Name another directory for one of them. A repository may be inside of a source: it is left out.",
             )
         if place == (place := os.path.dirname(place)):
@@ -32,10 +33,12 @@ def readable(location: str) -> str:
     """Whether a path can be read; raises SourceError when it cannot."""
     if not os.path.exists(location):
         raise SourceMissingError(
-            f"{location} is not there.", hint="Correct the path, or mount what holds it."
+            f"{location} is not there.", subject=location, hint="Correct the path, or mount what holds it."
         )
     if not os.access(location, os.R_OK):
-        raise SourceError(f"{location} cannot be read.", hint="Give this user the permission to read it.")
+        raise SourceError(
+            f"{location} cannot be read.", subject=location, hint="Give this user the permission to read it."
+        )
     return location
 
 

@@ -14,6 +14,7 @@ from backup_platform.errors import (
     StoreFullError,
     StoreLockedError,
     StoreRefusedError,
+    bounded,
 )
 from backup_platform.stores.advice import BUSY, DENIED, EXPIRED, SKEWED, UNKNOWN, lasting
 
@@ -99,6 +100,14 @@ def translation(
 ) -> BackupError:
     """Our error for one of obstore's, of a call that wanted to `verb` the object `key` of the store that the plan
     speaks of at `plan_key`."""
+    found = _meaning(verb, key, location, error, plan_key)
+    found.subject = key
+    if isinstance(found, StoreError):
+        found.said = bounded(reason(error))
+    return found
+
+
+def _meaning(verb: str, key: str, location: str, error: Exception, plan_key: str) -> BackupError:
     from obstore import exceptions
 
     told = Told.by(error)

@@ -80,7 +80,7 @@ class SingleWriterStore(WrappedStore):
         except NotFoundError:
             self.inner.create(key, data)
         else:
-            raise ConflictError(f"The object {key} exists already in {self.location}.")
+            raise ConflictError(f"The object {key} exists already in {self.location}.", subject=key)
 
 
 class WriteOnlyStore(WrappedStore):

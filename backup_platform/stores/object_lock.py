@@ -78,7 +78,9 @@ class S3ObjectLock:
             error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0),
         )
         if code in _GONE:
-            return NotFoundError(f"The object {key}, whose retention was to be prolonged, is not there.")
+            return NotFoundError(
+                f"The object {key}, whose retention was to be prolonged, is not there.", subject=key
+            )
         text = f"The store did not prolong the retention of {key}: {code} {said.get('Message', '')}".rstrip(
             ". "
         )
@@ -121,6 +123,7 @@ class S3ObjectLock:
 def _unanswered(key: str, error: Exception) -> StoreError:
     return StoreError(
         f"The store did not answer about the retention of {key}: {type(error).__name__}.",
+        subject=key,
         hint="Run the backup again: it goes on.",
         retryable=True,
     )

@@ -88,7 +88,8 @@ class ObjectStore:
             if (size := found.meta["size"]) > (limit := stored_limit(key)):
                 raise DamageError(
                     f"The object {key} has {size:,} bytes, and {limit:,} is the most that one of its kind has: it was "
-                    "not made by this program."
+                    "not made by this program.",
+                    subject=key,
                 )
             return memoryview(found.bytes())
 
@@ -111,13 +112,13 @@ class ObjectStore:
 
     def _range(self, key: str, start: int, length: int) -> memoryview:
         if not self._ignores_ranges:
-            try:
-                with self._translated("read", key):
+            with self._translated("read", key):
+                try:
                     return memoryview(self._backend.get_range(key, start=start, length=length))
-            except StoreError as error:
-                if NOT_PARTIAL not in str(error.__cause__):
-                    raise
-                self._ignores_ranges = True
+                except Exception as error:
+                    if NOT_PARTIAL not in str(error):
+                        raise
+            self._ignores_ranges = True
         return memoryview(self.get(key))[start : start + length]
 
     def get_tail(self, key: str, length: int) -> Buffer:
@@ -153,7 +154,9 @@ class ObjectStore:
 
 
 def _cut_short(key: str, size: int, needed: int) -> DamageError:
-    return DamageError(f"The object {key} is cut short: it has {size} bytes and not {needed} or more.")
+    return DamageError(
+        f"The object {key} is cut short: it has {size} bytes and not {needed} or more.", subject=key
+    )
 
 
 class DirectoryStore(ObjectStore):
@@ -180,6 +183,7 @@ class DirectoryStore(ObjectStore):
             if self._is_else(key):
                 raise StoreError(
                     f"{key} in {self._location} is no file, and stands where an object belongs.",
+                    subject=key,
                     hint="Delete it: this program did not make it. Find out who may write there.",
                 ) from error
             raise
@@ -200,7 +204,7 @@ class DirectoryStore(ObjectStore):
         """What is no file is no object, as in listings; the reader of a pipe would wait for ever."""
         if self._is_else(key):
             raise NotFoundError(
-                f"There is no object {key} in {self._location}: what has its name is no file."
+                f"There is no object {key} in {self._location}: what has its name is no file.", subject=key
             )
 
     def _is_else(self, key: str) -> bool:

@@ -91,6 +91,7 @@ def _directory(path: str, *, create: bool) -> Store:
     if not create and not os.path.isdir(path):
         raise RepositoryMissingError(
             f"There is no directory {path}.",
+            subject=path,
             hint=("Mount the disk that holds it. If there was none yet: ", command("init"), "."),
         )
     return DirectoryStore(path)

@@ -116,6 +116,7 @@ class _Examiner:
         if bytes(found) != expected:
             raise DamageError(
                 f"The store {self.store.location} gives back {key} other than it was written.",
+                subject=key,
                 hint="Do not keep backups in it.",
             )
 
@@ -140,7 +141,9 @@ class _Examiner:
             self.denied += [] if "delete" in self.denied else ["delete"]
         else:
             if not gone:
-                raise StoreError(f"The store {self.store.location} still has {key} after its deletion.")
+                raise StoreError(
+                    f"The store {self.store.location} still has {key} after its deletion.", subject=key
+                )
 
     def _gone(self, key: str) -> bool:
         try:

@@ -157,6 +157,7 @@ class BackupJob:
                 continue
         raise RepositoryError(
             f"Other writers of {self.source.name} took the next place {COMMIT_ATTEMPTS} times.",
+            subject=self.source.name,
             hint="Let one writer at a time back up a source.",
             retryable=True,
         )

@@ -151,6 +151,7 @@ class Examination:
         if free < needed:
             raise StoreError(
                 f"{directory} has {size(free)} free, the largest drill needs {size(needed)}.",
+                subject=directory,
                 hint="Point TMPDIR at a larger disk.",
             )
         return f"{directory} has {size(free)} free, the largest drill needs {size(needed)}"
@@ -177,7 +178,7 @@ class Examination:
     def _ledger(self) -> str:
         doubts = Evidence(self.repository()).of_all()
         if doubts.forged:
-            raise DamageError(doubts.forgery().removesuffix(FIND_OUT).rstrip(), hint=FIND_OUT)
+            raise DamageError(doubts.forgery(), hint=FIND_OUT)
         if doubts.holds:
             raise DamageError(doubts.holds[0], hint=(command("holds"), " lists them."))
         if doubts.older:
@@ -235,11 +236,15 @@ def _writable(repository: Repository, points: int) -> str:
     location = repository.info.location
     if "://" not in location and os.statvfs(location).f_flag & os.ST_RDONLY:
         raise StoreError(
-            f"{location} is on a file system that is mounted read-only.", hint="Mount it for writing."
+            f"{location} is on a file system that is mounted read-only.",
+            subject=location,
+            hint="Mount it for writing.",
         )
     if "://" not in location and not os.access(location, os.W_OK):
         raise StoreError(
-            f"{location} cannot be written.", hint="Give this user the permission to write there."
+            f"{location} cannot be written.",
+            subject=location,
+            hint="Give this user the permission to write there.",
         )
     return (
         f"{location}, format 1, encryption {repository.info.encryption}, {how_many(points, 'recovery point')}"

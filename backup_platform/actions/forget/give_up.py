@@ -57,7 +57,7 @@ class GivingUp:
         told = {each.sequence for each in known}
         for sequence in present.keys() - readable - told - {following - 1}:
             key = present[sequence]
-            damage = next((error.message for error in errors if key in error.message), "")
+            damage = next((error.message for error in errors if error.subject == key), "")
             if damage:
                 found.append(LostPoint(source, sequence, damage, key))
         below = {sequence for sequence in present if sequence < following} | told
@@ -102,6 +102,7 @@ class GivingUp:
         if held:
             raise UsageError(
                 f"{held[0].point[:12]} is held ({held[0]}), and is or may be one of those that are lost.",
+                subject=held[0].point[:12],
                 hint=(
                     "Take it from a copy (",
                     command("repair"),

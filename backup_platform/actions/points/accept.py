@@ -29,9 +29,9 @@ class Accepting:
         point = find_point(self.repository, spec, lambda _: None)
         name = f"{point.source}@{point.window.key} ({point.id[:12]})"
         if point.accepted:
-            raise UsageError(f"{name} is accepted already: {point.accepted}.")
+            raise UsageError(f"{name} is accepted already: {point.accepted}.", subject=name)
         if not point.suspect:
-            raise UsageError(f"{name} is not suspect.", hint=self._which(point.source))
+            raise UsageError(f"{name} is not suspect.", subject=name, hint=self._which(point.source))
         accepted = accept_point(self.repository, point.id, reason.strip(), self.clock.now())
         return replace(point, accepted=accepted.reason)
 

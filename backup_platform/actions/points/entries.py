@@ -19,7 +19,9 @@ def list_entries(entries: Iterable[Entry], path: str | None) -> Iterator[Entry]:
     first = next(found, None)
     if first is None:
         raise NotFoundError(
-            f"The recovery point has no path {path!r}.", hint=(command("ls", "POINT"), " lists its paths.")
+            f"The recovery point has no path {path!r}.",
+            subject=path or "",
+            hint=(command("ls", "POINT"), " lists its paths."),
         )
     return _chain(first, found)
 

@@ -26,6 +26,7 @@ def find_point(
         missing = "a window" if source else "a source"
         raise UsageError(
             f"{spec!r} does not name a recovery point: {missing} is missing.",
+            subject=spec,
             hint=f"Write {source or 'SOURCE'}@{moment or 'latest'}. Is a variable of the shell not set?",
         )
     if at:
@@ -34,6 +35,7 @@ def find_point(
         named = spec if spec.isidentifier() else "SOURCE"
         raise UsageError(
             f"{spec!r} does not name a recovery point.",
+            subject=spec,
             hint=f"Write {named}@latest, {named}@2026-11-21, or the first {MIN_PREFIX} digits or more of an id.",
         )
     points, errors = repository.readable_manifests()
@@ -54,6 +56,7 @@ def _of_source(
     if not points:
         raise NotFoundError(
             f"There is no recovery point of {source!r} in {repository.store.location}.{_nearest(repository, source)}",
+            subject=source,
             hint=(command("points"), " lists what is there."),
         )
     if moment == "latest":
@@ -78,6 +81,7 @@ def _latest(points: Sequence[RecoveryPoint], tell: Callable[[Skipped], None]) ->
         name = f"{newest.point.source}@{newest.point.window.key}"
         raise NotFoundError(
             f"Every recovery point of {newest.point.source} is suspect: {'; '.join(newest.point.suspect)}.",
+            subject=newest.point.source,
             hint=(
                 "If that is as it should be: ",
                 command("accept", newest.point.id[:12], "--reason", "TEXT"),
@@ -92,11 +96,15 @@ def _latest(points: Sequence[RecoveryPoint], tell: Callable[[Skipped], None]) ->
 def _single(points: Sequence[RecoveryPoint], spec: str, hint: Hint = "") -> RecoveryPoint:
     if not points:
         raise NotFoundError(
-            f"There is no recovery point {spec}.", hint=hint or (command("points"), " lists them.")
+            f"There is no recovery point {spec}.",
+            subject=spec,
+            hint=hint or (command("points"), " lists them."),
         )
     if len(points) > 1:
         names = ", ".join(f"{p.source}@{p.window.key} ({p.id[:12]})" for p in points[:5])
-        raise UsageError(f"{spec} fits {len(points)} recovery points: {names}.", hint="Write more of it.")
+        raise UsageError(
+            f"{spec} fits {len(points)} recovery points: {names}.", subject=spec, hint="Write more of it."
+        )
     return points[0]
 
 
@@ -110,5 +118,7 @@ def require_window(point: RecoveryPoint, window: str) -> None:
     """A window was asked for, and not the nearest one before it. Raises NotFoundError."""
     if window not in ("latest", point.window.key):
         raise NotFoundError(
-            f"There is no recovery point {point.source}@{window}.", hint=f"The nearest is {point.window.key}."
+            f"There is no recovery point {point.source}@{window}.",
+            subject=point.source,
+            hint=f"The nearest is {point.window.key}.",
         )

@@ -59,10 +59,13 @@ class Holds:
         try:
             self.repository.store.head(self.repository.manifest_key(point))
         except NotFoundError as error:
-            raise NotFoundError(f"The recovery point {point.id[:12]} was forgotten meanwhile.") from error
+            raise NotFoundError(
+                f"The recovery point {point.id[:12]} was forgotten meanwhile.", subject=point.id[:12]
+            ) from error
         if any(abs(placed_at - record.stored_at) < UNDER_WAY for record in records):
             raise RepositoryError(
                 f"The hold is placed, but somebody is forgetting {point.id[:12]} right now and may not have seen it.",
+                subject=point.id[:12],
                 hint=(
                     f"Look in {UNDER_WAY.seconds // 60} minutes whether ",
                     command("points"),
@@ -80,10 +83,15 @@ class Holds:
         ]
         ending = [hold for hold in standing if legal or not hold.legal]
         if not standing:
-            raise NotFoundError(f"There is no hold of {point[:12]}.", hint=(command("holds"), " lists them."))
+            raise NotFoundError(
+                f"There is no hold of {point[:12]}.",
+                subject=point[:12],
+                hint=(command("holds"), " lists them."),
+            )
         if not ending:
             raise UsageError(
                 f"{point[:12]} is under legal hold: {', '.join(hold.reason for hold in standing)}.",
+                subject=point[:12],
                 hint="Who may end that says so with --legal.",
             )
         return [release_hold(self.repository, hold, reason, self.clock.now()) for hold in ending]

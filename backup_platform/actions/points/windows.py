@@ -25,7 +25,9 @@ def answering(store: Store, location: str) -> RepositoryInfo:
     """
     if "://" not in location and not os.path.isdir(location):
         raise RepositoryMissingError(
-            f"There is no directory {location}.", hint="Mount the disk that holds the repository."
+            f"There is no directory {location}.",
+            subject=location,
+            hint="Mount the disk that holds the repository.",
         )
     return read_info(store)
 

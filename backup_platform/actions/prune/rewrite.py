@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Progress
-from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
+from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_writer import PACKS_PER_INDEX, BlobWriter, Workers
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack
@@ -87,7 +87,7 @@ class _Rewriter:
         try:
             self._repository.verified(key)
         except DamageError as error:
-            if not isinstance(error.__cause__, NotFoundError):
+            if not error.missing:
                 self._repository.mark_damaged(key, error.message)
                 self._result.damaged.append(key)
 

@@ -194,7 +194,9 @@ class Mender:
         for text in needs.findings:
             raise DamageError(text)
         for key in sorted(needs.packs & doomed_packs(self._repository)):
-            raise DamageError(f"{key} is being deleted by prune. Repair again after the prunes to come.")
+            raise DamageError(
+                f"{key} is being deleted by prune. Repair again after the prunes to come.", subject=key
+            )
 
     def _holds(self, key: str, point: RecoveryPoint) -> bool:
         try:

@@ -304,5 +304,6 @@ class Restorer:
 def conflict(entry: Entry) -> TargetError:
     return TargetError(
         f"{printable(entry.stat.path)} exists in the target and is not what is to be restored.",
+        subject=printable(entry.stat.path),
         hint="Restore to an empty directory, or with --overwrite.",
     )

@@ -179,6 +179,7 @@ def write_checked(fd: int, entry: Entry, position: int, data: bytes) -> None:
     if os.pread(fd, length, position) != data:
         raise TargetError(
             f"{printable(entry.stat.path)} reads back different from what was written.",
+            subject=printable(entry.stat.path),
             hint="Distrust the target's disk and memory.",
         )
 
@@ -257,7 +258,7 @@ class FileComparison:
         try:
             yield
         except TargetError as error:
-            if not isinstance(error.__cause__, PermissionError):
+            if error.number not in (errno.EACCES, errno.EPERM):
                 raise
             self.different = True
 
@@ -286,5 +287,6 @@ class FileComparison:
 
 def wrong_length(entry: Entry) -> DamageError:
     return DamageError(
-        f"The stored content of {printable(entry.stat.path)} has not the size its inventory says."
+        f"The stored content of {printable(entry.stat.path)} has not the size its inventory says.",
+        subject=printable(entry.stat.path),
     )

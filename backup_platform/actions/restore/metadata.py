@@ -175,7 +175,8 @@ class Metadata:
         """Some file systems accept a mode or a time and keep another."""
         if stat.kind is EntryKind.FILE and st.st_size != stat.size:
             raise TargetError(
-                f"{printable(stat.path)} has {st.st_size} bytes after it was written, not {stat.size}."
+                f"{printable(stat.path)} has {st.st_size} bytes after it was written, not {stat.size}.",
+                subject=printable(stat.path),
             )
         if st.st_mtime_ns != stat.mtime_ns:
             self.warnings.add(stat.path, "the file system did not keep its exact time of modification")

@@ -108,6 +108,7 @@ def open_target(to: str) -> TargetDirectory | None:
     except OSError as error:
         raise TargetError(
             f"{to} cannot be restored into: {error.strerror}.",
+            subject=to,
             hint="Name a directory, or one that can be made.",
         ) from error
 

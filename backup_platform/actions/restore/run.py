@@ -82,7 +82,7 @@ def run_restore(
         maker = _maker(plan, target, progress)
         restorer = _restore(plan, repository, maker, progress)
     except OSError as error:
-        raise TargetError(f"{plan.to} cannot be restored into: {error.strerror}.") from error
+        raise TargetError(f"{plan.to} cannot be restored into: {error.strerror}.", subject=plan.to) from error
     finally:
         target.close()
     warnings, duration = maker.metadata.warnings, clock.monotonic() - started
@@ -107,6 +107,7 @@ def refuse_conflicts(plan: RestorePlan) -> None:
     )
     raise TargetError(
         f"{plan.to} already holds {listed}{more}. Nothing was restored.",
+        subject=plan.to,
         hint="Restore to an empty directory" + ("." if plan.overwrite else ", or with --overwrite."),
     )
 
@@ -115,7 +116,7 @@ def make_target(to: str) -> TargetDirectory:
     try:
         os.makedirs(to, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise TargetError(f"The directory {to} cannot be made: {error.strerror}.") from error
+        raise TargetError(f"The directory {to} cannot be made: {error.strerror}.", subject=to) from error
     target = open_target(to)
     assert target is not None
     return target

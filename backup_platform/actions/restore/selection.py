@@ -88,7 +88,9 @@ def not_found(paths: Iterable[bytes], entries: Iterable[Entry]) -> NotFoundError
             candidates.append(printable(entry.stat.path))
     close = difflib.get_close_matches(printable(path), candidates, 1, 0.4)
     hint: Hint = f"Did you mean {close[0]!r}?" if close else (command("ls", "POINT"), " lists what is in it.")
-    return NotFoundError(f"{printable(path)!r} is not in the recovery point.", hint=hint)
+    return NotFoundError(
+        f"{printable(path)!r} is not in the recovery point.", subject=printable(path), hint=hint
+    )
 
 
 def available(entry: Entry) -> bool:

@@ -111,8 +111,7 @@ class TargetDirectory:
             with self.place(path) as (fd, name):
                 return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except TargetError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError) and cause.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            if error.number in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
 
@@ -137,10 +136,7 @@ OF_ONE_ENTRY = frozenset(
 
 def reason_of_one(error: TargetError) -> str | None:
     """Why one entry cannot be restored; None when it is not about this entry alone, as a full disk."""
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in OF_ONE_ENTRY:
-        return cause.strerror or os.strerror(cause.errno)
-    return None
+    return error.said or os.strerror(error.number) if error.number in OF_ONE_ENTRY else None
 
 
 def can_open(st: os.stat_result) -> bool:
@@ -150,22 +146,21 @@ def can_open(st: os.stat_result) -> bool:
 
 
 def refused(path: bytes, error: OSError) -> TargetError:
-    name = printable(path)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TargetError(
-            f"{name} cannot be written: {error.strerror}.", hint="Free some space and restore again."
-        )
-    if error.errno == errno.EEXIST:
-        return TargetError(f"{name} has appeared in the target meanwhile, and is not replaced.")
-    if error.errno in (errno.ENOTDIR, errno.ELOOP):
-        return TargetError(
-            f"{name} cannot be written: something on its path in the target is not a directory."
-        )
-    return TargetError(f"{name} cannot be written: {error.strerror}.")
+    name, number = printable(path), error.errno or 0
+    full = number in (errno.ENOSPC, errno.EDQUOT)
+    hint = "Free some space and restore again." if full else ""
+    text = f"{name} cannot be written: {error.strerror}."
+    if number == errno.EEXIST:
+        text = f"{name} has appeared in the target meanwhile, and is not replaced."
+    elif number in (errno.ENOTDIR, errno.ELOOP):
+        text = f"{name} cannot be written: something on its path in the target is not a directory."
+    return TargetError(text, hint=hint, subject=name, said=error.strerror or "", number=number, full=full)
 
 
 def check_path(path: bytes) -> None:
     """Raises DamageError for a path that would lead out of the target."""
     parts = b"/" + path + b"/"
     if b"//" in parts or b"/../" in parts or b"\0" in path or (b"/./" in parts and path != ROOT):
-        raise DamageError(f"The inventory holds the path {printable(path)!r}, which leads outside.")
+        raise DamageError(
+            f"The inventory holds the path {printable(path)!r}, which leads outside.", subject=printable(path)
+        )

@@ -125,7 +125,9 @@ def _export(
             _encode(stored, draft)
             difference = _difference(stored, draft)
         if difference:
-            raise TargetError(f"{name} reads back different from what was written: {difference}.")
+            raise TargetError(
+                f"{name} reads back different from what was written: {difference}.", subject=name
+            )
         size = os.path.getsize(draft)
         target.publish(draft, name, overwrite=overwrite)
     finally:

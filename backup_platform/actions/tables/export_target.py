@@ -59,7 +59,9 @@ def open_target(location: str, open_store: Callable[[str], Uploads]) -> Iterator
     try:
         yield DirectoryTarget(os.path.abspath(location.removeprefix("file://")))
     except OSError as error:
-        raise TargetError(f"{location} cannot be written: {error.strerror or error}.") from error
+        raise TargetError(
+            f"{location} cannot be written: {error.strerror or error}.", subject=location
+        ) from error
 
 
 class DirectoryTarget:
@@ -85,7 +87,9 @@ class DirectoryTarget:
             else:
                 os.link(draft, path)
         except FileExistsError as error:
-            raise TargetError(f"{path} is there already.", hint="--overwrite replaces it.") from error
+            raise TargetError(
+                f"{path} is there already.", subject=path, hint="--overwrite replaces it."
+            ) from error
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(draft)
@@ -123,7 +127,9 @@ class StoreTarget:
         try:
             if not overwrite and self._is_there(name):
                 raise TargetError(
-                    f"{name} is in {self._store.location} already.", hint="--overwrite replaces it."
+                    f"{name} is in {self._store.location} already.",
+                    subject=name,
+                    hint="--overwrite replaces it.",
                 )
             self._store.upload(name, draft)
             self._compare(draft, name)
@@ -136,7 +142,9 @@ class StoreTarget:
             wanted = _digest(iter(lambda: file.read(BLOCK), b""))
         parts = (self._store.get_range(name, at, min(BLOCK, size - at)) for at in range(0, size, BLOCK))
         if self._store.head(name).size != size or _digest(bytes(part) for part in parts) != wanted:
-            raise TargetError(f"{name} reads back different from what was written to {self._store.location}.")
+            raise TargetError(
+                f"{name} reads back different from what was written to {self._store.location}.", subject=name
+            )
 
 
 def _digest(blocks: Iterator[bytes]) -> bytes:

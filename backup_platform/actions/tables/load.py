@@ -37,7 +37,9 @@ def load(
     try:
         parts = [_part(tables, path, wanted, where) for path in table.parts]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, TypeError) as error:
-        raise UsageError(f"{table.label} cannot be filtered like that: {error}") from error
+        raise UsageError(
+            f"{table.label} cannot be filtered like that: {error}", subject=table.label
+        ) from error
     return pa.concat_tables(parts)
 
 
@@ -45,7 +47,9 @@ def _check(table: Table, columns: Sequence[str] | None) -> None:
     known = [column.name for column in table.columns]
     if unknown := [name for name in columns or () if name not in known]:
         raise UsageError(
-            f"{table.label} has no column {unknown[0]!r}.", hint=f"Its columns are: {', '.join(known)}."
+            f"{table.label} has no column {unknown[0]!r}.",
+            subject=table.label,
+            hint=f"Its columns are: {', '.join(known)}.",
         )
 
 
@@ -60,6 +64,7 @@ def _check_forms(tables: PointTables, table: Table, columns: Sequence[str]) -> N
         labels = ", ".join(leaf.label for leaf in leaves)
         raise UsageError(
             f"{table.label} cannot be loaded as a whole: {mixed[0]!r} is text in some of its partitions only.",
+            subject=table.label,
             hint=f"Load them one by one ({labels}), or leave that column out.",
         )
 

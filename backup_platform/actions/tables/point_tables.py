@@ -60,6 +60,7 @@ class PointTables:
             have = f"Sources that have tables: {', '.join(elsewhere)}." if elsewhere else ""
             raise UsageError(
                 f"{self._name} is of kind {self.point.kind}: it holds no tables.",
+                subject=self._name,
                 hint=have or f"Sources of kind {kinds} are captured as tables.",
             )
         return catalogue
@@ -72,6 +73,7 @@ class PointTables:
                 return None  # a file of the user's with the same name
             raise UsageError(
                 f"The catalogue of {self._name} cannot be read: {error}.",
+                subject=self._name,
                 hint="Install the version of backup-platform that wrote it, or a newer one.",
             ) from error
 
@@ -92,9 +94,13 @@ class PointTables:
         found = list(self.catalogue.find(name))
         if len(found) > 1:
             labels = ", ".join(table.label for table in found)
-            raise UsageError(f"{name!r} means {len(found)} tables: {labels}.", hint="Write its schema, too.")
+            raise UsageError(
+                f"{name!r} means {len(found)} tables: {labels}.", subject=name, hint="Write its schema, too."
+            )
         if not found:
-            raise NotFoundError(f"{self._name} has no table {name!r}.", hint=self.advice(name))
+            raise NotFoundError(
+                f"{self._name} has no table {name!r}.", subject=self._name, hint=self.advice(name)
+            )
         return found[0]
 
     def advice(self, name: str = "", *, labels: Sequence[str] | None = None) -> str:
@@ -121,7 +127,9 @@ class PointTables:
         try:
             return self._contents[path.encode()]
         except KeyError as error:
-            raise DamageError(f"{self._name} lacks {path}, which its catalogue names.") from error
+            raise DamageError(
+                f"{self._name} lacks {path}, which its catalogue names.", subject=self._name
+            ) from error
 
     def stream(self, path: str) -> SeekableStream:
         """A part as a file; several threads may use its `read_at`. Raises DamageError."""

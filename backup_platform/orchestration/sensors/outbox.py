@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from backup_platform.alerting.incidents import IncidentBook
+from backup_platform.alerting.incidents import IncidentBook, Occasion
 from backup_platform.domain.ports import Notifier
 from backup_platform.errors import BackupError
 
@@ -31,12 +32,21 @@ def read_cursor(cursor: str | None) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message on its way. `over` when what it tells of has ended; one that an older version kept rings once more."""
+
+    title: str
+    body: str
+    over: bool = False
+
+
 class Outbox:
     """What one sensor has to say. All that is pending goes out as one message, of however many sources."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         state = state or {}
-        self._pending: list[tuple[str, str]] = [(title, body) for title, body in state.get("pending", [])]
+        self._pending = [Told(*told) for told in state.get("pending", [])]
         self._dropped: int = state.get("dropped", 0)
         self._failures: int = state.get("failures", 0)
         self._retry_at: float = state.get("retry_at", 0.0)
@@ -44,14 +54,14 @@ class Outbox:
     def state(self) -> dict[str, Any]:
         """JSON-serialisable."""
         return {
-            "pending": self._pending,
+            "pending": [[each.title, each.body, each.over] for each in self._pending],
             "dropped": self._dropped,
             "failures": self._failures,
             "retry_at": self._retry_at,
         }
 
-    def add(self, title: str, body: str) -> None:
-        self._pending.append((title, body))
+    def add(self, title: str, body: str, *, over: bool = False) -> None:
+        self._pending.append(Told(title, body, over))
         if len(self._pending) > MOST_PENDING:
             self._pending.pop(0)
             self._dropped += 1
@@ -75,21 +85,17 @@ class Outbox:
         return ""
 
     def _over(self) -> bool:
-        return not self._dropped and all(_resolved(message) for message in self._pending)
+        return not self._dropped and all(each.over for each in self._pending)
 
     def _digest(self) -> tuple[str, str]:
         if len(self._pending) == 1 and not self._dropped:
-            return self._pending[0]
+            return self._pending[0].title, self._pending[0].body
         lost = [f"{self._dropped} older alerts were dropped."] if self._dropped else []
-        bad_news_first = sorted(self._pending, key=_resolved)
-        parts = [f"{title}\n{body}".strip() for title, body in bad_news_first[:MOST_IN_FULL]]
-        parts += [title for title, _ in bad_news_first[MOST_IN_FULL:]]
-        title = f"{bad_news_first[0][0]} (and {len(self._pending) + self._dropped - 1} more)"
+        bad_news_first = sorted(self._pending, key=lambda each: each.over)
+        parts = [f"{each.title}\n{each.body}".strip() for each in bad_news_first[:MOST_IN_FULL]]
+        parts += [each.title for each in bad_news_first[MOST_IN_FULL:]]
+        title = f"{bad_news_first[0].title} (and {len(self._pending) + self._dropped - 1} more)"
         return title, "\n\n".join(parts + lost)
-
-
-def _resolved(message: tuple[str, str]) -> bool:
-    return message[0].startswith("Resolved")
 
 
 class Desk:
@@ -120,7 +126,7 @@ class Desk:
         title, detail = problem or ("", "")
         message = self._book.observe(f"{source}|{what}", problem is not None, title, detail, now, over=over)
         if message:
-            self._outbox.add(message.title, message.body)
+            self._outbox.add(message.title, message.body, over=message.occasion is Occasion.RESOLVED)
 
     def deliver(self, notifier: Callable[[], Notifier], now: datetime) -> str:
         """See `Outbox.deliver`."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.ports import StoredObject
-from backup_platform.errors import DamageError, NotFoundError
+from backup_platform.errors import DamageError
 from backup_platform.repository.deletion.usage import Kept, Standing, Usage, blobs_of
 from backup_platform.repository.objects.names import INDEXES, HashedKey, Kinds, PackKey, StoredPack
 from backup_platform.repository.objects.store_clock import store_now
@@ -129,7 +129,7 @@ def _indexes(
         try:
             named = by_pack(decode_index(repository.plain(stored.key)))
         except DamageError as error:
-            if not isinstance(error.__cause__, NotFoundError):  # else another prune replaced it
+            if not error.missing:  # else another prune replaced it
                 objects.append(StoredIndex(stored, {}, readable=False))
             continue
         heard.append((stored, {key: (claims.hear(pack), len(pack.rows)) for key, pack in named.items()}))

@@ -233,7 +233,9 @@ def _read_header(size: int, read: Callable[[int, int], Buffer]) -> age.Header:
 
 
 def _damaged(key: str, error: DamageError) -> DamageError:
-    return DamageError(f"The object {key} cannot be decrypted. {error.message}", hint=error.advice)
+    return DamageError(
+        f"The object {key} cannot be decrypted. {error.message}", subject=key, hint=error.advice
+    )
 
 
 def recipient_name(text: str) -> str:

@@ -120,11 +120,13 @@ def read_document(cipher: AgeCipher, key: str, data: Buffer | None = None) -> Ma
             key, cipher.unwrap(key, cipher.store.get(key) if data is None else data), cipher.hash
         )
     except NotFoundError as error:
-        raise DamageError(f"The object {key} is not in the store any more.") from error
+        raise DamageError(
+            f"The object {key} is not in the store any more.", subject=key, missing=True
+        ) from error
     recipient, suffix = document.get("recipient"), ADDED if key.endswith(ADDED) else RETIRED
     place = isinstance(recipient, str) and key == KEYS + recipient_name(recipient) + suffix
     if not place or document.get("repository") != cipher.info.id:
-        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.", subject=key)
     _moment(document, "added_at" if suffix == ADDED else "retired_at")
     return document
 
@@ -234,13 +236,15 @@ def read_test(cipher: AgeCipher, key: str) -> None:
     try:
         stored = cipher.store.get(key)
     except NotFoundError as error:
-        raise DamageError(f"The object {key} is not in the store any more.") from error
+        raise DamageError(
+            f"The object {key} is not in the store any more.", subject=key, missing=True
+        ) from error
     _, document = unsign(key, cipher.unwrap(key, stored), cipher.hash)
     match, at = KEY_TEST.fullmatch(key), moment_of(key)
     told = match and at and (match["name"], match["verdict"] == "passed", at.isoformat(), cipher.info.id)
     name = recipient_name(str(document.get("recipient")))
     if told != (name, document.get("passed"), document.get("at"), document.get("repository")):
-        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.", subject=key)
 
 
 def _names(cipher: AgeCipher) -> RecordNames:

@@ -29,15 +29,15 @@ def parse(key: str, text: bytes) -> dict[str, Any]:
     """Inverse of `canonical`, of the object under `key`. Raises DamageError, before memory is taken for a text that is
     larger or deeper than a document is; and for one that is not canonical, as those with a key twice."""
     if len(text) > MAX_DOCUMENT or text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise DamageError(f"The object {key} is larger than a document is.")
+        raise DamageError(f"The object {key} is larger than a document is.", subject=key)
     if _nesting(text) > MAX_NESTING:
-        raise DamageError(f"The object {key} is nested deeper than a document is.")
+        raise DamageError(f"The object {key} is nested deeper than a document is.", subject=key)
     try:
         document = json.loads(text, parse_int=_integer)
         if not isinstance(document, dict) or canonical(document) != text:
             raise ValueError("it is not canonical")  # noqa: TRY301
     except ValueError as error:
-        raise DamageError(f"The object {key} is not a document: {error}.") from error
+        raise DamageError(f"The object {key} is not a document: {error}.", subject=key) from error
     return document
 
 
@@ -69,5 +69,5 @@ def unsign(key: str, data: Buffer, hashed: Hash = digest) -> tuple[str, dict[str
     """Inverse of `sign`. Raises DamageError naming the object when the bytes are not what was written."""
     lines = bytes(data).split(b"\n", 3)
     if len(lines) != 3 or lines[2] or not compare_digest(hashed(lines[0]).hex().encode(), lines[1]):
-        raise DamageError(f"The object {key} is altered or cut short: its hash does not match.")
+        raise DamageError(f"The object {key} is altered or cut short: its hash does not match.", subject=key)
     return lines[1].decode(), parse(key, lines[0])

@@ -105,7 +105,7 @@ def read_document(repository: Repository, key: str, place: Mapping[str, Json]) -
     document: dict[str, Any] = unsign(key, repository.plain(key), repository.cipher.hash)[1]
     said = {name: document.get(name) for name in (*place, "repository")}
     if said != {**place, "repository": repository.info.id}:
-        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.", subject=key)
     return document
 
 
@@ -114,5 +114,5 @@ def moment(key: str, document: Mapping[str, Any], name: str) -> datetime:
     try:
         found = instant(document[name])
     except (KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"The document {key} has no instant {name!r}: {error}.") from error
+        raise DamageError(f"The document {key} has no instant {name!r}: {error}.", subject=key) from error
     return found

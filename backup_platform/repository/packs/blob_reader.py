@@ -62,7 +62,7 @@ class PackRanges:
             return part.read(start, length, partial(self._store.get_range, key))
         except DamageError as error:
             raise DamageError(
-                f"The object {key} cannot be decrypted. {error.message}", hint=error.advice
+                f"The object {key} cannot be decrypted. {error.message}", subject=key, hint=error.advice
             ) from error
 
     def _part(self, key: PackKey) -> Part | None:
@@ -169,7 +169,9 @@ class BlobReader:
         try:
             return self._packs.read(key, start, length)
         except NotFoundError as error:
-            raise DamageError(f"The pack {key} is not in the store any more.") from error
+            raise DamageError(
+                f"The pack {key} is not in the store any more.", subject=key, missing=True
+            ) from error
 
     def _decode(self, place: Location, compressed: Buffer) -> bytes:
         if not hasattr(self._local, "decompressor"):
@@ -246,7 +248,9 @@ class BlobReader:
 
 def checked(blob: memoryview, identity: bytes, key: PackKey, hashed: Hash) -> memoryview:
     if hashed(blob) != identity:
-        raise DamageError(f"The blob {identity.hex()[:12]} in {key} does not have the content of its name.")
+        raise DamageError(
+            f"The blob {identity.hex()[:12]} in {key} does not have the content of its name.", subject=key
+        )
     return blob
 
 

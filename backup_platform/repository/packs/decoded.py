@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
+from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.objects.names import INDEXES, IndexKey, PackKey
 from backup_platform.repository.packs.blob_writer import worker_count
 from backup_platform.repository.packs.index import IndexedPack, index_pack
@@ -51,7 +51,7 @@ class Decoded:
     ) -> None:
         if isinstance(found, IndexedPack):
             self.packs[key] = found
-        elif isinstance(found, KeyMissingError) or isinstance(found.__cause__, NotFoundError):
+        elif isinstance(found, KeyMissingError) or found.missing:
             self.closed.add(key)
         else:
             self.damaged[key] = found.message

@@ -162,7 +162,7 @@ def _read_indexes(repository: Repository, listed: Container[PackKey], claims: Cl
         try:
             named = by_pack(decode_index(repository.plain(key)))
         except DamageError as error:  # its packs are found by their tables
-            vanished = vanished or isinstance(error.__cause__, NotFoundError)
+            vanished = vanished or error.missing
             continue
         for pack in named.values():
             if pack.key in listed:

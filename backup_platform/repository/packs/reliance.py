@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backup_platform.domain.model import OnTrust
-from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
+from backup_platform.errors import DamageError, KeyMissingError, StoreRefusedError
 from backup_platform.repository.objects.names import ObjectId, PackKey
 from backup_platform.repository.packs.index import index_pack
 from backup_platform.repository.packs.known import table_of
@@ -105,7 +105,7 @@ class Reliance:
         except (KeyMissingError, StoreRefusedError):
             return None
         except DamageError as error:
-            if not isinstance(error.__cause__, NotFoundError):
+            if not error.missing:
                 with suppress(StoreRefusedError):
                     self._repository.mark_damaged(key, error.message)
             return False

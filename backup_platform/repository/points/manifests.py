@@ -90,10 +90,13 @@ def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = dige
         point = _point(identity, document)
         place = ManifestKey.of(point.source, point.sequence, hashed)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamageError(f"The manifest {key} lacks a field or has one of another kind: {error}.") from error
+        raise DamageError(
+            f"The manifest {key} lacks a field or has one of another kind: {error}.", subject=key
+        ) from error
     if document.get("repository") != repository or key != place:
         raise DamageError(
             f"The manifest {key} belongs elsewhere: it says source {point.source!r}, sequence {point.sequence}.",
+            subject=key,
             hint="Someone moved or copied it. Restore the original object from a copy of the repository.",
         )
     return point

@@ -206,7 +206,9 @@ def _document(repository: Repository, place: ForgottenPlace) -> dict[str, Any]:
     document = read_document(repository, place.key, {"point": place.point, "sequence": place.sequence})
     source = document.get("source")
     if not isinstance(source, str) or source_tag(source, repository.cipher.hash) != place.tag:
-        raise DamageError(f"The object {place.key} belongs elsewhere: somebody moved or copied it.")
+        raise DamageError(
+            f"The object {place.key} belongs elsewhere: somebody moved or copied it.", subject=place.key
+        )
     return document
 
 
@@ -214,7 +216,7 @@ def _read(repository: Repository, place: ForgottenPlace) -> ForgottenPoint:
     key, document = place.key, _document(repository, place)
     window = document.get("window")
     if not isinstance(window, dict):
-        raise DamageError(f"The document {key} has no window.")
+        raise DamageError(f"The document {key} has no window.", subject=key)
     return ForgottenPoint(
         point=place.point,
         source=document["source"],

@@ -58,7 +58,9 @@ def _read(repository: Repository, key: str, source: str) -> LockRecord:
         keys = frozenset(map(str, document["keys"]))
         lock = timedelta(seconds=float(document["lock_s"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamageError(f"The object {key} lacks a field or has one of another kind: {error}.") from error
+        raise DamageError(
+            f"The object {key} lacks a field or has one of another kind: {error}.", subject=key
+        ) from error
     return LockRecord(moment(key, document, "until"), lock, keys)
 
 

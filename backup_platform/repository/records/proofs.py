@@ -101,10 +101,12 @@ def decode_proof(key: str, data: Buffer, hashed: Hash = digest) -> Proof:
         proof = _proof(document)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DamageError(
-            f"The ledger entry {key} lacks a field or has one of another kind: {error}."
+            f"The ledger entry {key} lacks a field or has one of another kind: {error}.", subject=key
         ) from error
     if told != replace(proof, duration_s=0.0, detail={}):
-        raise DamageError(f"The ledger entry {key} belongs elsewhere: it says something else than its key.")
+        raise DamageError(
+            f"The ledger entry {key} belongs elsewhere: it says something else than its key.", subject=key
+        )
     return proof
 
 
@@ -116,7 +118,7 @@ def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = diges
         return None
     try:
         if told["repository"] != repository:
-            raise DamageError(f"The ledger entry {key} belongs to another repository.")
+            raise DamageError(f"The ledger entry {key} belongs to another repository.", subject=key)
         window, moment = told["window"], instant
         return ProvenPoint(
             proof.point,
@@ -127,7 +129,7 @@ def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = diges
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DamageError(
-            f"The ledger entry {key} lacks a field or has one of another kind: {error}."
+            f"The ledger entry {key} lacks a field or has one of another kind: {error}.", subject=key
         ) from error
 
 

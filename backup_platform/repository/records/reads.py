@@ -71,7 +71,7 @@ def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest)
     """Raises DamageError."""
     _, document = unsign(key, data, hashed)
     if document.get("repository") != repository:
-        raise DamageError(f"The object {key} belongs to another repository.")
+        raise DamageError(f"The object {key} belongs to another repository.", subject=key)
     result = Reads()
     groups: Any = document.get("reads")
     points: Any = document.get("points", "")
@@ -82,7 +82,9 @@ def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest)
             result.tables.update(zip(packs, _cut(group.get("tables", "")), strict=False))
         result.points.update(ObjectId.all_of(points))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"The object {key} lacks a field or has one of another kind: {error}.") from error
+        raise DamageError(
+            f"The object {key} lacks a field or has one of another kind: {error}.", subject=key
+        ) from error
     return result
 
 

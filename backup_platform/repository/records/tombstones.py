@@ -96,10 +96,10 @@ def _key(data: Buffer, *, final: bool) -> str:
 
 def _packs(key: str, data: Buffer) -> frozenset[PackKey]:
     if key != _key(data, final=key.endswith(FINAL)):
-        raise DamageError(f"The tombstone {key} is altered.")
+        raise DamageError(f"The tombstone {key} is altered.", subject=key)
     packs = parse(key, bytes(data)).get("packs")
     if not isinstance(packs, list) or len(packs) > MOST_PACKS or not all(isinstance(p, str) for p in packs):
-        raise DamageError(f"The tombstone {key} is no tombstone.")
+        raise DamageError(f"The tombstone {key} is no tombstone.", subject=key)
     return frozenset(name for each in packs if (name := PackKey.match(each)))
 
 
@@ -122,7 +122,9 @@ def _store(repository: Repository, key: str, data: bytes) -> None:
     if not _holds(repository, key, data):
         store.replace(key, data)
     if not _holds(repository, key, data):
-        raise DamageError(f"The tombstone {key} reads back different from what was written.", retryable=True)
+        raise DamageError(
+            f"The tombstone {key} reads back different from what was written.", subject=key, retryable=True
+        )
 
 
 def _holds(repository: Repository, key: str, data: bytes) -> bool:
@@ -130,7 +132,9 @@ def _holds(repository: Repository, key: str, data: bytes) -> bool:
         return bytes(repository.store.get(key)) == data
     except NotFoundError as error:
         raise DamageError(
-            f"The tombstone {key} is gone after it was written: another prune may be at work.", retryable=True
+            f"The tombstone {key} is gone after it was written: another prune may be at work.",
+            subject=key,
+            retryable=True,
         ) from error
 
 

@@ -104,13 +104,18 @@ def open_root(root: str) -> int:
     except FileNotFoundError as error:
         raise SourceMissingError(
             f"The directory {root} does not exist.",
+            subject=root,
             hint="Is its file system mounted? Check the path in the plan.",
         ) from error
     except NotADirectoryError as error:
         raise SourceFormatError(
-            f"{root} is not a directory.", hint="A files source protects a directory: name the one it is in."
+            f"{root} is not a directory.",
+            subject=root,
+            hint="A files source protects a directory: name the one it is in.",
         ) from error
     except OSError as error:
         raise SourceError(
-            f"The directory {root} cannot be opened: {error.strerror}.", hint="Check its permissions."
+            f"The directory {root} cannot be opened: {error.strerror}.",
+            subject=root,
+            hint="Check its permissions.",
         ) from error

@@ -129,7 +129,8 @@ class Walk:
         if error:
             self._levels.pop().close()
             raise SourceError(
-                f"The directory {os.fsdecode(self.root)} cannot be listed: {error.strerror}."
+                f"The directory {os.fsdecode(self.root)} cannot be listed: {error.strerror}.",
+                subject=os.fsdecode(self.root),
             ) from error
         return Batch([make_stat(ROOT, st)])
 

@@ -65,7 +65,9 @@ class PointContents:
         try:
             return self.streams[path]
         except KeyError:
-            raise DamageError(f"The recovery point lacks its stream {os.fsdecode(path)!r}.") from None
+            raise DamageError(
+                f"The recovery point lacks its stream {os.fsdecode(path)!r}.", subject=os.fsdecode(path)
+            ) from None
 
 
 def read_contents(reader: PointReader) -> PointContents:
@@ -73,7 +75,9 @@ def read_contents(reader: PointReader) -> PointContents:
     streams = {entry.stat.path: (entry.content, entry.stat.size) for entry in reader.entries()}
     for path in (CATALOGUE_PATH, DATABASE_PATH, SCHEMA_PATH):
         if path not in streams:
-            raise DamageError(f"The recovery point lacks its stream {os.fsdecode(path)!r}.")
+            raise DamageError(
+                f"The recovery point lacks its stream {os.fsdecode(path)!r}.", subject=os.fsdecode(path)
+            )
     catalogue, database = (
         b"".join(reader.read(streams[path][0])) for path in (CATALOGUE_PATH, DATABASE_PATH)
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from backup_platform.errors import (
+    Refusal,
     SourceBusyError,
     SourceConnectionsError,
     SourceEncodingError,
@@ -23,6 +24,7 @@ class _Meaning:
     what: str
     hint: str = ""
     retryable: bool = False
+    refusal: Refusal = ""
 
 
 _CHANGED = _Meaning(
@@ -48,13 +50,17 @@ _FILES = _Meaning(SourceUnreadableError, "could not read its files", "Look at it
 _BY_CODE = {
     "3D000": _Meaning(SourceMissingError, "has no such database", "Check the database's name in the plan."),
     "28": _Meaning(
-        SourceError, "refused the login", "Check user and password in the plan's url, and pg_hba.conf."
+        SourceError,
+        "refused the login",
+        "Check user and password in the plan's url, and pg_hba.conf.",
+        refusal="login",
     ),
     "42501": _Meaning(
         SourceError,
         "denied access",
         "Give the role SELECT on everything to be captured (GRANT pg_read_all_data), "
         "and BYPASSRLS where tables have policies.",
+        refusal="access",
     ),
     "55P03": _Meaning(
         SourceBusyError,
@@ -134,6 +140,7 @@ _BY_TEXT = (
     ("invalid memory alloc", "54", ""),
     ("cannot enlarge string buffer", "54", ""),
 )
+_NO_ROOM = ("No space left on device", "Disk quota exceeded")
 _UNREACHABLE = (
     "Connection refused",
     "No such file or directory",
@@ -186,7 +193,19 @@ def as_source_error(error: Exception, server: str) -> SourceError:
     text = str(error).strip()
     meaning = _meaning(sqlstate(error), text)
     detail = _detail(error, text)
-    return meaning.kind(f"{server} {meaning.what}: {detail}", hint=meaning.hint, retryable=meaning.retryable)
+    return meaning.kind(
+        f"{server} {meaning.what}: {detail}",
+        hint=meaning.hint,
+        subject=server,
+        said=detail,
+        retryable=meaning.retryable,
+        refusal=meaning.refusal or ("room" if no_room(detail) else ""),
+    )
+
+
+def no_room(said: str) -> bool:
+    """Whether a server or its program says that a disk is full. PostgreSQL passes on the system's words."""
+    return any(phrase in said for phrase in _NO_ROOM)
 
 
 def sqlstate(error: Exception) -> str:
@@ -223,7 +242,7 @@ def _meaning_of_text(text: str) -> _Meaning:
             "Write the service into ~/.pg_service.conf, or into the file that PGSERVICEFILE names.",
         )
     if "could not translate host name" in text or "failed to resolve host" in text:
-        return _Meaning(SourceError, "cannot be found", "Check the host in the plan's url.")
+        return _Meaning(SourceError, "cannot be found", "Check the host in the url.")
     return _FAILED
 
 

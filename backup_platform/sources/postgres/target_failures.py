@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from backup_platform.advice import Hint
 from backup_platform.errors import SourceError, SourceMissingError, TargetError, TargetRefusedError
-from backup_platform.sources.postgres.failures import as_source_error, sqlstate
+from backup_platform.sources.postgres.failures import as_source_error, no_room, sqlstate
 
 # Classes of SQLSTATE about the connection and the server itself; "" is a connection that was refused or lost.
 _OF_SERVER = ("", "08", "28", "3D", "53", "57")
@@ -43,16 +44,19 @@ def _as_target_error(error: Exception, server: str) -> TargetError:
         if code == "42501"
         else ""
     )
-    return TargetRefusedError(f"{server} refused: {said}.", said=said, hint=hint)
+    return TargetRefusedError(
+        f"{server} refused: {said}.", subject=server, said=said, hint=hint, full=no_room(said)
+    )
 
 
 def _of_connection(error: SourceError) -> TargetError:
-    hint = error.hint.replace("the plan's url", "the url")
+    hint: Hint = error.advice
     if isinstance(error, SourceMissingError):
         hint = "Create the database first, or let --create do it."
-    elif "refused the login" in error.message:
+    elif error.refusal == "login":
         hint = _LOGIN
-    elif "denied access" in error.message:
+    elif error.refusal == "access":
         hint = "Give the url's role CONNECT on the database."
-    message = error.message.replace("The url of a PostgreSQL source", "The url of the target")
-    return TargetError(message, hint=hint, retryable=error.retryable)
+    return TargetError(
+        error.message, hint=hint, said=error.said, retryable=error.retryable, full=error.refusal == "room"
+    )

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from typing import IO
 
 from backup_platform.errors import (
+    Refusal,
     SourceBusyError,
     SourceConnectionsError,
     SourceEncodingError,
@@ -21,6 +22,7 @@ from backup_platform.errors import (
     SourceLocksError,
 )
 from backup_platform.sources import children
+from backup_platform.sources.postgres.failures import no_room
 
 _PLACES = (
     "/usr/lib/postgresql/*/bin",
@@ -134,23 +136,39 @@ def tool_failure(name: str, code: int, said: str) -> SourceError:
     short = " / ".join(lines[-_SAID:]) or "it said nothing"
     ended = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
     message = f"{name} {ended}: {short}"
+    return _tool_error(message, said, signalled=code < 0)
+
+
+def _tool_error(message: str, said: str, *, signalled: bool) -> SourceError:
     if "lock timeout" in said or "statement timeout" in said or "could not obtain lock" in said:
         return SourceBusyError(
-            message, hint="Raise the source's lock_timeout, or run it when no migration runs."
+            message, hint="Raise the source's lock_timeout, or run it when no migration runs.", said=said
         )
     if "out of shared memory" in said:
-        return SourceLocksError(message, hint="Raise max_locks_per_transaction on the server.")
+        return SourceLocksError(message, hint="Raise max_locks_per_transaction on the server.", said=said)
     if any(phrase in said for phrase in _NO_CONNECTION):
-        return SourceConnectionsError(message, retryable=True)
+        return SourceConnectionsError(message, said=said, retryable=True)
     if "invalid byte sequence for encoding" in said:
-        return SourceEncodingError(message, hint="Repair the definition that the message names.")
+        return SourceEncodingError(message, hint="Repair the definition that the message names.", said=said)
     if "permission denied" in said:
-        return SourceError(message, hint="Give the role access to what the message names.")
+        return SourceError(message, hint="Give the role access to what the message names.", said=said)
     if "authentication" in said or "pg_hba.conf" in said:
-        return SourceError(message, hint="Check user and password in the plan's url, and pg_hba.conf.")
-    if code < 0 or any(phrase in said for phrase in _PASSING):
-        return SourceError(message, hint="Look at the server's log, and run it again.", retryable=True)
-    return SourceError(message)
+        return SourceError(
+            message,
+            hint="Check user and password in the plan's url, and pg_hba.conf.",
+            said=said,
+            refusal="login",
+        )
+    refusal: Refusal = "room" if no_room(said) else ""
+    if signalled or any(phrase in said for phrase in _PASSING):
+        return SourceError(
+            message,
+            hint="Look at the server's log, and run it again.",
+            said=said,
+            retryable=True,
+            refusal=refusal,
+        )
+    return SourceError(message, said=said, refusal=refusal)
 
 
 def _started(
@@ -172,7 +190,9 @@ def _started(
             env=base | {"LC_MESSAGES": "C", "LANGUAGE": "C"},
         )
     except OSError as error:
-        raise SourceError(f"{tools.path(name)} cannot be run: {error.strerror}.") from error
+        raise SourceError(
+            f"{tools.path(name)} cannot be run: {error.strerror}.", subject=tools.path(name)
+        ) from error
 
 
 def _places() -> list[str]:

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError
+from backup_platform.advice import shell
+from backup_platform.errors import SourceBusyError, SourceError, SourceFormatError, bounded
 from backup_platform.sources.sqlite.facts import primary_code
 
 BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
@@ -33,7 +34,9 @@ def sqlite_errors(path: str, lock_timeout: float) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise as_source_error(error, path, lock_timeout) from error
+        found = as_source_error(error, path, lock_timeout)
+        found.subject, found.said = path, bounded(str(error))
+        raise found from error
 
 
 def as_source_error(error: sqlite3.Error, path: str, lock_timeout: float) -> SourceError:
@@ -48,7 +51,11 @@ def as_source_error(error: sqlite3.Error, path: str, lock_timeout: float) -> Sou
     if code == sqlite3.SQLITE_CORRUPT:
         return SourceFormatError(
             f"The SQLite database {path!r} is damaged: {error}.",
-            hint="Restore it from a recovery point, or salvage what is left with `sqlite3 FILE .recover`.",
+            hint=(
+                "Restore it from a recovery point, or salvage what is left with ",
+                shell("sqlite3", "FILE", ".recover"),
+                ".",
+            ),
         )
     if code in _REFUSED:
         return SourceError(

@@ -108,6 +108,7 @@ def _create(home: str) -> tuple[int, str]:
 def _unusable(home: str, error: OSError) -> SourceError:
     return SourceError(
         f"The scratch directory {home!r} cannot be used: {error.strerror}.",
+        subject=home,
         hint="Create it, or set TMPDIR to a writable directory.",
     )
 
@@ -115,5 +116,6 @@ def _unusable(home: str, error: OSError) -> SourceError:
 def no_space(home: str, path: str, detail: str) -> SourceError:
     return SourceError(
         f"The scratch directory {home!r} has no room for a copy of {path!r}: {detail}.",
+        subject=home,
         hint="Free some space there, or set TMPDIR to a directory on a larger disk.",
     )

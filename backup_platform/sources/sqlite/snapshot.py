@@ -141,7 +141,8 @@ class Opening:
         now = require_file(self.path)
         if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
             raise SourceBusyError(
-                f"The SQLite database {self.path!r} was replaced while it was being opened."
+                f"The SQLite database {self.path!r} was replaced while it was being opened.",
+                subject=self.path,
             )
         return SqliteSnapshot(connection, now, captured_at, reusable=wal_empty)
 
@@ -184,12 +185,14 @@ class Opening:
                 raise no_space(os.path.dirname(copy), self.path, "it filled up during the copy") from error
             raise SourceError(
                 f"{source!r} of the SQLite database cannot be copied: {error.strerror}.",
+                subject=source,
                 hint="Check that this user may read the database and the -wal or -journal file beside it.",
             ) from error
 
     def _unsettled(self) -> SourceBusyError:
         return SourceBusyError(
             f"The SQLite database {self.path!r} can be copied only while nobody writes to it: somebody did.",
+            subject=self.path,
             hint="Let this user write to its directory (WAL mode needs a -shm file), "
             "or let the application open the database once (it recovers from a crash then).",
         )
@@ -208,12 +211,14 @@ def require_file(path: str) -> os.stat_result:
     try:
         found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise SourceMissingError(f"There is no file {path!r}.", hint="Check the path in the plan.") from error
+        raise SourceMissingError(
+            f"There is no file {path!r}.", subject=path, hint="Check the path in the plan."
+        ) from error
     except OSError as error:
-        raise SourceError(f"The file {path!r} cannot be reached: {error.strerror}.") from error
+        raise SourceError(f"The file {path!r} cannot be reached: {error.strerror}.", subject=path) from error
     if not stat.S_ISREG(found.st_mode):
         raise SourceFormatError(
-            f"{path!r} is not a regular file.", hint="A SQLite source names the database file."
+            f"{path!r} is not a regular file.", subject=path, hint="A SQLite source names the database file."
         )
     return found
 

@@ -109,7 +109,9 @@ class SqliteSource:
         if found != size:
             copy.close()
             raise SourceError(
-                f"The copy of {self.path!r} has {found:,} bytes, its snapshot {size:,}.", retryable=True
+                f"The copy of {self.path!r} has {found:,} bytes, its snapshot {size:,}.",
+                subject=self.path,
+                retryable=True,
             )
         return copy
 

@@ -36,13 +36,28 @@ def test_one_message_goes_out_as_it_is_and_only_once() -> None:
 
 
 def test_only_what_brings_nothing_but_good_news_is_no_failure() -> None:
-    channel, good = Channel(), "Resolved: shop: backup failed"
-    for titles in ([good], [good, good], [good, "app: backup failed"]):
+    channel = Channel()
+    for endings in ([True], [True, True], [True, False]):
         outbox = Outbox()
-        for title in titles:
-            outbox.add(title, "")
-        outbox.deliver(lambda: channel, NOW)
+        for over in endings:
+            outbox.add("shop: backup failed", "", over=over)
+        Outbox(json.loads(json.dumps(outbox.state()))).deliver(lambda: channel, NOW)
     assert channel.over == [True, True, False]
+
+
+def test_whether_it_is_over_is_not_read_from_the_title() -> None:
+    channel, desk = Channel(), Desk(None, ["Resolved"])
+    desk.observe("Resolved", "run", ("Resolved: backup failed", "of a source with that name"), NOW)
+    desk.deliver(lambda: channel, NOW)
+    desk.observe("Resolved", "run", None, NOW)
+    desk.deliver(lambda: channel, NOW)
+    assert channel.over == [False, True]
+
+
+def test_messages_that_an_older_version_kept_are_sent() -> None:
+    outbox, channel = Outbox({"pending": [["Resolved: a", "b"]]}), Channel()
+    outbox.deliver(lambda: channel, NOW)
+    assert (channel.sent, channel.over) == ([("Resolved: a", "b")], [False])
 
 
 def test_many_messages_go_out_as_one() -> None:
@@ -95,7 +110,7 @@ def test_a_channel_that_cannot_be_made_loses_nothing_either() -> None:
 
 def test_bad_news_come_first() -> None:
     outbox, channel = Outbox(), Channel()
-    outbox.add("Resolved: a", "")
+    outbox.add("Resolved: a", "", over=True)
     outbox.add("b: backup failed", "why")
     outbox.deliver(lambda: channel, NOW)
     assert channel.sent == [("b: backup failed (and 1 more)", "b: backup failed\nwhy\n\nResolved: a")]

@@ -143,7 +143,10 @@ class LargeValues:
                 raise NotTextError(self._form.relation.columns[number].name) from error
             piece = memoryview(found.as_buffer()).cast("B")
             if len(piece) != min(PIECE, size - start):
-                raise SourceError(f"A large value of {self._form.relation.label} came back cut short.")
+                raise SourceError(
+                    f"A large value of {self._form.relation.label} came back cut short.",
+                    subject=self._form.relation.label,
+                )
             yield piece
             del piece, found
 

@@ -100,5 +100,6 @@ def no_room(connection: Connection, selection: RelationSelection, server: str) -
     return SourceError(
         f"The lock table of {server} is full: {tables:,} tables need a lock each, and it has room for about "
         f"{each * slots:,} (max_locks_per_transaction is {each}), of which others use some.",
+        subject=server,
         hint=f"Set max_locks_per_transaction to {enough} or more in postgresql.conf, and restart the server.",
     )

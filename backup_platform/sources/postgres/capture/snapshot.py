@@ -131,6 +131,7 @@ class Snapshot:
         server, oids = describe(self.url), {"oids": [each.oid for each in self.selection.locked]}
         changed = SourceError(
             f"Tables of {server} were altered while the schema was read.",
+            subject=server,
             hint="Nothing was stored. Run it again when no migration runs.",
             retryable=True,
         )
@@ -265,6 +266,7 @@ def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snaps
         sessions.run("ROLLBACK")
     raise SourceBusyError(
         f"Tables of {server} are altered all the time: {ATTEMPTS} attempts to lock them met a migration.",
+        subject=server,
         hint="Choose a time when no migration runs.",
     )
 
@@ -293,7 +295,8 @@ def _join(sessions: _Sessions, statements: Sequence[str]) -> bool:
 def _require_version(connection: Connection, server: str) -> None:
     if connection.info.server_version < OLDEST:
         raise SourceFormatError(
-            f"{server} is version {connection.info.server_version // 10000}; the oldest that is known is 13."
+            f"{server} is version {connection.info.server_version // 10000}; the oldest that is known is 13.",
+            subject=server,
         )
 
 
@@ -319,6 +322,7 @@ def _lock_and_look(
         main.execute("ROLLBACK")
     raise SourceBusyError(
         f"Tables of {server} are created or dropped all the time: {ATTEMPTS} looks at them gave {ATTEMPTS} lists.",
+        subject=server,
         hint="Choose a time when no migration runs.",
     )
 

@@ -136,7 +136,7 @@ def parse(url: str) -> dict[str, str]:
         found = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
     except psycopg.ProgrammingError:
         raise SourceError(
-            "The url of a PostgreSQL source is neither postgresql://… nor a list of key=value.",
+            "The url is neither postgresql://… nor a list of key=value.",
             hint="In a url, write special characters of the password percent-encoded: / is %2F, @ is %40.",
         ) from None
     named = service_parameters(found["service"]) if "service" in found else None
@@ -155,6 +155,7 @@ def tool_conninfo(url: str, *, writes: bool = False, **parameters: str) -> str:
         if name in found:
             raise SourceError(
                 f"The url holds {name}, which PostgreSQL's tools take only where others can read it.",
+                subject=name,
                 hint="Use a key without a passphrase, in a file that only this user can read.",
             )
     if found.pop("password", None):

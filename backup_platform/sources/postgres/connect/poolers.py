@@ -77,6 +77,7 @@ def require_safe_start(connection: Connection, server: str) -> None:
         raise SourceError(
             f"{server} is read as a superuser through a connection pooler that cannot be relied on to pass on "
             "search_path: the owner of the database could run code with a superuser's rights.",
+            subject=server,
             hint="Use a role that is no superuser, or connect to the server itself, or run once: "
             "ALTER ROLE … SET search_path = pg_catalog, for the role that backs up.",
         )
@@ -86,6 +87,7 @@ def refusal(server: str) -> SourceError:
     return SourceError(
         f"{server} is reached through a connection pooler in transaction or statement mode (PgBouncer's "
         "pool_mode, or its like), which gives every transaction another session of the server.",
+        subject=server,
         hint="Connect to the server itself, or to an entry of the pooler with pool_mode=session.",
     )
 

@@ -94,7 +94,7 @@ def damaged_indexes(target: Scratch, jobs: int) -> tuple[str, list[str]]:
                 stdout=output,
             )
         except SourceError as error:
-            if _NOTHING in error.message:
+            if _NOTHING in error.said:
                 return "ok", []
             output.seek(0)
             found = [line.decode("utf-8", "replace").strip() for line in output]

@@ -44,7 +44,6 @@ _OTHER_SERVER = "Name a drill_server in the plan that has what the recovery poin
 _NEWER = (
     "Update the programs that drills start, or name a drill_server in the plan that is as new as the source."
 )
-_NO_ROOM = ("No space left on device", "Disk quota exceeded")
 
 
 def drill(
@@ -148,7 +147,7 @@ class _Drill:
     def _as_difference(self, error: TargetError) -> str:
         """A point that cannot be restored is what drills are for. A full disk, a lost server or one that is older than
         the source says nothing of the point."""
-        if error.retryable or any(phrase in error.message for phrase in _NO_ROOM):
+        if error.retryable or error.full:
             raise _cannot(error.message, error) from error
         if older := self._older():
             raise _cannot(f"{older}, and the restore failed there. {error.message}", hint=_NEWER) from error

@@ -42,14 +42,14 @@ class ToolError:
     """What the server said of one statement. `entry` is the id of its TOC entry, 0 outside of any. The statement itself
     may hold a secret: it is never repeated."""
 
-    message: str
+    text: str
     command: str
     entry: int = 0
 
     @property
     def said(self) -> str:
         """The server's words alone."""
-        return self.message.removeprefix("ERROR:").strip()
+        return self.text.removeprefix("ERROR:").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,13 @@ def _located(errors: Sequence[ToolError], scripts: dict[int, str]) -> list[ToolE
 
 
 def _lost(errors: Iterable[ToolError]) -> bool:
-    return any(phrase in error.message for error in errors for phrase in LOST)
+    return any(phrase in error.text for error in errors for phrase in LOST)
 
 
 def without_second_tries(errors: Sequence[ToolError]) -> list[ToolError]:
     """Without those of a second try that say that the first one made the thing, and only failed with what it has."""
-    others = {error.entry for error in errors if not _THERE.search(error.message)}
-    return [error for error in errors if error.entry not in others or not _THERE.search(error.message)]
+    others = {error.entry for error in errors if not _THERE.search(error.text)}
+    return [error for error in errors if error.entry not in others or not _THERE.search(error.text)]
 
 
 @dataclass(frozen=True, slots=True)

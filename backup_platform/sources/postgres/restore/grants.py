@@ -49,7 +49,7 @@ class Grants:
 
     def explains(self, error: ToolError) -> bool:
         """Did the statement fail because of a missing role, and of nothing else?"""
-        named = any(role in error.message for role in self.missing)
+        named = any(role in error.text for role in self.missing)
         return named and bool(_NAMES_ROLES.match(error.command))
 
     def repair(

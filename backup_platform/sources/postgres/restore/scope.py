@@ -108,11 +108,14 @@ def _named(toc: Sequence[TocEntry], name: str) -> list[tuple[str, str]]:
     if not found:
         raise NotFoundError(
             f"The recovery point has no table {name!r}.",
+            subject=name,
             hint=(command("tables", "POINT"), " lists its tables."),
         )
     for entry in found:
         if entry.kind != "TABLE":
-            raise NotFoundError(f"{name!r} is a {entry.kind.lower()}: restored by table are tables only.")
+            raise NotFoundError(
+                f"{name!r} is a {entry.kind.lower()}: restored by table are tables only.", subject=name
+            )
     return [(entry.schema, entry.tag) for entry in found]
 
 
@@ -120,4 +123,4 @@ def _check_schemas(contents: PointContents, toc: Sequence[TocEntry], schemas: Se
     known = {entry.schema for entry in toc} | {entry.tag for entry in toc if entry.kind == "SCHEMA"}
     for schema in schemas:
         if listed(schema) not in known:
-            raise NotFoundError(f"The recovery point has no schema {schema!r}.")
+            raise NotFoundError(f"The recovery point has no schema {schema!r}.", subject=schema)

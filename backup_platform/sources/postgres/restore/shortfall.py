@@ -10,6 +10,7 @@ from backup_platform.domain.restoring import RestoreFailure
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.dump.pg_restore import LOST, ToolError, is_of_owner
 from backup_platform.sources.postgres.dump.toc import TocEntry
+from backup_platform.sources.postgres.failures import no_room
 from backup_platform.sources.postgres.restore.selection import RELATIONS
 
 _WORDS = 300
@@ -29,7 +30,8 @@ class Shortfall:
     def add(self, what: str, said: str, *, entry: int = 0, because: str = "") -> None:
         """`entry` is one that does not exist in the target now."""
         if self.stop:
-            raise TargetError(f"{_sentence(what)} was not restored: {_short(said)}.")
+            text = f"{_sentence(what)} was not restored: {_short(said)}."
+            raise TargetError(text, subject=what, said=said, full=no_room(said))
         if entry:
             self.absent.add(entry)
         self._found.append((RestoreFailure(what, _short(said), because, self._line(entry)), entry))
@@ -41,8 +43,10 @@ class Shortfall:
         """
         seen: set[int] = set()
         for error in errors:
-            if any(phrase in error.message for phrase in LOST):
-                raise TargetError(f"The server was lost: {_short(error.said)}.", retryable=True)
+            if any(phrase in error.text for phrase in LOST):
+                raise TargetError(
+                    f"The server was lost: {_short(error.said)}.", said=error.said, retryable=True
+                )
             if error.entry in seen:
                 continue
             label = self.label(error.entry) or "the session"

@@ -22,9 +22,9 @@ _IMPLIED = re.compile(r", (?:streaming = off|run_as_owner = true)(?=[,)])")  # b
 def refused(errors: Iterable[ToolError]) -> list[ToolError]:
     """Those that come of parameters which the server does not know."""
     found = [error for error in errors if _OF_SUBSCRIPTION.match(error.command)]
-    if not any(_UNKNOWN in error.message for error in found):
+    if not any(_UNKNOWN in error.text for error in found):
         return []
-    return [error for error in found if _UNKNOWN in error.message or _ABSENT.search(error.message)]
+    return [error for error in found if _UNKNOWN in error.text or _ABSENT.search(error.text)]
 
 
 def reduced(archive: Archive, entries: Iterable[TocEntry]) -> Iterator[str]:

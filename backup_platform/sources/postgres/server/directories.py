@@ -68,6 +68,7 @@ def make_home(base: str) -> Home:
     except OSError as error:
         raise SourceError(
             f"The directory {base!r} cannot hold a server for the drill: {error.strerror}.",
+            subject=base,
             hint="Set TMPDIR to a writable directory on a disk with room for the restored database.",
         ) from error
 

@@ -214,7 +214,7 @@ def test_a_password_is_used_and_never_told(sample: Streams, secret_url: str) -> 
     ("url", "said"),
     [
         ("postgresql://postgres@127.0.0.1:1/x", "cannot be reached"),
-        ("postgresql://us:se/cr et@host/x y", "url of the target is neither"),
+        ("postgresql://us:se/cr et@host/x y", "url is neither"),
     ],
 )
 def test_a_target_that_cannot_be_reached(sample: Streams, url: str, said: str) -> None:

@@ -118,4 +118,6 @@ def _check_days(name: str, column: Array, unit: int) -> None:
     bounds = pc.min_max(plain)
     low, high = bounds["min"].as_py(), bounds["max"].as_py()
     if low is not None and (low < _FIRST_DAY * unit or high >= (_LAST_DAY + 1) * unit):
-        raise DamageError(f"Column {name!r} holds a date or time outside of what is stored natively.")
+        raise DamageError(
+            f"Column {name!r} holds a date or time outside of what is stored natively.", subject=name
+        )

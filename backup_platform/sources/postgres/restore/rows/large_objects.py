@@ -100,12 +100,12 @@ def _fill(
         try:
             parquet = pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
             if parquet.schema_arrow.names != _COLUMNS:
-                raise DamageError(f"The stream {path!r} holds no large objects.")
+                raise DamageError(f"The stream {path!r} holds no large objects.", subject=path)
             for batch in parquet.iter_batches(_SLICES, use_threads=False):
                 slices = zip(*(column.to_pylist() for column in batch), strict=True)
                 _write(connection, [each for each in slices if each[0] not in there])
         except pa.ArrowInvalid as error:
-            raise DamageError(f"The stream {path!r} cannot be read: {error}.") from error
+            raise DamageError(f"The stream {path!r} cannot be read: {error}.", subject=path) from error
 
 
 def _write(connection: Connection[TupleRow], slices: list[tuple[int, int, bytes]]) -> None:

@@ -200,7 +200,8 @@ class Loader:
             for batch in batches(file, load.table):
                 if self._stopped.is_set():
                     raise TargetError(
-                        f"Loading {load.table.label} was given up, because something else failed."
+                        f"Loading {load.table.label} was given up, because something else failed.",
+                        subject=load.table.label,
                     )
                 sent += batch.num_rows
                 copy.write(
@@ -224,7 +225,8 @@ class Loader:
                 if self.copied[table.label] != table.rows:
                     raise DamageError(
                         f"The recovery point says that {table.label} has {table.rows:,} rows, and holds "
-                        f"{self.copied[table.label]:,}."
+                        f"{self.copied[table.label]:,}.",
+                        subject=table.label,
                     )
                 self.rows[table.label], finished = table.rows, 1
         self.progress.advance(items=finished, size=size)
@@ -238,14 +240,19 @@ def batches(file: BinaryIO, table: Table) -> Iterator[RecordBatch]:
     try:
         parquet = pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False)
         if parquet.schema_arrow.names != [column.name for column in table.columns]:
-            raise DamageError(f"A stored part of {table.label} has not the columns that the catalogue says.")
+            raise DamageError(
+                f"A stored part of {table.label} has not the columns that the catalogue says.",
+                subject=table.label,
+            )
         for group in range(parquet.num_row_groups):
             found = parquet.metadata.row_group(group)
             rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * found.num_rows // max(1, found.total_byte_size)))
             for batch in parquet.iter_batches(rows, row_groups=[group], use_threads=False):
                 yield from _small(batch)
     except pa.ArrowInvalid as error:
-        raise DamageError(f"A stored part of {table.label} cannot be read: {error}.") from error
+        raise DamageError(
+            f"A stored part of {table.label} cannot be read: {error}.", subject=table.label
+        ) from error
 
 
 def _small(batch: RecordBatch) -> Iterator[RecordBatch]:

@@ -74,5 +74,6 @@ def _refused(entry: TocEntry) -> SourceError:
     return SourceError(
         f"The drill cannot be made: only a superuser may make {entry.label}, and its definition may call code of the "
         "database, which a drill never does as a superuser.",
+        subject=entry.label,
         hint=_HINT,
     )
