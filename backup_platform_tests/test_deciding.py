@@ -57,7 +57,7 @@ def decisions(tree: ast.AST) -> Iterator[tuple[int, str]]:
             looked += node.args if node.func.attr in _MATCHES else []
         for each in looked:
             if what := says(each, names):
-                yield node.lineno, what
+                yield getattr(node, "lineno", 0), what
 
 
 def test_nobody_decides_by_what_an_error_says() -> None:
