@@ -198,10 +198,8 @@ class App:
 
     def _source_plan(self, name: str) -> SourceConfig:
         if name not in self.plan.sources:
-            known = ", ".join(sorted(self.plan.sources))
-            raise NotFoundError(
-                f"The plan has no source {name!r}.", subject=name, hint=f"Its sources are: {known}."
-            )
+            known = f"Its sources are: {', '.join(sorted(self.plan.sources))}."
+            raise NotFoundError(f"The plan has no source {name!r}.", subject=name, hint=known)
         return self.plan.sources[name]
 
     def schedule(self, source: str) -> WindowSchedule:
