@@ -33,7 +33,7 @@ def read_cursor(cursor: str | None) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PendingAlert:
     """A message on its way. `over` when what it tells of has ended; one that an older version kept rings once more."""
 
     title: str
@@ -46,7 +46,7 @@ class Outbox:
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         state = state or {}
-        self._pending = [Told(*told) for told in state.get("pending", [])]
+        self._pending = [PendingAlert(*told) for told in state.get("pending", [])]
         self._dropped: int = state.get("dropped", 0)
         self._failures: int = state.get("failures", 0)
         self._retry_at: float = state.get("retry_at", 0.0)
@@ -61,7 +61,7 @@ class Outbox:
         }
 
     def add(self, title: str, body: str, *, over: bool = False) -> None:
-        self._pending.append(Told(title, body, over))
+        self._pending.append(PendingAlert(title, body, over))
         if len(self._pending) > MOST_PENDING:
             self._pending.pop(0)
             self._dropped += 1
