@@ -56,7 +56,15 @@ Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(lambda size: f"{size}B"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["1GB"]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": f"^{_SIZE.pattern}$"},
+                {"type": "integer", "minimum": 0},
+            ],
+            "examples": ["1GB"],
+        }
+    ),
 ]
 AllowEmpty = Annotated[
     bool | list[str],

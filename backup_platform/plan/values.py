@@ -335,7 +335,9 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     _AS_TEXT,
-    _schema(pattern=f"^({_DURATION}|0)$", examples=["2h"]),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "pattern": f"^({_DURATION}|0)$"}, {"const": 0}], "examples": ["2h"]}
+    ),
 ]
 Span = Annotated[Duration, AfterValidator(_positive)]
 At = Annotated[

@@ -22,6 +22,7 @@ import yaml
 from backup_platform import app
 from backup_platform.errors import IncompleteError
 from backup_platform.plan import Plan
+from backup_platform_tests.cli.test_plan_verbs import complaints
 from backup_platform_tests.docs.extraction import Example, examples
 from backup_platform_tests.docs.scenes import SHOP, Scene, told
 from backup_platform_tests.sources.postgres.servers import Server, embedded_18, execute, running
@@ -115,7 +116,7 @@ def test_every_example_is_run_or_named_with_the_reason() -> None:
     "example", [each for each in EXAMPLES if plan_in(each) is not None], ids=lambda e: f"{e.page}:{e.line}"
 )
 def test_plans(example: Example, tmp_path: Path) -> None:
-    """Those that show a part only get the other one."""
+    """Those that show a part only get the other one. Editors find nothing wrong with them either."""
     keys, rest = set(plan_in(example) or {}), ""
     if not {"repository", "repositories"} & keys:
         rest += "repository: {path: /var/backups/main}\n"
@@ -123,6 +124,7 @@ def test_plans(example: Example, tmp_path: Path) -> None:
         rest += SOURCES
     (tmp_path / "backup.yaml").write_text(example.text + rest)
     Plan.load(str(tmp_path / "backup.yaml"))
+    assert complaints(example.text + rest) == []
 
 
 READERS = (

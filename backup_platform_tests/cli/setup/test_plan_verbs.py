@@ -96,6 +96,13 @@ def test_mistakes_are_mistakes_for_editors_too(source: str) -> None:
     assert complaints(HEAD + "  a: {files: /srv, every: day}\n") == []
 
 
+@pytest.mark.parametrize(
+    "more", ["late_limit: 0", "late_limit: 1h30min", "expect: {bytes: 5}", "expect: {bytes: 1GB}"]
+)
+def test_two_ways_to_write_a_value(more: str) -> None:
+    assert complaints(HEAD + f"  a: {{files: /srv, every: day, {more}}}\n") == []
+
+
 def test_defaults_are_written_as_in_a_plan() -> None:
     found: dict[str, Any] = json_schema()["$defs"]["SqliteSource"]["properties"]
     assert found["lock_timeout"]["default"] == "30s"
