@@ -18,7 +18,8 @@ from backup_platform.errors import (
     UsageError,
     about_repository,
 )
-from backup_platform.kinds import SourceContext, registry
+from backup_platform.kinds import registry
+from backup_platform.kinds.kind import SourceContext
 
 if TYPE_CHECKING:
     from backup_platform.actions.trust.fingerprints import FingerprintCheck, KnownPlace

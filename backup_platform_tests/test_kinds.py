@@ -20,7 +20,9 @@ from backup_platform.clock import SystemClock
 from backup_platform.domain.ports import Source
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.errors import PlanError, UsageError
-from backup_platform.kinds import KindConfig, ServerRestore, SourceContext, SourceKind, registry
+from backup_platform.kinds import registry
+from backup_platform.kinds.config import KindConfig
+from backup_platform.kinds.kind import ServerRestore, SourceContext, SourceKind
 from backup_platform.plan import Plan
 from backup_platform.plan.values import LocalPath
 from backup_platform.sources.postgres.options import PostgresOptions
@@ -292,6 +294,12 @@ class TestMessages:
             f"5: sources.a.every: {NO_CADENCE}",
             '7: sources.a: unknown key "jbs"; did you mean "jobs"?',
         ]
+
+    def test_a_kind_that_is_not_installed(self, tmp_path: Path) -> None:
+        told = source_problems(tmp_path, "notes: /a, every: day")
+        assert told[1] == (
+            '3: sources.shop: unknown key "notes"; if it is a kind of source, install the distribution that adds it'
+        )
 
     def test_with_one(self, tmp_path: Path) -> None:
         found = problems(

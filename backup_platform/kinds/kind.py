@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
-
-from pydantic import BaseModel, ConfigDict
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from backup_platform.domain.checks import KindCheck
 from backup_platform.domain.ports import Clock, Source
 from backup_platform.errors import PlanError
 
+if TYPE_CHECKING:
+    from backup_platform.kinds.config import KindConfig
+
 Purpose: TypeAlias = Literal["capture", "drill", "restore"]
 
 
-class KindConfig(BaseModel):
-    """The keys of a plan that only sources of one kind have.
-
-    A subclass has a required field of the kind's name, whose value says what is protected; every other field has a
-    default. Types of fields are in `backup_platform.plan.values`.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-ConfigT = TypeVar("ConfigT", bound=KindConfig)
+ConfigT = TypeVar("ConfigT", bound="KindConfig")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,14 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Source
 from backup_platform.errors import PlanError
-from backup_platform.kinds.kind import AnyKind, KindConfig, SourceContext, SourceKind
+from backup_platform.kinds.kind import AnyKind, SourceContext, SourceKind
+
+if TYPE_CHECKING:
+    from backup_platform.kinds.config import KindConfig
 
 GROUP = "backup_platform.sources"  # of entry points
 HOME = "backup_platform.sources"  # of this package's kinds
@@ -108,7 +112,11 @@ def described(name: str) -> AnyKind:
         found = find(name)
     except PlanError:
         found = None
-    return found or SourceKind(name, name, KindConfig, _not_installed)
+    if found is None:
+        from backup_platform.kinds.config import KindConfig
+
+        found = SourceKind(name, name, KindConfig, _not_installed)
+    return found
 
 
 def _not_installed(config: KindConfig, context: SourceContext) -> Source:

@@ -17,7 +17,7 @@ from backup_platform.plan.document import Document, Path, PlanFile, PlanMistake,
 from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import RepositoryConfig
-from backup_platform.plan.source import CONFLICT, conflicts, known_keys, model_for
+from backup_platform.plan.source import CONFLICT, SourceConfig, conflicts, known_keys, model_for
 from backup_platform.plan.values import store_place, suggest
 
 MAX_SIZE = 4_000_000
@@ -154,8 +154,7 @@ def _message(document: Document, error: ErrorDetails, path: Path) -> str:
     """What is wrong, for people. Shows a value only where a secret cannot be."""
     kind = error["type"]
     if kind == "extra_forbidden":
-        known = _known_at(document, path)
-        return f'unknown key "{path[-1]}"{suggest(str(path[-1]), known) or "; known are " + ", ".join(known)}'
+        return f'unknown key "{path[-1]}"{_instead(document, path)}'
     if kind == "missing":
         return _missing(path)
     if kind == "value_error":
@@ -180,6 +179,16 @@ def _known_at(document: Document, path: Path) -> list[str]:
         return known_keys(source) if path[0] == "sources" else _keys(RepositoryConfig)
     model = model_for(source) if isinstance(source, dict) else RepositoryConfig
     return _keys(_part(model, str(path[inside])))
+
+
+def _instead(document: Document, path: Path) -> str:
+    """Advice about an unknown key. In a source that names no kind it may be one that is not installed."""
+    known = _known_at(document, path)
+    source = _at(document.data, path[:2]) if path[0] == "sources" and len(path) == 3 else None
+    if isinstance(source, dict) and model_for(source) is SourceConfig:
+        near = suggest(str(path[-1]), known, likeness=0.7)
+        return near or "; if it is a kind of source, install the distribution that adds it"
+    return suggest(str(path[-1]), known) or "; known are " + ", ".join(known)
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

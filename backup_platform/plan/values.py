@@ -38,9 +38,9 @@ _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _TOKEN = re.compile(r"[A-Za-z0-9_=-]{20,}")
 
 
-def suggest(word: str, known: list[str]) -> str:
+def suggest(word: str, known: list[str], *, likeness: float = 0.5) -> str:
     """`; did you mean "..."?`, or nothing when no known word is near."""
-    near = get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    near = get_close_matches(word.lower(), known, n=1, cutoff=likeness)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

@@ -11,7 +11,8 @@ from backup_platform.domain.checks import CheckResult, KindCheck
 from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox, Source
 from backup_platform.errors import SourceMissingError
-from backup_platform.kinds import KindConfig, SourceContext, SourceKind
+from backup_platform.kinds.config import KindConfig
+from backup_platform.kinds.kind import SourceContext, SourceKind
 from backup_platform.plan.values import Count, LocalPath
 from backup_platform.sources.recording import record_streams
 

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field
 
 from backup_platform.domain.ports import Source
 from backup_platform.errors import PlanError
-from backup_platform.kinds import KindConfig, SourceContext, SourceKind
+from backup_platform.kinds.config import KindConfig
+from backup_platform.kinds.kind import SourceContext, SourceKind
 from backup_platform.plan.values import LocalPath
 
 

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from backup_platform.domain.ports import Source
 from backup_platform.domain.schema_change import SCHEMA_UNCHANGED
-from backup_platform.kinds import KindConfig, ServerRestore, SourceContext, SourceKind
+from backup_platform.kinds.config import KindConfig
+from backup_platform.kinds.kind import ServerRestore, SourceContext, SourceKind
 from backup_platform.plan.values import Duration, LocalPath, Pattern, Reference
 from backup_platform.sources.postgres.url import DatabaseUrl, with_password
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from backup_platform.domain.ports import Source
 from backup_platform.domain.schema_change import SCHEMA_UNCHANGED
-from backup_platform.kinds import KindConfig, SourceContext, SourceKind
+from backup_platform.kinds.config import KindConfig
+from backup_platform.kinds.kind import SourceContext, SourceKind
 from backup_platform.plan.values import Duration, LocalPath
 
 
