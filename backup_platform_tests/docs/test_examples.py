@@ -22,7 +22,7 @@ import yaml
 from backup_platform import app
 from backup_platform.errors import IncompleteError
 from backup_platform.plan import Plan
-from backup_platform_tests.cli.test_plan_verbs import complaints
+from backup_platform_tests.cli.setup.test_plan_verbs import complaints
 from backup_platform_tests.docs.extraction import Example, examples
 from backup_platform_tests.docs.scenes import SHOP, Scene, told
 from backup_platform_tests.sources.postgres.servers import Server, embedded_18, execute, running
