@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import SourceError
+from backup_platform.sources.postgres.connect.connections import connect
 from backup_platform.sources.postgres.dump.toc import TocEntry
 from backup_platform.sources.postgres.restore.two_roles import definitions, roles
+from backup_platform.sources.postgres.restore.two_roles.validators import Validators
 from backup_platform_tests.sources.postgres.drill.drill_support import Drilled, captured
 from backup_platform_tests.sources.postgres.servers import Server, execute
 
@@ -78,6 +80,27 @@ _BY_SUPERUSER = (
     """CREATE FOREIGN TABLE afar (x constant[] DEFAULT '{1}'::constant[], CHECK (x <> '{1}'::constant[])) """
     "SERVER elsewhere",
     "CREATE FOREIGN TABLE plain (x int) SERVER elsewhere",
+    # Whoever owns a validator decides what it does.
+    "CREATE FUNCTION checks_options(text[], oid) RETURNS bool LANGUAGE plpgsql "
+    "AS 'BEGIN RETURN public.evil(''validator of a wrapper'', 1) = 1; END'",
+    "ALTER FUNCTION checks_options OWNER TO app",
+    """CREATE FOREIGN DATA WRAPPER "an odd VALIDATOR" VALIDATOR checks_options OPTIONS (a 'b')""",
+    """CREATE SERVER checked FOREIGN DATA WRAPPER "an odd VALIDATOR" OPTIONS (c 'd')""",
+    "CREATE FUNCTION handles() RETURNS language_handler LANGUAGE c AS '$libdir/plpgsql', 'plpgsql_call_handler'",
+    "CREATE FUNCTION checks_functions(oid) RETURNS void LANGUAGE plpgsql "
+    "AS 'BEGIN PERFORM public.evil(''validator of a language'', 1); END'",
+    "ALTER FUNCTION checks_functions OWNER TO app",
+    "CREATE LANGUAGE own HANDLER handles VALIDATOR checks_functions",
+    "CREATE FUNCTION in_own() RETURNS int LANGUAGE own AS 'BEGIN RETURN 1; END'",
+    # Only a superuser may make these, and their constants call nothing.
+    "CREATE EXTENSION citext",
+    "CREATE TYPE mood AS ENUM ('glad', 'sad')",
+    "CREATE FUNCTION in_a_mood(m mood DEFAULT 'sad'::mood, t citext DEFAULT 'T'::citext, "
+    "c constant DEFAULT '5'::constant) RETURNS int LANGUAGE internal AS 'pg_backend_pid'",
+    "CREATE EXTENSION file_fdw",
+    "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw",
+    "CREATE FOREIGN TABLE of_file (a int DEFAULT 5 NOT NULL, b text DEFAULT 'x.y', CHECK (a > 0)) "
+    "SERVER files OPTIONS (filename '/dev/null')",
     "CREATE PUBLICATION everything FOR ALL TABLES",
     "CREATE FUNCTION settled(i numeric DEFAULT 1.5, s span DEFAULT NULL::span) RETURNS int LANGUAGE plpgsql LEAKPROOF "
     "SET session_replication_role = 'replica' AS 'BEGIN RETURN 1; END'",
@@ -123,15 +146,55 @@ def test_no_code_of_the_database_is_a_superusers(attacked: Drilled) -> None:
         "LANGUAGE sql AS 'SELECT 1'",
         "CREATE FUNCTION {0}(x constant[] DEFAULT '{{1}}'::constant[]) RETURNS text LANGUAGE internal "
         "AS 'pgsql_version'",
+        "CREATE FUNCTION {0}(x pair DEFAULT '(1)'::pair) RETURNS text LANGUAGE internal AS 'pgsql_version'",
     ],
 )
 def test_what_only_a_superuser_may_make_and_what_may_call_code_is_not_made(
     server15: Server, open_tmp: Path, definition: str
 ) -> None:
     with server15.database() as url:
-        execute(url, "CREATE DOMAIN constant AS int CHECK (value < 9)", definition.format("named"))
+        execute(url, "CREATE DOMAIN constant AS int CHECK (value < 9)", "CREATE TYPE pair AS (a constant)")
+        execute(url, definition.format("named"))
         with pytest.raises(SourceError, match="only a superuser may make function public"):
             captured(url, open_tmp).drill()
+
+
+def test_a_foreign_table_that_only_a_superuser_may_make_and_that_may_call_code_is_not_made(
+    server15: Server, open_tmp: Path
+) -> None:
+    with server15.database() as url:
+        execute(
+            url,
+            "CREATE DOMAIN constant AS int CHECK (value < 9)",
+            "CREATE EXTENSION file_fdw",
+            "CREATE SERVER files FOREIGN DATA WRAPPER file_fdw",
+            "CREATE FOREIGN TABLE f (x constant[] DEFAULT '{1}'::constant[]) SERVER files "
+            "OPTIONS (filename '/dev/null')",
+        )
+        with pytest.raises(SourceError, match=r"only a superuser may make foreign table public\.f"):
+            captured(url, open_tmp).drill()
+
+
+def test_a_type_that_became_another_one_meanwhile_is_seen(server15: Server) -> None:
+    """Its constants would be read as the type is when the superuser reads them."""
+    with server15.database() as url, connect(url) as connection:
+        connection.execute("CREATE DOMAIN public.d AS int CHECK (value < 9)")
+        connection.execute("CREATE DOMAIN public.over_array AS public.d[]")
+        connection.execute("CREATE TYPE public.mood AS ENUM ('glad')")
+        connection.execute("CREATE DOMAIN public.over_mood AS public.mood")
+        connection.execute("CREATE TYPE public.pair AS (a public.d)")
+        asked = [f"public.{name}" for name in ("d", "over_array", "mood", "over_mood", "pair", "not_there")]
+        assert definitions.quiet_types(connection, asked) == {"public.d", "public.mood", "public.over_mood"}
+        connection.execute("DROP TYPE public.mood CASCADE")
+        connection.execute("CREATE TYPE public.mood AS (a public.d)")
+        assert definitions.quiet_types(connection, ["public.mood"]) == set()
+
+
+def test_a_validator_in_an_unknown_place_is_no_definition_of_a_drill() -> None:
+    with pytest.raises(SourceError, match="has a validator in a place"):
+        Validators().take(
+            "FOREIGN DATA WRAPPER", b"CREATE FOREIGN DATA WRAPPER w OPTIONS (a 'b') VALIDATOR public.v;"
+        )
 
 
 @pytest.mark.parametrize(
@@ -151,9 +214,9 @@ def test_the_first_state_of_an_aggregate_is_never_read_by_a_superuser(
     entry = TocEntry(1, "AGGREGATE", "public", "a(int)", "app")
     if made is None:
         with pytest.raises(SourceError, match="only a superuser may make aggregate"):
-            definitions.by_superuser(entry, script)
+            definitions.constants_for_superuser(entry, script)
     else:
-        assert definitions.by_superuser(entry, script) is made
+        assert (definitions.constants_for_superuser(entry, script) is not None) is made
 
 
 def test_the_attack_would_show(attacked: Drilled, monkeypatch: pytest.MonkeyPatch) -> None:

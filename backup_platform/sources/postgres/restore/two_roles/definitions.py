@@ -3,16 +3,24 @@
 A constant of an array, a range or a composite over a domain runs the domain's checks where it is parsed: in the
 default of an argument or a column, in a check, in the body of a function in standard SQL, as the first state of an
 aggregate. `pg_dump` writes names of others than the server's own with their schema: with a dot.
+
+Of some types a constant calls no code of the database, whoever owns them: enums, base types and what is a domain over
+such a type. What a type is, the server tells just before the superuser reads the constant: code that ran since the
+definitions were read may have put another one in its place.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.dump.pg_restore import Archive, unquoted
 from backup_platform.sources.postgres.dump.toc import TocEntry
+
+if TYPE_CHECKING:
+    from backup_platform.sources.postgres.connect.connections import Connection
 
 _KINDS = ("AGGREGATE", "FOREIGN TABLE", "FUNCTION", "PROCEDURE")
 _TRUSTED = frozenset(("sql", "plpgsql", "plperl", "pltcl", "plv8"))
@@ -28,30 +36,77 @@ _STANDARD_BODY = re.compile(r"^    (?:BEGIN ATOMIC|RETURN )", re.MULTILINE)
 _INTERNAL = re.compile(r"^    M?STYPE = internal,?$", re.MULTILINE)
 _OWN_STATE = re.compile(r"^    M?STYPE = .*\.", re.MULTILINE)
 _EXPRESSIONS = re.compile(r"\b(?:DEFAULT|CHECK|GENERATED|INHERITS)\b")
+_BODY = re.compile(r"^CREATE FOREIGN TABLE [^(]*\((.*?)^\)$", re.MULTILINE | re.DOTALL)
+_SERVER = re.compile(r"^SERVER (\S+)$", re.MULTILINE)
+_OF_FILES = re.compile(r" FOREIGN DATA WRAPPER file_fdw\b")
+_CONSTANT = re.compile(r"::([a-z_][\w$]*\.[a-z_][\w$]*)(?:\([\w, ]*\))?(?![\w$.\[(])")
+# Only superusers make base types. A constant of a domain is read by the type below it, and not checked yet.
+_QUIET = """
+WITH RECURSIVE below(name, oid) AS (
+    SELECT w.name, to_regtype(w.name)::oid FROM unnest(%s::text[]) w(name)
+    UNION
+    SELECT b.name, t.typbasetype FROM below b JOIN pg_type t ON t.oid = b.oid AND t.typtype = 'd'
+)
+SELECT b.name FROM below b LEFT JOIN pg_type t ON t.oid = b.oid
+ GROUP BY b.name
+HAVING bool_and(coalesce(t.typtype IN ('b', 'd', 'e') AND t.typelem = 0, false))
+"""
 _HINT = "Name a drill_server in the plan, or let the definition hold no constant of a type of the database."
 
 
-def for_superusers(archive: Archive, toc: Iterable[TocEntry]) -> set[int]:
-    """Raises `SourceError` for what nobody may make: that needs a superuser and may call code of the database."""
-    asked = [entry for entry in toc if entry.kind in _KINDS]
+def for_superusers(archive: Archive, toc: Iterable[TocEntry]) -> dict[int, Collection[str]]:
+    """By entry the types of whose constants `quiet_types` must be asked.
+
+    Raises `SourceError` for what nobody may make: that needs a superuser and may call code of the database.
+    """
+    asked = [entry for entry in toc if entry.kind in (*_KINDS, "SERVER")]
     scripts = archive.scripts([entry.id for entry in asked]) if asked else {}
-    return {entry.id for entry in asked if by_superuser(entry, scripts.get(entry.id, ""))}
+    plain = {entry.id: unquoted(scripts.get(entry.id, "")) for entry in asked}
+    files = {entry.tag for entry in asked if entry.kind == "SERVER" and _OF_FILES.search(plain[entry.id])}
+    found: dict[int, Collection[str]] = {}
+    for entry in asked:
+        if (
+            entry.kind in _KINDS
+            and (types := constants_for_superuser(entry, plain[entry.id], files)) is not None
+        ):
+            found[entry.id] = types
+    return found
 
 
-def by_superuser(entry: TocEntry, script: str) -> bool:
-    """Raises as `for_superusers`."""
-    script = unquoted(script)
-    if entry.kind == "FOREIGN TABLE":  # some options are a superuser's
-        return not _EXPRESSIONS.search(script)
+def constants_for_superuser(
+    entry: TocEntry, script: str, file_servers: Collection[str] = ()
+) -> Collection[str] | None:
+    """The types of constants that a superuser reads who makes this; None where it is not a superuser's. `script` is
+    without what is quoted. Raises as `for_superusers`."""
+    if entry.kind == "FOREIGN TABLE":
+        return _of_foreign_table(entry, script, file_servers)
     if entry.kind == "AGGREGATE":
-        needed, quiet = bool(_INTERNAL.search(script)), not _OWN_STATE.search(script)
+        needed = bool(_INTERNAL.search(script))
+        types: Collection[str] | None = None if _OWN_STATE.search(script) else ()
     else:
-        needed, quiet = _needs_superuser(script), _calls_nothing(script)
-        if quiet and _SETS.search(script):  # some settings are a superuser's
-            return True
-    if needed and not quiet:
-        raise _refused(entry)
-    return needed
+        needed, types = _needs_superuser(script), _constants(script)
+        if types == () and _SETS.search(script):  # some settings are a superuser's
+            return types
+    if needed and types is None:
+        raise refused(entry)
+    return types if needed else None
+
+
+def _of_foreign_table(entry: TocEntry, script: str, file_servers: Collection[str]) -> Collection[str] | None:
+    """Some options are a superuser's, all those of files. What holds names of the server's own only calls nothing."""
+    if not _EXPRESSIONS.search(script):
+        return ()
+    body = _BODY.search(script)
+    if body and "." not in _NO_NAMES.sub("", body[1]) and "INHERITS" not in script:
+        return ()
+    if any(server in file_servers for server in _SERVER.findall(script)):
+        raise refused(entry)
+    return None
+
+
+def quiet_types(connection: Connection, names: Collection[str]) -> set[str]:
+    """Those types whose constants call no code of the database, as they are now."""
+    return {row[0] for row in connection.execute(_QUIET, [sorted(names)]).fetchall()}
 
 
 def _needs_superuser(script: str) -> bool:
@@ -59,18 +114,18 @@ def _needs_superuser(script: str) -> bool:
     return found is not None and (found[1] not in _TRUSTED or bool(_RIGHTS.search(found[2])))
 
 
-def _calls_nothing(script: str) -> bool:
+def _constants(script: str) -> tuple[str, ...] | None:
+    """The types of the defaults' constants that are not the server's own; None where there may be anything else."""
     found = _ROUTINE.search(script)
     if found is None or _STANDARD_BODY.search(found[3]):
-        return False
-    return not any("." in text for text in _defaults(found[1]))
+        return None
+    defaults = [_NO_NAMES.sub("", text) for text in _DECLARED.split(found[1])[1:]]
+    if any("." in _CONSTANT.sub("", text) for text in defaults):
+        return None
+    return tuple(name for text in defaults for name in _CONSTANT.findall(text))
 
 
-def _defaults(arguments: str) -> Sequence[str]:
-    return [_NO_NAMES.sub("", text) for text in _DECLARED.split(arguments)[1:]]
-
-
-def _refused(entry: TocEntry) -> SourceError:
+def refused(entry: TocEntry) -> SourceError:
     return SourceError(
         f"The drill cannot be made: only a superuser may make {entry.label}, and its definition may call code of the "
         "database, which a drill never does as a superuser.",

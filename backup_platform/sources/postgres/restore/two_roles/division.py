@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.connect.connections import connect
-from backup_platform.sources.postgres.dump.archive_file import UnknownArchiveError, rewrite_definitions
+from backup_platform.sources.postgres.dump.archive_file import (
+    Rewrite,
+    UnknownArchiveError,
+    rewrite_definitions,
+)
 from backup_platform.sources.postgres.dump.pg_restore import Archive, ToolError, ToolOutcome
 from backup_platform.sources.postgres.dump.toc import TocEntry, listed
 from backup_platform.sources.postgres.quoting import identifier
 from backup_platform.sources.postgres.restore import subscriptions
-from backup_platform.sources.postgres.restore.two_roles.definitions import for_superusers
+from backup_platform.sources.postgres.restore.two_roles.definitions import (
+    for_superusers,
+    quiet_types,
+    refused,
+)
 from backup_platform.sources.postgres.restore.two_roles.entries import (
     OF_SUPERUSERS,
     OWNED,
@@ -24,6 +33,8 @@ from backup_platform.sources.postgres.restore.two_roles.entries import (
     before_data,
 )
 from backup_platform.sources.postgres.restore.two_roles.roles import FIRST_OF_USERS
+from backup_platform.sources.postgres.restore.two_roles.validators import KINDS as WITH_VALIDATORS
+from backup_platform.sources.postgres.restore.two_roles.validators import Validators
 from backup_platform.sources.postgres.target_failures import target_errors
 
 if TYPE_CHECKING:
@@ -87,14 +98,30 @@ class Division:
     options: Sequence[str] = ()
 
     def before_data(self) -> ToolOutcome:
-        found = ToolOutcome()
-        for by_superuser, entries in before_data(self.toc, for_superusers(self.archive, self.toc)):
-            url = self.pair.superuser if by_superuser else self.pair.runner
-            found = _joined(found, self._restored(url, "pre-data", entries, 1))
-            if by_superuser:
-                self.as_superuser(_HANDED_OVER)
-                self.as_superuser(_LENT, verb="GRANT", to="TO")
+        found, constants = ToolOutcome(), for_superusers(self.archive, self.toc)
+        archive, _ = self._without_validators()
+        for by_superuser, entries in before_data(self.toc, constants):
+            if not by_superuser:
+                done = self._restored(self.pair.runner, "pre-data", entries, 1, archive)
+                found = _joined(found, done)
+                continue
+            for some in _with_their_types_before(entries, constants):
+                self._require_quiet(some, constants)
+                done = self._restored(self.pair.superuser, "pre-data", some, 1, archive)
+                found = _joined(found, done)
+            self.as_superuser(_HANDED_OVER)
+            self.as_superuser(_LENT, verb="GRANT", to="TO")
         return found
+
+    def _require_quiet(self, entries: Sequence[int], constants: Mapping[int, Collection[str]]) -> None:
+        """Raises `SourceError` where a superuser would read a constant whose type may call code of the database."""
+        if not (names := {name for entry in entries for name in constants.get(entry, ())}):
+            return
+        with self.connection() as connection:
+            quiet = quiet_types(connection, names)
+        for entry in self.toc:
+            if entry.id in entries and not quiet.issuperset(constants.get(entry.id, ())):
+                raise refused(entry)
 
     def after_data(self, jobs: int) -> ToolOutcome:
         return self._restored(self.pair.runner, "post-data", after_data(self.toc), jobs)
@@ -103,6 +130,9 @@ class Division:
         """Owners, grants, publications, subscriptions, event triggers. No code of the database runs from here on but
         in queries. What fails because something else comes later is tried twice."""
         self.as_superuser(_LENT, verb="REVOKE", to="FROM")
+        with self.connection() as connection:
+            for statement in self._without_validators()[1]:
+                connection.execute(statement.encode("utf-8", "surrogateescape"))
         most, triggers = at_last(self.toc)
         archive = _without_definitions(self.archive)
         with self._brief_superusers():
@@ -135,9 +165,18 @@ class Division:
         with target_errors(self.database), connect(self.pair.superuser, dbname=self.database) as connection:
             yield connection
 
-    def _restored(self, url: str, section: str, entries: Sequence[int], jobs: int) -> ToolOutcome:
-        options = [*_BY_RUNNER, *self.options]
-        return self.archive.restore(url, self.database, section, entries=entries, jobs=jobs, options=options)
+    def _restored(
+        self, url: str, section: str, entries: Sequence[int], jobs: int, archive: Archive | None = None
+    ) -> ToolOutcome:
+        options, used = [*_BY_RUNNER, *self.options], archive or self.archive
+        return used.restore(url, self.database, section, entries=entries, jobs=jobs, options=options)
+
+    def _without_validators(self) -> tuple[Archive, list[str]]:
+        """The archive, and the statements that come when nothing more is made of what had validators."""
+        if not any(entry.kind in WITH_VALIDATORS for entry in self.toc):
+            return self.archive, []
+        validators = Validators()
+        return _rewritten(self.archive, ".unvalidated", validators.take), validators.returned
 
     @contextmanager
     def _brief_superusers(self) -> Iterator[None]:
@@ -154,12 +193,24 @@ class Division:
                     connection.execute(f"ALTER ROLE {role} NOSUPERUSER".encode())
 
 
+def _with_their_types_before(
+    entries: Sequence[int], constants: Mapping[int, Collection[str]]
+) -> Iterator[list[int]]:
+    """In the same order, those with constants apart from the others: types of extensions are there by then."""
+    for _, some in groupby(entries, lambda entry: bool(constants.get(entry))):
+        yield list(some)
+
+
 def _without_definitions(archive: Archive) -> Archive:
     """Of what is there already, so that pg_restore does no more than set its owner."""
-    path = archive.path + ".owners"
+    return _rewritten(archive, ".owners", _reduced)
+
+
+def _rewritten(archive: Archive, suffix: str, rewrite: Rewrite) -> Archive:
+    path = archive.path + suffix
     try:
         with open(archive.path, "rb") as file, open(path, "wb") as draft:
-            draft.write(rewrite_definitions(file.read(), _reduced))
+            draft.write(rewrite_definitions(file.read(), rewrite))
     except UnknownArchiveError as error:
         raise TargetError(f"The stored schema cannot be restored into a private server: {error}") from error
     return Archive(archive.tools, os.fspath(path))
