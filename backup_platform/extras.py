@@ -1,4 +1,4 @@
-"""What to install where an import fails because an optional requirement is not there."""
+"""What to install when an import fails because an optional dependency is missing."""
 
 from __future__ import annotations
 

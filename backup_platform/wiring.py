@@ -88,7 +88,7 @@ def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
 
 
 def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> FingerprintCheck:
-    """What stands for a repository of the plan being the right one. Copies have the fingerprint of the first."""
+    """What vouches for a repository of the plan being the right one. Copies have the fingerprint of the first."""
     from backup_platform.actions.trust.fingerprints import FingerprintCheck, Pin
 
     settings = plan.repositories[name]
@@ -104,7 +104,7 @@ def recognising_of(plan: Plan, name: str, clock: Clock, keys: Keys) -> Fingerpri
 
 
 def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -> RecipientMemory:
-    """Whom the contents of a repository of the plan are for. Copies have the recipients of the first."""
+    """The known recipients of a repository of the plan. Copies have the recipients of the first."""
     from backup_platform.actions.trust.recipients import RecipientMemory, RecipientNote
 
     settings = plan.repositories[name]
@@ -166,7 +166,7 @@ def read_plan(named: str | None) -> tuple[Plan, str]:
 
 
 def _check_whole(plan: Plan) -> None:
-    """Raises PlanError for places that lie in each other, and for recipients that are none."""
+    """Raises PlanError for places that contain each other, and for texts that are not recipients."""
     from backup_platform.plan.places import place_problems
 
     if found := [*place_problems(plan), *_recipient_problems(plan)]:

@@ -1,4 +1,4 @@
-"""Channels: where alerts are sent. apprise knows the services; here their secrets are kept."""
+"""Channels: where alerts are sent. apprise knows the services, and this module keeps their secrets secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What a shell offers after Tab: names of sources, points and repositories. It never fails and says nothing."""
+"""What a shell offers after Tab: names of sources, points and repositories. It never fails and prints no
+message."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class CliSession:
         return self._out
 
     def _tell_skipped(self, skipped: Skipped) -> None:
-        """On standard error, once each; with `--json` in the document."""
+        """Report a point that `latest` skipped: once on standard error, or with `--json` in the document."""
         point, text = skipped.point, str(skipped)
         told: Json = {
             "point": point.id,
@@ -94,7 +94,8 @@ class CliSession:
         sys.stderr.write(f"note: {visible(text)}\n")
 
     def _tell_doubt(self, text: str) -> None:
-        """On standard error, once; with `--json` in the document."""
+        """Report that nothing vouches for the repository: once on standard error, or with `--json` in the
+        document."""
         if text not in self._unknown:
             self._unknown.append(text)
             if not self.json:

@@ -1,4 +1,4 @@
-"""From what went wrong to a message on standard error, a JSON object where asked for, and an exit code."""
+"""An error becomes a message on standard error, a JSON object with `--json`, and an exit code."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class UnexpectedError(BackupError):
 
 
 class OutputError(BackupError):
-    """What was done could not be told."""
+    """The output could not be written."""
 
     code: ClassVar[str] = "output-failed"
 
@@ -66,7 +66,7 @@ def guarded(session: CliSession, call: Callable[[], int]) -> int:
 
 
 def _mention_copies(session: CliSession, error: BackupError) -> None:
-    """Whoever cannot reach a repository at night may not remember that there are others."""
+    """Mention the copies if a repository cannot be reached: the user may not remember them at night."""
     with_copy = RepositoryMissingError | RepositoryChangedError | DamageError | StoreError
     if isinstance(error, with_copy) and (names := session.copies):
         if session.option_for(error.repository) is not None:
@@ -124,7 +124,8 @@ def _is_typers(error: Exception) -> bool:
 
 
 def _output_failed(session: CliSession, failure: OSError, code: int) -> int:
-    """Of a listing whose reader has gone nobody wants to know more; of everything else somebody does."""
+    """The exit code after a failed output. If the reader of a listing has gone, nothing more is wanted. Otherwise
+    it is an error."""
     _silence(session.out)
     gone = failure.errno == errno.EPIPE
     if not (gone and session.listing):
@@ -139,7 +140,7 @@ def _output_hint(gone: bool) -> str:
 
 
 def _silence(out: Output) -> None:
-    """Point standard output at nothing, so that the interpreter's own last flush does not fail."""
+    """Redirect standard output to nothing, so that the interpreter's last flush does not fail."""
     out.failure = None
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""Is a recovery point in enough repositories and places, soon enough? Standard library only."""
+"""Is a recovery point in enough repositories and places, and was it copied in time? Standard library only."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CopiesState:
 def judge_copies(
     rule: CopyRule, holdings: Sequence[Holding], committed_at: datetime, now: datetime
 ) -> CopiesState:
-    """Nothing is taken for granted of a repository that does not answer."""
+    """Judge the copies of a point. A repository that does not answer counts as not having it."""
     held = [each for each in holdings if each.holds or each.forgot]
     places = tuple(sorted({each.place for each in held}))
     due = committed_at + rule.within

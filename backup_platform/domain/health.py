@@ -54,10 +54,10 @@ def missed_windows(
     allowance: timedelta = ALLOWANCE,
     limit: int = SCAN_LIMIT,
 ) -> MissedWindows:
-    """What `captured`, the keys of the windows with a complete point, lacks of the schedule.
+    """The windows of the schedule that are not in `captured`, the keys of the windows with a complete point.
 
-    Backups of the source began at `begun`: no window that ticked before was ever due. The one that was open then is
-    wanted at once, and is not missed when it ends without a point. Looks at the `limit` newest windows.
+    Backups of the source began at `begun`: windows with an earlier tick were never due. The window that was open at
+    `begun` is wanted at once, but is not missed if it ends without a point. Looks at the `limit` newest windows.
     """
     found: dict[str, Window] = {}
     late: list[Window] = []
@@ -90,11 +90,9 @@ def overdue_at(
     *,
     allowance: timedelta = ALLOWANCE,
 ) -> datetime:
-    """When a window without a point is to be captured by whoever sees it.
-
-    Its tick plus `allowance`, the time that a regular run needs to commit, or half of what remains of the window when
-    that is sooner. At once when its tick came before backups had `begun`: then there is no regular run.
-    """
+    """When a window without a point is overdue: at its tick plus `allowance`, the time that a regular run needs to
+    commit, or after half of what remains of the window, if that is sooner. If its tick came before backups had
+    `begun`, it is overdue at once, because there is no regular run."""
     tick = schedule.tick(window)
     if begun and tick < begun:
         return max(begun, window.start)

@@ -1,4 +1,4 @@
-"""A hold keeps a recovery point whatever the rules say, until it is released or runs out. Pure."""
+"""A hold keeps a recovery point, whatever the rules say, until the hold is released or expires. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The limits of what is read from a store (FORMAT.md §12): whoever writes into one may write anything.
+"""The limits of objects that are read from a store (FORMAT.md §12), because anybody with write access may write
+anything.
 
-They are compared before memory is taken. What a writer makes fits them, as does what earlier releases wrote; only what
-the writer aims at is smaller than what a reader takes.
+They are checked before memory is allocated. Objects of this and earlier releases stay within them. Writers aim at
+smaller sizes than readers accept.
 """
 
 from __future__ import annotations

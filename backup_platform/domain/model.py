@@ -1,4 +1,4 @@
-"""The values that everything else speaks of. Standard library only, immutable."""
+"""The values that all other modules use. Standard library only, immutable."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ class Stats:
 
 
 class OnTrust(NamedTuple):
-    """A pack that a point refers to although its writer could not tell that it is right: its id, the hash of what the
-    index says of it, and the plain bytes that the point needs of it."""
+    """A pack to which a point refers although its writer could not check it: its id, the hash of what the index
+    says about it, and the plain bytes that the point needs of it."""
 
     pack: str
     table: str

@@ -1,4 +1,5 @@
-"""What the core asks of the world, as small Protocols. Adapters implement them; one contract suite each."""
+"""What the core needs from outside, as small Protocols. Adapters implement them, and each Protocol has one contract
+suite."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ class Clock(Protocol):
 
 
 class Progress(Protocol):
-    """Told while work goes on; never blocks it. Amounts are added to what was said before; `size` in bytes."""
+    """Receives progress during work, and never blocks it. Amounts are added to earlier ones; `size` is in bytes."""
 
     def begin(self, doing: str, unit: str = "file") -> None:
         """A part of the work begins, with amounts of its own: what it does (`comparing`, "" where there is one part
@@ -92,7 +93,7 @@ class Store(Protocol):
 
 
 class ObjectLock(Protocol):
-    """A store that lets nobody delete some objects before an instant: `lock` from now for what is written."""
+    """A store that can retain objects until an instant. Written objects are retained for `lock` from now."""
 
     lock: timedelta
 
@@ -107,7 +108,8 @@ class Drafts(Protocol):
     def drafts(self) -> Iterator[StoredObject]: ...
 
     def delete_draft(self, key: str) -> None:
-        """Succeeds when it is gone already. Raises ValueError for what is no draft."""
+        """Delete a draft. Succeeds if it does not exist any more. Raises ValueError for an object that is not a
+        draft."""
         ...
 
 
@@ -165,7 +167,7 @@ class Cipher(Protocol):
         ...
 
     def prepare_writing(self) -> None:
-        """Learn whom contents are written to from now on. Raises `KeyMissingError` when that is nobody."""
+        """Read to whom contents are encrypted from now on. Raises `KeyMissingError` if there is no recipient."""
         ...
 
     def wrap(self, key: str, plain: Buffer) -> Wrapped:
@@ -320,6 +322,6 @@ class Notifier(Protocol):
     """Sends one message to people."""
 
     def send(self, title: str, body: str, *, over: bool = False) -> None:
-        """`over`: all that it tells of has ended, and nobody needs to get up. Raises `BackupError` when any channel
-        refused it."""
+        """Send a message. `over` means that everything in it has ended, and nobody has to act. Raises `BackupError`
+        if a channel refused it."""
         ...

@@ -1,7 +1,8 @@
-"""Whom contents of an encrypted repository are for: what the plan and this host say, against what the repository says.
+"""The recipients of an encrypted repository: those that the plan and this host know, compared with those of the
+repository.
 
-Whoever holds the repository key can add recipients and retire others. So what a repository says of its recipients is
-compared with what stands outside of it.
+Every holder of the repository key can add recipients and retire others. So the recipients in the repository are
+compared with what is known from outside of it.
 """
 
 from __future__ import annotations
@@ -16,26 +17,25 @@ from backup_platform.errors import RecipientsChangedError
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Recipients (`age1…`) by what stands outside of the repository. `allowed` may be written to, `required` must be.
-    `plan_key` is where they stand in the plan: contents are written to them and to nobody else. It is empty where this
-    host only remembers them.
-    """
+    """The recipients (`age1…`) that are known from outside of the repository. Contents may be encrypted to the
+    `allowed` ones, and must be encrypted to the `required` ones. `plan_key` is their key in the plan: then contents
+    are encrypted to exactly these. It is empty if this host only remembers them."""
 
     allowed: frozenset[str]
     required: frozenset[str]
     plan_key: str = ""
 
     def unknown(self, active: Sequence[str]) -> list[str]:
-        """Whom the repository wants written to, and nobody expects."""
+        """Recipients that the repository names, and that are not expected."""
         return sorted(set(active) - self.allowed)
 
     def lacking(self, active: Sequence[str]) -> list[str]:
-        """Whom the repository does not want written to any more."""
+        """Expected recipients that the repository does not name any more."""
         return sorted(self.required - set(active))
 
     def to_write(self, active: Sequence[str]) -> list[str]:
-        """Whom contents are written to, where no plan names them. Raises RecipientsChangedError where this host knows
-        none of them."""
+        """The recipients of contents, if the plan names none. Raises RecipientsChangedError if this host knows none
+        of them."""
         if active and not self.allowed & set(active):
             raise RecipientsChangedError(
                 f"The repository names other recipients than this host knows: {', '.join(sorted(active))}. It names "
@@ -55,7 +55,7 @@ class KnownRecipients(Protocol):
 
     @property
     def pinned(self) -> Sequence[str]:
-        """Those of the plan; empty where it names none."""
+        """The recipients of the plan. Empty if it names none."""
         ...
 
     def expected(self, active: Sequence[str], *, whole: bool) -> Expected:
@@ -64,9 +64,9 @@ class KnownRecipients(Protocol):
         ...
 
     def added(self, recipient: str) -> None:
-        """By somebody on this host, on purpose."""
+        """Note that somebody added a recipient on this host, on purpose."""
         ...
 
     def retired(self, recipient: str) -> None:
-        """By somebody on this host, on purpose."""
+        """Note that somebody retired a recipient on this host, on purpose."""
         ...

@@ -1,4 +1,4 @@
-"""What a restore into a database server is asked for, will do, and has done."""
+"""A restore into a database server: what was requested, what it will do, and what it did."""
 
 from __future__ import annotations
 

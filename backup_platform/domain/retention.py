@@ -143,7 +143,8 @@ def _kept(
 
 
 def _groups(real: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Whom the rules are asked about: all, and the points of which no kind of doubt may take anything."""
+    """The groups of points for which the rules are evaluated: all points, and the points without each kind of
+    doubt."""
     for points in ([each for each in real if not each.suspect], list(real)):
         timely = [each for each in points if not each.late]
         yield [each for each in timely if not each.foreign]

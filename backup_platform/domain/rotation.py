@@ -1,4 +1,5 @@
-"""Which stored objects are to be read again now, so that each is read once in every cycle. Standard library only."""
+"""Which stored objects to read again now, so that each object is read once in every cycle. Standard library
+only."""
 
 from __future__ import annotations
 
@@ -25,10 +26,11 @@ def oldest_first(objects: Iterable[LastSeen]) -> list[LastSeen]:
 def due(
     objects: Iterable[LastSeen], now: datetime, cycle: timedelta, every: timedelta = timedelta(days=1)
 ) -> list[LastSeen]:
-    """What to read now, oldest first, when somebody asks at least once in `every`, which is no longer than `cycle`.
+    """The objects to read now, oldest first, if this is asked at least once in `every`, which is not longer than
+    `cycle`.
 
-    Then nothing is ever unread for longer than `cycle`, and each time about the same share of the bytes is due: as few
-    objects as leave the rest readable in time by someone who reads at an even pace.
+    Then no object is ever unread for longer than `cycle`. About the same share of the bytes is due each time: as
+    few objects as possible, so that the rest can still be read in time at an even pace.
     """
     ordered = oldest_first(objects)
     period = max(cycle - every, MICROSECOND)

@@ -1,4 +1,4 @@
-"""How far a recovery point can be trusted, from what is recorded. Only a drill makes it proven."""
+"""The state of a recovery point, from its recorded proofs. Only a drill makes a point proven."""
 
 from __future__ import annotations
 

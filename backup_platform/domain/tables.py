@@ -1,7 +1,7 @@
-"""What a recovery point of a database says of its tables: where each is stored, and how each column is.
+"""The tables of a database's recovery point: where each table is stored, and how each column is stored.
 
-It is the stream `catalogue.json` of the recovery point, whatever the engine. Whoever queries, exports or compares
-tables needs this and the Parquet streams, and no server.
+It is the stream `catalogue.json` of the recovery point, for every engine. With it and the Parquet streams, tables
+can be queried, exported and compared without a server.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Catalogue:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Catalogue:
-        """Raises ValueError for what is no catalogue of this version."""
+        """A catalogue from its JSON. Raises ValueError for anything else than a catalogue of this version."""
         if document.get("version") != CATALOGUE_VERSION:
             raise ValueError(f"catalogue version {document.get('version')!r} is not known")
         try:

@@ -39,7 +39,7 @@ class TimeLimit:
             )
 
     def during(self, items: Iterable[T]) -> Iterator[T]:
-        """The same, one after the other. Raises TimeLimitError."""
+        """The same items, one after the other. Raises TimeLimitError when the time is over."""
         for item in items:
             self.check()
             yield item

@@ -24,14 +24,14 @@ def visible(text: str) -> str:
 
 
 def visible_lines(text: str) -> str:
-    """The same of a text whose lines are to stay lines; those after the first are indented, and cannot be taken for
-    something that this program says."""
+    """Like `visible`, for a text that keeps its lines. Lines after the first are indented, so that nobody takes
+    them for words of this program."""
     return "\n  ".join(map(visible, text.split("\n")))
 
 
 def inert(text: str) -> str:
-    """The same of a text that may be shown as Markdown, as HTML or in a chat: it has no image, link or tag, and calls
-    nobody."""
+    """Like `visible`, for a text that may be shown as Markdown, as HTML or in a chat: it makes no image, link, tag
+    or mention."""
     return _ACTS.sub(lambda found: "(at)" if found[0] == "@" else f"{found[0]} ", visible_lines(text))
 
 

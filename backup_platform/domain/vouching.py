@@ -1,4 +1,4 @@
-"""How much of a recovery point nobody who could read it has seen to be right. Standard library only."""
+"""How much of a recovery point was never decoded by anybody who can read it. Standard library only."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ class Vouched:
 
 
 def unvouched_bytes(point: RecoveryPoint, vouched: Vouched, proofs: Iterable[Proof]) -> int | None:
-    """Bytes that the point took on trust when it was committed, and that nobody has decoded since; None: not known.
-
-    A pack counts as decoded only if it holds what the index said then. A drill restores the whole point.
-    """
+    """Bytes that the point's writer did not check at the commit, and that nobody has decoded since. None means
+    unknown. A pack counts as decoded only if it holds what the index said at that time. A drill restores the whole
+    point."""
     if point.id in vouched.points or _drilled(proofs):
         return 0
     if point.unvouched is None:

@@ -49,7 +49,8 @@ def gives(schedule: WindowSchedule, window: Window) -> bool:
 
 def stored_late(window: Window, stored_at: datetime, patience: timedelta, *, planned: bool) -> bool:
     """Whether the store received a point more than `patience` after the end of its window. Of a window that is not
-    `planned` a day is believed: else one that starts long ago and ends tomorrow would be in time."""
+    `planned`, only the first day counts: otherwise a forged window that started long ago and ends tomorrow would be
+    in time."""
     length = window.end - window.start
     over = stored_at - window.start - patience
     return over > (length if planned else min(length, _LONGEST))

@@ -1,4 +1,4 @@
-"""Time zones by names that were stored, perhaps by another machine or by somebody who lies."""
+"""Time zones by stored names. Another machine or an attacker may have stored a name."""
 
 from __future__ import annotations
 

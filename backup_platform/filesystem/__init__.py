@@ -1,1 +1,1 @@
-"""Files as the kernel has them: what capturing and restoring a tree share."""
+"""Files as the kernel shows them: code that capturing and restoring a tree share."""

@@ -1,4 +1,4 @@
-"""Kinds of entries, as the kernel tells them."""
+"""Kinds of file system entries, as the kernel reports them."""
 
 from __future__ import annotations
 

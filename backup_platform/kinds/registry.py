@@ -50,19 +50,19 @@ def registered() -> dict[str, tuple[EntryPoint, ...]]:
 
 
 def names() -> list[str]:
-    """Of all kinds. Reads the entry points, and imports no kind."""
+    """The names of all kinds. Reads the entry points, and imports no kind."""
     return [*built_in(), *sorted(registered())]
 
 
 def among(keys: Iterable[str]) -> list[str]:
-    """Those of the keys that name a kind, in their order."""
+    """The keys that name a kind, in their order."""
     given = list(keys)
     return [key for key in given if key in built_in()] or [key for key in given if key in registered()]
 
 
 @cache
 def find(name: str) -> AnyKind | None:
-    """The kind of that name, None where there is none. Raises PlanError for one that cannot be used."""
+    """The kind with that name, or None. Raises PlanError for a kind that cannot be used."""
     if name in built_in():
         kind: AnyKind = import_module(f"{HOME}.{name}.kind").KIND
         return kind
@@ -124,6 +124,6 @@ def _not_installed(config: KindConfig, context: SourceContext) -> Source:
 
 
 def forget() -> None:
-    """Look for the kinds anew. For tests that install one."""
+    """Look for the kinds again. For tests that install one."""
     for function in (built_in, registered, find):
         function.cache_clear()

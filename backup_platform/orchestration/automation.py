@@ -102,7 +102,8 @@ class _Maker:
         return made, jobs
 
     def upkeep(self) -> tuple[list[WatchedAsset], _Jobs, list[dg.ScheduleDefinition]]:
-        """One job per kind of work that the plan asks for, and a schedule per time of the day or week."""
+        """One job for each kind of work that the plan requires, and one schedule for each time of the day or
+        week."""
         made = subjects.upkeep(self.translator)
         jobs = {
             work: self._job(work, [each for each in made if each.work == work], text)
@@ -135,7 +136,7 @@ class _Maker:
         )
 
     def _job(self, name: str, members: Sequence[WatchedAsset], text: str) -> Any:
-        """Of the members and the checks that their own runs make."""
+        """A job of the members, with the checks that their own runs evaluate."""
         assets = dg.AssetSelection.assets(*(member.key for member in members)).without_checks()
         checks = dg.AssetSelection.checks(*(check for member in members for check in member.checks))
         return dg.define_asset_job(

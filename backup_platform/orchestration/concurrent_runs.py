@@ -1,6 +1,7 @@
-"""One at a time: whether a run has to leave the work to another one, without any setting of the instance.
+"""One run at a time: whether a run has to leave the work to another one. This needs no setting of the instance.
 
-`tag_concurrency_limits` in dagster.yaml keep runs in the queue instead, which is kinder; nobody is made to set them.
+`tag_concurrency_limits` in dagster.yaml keep runs in the queue instead, which is better, but setting them is
+optional.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ _AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.Dagste
 
 
 def run_before(instance: dg.DagsterInstance, own: str, runs: Runs, longest: timedelta) -> str | None:
-    """The id of the run of the same asset that was there first and is at work, if there is one.
-
-    One that started longer ago than any may take is dead: nobody waits for it.
-    """
+    """The id of an earlier run of the same asset that is still at work, if there is one. A run that started longer
+    ago than the maximum is dead, and does not count."""
     records = instance.get_run_records(filters=dg.RunsFilter(statuses=_AT_WORK))
     same = [record for record in records if runs.materialized(record.dagster_run)]
     mine = next((record.storage_id for record in same if record.dagster_run.run_id == own), None)

@@ -1,4 +1,4 @@
-"""Errors of the core as Dagster understands them: fail now, or try again later."""
+"""Errors of the core as Dagster needs them: fail now, or retry later."""
 
 from __future__ import annotations
 

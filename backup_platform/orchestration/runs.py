@@ -67,8 +67,8 @@ class Runs:
 
 
 def _dead(record: dg.RunRecord, now: datetime) -> bool:
-    """Of a process that died nobody may tell. No run lives longer than its `max_runtime`, and one that was made and
-    never queued is submitted at once or not at all."""
+    """Whether a run is dead although Dagster does not say so: its process may have died without a message. No run
+    lives longer than its `max_runtime`. A run that was created but not queued is submitted at once or never."""
     run = record.dagster_run
     if run.status == dg.DagsterRunStatus.QUEUED:
         return False

@@ -28,7 +28,7 @@ _LINKED = re.compile(
 
 
 def text(value: str) -> dg.MetadataValue:
-    """A value that is no Markdown, in one line."""
+    """A value as one line of plain text, without Markdown."""
     return dg.MetadataValue.text(visible(value))
 
 
@@ -50,7 +50,7 @@ def _document(value: Any) -> Any:
 
 
 def markdown(value: str) -> dg.MetadataValue:
-    """Of our own words, and of others' that went through `prose`, `code` or `fenced`."""
+    """Markdown from our own words, and from words of others that went through `prose`, `code` or `fenced`."""
     return dg.MetadataValue.md(value)
 
 
@@ -73,7 +73,7 @@ def code(value: str) -> str:
 
 
 def fenced(value: str, language: str) -> str:
-    """Lines that stay as they are."""
+    """A block of lines that are shown unchanged."""
     longest = max(map(len, re.findall(r"`+", value)), default=0)
     fence = "`" * max(4, longest + 1)
     return "\n".join([fence + language, *map(visible, value.split("\n")), fence])

@@ -1,4 +1,4 @@
-"""What runs work on and alerts speak of: backups of sources, their copies, and the upkeep of repositories."""
+"""The subjects of runs and alerts: backups of sources, their copies, and the upkeep of repositories."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class WatchedAsset:
 
     @property
     def mark(self) -> dict[str, str]:
-        """The tags that tell its runs from others."""
+        """The tags that distinguish its runs from others."""
         return {name: value for name, value in self.tags.items() if name != MAX_RUNTIME_TAG}
 
     @property

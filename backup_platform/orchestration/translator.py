@@ -148,7 +148,7 @@ class BackupTranslator:
         )
 
     def upkeep_spec(self, repository: str, work: Work) -> dg.AssetSpec:
-        """The asset that stands for pruning or reading a repository; it has no partitions."""
+        """The asset for pruning or reading a repository. It has no partitions."""
         return dg.AssetSpec(
             self.upkeep_key(repository, work),
             description=WORKS[work] + self._timing(repository, work),

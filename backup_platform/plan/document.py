@@ -56,8 +56,8 @@ def dotted(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanFile:
-    """The file that a plan was read from, for errors that are found later: `file:line: key`. All are equal, since it is
-    no part of what a plan says."""
+    """The file from which a plan was read, for errors that are found later: `file:line: key`. All are equal,
+    because the file is not part of the plan's content."""
 
     file: str
     document: Document
@@ -195,7 +195,7 @@ class _Builder:
         return made
 
     def _merge(self, made: dict[str, object], node: yaml.Node, path: Path) -> None:
-        """`<<: *base`: what is written beside it wins."""
+        """Merge `<<: *base`. Keys that are written beside it take precedence."""
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(source, yaml.MappingNode):
                 self._problem(source, "`<<` merges keys and values only")

@@ -89,7 +89,7 @@ class Plan(BaseModel):
         return next(iter(self.repositories.values()))
 
     def key_of(self, repository: RepositoryConfig) -> str:
-        """Where the plan speaks of one of its repositories: `repository`, or `repositories.<name>`."""
+        """The key of a repository in the plan: `repository`, or `repositories.<name>`."""
         named = (self.several or {}).items()
         return next((f"repositories.{name}" for name, each in named if each is repository), "repository")
 

@@ -1,4 +1,5 @@
-"""Which directories of a plan lie in which: what would back itself up, or fill another's place, is refused."""
+"""Which directories of a plan contain each other. A repository that would back up itself, or would be inside
+another one, is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from backup_platform.plan.values import is_url, same_place
 
 
 def place_problems(plan: Plan) -> Iterator[str]:
-    """One line for each, with its place in the plan. Paths are compared as they are written: nothing is looked at."""
+    """Problems of places, one line each, with their key in the plan. Paths are compared as they are written; no
+    file system is read."""
     repositories = {plan.key_of(each): _local(plan, each.path) for each in plan.repositories.values()}
     there = {key: place for key, place in repositories.items() if place}
     for name, source in plan.sources.items():
@@ -36,7 +38,7 @@ def place_problems(plan: Plan) -> Iterator[str]:
 
 
 def _local(plan: Plan, path: str) -> str:
-    """Nothing for what is no directory of this host, or is not known here."""
+    """The local directory of a path. Empty if it is not a directory of this host, or is unknown here."""
     with suppress(PlanError):
         place = same_place(plan.path(path), plan.base)
         return "" if is_url(place) else place

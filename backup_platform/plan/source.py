@@ -130,7 +130,7 @@ def _assembled(kind: AnyKind) -> type[SourceConfig]:
 
 
 def _of_its_kind(value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> SourceConfig:
-    """A source as the model of its kind. Keys of other kinds are told in words of their own."""
+    """A source as the model of its kind. Keys of other kinds get an error message of their own."""
     if not isinstance(value, Mapping):
         return cast("SourceConfig", handler(value))
     model = model_for(value)
@@ -228,7 +228,8 @@ def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str
 
 
 def _copies_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """A rule that asks for more than the source's repositories could ever fulfil would be red for ever."""
+    """Refuse a rule that requires more than the source's repositories can ever fulfil: its check would always be
+    red."""
     copies, named = source.get("copies"), source.get("repositories")
     wanted = copies.model_dump() if isinstance(copies, CopiesConfig) else copies
     there = len(named) if isinstance(named, list) else 1

@@ -1,7 +1,7 @@
-"""The one place where this program starts others, and what it lets them know.
+"""The only module that starts other programs, and decides what they can see.
 
-A child gets the variables that it needs, by name: what else is in the environment of a backup, secrets above all, is
-none of its business. Nor are open files, but those that are handed over.
+A child gets the environment variables that it needs, by name. It does not get the rest of the environment, above
+all no secrets, and no open files except those that are passed on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Whether a source is in a repository, whatever the paths are: links and mounts give a directory several names."""
+"""Whether a source is inside a repository. Paths alone do not tell, because links and mounts give a directory
+several names."""
 
 from __future__ import annotations
 

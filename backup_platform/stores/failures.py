@@ -98,8 +98,8 @@ def _with_cause(text: str) -> str:
 def translation(
     verb: str, key: str, location: str, error: Exception, plan_key: str = "repository"
 ) -> BackupError:
-    """Our error for one of obstore's, of a call that wanted to `verb` the object `key` of the store that the plan
-    speaks of at `plan_key`."""
+    """Our error for an error of obstore. The call wanted to `verb` the object `key` of the store at `plan_key` of
+    the plan."""
     found = _meaning(verb, key, location, error, plan_key)
     found.subject = key
     if isinstance(found, StoreError):

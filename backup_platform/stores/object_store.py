@@ -201,7 +201,8 @@ class DirectoryStore(ObjectStore):
         return super()._range(key, start, length)
 
     def _require_file(self, key: str) -> None:
-        """What is no file is no object, as in listings; the reader of a pipe would wait for ever."""
+        """Raises NotFoundError for anything else than a file, as listings leave it out: the reader of a pipe would
+        wait without end."""
         if self._is_else(key):
             raise NotFoundError(
                 f"There is no object {key} in {self._location}: what has its name is no file.", subject=key
@@ -216,7 +217,8 @@ class DirectoryStore(ObjectStore):
         self._place(key, data, os.replace)
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Without what no store of objects could hold, which would end obstore's listings: somebody else made it."""
+        """List objects, without files that no object store could hold. Somebody else made these, and they would
+        stop obstore's listings."""
         with self._translated("list", prefix):
             yield from self._below(prefix.rstrip("/"), frozenset())
 

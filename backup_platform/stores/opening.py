@@ -62,7 +62,7 @@ def evidence(store: Store) -> AbstractContextManager[None]:
 
 
 def object_lock_of(store: Store) -> ObjectLock | None:
-    """Where retentions are prolonged; None where the plan asks for none."""
+    """The access that extends retentions. None if the plan requires none."""
     while isinstance(store, WrappedStore):
         store = store.inner
     return store.object_lock if isinstance(store, ObjectStore) else None

@@ -49,8 +49,8 @@ def probe_store(store: Store) -> Probe:
 
 
 def require_one_creator(store: Store, probe: Probe, plan_key: str = "repository") -> None:
-    """Raises StoreError for a store where two writers can replace each other's objects unnoticed. `plan_key` is where
-    the plan speaks of it."""
+    """Raises StoreError for a store without atomic create, where two writers can overwrite each other's objects
+    unnoticed. `plan_key` is its key in the plan."""
     if not probe.one_creator:
         raise StoreError(
             f"The store {store.location} overwrites objects although it is told to create them only "

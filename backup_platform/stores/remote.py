@@ -57,8 +57,8 @@ def open_url(url: str, options: StoreOptions = StoreOptions()) -> ObjectStore:  
 
 
 def require_whole(url: str, plan_key: str) -> None:
-    """Raises StoreError for a URL of which a part would be taken for something else than the name of a place. A
-    reference in the plan may have led to it, else the plan was refused."""
+    """Raises StoreError for a URL with a part that would not be read as the name of a place. A reference in the
+    plan may have led to such a URL; otherwise the plan would have been refused."""
     if problem := url_problem(url):
         raise StoreError(
             f"The URL of the store {problem}.", hint=f"Correct it: `{plan_key}.path` in the plan."

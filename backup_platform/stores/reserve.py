@@ -14,7 +14,7 @@ STEP = 64 << 10
 
 @dataclass(slots=True)
 class Reserve:
-    """Of one directory. It is given away only inside `lent`, and at most once there."""
+    """The disk reserve of one directory. It is used only inside `lent`, and at most once there."""
 
     root: str
     _lent: bool = False

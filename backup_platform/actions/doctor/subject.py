@@ -68,7 +68,8 @@ def copy_probes(
 
 
 def filled_by(names: Sequence[str], own: str) -> Callable[[str], Command]:
-    """The command that brings a source's points to a repository, of which the first is the one that is backed up to."""
+    """The command that stores a source's points in a repository: `backup` for the first one, `copy` for the
+    others."""
     if own == names[0]:
         return lambda source: command("backup", source)
     return lambda source: command("copy", source, "--to", own, repository=names[0])

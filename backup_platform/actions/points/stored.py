@@ -1,4 +1,4 @@
-"""Which of some recovery points a repository holds, by listings alone: their packs are for `verify` to look at."""
+"""Which of some recovery points a repository holds, by listings alone. `verify` checks their packs."""
 
 from __future__ import annotations
 

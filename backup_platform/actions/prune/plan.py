@@ -112,10 +112,9 @@ def refuse(found: Survey, settings: PruneSettings) -> PrunePlan:
 
 
 def running_since(stored: Iterable[datetime], now: datetime, gap: timedelta) -> datetime:
-    """When the series of packs began that has no longer gap and reaches up to now; now when there is none.
-
-    It may be a backup that is not committed yet. After a fortnight nobody waits for it.
-    """
+    """When the series of packs began that reaches up to now without a longer gap. It is now if there is no such
+    series. The series may belong to a backup that is not committed yet. Series of more than two weeks do not
+    count."""
     since = now
     for moment in sorted(stored, reverse=True):
         if since - moment > gap:
@@ -126,7 +125,7 @@ def running_since(stored: Iterable[datetime], now: datetime, gap: timedelta) -> 
 
 @dataclass(slots=True)
 class Decisions:
-    """What becomes of the packs that nobody needs, and of the tombstones."""
+    """What prune does with packs that no point needs, and with tombstones."""
 
     found: Survey
     settings: PruneSettings
@@ -154,7 +153,7 @@ class Decisions:
         return self.found.now - stored.modified >= self.settings.grace
 
     def _abandoned(self, unneeded: set[PackKey]) -> set[PackKey]:
-        """Those that are older than the grace, and than a backup that seems to be running."""
+        """The packs that are older than the grace, and older than a backup that seems to be running."""
         times = {key: self.found.packs[key].modified for key in unneeded}
         since = running_since(times.values(), self.found.now, min(UNBROKEN, self.settings.grace / 4))
         return {key for key in unneeded if times[key] < since and self.old(self.found.packs[key])}

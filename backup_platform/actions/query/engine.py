@@ -1,4 +1,4 @@
-"""DuckDB, shut in: it reads the streams that it is given, in bounded memory, and reaches nothing else."""
+"""DuckDB in isolation: it reads the streams that it is given, in bounded memory, and has access to nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that can be ended: DuckDB looks neither for signals nor at the clock."""
+"""Work that can be stopped, because DuckDB reacts neither to signals nor to the clock."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Restorer:
             self.maker.metadata.apply(Opened(self.target.fd), self._root)
 
     def _attempt(self, entry: Entry, act: Callable[..., None], *arguments: Any) -> None:
-        """Do something for an entry. That it alone is refused is noted, and the rest goes on."""
+        """Do something for an entry. If only this entry is refused, that is noted, and the restore continues."""
         if entry.stat.path in self._failed:
             return
         try:

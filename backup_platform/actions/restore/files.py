@@ -1,4 +1,4 @@
-"""Making files whole: a name in the target never shows a file without its content and its metadata."""
+"""Writing files: a name in the target never shows a file without its content and its metadata."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Maker:
         self.made(len(whole))
 
     def create(self, dir_fd: int, name: bytes, mode: int) -> tuple[int, bytes]:
-        """A descriptor, and the temporary name, empty when there is none."""
+        """Create a file: its descriptor and its temporary name, which is empty if it has none."""
         if self.unnamed:
             try:
                 return os.open(b".", os.O_TMPFILE | NEW_FLAGS, mode, dir_fd=dir_fd), b""

@@ -31,7 +31,7 @@ def marker_name(point: str) -> str:
 
 
 def find_marker(target_fd: int, point: RecoveryPoint) -> Marker | None:
-    """None when there is none, or one that was cut short."""
+    """The note of an unfinished restore. None if there is none, or if it was cut short."""
     try:
         fd = os.open(marker_name(point.id), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=target_fd)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a restore will do, found out without writing anything."""
+"""What a restore will do, determined without writing anything."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ class RestorePlan:
 def make_plan(
     reader: RecoveryPointReader, point: RecoveryPoint, to: str, paths: Sequence[str], overwrite: bool
 ) -> RestorePlan:
-    """Raises NotFoundError for a path that is not in the point, TargetError where there is no room for it."""
+    """Plan a restore. Raises NotFoundError for a path that is not in the point, and TargetError if there is too
+    little space."""
     selection = PathSelection(relative_paths(paths, point))
     target = open_target(to)
     try:

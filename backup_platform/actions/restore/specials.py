@@ -1,4 +1,4 @@
-"""Making what has no content: symbolic links, FIFOs, devices, sockets, and further names of files."""
+"""Creating entries without content: symbolic links, FIFOs, devices, sockets, and further names of files."""
 
 from __future__ import annotations
 

@@ -99,7 +99,8 @@ def count_entries(
 
 
 def look(entry: Entry, selection: PathSelection, survey: TargetSurvey | None) -> tuple[Treatment, str]:
-    """What is in the place of an entry, and why this user cannot restore it there; nothing when nothing is known."""
+    """How an entry of the target is treated, and why this user cannot restore it there (empty if no reason is
+    known)."""
     if survey is None:
         return Treatment.NEW, ""
     path = entry.stat.path
@@ -132,7 +133,8 @@ def _count(tally: RestoreTally, entry: Entry, standing: Treatment) -> None:
 
 
 def count_rows(tables: Iterable[pa.Table]) -> RestoreTally:
-    """The same for everything into an empty target: many times faster, because no entries are made."""
+    """Count a restore of everything into an empty target. It is many times faster, because it makes no entry
+    objects."""
     tally = RestoreTally()
     for table in tables:
         columns = (table.column(name).to_pylist() for name in COUNTED)

@@ -34,7 +34,7 @@ class Uploads(Protocol):
 
 class ExportTarget(Protocol):
     def occupied(self, names: Sequence[str]) -> list[str]:
-        """Those of the names that there are files of."""
+        """The names that already exist as files."""
         ...
 
     def draft(self, name: str) -> str:

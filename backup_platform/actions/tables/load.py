@@ -116,7 +116,7 @@ def _uses(condition: pc.Expression, schema: pa.Schema, name: str) -> bool:
 
 
 def _row_groups(file: pq.ParquetFile, condition: pc.Expression) -> list[int]:
-    """Those that may have rows that fit, by the statistics in the footer."""
+    """The row groups that may have matching rows, by the statistics in the footer."""
     import pyarrow as pa
     import pyarrow.dataset as ds
 

@@ -1,6 +1,9 @@
-"""Is it the repository that is meant? Whoever owns a store and knows a public key can put another one there, encrypted
-to the same recipients (docs/encryption.md). What stands against that: the plan's pin, what this host remembers, and the
-repository key where it is here."""
+"""Is it the right repository? Whoever controls a store and knows a public key can put another repository there,
+encrypted to the same recipients (docs/encryption.md).
+
+Three things detect that: the fingerprint in the plan, what this host remembers, and the repository key if this host
+has it.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class KnownPlace:
         return cls(name, location, os.path.join(state, FOLDER, digest))
 
     def memory(self) -> KnownFingerprint | None:
-        """None where there is none that can be read: it is a cache."""
+        """What this host remembers. None if there is nothing readable: it is only a cache."""
         with suppress(OSError, ValueError, KeyError, TypeError), open(self.note, encoding="utf-8") as file:
             found = json.load(file)
             since = datetime.fromisoformat(found["since"])
@@ -167,7 +170,7 @@ class FingerprintCheck:
         )
 
     def state(self, info: RepositoryInfo) -> str:
-        """What stands for it, for people."""
+        """What vouches for the repository, for people."""
         memory = self.place.memory()
         if self.pin:
             return f"pinned as {self.pin.key}.fingerprint"

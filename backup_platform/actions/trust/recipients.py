@@ -1,5 +1,6 @@
-"""Which recipients a repository must have: the plan's, else what this host remembers since it used the repository
-first, and since somebody changed them here. Whoever holds the repository key can change what the repository says."""
+"""Which recipients a repository must have: those of the plan, or else those that this host remembers from its first
+use and from later changes on this host. Every holder of the repository key can change the recipients in the
+repository."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ FOLDER = "recipients"
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """Of the repository with a fingerprint: whom it was written to, and whom somebody retired on this host."""
+    """What this host remembers of the repository with a fingerprint: its recipients, and those that were retired on
+    this host."""
 
     fingerprint: str
     since: datetime

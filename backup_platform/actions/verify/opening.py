@@ -1,4 +1,5 @@
-"""Can who verifies restore? Reading packs and comparing their hashes does not tell for whom they were written."""
+"""Can the host that verifies also restore? Reading packs and comparing their hashes does not show to whom they are
+encrypted."""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ def gone_windows(
     instance: dg.DagsterInstance,
     forgotten: Iterable[ForgottenPoint],
 ) -> Iterator[dg.AssetObservation]:
-    """One per window that has no point left in the repository and was not told of before, the newest of many."""
+    """One observation for each window that has no point left in the repository and was not reported before; of
+    many, the newest."""
     kept = {(point.source, point.window.key) for point in translator.app.at(repository).points()}
     known = sorted(
         (each for each in forgotten if (each.source, each.window.key) not in kept),
@@ -52,7 +53,7 @@ def _asset_of(translator: BackupTranslator, repository: str, source: str) -> dg.
 def _untold(
     instance: dg.DagsterInstance, key: dg.AssetKey, points: list[ForgottenPoint]
 ) -> Iterator[dg.AssetObservation]:
-    """Without those that an interrupted run told of."""
+    """The windows that an interrupted run did not report yet."""
     windows = [point.window.key for point in points]
     earlier = instance.fetch_observations(
         dg.AssetRecordsFilter(asset_key=key, asset_partitions=windows), limit=10 * len(windows)

@@ -1,7 +1,7 @@
-"""What a recovery point of a database says of its tables in the UI.
+"""The tables of a database's recovery point in the UI.
 
-Names never change: `tables` and `columns/<schema>.<table>`, and the numbers `table_count` and `rows`. All are bounded,
-because they are kept in Dagster's database for each materialisation.
+Names never change: `tables` and `columns/<schema>.<table>`, and the numbers `table_count` and `rows`. All are
+bounded, because they are kept in Dagster's database for each materialisation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _SCHEMA = dg.TableSchema(
 
 
 def tables_metadata(stored: Sequence[SizedTable]) -> dict[str, dg.MetadataValue]:
-    """Of many tables, those that take the most room; by name."""
+    """Metadata of tables by name; of many tables, only those that take the most space."""
     largest = sorted(stored, key=lambda each: each.stored_bytes, reverse=True)
     shown = sorted(largest[:MAX_TABLES], key=lambda each: (each.table.schema, each.table.name))
     return {

@@ -1,4 +1,4 @@
-"""Questions that may never be answered: a hung network file system blocks whoever reads from it."""
+"""Questions with a time limit, because a hung network file system blocks every reader."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ class BoundedCall:
         self._thread: Thread | None = None
 
     def ask(self, question: Callable[[], T], seconds: float) -> T:
-        """The answer, or what the question raises; `StoreError` when there is none in time.
-
-        While an earlier question is open, none is asked: there is one thread at most that waits for ever.
-        """
+        """The answer, or the error that the question raises; `StoreError` if there is no answer in time. While an
+        earlier question is open, no other one is asked. So at most one thread waits without end."""
         if self._thread and self._thread.is_alive():
             raise _no_answer("still does not answer")
         answers: list[T] = []

@@ -1,7 +1,7 @@
-"""Schedules and sensors that fail: Dagster shows it at their ticks, and tells nobody.
+"""Failing schedules and sensors. Dagster shows a failure at their ticks, but alerts nobody.
 
-Their ticks are read, and not wrapped: so that what Dagster refuses of an evaluation's result is seen, and an evaluation
-that it ended.
+The ticks are read, instead of wrapping the evaluations. So a result that Dagster refuses is seen, too, and an
+evaluation that Dagster ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_TOLD = 600  # characters of an error
 
 
 def subject_of(name: str) -> str:
-    """Whose incidents they are."""
+    """The subject of these incidents."""
     return f"automation/{name}"
 
 
@@ -42,7 +42,7 @@ def tell_failures(
 
 
 def _states(context: dg.SensorEvaluationContext, names: Collection[str]) -> Iterator[InstigatorState]:
-    """Those of this code location: another one may use the same names."""
+    """The states of this code location. Another one may use the same names."""
     if (
         context.instance.schedule_storage is None
     ):  # of an instance that lives in memory: it has no daemon, either

@@ -1,8 +1,8 @@
-"""Windows that failed and are over: missed, and not broken for ever.
+"""Windows that failed and are over: they are shown as missed, not as failed.
 
-Dagster calls a partition failed, and its checks too, while the newest run of it failed; nobody can run a window again
-that is over, and what is broken now would not be seen among what once was. A run that never begins takes that place: it
-ends cancelled, so that the window is missing, and its checks have no verdict.
+Dagster shows a partition and its checks as failed while its newest run failed. A window that is over cannot be run
+again, so such windows would hide what is broken now. Therefore a new run is created and cancelled: then the window
+is missing, and its checks have no result.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Which copies are lacking, from what the repositories hold: a copy that Dagster never heard of counts, and one that it
-believes in does not.
+"""Which copies are missing. The repositories are asked, so a copy that was made without Dagster counts, and a copy
+that is gone does not.
 
-Every recovery point that a copy lacks is launched, the newest first. A repository that does not answer is one incident,
-and keeps none of the others waiting.
+Every missing recovery point is launched, the newest first. A repository that does not answer is one incident, and
+does not delay the others.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class AskedRepository:
 
     @property
     def subject(self) -> str:
-        """Whose incidents they are."""
+        """The subject of this repository's incidents."""
         return f"repositories/{self.name}"
 
     def begin(self) -> None:
@@ -83,7 +83,8 @@ class AskedRepository:
         self.problem, self.id = None, ""
 
     def ask(self, question: Callable[[App], T], same: str = "") -> T | None:
-        """The answer; None when there is none, and `problem` says why. `same` is the id that it must have."""
+        """The answer to a question. None if there is none; then `problem` says why. `same` is the id that the
+        repository must have."""
         if self.problem is not None:
             return None
         try:
@@ -93,7 +94,8 @@ class AskedRepository:
             return None
 
     def _answer(self, question: Callable[[App], T], same: str) -> T:
-        """Of a repository that is there, after it, too: an unmounted disk has no points, either."""
+        """The answer of a repository that is there before and after the question, because an unmounted disk has no
+        points either."""
         if not self.id:
             self.id = self._present(same)
         answer = question(self._app)
@@ -137,8 +139,8 @@ class CopiesSweep:
             repository.begin()
 
     def visit(self, source: str) -> bool:
-        """One source with all its copies; True: so should be the others. A first repository that does not answer is
-        told of by `missed_windows`."""
+        """Visit one source with all its copies. Returns whether to visit the others. `missed_windows` reports a
+        first repository that does not answer."""
         if not self._memory.quiet.holds(source, self._now):
             self._visit(source)
         return True
@@ -172,7 +174,7 @@ class CopiesSweep:
         found: dict[str, StoredPoints],
         same: str,
     ) -> bool:
-        """Launch what one copy lacks. Whether it is known to lack nothing."""
+        """Launch what one copy lacks. Returns whether it is known to lack nothing."""
         repository = self._repositories[subject.repository]
         answer = repository.ask(lambda app: app.upkeep.whereabouts(points), same)
         self._tell_presence(repository)
@@ -187,8 +189,8 @@ class CopiesSweep:
     def _to_launch(
         self, source: str, points: Sequence[RecoveryPoint], lacking: Sequence[RecoveryPoint]
     ) -> list[RecoveryPoint]:
-        """The newest first. A run of any window takes along what is lacking of windows that the schedule does not have
-        any more; when nothing else is lacking, that of the newest window does."""
+        """The windows to launch, newest first. Any run also copies missing points of windows that are no longer in
+        the schedule. If only such points are missing, the run of the newest window copies them."""
         found = self._newest(source, lacking, MOST_AT_ONCE)
         return found if found or not lacking else self._newest(source, points, 1)
 

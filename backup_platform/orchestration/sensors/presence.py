@@ -1,6 +1,7 @@
-"""Whether a repository is there: away, empty and another one than before are three different incidents.
+"""Whether a repository is there. "Unreachable", "empty place" and "another repository" are three different
+incidents.
 
-Whether points are there is decided only by a repository that answered: an opened one may be unmounted since.
+Only a repository that answered says whether points exist: an opened one may have been unmounted since.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def changed(info: RepositoryInfo, known: str) -> RepositoryChangedError | None:
 
 
 def state_of(error: BackupError) -> str:
-    """Which of the states an error tells of."""
+    """The state of the repository that an error shows."""
     if isinstance(error, RepositoryChangedError):
         return ANOTHER
     return EMPTY if isinstance(error, RepositoryMissingError) and error.empty else AWAY

@@ -39,9 +39,9 @@ def sweep(
     cursor: Cursor,
     visit: Callable[[str], bool],
 ) -> str:
-    """Visit sources until the time is used up or a visit says that the others need none; then deliver what is to be
-    told. What was wrong with that, "" for nothing. A source that cannot be visited is an incident, and stops no other.
-    """
+    """Visit sources until the time is used up, or until a visit says that the others need none. Then send the
+    messages; returns why that failed, or "". If a visit fails, that is an incident of its source, and the other
+    sources are still visited."""
     deadline = app.clock.monotonic() + BUDGET_S
     rest = _rotated(list(sources), cursor.next)
     for source in rest:

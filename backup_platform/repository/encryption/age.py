@@ -95,7 +95,7 @@ class Identity:
         return bech32.encode(RECIPIENT, self._point)
 
     def unwrap(self, share: bytes, body: bytes) -> bytes | None:
-        """The file key of a stanza; None when it is for somebody else."""
+        """The file key of a stanza. None if the stanza is for another recipient."""
         try:
             shared = self._secret.exchange(X25519PublicKey.from_public_bytes(share))
         except ValueError as error:  # the all-zero secret of a point of low order
@@ -308,7 +308,7 @@ def decrypt_with(file: Buffer, file_key: bytes) -> bytearray:
 
 
 def decrypt(file: Buffer, identities: Sequence[Identity]) -> Buffer | None:
-    """Plain bytes of a whole file; None when it is for somebody else. Raises DamageError."""
+    """Decrypt a whole file. None if it is encrypted to other recipients. Raises DamageError."""
     file_key = whole_header(memoryview(file)).unwrap(identities)
     return None if file_key is None else decrypt_with(file, file_key)
 

@@ -33,14 +33,16 @@ class RepositoryInfo:
 
     @property
     def fingerprint(self) -> str:
-        """Of what it says of itself: an opened repository had the key of that `key_id`."""
+        """The fingerprint, from what the document says. It is valid for an opened repository, because its key had
+        this `key_id`."""
         text = f"{self.encryption}\n{self.id}\n{self.key_id}"
         name = blake3(text.encode(), derive_key_context="backup_platform 1 fingerprint").hexdigest()
         return grouped(name[:DIGITS])
 
 
 def read_info(store: Store) -> RepositoryInfo:
-    """Raises RepositoryMissingError, DamageError, or RepositoryError for a format of another time."""
+    """Read `repository.json`. Raises RepositoryMissingError, DamageError, or RepositoryError for an unsupported
+    format version."""
     try:
         data = store.get(ROOT_KEY)
     except NotFoundError as error:

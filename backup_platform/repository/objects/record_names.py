@@ -49,7 +49,7 @@ _KIND = re.compile("|".join(f"({prefix}){rest}" for prefix, rest in _KINDS.items
 
 
 class Origin(StrEnum):
-    """What a listing tells of a record."""
+    """What the name of a record shows about its origin."""
 
     GENUINE = "genuine"
     OLDER = "older"  # it has no hash: an older version wrote it, or who has no key
@@ -116,7 +116,7 @@ class RecordNames:
 
 
 def kind_of(says: str) -> str:
-    """The prefix of the kind of record that a name without its hash is of; empty for what is no record."""
+    """The prefix of a record's kind, from its name without the hash. Empty if it is not a record."""
     match = _KIND.fullmatch(says)
     return match[match.lastindex] if match and match.lastindex else ""
 

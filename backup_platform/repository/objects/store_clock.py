@@ -1,4 +1,4 @@
-"""The store's own clock: the only one that deletions go by."""
+"""The store's own clock. Deletions use no other clock."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class BoundedFile:
 
 @dataclass(frozen=True, slots=True)
 class ColumnChunk:
-    """Of a row group, as the footer has it."""
+    """A column chunk of a row group, as the footer describes it."""
 
     path: tuple[bytes, ...]
     physical: int

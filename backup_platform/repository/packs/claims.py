@@ -1,7 +1,7 @@
-"""What indexes say of packs (FORMAT.md §5). Whoever may write can store an index that is wrong.
+"""What indexes say about packs (FORMAT.md §5).
 
-Indexes that disagree about a pack are all heard by readers: the hash of a blob tells which is right. A writer builds
-only on what all of them say.
+An attacker with write access can store a wrong index. If indexes disagree about a pack, readers use all of them,
+because the hash of a blob shows which one is right. A writer uses only what all of them say.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class Claims:
         return frozenset(self.others)
 
     def all_said(self) -> dict[PackKey, IndexedPack]:
-        """Of each pack every row that some index has."""
+        """For each pack, every row that any index has."""
         return self.first | {key: _joined(self.versions(key)) for key in self.others}
 
     def agreed(self) -> dict[PackKey, IndexedPack]:
-        """Of each pack the rows that all indexes have which name it."""
+        """For each pack, the rows that all indexes with this pack have."""
         return self.first | {key: _common(self.versions(key)) for key in self.others}
 
 
@@ -68,7 +68,7 @@ def same_rows(a: IndexedPack, b: IndexedPack) -> bool:
 def true_claims(
     heard: Mapping[PackKey, int], claims: Claims, truth: Mapping[PackKey, IndexedPack]
 ) -> set[PackKey]:
-    """The packs of which an index, by the versions that it told, does not say what is known to be wrong."""
+    """The packs about which an index says nothing that is known to be wrong."""
     return {
         key
         for key, number in heard.items()

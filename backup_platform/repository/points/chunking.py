@@ -26,7 +26,7 @@ class ContentDefined:
     seed: int = 0
 
     def seeded(self, seed: int) -> ContentDefined:
-        """The same sizes, cut elsewhere (FORMAT.md §3)."""
+        """A chunker with the same sizes that cuts at other, secret places (FORMAT.md §3)."""
         return replace(self, seed=seed)
 
     def parameters(self) -> dict[str, Json]:

@@ -24,7 +24,7 @@ def is_far(rows: pa.Table) -> bool:
 
 
 def far_schema(schema: pa.Schema) -> pa.Schema:
-    """The same columns with the other form of the times in their place."""
+    """The same columns, with times in seconds and nanoseconds."""
     fields = list(schema)
     first = schema.get_field_index(NEAR[0].name)
     return pa.schema([*fields[:first], *FAR, *fields[first + len(NEAR) :]])

@@ -1,1 +1,1 @@
-"""What is written down of points and packs: the ledger, and tombstones (FORMAT.md §8, §10)."""
+"""Records about points and packs: the ledger, and tombstones (FORMAT.md §8, §10)."""
