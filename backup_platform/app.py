@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.doctor.run import DoctorFinding
     from backup_platform.actions.drill import DrillResult
     from backup_platform.actions.keys.recipients import KeyRing
-    from backup_platform.actions.points.diff import Difference
+    from backup_platform.actions.points.inventory import Difference
     from backup_platform.actions.query.results import QueryOptions, QueryResult
     from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
     from backup_platform.actions.tables.diff import DiffOptions, TableDifference
@@ -402,13 +402,13 @@ class App:
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""
-        from backup_platform.actions.points.entries import list_entries
+        from backup_platform.actions.points.inventory import list_entries
 
         return list_entries(self.repository.reader(self.point(spec)).entries(), path)
 
     def diff(self, a: str, b: str) -> Iterator[Difference]:
         """What differs from point `a` to point `b`."""
-        from backup_platform.actions.points.diff import diff_entries
+        from backup_platform.actions.points.inventory import diff_entries
 
         points = [self.point(spec) for spec in (a, b)]
         before, after = (self.repository.reader(point).entries() for point in points)

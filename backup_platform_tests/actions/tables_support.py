@@ -15,7 +15,7 @@ from backup_platform.actions.tables.point_tables import PointTables
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Column, Partitioned, Storage, Table
-from backup_platform.sources.postgres.document import part_path
+from backup_platform.sources.tabular.stored import part_path
 from backup_platform_tests.support import Bench, ScriptedSource
 
 ENGINE_TYPES = {

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from backup_platform import __version__
-from backup_platform.actions.backup.demanded_paths import PathWatch
 from backup_platform.actions.structure import needs_of, structure_findings
 from backup_platform.advice import Hint
 from backup_platform.domain.latest import captures
-from backup_platform.domain.model import Capture, RecoveryPoint, Stats, StreamRef, Window
-from backup_platform.domain.ports import Clock, Progress, Source
+from backup_platform.domain.model import Capture, Entry, RecoveryPoint, Stat, Stats, Status, StreamRef, Window
+from backup_platform.domain.ports import Buffer, Chunking, Clock, Progress, Recorder, Source
 from backup_platform.domain.schedule import WindowSchedule
 from backup_platform.domain.suspicion import Demands, suspicion
 from backup_platform.errors import ConflictError, RepositoryError
@@ -179,3 +179,30 @@ def _problem_count(capture: Capture) -> int:
     """As the source counted them, because it lists only the first ones."""
     counted = capture.facts.get("problems")
     return counted if isinstance(counted, int) else len(capture.problems)
+
+
+class PathWatch:
+    """A `Recorder` that passes everything on, and notes which of some paths are stored."""
+
+    def __init__(self, recorder: Recorder, paths: Iterable[str]) -> None:
+        self._recorder = recorder
+        self._wanted = {os.fsencode(path.strip("/")): path for path in paths}
+        self.found: set[str] = set()
+
+    def reuse(self, stats: Sequence[Stat]) -> Sequence[bool]:
+        return self._recorder.reuse(stats)
+
+    def record(self, batch: Sequence[Entry | Stat]) -> None:
+        self._recorder.record(batch)
+        if len(self.found) < len(self._wanted):
+            stored = (
+                item for item in batch if isinstance(item, Stat) or item.status in (Status.OK, Status.CHANGED)
+            )
+            paths = {item.path if isinstance(item, Stat) else item.stat.path for item in stored}
+            self.found |= {self._wanted[path] for path in paths & self._wanted.keys()}
+
+    def blob(self, data: Buffer) -> bytes:
+        return self._recorder.blob(data)
+
+    def stream(self, blocks: Iterable[Buffer], chunking: Chunking | None = None) -> StreamRef:
+        return self._recorder.stream(blocks, chunking)

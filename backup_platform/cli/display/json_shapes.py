@@ -12,7 +12,7 @@ from backup_platform.domain.standing import Standing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from backup_platform.actions.points.diff import Difference
+    from backup_platform.actions.points.inventory import Difference
     from backup_platform.domain.holds import Hold
 
 

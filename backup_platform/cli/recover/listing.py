@@ -21,7 +21,7 @@ from backup_platform.domain.zones import zone_of
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
-    from backup_platform.actions.points.diff import Difference
+    from backup_platform.actions.points.inventory import Difference
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TYPES = {

@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from backup_platform.domain.tables import label_of
 
@@ -132,13 +131,3 @@ def _adapter() -> TypeAdapter[CapturedDatabase]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(CapturedDatabase)
-
-
-def part_path(schema: str, table: str, number: int) -> str:
-    """Path of a part of a table in the inventory; any name gives a valid and distinct one."""
-    return f"tables/{_component(schema)}/{_component(table)}/{number:05}.parquet"
-
-
-def _component(name: str) -> str:
-    encoded = quote(name, safe="")
-    return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.points.diff import diff_entries
+from backup_platform.actions.points.inventory import diff_entries
 from backup_platform.domain.model import Entry, EntryKind, Stat
 from backup_platform_tests.actions.restore_support import Vault
 from backup_platform_tests.golden import reader

@@ -36,9 +36,9 @@ from backup_platform.sources.postgres.document import (
     QualifiedName,
     SequenceValue,
     encode,
-    part_path,
 )
 from backup_platform.sources.postgres.quoting import identifier
+from backup_platform.sources.tabular.stored import part_path
 
 NATIVE: tuple[str, ...] = (
     "boolean",

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backup_platform.sources.tabular.chunking import SEAM, PageChunks
-from backup_platform.sources.tabular.groups import row_groups
-from backup_platform.sources.tabular.parquet import parquet_blocks
+from backup_platform.sources.tabular.parquet import parquet_blocks, row_groups
 
 ROWS = 200_000
 

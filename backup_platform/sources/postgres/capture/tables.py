@@ -19,23 +19,15 @@ from backup_platform.sources.postgres.capture.large_values import with_large_sto
 from backup_platform.sources.postgres.capture.queries import Connect, batches, connected, count_rows
 from backup_platform.sources.postgres.capture.ranges import pieces
 from backup_platform.sources.postgres.catalog.relation import Relation
-from backup_platform.sources.postgres.document import part_path
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.tabular.chunking import PageChunks
-from backup_platform.sources.tabular.groups import row_groups
 from backup_platform.sources.tabular.large_rows import LargeRow
-from backup_platform.sources.tabular.parquet import parquet_blocks
+from backup_platform.sources.tabular.parquet import parquet_blocks, row_groups
+from backup_platform.sources.tabular.stored import StoredTable, part_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from adbc_driver_manager.dbapi import Connection
-
-
-class StoredTable(NamedTuple):
-    """A table, and its parts as (path, stream) in order."""
-
-    table: Table
-    streams: tuple[tuple[str, StreamRef], ...]
 
 
 def read_tables(

@@ -9,21 +9,21 @@ assertions, come last.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget, RestoreFailure
+from backup_platform.domain.tables import Table
 from backup_platform.errors import SourceError, TargetError
-from backup_platform.sources.postgres.capture.tables import StoredTable, read_tables
-from backup_platform.sources.postgres.catalog.relation import Relation
+from backup_platform.sources.postgres.capture.tables import read_tables
 from backup_platform.sources.postgres.catalog.relations import find, relations, select
 from backup_platform.sources.postgres.connect.connections import adbc_uri, connect
 from backup_platform.sources.postgres.connect.settings import pin_statement
 from backup_platform.sources.postgres.contents import PointContents, read_contents
 from backup_platform.sources.postgres.drill.checks import assertion_differences, damaged_indexes
-from backup_platform.sources.postgres.drill.comparing import TableComparison
 from backup_platform.sources.postgres.drill.facts import fact_differences, unstored_tables
 from backup_platform.sources.postgres.drill.schema import compare_schema
 from backup_platform.sources.postgres.drill.scratch import Scratch, scratch
@@ -34,6 +34,8 @@ from backup_platform.sources.postgres.restore.two_roles.division import carry_ou
 from backup_platform.sources.postgres.restore.two_roles.roles import before_queries
 from backup_platform.sources.postgres.server.isolation.openings import told
 from backup_platform.sources.postgres.tools import release
+from backup_platform.sources.tabular.comparing import TableComparison, TableGroup
+from backup_platform.sources.tabular.stored import StoredTable
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection as ArrowConnection
@@ -169,11 +171,14 @@ class _Drill:
             there = relations(connection, chosen)
             yield from unstored_tables(connection, self.contents)
         jobs = self.options.jobs
-        comparison = TableComparison(self.contents, there, self._read, self.directory, self.progress, jobs)
-        yield from comparison.differences()
 
-    def _read(self, wanted: Sequence[Relation], recorder: Recorder, progress: Progress) -> list[StoredTable]:
-        return read_tables(wanted, self._connect, recorder, progress, self.options.jobs)
+        def read(labels: AbstractSet[str], recorder: Recorder) -> list[StoredTable]:
+            wanted = [relation for relation in there if relation.label in labels]
+            return read_tables(wanted, self._connect, recorder, self.progress, jobs)
+
+        tables = _together(self.contents)
+        comparison = TableComparison(tables, self.contents.open, read, self.directory, self.progress, jobs)
+        yield from comparison.differences()
 
     def _connect(self) -> ArrowConnection:
         import adbc_driver_postgresql.dbapi
@@ -197,6 +202,15 @@ class _Drill:
         verdict, damages = damaged_indexes(self.target, self.options.jobs)
         self.compared["amcheck"] = verdict
         yield from damages
+
+
+def _together(contents: PointContents) -> list[TableGroup]:
+    """The leaves below a table that routed their rows are one group."""
+    through = {label: name.label for label, name in contents.database.load_through}
+    found: dict[str, list[Table]] = {}
+    for table in contents.catalogue.tables:
+        found.setdefault(through.get(table.label, table.label), []).append(table)
+    return [TableGroup(label, tuple(tables)) for label, tables in found.items()]
 
 
 def _cannot(reason: str, error: TargetError | None = None, hint: str = "") -> SourceError:

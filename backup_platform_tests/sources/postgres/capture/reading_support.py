@@ -16,10 +16,11 @@ from adbc_driver_manager.dbapi import Connection
 from backup_platform.domain.model import Content, Entry, Stat, StreamRef
 from backup_platform.domain.ports import Buffer, Chunking, Recorder
 from backup_platform.domain.tables import Table
-from backup_platform.sources.postgres.capture.tables import StoredTable, read_tables
+from backup_platform.sources.postgres.capture.tables import read_tables
 from backup_platform.sources.postgres.catalog.relation import Relation, RelationColumn
 from backup_platform.sources.postgres.connect.connections import adbc_uri, connect
 from backup_platform.sources.postgres.connect.settings import pin_statement
+from backup_platform.sources.tabular.stored import StoredTable
 from backup_platform_tests.support import QuietProgress
 
 _RELATION = """

@@ -18,7 +18,7 @@ from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
 from backup_platform.sources.postgres.capture import queries, ranges
 from backup_platform.sources.postgres.capture.tables import read_tables
-from backup_platform.sources.tabular import groups
+from backup_platform.sources.tabular import parquet as groups
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.sources.postgres.capture.reading_support import (
     MemoryRecorder,

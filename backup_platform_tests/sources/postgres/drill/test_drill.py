@@ -13,8 +13,8 @@ from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError, SourceError
 from backup_platform.sources.postgres.document import DATABASE_PATH, SCHEMA_PATH
 from backup_platform.sources.postgres.drill import run as module
-from backup_platform.sources.postgres.drill.comparing import TableComparison
 from backup_platform.sources.postgres.drill.scratch import PREFIX
+from backup_platform.sources.tabular.comparing import TableComparison
 from backup_platform_tests.sources.postgres.drill.drill_support import Drilled, captured
 from backup_platform_tests.sources.postgres.fidelity_database import features, fidelity_database
 from backup_platform_tests.sources.postgres.servers import (

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 
 from backup_platform.domain.ports import Progress, Recorder
 from backup_platform.domain.tables import Table
-from backup_platform.sources.postgres.capture.tables import StoredTable
-from backup_platform.sources.postgres.catalog.relation import Relation
-from backup_platform.sources.postgres.contents import PointContents
 from backup_platform.sources.tabular.digest import BUCKETS, Digest
 from backup_platform.sources.tabular.locating import locate
 from backup_platform.sources.tabular.spool import Digested, DigestingRecorder, digested, parquet_batches
+from backup_platform.sources.tabular.stored import StoredTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# What capture reads tables with, on the restored database.
-ReadTables: TypeAlias = Callable[[Sequence[Relation], Recorder, Progress], list[StoredTable]]
+# Reads the restored tables with these labels into a recorder, as capture reads those of a source.
+ReadTables: TypeAlias = Callable[[AbstractSet[str], Recorder], list[StoredTable]]
 LOCATED = 5  # tables whose rows are compared one by one, when they differ
 
 
@@ -43,23 +42,16 @@ class TableGroup:
         return sum(table.rows for table in self.tables)
 
 
-def groups(contents: PointContents) -> list[TableGroup]:
-    through = {label: name.label for label, name in contents.database.load_through}
-    found: dict[str, list[Table]] = {}
-    for table in contents.catalogue.tables:
-        found.setdefault(through.get(table.label, table.label), []).append(table)
-    return [TableGroup(label, tuple(tables)) for label, tables in found.items()]
-
-
 @dataclass
 class TableComparison:
     """Stored and restored tables. Of the restored ones only digests are kept.
 
-    `directory` takes the parts of restored tables, one for each thread of the reader at a time.
+    `open` opens a part of a stored table by its path. `directory` takes the parts of restored tables, one for each
+    thread of the reader at a time.
     """
 
-    contents: PointContents
-    relations: Sequence[Relation]
+    groups: Sequence[TableGroup]
+    open: Callable[[str], BinaryIO]
     read: ReadTables
     directory: str
     progress: Progress
@@ -70,8 +62,8 @@ class TableComparison:
         """Raises `DamageError`, `SourceError`."""
         recorder = DigestingRecorder(self.directory, secrets.randbits(64))
         stored = self._stored_parts(recorder.seed)
-        found = self._restored(self.contents.catalogue.tables, recorder)
-        for group in groups(self.contents):
+        found = self._restored(self._tables(), recorder)
+        for group in self.groups:
             missing = [table.label for table in group.tables if table.label not in found]
             yield from (f"table {label} is missing in the restored database." for label in missing)
             if not missing:
@@ -80,12 +72,12 @@ class TableComparison:
 
     def _stored_parts(self, seed: int) -> dict[str, Digested]:
         """The parts of all tables, several at a time."""
-        paths = [path for table in self.contents.catalogue.tables for path in table.parts]
+        paths = [path for table in self._tables() for path in table.parts]
         self.progress.begin("reading what is stored", "part")
         self.progress.expect(items=len(paths))
 
         def read(path: str) -> Digested:
-            with self.contents.open(path) as file:
+            with self.open(path) as file:
                 found = digested(file, seed)
             self.progress.advance(items=1)
             return found
@@ -93,11 +85,12 @@ class TableComparison:
         with ThreadPoolExecutor(self.jobs, thread_name_prefix="digest") as pool:
             return dict(zip(paths, pool.map(read, paths), strict=True))
 
+    def _tables(self) -> list[Table]:
+        return [table for group in self.groups for table in group.tables]
+
     def _restored(self, tables: Sequence[Table], recorder: Recorder) -> dict[str, StoredTable]:
-        wanted = {table.label for table in tables}
-        relations = [relation for relation in self.relations if relation.label in wanted]
-        self.progress.begin("comparing with what was restored", "table")
-        return {stored.table.label: stored for stored in self.read(relations, recorder, self.progress)}
+        labels = {table.label for table in tables}
+        return {stored.table.label: stored for stored in self.read(labels, recorder)}
 
     def _compare(
         self,
@@ -132,7 +125,7 @@ class TableComparison:
 
     def _stored(self, group: TableGroup) -> Iterator[pa.RecordBatch]:
         for path in _paths(group):
-            with self.contents.open(path) as file:
+            with self.open(path) as file:
                 yield from parquet_batches(file)
 
     def _located(
@@ -161,7 +154,7 @@ def _paths(group: TableGroup) -> Iterator[str]:
 
 
 def _shape(stored: Table, restored: Table) -> Iterator[str]:
-    """The order of columns is the schema's matter: PostgreSQL changes that of inheritance trees."""
+    """The order of columns is the schema's matter: an engine may restore another one."""
     before, after = ({column.name: column for column in table.columns} for table in (stored, restored))
     if before.keys() != after.keys():
         yield f"table {stored.label}: columns {list(before)} stored, {list(after)} restored."

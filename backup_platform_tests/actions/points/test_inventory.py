@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.actions.points.diff import Difference, diff_entries
-from backup_platform.actions.points.entries import list_entries
+from backup_platform.actions.points.inventory import Difference, diff_entries, list_entries
 from backup_platform.domain.model import Content, Entry, EntryKind, Stat, Status
 from backup_platform.errors import NotFoundError
 from backup_platform_tests.support import small_bench, walk_order

@@ -1,12 +1,15 @@
-"""What differs between two recovery points, by their inventories alone."""
+"""Inventories of recovery points: what is below a path, and what differs between two of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from backup_platform.advice import command
 from backup_platform.domain.model import Entry, Stat
+from backup_platform.errors import NotFoundError, UsageError
 
 Change = Literal["added", "removed", "changed", "metadata"]
 
@@ -76,3 +79,28 @@ def _content(entry: Entry) -> tuple[object, ...]:
 def _metadata(entry: Entry) -> tuple[object, ...]:
     stat = entry.stat
     return (stat.mode, stat.uid, stat.gid, stat.mtime_ns, entry.user, entry.group, entry.xattrs)
+
+
+def list_entries(entries: Iterable[Entry], path: str | None) -> Iterator[Entry]:
+    """The entries at and below a path, all when it is None. Raises NotFoundError before the first, UsageError."""
+    if path == "":
+        raise UsageError("The path is empty.", hint="Write `.` or `/` for all, or leave the path out.")
+    wanted = os.fsencode(path.strip("/")) if path else b""
+    found = (entry for entry in entries if _below(entry.stat.path, wanted))
+    first = next(found, None)
+    if first is None:
+        raise NotFoundError(
+            f"The recovery point has no path {path!r}.",
+            subject=path or "",
+            hint=(command("ls", "POINT"), " lists its paths."),
+        )
+    return _chain(first, found)
+
+
+def _chain(first: Entry, rest: Iterator[Entry]) -> Iterator[Entry]:
+    yield first
+    yield from rest
+
+
+def _below(path: bytes, wanted: bytes) -> bool:
+    return wanted in (b"", b".", path) or path.startswith(wanted + b"/")
