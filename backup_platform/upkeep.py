@@ -276,7 +276,7 @@ class Upkeep:
         unreadable = [*unreadable, *doubts.findings()]
         if read == "due":
             due = verify_due(self.read_cycle, points, progress, unreadable=unreadable)
-            return replace(due, notes=tuple(doubts.notes()))
+            return replace(due, notes=(*due.notes, *doubts.notes()))
         now = self.clock.now()
         result = verify(
             self.repository,
@@ -291,7 +291,7 @@ class Upkeep:
             with result.unrecorded.noting():
                 compact_reads(self.repository, now)
         rotation = self.read_cycle.status() if self.settings.verify else None
-        return replace(result, rotation=rotation, notes=tuple(doubts.notes()))
+        return replace(result, rotation=rotation, notes=(*result.notes, *doubts.notes()))
 
     def unvouched(
         self, points: Sequence[RecoveryPoint], proofs: Mapping[str, list[Proof]]

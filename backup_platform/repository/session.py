@@ -44,6 +44,7 @@ class Session:
         cipher = repository.cipher
         cipher.prepare_writing()
         self._indexes = load_trusted(repository)
+        self._packs_before = len(self._indexes.contents.packs)
         repository.known.forget({key.id for key in self._indexes.listed})
         # Readers may use them, unless something is left out that readers still need.
         partial = self._indexes.refused or self._indexes.disputed
@@ -153,6 +154,17 @@ class Session:
             record_reads(self._repository, read, self._repository.clock.now())
             if read:
                 compact_reads(self._repository, self._repository.clock.now())
+
+    @property
+    def stored_again(self) -> int:
+        """Bytes of contents that were stored although a pack is said to hold them, as a final tombstone names that."""
+        over = [pack.rows["blob"] for pack in self._indexes.passed_over if not pack.key.meta]
+        if not over:
+            return 0
+        index, blobs = self._indexes.contents, np.unique(np.concatenate(over), axis=0)
+        rows = index.find_all(blobs.tobytes())
+        found = index.rows[rows[rows != ABSENT]]
+        return int(found["length"][found["pack"] >= self._packs_before].sum())
 
     @property
     def unvouched(self) -> Unvouched:

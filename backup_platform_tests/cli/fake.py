@@ -227,7 +227,9 @@ class FakeApp:
         if isinstance(answer, BaseException):
             raise answer
         created = answer is not None
-        return SimpleNamespace(point=answer or make_point(source), created=created, recipients=())
+        return SimpleNamespace(
+            point=answer or make_point(source), created=created, recipients=(), stored_again=0
+        )
 
     def verify(self, spec: str | None, *, read: str, progress: Progress) -> Any:
         return self._answer("verify", spec=spec, read=read)

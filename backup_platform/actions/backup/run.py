@@ -34,13 +34,15 @@ class BackupResult:
     """`created` is False when the window had a complete recovery point, which was verified and kept.
 
     `packs` are keys of those that a new point needs. `recipients` says where the repository names other recipients than
-    the plan or this host expects: the point is whole, and somebody has to look.
+    the plan or this host expects: the point is whole, and somebody has to look. `stored_again` are bytes that packs
+    hold already which are being deleted, as a final tombstone says.
     """
 
     point: RecoveryPoint
     created: bool
     packs: frozenset[str] = frozenset()
     recipients: tuple[Hint, ...] = ()
+    stored_again: int = 0
 
     def telling(self, recipients: Sequence[Hint]) -> BackupResult:
         return replace(self, recipients=tuple(recipients))
@@ -118,7 +120,7 @@ class BackupJob:
             point = self._commit(replace(point, suspect=suspicion(points, point, self.demands, watch.found)))
             session.confirm()
             self.repository.known.committed(point.id)
-            return BackupResult(point, created=True, packs=session.needed)
+            return BackupResult(point, created=True, packs=session.needed, stored_again=session.stored_again)
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats

@@ -15,6 +15,7 @@ from backup_platform.actions.structure import Needs, needs_of
 from backup_platform.actions.verify.opening import closed_to_this_host
 from backup_platform.actions.verify.packs import PacksRead, read_packs
 from backup_platform.actions.verify.read_cycle import ReadCycle, ReadStatus
+from backup_platform.actions.verify.tombstones import doubted_tombstones
 from backup_platform.actions.verify.trusted import AT_ONCE, Trusting, within
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Clock, Progress
@@ -185,7 +186,8 @@ def _result(
     findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone, **wrong})
     needed = {key for need in needs.values() for key in need.packs}
     closed = [text for text in [closed_to_this_host(repository, needed)] if text]
-    for text in (*unreadable, *_breaks(repository, points), *closed):
+    tombstones = doubted_tombstones(repository, points, needs)
+    for text in (*unreadable, *_breaks(repository, points), *closed, *tombstones.forged):
         findings.setdefault("", []).append(text)
     return VerifyResult(
         points=tuple(points),
@@ -197,6 +199,7 @@ def _result(
         packs_not_decoded=reading.not_decoded,
         rotation=rotation,
         unrecorded=reading.unrecorded,
+        notes=tombstones.late,
     )
 
 

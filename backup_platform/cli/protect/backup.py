@@ -155,6 +155,13 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
     if outcome.result.created:
         _print_stats(out, point, session.app.kind_of(point))
         _print_unvouched(out, point)
+        if outcome.result.stored_again:
+            size, verify = (
+                formats.size(outcome.result.stored_again),
+                session.command("verify", "--read", "none"),
+            )
+            out.line(f"  {size} of it were stored again: packs hold them that a final tombstone names.")
+            out.line(f"  If no prune wrote it, {verify} says so.")
     if point.lateness_s > 0:
         out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
@@ -230,6 +237,7 @@ def _shape(session: CliSession, outcome: SourceOutcome) -> dict[str, Json]:
         "point": {
             **shapes.point(point),
             "unvouched_bytes": point.unvouched.size if outcome.result.created and point.unvouched else None,
+            "stored_again_bytes": outcome.result.stored_again,
             "problems": problems,
         },
         "recipients": list[Json]([session.written(each) for each in outcome.result.recipients]),

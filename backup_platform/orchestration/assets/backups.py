@@ -20,6 +20,7 @@ from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.repository.records.proofs import recorded
 
 if TYPE_CHECKING:
+    from backup_platform.actions.backup.run import BackupResult
     from backup_platform.domain.checks import CheckResult
 
 Verdicts = Iterator[dg.AssetCheckResult | dg.AssetCheckEvaluation]
@@ -80,16 +81,18 @@ class _BackupStep:
                     yield from not_judged(self._context, self._translator.told(error), self._key)
                 raise
             point = result.point
-            yield self._materialized(point, created=result.created)
+            yield self._materialized(result)
         else:
             point = point_to_check(self._context, self._app, self._source)
         yield from self._checked(point, asked_for=not capture)
 
-    def _materialized(self, point: RecoveryPoint, *, created: bool) -> dg.MaterializeResult[None]:
-        manifest = self._app.manifest_path(point)
+    def _materialized(self, result: "BackupResult") -> dg.MaterializeResult[None]:
+        point, again = result.point, result.stored_again
+        told = point_metadata(point, created=result.created, manifest=self._app.manifest_path(point))
+        told |= {"stored_again_bytes": dg.MetadataValue.int(again)} if again else {}
         return dg.MaterializeResult(
             asset_key=self._key,
-            metadata={**point_metadata(point, created=created, manifest=manifest), **self._tables(point)},
+            metadata={**told, **self._tables(point)},
             data_version=dg.DataVersion(point.id),
         )
 

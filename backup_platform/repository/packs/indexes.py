@@ -35,7 +35,8 @@ class Indexes:
 
     `refused` are packs that a writer does not build on: damaged, or about to be deleted. `unindexed` are packs that no
     readable index names; their blobs are known from the packs' own tables. `doomed` are being deleted. `misfits` have
-    another size than their blobs make. `disputed` are packs of which indexes say different things.
+    another size than their blobs make. `disputed` are packs of which indexes say different things. `passed_over` are
+    the rows of the doomed ones, as a writer knows them.
     """
 
     contents: BlobIndex
@@ -46,6 +47,7 @@ class Indexes:
     doomed: frozenset[PackKey] = frozenset()
     misfits: frozenset[PackKey] = frozenset()
     disputed: frozenset[PackKey] = frozenset()
+    passed_over: tuple[IndexedPack, ...] = ()
 
     def table(self, key: PackKey, hashed: Hash) -> str:
         """The hash of a pack's rows; empty where there are none."""
@@ -134,6 +136,7 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
         refused=frozenset(refused),
         doomed=tombstones.doomed,
         disputed=claims.disputed,
+        passed_over=tuple(packs[key] for key in sorted(packs.keys() & tombstones.doomed)),
     )
     # Of a blob that several packs hold the one that this host answers for comes first.
     known = repository.known.packs
