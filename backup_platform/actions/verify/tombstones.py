@@ -60,7 +60,7 @@ def _told(tombstone: Tombstone, points: Sequence[RecoveryPoint], *, old: bool) -
     text = f"{tombstone.key} says that packs are being deleted which are needed: by {needed}."
     if old:
         return (
-            f"{text} No prune wrote that: they were stored long before. Nothing is lost: the next backup of each source "
-            "stores its data again. Ask who wrote it. It may be deleted in the store while no prune runs."
+            f"{text} No prune wrote that: they were stored long before. Nothing is lost: the next backup of each "
+            "source stores its data again. Ask who wrote it. It may be deleted in the store while no prune runs."
         )
     return f"{text} A backup came too late for a prune, or somebody else wrote it. The next backup stores them again."
