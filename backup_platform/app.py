@@ -12,9 +12,9 @@ from backup_platform.actions.trust.fingerprints import log_doubt
 from backup_platform.advice import command
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.checks import Check, CheckResult, checks_with
-from backup_platform.domain.latest import Skipped, log_skipped
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
+from backup_platform.domain.trust.latest import Skipped, log_skipped
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.kinds import registry
 from backup_platform.plan import Plan, SourceConfig
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from backup_platform.actions.tables.point_tables import PointTables
     from backup_platform.actions.trust.fingerprints import FingerprintCheck
     from backup_platform.actions.verify.run import VerifyResult
-    from backup_platform.domain.health import DrillPolicy, MissedWindows
     from backup_platform.domain.restoring import (
         DatabaseRestorePlan,
         DatabaseRestoreSummary,
         DatabaseTarget,
     )
-    from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.domain.windows.health import DrillPolicy, MissedWindows
+    from backup_platform.domain.windows.schedule import WindowSchedule
     from backup_platform.kinds.kind import AnyKind, Purpose
     from backup_platform.plan import RepositoryConfig
     from backup_platform.repository.encryption.key_files import Keys

@@ -10,14 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from backup_platform.domain.latest import Skipped, log_skipped
+from backup_platform.domain.trust.latest import Skipped, log_skipped
 from backup_platform.errors import PlanError, RepositoryError, UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.backup.run import BackupResult
     from backup_platform.actions.copy.run import Copying
     from backup_platform.actions.evidence import Evidence
-    from backup_platform.actions.forget.give_up import GivingUp
+    from backup_platform.actions.forget.give_up import LostPoints
     from backup_platform.actions.forget.lost import Losses
     from backup_platform.actions.forget.run import Retention
     from backup_platform.actions.points.accept import Accepting
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from backup_platform.actions.verify.read_cycle import ReadCycle
     from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.domain.checks import CheckResult
-    from backup_platform.domain.copies import CopyRule
+    from backup_platform.domain.keep.copies import CopyRule
+    from backup_platform.domain.keep.retention import KeepRules, SourceRules
     from backup_platform.domain.model import Proof, RecoveryPoint
     from backup_platform.domain.ports import Clock, Progress, Store
-    from backup_platform.domain.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepConfig, Plan, RepositoryConfig, SourceConfig
     from backup_platform.repository.records.forgotten import ForgottenPoint
     from backup_platform.repository.repository import Repository
@@ -72,12 +72,12 @@ class Upkeep:
         return Accepting(self.repository, self.clock)
 
     @property
-    def giving_up(self) -> GivingUp:
+    def giving_up(self) -> LostPoints:
         """What is done about points that are lost, and that no copy has."""
-        from backup_platform.actions.forget.give_up import GivingUp
+        from backup_platform.actions.forget.give_up import LostPoints
         from backup_platform.stores.opening import evidence
 
-        return GivingUp(self.repository, self.clock, partial(evidence, self.repository.store))
+        return LostPoints(self.repository, self.clock, partial(evidence, self.repository.store))
 
     @property
     def holds(self) -> Holds:
@@ -148,11 +148,11 @@ class Upkeep:
         """Prolong the retentions of what a new point needs, where the plan has a `lock`. Raises StoreError."""
         if self.settings.lock is None:
             return
-        from backup_platform.actions.object_locks import Locking
+        from backup_platform.actions.object_locks import ObjectLocks
         from backup_platform.stores.opening import object_lock_of
 
         if locks := object_lock_of(self.repository.store):
-            Locking(self.repository, locks, self.clock).keep(source, packs)
+            ObjectLocks(self.repository, locks, self.clock).keep(source, packs)
 
     def copies_in_place(
         self,
@@ -163,7 +163,7 @@ class Upkeep:
         """Whether a point is where the plan wants it. `holdings` are the points by repository, without those that did
         not answer; `forgotten` repositories let it go."""
         from backup_platform.actions.checks.copies import copies_in_place
-        from backup_platform.domain.copies import Holding, judge_copies
+        from backup_platform.domain.keep.copies import Holding, judge_copies
 
         held = {name: any(each.id == point.id for each in points) for name, points in holdings.items()}
         places = [
@@ -175,7 +175,7 @@ class Upkeep:
 
     def copy_rule(self, source: str) -> CopyRule:
         """What the plan says of the copies of a source: all its repositories, unless it gives a number."""
-        from backup_platform.domain.copies import CopyRule
+        from backup_platform.domain.keep.copies import CopyRule
 
         copies = self.plan.sources[source].copies
         number = copies.number or len(self._repositories(source))
@@ -204,7 +204,7 @@ class Upkeep:
         places = forgotten_places(self.repository)
         return read_forgotten(self.repository, [p for p in places if since is None or p.stored_at > since])[0]
 
-    def whereabouts(self, points: Sequence[RecoveryPoint]) -> StoredPoints:
+    def find_stored(self, points: Sequence[RecoveryPoint]) -> StoredPoints:
         """Which points of another repository this one holds, forgot, or lacks."""
         from backup_platform.actions.points.stored import find_stored
 
@@ -222,7 +222,7 @@ class Upkeep:
             yield checks.authentic(self.repository, point)
 
     def _source_rules(self) -> dict[str, SourceRules]:
-        from backup_platform.domain.retention import SourceRules
+        from backup_platform.domain.keep.retention import SourceRules
         from backup_platform.wiring import make_schedule
 
         since = self.plan.since or self.repository.info.created_at
@@ -356,6 +356,6 @@ def _patience(source: SourceConfig) -> timedelta:
 
 
 def _rules(keep: KeepConfig) -> KeepRules:
-    from backup_platform.domain.retention import KeepRules
+    from backup_platform.domain.keep.retention import KeepRules
 
     return KeepRules(**keep.model_dump())

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from backup_platform.actions.trust.recipients import RecipientMemory
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.restoring import DatabaseTarget
-    from backup_platform.domain.schedule import Ticks, WindowSchedule
-    from backup_platform.domain.suspicion import Demands
+    from backup_platform.domain.trust.suspicion import Demands
+    from backup_platform.domain.windows.schedule import Ticks, WindowSchedule
     from backup_platform.kinds.kind import Purpose
     from backup_platform.plan import Plan, SourceConfig
     from backup_platform.plan.repository import RepositoryConfig
@@ -256,7 +256,7 @@ def store_options(
 
 def demands_of(source: SourceConfig) -> Demands:
     """What the plan says of the contents of a source."""
-    from backup_platform.domain.suspicion import Demands
+    from backup_platform.domain.trust.suspicion import Demands
 
     expect, empty = source.expect, source.allow_empty
     return Demands(
@@ -310,7 +310,7 @@ def state_directory() -> str:
 
 def make_schedule(plan: SourceConfig, since: datetime | date) -> WindowSchedule:
     """The windows of a source; `since` holds where its own part of the plan has none."""
-    from backup_platform.domain.schedule import WindowSchedule
+    from backup_platform.domain.windows.schedule import WindowSchedule
 
     return WindowSchedule(
         plan.cadence,

@@ -33,8 +33,8 @@ from backup_platform.domain.ports import (
     Sandbox,
     Store,
 )
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
 from backup_platform.domain.time_limit import TimeLimit
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.encryption import bech32
 from backup_platform.repository.encryption.key_files import Keys, Secret

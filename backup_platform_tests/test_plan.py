@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from backup_platform.domain.retention import KeepRules
+from backup_platform.domain.keep.retention import KeepRules
 from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan import KeepConfig, Plan, SourceConfig
 from backup_platform.plan.schema import json_schema

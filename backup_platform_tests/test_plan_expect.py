@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.domain.suspicion import Demands
+from backup_platform.domain.trust.suspicion import Demands
 from backup_platform.wiring import demands_of
 from backup_platform_tests.test_plan import HEAD, load, problems
 

@@ -18,7 +18,7 @@ def retained_until(now: datetime, lock: timedelta) -> datetime:
     return day.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-class Locking:
+class ObjectLocks:
     """Of one repository. No object that a new point needs has less than half of `lock` ahead of it.
 
     At half of it everything that the source's newest point needs is prolonged and recorded, with the indexes, the

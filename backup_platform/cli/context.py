@@ -16,8 +16,8 @@ from backup_platform.errors import BackupError
 
 if TYPE_CHECKING:
     from backup_platform.app import App
-    from backup_platform.domain.latest import Skipped
     from backup_platform.domain.ports import Progress
+    from backup_platform.domain.trust.latest import Skipped
 
 
 def _load(plan: str | None) -> App:

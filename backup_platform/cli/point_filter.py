@@ -10,8 +10,8 @@ from typing import TypeAlias
 
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
-from backup_platform.domain.standing import Standing, State
-from backup_platform.domain.zones import zone_of
+from backup_platform.domain.trust.standing import Standing, State
+from backup_platform.domain.windows.zones import zone_of
 from backup_platform.errors import UsageError
 
 Judged: TypeAlias = tuple[RecoveryPoint, Standing]

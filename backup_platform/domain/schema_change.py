@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from backup_platform.domain.checks import CheckResult, KindCheck, not_compared
 from backup_platform.domain.model import Json, RecoveryPoint
-from backup_platform.domain.suspicion import baseline
+from backup_platform.domain.trust.suspicion import baseline
 
 NAME = "schema_unchanged"
 

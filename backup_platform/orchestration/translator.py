@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import dagster as dg
 
 from backup_platform.advice import Hint, written
-from backup_platform.domain.cadence import CADENCES
+from backup_platform.domain.windows.cadence import CADENCES
 from backup_platform.errors import BackupError, WindowError, sentences
 from backup_platform.orchestration.assets.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
 

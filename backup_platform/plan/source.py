@@ -26,7 +26,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from backup_platform.domain.cadence import CADENCES, Cadence
+from backup_platform.domain.windows.cadence import CADENCES, Cadence
 from backup_platform.errors import PlanError
 from backup_platform.kinds import registry
 from backup_platform.kinds.kind import AnyKind

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from backup_platform.domain.cadence import CADENCES
+from backup_platform.domain.windows.cadence import CADENCES
 
 _UNITS = {
     "s": timedelta(seconds=1),

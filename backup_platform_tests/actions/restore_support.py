@@ -14,7 +14,7 @@ from backup_platform.actions.restore.run import RestorePlan, RestoreSummary, pla
 from backup_platform.clock import SILENT
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat
 from backup_platform.domain.ports import DrillReport
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session

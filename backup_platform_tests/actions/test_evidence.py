@@ -15,7 +15,7 @@ from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.keys.run import cipher_of
 from backup_platform.actions.repair.run import Repair
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.standing import State, standing
+from backup_platform.domain.trust.standing import State, standing
 from backup_platform.repository.encryption.recipients import list_recipients, record_test
 from backup_platform.repository.objects.names import (
     ACCEPTED,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from backup_platform.actions.copy.run import Copying
-from backup_platform.actions.object_locks import Locking, retained_until
+from backup_platform.actions.object_locks import ObjectLocks, retained_until
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import NotFoundError, StoreError
@@ -51,7 +51,7 @@ def backup(bench: Bench, locks: Noted, source: str = "docs") -> frozenset[str]:
     """What the new point needs, kept locked."""
     point = bench.backup()
     packs = needs_of(bench.open(), point).packs
-    Locking(bench.open(), locks, bench.clock).keep(source, packs)
+    ObjectLocks(bench.open(), locks, bench.clock).keep(source, packs)
     return packs
 
 
@@ -89,7 +89,7 @@ def test_no_needed_object_ever_has_less_than_half_ahead_of_it(tmp_path: Path) ->
         point = bench.backup()
         list(store.list(""))
         needed = needs_of(bench.open(), point).packs
-        Locking(bench.open(store), locks, bench.clock).keep("docs", needed)
+        ObjectLocks(bench.open(store), locks, bench.clock).keep("docs", needed)
         for key, time in store.times.items():
             assert max(locks.until.get(key, time), time + LOCK) >= bench.clock.now() + LOCK / 2 or (
                 key not in needed
@@ -121,9 +121,9 @@ def test_an_old_pack_that_is_needed_again_is_prolonged_alone(tmp_path: Path) -> 
     bench.clock.advance(days=15)
     needed = needs_of(bench.open(), bench.backup()).packs
     list(store.list(""))
-    Locking(bench.open(store), locks, bench.clock).keep("docs", needed)
+    ObjectLocks(bench.open(store), locks, bench.clock).keep("docs", needed)
     assert locks.calls[1:] == [{key for key in needed & old if key.startswith("packs/")}]
-    Locking(bench.open(store), locks, bench.clock).keep("docs", needed)
+    ObjectLocks(bench.open(store), locks, bench.clock).keep("docs", needed)
     assert len(locks.calls) == 2
 
 
@@ -157,7 +157,7 @@ def test_an_index_that_prune_merged_meanwhile_fails_no_backup(bench: Bench) -> N
     locks = Merged()
     assert backup(bench, locks) <= locks.until.keys()
     with pytest.raises(NotFoundError):  # a pack is no index
-        Locking(bench.open(), locks, bench.clock).keep("other", {"packs/00/" + "0" * 64})
+        ObjectLocks(bench.open(), locks, bench.clock).keep("other", {"packs/00/" + "0" * 64})
 
 
 def test_a_record_that_is_altered_is_none(bench: Bench) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from backup_platform.actions.evidence import Evidence
-from backup_platform.actions.forget.give_up import GivingUp
+from backup_platform.actions.forget.give_up import LostPoints
 from backup_platform.actions.forget.run import Retention
 from backup_platform.actions.points.find import find_point
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.limits import MAX_SEQUENCE
-from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.points.chains import REACH
 from backup_platform_tests.actions.prune_support import planned
@@ -41,8 +41,8 @@ def put(bench: Bench, place: int, data: bytes = b"") -> str:
     return key
 
 
-def giving_up(bench: Bench) -> GivingUp:
-    return GivingUp(bench.open(), bench.clock)
+def giving_up(bench: Bench) -> LostPoints:
+    return LostPoints(bench.open(), bench.clock)
 
 
 def test_names_that_no_manifest_has_stop_nothing_and_are_told(bench: Bench) -> None:

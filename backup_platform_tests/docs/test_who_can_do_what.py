@@ -16,7 +16,7 @@ from backup_platform.actions.verify.trusted import unvouched_of
 from backup_platform.app import App
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Buffer
-from backup_platform.domain.standing import State, standing
+from backup_platform.domain.trust.standing import State, standing
 from backup_platform.errors import DamageError, KeyMissingError, RepositoryError, StoreRefusedError
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.objects.names import PackKey, digest

@@ -17,9 +17,9 @@ from backup_platform.actions.prune.run import Pruning
 from backup_platform.actions.repair.run import Repair as Repairing
 from backup_platform.actions.restore.run import plan_restore, run_restore
 from backup_platform.actions.verify.read_cycle import CYCLE, ReadCycle
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.repository.deletion.survey import survey
 from backup_platform.repository.records.proofs import recorded
 from backup_platform.repository.replicas import init_replica

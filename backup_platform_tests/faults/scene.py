@@ -10,7 +10,7 @@ from backup_platform.actions.forget.lost import find_losses
 from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.repository.repository import Repository

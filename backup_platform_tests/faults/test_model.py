@@ -22,8 +22,8 @@ from backup_platform.actions.points.holds import Holds
 from backup_platform.actions.prune.plan import PruneSettings
 from backup_platform.actions.prune.run import Pruning
 from backup_platform.actions.repair.run import Repair
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.ports import Store
-from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import BackupError
 from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.replicas import init_replica

@@ -31,7 +31,7 @@ from backup_platform.domain.model import (
     Status,
 )
 from backup_platform.domain.ports import Buffer
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.encryption.age import Identity, Recipient, generate_identity
 from backup_platform.repository.encryption.key_files import Keys, Secret, new_repository_key

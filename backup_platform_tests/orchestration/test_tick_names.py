@@ -4,7 +4,7 @@ import zoneinfo
 
 import pytest
 
-from backup_platform.domain.cadence import CADENCES
+from backup_platform.domain.windows.cadence import CADENCES
 from backup_platform.orchestration.tick_names import tick_name
 
 

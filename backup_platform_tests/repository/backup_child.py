@@ -19,7 +19,7 @@ from functools import partial
 
 from backup_platform.actions.backup.run import BackupJob
 from backup_platform.clock import SILENT, SystemClock
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository import session
 from backup_platform.repository.objects.info import read_info
 from backup_platform.repository.packs import blob_reader, indexes, packs

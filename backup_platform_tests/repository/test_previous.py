@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backup_platform.actions.backup.run import BackupJob
 from backup_platform.domain.model import Content, Entry, EntryKind, RecoveryPoint, Stat, Status
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import DamageError
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.points.inventory import entries_of, rows_of

@@ -14,9 +14,9 @@ from backup_platform.actions.drill import DrillResult, drill
 from backup_platform.actions.verify.read_cycle import ReadCycle
 from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify, verify_due
 from backup_platform.actions.verify.trusted import unvouched_of
-from backup_platform.domain.health import DrillPolicy
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, PointReader, Progress, Sandbox
+from backup_platform.domain.windows.health import DrillPolicy
 from backup_platform.repository import session
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.names import ObjectId

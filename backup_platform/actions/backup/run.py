@@ -10,11 +10,11 @@ from datetime import timedelta
 from backup_platform import __version__
 from backup_platform.actions.structure import needs_of, structure_findings
 from backup_platform.advice import Hint
-from backup_platform.domain.latest import captures
 from backup_platform.domain.model import Capture, Entry, RecoveryPoint, Stat, Stats, Status, StreamRef, Window
 from backup_platform.domain.ports import Buffer, Chunking, Clock, Progress, Recorder, Source
-from backup_platform.domain.schedule import WindowSchedule
-from backup_platform.domain.suspicion import Demands, suspicion
+from backup_platform.domain.trust.latest import captures
+from backup_platform.domain.trust.suspicion import Demands, suspicion
+from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.kinds import registry
 from backup_platform.repository.objects.names import PackKey

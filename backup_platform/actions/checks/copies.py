@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from backup_platform.domain.checks import CheckResult
-from backup_platform.domain.copies import CopiesState, CopyRule, InPlace
 from backup_platform.domain.counting import how_many
+from backup_platform.domain.keep.copies import CopiesState, CopyRule, InPlace
 from backup_platform.domain.model import Json
 
 

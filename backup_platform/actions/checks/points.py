@@ -12,11 +12,11 @@ from backup_platform.actions.verify.read_cycle import ReadStatus
 from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.actions.verify.trusted import unvouched, unvouched_of
 from backup_platform.domain.checks import CheckResult, Severity, not_compared
-from backup_platform.domain.health import DrillPolicy, drill_due
-from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
-from backup_platform.domain.suspicion import RECENT, Amounts, advice, baseline, grown
+from backup_platform.domain.trust.latest import in_time
+from backup_platform.domain.trust.suspicion import RECENT, Amounts, advice, baseline, grown
+from backup_platform.domain.windows.health import DrillPolicy, drill_due
 from backup_platform.errors import DamageError
 from backup_platform.repository.encryption.key_objects import key_problems
 from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps

@@ -15,10 +15,10 @@ from backup_platform import fastcdc
 from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
 from backup_platform.actions.trust.fingerprints import FingerprintCheck
 from backup_platform.advice import Command, Hint, advice, command, written
-from backup_platform.domain.health import MissedWindows
-from backup_platform.domain.latest import choose_latest, in_time
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.suspicion import advice as what_to_do
+from backup_platform.domain.trust.latest import choose_latest, in_time
+from backup_platform.domain.trust.suspicion import advice as what_to_do
+from backup_platform.domain.windows.health import MissedWindows
 from backup_platform.domain.words import how_many, point_label, size, were
 from backup_platform.errors import (
     BackupError,

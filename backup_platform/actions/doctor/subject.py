@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 from backup_platform.actions.doctor.run import Examination, probe_copy
 from backup_platform.actions.trust.fingerprints import FingerprintCheck
 from backup_platform.advice import Command, command
-from backup_platform.domain.health import MissedWindows
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Source
+from backup_platform.domain.windows.health import MissedWindows
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:

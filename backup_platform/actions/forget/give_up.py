@@ -32,7 +32,7 @@ class LostPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class GivingUp:
+class LostPoints:
     """Of one repository. What is read within `evidence` comes from the store itself."""
 
     repository: Repository

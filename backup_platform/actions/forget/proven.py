@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.standing import State, standing
+from backup_platform.domain.trust.standing import State, standing
 from backup_platform.errors import DamageError
 from backup_platform.repository.repository import Repository
 

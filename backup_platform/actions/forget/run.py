@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from backup_platform.actions.forget.proven import newest_proven
 from backup_platform.clock import SILENT
-from backup_platform.domain.holds import Hold
+from backup_platform.domain.keep.holds import Hold
+from backup_platform.domain.keep.retention import Candidate, Decision, SourceRules, decide
 from backup_platform.domain.model import Proof, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
-from backup_platform.domain.retention import Candidate, Decision, SourceRules, decide
-from backup_platform.domain.window_form import gives, stored_late, strange_form
+from backup_platform.domain.windows.form import gives, stored_late, strange_form
 from backup_platform.errors import StoreLockedError, StoreRefusedError
 from backup_platform.repository.objects.store_clock import store_now
 from backup_platform.repository.records.forgotten import ForgottenPoint, record_forgotten

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from backup_platform.actions.structure import needs_of
 from backup_platform.advice import command
-from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Store
+from backup_platform.domain.trust.latest import in_time
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.creating import init_repository, require_unused
 from backup_platform.repository.encryption.key_files import (

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from backup_platform.advice import Hint, command, joined
-from backup_platform.domain.latest import Skipped, choose_latest, log_skipped
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.trust.latest import Skipped, choose_latest, log_skipped
 from backup_platform.errors import DamageError, NotFoundError, UsageError
 from backup_platform.repository.points.chains import effective_points
 from backup_platform.repository.repository import Repository

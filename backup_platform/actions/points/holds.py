@@ -8,11 +8,11 @@ from datetime import date, datetime, time, timedelta
 
 from backup_platform.actions.points.find import find_point
 from backup_platform.advice import command
-from backup_platform.domain.holds import Hold
-from backup_platform.domain.latest import Skipped, log_skipped
+from backup_platform.domain.keep.holds import Hold
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
-from backup_platform.domain.zones import zone_of
+from backup_platform.domain.trust.latest import Skipped, log_skipped
+from backup_platform.domain.windows.zones import zone_of
 from backup_platform.errors import DamageError, NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.objects.store_clock import store_now
 from backup_platform.repository.records.forgotten import forgotten_places

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from backup_platform.domain.health import MissedWindows, missed_windows
-from backup_platform.domain.latest import captures
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.ports import Store
-from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.trust.latest import captures
+from backup_platform.domain.windows.health import MissedWindows, missed_windows
+from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.errors import RepositoryChangedError, RepositoryMissingError, WindowError
 from backup_platform.repository.objects.info import RepositoryInfo, read_info
 from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten

@@ -33,7 +33,7 @@ PACKS_PER_INDEX = 64
 OF_PACKS = (PACKS, META)
 
 
-class Mender:
+class RepairRun:
     """`done` and `failed` fill as it goes: what one step meets does not stop the others."""
 
     def __init__(self, repository: Repository, donors: Sequence[Donor], progress: Progress) -> None:

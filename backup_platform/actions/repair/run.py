@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from backup_platform.actions.forget.lost import find_losses
-from backup_platform.actions.repair.apply import Mender
+from backup_platform.actions.repair.apply import RepairRun
 from backup_platform.actions.repair.damage import Surveyor
 from backup_platform.actions.repair.donors import Donor, open_donors
 from backup_platform.actions.repair.keys import key_steps
@@ -89,7 +89,7 @@ class Repair:
         started = self._clock.monotonic()
         progress.expect(size=plan.size)
         donors: list[Donor] = open_donors(self._donors)[0] if plan.steps else []
-        mender = Mender(self._repository, donors, progress)
+        mender = RepairRun(self._repository, donors, progress)
         mender.run(plan.steps)
         return RepairResult(
             done=tuple(mender.done),

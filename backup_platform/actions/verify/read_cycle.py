@@ -13,7 +13,7 @@ from itertools import accumulate, takewhile
 
 from backup_platform.actions.verify.packs import PacksRead, read_packs
 from backup_platform.domain.ports import Clock, Progress
-from backup_platform.domain.rotation import LastSeen, due
+from backup_platform.domain.trust.rotation import LastSeen, due
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.records.reads import compact_reads, load_reads, record_reads
 from backup_platform.repository.repository import Repository

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from backup_platform.actions.structure import Needs
 from backup_platform.domain.model import Proof, RecoveryPoint
-from backup_platform.domain.vouching import Vouched, unvouched_bytes
+from backup_platform.domain.trust.vouching import Vouched, unvouched_bytes
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.records.reads import load_reads, record_reads
 from backup_platform.repository.repository import Repository

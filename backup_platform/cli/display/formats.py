@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from backup_platform.domain.zones import zone_of
+from backup_platform.domain.windows.zones import zone_of
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from backup_platform.cli.display.names import name_fields
 from backup_platform.domain.model import Entry, Json, Problem, Proof, RecoveryPoint, Stat, Stats
-from backup_platform.domain.standing import Standing
+from backup_platform.domain.trust.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from backup_platform.actions.points.inventory import Difference
-    from backup_platform.domain.holds import Hold
+    from backup_platform.domain.keep.holds import Hold
 
 
 def moment(value: datetime) -> str:

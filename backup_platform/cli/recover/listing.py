@@ -17,7 +17,7 @@ from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.row_diff import diff_rows
 from backup_platform.cli.recover.rows import TIME_LIMIT_HELP
 from backup_platform.domain.model import Entry, EntryKind, Status
-from backup_platform.domain.zones import zone_of
+from backup_platform.domain.windows.zones import zone_of
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:

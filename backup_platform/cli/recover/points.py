@@ -16,7 +16,7 @@ from backup_platform.cli.point_filter import PointFilter, one_zone, summary
 from backup_platform.cli.protect.backup import ID_SHOWN, print_problems
 from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.standing import Standing, State, standing
+from backup_platform.domain.trust.standing import Standing, State, standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import dagster as dg
 
 from backup_platform.domain.checks import AUTHENTIC, STORED, Check
-from backup_platform.domain.latest import in_time
+from backup_platform.domain.trust.latest import in_time
 from backup_platform.domain.visible import inert
 from backup_platform.orchestration.metadata.points import check_metadata, plain_metadata
 

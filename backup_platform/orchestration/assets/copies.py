@@ -91,7 +91,7 @@ def _stored_where(app: "App", point: RecoveryPoint) -> "dict[str, StoredPoints]"
 
 
 def _ask(app: "App", point: RecoveryPoint) -> "StoredPoints":
-    return app.upkeep.whereabouts([point])
+    return app.upkeep.find_stored([point])
 
 
 class _CopyStep:
@@ -132,7 +132,7 @@ class _CopyStep:
         """Points of windows that the schedule does not have any more: no run can be of such a window."""
         has = self._translator.has_window
         others = [p for p in self._app.points(self._source) if not has(self._source, p.window.key)]
-        lacking = self._there.upkeep.whereabouts(others).lacking if others else ()
+        lacking = self._there.upkeep.find_stored(others).lacking if others else ()
         if not lacking:
             return
         newest = list(reversed(lacking))[:MOST_TAKEN_ALONG]

@@ -17,7 +17,7 @@ from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, Problem, RecoveryPoint
 from backup_platform.domain.tables import counted
 from backup_platform.domain.visible import visible
-from backup_platform.domain.zones import zone_of
+from backup_platform.domain.windows.zones import zone_of
 from backup_platform.orchestration import shown
 
 Metadata = dict[str, dg.MetadataValue]

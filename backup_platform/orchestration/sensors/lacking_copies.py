@@ -176,7 +176,7 @@ class CopiesSweep:
     ) -> bool:
         """Launch what one copy lacks. Returns whether it is known to lack nothing."""
         repository = self._repositories[subject.repository]
-        answer = repository.ask(lambda app: app.upkeep.whereabouts(points), same)
+        answer = repository.ask(lambda app: app.upkeep.find_stored(points), same)
         self._tell_presence(repository)
         if answer is None:
             return False

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
-from backup_platform.domain.health import next_overdue
 from backup_platform.domain.model import Window
-from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.windows.health import next_overdue
+from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.sensors.outbox import Desk

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from backup_platform.domain.latest import SKEW
 from backup_platform.domain.ports import Cipher, StoredObject
+from backup_platform.domain.trust.latest import SKEW
 from backup_platform.repository.objects.names import (
     ACCEPTED,
     DAMAGED,

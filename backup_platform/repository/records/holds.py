@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.domain.holds import Hold
+from backup_platform.domain.keep.holds import Hold
 from backup_platform.domain.ports import StoredObject
 from backup_platform.errors import ConflictError, DamageError
 from backup_platform.repository.objects.documents import moment, read_document, write_document

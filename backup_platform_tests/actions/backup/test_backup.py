@@ -10,7 +10,7 @@ import pytest
 
 from backup_platform.actions.backup.run import BackupJob
 from backup_platform.domain.model import EntryKind, Problem, Status
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import (
     RepositoryError,
     SourceBusyError,

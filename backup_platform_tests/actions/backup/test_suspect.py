@@ -16,9 +16,9 @@ from backup_platform.actions.forget.run import Retention
 from backup_platform.actions.points.accept import Accepting
 from backup_platform.actions.points.find import find_point
 from backup_platform.app import App
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
-from backup_platform.domain.retention import KeepRules, SourceRules
-from backup_platform.domain.suspicion import Demands
+from backup_platform.domain.trust.suspicion import Demands
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.repository.objects.names import ACCEPTED
 from backup_platform_tests.actions.copy_support import make_pair

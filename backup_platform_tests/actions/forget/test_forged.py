@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from backup_platform.actions.forget.run import Retention
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import RecoveryPoint, Window
-from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform_tests.actions.forget import test_retention
 from backup_platform_tests.actions.forget.test_retention import World
 from backup_platform_tests.docs.cells import shows

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from backup_platform.actions.forget.lost import Losses, find_losses
 from backup_platform.actions.forget.run import Retention
 from backup_platform.actions.points.holds import Holds
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import (
     EMPTY,
     Proof,
@@ -23,8 +24,7 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import Store
-from backup_platform.domain.retention import KeepRules, SourceRules
-from backup_platform.domain.standing import State, standing
+from backup_platform.domain.trust.standing import State, standing
 from backup_platform.errors import NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.points.chains import chain_breaks, chain_gaps

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from backup_platform.actions.evidence import Evidence
-from backup_platform.actions.forget.give_up import GivingUp
+from backup_platform.actions.forget.give_up import LostPoints
 from backup_platform.actions.forget.lost import Losses, find_losses
 from backup_platform.actions.forget.run import Retention
 from backup_platform.actions.points.holds import Holds
 from backup_platform.actions.verify.run import ReadShare, verify
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Store
-from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import UsageError
 from backup_platform.repository.objects.names import FORGOTTEN, HOLDS, PROOFS, digest
 from backup_platform.repository.points.chains import chain_breaks, chain_gaps
@@ -69,8 +69,8 @@ def lost_ids(bench: Bench) -> list[str]:
     return [each.point for each in losses(bench.open()).subjects]
 
 
-def giving_up(bench: Bench) -> GivingUp:
-    return GivingUp(bench.open(), bench.clock)
+def giving_up(bench: Bench) -> LostPoints:
+    return LostPoints(bench.open(), bench.clock)
 
 
 def give_up(bench: Bench) -> int:

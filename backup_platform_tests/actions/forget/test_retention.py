@@ -18,10 +18,10 @@ from backup_platform.actions.backup.run import BackupJob
 from backup_platform.actions.forget import run as retention_module
 from backup_platform.actions.forget.run import ForgetPlan, Retention
 from backup_platform.actions.points.holds import Holds
-from backup_platform.domain.holds import Hold
+from backup_platform.domain.keep.holds import Hold
+from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Store
-from backup_platform.domain.retention import KeepRules, SourceRules
 from backup_platform.errors import (
     NotFoundError,
     RepositoryError,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from backup_platform.actions.points.find import find_point
-from backup_platform.domain.latest import Skipped
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.trust.latest import Skipped
 from backup_platform.errors import DamageError, NotFoundError, UsageError
 from backup_platform.repository.objects.names import ManifestKey
 from backup_platform_tests.support import Bench, ClockedStore, QuietProgress, small_bench

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backup_platform.actions.structure import structure_findings
 from backup_platform.actions.verify.run import ReadShare, VerifyResult, read_share, verify, window_share
 from backup_platform.domain.model import ProofMethod, Window
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.errors import StoreError, UsageError
 from backup_platform_tests.support import (
     Bench,

@@ -16,7 +16,7 @@ import pytest
 from backup_platform.actions.checks import points as checks
 from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary, Judged
 from backup_platform.app import App
-from backup_platform.domain.retention import Decision
+from backup_platform.domain.keep.retention import Decision
 from backup_platform_tests.cli.conftest import Cli, Ran, Verbs
 from backup_platform_tests.cli.fake import make_point
 

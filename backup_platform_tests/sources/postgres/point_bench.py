@@ -10,7 +10,7 @@ from backup_platform.actions.drill import DrillResult, drill
 from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.repository import Repository
 from backup_platform.sources.postgres.options import PostgresOptions

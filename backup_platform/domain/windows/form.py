@@ -10,9 +10,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from backup_platform.domain.boundaries import read_wall
 from backup_platform.domain.model import Window
-from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.windows.boundaries import read_wall
+from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.errors import WindowError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.domain.health import DrillPolicy, MissedWindows, drill_due, missed_windows
-from backup_platform.domain.schedule import CADENCES, WindowSchedule
+from backup_platform.domain.windows.health import DrillPolicy, MissedWindows, drill_due, missed_windows
+from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 
 SINCE = date(2025, 5, 1)
 DAILY = WindowSchedule(CADENCES["day"], since=SINCE, at=time(2, 15))

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backup_platform.domain.model import Window
-from backup_platform.domain.schedule import CADENCES, Cadence, WindowSchedule
+from backup_platform.domain.windows.schedule import CADENCES, Cadence, WindowSchedule
 from backup_platform.errors import WindowError
 
 DAY = timedelta(days=1)

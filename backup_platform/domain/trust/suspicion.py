@@ -14,8 +14,8 @@ from statistics import median
 
 from backup_platform.advice import Advice, command
 from backup_platform.domain.counting import how_many
-from backup_platform.domain.latest import in_time
 from backup_platform.domain.model import Json, RecoveryPoint, Stats
+from backup_platform.domain.trust.latest import in_time
 
 HISTORY = 100  # points that are looked at for whether it was ever so before
 RECENT = 14  # of them, for what is usual

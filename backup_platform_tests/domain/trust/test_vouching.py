@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from backup_platform.domain.model import OnTrust, ProofMethod, Unvouched
-from backup_platform.domain.vouching import Vouched, unvouched_bytes
+from backup_platform.domain.trust.vouching import Vouched, unvouched_bytes
 from backup_platform_tests.cli.fake import make_point, make_proof
 
 ONE, TWO = OnTrust("1" * 64, "a" * 32, 100), OnTrust("2" * 64, "b" * 32, 20)

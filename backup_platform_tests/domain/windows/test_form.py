@@ -11,11 +11,11 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup_platform.domain.cadence import CADENCES, Cadence
+from backup_platform.domain.keep.retention import Candidate, KeepRules, decide
 from backup_platform.domain.model import Window
-from backup_platform.domain.retention import Candidate, KeepRules, decide
-from backup_platform.domain.schedule import WindowSchedule
-from backup_platform.domain.window_form import gives, stored_late, strange_form
+from backup_platform.domain.windows.cadence import CADENCES, Cadence
+from backup_platform.domain.windows.form import gives, stored_late, strange_form
+from backup_platform.domain.windows.schedule import WindowSchedule
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.actions.checks.copies import copies_in_place
-from backup_platform.domain.copies import CopyRule, Holding, InPlace, judge_copies
+from backup_platform.domain.keep.copies import CopyRule, Holding, InPlace, judge_copies
 
 AT = datetime(2026, 11, 22, 2, 15, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.domain.latest import SKEW, Choice, choose_latest, in_time
 from backup_platform.domain.model import Content, RecoveryPoint, Stats, StreamRef, Window
+from backup_platform.domain.trust.latest import SKEW, Choice, choose_latest, in_time
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from backup_platform.domain.latest import begun
-from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.trust.latest import begun
+from backup_platform.domain.windows.schedule import WindowSchedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from backup_platform.domain.model import Proof, ProofMethod
-from backup_platform.domain.standing import State, standing
+from backup_platform.domain.trust.standing import State, standing
 from backup_platform_tests.cli.fake import make_point, make_problems, make_proof
 
 POINT = make_point()

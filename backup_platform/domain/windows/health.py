@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
-from backup_platform.domain.boundaries import Boundary
-from backup_platform.domain.cadence import CADENCES
 from backup_platform.domain.model import Window
-from backup_platform.domain.schedule import WindowSchedule
+from backup_platform.domain.windows.boundaries import Boundary
+from backup_platform.domain.windows.cadence import CADENCES
+from backup_platform.domain.windows.schedule import WindowSchedule
 
 DrillPolicy: TypeAlias = Literal["window", "daily", "weekly", "never"]
 

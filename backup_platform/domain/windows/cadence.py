@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from backup_platform.domain.boundaries import (
+from backup_platform.domain.windows.boundaries import (
     Boundaries,
     CronBoundaries,
     FixedBoundaries,

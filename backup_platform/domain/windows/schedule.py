@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from backup_platform.domain.boundaries import Boundary, Ticks, read_wall
-from backup_platform.domain.cadence import CADENCES, Cadence
 from backup_platform.domain.model import Window
+from backup_platform.domain.windows.boundaries import Boundary, Ticks, read_wall
+from backup_platform.domain.windows.cadence import CADENCES, Cadence
 from backup_platform.errors import WindowError
 
 __all__ = ["CADENCES", "Cadence", "Ticks", "WindowSchedule"]

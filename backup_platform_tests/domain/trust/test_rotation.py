@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backup_platform.domain.rotation import LastSeen, due
+from backup_platform.domain.trust.rotation import LastSeen, due
 
 START = datetime(2026, 11, 22, 5, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.domain.model import Stats
-from backup_platform.domain.suspicion import (
+from backup_platform.domain.trust.suspicion import (
     ENOUGH,
     LISTED,
     Amounts,
@@ -23,7 +23,7 @@ from backup_platform.domain.suspicion import (
     judge,
     suspicion,
 )
-from backup_platform_tests.domain.test_latest import point
+from backup_platform_tests.domain.trust.test_latest import point
 
 GB = 10**9
 PLAIN = Demands()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backup_platform.domain.retention import Candidate, Decision, KeepRules, decide
+from backup_platform.domain.keep.retention import Candidate, Decision, KeepRules, decide
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

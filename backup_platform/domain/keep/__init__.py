@@ -1,0 +1,1 @@
+"""Which points are kept, where, and why."""
