@@ -12,6 +12,7 @@ from backup_platform.actions.restore.run import plan_restore, run_restore
 from backup_platform.domain.model import Content, Entry, Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Sandbox, Source
 from backup_platform.domain.time_limit import TimeLimit
+from backup_platform.domain.words import how_many
 from backup_platform.errors import DamageError, TargetError, TimeLimitError
 from backup_platform.kinds import registry
 from backup_platform.repository.records.proofs import Unrecorded
@@ -48,16 +49,13 @@ class FileSandbox:
         self.progress.begin("restoring")
         summary = run_restore(plan, self.repository, self.clock, self.progress)
         if summary.failures:
+            entries = how_many(summary.failure_count, "entry", "entries")
             raise TargetError(
-                f"The drill cannot restore {formatted(summary.failure_count)} into {self.path}: {summary.failures[0]}.",
+                f"The drill cannot restore {entries} into {self.path}: {summary.failures[0]}.",
                 hint="Let TMPDIR name a directory on a file system that takes what the source has.",
             )
         self.warnings += summary.warnings
         return self.path
-
-
-def formatted(count: int) -> str:
-    return "one entry" if count == 1 else f"{count:,} entries"
 
 
 @dataclass(frozen=True, slots=True)

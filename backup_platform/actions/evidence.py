@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Proof
+from backup_platform.domain.words import are, first_of, how_many
 from backup_platform.errors import ConflictError, DamageError
 from backup_platform.repository.objects.names import (
     ACCEPTED,
@@ -53,8 +53,8 @@ class Doubts:
 
     def forgery(self) -> str:
         return (
-            f"{how_many(len(self.forged), 'record')} of the ledger {_is(self.forged)} forged or altered and "
-            f"count{'' if len(self.forged) > 1 else 's'} for nothing: {_named(self.forged)}."
+            f"{how_many(len(self.forged), 'record')} of the ledger {are(len(self.forged))} forged or altered, and "
+            f"ignored: {first_of(self.forged, NAMED)}."
         )
 
     def notes(self) -> list[str]:
@@ -64,8 +64,8 @@ class Doubts:
 
     def strangers(self) -> str:
         return (
-            f"{how_many(len(self.strange), 'object')} among the manifests {_is(self.strange)} none, by "
-            f"{'their names' if len(self.strange) > 1 else 'its name'}: {_named(self.strange)}. {FIND_OUT}"
+            f"{how_many(len(self.strange), 'object')} among the manifests {are(len(self.strange))} none, by "
+            f"{'their names' if len(self.strange) > 1 else 'its name'}: {first_of(self.strange, NAMED)}. {FIND_OUT}"
         )
 
     def age(self) -> str:
@@ -77,19 +77,10 @@ class Doubts:
 
     def future(self) -> str:
         return (
-            f"{how_many(len(self.ahead), 'record')} of the ledger {_is(self.ahead)} no evidence, because the time in "
-            f"the name is after the store received it: {_named(self.ahead)}. Set the clock of the host that wrote "
-            "it, or of the store, and prove the point again."
+            f"{how_many(len(self.ahead), 'record')} of the ledger {are(len(self.ahead))} no evidence, because the time "
+            f"in the name is after the store received it: {first_of(self.ahead, NAMED)}. Set the clock of the host "
+            "that wrote it, or of the store, and prove the point again."
         )
-
-
-def _is(keys: Sequence[str]) -> str:
-    return "are" if len(keys) > 1 else "is"
-
-
-def _named(keys: Sequence[str]) -> str:
-    more = len(keys) - NAMED
-    return ", ".join(keys[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def doubts_of(records: Iterable[Record]) -> Doubts:

@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from backup_platform.advice import command
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.ports import Clock, Store
+from backup_platform.domain.words import how_many
 from backup_platform.errors import (
     ConflictError,
     KeyMissingError,

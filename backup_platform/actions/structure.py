@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.words import how_many, point_name
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import ABSENT, BlobIndex
@@ -33,7 +34,7 @@ def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) 
         needs = needs_of(repository, point)
         findings += needs.findings
         findings += [
-            f"{_name(point)} needs {key}, which is damaged." for key in sorted(needs.packs & damaged)
+            f"{point_name(point)} needs {key}, which is damaged." for key in sorted(needs.packs & damaged)
         ]
     return findings
 
@@ -46,10 +47,16 @@ def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
         missing = _collect(indexes.meta, reader.meta_blobs(), packs)
         missing = missing or _collect(indexes.contents, reader.content_blobs(), packs)
     except DamageError as error:
-        return _needs(repository, packs, [f"{_name(point)} cannot be read: {error.message}"])
-    texts = [f"{_name(point)} needs {missing} blobs that no stored pack holds."] if missing else []
+        return _needs(repository, packs, [f"{point_name(point)} cannot be read: {error.message}"])
+    texts = (
+        [f"{point_name(point)} needs {how_many(missing, 'blob')} that no stored pack holds."]
+        if missing
+        else []
+    )
     if lost := packs & indexes.unindexed:
-        texts.append(f"{_name(point)} needs {min(lost)}, which no index names: the next backup indexes it.")
+        texts.append(
+            f"{point_name(point)} needs {min(lost)}, which no index names: the next backup indexes it."
+        )
     return _needs(repository, packs, texts)
 
 
@@ -63,10 +70,6 @@ def _needs(repository: Repository, packs: set[PackKey], texts: list[str]) -> Nee
     ]
     suspects = cut | ({key for key in packs if key.meta} if texts else set())
     return Needs(frozenset(packs), tuple(texts), frozenset(suspects))
-
-
-def _name(point: RecoveryPoint) -> str:
-    return f"{point.source}@{point.window.key} ({point.id[:12]})"
 
 
 def _collect(index: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:

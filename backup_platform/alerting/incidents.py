@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from backup_platform.domain.visible import visible, visible_lines
+from backup_platform.domain.words import span
 from backup_platform.errors import BackupError
 
 REMIND_AFTER = (timedelta(hours=4), timedelta(hours=24))
@@ -177,16 +178,16 @@ def _still(key: str, incident: Incident, now: datetime) -> Message:
     since = _when(incident.opened_at)
     if incident.messages == 1:
         return Message(key, Occasion.OPENED, incident.title, _joined(incident.detail, f"Since {since}."))
-    lasted = f"For {_duration(now - incident.opened_at)}, since {since}; seen {_times(incident)}."
+    lasted = f"For {span(now - incident.opened_at)}, since {since}; seen {_times(incident)}."
     return Message(
         key, Occasion.REMINDER, f"Still failing: {incident.title}", _joined(incident.detail, lasted)
     )
 
 
 def _resolved(incident: Incident, now: datetime) -> str:
-    lasted = _duration(max(now - incident.opened_at, timedelta()))
-    span = f"from {_when(incident.opened_at)} to {_when(now)}"
-    return f"It lasted {lasted}, {span}, and was seen {_times(incident)}."
+    lasted = span(max(now - incident.opened_at, timedelta()))
+    between = f"from {_when(incident.opened_at)} to {_when(now)}"
+    return f"It lasted {lasted}, {between}, and was seen {_times(incident)}."
 
 
 def _times(incident: Incident) -> str:
@@ -204,14 +205,3 @@ def _bounded(detail: str) -> str:
 
 def _when(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M} {instant.tzname()}"
-
-
-def _duration(span: timedelta) -> str:
-    """Its two largest units."""
-    minutes = int(span.total_seconds()) // 60
-    days, hours = divmod(minutes // 60, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min" if minutes else "less than a minute"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TypeAlias
 
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.trust.standing import Standing, State
 from backup_platform.domain.windows.zones import zone_of
+from backup_platform.domain.words import how_many
 from backup_platform.errors import UsageError
 
 Judged: TypeAlias = tuple[RecoveryPoint, Standing]

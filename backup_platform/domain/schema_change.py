@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from backup_platform.domain.checks import CheckResult, KindCheck, not_compared
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.trust.suspicion import baseline
+from backup_platform.domain.words import how_many
 
 NAME = "schema_unchanged"
 
@@ -21,7 +22,7 @@ def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> 
     difference = [] if same else _schema_difference(old.get("schema"), new.get("schema"))
     metadata: dict[str, Json] = {"difference": list(difference)} if difference else {}
     compared = f"compared with {before[-1].window.key}"
-    summary = f"as before, {compared}" if same else f"{len(difference)} objects differ, {compared}"
+    summary = f"as before, {compared}" if same else f"{how_many(len(difference), 'difference')}, {compared}"
     return CheckResult(NAME, same, "warn", summary, metadata)
 
 

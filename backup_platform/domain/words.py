@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.domain.model import RecoveryPoint, Window
 
 ID_SHOWN = 12  # digits of a recovery point's id
+DAY_S = 86_400
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def how_many(amount: int, one: str, many: str = "") -> str:
     """`1 file`, `2,000 files`; `many` where an s is not the plural."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
+
+
+def count(amount: int) -> str:
+    """`2,000`."""
+    return f"{amount:,}"
 
 
 def are(amount: int) -> str:
@@ -79,10 +85,21 @@ def listing(words: Iterable[str], last: str = "and") -> str:
     return f"{', '.join(most)} {last} {end}" if most else end
 
 
-def first_of(words: Sequence[str], most: int, separator: str = ", ") -> str:
-    """The first ones, and how many are left out: `a, b and 3 more`."""
-    left = len(words) - most
-    return separator.join(words[:most]) + (f" and {left:,} more" if left > 0 else "")
+def more(amount: int, of: str = "") -> str:
+    """What a list leaves out: `and 3 more`, `and 3 more differences`."""
+    return f"and {amount:,} more {of}".rstrip()
+
+
+def first_of(words: Sequence[str], most: int, separator: str = ", ", total: int = 0) -> str:
+    """The first ones, and how many are left out: `a, b and 3 more`. `total` where there are more than the words."""
+    left = (total or len(words)) - most
+    return separator.join(words[:most]) + (f" {more(left)}" if left > 0 else "")
+
+
+def at_most(texts: Sequence[str], most: int, of: str = "") -> list[str]:
+    """The first ones, and one that says how many are left out."""
+    left = len(texts) - most
+    return [*texts[:most], *([more(left, of)] if left > 0 else [])]
 
 
 def with_others(texts: Sequence[str]) -> str:
@@ -90,7 +107,15 @@ def with_others(texts: Sequence[str]) -> str:
     return f"{texts[0]} (and {len(texts) - 1:,} more)" if len(texts) > 1 else "".join(texts)
 
 
-def point_label(point: RecoveryPoint) -> str:
+class _OfWindow(Protocol):
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def window(self) -> Window: ...
+
+
+def point_label(point: _OfWindow) -> str:
     """`shop@2026-11-21`, which every command takes."""
     return f"{point.source}@{point.window.key}"
 
@@ -98,3 +123,8 @@ def point_label(point: RecoveryPoint) -> str:
 def point_name(point: RecoveryPoint) -> str:
     """The same with the beginning of its id, because a window may have several: `shop@2026-11-21 (0f3a…)`."""
     return f"{point_label(point)} ({point.id[:ID_SHOWN]})"
+
+
+def point_in_full(point: RecoveryPoint) -> str:
+    """`shop, window 2026-11-21 (Europe/Berlin), point 0f3a…`."""
+    return f"{point.source}, window {point.window.key} ({point.timezone}), point {point.id[:ID_SHOWN]}"

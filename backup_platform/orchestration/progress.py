@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from threading import Lock
 
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.ports import Clock
-from backup_platform.orchestration.metadata.points import human_bytes
 from backup_platform.orchestration.shown import Log
 
 INTERVAL_S = 30.0
@@ -50,5 +49,5 @@ class LogProgress:
         self._said = now
         items, size = self._done
         doing = f"{self._doing}: " if self._doing else ""
-        of = f" of {human_bytes(self._expected[1])}" if self._expected[1] else ""
-        return f"{doing}{how_many(items, self._unit)}, {human_bytes(size)}{of}"
+        of = f" of {words.size(self._expected[1])}" if self._expected[1] else ""
+        return f"{doing}{words.how_many(items, self._unit)}, {words.size(size)}{of}"

@@ -39,7 +39,8 @@ def test_a_drill_that_passes(cli: Cli) -> None:
     ran = cli("drill", "shop@latest")
     assert ran.code == 0
     assert ran.out == (
-        "PASSED: shop, window 2026-11-22, point 2273686f70aa, in 0.50 s\n  compared:\n    pages: 1,234\n"
+        "PASSED: shop, window 2026-11-22 (Europe/Berlin), point 2273686f70aa, in 0.50 s\n"
+        "  compared:\n    pages: 1,234\n"
     )
     document = cli("drill", "shop@latest", "--json").document
     assert (document["passed"], document["differences"]) == (True, [])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+import backup_platform
 from backup_platform.domain import words
 from backup_platform_tests.cli.fake import make_point
+
+PACKAGE = Path(backup_platform.__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -89,6 +94,9 @@ def test_what_is_left_out_of_a_list_is_counted() -> None:
     assert words.first_of(["a", "b"], 2) == "a, b"
     assert words.first_of(["a", "b", "c", "d"], 2) == "a, b and 2 more"
     assert words.first_of(["a", "b"] * 1000, 1, "; ") == "a and 1,999 more"
+    assert words.first_of(["a", "b"], 2, total=1000) == "a, b and 998 more"
+    assert words.at_most(["a", "b"], 2) == ["a", "b"]
+    assert words.at_most(["a", "b", "c"], 1, "differences") == ["a", "and 2 more differences"]
     assert words.with_others([]) == ""
     assert words.with_others(["one is damaged"]) == "one is damaged"
     assert words.with_others(["one is damaged", "x", "y"]) == "one is damaged (and 2 more)"
@@ -97,4 +105,27 @@ def test_what_is_left_out_of_a_list_is_counted() -> None:
 def test_points_have_one_name() -> None:
     point = make_point()
     assert words.point_label(point) == "shop@2026-11-22"
+    in_full = f"shop, window 2026-11-22 (Europe/Berlin), point {point.id[:12]}"
+    assert words.point_in_full(point) == in_full
     assert words.point_name(point) == f"shop@2026-11-22 ({point.id[:12]})"
+
+
+SAID_ELSEWHERE = {
+    "plurals": r"""\}s' if |else ['"]s['"]|['"]s['"] if |'is' if |"is" if """,
+    "what a list leaves out": r"""(and |\()\{[^{}"']*\} more""",
+    "sizes": r"""\("B", "kB"|\d[eE]9:?[^}]*\} GB""",
+    "durations": r"""/ 86_?400""",
+    "names of points": r"""\.source\}@\{[\w.]*window\.key\}""",
+}
+
+
+@pytest.mark.parametrize("what", SAID_ELSEWHERE)
+def test_nothing_else_says_it_in_its_own_way(what: str) -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{number}: {line.strip()}"
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.name not in ("words.py", "rescue.py")  # rescue.py imports nothing of this project
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(SAID_ELSEWHERE[what], line)
+    ]
+    assert found == []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from backup_platform.domain.checks import CheckResult
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.keep.copies import CopiesState, CopyRule, InPlace
 from backup_platform.domain.model import Json
+from backup_platform.domain.words import how_many
 
 
 def copies_in_place(rule: CopyRule, state: CopiesState) -> CheckResult:

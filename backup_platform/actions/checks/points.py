@@ -17,6 +17,7 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.trust.latest import in_time
 from backup_platform.domain.trust.suspicion import RECENT, Amounts, advice, baseline, grown
 from backup_platform.domain.windows.health import DrillPolicy, drill_due
+from backup_platform.domain.words import DAY_S, days, how_many, with_others
 from backup_platform.errors import DamageError
 from backup_platform.repository.encryption.key_objects import key_problems
 from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps
@@ -40,11 +41,11 @@ def stored(
         "verify_s": result.duration_s,
     }
     decoded = result.packs_read - result.packs_not_decoded
-    good = f"{result.packs_needed} packs present, {decoded} read back and decoded"
+    good = f"{how_many(result.packs_needed, 'pack')} present, {decoded} read back and decoded"
     if result.packs_not_decoded:
         metadata["packs_not_decoded"] = result.packs_not_decoded
         good += f", {result.packs_not_decoded} read back and compared with their hashes: no identity here opens them"
-    return CheckResult("stored", result.passed, "error", _first(texts) or good, metadata)
+    return CheckResult("stored", result.passed, "error", with_others(texts) or good, metadata)
 
 
 def complete(point: RecoveryPoint) -> CheckResult:
@@ -102,9 +103,9 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
         texts.append(f"The manifest of {point.id[:12]} is not in the store any more.")
     metadata: dict[str, Json] = {"chain_length": len(points), "forgotten": len(forgotten)}
     metadata |= {"forged_records": len(doubts.forged)} if doubts.forged else {}
-    good = f"manifest and a chain of {len(points)} points hold"
+    good = f"manifest and a chain of {how_many(len(points), 'point')} hold"
     good += f", {len(forgotten)} were forgotten" if forgotten else ""
-    return CheckResult("authentic", not texts, "error", _first(texts) or good, metadata)
+    return CheckResult("authentic", not texts, "error", with_others(texts) or good, metadata)
 
 
 def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
@@ -120,7 +121,7 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
     if point.suspect:
         metadata["listed"] = list[Json](point.suspect)
     if point.is_suspect:
-        text = f"suspect: {_first(point.suspect)}"
+        text = f"suspect: {with_others(point.suspect)}"
         return CheckResult("plausible", False, "error", text, metadata, advice=advice(point))
     held = f"it has {Amounts.of(point.stats, point.facts)}"
     if point.accepted:
@@ -128,7 +129,7 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
     if not before:
         return not_compared("plausible", metadata)
     problem = grown(before, point.stats.source_bytes)
-    good = f"{held}; compared with {len(before)} earlier point{'s' if len(before) > 1 else ''}"
+    good = f"{held}; compared with {how_many(len(before), 'earlier point')}"
     return CheckResult("plausible", not problem, "warn", problem or good, metadata)
 
 
@@ -173,9 +174,9 @@ def read_recently(status: ReadStatus) -> CheckResult:
         "cycle_s": status.cycle_s,
         "damaged_packs": len(status.damaged),
     }
-    age = f"the oldest unread byte is {status.oldest_s / 86400:.1f} days old, the cycle {status.cycle_s / 86400:g}"
+    age = f"the oldest unread byte is {days(status.oldest_s / DAY_S)} old, the cycle {days(status.cycle_s / DAY_S)}"
     damaged = (
-        f"{len(status.damaged)} packs are damaged, the first is {status.damaged[0]}; "
+        f"{how_many(len(status.damaged), 'pack')} damaged, the first is {status.damaged[0]}; "
         if status.damaged
         else ""
     )
@@ -191,7 +192,7 @@ def drilled(result: DrillResult) -> CheckResult:
     if differences:
         metadata["differences"] = list[Json](differences[:20])
     good = f"restored and compared in {result.proof.duration_s:.1f} s"
-    return CheckResult("drill", result.proof.passed, "error", _first(differences) or good, metadata)
+    return CheckResult("drill", result.proof.passed, "error", with_others(differences) or good, metadata)
 
 
 def drill_recorded(proof: Proof) -> CheckResult:
@@ -208,8 +209,3 @@ def drill_skipped(policy: str, passed: Sequence[datetime], *, why: str = "") -> 
     when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
     summary = f"not drilled: {why or f'policy {policy}'}; {when}"
     return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
-
-
-def _first(texts: Sequence[str]) -> str:
-    more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
-    return f"{texts[0]}{more}" if texts else ""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.words import how_many, point_name
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.names import ManifestKey, PackKey
 from backup_platform.repository.packs.index import ABSENT, BlobIndex
@@ -157,9 +158,10 @@ class CopyPlanner:
     def _finding(self, point: RecoveryPoint, need: Lacking) -> str:
         """Why a point cannot be copied; empty when it can."""
         if need.problem:
-            return f"{name_of(point)} cannot be read in {self._origin.info.location}: {need.problem}"
+            return f"{point_name(point)} cannot be read in {self._origin.info.location}: {need.problem}"
         if need.missing:
-            return f"{name_of(point)} needs {need.missing} blobs that no pack in {self._origin.info.location} holds."
+            blobs = how_many(need.missing, "blob")
+            return f"{point_name(point)} needs {blobs} that no pack in {self._origin.info.location} holds."
         stuck = [key for key in need.packs & self._here.doomed if not can_store_anew(self._origin, key)]
         if stuck:
             return waits_for_prune(self._target, point, min(stuck))
@@ -172,10 +174,6 @@ class CopyPlanner:
         return CopyStep(point, sizes)
 
 
-def name_of(point: RecoveryPoint) -> str:
-    return f"{point.source}@{point.window.key} ({point.id[:12]})"
-
-
 def can_store_anew(origin: Repository, key: PackKey) -> bool:
     """Whether the blobs of a pack can be given another pack: that takes a key to contents, for packs of contents."""
     return key.meta or origin.cipher.reads_contents
@@ -184,8 +182,8 @@ def can_store_anew(origin: Repository, key: PackKey) -> bool:
 def waits_for_prune(target: Repository, point: RecoveryPoint, pack: PackKey) -> str:
     """A pack that is being deleted cannot be stored again: it would have the same name."""
     return (
-        f"{name_of(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when the "
-        "prune after that is done, or by a host with an identity, which stores it under another name."
+        f"{point_name(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when "
+        "the prune after that is done, or by a host with an identity, which stores it under another name."
     )
 
 

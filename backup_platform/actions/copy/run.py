@@ -11,7 +11,6 @@ from backup_platform.actions.copy.plan import (
     CopyPlanner,
     CopyStep,
     lacking,
-    name_of,
     waits_for_prune,
 )
 from backup_platform.actions.structure import Needs, needs_of
@@ -19,6 +18,7 @@ from backup_platform.advice import command
 from backup_platform.clock import SILENT
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
+from backup_platform.domain.words import point_name, with_others
 from backup_platform.errors import ConflictError, DamageError, RepositoryError
 from backup_platform.repository.memory import return_large_buffers
 from backup_platform.repository.packs.indexes import load_trusted
@@ -54,9 +54,8 @@ class CopyResult:
         if self.findings:
             texts = list(dict.fromkeys(self.findings.values()))
             total = len(self.findings) + len(self.copied) + len(self.kept)
-            more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
             raise RepositoryError(
-                f"{len(self.findings)} of {total} recovery points were not copied: {texts[0]}{more}",
+                f"{len(self.findings)} of {total} recovery points were not copied: {with_others(texts)}",
                 hint=(
                     command("verify"),
                     " shows what is damaged, and ",
@@ -171,9 +170,8 @@ class Copying:
             self._mark_damaged(needs)
             work.waiting.add(point.id)
         texts = reasons or needs.findings
-        more = f" (and {len(texts) - 1} more)" if len(texts) > 1 else ""
         work.findings[point.id] = (
-            f"{name_of(point)} cannot be copied to {self.target.info.location}: {texts[0]}{more}"
+            f"{point_name(point)} cannot be copied to {self.target.info.location}: {with_others(texts)}"
         )
         return False
 
@@ -199,7 +197,7 @@ class Copying:
                 work.findings[point.id] = waits_for_prune(self.target, point, min(dying))
             elif lost := packs - listed.keys():
                 work.findings[point.id] = (
-                    f"{name_of(point)} needs {min(lost)}, which {self.target.info.location} lost."
+                    f"{point_name(point)} needs {min(lost)}, which {self.target.info.location} lost."
                 )
             else:
                 sound.append(point)
@@ -211,7 +209,7 @@ class Copying:
         try:
             copy_manifest(self.origin, self.target, point)
         except (ConflictError, DamageError) as error:
-            work.findings[point.id] = f"{name_of(point)} cannot be copied: {error.message}"
+            work.findings[point.id] = f"{point_name(point)} cannot be copied: {error.message}"
             if error.retryable:
                 work.waiting.add(point.id)
             return False

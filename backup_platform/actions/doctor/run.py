@@ -285,7 +285,7 @@ def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
     """Which point `latest` selects. It is a failure if newer points are skipped."""
     choice, name = choose_latest(points), f"latest of {source}"
     chosen = choice.point
-    meant = f"{source}@{chosen.window.key}" if chosen else "no recovery point"
+    meant = point_label(chosen) if chosen else "no recovery point"
     if chosen is not None and not in_time(chosen):
         text = f"{meant}: the window had not begun when the point was stored"
         return DoctorFinding(name, False, text, "Set the clocks of this host and of the store.")

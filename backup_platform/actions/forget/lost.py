@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.words import point_label
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.objects.names import ManifestKey, source_tag
 from backup_platform.repository.points.chains import ChainLink, chain_gaps
@@ -57,7 +58,7 @@ GONE = "its manifest is not in the store, and no record says that it was forgott
 
 
 def name_of(subject: ProvenPoint) -> str:
-    return f"{subject.source}@{subject.window.key} ({subject.point[:12]}, number {subject.sequence})"
+    return f"{point_label(subject)} ({subject.point[:12]}, number {subject.sequence})"
 
 
 def _take(source: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from backup_platform.actions.points.find import find_point
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
+from backup_platform.domain.words import are, point_name
 from backup_platform.errors import UsageError
 from backup_platform.repository.records.acceptances import accept_point
 from backup_platform.repository.repository import Repository
@@ -27,7 +28,7 @@ class Accepting:
                 "An acceptance has a reason.", hint="Say why with --reason, for who finds it in a year."
             )
         point = find_point(self.repository, spec, lambda _: None)
-        name = f"{point.source}@{point.window.key} ({point.id[:12]})"
+        name = point_name(point)
         if point.accepted:
             raise UsageError(f"{name} is accepted already: {point.accepted}.", subject=name)
         if not point.suspect:
@@ -40,6 +41,4 @@ class Accepting:
         named = [f"{each.id[:12]} (window {each.window.key})" for each in points if each.is_suspect]
         if not named:
             return f"No point of {source} is."
-        return (
-            f"Of {source} {', '.join(named[-5:])} {'is' if len(named) == 1 else 'are'}: name one by its id."
-        )
+        return f"Of {source} {', '.join(named[-5:])} {are(len(named))}: name one by its id."

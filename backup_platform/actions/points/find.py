@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from backup_platform.advice import Hint, command, joined
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.trust.latest import Skipped, choose_latest, log_skipped
+from backup_platform.domain.words import point_label, point_name
 from backup_platform.errors import DamageError, NotFoundError, UsageError
 from backup_platform.repository.points.chains import effective_points
 from backup_platform.repository.repository import Repository
@@ -63,7 +64,7 @@ def _of_source(
         return _latest(readable, tell)
     exact = [p for p in points if p.window.key == moment]
     starting = exact or [p for p in points if p.window.key.startswith(moment)]
-    return _single(starting, f"{source}@{moment}", hint=f"The newest is {source}@{points[-1].window.key}.")
+    return _single(starting, f"{source}@{moment}", hint=f"The newest is {point_label(points[-1])}.")
 
 
 def _of_damage(error: DamageError, source: str) -> DamageError:
@@ -78,7 +79,7 @@ def _latest(points: Sequence[RecoveryPoint], tell: Callable[[Skipped], None]) ->
     choice = choose_latest(points)
     if choice.point is None:
         newest = choice.skipped[-1]
-        name = f"{newest.point.source}@{newest.point.window.key}"
+        name = point_label(newest.point)
         raise NotFoundError(
             f"Every recovery point of {newest.point.source} is suspect: {'; '.join(newest.point.suspect)}.",
             subject=newest.point.source,
@@ -101,7 +102,7 @@ def _single(points: Sequence[RecoveryPoint], spec: str, hint: Hint = "") -> Reco
             hint=hint or (command("points"), " lists them."),
         )
     if len(points) > 1:
-        names = ", ".join(f"{p.source}@{p.window.key} ({p.id[:12]})" for p in points[:5])
+        names = ", ".join(map(point_name, points[:5]))
         raise UsageError(
             f"{spec} fits {len(points)} recovery points: {names}.", subject=spec, hint="Write more of it."
         )

@@ -24,6 +24,7 @@ from backup_platform.actions.prune.rewrite import Rewritten, rewrite
 from backup_platform.actions.prune.stand_ins import compared, stand_ins
 from backup_platform.advice import command
 from backup_platform.domain.ports import Clock, Drafts, Progress, StoredObject
+from backup_platform.domain.words import with_others
 from backup_platform.errors import (
     RepositoryError,
     StoreError,
@@ -251,10 +252,8 @@ class _Run:
     def _require_sound(self, plan: PrunePlan) -> None:
         if plan.refusals:
             self._delete(_nameless(plan.delete_finals))
-            more = len(plan.refusals) - 1
             raise RepositoryError(
-                f"Nothing was pruned, because what is needed cannot be told: {plan.refusals[0]}"
-                + (f" (and {more} more)" if more else ""),
+                f"Nothing was pruned, because what is needed cannot be told: {with_others(plan.refusals)}",
                 hint=(
                     "Run ",
                     command("verify"),

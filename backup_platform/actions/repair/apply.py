@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.keys.run import cipher_of
 from backup_platform.actions.repair.donors import Donor
-from backup_platform.actions.repair.plan import Act, RepairStep, name_of
+from backup_platform.actions.repair.plan import Act, RepairStep
 from backup_platform.actions.structure import needs_of
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Buffer, Progress
+from backup_platform.domain.words import point_name
 from backup_platform.errors import (
     BackupError,
     ConflictError,
@@ -231,4 +232,4 @@ def _needed(repository: Repository, steps: Sequence[RepairStep]) -> Iterator[tup
 
 
 def name_of_step(step: RepairStep) -> str:
-    return name_of(step.point) if step.point else step.key
+    return point_name(step.point) if step.point else step.key

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from backup_platform.actions.repair.donors import Donor
-from backup_platform.actions.repair.plan import name_of
 from backup_platform.actions.structure import needs_of
 from backup_platform.actions.verify.packs import examine
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Progress
+from backup_platform.domain.words import point_name
 from backup_platform.errors import BackupError, DamageError
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_writer import worker_count
@@ -115,7 +115,7 @@ class Surveyor:
         uses = self._uses(point, survey)
         if uses is None:
             survey.unread.append(
-                f"{name_of(point)}: its inventory is damaged or missing, and no copy has it."
+                f"{point_name(point)}: its inventory is damaged or missing, and no copy has it."
             )
             return
         for meta, blobs in uses.missing.items():

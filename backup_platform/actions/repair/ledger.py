@@ -6,7 +6,7 @@ from collections import Counter
 
 from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.repair.plan import Act, RepairStep
-from backup_platform.domain.counting import how_many
+from backup_platform.domain.words import how_many
 from backup_platform.repository.objects.record_names import kind_of
 from backup_platform.repository.repository import Repository
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from backup_platform.actions.repair.donors import Donor
-from backup_platform.actions.repair.plan import Act, RepairStep, name_of
+from backup_platform.actions.repair.plan import Act, RepairStep
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.words import point_name
 from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.points.chains import chain_breaks
 from backup_platform.repository.records.forgotten import forgotten_places
@@ -68,7 +69,7 @@ def _step(key: ManifestKey, point: RecoveryPoint, donors: Sequence[Donor], *, da
     return RepairStep(
         Act.REPLACE if damaged else Act.TAKE,
         key,
-        f"the manifest of {name_of(point)} is {'damaged' if damaged else 'missing'}",
+        f"the manifest of {point_name(point)} is {'damaged' if damaged else 'missing'}",
         tuple(donor.name for donor in donors if donor.points.get(key) == point),
         point=point,
     )

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 
 from backup_platform.actions.repair.damage import DamageSurvey
 from backup_platform.actions.repair.donors import Donor
-from backup_platform.actions.repair.plan import Act, RepairStep, name_of
+from backup_platform.actions.repair.plan import Act, RepairStep
 from backup_platform.domain.model import Content
+from backup_platform.domain.words import how_many, point_name
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.repository import Repository
@@ -85,7 +86,7 @@ class _PackPlanner:
                         f"{key} is needed, and prune is deleting it: repair again after the prunes to come."
                     )
                     continue
-                why = f"{name_of(missing[min(blobs)])} needs it"
+                why = f"{point_name(missing[min(blobs)])} needs it"
                 if key in listed:  # no index names it, and its table is closed to this host
                     self._add(Act.INDEX, key, why, self._index_of(key))
                 else:
@@ -96,10 +97,11 @@ class _PackPlanner:
 
     def _still_missing(self) -> list[str]:
         counts = Counter(
-            name_of(point) for missing in self._survey.missing.values() for point in missing.values()
+            point_name(point) for missing in self._survey.missing.values() for point in missing.values()
         )
         return [
-            f"{name}, and perhaps other points, need {count} blobs that no sound pack holds, here or in a copy."
+            f"{name}, and perhaps other points, need {how_many(count, 'blob')} that no sound pack holds, here or in a "
+            "copy."
             for name, count in sorted(counts.items())
         ]
 

@@ -63,7 +63,3 @@ class RepairResult:
     @property
     def sound(self) -> bool:
         return not self.failed and not self.remaining
-
-
-def name_of(point: RecoveryPoint) -> str:
-    return f"{point.source}@{point.window.key} ({point.id[:12]})"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from backup_platform.advice import command
 from backup_platform.domain.ports import Store
+from backup_platform.domain.words import how_many
 from backup_platform.errors import (
     ConflictError,
     DamageError,
@@ -52,7 +53,7 @@ class RootRepair:
                 return key
         raise RepositoryError(
             f"Nothing at {self.store.location} tells that it is the repository of {self.donor.store.location}: "
-            f"of {len(keys)} manifests none fits.",
+            f"of {how_many(len(keys), 'manifest')} none fits.",
             hint=("Name another copy. An empty place becomes a copy by ", command("init"), "."),
         )
 

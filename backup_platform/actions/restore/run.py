@@ -19,6 +19,7 @@ from backup_platform.actions.restore.target import TargetDirectory, can_open
 from backup_platform.actions.restore.warnings import Warnings
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Progress
+from backup_platform.domain.words import first_of
 from backup_platform.errors import TargetError
 
 if TYPE_CHECKING:
@@ -101,12 +102,9 @@ def run_restore(
 def refuse_conflicts(plan: RestorePlan) -> None:
     if not plan.conflict_count:
         return
-    listed = ", ".join(plan.conflicts[:NAMED_CONFLICTS])
-    more = (
-        f" and {plan.conflict_count - NAMED_CONFLICTS} more" if plan.conflict_count > NAMED_CONFLICTS else ""
-    )
+    listed = first_of(plan.conflicts, NAMED_CONFLICTS, total=plan.conflict_count)
     raise TargetError(
-        f"{plan.to} already holds {listed}{more}. Nothing was restored.",
+        f"{plan.to} already holds {listed}. Nothing was restored.",
         subject=plan.to,
         hint="Restore to an empty directory" + ("." if plan.overwrite else ", or with --overwrite."),
     )

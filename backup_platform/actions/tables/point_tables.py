@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
+from backup_platform.domain.words import are, first_of, listing, point_label
 from backup_platform.errors import DamageError, NotFoundError, UsageError
 from backup_platform.kinds import registry
 from backup_platform.repository.points.point_reader import RecoveryPointReader
@@ -56,7 +57,7 @@ class PointTables:
     def _read_catalogue(self, elsewhere: Sequence[str]) -> Catalogue:
         content = next((e.content for e in self._reader.entries() if e.stat.path == CATALOGUE_PATH), None)
         if content is None or (catalogue := self._parse(content)) is None:
-            kinds = " and ".join(name for name, kind in registry.every().items() if kind.tables)
+            kinds = listing(name for name, kind in registry.every().items() if kind.tables)
             have = f"Sources that have tables: {', '.join(elsewhere)}." if elsewhere else ""
             raise UsageError(
                 f"{self._name} is of kind {self.point.kind}: it holds no tables.",
@@ -79,7 +80,7 @@ class PointTables:
 
     @property
     def _name(self) -> str:
-        return f"{self.point.source}@{self.point.window.key}"
+        return point_label(self.point)
 
     @cached_property
     def _contents(self) -> dict[bytes, Content]:
@@ -110,17 +111,15 @@ class PointTables:
         if not labels:
             return "It has no tables."
         close = difflib.get_close_matches(name, labels, 3) if name else []
-        shown = [*close, *(label for label in labels if label not in close)][:NAMED]
-        more = f", and {len(labels) - NAMED:,} more" if len(labels) > NAMED else ""
-        return " ".join([f"Its tables are: {', '.join(shown)}{more}.", *self.unreadable()])
+        shown = first_of([*close, *(label for label in labels if label not in close)], NAMED)
+        return " ".join([f"Its tables are: {shown}.", *self.unreadable()])
 
     def unreadable(self) -> Iterator[str]:
         """A sentence for each partitioned table that cannot be read as a whole."""
         for table in self.catalogue.partitioned:
             if table.missing:
-                are = "is" if len(table.missing) == 1 else "are"
-                named = ", ".join(table.missing[:NAMED]) + (", …" if len(table.missing) > NAMED else "")
-                yield f"{table.label} can be read by its partitions only, of which {named} {are} not stored."
+                named = f"{first_of(table.missing, NAMED)} {are(len(table.missing))}"
+                yield f"{table.label} can be read by its partitions only, of which {named} not stored."
 
     def content(self, path: str) -> Content:
         """Where a part is stored. Raises DamageError when the recovery point does not have it."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from backup_platform.actions.structure import Needs, needs_of
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.words import how_many
 from backup_platform.repository.packs.indexes import load_indexes
 from backup_platform.repository.records.tombstones import Tombstone, read_tombstones
 from backup_platform.repository.repository import Repository

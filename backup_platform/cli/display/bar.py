@@ -12,6 +12,7 @@ from rich.text import Text
 from backup_platform.cli.display import formats
 from backup_platform.cli.display.progress import ProgressCounts, ProgressView
 from backup_platform.cli.display.stderr_guard import bare
+from backup_platform.domain import words
 from backup_platform.domain.visible import visible
 
 _FIELDS = ("done", "items", "rate", "left")
@@ -44,10 +45,10 @@ class BarDisplay:
             self._task,
             completed=done,
             total=total,
-            done=_of(formats.size(amounts.size), formats.size(amounts.expected_size), amounts.expected_size),
+            done=_of(words.size(amounts.size), words.size(amounts.expected_size), amounts.expected_size),
             items=amounts.counted("/"),
             description=f"{self._title}: {visible(amounts.doing)}" if amounts.doing else self._title,
-            rate=f"{formats.size(view.bytes_per_s)}/s" if amounts.size else "",
+            rate=f"{words.size(view.bytes_per_s)}/s" if amounts.size else "",
             left="" if view.left_s is None else formats.clock(view.left_s),
             refresh=True,
         )

@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
-from backup_platform.cli.display import formats
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.visible import visible
 
 REFRESH_S = 0.2
@@ -44,8 +43,8 @@ class ProgressCounts:
         if not (self.items or self.expected_items):
             return ""
         if not self.expected_items:
-            return how_many(self.items, self.unit)
-        return f"{self.items:,}{of}{how_many(self.expected_items, self.unit)}"
+            return words.how_many(self.items, self.unit)
+        return f"{self.items:,}{of}{words.how_many(self.expected_items, self.unit)}"
 
 
 class ProgressMeter:
@@ -170,11 +169,11 @@ def describe(view: ProgressView) -> str:
     amounts = view.amounts
     parts = [text for text in (amounts.doing, amounts.counted(" of ")) if text]
     if amounts.size or amounts.expected_size:
-        of = f" of {formats.size(amounts.expected_size)}" if amounts.expected_size else ""
-        parts.append(f"{formats.size(amounts.size)}{of}")
-        parts.append(f"{formats.size(view.bytes_per_s)}/s")
+        of = f" of {words.size(amounts.expected_size)}" if amounts.expected_size else ""
+        parts.append(f"{words.size(amounts.size)}{of}")
+        parts.append(f"{words.size(view.bytes_per_s)}/s")
     if view.left_s is not None:
-        parts.append(f"{formats.duration(view.left_s)} left")
+        parts.append(f"{words.duration(view.left_s)} left")
     return ", ".join(parts) or "working"
 
 

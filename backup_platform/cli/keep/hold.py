@@ -10,8 +10,8 @@ from backup_platform.cli.context import session_of
 from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
-from backup_platform.cli.protect.backup import ID_SHOWN
 from backup_platform.cli.recover.points import POINT_HELP
+from backup_platform.domain.words import ID_SHOWN, point_name
 
 if TYPE_CHECKING:
     from backup_platform.actions.points.holds import HeldPoint
@@ -53,9 +53,7 @@ def hold(
     session = session_of(ctx)
     held, out = session.app.upkeep.holds.place(point, reason, until=until or "", legal=legal), session.out
     out.document({"hold": shapes.hold(held.hold, in_force=held.in_force)})
-    name = (
-        f"{held.point.source}@{held.point.window.key} ({held.point.id[:ID_SHOWN]})" if held.point else point
-    )
+    name = point_name(held.point) if held.point else point
     out.line(f"Held {name}: {held.hold}.")
     return 0
 

@@ -11,7 +11,7 @@ from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.keep.consent import DRY_RUN, YES, consented
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
@@ -76,25 +76,25 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
     if plan.refusals:
         out.line("Nothing is deleted, because it is unknown which packs are needed.")
         return
-    used = f"{how_many(plan.packs, 'pack')}, {formats.size(plan.pack_bytes)}"
-    out.line(f"{used}; {formats.size(plan.wasted_bytes)} of it is waste in partly used packs")
+    used = f"{words.how_many(plan.packs, 'pack')}, {words.size(plan.pack_bytes)}"
+    out.line(f"{used}; {words.size(plan.wasted_bytes)} of it is waste in partly used packs")
     steps: dict[str, Sequence[StoredObject]] = {
         "to delete": plan.delete,
-        f"to mark, for {formats.duration(plan.grace.total_seconds())} before they go": plan.condemn,
+        f"to mark, for {words.duration(plan.grace.total_seconds())} before they go": plan.condemn,
         "marked, still waiting": plan.waiting,
     }
-    for words, some in steps.items():
+    for what, some in steps.items():
         if some:
-            out.line(f"  {_counted(some, 'pack')} {words}")
+            out.line(f"  {_counted(some, 'pack')} {what}")
     _print_doubts(out, plan)
     if plan.rewrite:
-        saved = formats.size(plan.rewrite_saves)
+        saved = words.size(plan.rewrite_saves)
         out.line(f"  {_counted(plan.rewrite, 'pack')} to rewrite, which saves {saved}")
     if plan.needs_identity:
-        size = formats.size(plan.needs_identity)
+        size = words.size(plan.needs_identity)
         out.line(f"  {size} more could be saved on a host with an identity")
     if plan.merge_indexes or plan.delete_indexes:
-        merged = how_many(len(plan.merge_indexes), "index", "indexes")
+        merged = words.how_many(len(plan.merge_indexes), "index", "indexes")
         out.line(f"  {merged} to merge, {_counted(plan.delete_indexes, 'index', 'indexes')} to delete")
     if plan.drafts:
         out.line(f"  {_counted(plan.drafts, 'draft')} of killed writers, to delete")
@@ -107,8 +107,8 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
 
 def _print_doubts(out: Output, plan: PrunePlan) -> None:
     if plan.doubted:
-        words = "said to hold what older packs hold; without an identity nothing tells which is right, so all stay"
-        out.line(f"  {_counted(plan.doubted, 'pack')} {words}")
+        what = "said to hold what older packs hold; without an identity nothing tells which is right, so all stay"
+        out.line(f"  {_counted(plan.doubted, 'pack')} {what}")
         newest = sorted(plan.doubted, key=lambda pack: pack.modified, reverse=True)
         for pack in newest[:NAMED]:
             out.line(f"    {pack.key}, stored {formats.instant(pack.modified, 'UTC')} UTC")
@@ -118,32 +118,32 @@ def _print_doubts(out: Output, plan: PrunePlan) -> None:
 
 
 def _counted(some: Sequence[StoredObject], one: str, many: str = "") -> str:
-    return f"{how_many(len(some), one, many)} ({formats.size(sum(each.size for each in some))})"
+    return f"{words.how_many(len(some), one, many)} ({words.size(sum(each.size for each in some))})"
 
 
 def _print_summary(out: Output, summary: PruneSummary) -> None:
-    freed, packs = formats.size(summary.freed_bytes), how_many(summary.packs_deleted, "pack")
-    out.line(f"freed {freed}: {packs} deleted, in {formats.duration(summary.duration_s)}")
+    freed, packs = words.size(summary.freed_bytes), words.how_many(summary.packs_deleted, "pack")
+    out.line(f"freed {freed}: {packs} deleted, in {words.duration(summary.duration_s)}")
     if summary.packs_condemned:
-        size = formats.size(summary.condemned_bytes)
-        out.line(f"  {how_many(summary.packs_condemned, 'pack')} ({size}) marked for a later run")
+        size = words.size(summary.condemned_bytes)
+        out.line(f"  {words.how_many(summary.packs_condemned, 'pack')} ({size}) marked for a later run")
     if summary.packs_rewritten:
-        size = formats.size(summary.rewritten_bytes)
-        out.line(f"  {how_many(summary.packs_rewritten, 'pack')} rewritten, as {size}")
+        size = words.size(summary.rewritten_bytes)
+        out.line(f"  {words.how_many(summary.packs_rewritten, 'pack')} rewritten, as {size}")
     if summary.locked:
-        what = f"{how_many(summary.locked, 'object')} ({formats.size(summary.locked_bytes)})"
+        what = f"{words.how_many(summary.locked, 'object')} ({words.size(summary.locked_bytes)})"
         out.line(f"  {out.paint('left', 'warn')}: {what} locked by the store, for a later run")
     if summary.refused:
-        what = f"{how_many(summary.refused, 'object')} ({formats.size(summary.refused_bytes)})"
+        what = f"{words.how_many(summary.refused, 'object')} ({words.size(summary.refused_bytes)})"
         out.line(f"  {out.paint('REFUSED', 'bad')} {what} not deleted: {summary.refusal}")
     if summary.damaged:
-        what = how_many(summary.damaged, "pack")
+        what = words.how_many(summary.damaged, "pack")
         out.line(
             f"  {out.paint('DAMAGED', 'bad')} {what} found that do not hold what they should: they are marked, and "
             "packs with the same blobs stay. `verify` tells whether a point needs them."
         )
     if summary.disputed:
-        what = how_many(summary.disputed, "pack")
+        what = words.how_many(summary.disputed, "pack")
         out.line(
             f"  {out.paint('DISPUTED', 'bad')} Indexes say different things of {what}: somebody who may write stored a "
             "wrong one."

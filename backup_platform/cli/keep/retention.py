@@ -13,8 +13,7 @@ from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.cli.keep.consent import DRY_RUN, YES, consented
-from backup_platform.cli.protect.backup import ID_SHOWN
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import UsageError
 
@@ -125,12 +124,12 @@ def _give_up(session: CliSession, source: str | None, *, dry_run: bool, yes: boo
     ]
     out.document({"dry_run": not done, "lost": points})
     for each in lost:
-        name = f" ({each.known.window.key}, {each.known.point[:ID_SHOWN]})" if each.known else ""
+        name = f" ({each.known.window.key}, {each.known.point[: words.ID_SHOWN]})" if each.known else ""
         out.line(f"{source}: recovery point {each.sequence}{name} is lost. {each.damage}".rstrip())
     if not lost:
         out.line(f"No recovery point of {source} is lost.")
     elif done:
-        out.line(f"Recorded that {how_many(len(lost), 'recovery point')} are gone for good.")
+        out.line(f"Recorded that {words.how_many(len(lost), 'recovery point')} are gone for good.")
     else:
         out.line(f"If there is a copy, copy them back: {session.command('repair')}")
         out.line(
@@ -146,7 +145,7 @@ def _row(judged: Judged, *, explain: bool) -> list[Cell]:
         Cell(point.source),
         Cell(point.window.key),
         Cell(formats.instant(point.captured_at, point.timezone)),
-        Cell(point.id[:ID_SHOWN], "", point.id[:8]),
+        Cell(point.id[: words.ID_SHOWN], "", point.id[:8]),
         Cell("keep", "good") if decision.keep else Cell("forget", "warn"),
         Cell("; ".join(reasons) if explain else reasons[0], "", reasons[0]),
     ]
@@ -155,15 +154,15 @@ def _row(judged: Judged, *, explain: bool) -> list[Cell]:
 def _print_standing(out: Output, plan: ForgetPlan) -> None:
     for text in plan.blocked.values():
         out.line(out.paint("DAMAGED ", "bad") + text)
-    stay, go = how_many(plan.kept, "point stays", "points stay"), formats.count(len(plan.forget))
+    stay, go = words.how_many(plan.kept, "point stays", "points stay"), words.count(len(plan.forget))
     out.line(f"{stay}, {go} to forget." if plan.judged else "There are no recovery points.")
 
 
 def _print_summary(session: CliSession, summary: ForgetSummary) -> None:
     out = session.out
     for point, why in (*summary.kept, *summary.refused, *summary.locked):
-        out.line(f"kept {point.source}@{point.window.key} ({point.id[:ID_SHOWN]}): {why}")
-    count = how_many(len(summary.forgotten), "recovery point")
+        out.line(f"kept {words.point_name(point)}: {why}")
+    count = words.how_many(len(summary.forgotten), "recovery point")
     freed = f" `{session.command('prune')}` frees what only they needed." if summary.forgotten else ""
     out.line(f"Forgot {count}.{freed}")
 

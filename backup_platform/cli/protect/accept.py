@@ -8,8 +8,8 @@ import typer
 
 from backup_platform.cli.context import session_of
 from backup_platform.cli.display import json_shapes as shapes
-from backup_platform.cli.protect.backup import ID_SHOWN
 from backup_platform.cli.recover.points import POINT_HELP
+from backup_platform.domain.words import point_name
 
 
 def accept(
@@ -31,6 +31,6 @@ def accept(
     session = session_of(ctx)
     accepted = session.app.upkeep.accepting.accept(point, reason)
     session.out.document({"point": shapes.point(accepted)})
-    name = f"{accepted.source}@{accepted.window.key} ({accepted.id[:ID_SHOWN]})"
+    name = point_name(accepted)
     session.out.line(f"Accepted {name}: {accepted.accepted}.")
     return 0

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backup_platform.cli.context import CliSession, session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.names import printable
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.failure import InterruptError, report, unexpected
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.tables import counted
 from backup_platform.errors import (
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from backup_platform.actions.backup.run import BackupResult
     from backup_platform.kinds.kind import AnyKind
 
-ID_SHOWN = 12
 PROBLEMS_SHOWN = 10
 _CONCERNS_ALL = (RepositoryMissingError, RepositoryChangedError, RecipientsChangedError, KeyMissingError)
 _RESUME = "What was stored so far is kept, and the next backup of the same source uses it."
@@ -151,7 +149,7 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
         return
     point = outcome.result.point
     verdict = _verdict(out, outcome.result)
-    out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[:ID_SHOWN]}")
+    out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[: words.ID_SHOWN]}")
     if outcome.result.created:
         _print_stats(out, point, session.app.kind_of(point))
         _print_unvouched(out, point)
@@ -163,14 +161,14 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
             out.line(f"  {size} of it were stored again: packs hold them that a final tombstone names.")
             out.line(f"  If no prune wrote it, {verify} says so.")
     if point.lateness_s > 0:
-        out.line(f"  captured {formats.duration(point.lateness_s)} after the end of its window")
+        out.line(f"  captured {words.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
     for text in outcome.result.recipients:
         out.line(f"  {out.paint('recipients', 'bad')}: {session.written(text)}")
     if point.is_suspect:
         _print_suspicion(session, point)
     elif outcome.result.created and not point.incomplete:
-        out.line(f"  unproven until a drill: {session.command('drill', point.id[:ID_SHOWN])}")
+        out.line(f"  unproven until a drill: {session.command('drill', point.id[: words.ID_SHOWN])}")
 
 
 def _print_suspicion(session: CliSession, point: RecoveryPoint) -> None:
@@ -178,7 +176,7 @@ def _print_suspicion(session: CliSession, point: RecoveryPoint) -> None:
     for reason in point.suspect:
         out.line(f"  {out.paint('suspect', 'bad')}: {reason}")
     out.line("  It replaces no other point, and `latest` does not select it. Look at the source.")
-    accept = session.command("accept", point.id[:ID_SHOWN], "--reason", "TEXT")
+    accept = session.command("accept", point.id[: words.ID_SHOWN], "--reason", "TEXT")
     out.line(f"  If the source is right: {accept}")
     out.line(
         "  If this happens often, say so in the plan: `allow_empty`, `shrink` or `expect` (docs/plan.md)."
@@ -195,18 +193,18 @@ def _verdict(out: Output, result: BackupResult) -> str:
 
 def _print_stats(out: Output, point: RecoveryPoint, kind: AnyKind) -> None:
     stats, amount = point.stats, counted(point.facts)
-    held = how_many(stats.files, "file")
+    held = words.how_many(stats.files, "file")
     if amount is not None:
-        held = f"{how_many(amount[0], 'table')} with {how_many(amount[1], 'row')}"
+        held = f"{words.how_many(amount[0], 'table')} with {words.how_many(amount[1], 'row')}"
     amounts = {kind.sizes: stats.source_bytes, "new": stats.new_bytes, "stored": stats.stored_bytes}
-    sizes = ", ".join(f"{formats.size(amount)} {name}" for name, amount in amounts.items())
-    out.line(f"  {held}, {sizes}, dedup {formats.share(stats.dedup_ratio)}")
-    out.line(f"  {formats.duration(stats.duration_s)}, {formats.rate(stats.source_bytes, stats.duration_s)}")
+    sizes = ", ".join(f"{words.size(amount)} {name}" for name, amount in amounts.items())
+    out.line(f"  {held}, {sizes}, dedup {words.share(stats.dedup_ratio)}")
+    out.line(f"  {words.duration(stats.duration_s)}, {words.rate(stats.source_bytes, stats.duration_s)}")
 
 
 def _print_unvouched(out: Output, point: RecoveryPoint) -> None:
     if point.unvouched and point.unvouched.size:
-        size = formats.size(point.unvouched.size)
+        size = words.size(point.unvouched.size)
         out.line(
             f"  {size} of it is in packs that this host neither wrote nor can read: unvouched until a verify or a "
             "drill where an identity is"
@@ -220,7 +218,7 @@ def print_problems(out: Output, point: RecoveryPoint, limit: int) -> None:
         out.line(f"  {out.paint(problem.status.value, 'warn')}: {printable(problem.path)}{detail}")
     more = point.problem_count - min(limit, len(point.problems))
     if more > 0:
-        out.line(f"  and {how_many(more, 'more problem')}")
+        out.line(f"  and {words.how_many(more, 'more problem')}")
 
 
 def _shape(session: CliSession, outcome: SourceOutcome) -> dict[str, Json]:

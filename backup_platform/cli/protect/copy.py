@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backup_platform.cli.context import CliSession, session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.failure import report, unexpected
-from backup_platform.cli.protect.backup import ID_SHOWN
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.errors import BackupError, UsageError
 
@@ -106,7 +104,7 @@ def copy(
     return 0 if not damaged and all(each.passed for each in outcomes) else 1
 
 
-def _wanted(session: CliSession, words: Sequence[str], to: str | None) -> dict[str, list[RecoveryPoint]]:
+def _wanted(session: CliSession, given: Sequence[str], to: str | None) -> dict[str, list[RecoveryPoint]]:
     """The points to copy by repository. Raises UsageError when there is none to copy to, NotFoundError."""
     plan, own = session.app.plan, session.app.repository_name
     name = plan.known_repository(to) if to else None
@@ -116,7 +114,7 @@ def _wanted(session: CliSession, words: Sequence[str], to: str | None) -> dict[s
             hint="Leave --to out, or say with --repository which repository to copy from.",
         )
     wanted: dict[str, list[RecoveryPoint]] = {}
-    for word in words or [source for source in plan.sources if not name or _belongs(plan, source, name)]:
+    for word in given or [source for source in plan.sources if not name or _belongs(plan, source, name)]:
         points = _points(session, word)
         source = points[0].source if points else word
         for repository in [name] if name else _copies_of(plan, source):
@@ -189,9 +187,7 @@ def _describe(session: CliSession, outcome: CopyOutcome) -> None:
     else:
         done = f"copied {_amount(len(result.copied), result.packs, result.bytes)}"
         word = "" if result.passed else f"{out.paint('INCOMPLETE', 'bad')}, "
-        out.line(
-            f"{outcome.repository}: {word}{done}, in {formats.duration(result.duration_s)}{_others(plan)}"
-        )
+        out.line(f"{outcome.repository}: {word}{done}, in {words.duration(result.duration_s)}{_others(plan)}")
     texts = list(dict.fromkeys(text for _, text in outcome.findings))
     for text in texts[:LINES_SHOWN]:
         out.line(f"  {out.paint('x', 'bad')} {text}")
@@ -199,19 +195,19 @@ def _describe(session: CliSession, outcome: CopyOutcome) -> None:
 
 def _describe_steps(session: CliSession, plan: CopyPlan) -> None:
     for step in plan.steps[:LINES_SHOWN]:
-        point, size = step.point, formats.size(sum(step.packs.values()))
-        session.out.line(f"  {point.source}@{point.window.key}  {point.id[:ID_SHOWN]}  {size}")
+        point, size = step.point, words.size(sum(step.packs.values()))
+        session.out.line(f"  {words.point_name(point)}  {size}")
     if len(plan.steps) > LINES_SHOWN:
-        session.out.line(f"  and {formats.count(len(plan.steps) - LINES_SHOWN)} more; --json lists all")
+        session.out.line(f"  {words.more(len(plan.steps) - LINES_SHOWN)}; --json lists all")
 
 
 def _amount(points: int, packs: int, size: int) -> str:
-    return f"{how_many(points, 'recovery point')}, {how_many(packs, 'pack')} ({formats.size(size)})"
+    return f"{words.how_many(points, 'recovery point')}, {words.how_many(packs, 'pack')} ({words.size(size)})"
 
 
 def _others(plan: CopyPlan) -> str:
-    kept = f"; {formats.count(len(plan.kept))} there already" if plan.kept else ""
-    return kept + (f"; {formats.count(len(plan.forgotten))} forgotten there" if plan.forgotten else "")
+    kept = f"; {words.count(len(plan.kept))} there already" if plan.kept else ""
+    return kept + (f"; {words.count(len(plan.forgotten))} forgotten there" if plan.forgotten else "")
 
 
 def _shape(session: CliSession, outcome: CopyOutcome) -> dict[str, Json]:

@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backup_platform.cli.context import CliSession, session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.values import value_lines
-from backup_platform.cli.protect.backup import ID_SHOWN
 from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.rows import seconds_of
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json
 from backup_platform.errors import ProofError, UsageError
 
@@ -114,29 +112,24 @@ def _rotation_shape(status: ReadStatus) -> dict[str, Json]:
 
 def _print_rotation(session: CliSession, status: ReadStatus) -> None:
     out, command = session.out, session.command("repair", "--dry-run")
-    age, cycle = (_days(seconds) for seconds in (status.oldest_s, status.cycle_s))
-    read = f"{formats.size(status.size_read)} of {formats.size(status.size)} read again within {cycle}"
+    age, cycle = (words.days(seconds / words.DAY_S) for seconds in (status.oldest_s, status.cycle_s))
+    read = f"{words.size(status.size_read)} of {words.size(status.size)} read again within {cycle}"
     late = out.paint(" That is too long: run this once a day.", "bad") if status.overdue else ""
     out.line(f"{read}; the oldest unread byte is {age} old.{late}")
     for key in status.damaged:
         out.line(f"  {out.paint('x', 'bad')} {key} is damaged: see `{command}`.")
 
 
-def _days(seconds: float) -> str:
-    days = round(seconds / 86400, 1)
-    return f"{days:g} day{'' if days == 1 else 's'}"
-
-
 def _print_verified(session: CliSession, result: VerifyResult) -> None:
     out = session.out
-    names = {point.id: f"{point.source}@{point.window.key} {point.id[:ID_SHOWN]}" for point in result.points}
+    names = {point.id: words.point_name(point) for point in result.points}
     for point, texts in result.findings.items():
         out.line(f"{names.get(point, 'repository')}:")
         _print_findings(out, texts)
     points, packs = len(result.points), result.packs_needed
-    checked = f"{how_many(points, 'recovery point')}, {how_many(packs, 'pack')}"
-    read = f"{formats.count(result.packs_read)} of them read ({formats.size(result.bytes_read)})"
-    out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {formats.duration(result.duration_s)}")
+    checked = f"{words.how_many(points, 'recovery point')}, {words.how_many(packs, 'pack')}"
+    read = f"{words.count(result.packs_read)} of them read ({words.size(result.bytes_read)})"
+    out.line(f"{verdict(out, result.passed)}: {checked}, {read}, in {words.duration(result.duration_s)}")
     for text in result.notes:
         out.line(f"note: {text}")
     if result.rotation:
@@ -144,7 +137,7 @@ def _print_verified(session: CliSession, result: VerifyResult) -> None:
     if result.packs_read < result.packs_needed:
         out.line("The other packs were only checked for existence and size.")
     if result.packs_not_decoded:
-        closed = how_many(result.packs_not_decoded, "pack")
+        closed = words.how_many(result.packs_not_decoded, "pack")
         out.line(
             f"Read and compared with its hash, not decoded: {closed}. No identity on this host opens more."
         )
@@ -188,8 +181,8 @@ def drill(
         }
     )
     _print_findings(out, report.differences)
-    name = f"{result.point.source}, window {result.point.window.key}, point {result.point.id[:ID_SHOWN]}"
-    out.line(f"{verdict(out, proof.passed)}: {name}, in {formats.duration(proof.duration_s)}")
+    name = words.point_in_full(result.point)
+    out.line(f"{verdict(out, proof.passed)}: {name}, in {words.duration(proof.duration_s)}")
     for line in value_lines({"compared": dict(report.compared)}, "  "):
         out.line(line)
     if result.point.is_suspect:
@@ -217,4 +210,4 @@ def _print_findings(out: Output, findings: Sequence[str]) -> None:
     for finding in findings[:FINDINGS_SHOWN]:
         out.line(f"  {out.paint('x', 'bad')} {finding}")
     if len(findings) > FINDINGS_SHOWN:
-        out.line(f"  and {formats.count(len(findings) - FINDINGS_SHOWN)} more; --json lists all")
+        out.line(f"  {words.more(len(findings) - FINDINGS_SHOWN)}; --json lists all")

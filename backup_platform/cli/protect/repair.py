@@ -8,10 +8,9 @@ import typer
 
 from backup_platform.advice import command
 from backup_platform.cli.context import CliSession, session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.cli.keep.consent import DRY_RUN, YES, consented
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError, RepositoryMissingError
 
@@ -111,7 +110,7 @@ def _print_plan(session: CliSession, plan: RepairPlan) -> None:
 
 def _row(step: RepairStep) -> list[Cell]:
     short = f"{step.key.partition('/')[0]}/…{step.key[-12:]}"
-    size = formats.size(step.size) if step.size else ""
+    size = words.size(step.size) if step.size else ""
     return [
         Cell(step.act.value),
         Cell(step.key, "", short),
@@ -128,8 +127,8 @@ def _print_result(session: CliSession, plan: RepairPlan, result: RepairResult) -
     for text in result.remaining:
         out.line(f"  {out.paint('x', 'bad')} {text}")
     if plan.steps:
-        done, size = how_many(len(result.done), "object"), formats.size(result.bytes)
-        out.line(f"Repaired {done}, {size} copied, in {formats.duration(result.duration_s)}.")
+        done, size = words.how_many(len(result.done), "object"), words.size(result.bytes)
+        out.line(f"Repaired {done}, {size} copied, in {words.duration(result.duration_s)}.")
     if plan.lost or not result.sound:
         out.line("Some damage is left. docs/repair.md says what to do about data that no repository has.")
     elif result.done:

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from backup_platform.cli.context import session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display.names import printable
 from backup_platform.cli.recover.points import POINT_HELP
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 
 _RESUME = "Files that are complete stay; catalogue.json is written last."
 
@@ -41,10 +40,10 @@ def export(
     found = session.app.point(point)
     with session.progress(f"export {point}") as progress:
         done = session.app.export(found.id, to, tables=table or [], overwrite=overwrite, progress=progress)
-    amounts = f"{how_many(done.tables, 'table')}, {how_many(done.rows, 'row')}"
+    amounts = f"{words.how_many(done.tables, 'table')}, {words.how_many(done.rows, 'row')}"
     session.out.line(f"exported {amounts} to {printable(done.to)}")
-    size, rate = formats.size(done.bytes), formats.rate(done.bytes, done.duration_s)
-    session.out.line(f"  {how_many(done.files, 'file')}, {size}, written and read back, {rate}")
+    size, rate = words.size(done.bytes), words.rate(done.bytes, done.duration_s)
+    session.out.line(f"  {words.how_many(done.files, 'file')}, {size}, written and read back, {rate}")
     session.out.document(
         {
             "point": found.id,

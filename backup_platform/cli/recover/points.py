@@ -13,8 +13,8 @@ from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.cli.display.values import value_lines
 from backup_platform.cli.point_filter import PointFilter, one_zone, summary
-from backup_platform.cli.protect.backup import ID_SHOWN, print_problems
-from backup_platform.domain.counting import how_many
+from backup_platform.cli.protect.backup import print_problems
+from backup_platform.domain import words
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.trust.standing import Standing, State, standing
 
@@ -111,7 +111,7 @@ def points(
         )
         session.out.line(summary(judged, len(found), zone))
     elif found:
-        session.out.line(f"None of {how_many(len(found), 'recovery point')} fits.")
+        session.out.line(f"None of {words.how_many(len(found), 'recovery point')} fits.")
     else:
         session.out.line(f"There are no recovery points{f' of {source}' if source else ''} yet.")
     for text in unreadable:
@@ -134,9 +134,9 @@ def _row(point: RecoveryPoint, judged: Standing, held: bool, zone: str) -> list[
         Cell(point.source),
         Cell(point.window.key),
         Cell(formats.instant(point.captured_at, zone)),
-        Cell(point.id[:ID_SHOWN], "", point.id[:8]),
-        Cell(formats.size(point.stats.source_bytes)),
-        Cell(formats.size(point.stats.new_bytes)),
+        Cell(point.id[: words.ID_SHOWN], "", point.id[:8]),
+        Cell(words.size(point.stats.source_bytes)),
+        Cell(words.size(point.stats.new_bytes)),
         Cell(_and_held(state, held), _STYLES[judged.state], _and_held(word, held)),
     ]
 
@@ -151,7 +151,7 @@ def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
     if judged.state is State.SUSPECT:
         return f"{word}: {point.suspect[0]}"
     if judged.state is State.INCOMPLETE:
-        return f"{word}, {how_many(point.problem_count, 'problem')}"
+        return f"{word}, {words.how_many(point.problem_count, 'problem')}"
     return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, zone)}"
 
 
@@ -206,7 +206,7 @@ def _print_point(
     out: Output, point: RecoveryPoint, judged: Standing, unvouched: int | None, form: str
 ) -> None:
     window, zone, stats = point.window, point.timezone, point.stats
-    predecessor = f", after {point.predecessor[:ID_SHOWN]}" if point.predecessor else ""
+    predecessor = f", after {point.predecessor[: words.ID_SHOWN]}" if point.predecessor else ""
     fields = {
         "point": point.id,
         "state": out.paint(state_text(point, judged, zone), _STYLES[judged.state]),
@@ -217,16 +217,15 @@ def _print_point(
         "captured": formats.instant_full(point.captured_at, zone) + _late(point),
         "committed": formats.instant_full(point.committed_at, zone),
         "sequence": f"{point.sequence}{predecessor}",
-        "files": formats.count(stats.files),
+        "files": words.count(stats.files),
         "source bytes": _exact(stats.source_bytes) + form,
-        "new bytes": f"{_exact(stats.new_bytes)}, dedup {formats.share(stats.dedup_ratio)}",
+        "new bytes": f"{_exact(stats.new_bytes)}, dedup {words.share(stats.dedup_ratio)}",
         "stored bytes": _exact(stats.stored_bytes),
         "unvouched": "unknown" if unvouched is None else _exact(unvouched),
-        "duration": f"{formats.duration(stats.duration_s)}, "
-        f"{formats.rate(stats.source_bytes, stats.duration_s)}",
+        "duration": f"{words.duration(stats.duration_s)}, {words.rate(stats.source_bytes, stats.duration_s)}",
         "inventory": f"{_exact(point.inventory.size)}",
         "versions": ", ".join(f"{name} {version}" for name, version in point.versions.items()) or "-",
-        "problems": formats.count(point.problem_count),
+        "problems": words.count(point.problem_count),
     }
     for name, value in fields.items():
         out.line(f"{name + ':':<14}{value}")
@@ -234,11 +233,11 @@ def _print_point(
 
 
 def _late(point: RecoveryPoint) -> str:
-    return f", {formats.duration(point.lateness_s)} late" if point.lateness_s > 0 else ""
+    return f", {words.duration(point.lateness_s)} late" if point.lateness_s > 0 else ""
 
 
 def _exact(amount: int) -> str:
-    return formats.size(amount) if amount < 1000 else f"{formats.size(amount)} ({amount:,})"
+    return words.size(amount) if amount < 1000 else f"{words.size(amount)} ({amount:,})"
 
 
 def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
@@ -250,7 +249,7 @@ def _print_facts(out: Output, facts: Mapping[str, Json]) -> None:
         for line in lines[:FACT_LINES]:
             out.line(line)
         if len(lines) > FACT_LINES:
-            out.line(f"    and {formats.count(len(lines) - FACT_LINES)} more lines: --json shows them")
+            out.line(f"    {words.more(len(lines) - FACT_LINES, 'lines')}: --json shows them")
 
 
 def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> None:
@@ -260,14 +259,14 @@ def _print_proofs(out: Output, point: RecoveryPoint, proofs: list[Proof]) -> Non
     for proof in sorted(proofs, key=lambda each: each.at):
         verdict = out.paint("passed", "good") if proof.passed else out.paint("FAILED", "bad")
         when = formats.instant(proof.at, point.timezone)
-        out.line(f"  {when}  {proof.method.value:<6} {verdict} in {formats.duration(proof.duration_s)}")
+        out.line(f"  {when}  {proof.method.value:<6} {verdict} in {words.duration(proof.duration_s)}")
     if not any(proof.passed and proof.method is ProofMethod.DRILL for proof in proofs):
         out.line()
         out.line("It was never restored in a drill that passed.")
 
 
 def _restore_commands(session: CliSession, point: RecoveryPoint) -> dict[str, Json]:
-    short = point.id[:ID_SHOWN]
+    short = point.id[: words.ID_SHOWN]
     commands: dict[str, Json] = {
         "all": session.command("restore", short, "--to", f"./restored-{point.source}"),
     }

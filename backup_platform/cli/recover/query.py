@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, get_args
 import typer
 
 from backup_platform.cli.context import CliSession, session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.rows import (
@@ -24,7 +23,7 @@ from backup_platform.cli.recover.rows import (
     time_limit,
     write_rows,
 )
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.errors import TargetError, UsageError
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def query(
         written = _run(session, found, text, chosen, out, most, within)
         out.flush()
         size = file.seek(0, os.SEEK_END)
-    session.out.line(f"{how_many(written.rows, 'row')}, {formats.size(size)} written to {output}")
+    session.out.line(f"{words.how_many(written.rows, 'row')}, {words.size(size)} written to {output}")
     session.out.document(
         {
             "point": found.id,

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backup_platform.cli.context import CliSession, session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.names import printable
-from backup_platform.cli.protect.backup import ID_SHOWN
 from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.restore_database import Wishes, refuse_of_directory, restore_database
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json
 from backup_platform.errors import IncompleteError, TargetError, UsageError
 
@@ -136,7 +134,7 @@ def _tell(session: CliSession, plan: RestorePlan) -> int:
 
 def _name(plan: RestorePlan) -> str:
     point = plan.point
-    return f"{point.source}, window {point.window.key} ({point.timezone}), point {point.id[:ID_SHOWN]}"
+    return words.point_in_full(point)
 
 
 def _print_suspicion(out: Output, plan: RestorePlan) -> None:
@@ -151,15 +149,15 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
         "symbolic link": plan.symlinks,
         "other": plan.other,
     }
-    kinds = [how_many(n, one, _MANY.get(one, "")) for one, n in counted.items() if n]
+    kinds = [words.how_many(n, one, _MANY.get(one, "")) for one, n in counted.items() if n]
     out.line(f"{_name(plan)}, into {printable(plan.to)}; nothing was written")
     _print_suspicion(out, plan)
     out.line(f"  {', '.join(kinds) or 'nothing'}")
-    out.line(f"  {formats.size(plan.bytes)} to write, {formats.size(plan.free_bytes)} free")
+    out.line(f"  {words.size(plan.bytes)} to write, {words.size(plan.free_bytes)} free")
     steps = {"new": plan.creates, "to replace": plan.replaces, "there already, to be compared": plan.keeps}
-    for words, amount in steps.items():
+    for what, amount in steps.items():
         if amount:
-            out.line(f"  {formats.count(amount)} {words}")
+            out.line(f"  {words.count(amount)} {what}")
     if plan.resumes:
         out.line("  continues an interrupted restore")
     _print_list(out, "in the way", plan.conflicts, plan.conflict_count, "bad")
@@ -170,16 +168,16 @@ def _print_plan(out: Output, plan: RestorePlan) -> None:
 def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> None:
     out.line(f"restored {_name(plan)}, into {printable(plan.to)}")
     _print_suspicion(out, plan)
-    files = f"{how_many(summary.files, 'file')}, {formats.size(summary.bytes)}"
-    speed = f"{formats.duration(summary.duration_s)}, {formats.rate(summary.bytes, summary.duration_s)}"
+    files = f"{words.how_many(summary.files, 'file')}, {words.size(summary.bytes)}"
+    speed = f"{words.duration(summary.duration_s)}, {words.rate(summary.bytes, summary.duration_s)}"
     out.line(f"  {files} written and read back, {speed}")
     if summary.skipped:
-        out.line(f"  {how_many(summary.skipped, 'file')} there already, and equal")
+        out.line(f"  {words.how_many(summary.skipped, 'file')} there already, and equal")
     _print_list(out, "warning", summary.warnings, summary.warning_count, "warn")
     _print_list(out, "not restored", summary.failures, summary.failure_count, "bad")
     if summary.failure_count:
         out.line(
-            f"  {how_many(summary.failure_count, 'entry', 'entries')} not restored, the rest is. "
+            f"  {words.how_many(summary.failure_count, 'entry', 'entries')} not restored, the rest is. "
             "Remove the cause and run this again with --overwrite: what is there already is kept."
         )
 
@@ -188,7 +186,7 @@ def _print_list(out: Output, label: str, texts: Sequence[str], amount: int, styl
     for text in texts[:LISTED]:
         out.line(f"  {out.paint(label, style)}: {text}")
     if amount > LISTED:
-        out.line(f"  and {formats.count(amount - LISTED)} more")
+        out.line(f"  {words.more(amount - LISTED)}")
 
 
 def _plan_shape(plan: RestorePlan) -> dict[str, Json]:

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.names import printable
-from backup_platform.cli.protect.backup import ID_SHOWN
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json
 from backup_platform.domain.restoring import DatabaseTarget
 from backup_platform.errors import IncompleteError, TargetError, UsageError
@@ -113,8 +111,8 @@ def _tell(session: CliSession, plan: DatabaseRestorePlan) -> int:
     session.out.document({"dry_run": True, "plan": _plan_shape(session, plan), "result": None})
     out = session.out
     out.line(f"{_name(plan)}; nothing was written")
-    amount = f"{how_many(len(plan.tables), 'table')}, {how_many(plan.rows, 'row')}"
-    out.line(f"  {amount}, {formats.size(plan.bytes)} stored")
+    amount = f"{words.how_many(len(plan.tables), 'table')}, {words.how_many(plan.rows, 'row')}"
+    out.line(f"  {amount}, {words.size(plan.bytes)} stored")
     for number, step in enumerate(plan.steps, 1):
         out.line(f"  {number}. {step}")
     _print_list(out, "warning", plan.warnings, "warn")
@@ -131,8 +129,8 @@ def _print_summary(
 ) -> None:
     out = session.out
     out.line(f"restored {_name(plan)}{'' if summary.complete else ', not all of it'}")
-    amount = f"{how_many(summary.tables, 'table')}, {how_many(summary.rows, 'row')}"
-    out.line(f"  {amount}, {formats.size(summary.bytes)} stored, {formats.duration(summary.duration_s)}")
+    amount = f"{words.how_many(summary.tables, 'table')}, {words.how_many(summary.rows, 'row')}"
+    out.line(f"  {amount}, {words.size(summary.bytes)} stored, {words.duration(summary.duration_s)}")
     _print_list(out, "warning", summary.warnings, "warn")
     _print_list(out, "left out", summary.left_out, "bad")
     shown = summary.failures if verbose else summary.failures[:_SHOWN]
@@ -143,15 +141,13 @@ def _print_summary(
         if verbose and failure.entry:
             out.line(f"    entry {failure.entry}")
     if len(shown) < len(summary.failures):
-        out.line(
-            f"  and {formats.count(len(summary.failures) - len(shown))} more: --verbose or --json names all"
-        )
+        out.line(f"  {words.more(len(summary.failures) - len(shown))}: --verbose or --json names all")
     _print_list(out, "next", map(session.written, summary.advice), "bold")
 
 
 def _name(plan: DatabaseRestorePlan) -> str:
     point = plan.point
-    what = f"{point.source}, window {point.window.key} ({point.timezone}), point {point.id[:ID_SHOWN]}"
+    what = words.point_in_full(point)
     return f"{what}, into {printable(plan.database)} ({printable(plan.server)})"
 
 

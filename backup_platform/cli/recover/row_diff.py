@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from backup_platform.cli.context import CliSession
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.recover.rows import row_limit, time_limit
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
+from backup_platform.domain.words import how_many
 
 if TYPE_CHECKING:
     from backup_platform.actions.tables.diff import RowDifference, TableDifference

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from backup_platform.actions.query.run import LONGEST_S
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
 from backup_platform.domain.visible import visible
+from backup_platform.domain.words import how_many
 from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:

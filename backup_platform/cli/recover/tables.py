@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from backup_platform.cli.context import session_of
-from backup_platform.cli.display import formats
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.cli.recover.points import POINT_HELP
-from backup_platform.domain.counting import how_many
+from backup_platform.domain import words
 from backup_platform.domain.model import Json
 
 if TYPE_CHECKING:
@@ -86,18 +85,18 @@ def _row(stored: SizedTable, name: SqlName) -> list[Cell]:
     table = stored.table
     return [
         Cell(name.plain + _partitioned(table)),
-        Cell(formats.count(table.rows)),
-        Cell(formats.size(stored.bytes)),
-        Cell(formats.size(stored.stored_bytes)),
-        Cell(formats.count(len(table.columns))),
+        Cell(words.count(table.rows)),
+        Cell(words.size(stored.bytes)),
+        Cell(words.size(stored.stored_bytes)),
+        Cell(words.count(len(table.columns))),
         Cell(", ".join(table.key) or "-"),
     ]
 
 
 def _print_columns(out: Output, stored: SizedTable, name: SqlName) -> None:
     table = stored.table
-    amounts = f"{how_many(table.rows, 'row')}, {formats.size(stored.bytes)} of Parquet"
-    out.line(f"{name.plain}{_partitioned(table)}: {amounts}, {formats.size(stored.stored_bytes)} stored")
+    amounts = f"{words.how_many(table.rows, 'row')}, {words.size(stored.bytes)} of Parquet"
+    out.line(f"{name.plain}{_partitioned(table)}: {amounts}, {words.size(stored.stored_bytes)} stored")
     rows = [
         [
             Cell(column.name),
@@ -113,7 +112,7 @@ def _print_columns(out: Output, stored: SizedTable, name: SqlName) -> None:
 
 
 def _partitioned(table: Table) -> str:
-    return "" if table.partitions is None else f" ({how_many(table.partitions, 'partition')})"
+    return "" if table.partitions is None else f" ({words.how_many(table.partitions, 'partition')})"
 
 
 def _shape(stored: SizedTable, name: SqlName) -> dict[str, Json]:

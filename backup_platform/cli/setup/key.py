@@ -11,6 +11,7 @@ from backup_platform.cli.context import session_of
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.recover.points import print_doubts
 from backup_platform.domain.model import Json
+from backup_platform.domain.words import how_many, point_label
 
 if TYPE_CHECKING:
     from backup_platform.repository.encryption.recipients import StoredRecipient
@@ -136,9 +137,7 @@ def test(ctx: typer.Context) -> int:
         }
     )
     for each in tests:
-        what = (
-            f"{each.point.source}@{each.point.window.key}" if each.point else "the repository, which is empty"
-        )
+        what = point_label(each.point) if each.point else "the repository, which is empty"
         read = "one pack read" if each.pack else "no contents to read"
         out.line(f"{out.paint('PASSED', 'good')}: {each.recipient.text} opens {what} ({read}).")
         out.line(f"  The last test before this one: {_ago(each.recipient.tested_at)}.")
@@ -156,7 +155,7 @@ def rewrap(ctx: typer.Context) -> int:
     with session.progress("key rewrap"):
         count = session.app.keys.rewrap()
     session.out.document({"packs": count})
-    session.out.line(f"All active recipients can now read {count} packs.")
+    session.out.line(f"All active recipients can now read {how_many(count, 'pack')}.")
     return 0
 
 
@@ -190,5 +189,4 @@ def _day(value: datetime) -> str:
 def _ago(value: datetime | None) -> str:
     if value is None:
         return "never"
-    days = (datetime.now(UTC) - value).days
-    return f"{_day(value)}, {days} day{'' if days == 1 else 's'} ago"
+    return f"{_day(value)}, {how_many((datetime.now(UTC) - value).days, 'day')} ago"

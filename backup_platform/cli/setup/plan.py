@@ -7,8 +7,8 @@ import json
 import typer
 
 from backup_platform.cli.context import session_of
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json
+from backup_platform.domain.words import how_many
 from backup_platform.errors import PlanError
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.visible import visible
+from backup_platform.domain.words import point_name
 
 SKEW = timedelta(minutes=5)  # between the clocks of a writer and of a store, in good order
 
@@ -25,9 +26,7 @@ class Skipped(NamedTuple):
     why: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.point.source}@{self.point.window.key} ({self.point.id[:12]}) is not `latest`: {self.why}"
-        )
+        return f"{point_name(self.point)} is not `latest`: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from fnmatch import fnmatchcase
 from statistics import median
 
 from backup_platform.advice import Advice, command
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, RecoveryPoint, Stats
 from backup_platform.domain.trust.latest import in_time
+from backup_platform.domain.words import at_most, how_many
 
 HISTORY = 100  # points that are looked at for whether it was ever so before
 RECENT = 14  # of them, for what is usual
@@ -148,7 +148,8 @@ def judge(
             return (f"it holds nothing ({current}), and no accepted point tells that this is usual", *unmet)
         if not history[-1].nothing:
             return (f"it holds nothing ({current}); the last accepted point has {history[-1]}", *unmet)
-    return (*unmet, *_bounded([*_emptied(history, current, demands), *_shrunk(history, current, demands)]))
+    less = [*_emptied(history, current, demands), *_shrunk(history, current, demands)]
+    return (*unmet, *at_most(less, LISTED, "of this kind"))
 
 
 def _unmet(current: Amounts, demands: Demands, found: Collection[str]) -> Iterator[str]:
@@ -250,8 +251,3 @@ def fits(table: str, patterns: Iterable[str]) -> bool:
     """Whether a table is meant: patterns are those of the plan, `schema.table` or `table`, with `*` and `?`."""
     bare = table.rpartition(".")[2]
     return any(fnmatchcase(table if "." in pattern else bare, pattern) for pattern in patterns)
-
-
-def _bounded(texts: Sequence[str]) -> list[str]:
-    more = len(texts) - LISTED
-    return [*texts[:LISTED], *([f"and {more} more of this kind"] if more > 0 else [])]

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from backup_platform.domain.model import Window
 from backup_platform.domain.windows.boundaries import Boundary, Ticks, read_wall
 from backup_platform.domain.windows.cadence import CADENCES, Cadence
+from backup_platform.domain.words import span
 from backup_platform.errors import WindowError
 
 __all__ = ["CADENCES", "Cadence", "Ticks", "WindowSchedule"]
@@ -139,14 +140,14 @@ class WindowSchedule:
         now = _instant(now)
         if now < window.start:
             raise WindowError(
-                f"window {window.key} starts at {self._show(window.start)}, in {_span(window.start - now)}",
+                f"window {window.key} starts at {self._show(window.start)}, in {span(window.start - now)}",
                 hint="It can be captured once it has started.",
             )
         lateness = max(now - window.end, timedelta(0))
         if window.contains(now) or now < window.end + self.late_limit:
             return lateness
         raise WindowError(
-            f"window {window.key} ended at {self._show(window.end)}, {_span(lateness)} ago: "
+            f"window {window.key} ended at {self._show(window.end)}, {span(lateness)} ago: "
             "a snapshot taken now cannot show what the data was then",
             hint=self._late_hint(now),
         )
@@ -157,7 +158,7 @@ class WindowSchedule:
 
     def _late_hint(self, now: datetime) -> str:
         current = self.current(now)
-        limit = f"`late_limit` is {_span(self.late_limit)}" if self.late_limit else "no `late_limit` is set"
+        limit = f"`late_limit` is {span(self.late_limit)}" if self.late_limit else "no `late_limit` is set"
         return f"The current window is {current.key if current else 'none'}; {limit} in the plan."
 
     def _key_instant(self, key: str) -> datetime:
@@ -188,11 +189,3 @@ def _instant(moment: datetime) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")
     return moment.astimezone(UTC)
-
-
-def _span(span: timedelta) -> str:
-    """A duration for people, in its two largest units."""
-    minutes = int(span.total_seconds()) // 60
-    parts = [(minutes // 1440, "d"), (minutes // 60 % 24, "h"), (minutes % 60, "min")]
-    shown = [f"{amount} {unit}" for amount, unit in parts if amount][:2]
-    return " ".join(shown) or f"{int(span.total_seconds())} s"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.domain.words import how_many
 from backup_platform.errors import RepositoryError
 from backup_platform.orchestration.assets.checks import upkeep_evaluation
 from backup_platform.orchestration.assets.forgotten import gone_windows
@@ -81,10 +82,12 @@ def _freed(
         if not planned.refusals:
             raise
         return planned, None, planned.refusals
-    damaged = [f"{done.damaged} packs do not hold what they should"] if done.damaged else []
+    damaged = [f"wrong contents in {how_many(done.damaged, 'pack')}"] if done.damaged else []
     if done.disputed:
-        damaged.append(f"indexes say different things of {done.disputed} packs: somebody stored a wrong one")
-    refused = [f"{done.refused} objects were not deleted: {done.refusal}"] if done.refused else []
+        damaged.append(
+            f"indexes say different things of {how_many(done.disputed, 'pack')}: somebody stored a wrong one"
+        )
+    refused = [f"{how_many(done.refused, 'object')} not deleted: {done.refusal}"] if done.refused else []
     return planned, done, [*damaged, *refused]
 
 

@@ -13,25 +13,14 @@ from datetime import datetime
 
 import dagster as dg
 
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Json, Problem, RecoveryPoint
 from backup_platform.domain.tables import counted
 from backup_platform.domain.visible import visible
 from backup_platform.domain.windows.zones import zone_of
+from backup_platform.domain.words import duration, how_many, more, size
 from backup_platform.orchestration import shown
 
 Metadata = dict[str, dg.MetadataValue]
-
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-
-
-def human_bytes(size: float) -> str:
-    """Decimal units, three significant digits."""
-    for unit in _UNITS[:-1]:
-        if abs(size) < 999.5:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} {_UNITS[-1]}"
 
 
 def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Metadata:
@@ -112,10 +101,10 @@ def _summary(point: RecoveryPoint, created: bool) -> str:
     rows = [
         ("Window", _interval(point)),
         ("Captured", _captured(point)),
-        ("Source", f"{human_bytes(stats.source_bytes)} in {_held(point)}"),
-        ("New", f"{human_bytes(stats.new_bytes)}, stored as {human_bytes(stats.stored_bytes)}"),
+        ("Source", f"{size(stats.source_bytes)} in {_held(point)}"),
+        ("New", f"{size(stats.new_bytes)}, stored as {size(stats.stored_bytes)}"),
         ("Held already", f"{stats.dedup_ratio:.1%}"),
-        ("Took", f"{stats.duration_s:.1f} s ({human_bytes(stats.throughput_mb_s * 1e6)}/s)"),
+        ("Took", f"{duration(stats.duration_s)} ({size(stats.throughput_mb_s * 1e6)}/s)"),
         ("Problems", f"{point.problem_count}"),
     ]
     table = "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
@@ -158,8 +147,8 @@ def _problems(point: RecoveryPoint) -> str:
         return ""
     first = point.problems[:20]
     lines = [f"- {shown.code(problem.path)}: {_of_problem(problem)}" for problem in first]
-    more = point.problem_count - len(first)
-    return "\n".join(["", *lines, *([f"- and {more:,} more"] if more > 0 else [])])
+    left = point.problem_count - len(first)
+    return "\n".join(["", *lines, *([f"- {more(left)}"] if left > 0 else [])])
 
 
 def _of_problem(problem: Problem) -> str:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from backup_platform.advice import command, written
+from backup_platform.domain import words
 from backup_platform.orchestration import shown
-from backup_platform.orchestration.metadata.points import Metadata, human_bytes
+from backup_platform.orchestration.metadata.points import Metadata
 
 if TYPE_CHECKING:
     from backup_platform.actions.copy.run import CopyResult
@@ -33,7 +34,7 @@ def copy_metadata(point: RecoveryPoint, result: CopyResult, *, manifest: str) ->
     how = "copied" if copied else "was there already and was kept"
     summary = (
         f"Recovery point {shown.code(point.id[:12])} of {shown.code(point.source)} {how}: "
-        f"{human_bytes(result.bytes)} moved."
+        f"{words.size(result.bytes)} moved."
     )
     return {
         "summary": shown.markdown(summary),
@@ -68,8 +69,8 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
     }
     if done is None:
         return size
-    condemned = f"{done.packs_condemned} more marked ({human_bytes(done.condemned_bytes)})"
-    deleted = f"{human_bytes(done.freed_bytes)} freed: {done.packs_deleted} packs deleted, {condemned}"
+    condemned = f"{done.packs_condemned} more marked ({words.size(done.condemned_bytes)})"
+    deleted = f"{words.size(done.freed_bytes)} freed: {words.how_many(done.packs_deleted, 'pack')} deleted, {condemned}"
     return {
         "summary": shown.markdown(
             f"{deleted}, to be deleted {plan.grace.total_seconds() / 3600:g} hours later at the earliest."
@@ -99,9 +100,9 @@ def retention_table(judged: Sequence[Judged]) -> str:
         "\n".join([f"**{shown.prose(source)}**\n", "| window | point | |", "|---|---|---|", *rows])
         for source, rows in sorted(tables.items())
     ]
-    more = len(judged) - MOST_ROWS
-    lists = written((f"and {more:,} older points: ", command("retention"), " lists all."))
-    note = [lists] if more > 0 else []
+    left = len(judged) - MOST_ROWS
+    lists = written((f"{words.more(left, 'older points')}: ", command("retention"), " lists all."))
+    note = [lists] if left > 0 else []
     return "\n\n".join([*texts, *note])
 
 
@@ -129,11 +130,12 @@ def verify_metadata(result: VerifyResult) -> Metadata:
     status = result.rotation
     if status is None:
         return numbers
-    days = status.oldest_s / 86_400
-    cycle = f"{status.cycle_s / 86_400:g} days"
-    text = f"{human_bytes(status.size)} stored, {status.share_read:.0%} read within the last {cycle}."
+    cycle = words.days(status.cycle_s / words.DAY_S)
+    text = f"{words.size(status.size)} stored, {status.share_read:.0%} read within the last {cycle}."
     return {
-        "summary": shown.markdown(f"{text} The byte that was read longest ago waits for {days:.1f} days."),
+        "summary": shown.markdown(
+            f"{text} The byte that was read longest ago waits for {words.days(status.oldest_s / words.DAY_S)}."
+        ),
         **numbers,
         "stored_bytes": dg.MetadataValue.int(status.size),
         "bytes_read_in_cycle": dg.MetadataValue.int(status.size_read),

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 import dagster as dg
 
 from backup_platform.domain.visible import inert
+from backup_platform.domain.words import how_many
 from backup_platform.orchestration.assets.checks import HINT, NOT_JUDGED
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import failed_ticks as ticks
@@ -79,7 +80,9 @@ def alerts(
         problem = memory.desk.deliver(app.notifier, app.clock.now())
         if problem:
             log_of(context).error(problem)
-        return dg.SensorResult(skip_reason=inert(problem) or f"{seen} runs ended", cursor=memory.dump())
+        return dg.SensorResult(
+            skip_reason=inert(problem) or f"{how_many(seen, 'run')} ended", cursor=memory.dump()
+        )
 
     return evaluate
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.domain.checks import CheckResult
 from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.words import how_many
 from backup_platform.orchestration.sensors.outbox import Desk, read_cursor
 from backup_platform.orchestration.sensors.sweep import Quiet
 
@@ -71,7 +72,7 @@ class Verdicts:
         wrong = [(window, text) for window, text in self.open.items() if text != WAITING]
         if not wrong:
             return None
-        windows = f"{len(wrong)} {'window' if len(wrong) == 1 else 'windows'}"
+        windows = how_many(len(wrong), "window")
         return f"{source}: copies of {windows} are not in place", f"{wrong[-1][1]} (window {wrong[-1][0]})"
 
 

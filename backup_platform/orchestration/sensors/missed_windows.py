@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.trust.latest import captures
 from backup_platform.domain.visible import inert
 from backup_platform.domain.windows.health import MissedWindows
 from backup_platform.domain.windows.schedule import WindowSchedule
+from backup_platform.domain.words import how_many
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import failed_ticks as ticks

@@ -14,6 +14,7 @@ from typing import Any
 
 from backup_platform.alerting.incidents import IncidentBook, Occasion
 from backup_platform.domain.ports import Notifier
+from backup_platform.domain.words import how_many, more, were
 from backup_platform.errors import BackupError
 
 LONGEST_PAUSE = timedelta(hours=1)
@@ -80,7 +81,7 @@ class Outbox:
             self._failures += 1
             pause = min(timedelta(minutes=2 ** min(self._failures - 1, 10)), LONGEST_PAUSE)
             self._retry_at = (now + pause).timestamp()
-            return f"{len(self._pending)} alerts not sent, next try in {pause}: {error}"
+            return f"{how_many(len(self._pending), 'alert')} not sent, next try in {pause}: {error}"
         self._pending, self._dropped, self._failures, self._retry_at = [], 0, 0, 0.0
         return ""
 
@@ -90,11 +91,15 @@ class Outbox:
     def _digest(self) -> tuple[str, str]:
         if len(self._pending) == 1 and not self._dropped:
             return self._pending[0].title, self._pending[0].body
-        lost = [f"{self._dropped} older alerts were dropped."] if self._dropped else []
+        lost = (
+            [f"{how_many(self._dropped, 'older alert')} {were(self._dropped)} dropped."]
+            if self._dropped
+            else []
+        )
         bad_news_first = sorted(self._pending, key=lambda each: each.over)
         parts = [f"{each.title}\n{each.body}".strip() for each in bad_news_first[:MOST_IN_FULL]]
         parts += [each.title for each in bad_news_first[MOST_IN_FULL:]]
-        title = f"{bad_news_first[0].title} (and {len(self._pending) + self._dropped - 1} more)"
+        title = f"{bad_news_first[0].title} ({more(len(self._pending) + self._dropped - 1)})"
         return title, "\n\n".join(parts + lost)
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from backup_platform.domain.model import Content, RecoveryPoint
 from backup_platform.domain.ports import StoredObject
+from backup_platform.domain.words import how_many, point_name
 from backup_platform.errors import DamageError
 from backup_platform.repository.deletion.usage import Kept, Standing, Usage, blobs_of
 from backup_platform.repository.objects.names import INDEXES, HashedKey, Kinds, PackKey, StoredPack
@@ -190,13 +191,15 @@ def _distinct(points: Iterable[RecoveryPoint]) -> Iterator[RecoveryPoint]:
 
 
 def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: Kinds[Usage]) -> list[str]:
-    name = f"{point.source}@{point.window.key} ({point.id[:12]})"
+    name = point_name(point)
     try:
         missing = sum(usages.meta.need(ids) for ids in reader.meta_blobs())
         missing += sum(usages.contents.need(ids) for ids in reader.content_blobs())
     except DamageError as error:
         return [f"{name} cannot be read: {error.message}"]
-    return [f"{name} needs {missing} blobs that no listed pack is known to hold."] if missing else []
+    return (
+        [f"{name} needs {how_many(missing, 'blob')} that no listed pack is known to hold."] if missing else []
+    )
 
 
 def _closed(repository: Repository, index: BlobIndex, decoded: Decoded) -> set[PackKey]:

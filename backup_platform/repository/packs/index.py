@@ -14,6 +14,7 @@ import numpy as np
 
 from backup_platform.advice import command
 from backup_platform.domain.ports import Buffer
+from backup_platform.domain.words import are, how_many
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.names import HASH_BYTES, PackKey
 from backup_platform.repository.packs.packs import Frame, pack_length
@@ -212,7 +213,7 @@ class BlobIndex:
         if len(missing):
             first = bytes(blobs[missing[0] * HASH_BYTES :][:HASH_BYTES]).hex()[:12]
             raise DamageError(
-                f"{len(missing)} needed blobs are in no stored pack, the first is {first}.",
+                f"{how_many(len(missing), 'needed blob')} {are(len(missing))} in no stored pack, the first is {first}.",
                 hint=("Run ", command("verify"), " to see which recovery points are affected."),
             )
         records = self._rows[rows]

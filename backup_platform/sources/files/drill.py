@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint, Stat, Status
 from backup_platform.domain.ports import DrillReport, PointReader, Progress
+from backup_platform.domain.words import more
 from backup_platform.filesystem.holes import holes_are_zero
 from backup_platform.filesystem.paths import below, order, printable, proc_path
 from backup_platform.sources.files.attributes import Xattrs, read_xattrs
@@ -44,8 +45,8 @@ class Differences:
             self.listed.append(text)
 
     def lines(self) -> tuple[str, ...]:
-        more = self.count - len(self.listed)
-        return (*self.listed, f"and {more} more differences") if more else tuple(self.listed)
+        left = self.count - len(self.listed)
+        return (*self.listed, more(left, "differences")) if left else tuple(self.listed)
 
 
 def as_before(acl: bytes, found: Stat) -> bytes:

@@ -12,6 +12,7 @@ from itertools import islice
 from backup_platform.domain.model import Entry, EntryKind, Json, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, PointReader, Progress
 from backup_platform.domain.time_limit import TimeLimit
+from backup_platform.domain.words import at_most
 from backup_platform.sources.sqlite.facts import PRAGMAS, read_facts
 from backup_platform.sources.sqlite.snapshot import connect
 
@@ -50,7 +51,7 @@ def drill(
         compared["bytes_equal"] = True
     compared, differences = _compare_database(point, path, compared, differences, limit)
     limit.check()  # what was ended looks like what cannot be checked
-    return DrillReport(compared, tuple(_bounded(differences)))
+    return DrillReport(compared, tuple(at_most(differences, _MESSAGES, "differences")))
 
 
 def _compare_bytes(
@@ -169,8 +170,3 @@ def _compare_facts(source: Mapping[str, Json], restored: Mapping[str, Json]) -> 
     for table in sorted(before.keys() | after.keys()):
         if before.get(table) != after.get(table):
             yield f"Table {table!r}: {before.get(table)} rows in the source, {after.get(table)} restored."
-
-
-def _bounded(differences: list[str]) -> list[str]:
-    more = len(differences) - _MESSAGES
-    return differences if more <= 0 else [*differences[:_MESSAGES], f"and {more} more differences."]

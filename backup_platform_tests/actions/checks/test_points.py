@@ -173,7 +173,7 @@ def test_authentic_goes_on_over_what_was_forgotten_and_misses_what_was_taken_awa
     record_forgotten(bench.open(), second, "no rule keeps it", bench.clock.now())
     result = checks.authentic(bench.open(), made, whole=True)
     assert result.passed
-    assert result.summary.endswith("a chain of 1 points hold, 2 were forgotten")
+    assert result.summary.endswith("a chain of 1 point hold, 2 were forgotten")
 
 
 def test_authentic_is_red_over_a_record_that_somebody_made_up(bench: Bench) -> None:

@@ -242,7 +242,7 @@ def test_a_point_is_only_put_back_whole(clinic: Clinic) -> None:
     assert [text for text in plan.lost if last.window.key in text]
     result = clinic.run()
     assert manifest_of(clinic, last) not in clinic.bench.keys(MANIFESTS)
-    assert "blobs that no stored pack holds" in result.failed[0]
+    assert "blob that no stored pack holds" in result.failed[0]
 
 
 def test_what_a_lost_point_needs_is_read_before_it_comes_back(clinic: Clinic) -> None:

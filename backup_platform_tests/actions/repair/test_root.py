@@ -63,7 +63,7 @@ def test_it_comes_from_no_other_repository(pair: Pair, tmp_path: Path) -> None:
     other.source.write(b"a", b"1")
     other.backup()
     root(pair).unlink()
-    with pytest.raises(RepositoryError, match="of 1 manifests none fits"):
+    with pytest.raises(RepositoryError, match="of 1 manifest none fits"):
         mending(pair, donor=other.open()).run()
     (tmp_path / "empty").mkdir()
     empty = DirectoryStore(str(tmp_path / "empty"))

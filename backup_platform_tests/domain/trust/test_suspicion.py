@@ -188,7 +188,7 @@ def test_of_many_tables_the_first_are_named() -> None:
     names = [f"t{n:04d}" for n in range(3000)]
     reasons = tables([dict.fromkeys(names, 500)] * 6, {**dict.fromkeys(names, 0), "other": 1})
     assert len(reasons) == LISTED + 1
-    assert reasons[-1] == "and 2990 more of this kind"
+    assert reasons[-1] == "and 2,990 more of this kind"
 
 
 def test_tables_that_a_database_keeps_for_itself_do_not_count() -> None:

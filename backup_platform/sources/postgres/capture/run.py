@@ -12,6 +12,7 @@ from typing import IO
 from backup_platform.domain.model import Capture, Json, Problem, Status, StreamRef
 from backup_platform.domain.ports import Clock, Progress, Recorder
 from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
+from backup_platform.domain.words import first_of
 from backup_platform.errors import (
     SourceBusyError,
     SourceConnectionsError,
@@ -275,9 +276,8 @@ class _Capture:
             if table.rows != found[table.label].rows
         ]
         if wrong:
-            more = f" and {len(wrong) - _MISCOUNTED} more" if len(wrong) > _MISCOUNTED else ""
             raise SourceError(
-                f"Fewer or more rows were read than the server counted: {'; '.join(wrong[:_MISCOUNTED])}{more}.",
+                f"Fewer or more rows were read than the server counted: {first_of(wrong, _MISCOUNTED, '; ')}.",
                 hint="Nothing was stored. Please report this with the server's version and the table's definition.",
             )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from backup_platform.domain.tables import label_of
+from backup_platform.domain.words import first_of
 from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.catalog.relation import Relation, RelationColumn
 from backup_platform.sources.postgres.catalog.selection import Patterns
@@ -216,7 +217,7 @@ def require_readable(selection: RelationSelection) -> None:
         denied += [left.name for left in selection.denied]
     if denied:
         raise SourceError(
-            f"The role of the plan's url may not read {_listed(denied)}.",
+            f"The role of the plan's url may not read {first_of(denied, _NAMED)}.",
             hint="GRANT pg_read_all_data TO the role, and BYPASSRLS where tables have policies; or exclude them.",
         )
 
@@ -265,8 +266,3 @@ def _relation(
 def _without_where(condition: str) -> str:
     stripped = condition.strip()
     return stripped[5:].strip() if stripped[:5].upper() == "WHERE" else stripped
-
-
-def _listed(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - _NAMED} more" if len(labels) > _NAMED else ""
-    return ", ".join(labels[:_NAMED]) + more

@@ -8,7 +8,7 @@ assertions, come last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.domain.restoring import DatabaseRestoreSummary, DatabaseTarget, RestoreFailure
 from backup_platform.domain.tables import Table
+from backup_platform.domain.words import at_most
 from backup_platform.errors import SourceError, TargetError
 from backup_platform.sources.postgres.capture.tables import read_tables
 from backup_platform.sources.postgres.catalog.relations import find, relations, select
@@ -65,7 +66,7 @@ def drill(
     with scratch(options, contents.database, sandbox.path, clock, sandbox.limit) as target:
         run = _Drill(options, point, reader, contents, target, sandbox.path, clock, progress)
         differences = list(run.differences())
-    return DrillReport(run.compared, tuple(_bounded(differences)))
+    return DrillReport(run.compared, tuple(at_most(differences, MAX_DIFFERENCES, "differences")))
 
 
 @dataclass
@@ -219,9 +220,3 @@ def _cannot(reason: str, error: TargetError | None = None, hint: str = "") -> So
         hint=hint or (error.advice if error else _OTHER_SERVER),
         retryable=error is not None and error.retryable,
     )
-
-
-def _bounded(differences: Sequence[str]) -> list[str]:
-    more = len(differences) - MAX_DIFFERENCES
-    kept = list(differences[:MAX_DIFFERENCES])
-    return kept if more <= 0 else [*kept, f"and {more} more differences."]

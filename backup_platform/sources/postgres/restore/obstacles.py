@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from backup_platform.advice import Hint, command
+from backup_platform.domain.words import first_of
 from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.dump.pg_restore import split_statements
 from backup_platform.sources.postgres.dump.toc import TocEntry, listed
@@ -94,8 +95,7 @@ def _occupation(prepared: Preparation, found: ExistingDatabase) -> Iterator[str]
 
 
 def _some(objects: tuple[DatabaseObject, ...]) -> str:
-    more = f" and {len(objects) - _SHOWN:,} more" if len(objects) > _SHOWN else ""
-    return ", ".join(item.label for item in objects[:_SHOWN]) + more
+    return first_of([item.label for item in objects], _SHOWN)
 
 
 def _in_the_way(prepared: Preparation, found: ExistingDatabase) -> Iterator[str]:

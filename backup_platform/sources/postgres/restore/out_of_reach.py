@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from backup_platform.domain.words import first_of
 from backup_platform.sources.postgres.dump.pg_restore import split_statements
 from backup_platform.sources.postgres.dump.toc import TocEntry
 
@@ -72,10 +73,9 @@ def left_out(prepared: Preparation) -> Iterator[str]:
         if reason:
             yield f"The {by_id[number].label} is not restored: {reason}{_with(prepared, number)}."
     if there := sorted(prepared.large_objects_there):
-        more = f" and {len(there) - _NAMED:,} more" if len(there) > _NAMED else ""
         yield (
             f"Large objects of these numbers are in the target already, and stay as they are there: "
-            f"{', '.join(map(str, there[:_NAMED]))}{more}."
+            f"{first_of([*map(str, there)], _NAMED)}."
         )
 
 
@@ -90,8 +90,7 @@ def _with(prepared: Preparation, number: int) -> str:
     ]
     if not tables:
         return ""
-    more = f" and {len(tables) - _NAMED:,} more" if len(tables) > _NAMED else ""
-    return f". These need it: {', '.join(tables[:_NAMED])}{more}"
+    return f". These need it: {first_of(tables, _NAMED)}"
 
 
 def _scripts(archive: Archive, entries: Sequence[int]) -> Mapping[int, str]:

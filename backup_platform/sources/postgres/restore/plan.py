@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import PointReader
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseTarget
 from backup_platform.domain.tables import Table
+from backup_platform.domain.words import how_many
 from backup_platform.errors import SourceError, TargetError, UsageError
 from backup_platform.sources.postgres.contents import PointContents, read_contents
 from backup_platform.sources.postgres.dump.pg_restore import Archive

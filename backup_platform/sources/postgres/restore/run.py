@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, PointReader, Progress
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+from backup_platform.domain.words import point_in_full, with_others
 from backup_platform.errors import BackupError, TargetError
 from backup_platform.sources.postgres.dump.pg_restore import ToolError
 from backup_platform.sources.postgres.dump.toc import TocEntry
@@ -83,9 +84,8 @@ def run_restore(
     with prepare(plan.point, reader, plan.target, bin_dir, pair) as prepared:
         now = plan_of(prepared)
         if now.conflicts:
-            more = f" ({len(now.conflicts) - 1} more)" if len(now.conflicts) > 1 else ""
             raise TargetError(
-                f"Nothing was written. {now.conflicts[0]}{more}",
+                f"Nothing was written. {with_others(now.conflicts)}",
                 hint="Restore into another database (--create makes it), and take over from there what is needed.",
             )
         progress.expect(items=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
@@ -179,7 +179,7 @@ class _Restoration:
         found, point = self.prepared.standing.found, self.prepared.point
         self.comment = found.comment if found else None
         if found is None or found.owned:
-            what = f"{point.source}, window {point.window.key}, point {point.id[:12]}"
+            what = point_in_full(point)
             self._set_comment(marker(what, self.comment))
 
     def _set_comment(self, text: str | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backup_platform.advice import Hint, command, shell
 from backup_platform.domain.restoring import RestoreFailure
+from backup_platform.domain.words import how_many
 from backup_platform.errors import TargetError
 from backup_platform.sources.postgres.dump.pg_restore import LOST, ToolError, is_of_owner
 from backup_platform.sources.postgres.dump.toc import TocEntry
@@ -112,11 +113,12 @@ def advice(
     yield from _about_keys([failure for failure in failures if _BROKEN in failure.said], lacking)
     if lacking:
         tables = [word for label in lacking[:_NAMED] for word in ("--table", label)]
-        more = f" ({len(lacking) - _NAMED:,} more tables lack rows.)" if len(lacking) > _NAMED else ""
+        left = len(lacking) - _NAMED
+        others = f" ({how_many(left, 'other table lacks', 'other tables lack')} rows.)" if left > 0 else ""
         yield (
             "When a table is there, is empty and takes the rows, load them: ",
             command("restore", point, "--into", "URL", "--data-only", *tables),
-            f".{more}",
+            f".{others}",
         )
 
 
