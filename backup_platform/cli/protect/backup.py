@@ -155,7 +155,7 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
         _print_unvouched(out, point)
         if outcome.result.stored_again:
             size, verify = (
-                formats.size(outcome.result.stored_again),
+                words.size(outcome.result.stored_again),
                 session.command("verify", "--read", "none"),
             )
             out.line(f"  {size} of it were stored again: packs hold them that a final tombstone names.")
