@@ -251,7 +251,7 @@ class App:
         """
         from backup_platform.repository.points.chains import effective_points
 
-        found = effective_points(self.repository.readable_manifests(source)[0])
+        found = effective_points(self.repository.points.readable(source)[0])
         if source is not None and not found:
             self._source_plan(source)  # points of a source that left the plan are still there
         return found
@@ -260,11 +260,11 @@ class App:
         """Suspect points that `points` leaves out, since an earlier point of their window stands for it."""
         from backup_platform.repository.points.chains import undecided_points
 
-        return undecided_points(self.repository.readable_manifests(source)[0])
+        return undecided_points(self.repository.points.readable(source)[0])
 
     def unreadable(self, source: str | None = None) -> list[str]:
         """What is wrong with the manifests that are damaged, one sentence each."""
-        return [error.message for error in self.repository.readable_manifests(source)[1]]
+        return [error.message for error in self.repository.points.readable(source)[1]]
 
     def point(self, spec: str) -> RecoveryPoint:
         """SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id. Raises NotFoundError, UsageError."""
@@ -276,14 +276,14 @@ class App:
         return registry.described(point.kind)
 
     def manifest_path(self, point: RecoveryPoint) -> str:
-        return self.repository.manifest_location(point)
+        return self.repository.points.location(point)
 
     def proofs(self) -> dict[str, list[Proof]]:
         """Verdicts by point id, oldest first, without their details."""
-        return self.repository.proofs()
+        return self.repository.proofs.by_point()
 
     def proof_details(self, point: RecoveryPoint) -> list[Proof]:
-        return self.repository.proof_details(point.id)
+        return self.repository.proofs.details(point.id)
 
     def missing(self, source: str, now: datetime, known: datetime | None = None) -> MissedWindows:
         """Which windows lack a complete point; `known` is since when somebody watches a source that never had one.
@@ -305,7 +305,7 @@ class App:
         from backup_platform.actions.verify.run import window_share
 
         plan, repository = self._source_plan(point.source), self.repository
-        history, _ = repository.readable_manifests(point.source)  # `authentic` reports the damaged ones
+        history, _ = repository.points.readable(point.source)  # `authentic` reports the damaged ones
         share = window_share(plan.verify, point.window)
         with self._evidence():
             stored = checks.stored(repository, point, share, self.clock, progress)
@@ -334,7 +334,7 @@ class App:
     ) -> VerifyResult:
         """Verify one point, or every point of the repository. `read`: all, none, N%, or due, see `Upkeep.verify`."""
         with self._evidence():
-            points = [self.point(spec)] if spec else self.repository.readable_manifests(reread=True)[0]
+            points = [self.point(spec)] if spec else self.repository.points.readable(reread=True)[0]
             unreadable = [] if spec else self.unreadable()
             return self.upkeep.verify(points, read, progress, unreadable=unreadable, whole=not spec)
 

@@ -201,8 +201,10 @@ class Upkeep:
         """Records of points that were forgotten here, since an instant of the store's clock; not the damaged ones."""
         from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten
 
-        places = forgotten_places(self.repository)
-        return read_forgotten(self.repository, [p for p in places if since is None or p.stored_at > since])[0]
+        places = forgotten_places(self.repository.objects)
+        return read_forgotten(
+            self.repository.objects, [p for p in places if since is None or p.stored_at > since]
+        )[0]
 
     def find_stored(self, points: Sequence[RecoveryPoint]) -> StoredPoints:
         """Which points of another repository this one holds, forgot, or lacks."""
@@ -269,7 +271,7 @@ class Upkeep:
         from backup_platform.repository.records.reads import compact_reads, record_reads
 
         if whole:
-            keys = [str(each) for each in key_problems(self.repository)]
+            keys = [str(each) for each in key_problems(self.repository.cipher)]
             unreadable = [*unreadable, *self.losses(points, unreadable).texts(), *keys]
         evidence = self.evidence
         doubts = evidence.of_all() if whole else evidence.of_points(point.id for point in points)
@@ -285,11 +287,11 @@ class Upkeep:
             self.clock,
             progress,
             unreadable=unreadable,
-            after=partial(record_reads, self.repository, at=now),
+            after=partial(record_reads, self.repository.objects, at=now),
         )
         if result.packs_read:
             with result.unrecorded.noting():
-                compact_reads(self.repository, now)
+                compact_reads(self.repository.objects, now, self.repository.points.ids)
         rotation = self.read_cycle.status() if self.settings.verify else None
         return replace(result, rotation=rotation, notes=(*result.notes, *doubts.notes()))
 

@@ -101,12 +101,12 @@ def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
         points.append(app.backup("tree").point)
         clock.advance(days=1)
     app.backup("tree")
-    record_forgotten(app.repository, points[1], "not kept", clock.now())
-    app.repository.delete_manifest(points[1])
-    app.repository.delete_manifest(points[2])
+    record_forgotten(app.repository.objects, points[1], "not kept", clock.now())
+    app.repository.points.delete(points[1])
+    app.repository.points.delete(points[2])
     found = App.load(app.plan_path, clock=clock).missing("tree", clock.now())
     assert [window.key for window in found.missed] == [points[2].window.key]
-    app.repository.delete_manifest(app.points("tree")[-1])
+    app.repository.points.delete(app.points("tree")[-1])
     assert app.missing("tree", clock.now()).current, "an open window can be captured anew"
 
 
@@ -193,7 +193,7 @@ class TestSeveralRepositories:
 def test_what_is_forged_fails_verify_and_doctor_until_it_is_deleted(app: App) -> None:
     first = app.backup("tree").point
     app.verify(first.id)
-    (key,) = (record.key for record in app.repository.records(PROOFS))
+    (key,) = (record.key for record in app.repository.objects.records(PROOFS))
     forged = key.replace(first.id, "ab" * 32)
     app.store.create(forged, b"")
     verified = app.verify(read="none")

@@ -297,7 +297,7 @@ def summary(app: App) -> None:
     for name in ("source", "window", "captured", "size MB", "new MB", "stored MB", "proven"):
         table.add_column(name, justify="right" if "MB" in name else "left", no_wrap=True)
     proofs = app.proofs()
-    for point in app.repository.manifests():
+    for point in app.repository.points.all():
         drilled = any(proof.method == "drill" and proof.passed for proof in proofs.get(point.id, []))
         stats = point.stats
         sizes = (f"{value / 1e6:,.1f}" for value in (stats.source_bytes, stats.new_bytes, stats.stored_bytes))
@@ -305,8 +305,8 @@ def summary(app: App) -> None:
         table.add_row(point.source, point.window.key, f"{point.captured_at:%H:%M:%S} UTC", *sizes, proven)
     console.print()
     console.print(table)
-    protected = sum(point.stats.source_bytes for point in app.repository.manifests())
-    stored = sum(point.stats.stored_bytes for point in app.repository.manifests())
+    protected = sum(point.stats.source_bytes for point in app.repository.points.all())
+    stored = sum(point.stats.stored_bytes for point in app.repository.points.all())
     console.print(
         f"{protected / 1e6:,.0f} MB protected in {stored / 1e6:,.0f} MB: ratio {protected / stored:.1f}."
     )

@@ -129,7 +129,7 @@ def drill(
     proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)
     result = DrillResult(point, proof, report)
     with result.unrecorded.noting():
-        repository.record_proof(proof, point)
+        repository.proofs.record(proof, point)
     return result
 
 

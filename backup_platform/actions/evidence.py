@@ -19,13 +19,14 @@ from backup_platform.repository.objects.names import (
     LEDGER,
     PROOFS,
 )
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.objects.record_names import Origin, Record, kind_of
 from backup_platform.repository.points.chains import strange_names
 from backup_platform.repository.records.acceptances import read_acceptance
 from backup_platform.repository.records.forgotten import require_authentic
 from backup_platform.repository.records.holds import read_holds
-from backup_platform.repository.records.marks import marked
-from backup_platform.repository.records.proofs import proofs_by_point
+from backup_platform.repository.records.marks import Marks
+from backup_platform.repository.records.proofs import Proofs, proofs_by_point
 from backup_platform.repository.repository import Repository
 
 READERS = 8
@@ -108,7 +109,7 @@ class Evidence:
 
     def proofs(self) -> tuple[dict[str, list[Proof]], Doubts]:
         """Verdicts by point id, and the records that are none; from one listing."""
-        records = self.repository.records(PROOFS)
+        records = self.repository.objects.records(PROOFS)
         found = doubts_of(records)
         if len(found.older) <= READ_MOST:
             found = self._settled(found)
@@ -126,13 +127,13 @@ class Evidence:
     def of_all(self) -> Doubts:
         """Of the whole ledger; holds are read, too."""
         found = self._settled(self.listed(LEDGER))
-        held = [hold for holds in read_holds(self.repository).values() for hold in holds]
+        held = [hold for holds in read_holds(self.repository.objects).values() for hold in holds]
         unread = tuple(f"{hold.damaged} The point stays held." for hold in held if hold.damaged)
-        return replace(found, holds=unread, strange=strange_names(self.repository))
+        return replace(found, holds=unread, strange=strange_names(self.repository.objects))
 
     def listed(self, *prefixes: str) -> Doubts:
         """Below some prefixes, by names alone."""
-        listings = (self.repository.records(prefix) for prefix in prefixes)
+        listings = (self.repository.objects.records(prefix) for prefix in prefixes)
         return doubts_of(record for records in listings for record in records)
 
     def _settled(self, found: Doubts) -> Doubts:
@@ -156,29 +157,32 @@ class Evidence:
         store = self.repository.store
         for key in self.authentic(keys):
             with suppress(ConflictError):  # somebody else did
-                store.create(self.repository.names.name(key), store.get(key))
+                store.create(self.repository.objects.names.name(key), store.get(key))
 
     def _is_authentic(self, key: str) -> bool:
         try:
-            _READERS[kind_of(key)](self.repository, key)
+            _READERS[kind_of(key)](self.repository.objects, key)
         except DamageError:
             return False
         return True
 
 
-def _read_key_test(repository: Repository, key: str) -> None:
-    from backup_platform.actions.keys.run import cipher_of
-    from backup_platform.repository.encryption.recipients import read_test
-
-    read_test(cipher_of(repository), key)
+def _read_proof(objects: Objects, key: str) -> None:
+    Proofs(objects).read(key)
 
 
-def _read_mark(repository: Repository, key: str) -> None:
-    repository.read_mark(key, marked(key))
+def _read_mark(objects: Objects, key: str) -> None:
+    Marks(objects).require_authentic(key)
 
 
-_READERS: dict[str, Callable[[Repository, str], object]] = {
-    PROOFS: Repository.read_proof,
+def _read_key_test(objects: Objects, key: str) -> None:
+    from backup_platform.repository.encryption.key_tests import read_test
+
+    read_test(objects, key)
+
+
+_READERS: dict[str, Callable[[Objects, str], object]] = {
+    PROOFS: _read_proof,
     DAMAGED: _read_mark,
     KEY_TESTS: _read_key_test,
     ACCEPTED: read_acceptance,

@@ -95,7 +95,7 @@ def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Rep
 def _points_held(place: RepositoryPlace) -> str | None:
     """None when there is no repository, or when nobody can tell."""
     try:
-        count = len(place.repository.readable_manifests()[0])
+        count = len(place.repository.points.readable()[0])
     except KeyMissingError:
         return "it is there, encrypted"
     except (RepositoryError, PlanError):

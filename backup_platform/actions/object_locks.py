@@ -35,7 +35,7 @@ class ObjectLocks:
         """
         now, lock = self._clock.now(), self._locks.lock
         horizon = now + lock / 2
-        record = newest_locks(self._repository, source)
+        record = newest_locks(self._repository.objects, source)
         if record is None or record.lock != lock or record.until < horizon:
             until, known = retained_until(now, lock), frozenset[str]()
             due = {*packs, *self._always()}
@@ -44,7 +44,7 @@ class ObjectLocks:
             due = self._short(set(packs) - known, horizon)
         if due:
             due = self._retain(due, packs, until)
-            write_locks(self._repository, source, LockRecord(until, lock, known | due), now)
+            write_locks(self._repository.objects, source, LockRecord(until, lock, known | due), now)
         return len(due)
 
     def _retain(self, due: set[str], packs: Collection[str], until: datetime) -> set[str]:

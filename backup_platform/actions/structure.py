@@ -28,7 +28,7 @@ class Needs:
 def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) -> list[str]:
     """One sentence for each thing that is missing, or known to be damaged."""
     repository.indexes(fresh=True)
-    damaged = repository.damaged()
+    damaged = repository.marks.damaged()
     findings: list[str] = []
     for point in points:
         needs = needs_of(repository, point)

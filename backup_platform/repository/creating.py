@@ -76,6 +76,6 @@ def _add_recipients(
     from backup_platform.repository.encryption.age_cipher import AgeCipher
     from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient
 
-    cipher = AgeCipher(info, store, Keys(), key)
+    objects = AgeCipher(info, store, Keys(), key, clock).objects
     for recipient in recipients:
-        add_recipient(cipher, parse_recipient(recipient), clock.now())
+        add_recipient(objects, parse_recipient(recipient), clock.now())

@@ -17,7 +17,7 @@ from backup_platform.errors import (
     StoreRefusedError,
 )
 from backup_platform.repository.objects.info import RepositoryInfo
-from backup_platform.repository.objects.names import KEYS, ROOT_KEY, HashedKey
+from backup_platform.repository.objects.names import ADDED, KEYS, ROOT_KEY, HashedKey
 from backup_platform.repository.points.manifests import decode_manifest
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def copy_keys(origin: Repository, store: Store) -> tuple[int, list[str]]:
 
     Nothing is taken away: a copy may have recipients of its own. A recipient that nobody expects stays behind, too.
     """
-    from backup_platform.repository.encryption.key_objects import ADDED, key_problems
+    from backup_platform.repository.encryption.key_objects import key_problems
 
     missing = missing_keys(origin, store)
-    found = key_problems(origin) if missing else []
+    found = key_problems(origin.cipher) if missing else []
     problems = {each.key: str(each) for each in found}
     left = {*problems, *(each.key.removesuffix(ADDED) for each in found if each.decides)}
     for key in missing:
@@ -112,7 +112,7 @@ def put_object(repository: Repository, key: str, data: Buffer) -> None:
         if not is_sound(repository, key):
             repository.store.replace(key, data)
     try:
-        repository.verified(key)
+        repository.objects.verified(key)
     except DamageError as error:
         raise DamageError(
             f"{error.message} It was just written to {repository.info.location}.",
@@ -125,7 +125,7 @@ def put_object(repository: Repository, key: str, data: Buffer) -> None:
 def is_sound(repository: Repository, key: str) -> bool:
     """Whether an object has the bytes of its name; one that these credentials may not read counts as not."""
     try:
-        repository.verified(key)
+        repository.objects.verified(key)
     except (DamageError, StoreRefusedError):
         return False
     return True
@@ -134,7 +134,7 @@ def is_sound(repository: Repository, key: str) -> bool:
 def unmark_damaged(repository: Repository, key: HashedKey) -> None:
     """A pack that was mended, where these credentials may say so: else the next verify does."""
     with suppress(StoreRefusedError):
-        repository.unmark_damaged(key)
+        repository.marks.unmark(key)
 
 
 def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) -> None:
@@ -142,7 +142,7 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
 
     Raises ConflictError when another point is in its place, DamageError when the manifest of either is damaged.
     """
-    key = origin.manifest_key(point)
+    key = origin.points.key(point)
     stored = _manifest(origin, key)
     if _decode(origin, key, stored) != point:
         raise DamageError(
@@ -180,8 +180,7 @@ def _manifest(repository: Repository, key: str) -> Buffer:
 
 def _decode(repository: Repository, key: str, stored: Buffer) -> RecoveryPoint:
     try:
-        plain = repository.cipher.unwrap(key, stored)
-        return decode_manifest(key, plain, repository.info.id, repository.cipher.hash)
+        return decode_manifest(key, repository.cipher.unwrap(key, stored), repository.objects.codec)
     except DamageError as error:
         raise DamageError(
             f"{error.message} It is in {repository.info.location}.",

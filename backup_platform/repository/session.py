@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from backup_platform.repository.packs.blob_writer import BlobWriter, Workers
 from backup_platform.repository.packs.index import ABSENT
 from backup_platform.repository.packs.indexes import load_trusted
 from backup_platform.repository.packs.reliance import Reliance
+from backup_platform.repository.packs.storing import checked_pack, write_index
 from backup_platform.repository.points.recorder import PointRecorder
 from backup_platform.repository.records.reads import Reads, compact_reads, load_reads, record_reads
 from backup_platform.repository.records.tombstones import PackWatch, refusal
@@ -43,23 +45,30 @@ class Session:
         self._repository, self._previous = repository, previous
         cipher = repository.cipher
         cipher.prepare_writing()
-        self._indexes = load_trusted(repository)
+        self._indexes = load_trusted(repository.objects, repository.known)
         self._packs_before = len(self._indexes.contents.packs)
         repository.known.forget({key.id for key in self._indexes.listed})
         # Readers may use them, unless something is left out that readers still need.
-        partial = self._indexes.refused or self._indexes.disputed
-        repository.keep_indexes(None if partial else self._indexes)
+        lacking = self._indexes.refused or self._indexes.disputed
+        repository.keep_indexes(None if lacking else self._indexes)
         self._lists = BlobReader(
             repository.store, self._indexes.meta, cipher=cipher, sizes=self._indexes.listed
         )
-        self._watch = PackWatch(repository)
+        self._watch = PackWatch(repository.objects)
         self._reads: Reads | None = None
         self._met_damage = False
         return_large_buffers()
         self._workers = Workers()
         level = repository.level
         self._contents_relied, self._meta_relied = (
-            Reliance(repository, index, meta=meta, sizes=self._indexes.listed, vouched=self._vouched)
+            Reliance(
+                repository.objects,
+                repository.known,
+                index,
+                meta=meta,
+                sizes=self._indexes.listed,
+                vouched=self._vouched,
+            )
             for index, meta in ((self._indexes.contents, False), (self._indexes.meta, True))
         )
         self._contents = BlobWriter(
@@ -79,7 +88,11 @@ class Session:
             self._meta_relied.rely,
         )
         self.recorder = PointRecorder(
-            self._contents, self._meta, self._inventory(), repository.write_index, cipher
+            self._contents,
+            self._meta,
+            self._inventory(),
+            partial(write_index, repository.objects),
+            cipher,
         )
 
     def _inventory(self) -> PreviousInventory | None:
@@ -144,16 +157,16 @@ class Session:
     def _vouched(self) -> Mapping[ObjectId, str]:
         """Asked for when a pack is met that this host does not know."""
         if self._reads is None:
-            self._reads = load_reads(self._repository)
+            self._reads = load_reads(self._repository.objects)
         return self._reads.tables
 
     def _record_reads(self) -> None:
-        read = {**self._contents_relied.read, **self._meta_relied.read}
+        objects, read = self._repository.objects, {**self._contents_relied.read, **self._meta_relied.read}
         self._repository.known.learn({key.id: table for key, table in read.items()})
         with suppress(StoreError):
-            record_reads(self._repository, read, self._repository.clock.now())
+            record_reads(objects, read, objects.clock.now())
             if read:
-                compact_reads(self._repository, self._repository.clock.now())
+                compact_reads(objects, objects.clock.now(), self._repository.points.ids)
 
     @property
     def stored_again(self) -> int:
@@ -181,9 +194,9 @@ class Session:
         """Damage was met in the previous point's metadata: this point must not need the same packs."""
         for key in sorted(key for key in self._used() if key.meta):
             try:
-                self._repository.checked_pack(key)
+                checked_pack(self._repository.objects, key)
             except DamageError as error:
-                self._repository.mark_damaged(key, error.message)
+                self._repository.marks.mark(key, error.message)
                 raise refusal(key, "is damaged") from error
 
     @property

@@ -133,7 +133,7 @@ class SourceContract:
         point = replace(
             facts, inventory=contents.inventory, sequence=facts.sequence + 1, predecessor=facts.id
         )
-        return protected.app.repository.commit(point)
+        return protected.app.repository.points.commit(point)
 
     def test_the_inventory_is_a_walk_in_order(self, protected: Protected) -> None:
         paths = [entry.stat.path for entry in protected.app.ls(protected.backup().id)]
@@ -169,7 +169,7 @@ class SourceContract:
         """Nor hidden by it, nor turned into something incomplete."""
         location = protected.app.repository.info.location
         app = protected.app_of(protected.subject.settings)
-        app.repository.store = NoRoomForPacks(open_store(location))
+        app.repository.objects.store = NoRoomForPacks(open_store(location))
         with pytest.raises(StoreError):
             app.backup("it")
         assert protected.app.points() == []

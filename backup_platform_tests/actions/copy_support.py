@@ -40,11 +40,11 @@ class Pair:
 
     def copy(self, *, origin: Store | None = None, target: Store | None = None) -> CopyResult:
         copying = self.copying(origin=origin, target=target)
-        return copying.run(copying.plan(copying.origin.readable_manifests()[0]))
+        return copying.run(copying.plan(copying.origin.points.readable()[0]))
 
     def plan(self) -> CopyPlan:
         copying = self.copying()
-        return copying.plan(copying.origin.manifests())
+        return copying.plan(copying.origin.points.all())
 
     def keys(self, prefix: str = "") -> set[str]:
         files = (p.relative_to(self.root).as_posix() for p in self.root.rglob("*") if p.is_file())
@@ -53,7 +53,7 @@ class Pair:
     def check(self, *points: RecoveryPoint) -> None:
         """The copy holds these points, and each restores as it did in the origin."""
         copy = self.open()
-        found = {point.id: point for point in copy.manifests()}
+        found = {point.id: point for point in copy.points.all()}
         for point in points:
             assert found[point.id] == point
             assert content_of(copy, point) == self.contents[point.id]

@@ -62,7 +62,7 @@ class Vault:
             session.recorder.record(entries)
             inventory = session.finish()
         forged = replace(genuine, sequence=genuine.sequence + 1, predecessor=genuine.id, inventory=inventory)
-        return self.repository.commit(forged)
+        return self.repository.points.commit(forged)
 
     def let_others_write(self) -> None:
         subprocess.run(["chmod", "-R", "a+rwX", self.place / "repository"], check=True)

@@ -16,7 +16,7 @@ from backup_platform.actions.keys.run import cipher_of
 from backup_platform.actions.repair.run import Repair
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.trust.standing import State, standing
-from backup_platform.repository.encryption.recipients import list_recipients, record_test
+from backup_platform.repository.encryption.key_tests import list_recipients, record_test
 from backup_platform.repository.objects.names import (
     ACCEPTED,
     DAMAGED,
@@ -53,20 +53,20 @@ def small(bench: Bench) -> Bench:
 
 
 def points_of(bench: Bench) -> list[RecoveryPoint]:
-    return bench.open().manifests()
+    return bench.open().points.all()
 
 
 def prove(bench: Bench, point: RecoveryPoint, *, passed: bool = True) -> str:
     """The key of a drill's record."""
     before = bench.keys(PROOFS)
     proof = Proof(point.id, ProofMethod.DRILL, passed, bench.clock.now(), 1.0)
-    bench.open().record_proof(proof, point)
+    bench.open().proofs.record(proof, point)
     (key,) = bench.keys(PROOFS) - before
     return key
 
 
 def state(repository: Repository, point: RecoveryPoint) -> State:
-    return standing(point, repository.proofs().get(point.id, ())).state
+    return standing(point, repository.proofs.by_point().get(point.id, ())).state
 
 
 @contextmanager
@@ -106,7 +106,7 @@ def test_an_empty_file_named_as_older_versions_did_proves_nothing(sealed: Bench)
     proofs, doubts = Evidence(sealed.open()).proofs()
     assert (proofs, set(doubts.forged)) == ({}, {key, failed})
     assert set(Evidence(sealed.open()).of_points([point.id]).forged) == {key, failed}
-    assert sealed.open().proof_details(point.id) == []
+    assert sealed.open().proofs.details(point.id) == []
     drills = []
 
     def drill() -> DrillResult:
@@ -123,7 +123,7 @@ def test_a_proof_with_a_time_of_the_future_is_none(bench: Bench) -> None:
     bench.clock.advance(days=400)
     key = prove(bench, point)
     assert state(bench.open(), point) is State.UNPROVEN
-    assert bench.open().proof_details(point.id) == []
+    assert bench.open().proofs.details(point.id) == []
     found = Evidence(bench.open()).of_all()
     assert (found.ahead, found.forged) == ((key,), ())
     assert key in found.notes()[0]
@@ -137,17 +137,17 @@ def test_what_older_versions_recorded_errs_in_the_safe_direction(sealed: Bench) 
     with older(sealed, PROOFS):
         prove(sealed, second, passed=False)
     with older(sealed, DAMAGED):
-        sealed.open().mark_damaged(PackKey(f"packs/ab/{'ab' * 32}"), "a test")
+        sealed.open().marks.mark(PackKey(f"packs/ab/{'ab' * 32}"), "a test")
     with older(sealed, ACCEPTED):
-        accept_point(sealed.open(), first.id, "as it should be", sealed.clock.now())
+        accept_point(sealed.open().objects, first.id, "as it should be", sealed.clock.now())
     with older(sealed, FORGOTTEN):
-        record_lost(sealed.open(), "docs", 9, sealed.clock.now())
+        record_lost(sealed.open().objects, "docs", 9, sealed.clock.now())
     repository = sealed.open()
     assert state(repository, first) is State.UNPROVEN
     assert state(repository, second) is State.FAILED
-    assert repository.damaged() == {PackKey(f"packs/ab/{'ab' * 32}")}
-    assert read_acceptances(repository, [first.id])
-    assert [place.sequence for place in forgotten_places(repository)] == [9]
+    assert repository.marks.damaged() == {PackKey(f"packs/ab/{'ab' * 32}")}
+    assert read_acceptances(repository.objects, [first.id])
+    assert [place.sequence for place in forgotten_places(repository.objects)] == [9]
     found = Evidence(repository).of_all()
     assert (len(found.older), found.forged) == (5, ())
     assert "5 records" in found.notes()[0]
@@ -170,7 +170,7 @@ def test_repair_adopts_what_is_authentic_and_nothing_else(sealed: Bench) -> None
             if prefix == PROOFS:
                 prove(sealed, first)
             else:
-                record_test(cipher_of(sealed.open()), recipient, "", sealed.clock.now())
+                record_test(cipher_of(sealed.open()).objects, recipient, "", sealed.clock.now())
     (genuine,) = sealed.keys(PROOFS)
     forged = {
         genuine.replace(first.id, second.id),
@@ -188,7 +188,7 @@ def test_repair_adopts_what_is_authentic_and_nothing_else(sealed: Bench) -> None
     assert len(repair.run(plan).done) == 2
     assert state(sealed.open(), first) is State.PROVEN
     assert state(sealed.open(), second) is State.UNPROVEN
-    assert list_recipients(cipher_of(sealed.open()))[0].tested_at
+    assert list_recipients(cipher_of(sealed.open()).objects)[0].tested_at
     found = Evidence(sealed.open()).of_all()
     assert (set(found.forged), found.older) == (forged, ())
     assert repair.plan().steps == ()
@@ -197,36 +197,36 @@ def test_repair_adopts_what_is_authentic_and_nothing_else(sealed: Bench) -> None
 def test_a_test_of_a_key_that_was_made_up_is_none(sealed: Bench) -> None:
     cipher = cipher_of(sealed.open())
     recipient = cipher.identities[0].recipient
-    record_test(cipher, recipient, "", sealed.clock.now())
+    record_test(cipher.objects, recipient, "", sealed.clock.now())
     (key,) = sealed.keys(KEY_TESTS)
-    assert list_recipients(cipher)[0].tested_at == sealed.clock.now()
+    assert list_recipients(cipher.objects)[0].tested_at == sealed.clock.now()
     later = key.replace("20261122", "20261123")
     sealed.store.create(later, sealed.store.get(key))
-    assert list_recipients(cipher)[0].tested_at == sealed.clock.now()
+    assert list_recipients(cipher.objects)[0].tested_at == sealed.clock.now()
     sealed.store.delete(key)
-    assert list_recipients(cipher)[0].tested_at is None
+    assert list_recipients(cipher.objects)[0].tested_at is None
     assert Evidence(sealed.open()).of_keys().forged == (later,)
 
 
 def test_a_record_that_a_point_was_forgotten_is_made_up_by_nobody(bench: Bench) -> None:
     """It would hide that the point was taken away, and keep copies and repairs from bringing it back."""
     repository = bench.open()
-    record_lost(repository, "docs", 7, bench.clock.now())
+    record_lost(repository.objects, "docs", 7, bench.clock.now())
     (key,) = bench.keys(FORGOTTEN)
     bench.store.create(key.replace("0000000007", "0000000001"), bench.store.get(key))
-    assert [place.sequence for place in forgotten_places(bench.open())] == [7]
+    assert [place.sequence for place in forgotten_places(bench.open().objects)] == [7]
     assert len(Evidence(bench.open()).of_all().forged) == 1
 
 
 def test_forged_marks_of_damage_and_files_of_others_are_no_marks(bench: Bench) -> None:
-    bench.open().mark_damaged(PackKey(f"packs/ab/{'ab' * 32}"), "a test")
+    bench.open().marks.mark(PackKey(f"packs/ab/{'ab' * 32}"), "a test")
     (key,) = bench.keys(DAMAGED)
     bench.store.create(key.replace("abab", "cdcd"), b"")
     for name in (".DS_Store", "packs/ab", f"other/{'ab' * 32}"):
         bench.store.create(DAMAGED + name, b"")
-    assert bench.open().damaged() == {PackKey(f"packs/ab/{'ab' * 32}")}
-    bench.open().unmark_damaged(PackKey(f"packs/ab/{'ab' * 32}"))
-    assert bench.open().damaged() == set()
+    assert bench.open().marks.damaged() == {PackKey(f"packs/ab/{'ab' * 32}")}
+    bench.open().marks.unmark(PackKey(f"packs/ab/{'ab' * 32}"))
+    assert bench.open().marks.damaged() == set()
     assert len(Evidence(bench.open()).of_all().forged) == 1
 
 
@@ -235,18 +235,18 @@ def test_forged_marks_of_damage_and_files_of_others_are_no_marks(bench: Bench) -
 def test_a_hold_that_somebody_made_up_holds_and_is_told(bench: Bench) -> None:
     point, _ = points_of(bench)
     bench.store.create(f"{HOLDS}{point.id}/{'01' * 8}", b"made up")
-    assert read_holds(bench.open())[point.id][0].in_force(bench.clock.now())
+    assert read_holds(bench.open().objects)[point.id][0].in_force(bench.clock.now())
     (text,) = Evidence(bench.open()).of_all().findings()
     assert "stays held" in text
 
 
 def test_an_acceptance_is_made_up_by_nobody(bench: Bench) -> None:
     first, second = points_of(bench)
-    accept_point(bench.open(), first.id, "as it should be", bench.clock.now())
+    accept_point(bench.open().objects, first.id, "as it should be", bench.clock.now())
     (key,) = bench.keys(ACCEPTED)
     bench.store.create(key.replace(first.id, second.id), bench.store.get(key))
     bench.store.create(key[:-1] + ("0" if key[-1] != "0" else "1"), bench.store.get(key))
-    assert set(read_acceptances(bench.open(), [first.id, second.id])) == {first.id}
+    assert set(read_acceptances(bench.open().objects, [first.id, second.id])) == {first.id}
     assert len(Evidence(bench.open()).of_all().forged) == 2
 
 

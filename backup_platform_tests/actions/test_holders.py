@@ -43,7 +43,7 @@ def poisoned(scene: Scene, store: MemoryStore) -> str:
     writer = Writer(closed(scene, store), random.Random(1))
     good = {key: pack for key, pack in writer.known().items() if key.startswith(PACKS)}
     for key in good:
-        writer.repository.mark_damaged(key, "made up")
+        writer.repository.marks.mark(key, "made up")
     blobs = [(row["blob"].tobytes(), int(row["length"])) for pack in good.values() for row in pack.rows]
     writer.store_garbage(sorted(blobs), meta=False)
     (garbage,) = store.keys("packs/") - good.keys()
@@ -57,7 +57,7 @@ def test_a_restore_and_a_drill_take_blobs_from_where_they_are_and_say_so(
     scene = made(encrypted=encrypted)
     garbage = poisoned(scene, scene.store)
     repository = scene.open()
-    (point,) = repository.manifests()
+    (point,) = repository.points.all()
     summary = run_restore(
         plan_restore(repository.reader(point), point, to=str(tmp_path / "to")),
         repository,
@@ -87,7 +87,7 @@ def test_a_length_that_an_index_made_up_is_not_believed() -> None:
             rows["length"] += 1
             writer.index([replace(pack, rows=rows)])
     repository = scene.open()
-    (point,) = repository.manifests()
+    (point,) = repository.points.all()
     reader = repository.reader(point)
     sizes = {entry.stat.path: reader.size(entry.content) for entry in reader.entries()}
     files = scene.source.files
@@ -100,7 +100,7 @@ def test_a_copy_brings_the_pack_that_holds_the_blobs(encrypted: bool) -> None:
     poisoned(scene, scene.store)
     init_replica(scene.open(), scene.second)
     copying = Copying(closed(scene, scene.store), closed(scene, scene.second), scene.clock)
-    copying.run(copying.plan(copying.origin.manifests())).require()
+    copying.run(copying.plan(copying.origin.points.all())).require()
     scene.assert_restorable(scene.second)
 
 
@@ -109,7 +109,7 @@ def test_a_repair_brings_the_pack_that_holds_the_blobs(encrypted: bool) -> None:
     scene = made(encrypted=encrypted)
     init_replica(scene.open(), scene.second)
     copying = Copying(closed(scene, scene.store), closed(scene, scene.second), scene.clock)
-    copying.run(copying.plan(copying.origin.manifests())).require()
+    copying.run(copying.plan(copying.origin.points.all())).require()
     writer = Writer(closed(scene, scene.second), random.Random(1))
     blobs = [
         (row["blob"].tobytes(), int(row["length"]))

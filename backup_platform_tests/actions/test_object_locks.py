@@ -139,7 +139,7 @@ def test_what_failed_is_done_by_the_next_call(bench: Bench) -> None:
     locks.failures = 1
     with pytest.raises(StoreError):
         backup(bench, locks)
-    assert newest_locks(bench.open(), "docs") is None
+    assert newest_locks(bench.open().objects, "docs") is None
     backup(bench, locks)
     assert locks.until
 
@@ -181,7 +181,7 @@ def test_copies_keep_what_they_need_locked_also_when_that_failed_before(tmp_path
 
     def copy() -> None:
         copying = Copying(pair.bench.open(), pair.open(), pair.bench.clock, keep)
-        copying.run(copying.plan(copying.origin.manifests()))
+        copying.run(copying.plan(copying.origin.points.all()))
 
     with pytest.raises(StoreError):
         copy()

@@ -50,7 +50,7 @@ def test_names_that_no_manifest_has_stop_nothing_and_are_told(bench: Bench) -> N
         (bench.root / key).parent.mkdir(exist_ok=True)
         (bench.root / key).write_bytes(b"")
     repository = bench.open()
-    points = repository.manifests()
+    points = repository.points.all()
     assert find_point(repository, "docs@latest") == points[-1]
     retention = Retention(repository, {"docs": SourceRules(KeepRules(last=2))}, bench.clock)
     assert len(retention.run_forget(retention.plan_forget()).forgotten) == 2
@@ -74,7 +74,7 @@ def test_a_place_far_above_ends_no_chain_and_can_be_given_up(bench: Bench, place
     assert (lost.sequence, lost.key) == (place, key)
     assert peak < 20_000_000
     assert giving_up(bench).run([lost]) == [lost]
-    assert [point.sequence for point in bench.open().manifests()] == [1, 2, 3, 4]
+    assert [point.sequence for point in bench.open().points.all()] == [1, 2, 3, 4]
     assert giving_up(bench).lost("docs") == []
     assert bench.backup().sequence == 5
 
@@ -89,16 +89,16 @@ def test_a_damaged_place_within_reach_is_not_given_again(bench: Bench) -> None:
 def test_with_no_point_that_can_be_read_the_places_of_the_damaged_are_not_given_again(bench: Bench) -> None:
     for key in bench.keys("manifests/"):
         bench.damage(key)
-    assert bench.open().next_sequence("docs") == 4
+    assert bench.open().points.next_sequence("docs") == 4
     put(bench, MAX_SEQUENCE)
-    assert bench.open().next_sequence("docs") == 4
+    assert bench.open().points.next_sequence("docs") == 4
 
 
 def test_above_the_last_place_nothing_is_written(bench: Bench) -> None:
     """A writer with the key made the manifest below it."""
     repository = bench.open()
-    last = repository.commit(replace(repository.manifests()[-1], sequence=MAX_SEQUENCE))
-    key = repository.manifest_key(last)
+    last = repository.points.commit(replace(repository.points.all()[-1], sequence=MAX_SEQUENCE))
+    key = repository.points.key(last)
     before = bench.keys("manifests/")
     with pytest.raises(RepositoryError, match="no place left") as caught:
         bench.backup()
@@ -110,7 +110,7 @@ def test_above_the_last_place_nothing_is_written(bench: Bench) -> None:
 
 
 def test_where_a_damaged_manifest_stops_latest_the_error_tells_what_works(bench: Bench) -> None:
-    window = bench.open().manifests()[-1].window.key
+    window = bench.open().points.all()[-1].window.key
     put(bench, 9)
     with pytest.raises(DamageError) as caught:
         find_point(bench.open(), "docs@latest")

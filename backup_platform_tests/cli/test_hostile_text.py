@@ -20,6 +20,7 @@ from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.cli.verbs import GROUPS, VERBS
 from backup_platform.domain.model import Problem, RecoveryPoint, Status
 from backup_platform.domain.visible import hides
+from backup_platform.repository.objects.documents import Codec
 from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.points.manifests import encode_manifest
 from backup_platform_tests.actions.tables_support import Relation, rows_table, store_tables, tables_bench
@@ -102,7 +103,7 @@ def forge(root: Path, point: RecoveryPoint, repository: str) -> None:
         suspect=(EVIL,) if point.sequence == 2 else (),
     )
     key = ManifestKey.of(point.source, point.sequence)
-    (root / key).write_bytes(encode_manifest(evil, repository)[1])
+    (root / key).write_bytes(encode_manifest(evil, Codec(repository))[1])
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +122,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     first = store_tables(bench, table)
     store_tables(bench, replace(table, parts=[rows_table(**{NAME: [NAME + "2", "ü"]})]))
     repository = bench.open()
-    for point in repository.manifests():
+    for point in repository.points.all():
         forge(root / "repo", point, repository.info.id)
-    found = {(p.source, p.sequence): p.id for p in bench.open().manifests()}
+    found = {(p.source, p.sequence): p.id for p in bench.open().points.all()}
     for place in ("packs/00", "ledger/proofs", "manifests", "tombstones"):
         (root / "repo" / place).mkdir(parents=True, exist_ok=True)
         (root / "repo" / place / OBJECT).write_bytes(b"x")

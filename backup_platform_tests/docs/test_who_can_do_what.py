@@ -86,7 +86,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def findings(bench: Bench, repository: Repository, share: ReadShare = ALL) -> dict[str, list[str]]:
-    points, errors = repository.readable_manifests(reread=True)
+    points, errors = repository.points.readable(reread=True)
     texts = [error.message for error in errors]
     return verify(repository, points, share, bench.clock, QuietProgress(), unreadable=texts).findings
 
@@ -111,7 +111,7 @@ class AddOnly(DirectoryStore):
 
 
 def forget_record(repository: Repository, point: RecoveryPoint) -> None:
-    record_forgotten(repository, point, "a reason", repository.clock.now())
+    record_forgotten(repository.objects, point, "a reason", repository.clock.now())
 
 
 # The store's owner
@@ -132,7 +132,7 @@ def test_objects_that_the_owner_adds_are_not_believed(bench: Bench) -> None:
     bench.store.create(PackKey.of(digest(b"junk"), meta=False), b"junk")
     bench.store.create("indexes/" + digest(b"junk").hex(), b"junk")
     repository = bench.open()
-    points, errors = repository.readable_manifests()
+    points, errors = repository.points.readable()
     assert (len(points), len(errors)) == (1, 1)
     assert content_of(opened(bench, reader_keys()), points[0]) == bench.source.files
     assert bench.backup().sequence == 3
@@ -140,7 +140,7 @@ def test_objects_that_the_owner_adds_are_not_believed(bench: Bench) -> None:
 
 @shows("store owner", "deletes")
 def test_what_the_owner_deletes_is_missed(bench: Bench) -> None:
-    (point,) = bench.open().manifests()
+    (point,) = bench.open().points.all()
     bench.store.delete(max(bench.keys("packs/")))
     assert list(findings(bench, bench.open(), ReadShare(cycle=0))) == [point.id]
 
@@ -152,7 +152,7 @@ def test_what_the_owner_alters_is_refused(bench: Bench, prefix: str) -> None:
     bench.damage(key)
     repository = bench.open()
     with pytest.raises(DamageError):
-        repository.plain(key)
+        repository.objects.plain(key)
 
 
 @shows("store owner", "forges")
@@ -167,18 +167,18 @@ def test_the_owner_cannot_make_the_repository_an_unencrypted_one(bench: Bench, t
 def test_the_newest_points_are_hidden_with_all_their_traces_only(bench: Bench) -> None:
     bench.clock.advance(hours=1)
     newest = bench.backup()
-    bench.open().record_proof(Proof(newest.id, ProofMethod.VERIFY, True, bench.clock.now(), 1.0), newest)
-    bench.store.delete(bench.open().manifest_key(newest))
+    bench.open().proofs.record(Proof(newest.id, ProofMethod.VERIFY, True, bench.clock.now(), 1.0), newest)
+    bench.store.delete(bench.open().points.key(newest))
 
     def lost() -> Sequence[str]:
         repository = bench.open()
-        return find_losses(repository, repository.manifests(), (), complete=True).texts()
+        return find_losses(repository, repository.points.all(), (), complete=True).texts()
 
     assert len(lost()) == 1
     for key in bench.keys("ledger/proofs/"):
         bench.store.delete(key)
     assert lost() == []
-    assert newest.window.key not in {point.window.key for point in bench.open().manifests()}, "it is missed"
+    assert newest.window.key not in {point.window.key for point in bench.open().points.all()}, "it is missed"
 
 
 # A writer
@@ -187,7 +187,7 @@ def test_the_newest_points_are_hidden_with_all_their_traces_only(bench: Bench) -
 @shows("writer", "reads")
 def test_a_writer_reads_names_and_no_contents(bench: Bench) -> None:
     repository = bench.open()
-    (point,) = repository.manifests()
+    (point,) = repository.points.all()
     assert b"a file name that must not show" in [e.stat.path for e in repository.reader(point).entries()]
     with pytest.raises(KeyMissingError):
         content_of(repository, point)
@@ -223,7 +223,7 @@ def test_later_packs_open_for_whom_a_writer_chose(bench: Bench) -> None:
 @pytest.mark.parametrize("keys", [writer_keys(), all_keys()], ids=["writer", "identity"])
 def test_who_has_the_repository_key_releases_holds(bench: Bench, keys: object) -> None:
     bench.held = keys  # type: ignore[assignment]
-    (point,) = bench.open().manifests()
+    (point,) = bench.open().points.all()
     Holds(bench.open(), bench.clock).place(point.id, "case 4711", legal=True)
     Holds(bench.open(AddOnly(str(bench.root))), bench.clock).release(point.id, "none", legal=True)
     assert Holds(bench.open(), bench.clock).in_force() == {}
@@ -247,10 +247,10 @@ def test_a_writer_forges_points_proofs_and_what_others_refer_to(bench: Bench) ->
     forger.held, forger.source.name = writer_keys(), "of somebody else"
     forger.source.write(b"a", b"false")
     forged = forger.backup()
-    forger.open().record_proof(Proof(forged.id, ProofMethod.DRILL, True, bench.clock.now(), 1.0), forged)
+    forger.open().proofs.record(Proof(forged.id, ProofMethod.DRILL, True, bench.clock.now(), 1.0), forged)
     repository = opened(bench, all_keys())
     assert findings(bench, repository) == {}, "it is authentic"
-    assert standing(forged, repository.proofs()[forged.id]).state is State.PROVEN
+    assert standing(forged, repository.proofs.by_point()[forged.id]).state is State.PROVEN
     vendor = noise(50_000, 5)
     lie(forger.open(), vendor)
     bench.source.write(b"vendor", vendor)
@@ -262,11 +262,11 @@ def test_a_writer_forges_points_proofs_and_what_others_refer_to(bench: Bench) ->
 @shows("holder of an identity", "hides")
 def test_a_record_of_forgetting_hides_no_point_that_is_there(bench: Bench) -> None:
     repository = bench.open(AddOnly(str(bench.root)))
-    (point,) = repository.manifests()
+    (point,) = repository.points.all()
     forget_record(repository, point)
-    assert bench.open().manifests() == [point]
+    assert bench.open().points.all() == [point]
     with pytest.raises(StoreRefusedError):
-        repository.delete_manifest(point)
+        repository.points.delete(point)
 
 
 # Who has an identity
@@ -274,7 +274,7 @@ def test_a_record_of_forgetting_hides_no_point_that_is_there(bench: Bench) -> No
 
 @shows("holder of an identity", "reads")
 def test_an_identity_reads_what_was_stored_while_it_was_a_recipient(bench: Bench) -> None:
-    (first,) = bench.open().manifests()
+    (first,) = bench.open().points.all()
     add(bench, 1)
     with pytest.raises(KeyMissingError):
         content_of(opened(bench, reader_keys(1)), first)
@@ -312,16 +312,16 @@ def test_a_pruner_deletes_points_with_their_records_and_packs(bench: Bench) -> N
     bench.source.write(b"other", noise(2_000, 4))
     bench.backup()
     repository = bench.open()
-    first = repository.manifests()[0]
+    first = repository.points.all()[0]
     before = bench.keys("packs/")
     forget_record(repository, first)
-    repository.delete_manifest(first)
+    repository.points.delete(first)
     for _ in range(2):
         prune(bench)
     assert before - bench.keys("packs/")
     for key in bench.keys("ledger/forgotten/"):
         bench.store.delete(key)
-    assert first.id not in {point.id for point in bench.open().manifests()}
+    assert first.id not in {point.id for point in bench.open().points.all()}
 
 
 # A restorer
@@ -331,7 +331,7 @@ def test_a_pruner_deletes_points_with_their_records_and_packs(bench: Bench) -> N
 def test_a_restorer_needs_no_right_but_to_read(bench: Bench) -> None:
     before = bench.keys()
     repository = Repository(ReadOnly(str(bench.root)), bench.clock, keys=reader_keys())
-    (point,) = repository.manifests()
+    (point,) = repository.points.all()
     assert content_of(repository, point) == bench.source.files
     bench.held = reader_keys()
     with pytest.raises(StoreRefusedError):

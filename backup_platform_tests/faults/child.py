@@ -66,7 +66,7 @@ def prune(root: str, copy: str, kill_at: int | None) -> None:
 
 def copy(root: str, copy: str, kill_at: int | None) -> None:
     copying = Copying(opened(root), opened(copy, kill_at), CLOCK)
-    copying.run(copying.plan(copying.origin.manifests())).require()
+    copying.run(copying.plan(copying.origin.points.all())).require()
 
 
 VERBS = {"prune": prune, "copy": copy}

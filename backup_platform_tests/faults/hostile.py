@@ -48,8 +48,8 @@ class Writer:
         store = self.repository.store
         found: dict[PackKey, IndexedPack] = {}
         for key in sorted(each.key for each in store.list(INDEXES)):
-            found |= by_pack(decode_index(self.repository.plain(key)))
-        return {key: pack for key, pack in found.items() if key in self.repository.list_packs()}
+            found |= by_pack(decode_index(self.repository.objects.plain(key)))
+        return {key: pack for key, pack in found.items() if key in self.repository.objects.packs()}
 
     def act(self) -> str:
         """One attack; which."""
@@ -94,7 +94,7 @@ class Writer:
             if all(digest(stored).hex() < name for name in good):
                 break
         pack = index_pack(PackKey.of(digest(stored), meta=meta), frames, len(stored))
-        if pack.key not in self.repository.list_packs():
+        if pack.key not in self.repository.objects.packs():
             store.create(pack.key, stored)
         self.index([pack])
         return pack
@@ -103,10 +103,10 @@ class Writer:
         """What the ledger says of it is authentic: the writer holds the key."""
         pack, at = self.garbage(), self.repository.clock.now()
         table = table_of(pack.rows, self.repository.cipher.hash)
-        points = [point.id for point in self.repository.readable_manifests()[0]]
-        record_reads(self.repository, {pack.key: table}, at, points)
-        for point in self.repository.readable_manifests()[0]:
-            self.repository.record_proof(Proof(point.id, ProofMethod.DRILL, True, at, 0.1, {}), point)
+        points = [point.id for point in self.repository.points.readable()[0]]
+        record_reads(self.repository.objects, {pack.key: table}, at, points)
+        for point in self.repository.points.readable()[0]:
+            self.repository.proofs.record(Proof(point.id, ProofMethod.DRILL, True, at, 0.1, {}), point)
 
     def wrong_index(self) -> None:
         """Sorted before the right one, and stored after it."""
@@ -134,15 +134,15 @@ class Writer:
 
     def tombstone(self) -> None:
         """Final ones would stop backups; prune does as it is told by those that are not."""
-        keys = sorted(self.repository.list_packs())
-        list(write_tombstones(self.repository, self.chance.sample(keys, (len(keys) + 1) // 2)))
+        keys = sorted(self.repository.objects.packs())
+        list(write_tombstones(self.repository.objects, self.chance.sample(keys, (len(keys) + 1) // 2)))
 
     def defame(self) -> None:
-        self.repository.mark_damaged(self.pick()[0], "made up")
+        self.repository.marks.mark(self.pick()[0], "made up")
 
     def forgotten(self) -> None:
-        for point in self.repository.readable_manifests()[0]:
-            record_forgotten(self.repository, point, "made up", self.repository.clock.now())
+        for point in self.repository.points.readable()[0]:
+            record_forgotten(self.repository.objects, point, "made up", self.repository.clock.now())
 
     def pick(self) -> tuple[PackKey, IndexedPack]:
         return self.chance.choice(sorted(self.known().items(), key=lambda item: item[0]))

@@ -61,7 +61,7 @@ class Backup(OfTheStore):
 
     def run(self, scene: Scene, store: Store) -> None:
         point = scene.backup(store)
-        assert point.id in {each.id for each in scene.open().readable_manifests()[0]}
+        assert point.id in {each.id for each in scene.open().points.readable()[0]}
         scene.assert_restorable()
 
     def converge(self, scene: Scene) -> None:
@@ -130,12 +130,12 @@ class Forget(OfTheStore):
     def run(self, scene: Scene, store: Store) -> None:
         retention = Retention(scene.open(store), {"docs": SourceRules(KeepRules(last=2))}, scene.clock)
         summary = retention.run_forget(retention.plan_forget())
-        there = {point.id for point in scene.open().manifests()}
+        there = {point.id for point in scene.open().points.all()}
         assert not there & {each.point for each in summary.forgotten}
 
     def converge(self, scene: Scene) -> None:
         self.run(scene, scene.store)
-        assert {point.id for point in scene.open().manifests()} == scene.expected.keys() - scene.forgettable
+        assert {point.id for point in scene.open().points.all()} == scene.expected.keys() - scene.forgettable
         assert scene.verify().passed
 
 
@@ -163,7 +163,7 @@ class Prune(OfTheStore):
     """Of a repository that has something for each of its steps: packs to condemn, doom, delete and rewrite."""
 
     def prepare(self, scene: Scene) -> None:
-        first, second = scene.open().manifests()
+        first, second = scene.open().points.all()
         scene.forget(first)
         scene.clock.advance(days=2)
         prune(scene, scene.store)  # condemns what only the first needed
@@ -211,20 +211,20 @@ class Copy(OfTheStore):
     def run(self, scene: Scene, store: Store) -> None:
         stores = (scene.store, store) if self.target else (store, scene.second)
         copied = self.copy(scene, *stores)
-        points = {point.id: point for point in scene.open(scene.second).readable_manifests()[0]}
+        points = {point.id: point for point in scene.open(scene.second).points.readable()[0]}
         assert {point.id for point in copied} <= points.keys()
         for point in copied:
             assert content_of(scene.open(scene.second), point) == scene.expected[point.id]
 
     def copy(self, scene: Scene, origin: Store, target: Store) -> tuple[RecoveryPoint, ...]:
         copying = Copying(scene.open(origin), scene.open(target), scene.clock)
-        result = copying.run(copying.plan(copying.origin.manifests()))
+        result = copying.run(copying.plan(copying.origin.points.all()))
         result.require()
         return result.copied + result.kept
 
     def converge(self, scene: Scene) -> None:
         assert scene.verify().passed  # takes back what a fault made it believe of the origin
-        if scene.open(scene.second).readable_manifests()[1]:
+        if scene.open(scene.second).points.readable()[1]:
             self._repair(scene)
         self.copy(scene, scene.store, scene.second)
         scene.assert_restorable(scene.second)

@@ -82,7 +82,7 @@ class Scene:
 
     def verify(self, store: Store | None = None) -> VerifyResult:
         repository = self.open(store)
-        points, errors = repository.readable_manifests()
+        points, errors = repository.points.readable()
         texts = [error.message for error in errors]
         texts += find_losses(repository, points, errors, complete=store is not self.second).texts()
         return verify(repository, points, ReadShare(), self.clock, QuietProgress(), unreadable=texts)
@@ -90,14 +90,14 @@ class Scene:
     def forget(self, point: RecoveryPoint) -> None:
         """As `forget` does: the record, then the manifest."""
         repository = self.open()
-        record_forgotten(repository, point, "for a test", self.clock.now())
-        repository.delete_manifest(point)
+        record_forgotten(repository.objects, point, "for a test", self.clock.now())
+        repository.points.delete(point)
         self.expected.pop(point.id, None)
 
     def assert_restorable(self, store: Store | None = None) -> None:
         """Every committed point is there, unless it may be gone, and reads as it was captured."""
         repository = self.open(store)
-        points, _ = repository.readable_manifests()
+        points, _ = repository.points.readable()
         for point in points:
             # One that committed before its run broke shows what was captured then.
             expected = self.expected.setdefault(point.id, dict(self.source.files))

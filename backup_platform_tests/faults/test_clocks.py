@@ -42,7 +42,7 @@ class Hosts:
         return pruning.run(pruning.plan(), QuietProgress())
 
     def forget_first(self) -> None:
-        self.scene.forget(self.scene.open().manifests()[0])
+        self.scene.forget(self.scene.open().points.all()[0])
 
 
 @pytest.mark.parametrize("writer", [-DAY, DAY], ids=["writer-behind", "writer-ahead"])

@@ -35,7 +35,7 @@ def prepared(encrypted: bool) -> Scene:
 
 def copy(scene: Scene, store: Store | None = None) -> CopyResult:
     copying = Copying(scene.open(), scene.open(store or scene.second), scene.clock)
-    return copying.run(copying.plan(copying.origin.manifests()))
+    return copying.run(copying.plan(copying.origin.points.all()))
 
 
 def prunes(count: int, hours: int) -> Act:
@@ -84,7 +84,7 @@ def disturbed(scene: Scene, store: Store) -> CopyResult | None:
 
 def restorable(scene: Scene, expected: dict[str, Files]) -> None:
     repository = scene.open(scene.second)
-    points = {point.id: point for point in repository.manifests()}
+    points = {point.id: point for point in repository.points.all()}
     for point, content in expected.items():
         assert content_of(repository, points[point]) == content
 

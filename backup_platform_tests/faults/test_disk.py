@@ -56,12 +56,12 @@ def bench(tmp_path: Path) -> Bench:
 
 def assert_sound(bench: Bench) -> None:
     repository = bench.open()
-    assert verify(repository, repository.manifests(), ReadShare(), bench.clock, QuietProgress()).passed
+    assert verify(repository, repository.points.all(), ReadShare(), bench.clock, QuietProgress()).passed
 
 
 @pytest.mark.parametrize("room", FULL_NOW)
 def test_a_disk_that_is_full(bench: Bench, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    (first,) = bench.open().manifests()
+    (first,) = bench.open().points.all()
     before = bench.content(first)
     monkeypatch.setattr(object_store, "_write", Disk(room).write)
     with pytest.raises(StoreError, match="No space left on device") as raised:
@@ -103,7 +103,7 @@ def test_a_verdict_that_cannot_be_recorded_is_given(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(object_store, "_write", refuse)
-    reads = partial(record_reads, repository, at=AheadClock().now())
+    reads = partial(record_reads, repository.objects, at=AheadClock().now())
     verified = verify(repository, [point], ReadShare(), AheadClock(), QuietProgress(), after=reads)
     cycle = ReadCycle(repository, timedelta(days=30), AheadClock(timedelta(days=90)))
     by_cycle = verify_due(cycle, [point], QuietProgress())

@@ -49,7 +49,7 @@ class History:
         self.told.append("backup")
 
     def forget(self) -> None:
-        points = self.scene.open().readable_manifests()[0]
+        points = self.scene.open().points.readable()[0]
         for point in self.chance.sample(points[:-1], len(points[:-1]) // 2):
             self.scene.forget(point)
         self.told.append("forget")
@@ -64,7 +64,7 @@ class History:
 
     def restorable(self) -> set[str]:
         repository, found = self.scene.open(), set()
-        for point in repository.readable_manifests()[0]:
+        for point in repository.points.readable()[0]:
             with suppress(BackupError):
                 if content_of(repository, point) == self.scene.expected.get(point.id):
                     found.add(point.id)

@@ -49,7 +49,7 @@ class HostileMachine(WholeMachine):
 
     def restorable(self, place: str) -> set[str]:
         repository, found = self.opened(place), set()
-        for point in repository.manifests():
+        for point in repository.points.all():
             with suppress(BackupError):
                 if content_of(repository, point) == self.expected[point.id]:
                     found.add(point.id)

@@ -62,7 +62,7 @@ class World:
     def check(self, bench: Bench, store: DirectoryStore, *, all_of_them: bool) -> None:
         """The points that are there read as they were captured; everything is there when it has to be."""
         repository = bench.open(store)
-        there = {point.id for point in repository.manifests()}
+        there = {point.id for point in repository.points.all()}
         assert there == {point.id for point, _ in self.points} or not all_of_them
         for point, files in self.points:
             if point.id in there:
@@ -74,7 +74,7 @@ class World:
 def test_prune_killed_at_any_store_call(tmp_path: Path, child: Run, step: int, encrypted: bool) -> None:
     world = World(tmp_path, encrypted=encrypted)
     for point, _ in world.points[:2]:
-        world.bench.open().delete_manifest(point)
+        world.bench.open().points.delete(point)
     del world.points[:2]
     assert child("prune", world.bench) == 0  # what it condemns the next ones delete
     number = 1 + encrypted
@@ -99,8 +99,8 @@ def test_copy_killed_at_any_store_call(tmp_path: Path, child: Run, step: int, en
         assert child("copy", bench) == 0
         world.check(bench, copy, all_of_them=True)
         repository = bench.open(copy)
-        assert verify(repository, repository.manifests(), ReadShare(), bench.clock, QuietProgress()).passed, (
-            number
-        )
+        assert verify(
+            repository, repository.points.all(), ReadShare(), bench.clock, QuietProgress()
+        ).passed, number
         number += step
     assert number > 25

@@ -12,6 +12,7 @@ import numpy as np
 from backup_platform.domain.ports import StoredObject
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import ROW, IndexedPack
+from backup_platform.repository.packs.storing import write_index
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.support import START, noise
 
@@ -35,7 +36,7 @@ def large() -> Scene:
         scene.store.objects[key] = b"", StoredObject(key, 20 << 20, START)
     repository = scene.open()
     for first in range(0, PACKS, PACKS // INDEXES):
-        repository.write_index(packs[first : first + PACKS // INDEXES])
+        write_index(repository.objects, packs[first : first + PACKS // INDEXES])
     return scene
 
 
@@ -49,7 +50,7 @@ def test_a_backup_beside_many_packs() -> None:
     used, seconds = memory("VmHWM") - before, time.monotonic() - started
     assert seconds < SECONDS
     assert used < MEMORY, f"{used:,} bytes"
-    assert len(scene.open().list_packs()) > PACKS
+    assert len(scene.open().objects.packs()) > PACKS
 
 
 def memory(name: str) -> int:

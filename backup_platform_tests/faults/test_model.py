@@ -95,7 +95,7 @@ class WholeMachine(RuleBasedStateMachine):
         return False
 
     def points(self, place: str) -> set[str]:
-        return {point.id for point in self.opened(place).manifests()}
+        return {point.id for point in self.opened(place).points.all()}
 
     # What changes at the source
 
@@ -124,7 +124,7 @@ class WholeMachine(RuleBasedStateMachine):
 
     @rule(place=PLACES, last=st.integers(1, 3), fault=FAULTS)
     def forget(self, place: str, last: int, fault: Fault) -> None:
-        before = self.opened(place).manifests()
+        before = self.opened(place).points.all()
         rules = {"docs": SourceRules(KeepRules(last=last))}
 
         def run() -> None:
@@ -155,7 +155,7 @@ class WholeMachine(RuleBasedStateMachine):
             copying = Copying(
                 self.opened("main", stores["main"]), self.opened("copy", stores["copy"]), self.scene.clock
             )
-            copying.run(copying.plan(copying.origin.manifests()))
+            copying.run(copying.plan(copying.origin.points.all()))
 
         self.attempt(fault, run)
         self.there["copy"] |= self.points("copy") & self.there["main"]
@@ -212,7 +212,7 @@ class WholeMachine(RuleBasedStateMachine):
     def every_point_reads_as_it_was_captured(self) -> None:
         for place in self.stores:
             repository = self.opened(place)
-            points = {point.id: point for point in repository.manifests()}
+            points = {point.id: point for point in repository.points.all()}
             assert self.there[place] == points.keys(), place
             for identity, point in points.items():
                 assert content_of(repository, point) == self.expected[identity], place

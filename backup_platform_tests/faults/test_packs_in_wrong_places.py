@@ -59,4 +59,4 @@ def test_a_pack_under_a_second_name_is_never_used() -> None:
     assert scene.verify().passed
     scene.backup()
     scene.assert_restorable()
-    assert not any(name in each for each in scene.open().damaged())
+    assert not any(name in each for each in scene.open().marks.damaged())

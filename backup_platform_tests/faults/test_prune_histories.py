@@ -52,7 +52,7 @@ class History:
             self.scene.backup(self.store())
 
     def forget(self) -> None:
-        points = self.scene.open().manifests()
+        points = self.scene.open().points.all()
         for point in self.chance.sample(points[:-1], len(points[:-1]) // 2):
             self.scene.forget(point)
 

@@ -94,7 +94,7 @@ def backup(scene: Scene) -> None:
 
 def forget(scene: Scene, number: int) -> None:
     """The n-th of the points that are there."""
-    scene.forget(sorted(scene.open().manifests(), key=lambda p: p.sequence)[number])
+    scene.forget(sorted(scene.open().points.all(), key=lambda p: p.sequence)[number])
 
 
 @cache
@@ -149,7 +149,7 @@ def write_beside(number: int, start: Act, act: Act, encrypted: bool) -> bool:
     scene = prepared(encrypted).copied()
     scene.clock.advance(hours=2)  # another window than that of the other points
     start(scene)
-    before = {point.id for point in scene.open().manifests()}
+    before = {point.id for point in scene.open().points.all()}
     store = Between(scene.store, number, lambda: act(scene))
     if caught(lambda: writer(scene, store, force=True)) is None:
         prunes(3)(scene)
@@ -161,9 +161,9 @@ def write_beside(number: int, start: Act, act: Act, encrypted: bool) -> bool:
 
 def repeated(scene: Scene, before: set[str]) -> None:
     """A writer failed, and maybe left a point that lacks packs: its repetition makes another one for the window."""
-    failed = {point.id for point in scene.open().readable_manifests()[0]} - before
+    failed = {point.id for point in scene.open().points.readable()[0]} - before
     writer(scene, force=False)  # as a scheduler repeats it
-    for point in scene.open().manifests():
+    for point in scene.open().points.all():
         if point.id in failed - scene.expected.keys():
             key = ManifestKey.of(point.source, point.sequence, scene.open().cipher.hash)
             scene.store.delete(key)
@@ -237,11 +237,11 @@ def twins() -> tuple[Scene, PackKey, PackKey]:
     scene.backup()
     (first,) = map(PackKey, scene.store.keys("packs/"))
     repository = scene.open()
-    repository.mark_damaged(first, "for a test")
+    repository.marks.mark(first, "for a test")
     scene.source.write(b"more", b"that makes it another pack")
     scene.backup()
     (second,) = map(PackKey, scene.store.keys("packs/") - {first})
-    repository.unmark_damaged(first)
+    repository.marks.unmark(first)
     forget(scene, 1)
     return scene, first, second
 
@@ -250,7 +250,7 @@ def test_of_two_doomed_packs_with_the_same_blobs_neither_is_deleted() -> None:
     """As after two prunes that saw different things, when each has written its final tombstone."""
     scene, first, second = twins()
     for pack in (first, second):
-        write_tombstones(scene.open(), [pack], final=True)
+        write_tombstones(scene.open().objects, [pack], final=True)
     for _ in range(3):
         prune(scene, settings=KEEPING)
     assert {first, second} <= scene.store.keys()
@@ -264,13 +264,13 @@ def test_two_prunes_that_would_keep_different_packs_lose_no_blob() -> None:
     for number in range(1, 40, 2):
         scene, first, second = twins()
         repository = scene.open()
-        repository.mark_damaged(first, "for a test")
+        repository.marks.mark(first, "for a test")
         prune(scene, settings=KEEPING)
 
         def other(scene: Scene = scene, first: PackKey = first, second: PackKey = second) -> None:
-            scene.open().unmark_damaged(first)
-            scene.open().mark_damaged(second, "for a test")
-            write_tombstones(scene.open(), [second], final=False)
+            scene.open().marks.unmark(first)
+            scene.open().marks.mark(second, "for a test")
+            write_tombstones(scene.open().objects, [second], final=False)
             caught(lambda: prune(scene, settings=KEEPING))
 
         caught(partial(prune, scene, Between(scene.store, number, other), KEEPING))
@@ -359,7 +359,7 @@ def slow_writer(number: int, encrypted: bool) -> bool:
         go.set()
         thread.join()
 
-    before = {point.id for point in scene.open().manifests()}
+    before = {point.id for point in scene.open().points.all()}
     try:
         caught(lambda: prune(scene, Between(scene.store, number, finish)))
     finally:
@@ -388,7 +388,7 @@ def test_a_point_whose_pack_is_doomed_is_not_taken_for_good() -> None:
     scene.clock.advance(hours=2)
     point = scene.backup()
     pack = min(needs_of(scene.open(), point).packs)
-    write_tombstones(scene.open(), [pack], final=True)
+    write_tombstones(scene.open().objects, [pack], final=True)
 
     def again() -> BackupResult:
         job = BackupJob(scene.source, scene.schedule, scene.open(), scene.clock)

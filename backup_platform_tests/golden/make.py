@@ -35,12 +35,8 @@ from backup_platform.domain.windows.schedule import CADENCES, WindowSchedule
 from backup_platform.repository.creating import init_repository
 from backup_platform.repository.encryption.age import Identity, Recipient, generate_identity
 from backup_platform.repository.encryption.key_files import Keys, Secret, new_repository_key
-from backup_platform.repository.encryption.recipients import (
-    add_recipient,
-    record_test,
-    retire_recipient,
-    rewrap,
-)
+from backup_platform.repository.encryption.key_tests import record_test
+from backup_platform.repository.encryption.recipients import add_recipient, retire_recipient
 from backup_platform.repository.points import recorder
 from backup_platform.repository.repository import Repository
 from backup_platform.repository.session import Session
@@ -125,7 +121,7 @@ def capture(repository: Repository, previous: RecoveryPoint | None, version: int
         Problem(row.stat.path.decode(), row.status, row.problem) for row in rows if row.status is not OK
     )
     schedule = WindowSchedule(CADENCES["day"], "Europe/Berlin", since=START)
-    return repository.commit(
+    return repository.points.commit(
         RecoveryPoint(
             id="",
             sequence=version,
@@ -186,9 +182,9 @@ def change_recipients(repository: Repository, here: Path) -> None:
     later = generate_key(str(here / "identity-later.txt"), now)
     retired = Identity(generate_identity()).recipient
     for recipient in (later, retired):
-        add_recipient(cipher, Recipient(recipient), now)
-    retire_recipient(cipher, retired, now)
-    record_test(cipher, later, "", now)
+        add_recipient(cipher.objects, Recipient(recipient), now)
+    retire_recipient(cipher.objects, retired, now)
+    record_test(cipher.objects, later, "", now)
 
 
 def main() -> None:
@@ -208,13 +204,13 @@ def main() -> None:
     if encrypted:
         change_recipients(repository, here)
     second = capture(repository, first, 2)
-    repository.record_proof(Proof(first.id, ProofMethod.VERIFY, True, clock.now(), 2.5, {"packs_read": 3}))
-    repository.record_proof(
+    repository.proofs.record(Proof(first.id, ProofMethod.VERIFY, True, clock.now(), 2.5, {"packs_read": 3}))
+    repository.proofs.record(
         Proof(second.id, ProofMethod.DRILL, False, clock.now(), 9.0, {"differences": ["é"]})
     )
-    repository.mark_damaged(sorted(repository.list_packs())[0], "for the golden repository")
+    repository.marks.mark(sorted(repository.objects.packs())[0], "for the golden repository")
     if encrypted:
-        rewrap(repository, cipher_of(repository))
+        cipher_of(repository).rewrap(repository.objects.packs())
     expected = {"points": [expectation(1), expectation(2)], "ids": [first.id, second.id]}
     (here / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
 

@@ -19,7 +19,7 @@ from backup_platform.actions.keys.run import cipher_of
 from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.encryption.key_files import Keys, Secret
-from backup_platform.repository.encryption.recipients import list_recipients
+from backup_platform.repository.encryption.key_tests import list_recipients
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.golden.test_golden_format import as_expected
@@ -65,9 +65,9 @@ def test_a_program_with_nothing_of_this_project_reads_it(identity: str) -> None:
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_this_project_reads_it(golden: Path, identity: str) -> None:
     repository = opened(golden, identity)
-    assert [point.id for point in repository.manifests()] == EXPECTED["ids"]
+    assert [point.id for point in repository.points.all()] == EXPECTED["ids"]
     assert [as_expected(repository, n) for n in (0, 1)] == EXPECTED["points"]
-    result = verify(repository, repository.manifests(), ReadShare(), ManualClock(), QuietProgress())
+    result = verify(repository, repository.points.all(), ReadShare(), ManualClock(), QuietProgress())
     assert result.passed, result.findings
     assert result.packs_not_decoded == 0
 
@@ -79,7 +79,7 @@ def test_it_has_what_a_format_must_show() -> None:
     assert any(key.startswith("ledger/keys/") for key in OBJECTS)
     states = [
         (each.retired_at, each.tested_at)
-        for each in list_recipients(cipher_of(opened(GOLDEN / "repository")))
+        for each in list_recipients(cipher_of(opened(GOLDEN / "repository")).objects)
     ]
     assert len(states) == 3
     assert sum(retired is not None for retired, _ in states) == 1
@@ -108,7 +108,7 @@ def test_a_damaged_object_is_never_taken_for_what_it_was(golden: Path, key: str,
     wrong = 0
     try:
         repository = opened(golden)
-        points, errors = repository.readable_manifests()
+        points, errors = repository.points.readable()
         wrong += len(errors) + len(EXPECTED["ids"]) - len(points)
         for number, point in enumerate(points):
             expected = EXPECTED["points"][EXPECTED["ids"].index(point.id)]
@@ -118,7 +118,7 @@ def test_a_damaged_object_is_never_taken_for_what_it_was(golden: Path, key: str,
                 wrong += 1
         result = verify(repository, points, ReadShare(), ManualClock(), QuietProgress())
         wrong += not result.passed
-        wrong += len(list_recipients(cipher_of(repository))) != 3
+        wrong += len(list_recipients(cipher_of(repository).objects)) != 3
     except RepositoryError:
         wrong += 1
     # What only other identities need is missed by them; nothing is built on the times in repository.json.

@@ -39,7 +39,7 @@ def read_by_another_program(root: Path) -> subprocess.CompletedProcess[str]:
 
 def as_expected(repository: Repository, number: int) -> dict[str, Any]:
     """A point as the project reads it, in the form of `expected.json`."""
-    point = repository.manifests()[number]
+    point = repository.points.all()[number]
     reader = repository.reader(point)
     rows = [row(entry, b"".join(reader.read(entry.content))) for entry in reader.entries()]
     return {"sequence": point.sequence, "incomplete": point.incomplete, "rows": rows}
@@ -79,29 +79,31 @@ def test_it_has_what_a_format_must_show() -> None:
     states = {row["status"] for point in EXPECTED["points"] for row in point["rows"]}
     assert kinds == {"file", "dir", "symlink", "fifo", "chardev", "blockdev", "socket"}
     assert states == {"ok", "changed", "vanished", "unreadable"}
-    depths = {e.content.depth for p in opened(GOLDEN).manifests() for e in opened(GOLDEN).reader(p).entries()}
+    depths = {
+        e.content.depth for p in opened(GOLDEN).points.all() for e in opened(GOLDEN).reader(p).entries()
+    }
     assert depths >= {0, 1}
     assert sum(path.stat().st_size for path in (HERE / "format1").rglob("*") if path.is_file()) < 300_000
 
 
 def test_this_project_reads_it(golden: Path) -> None:
     repository = opened(golden)
-    assert [point.id for point in repository.manifests()] == EXPECTED["ids"]
+    assert [point.id for point in repository.points.all()] == EXPECTED["ids"]
     assert [as_expected(repository, n) for n in (0, 1)] == EXPECTED["points"]
-    assert chain_breaks(repository.manifests()) == []
+    assert chain_breaks(repository.points.all()) == []
 
 
 def test_this_project_verifies_it(golden: Path) -> None:
     repository = opened(golden)
-    result = verify(repository, repository.manifests(), ReadShare(), ManualClock(), QuietProgress())
+    result = verify(repository, repository.points.all(), ReadShare(), ManualClock(), QuietProgress())
     assert result.passed, result.findings
-    assert repository.damaged() == set()
+    assert repository.marks.damaged() == set()
 
 
 def test_its_ledger(golden: Path) -> None:
     repository = opened(golden)
     first, second = EXPECTED["ids"]
-    (verified,), (drilled,) = repository.proof_details(first), repository.proof_details(second)
+    (verified,), (drilled,) = repository.proofs.details(first), repository.proofs.details(second)
     assert (verified.method, verified.passed, verified.detail) == (
         ProofMethod.VERIFY,
         True,
@@ -112,7 +114,7 @@ def test_its_ledger(golden: Path) -> None:
         False,
         {"differences": ["é"]},
     )
-    assert len(repository.damaged()) == 1
+    assert len(repository.marks.damaged()) == 1
 
 
 @pytest.mark.parametrize("harm", ["flip", "truncate", "remove"])
@@ -123,18 +125,18 @@ def test_a_damaged_object_is_never_taken_for_what_it_was(golden: Path, key: str,
     wrong = 0
     try:
         repository = opened(golden)
-        points, errors = repository.readable_manifests()
+        points, errors = repository.points.readable()
         wrong += len(errors) + len(EXPECTED["ids"]) - len(points)
         for point in points:
             expected = EXPECTED["points"][EXPECTED["ids"].index(point.id)]
             try:
-                assert as_expected(repository, repository.readable_manifests()[0].index(point)) == expected
+                assert as_expected(repository, repository.points.readable()[0].index(point)) == expected
             except DamageError:
                 wrong += 1
         if not verify(repository, points, ReadShare(), ManualClock(), QuietProgress()).passed:
             wrong += 1
         for point in points:
-            repository.proof_details(point.id)
+            repository.proofs.details(point.id)
     except RepositoryError:
         wrong += 1
     # Only a lost proof or mark goes unseen: nothing says that there was one.

@@ -29,19 +29,24 @@ def encrypted_bench(folder: Path) -> Bench:
     return made
 
 
+def rewrap(repository: Repository) -> int:
+    """Every pack becomes readable for all recipients; how many packs."""
+    return cipher_of(repository).rewrap(repository.objects.packs())
+
+
 def opened(bench: Bench, keys: Keys) -> Repository:
     return Repository(bench.store, bench.clock, keys=keys)
 
 
 def verified(repository: Repository, clock: ManualClock) -> VerifyResult:
-    return verify(repository, repository.manifests(), ReadShare(), clock, QuietProgress())
+    return verify(repository, repository.points.all(), ReadShare(), clock, QuietProgress())
 
 
 def add(bench: Bench, number: int) -> None:
     add_recipient(
-        cipher_of(opened(bench, writer_keys())), parse_recipient(recipient(number)), bench.clock.now()
+        cipher_of(opened(bench, writer_keys())).objects, parse_recipient(recipient(number)), bench.clock.now()
     )
 
 
 def retire(bench: Bench, number: int) -> None:
-    retire_recipient(cipher_of(opened(bench, writer_keys())), recipient(number), bench.clock.now())
+    retire_recipient(cipher_of(opened(bench, writer_keys())).objects, recipient(number), bench.clock.now())

@@ -61,7 +61,7 @@ def large_stream(repository: Repository, size: int) -> None:
         stat = Stat(b"large", EntryKind.FILE, 0o644, 0, 0, ref.size, 0, 0, 0, 0, 1, 0)
         session.recorder.record([Entry(stat, content=ref.content)])
         inventory = session.finish()
-    point = repository.commit(point_of(inventory))
+    point = repository.points.commit(point_of(inventory))
     assert verify(repository, [point], ReadShare(), repository.clock, QuietProgress()).passed
 
 
@@ -71,7 +71,7 @@ def many_rows(repository: Repository, count: int) -> None:
         for batch in rows(count, 8192):
             session.recorder.record([Entry(s, content=Content(noise(32, s.size))) for s in batch])
         inventory = session.finish()
-    point = repository.commit(point_of(inventory))
+    point = repository.points.commit(point_of(inventory))
     with Session(repository, point) as session:
         for batch in rows(count, 8192):
             session.recorder.reuse(batch)

@@ -66,7 +66,7 @@ def describe_falsely(repository: Repository, pack: PackKey, known: bytes) -> Ind
 
 def _index_of(repository: Repository, pack: PackKey) -> tuple[IndexKey, list[IndexedPack]]:
     for key in sorted(IndexKey(found.key) for found in repository.store.list(INDEXES)):
-        named = [each for each in decode_index(repository.plain(key)) if each.key == pack]
+        named = [each for each in decode_index(repository.objects.plain(key)) if each.key == pack]
         if named:
             return key, named
     raise LookupError(pack)

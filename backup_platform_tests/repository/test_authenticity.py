@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from backup_platform.errors import DamageError, KeyMissingError
-from backup_platform.repository.encryption.age_cipher import recipient_name
 from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
 from backup_platform.repository.objects.canonical import canonical
-from backup_platform.repository.objects.names import ManifestKey
+from backup_platform.repository.objects.names import ManifestKey, recipient_name
 from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened
 from backup_platform_tests.support import (
     REPOSITORY_KEY,
@@ -45,7 +44,7 @@ def test_a_manifest_replayed_or_moved_is_refused(bench: Bench, source: str, sequ
     bench.backup()
     shutil.copy(place(bench, 1), place(bench, sequence, source))
     with pytest.raises(DamageError, match="belongs elsewhere"):
-        bench.open().manifests()
+        bench.open().points.all()
 
 
 def test_a_manifest_of_another_repository_with_the_same_key_is_refused(bench: Bench, tmp_path: Path) -> None:
@@ -55,18 +54,18 @@ def test_a_manifest_of_another_repository_with_the_same_key_is_refused(bench: Be
     other.backup()
     shutil.copy(place(other, 1), place(bench, 1))
     with pytest.raises(DamageError, match="belongs elsewhere"):
-        bench.open().manifests()
+        bench.open().points.all()
 
 
 def test_a_manifest_cannot_be_forged_without_the_key(bench: Bench, tmp_path: Path) -> None:
     bench.backup()
     repository = bench.open()
     path = place(bench, 1)
-    plain = bytes(repository.plain(path.relative_to(bench.root).as_posix()))
+    plain = bytes(repository.objects.plain(path.relative_to(bench.root).as_posix()))
     for forged in (plain, bytes(seal(Secrets.of(bytes(32)), plain)), path.read_bytes()[:-20]):
         path.write_bytes(forged)
         with pytest.raises(DamageError):
-            bench.open().manifests()
+            bench.open().points.all()
 
 
 def test_a_repository_that_turns_out_unencrypted_is_refused_by_whoever_has_a_key(

@@ -22,6 +22,7 @@ from backup_platform.repository.encryption import age
 from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.encryption.sealing import Secrets
 from backup_platform.repository.objects.names import digest
+from backup_platform.repository.packs.storing import checked_pack
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.repository.encrypted import encrypted_bench, opened, verified
 from backup_platform_tests.support import (
@@ -57,7 +58,7 @@ def test_the_store_shows_no_name_and_no_content(bench: Bench) -> None:
     point = bench.backup()
     repository = bench.open()
     verified(repository, bench.clock)
-    repository.mark_damaged(sorted(bench.keys("packs/"))[0], "a reason that names nothing")
+    repository.marks.mark(sorted(bench.keys("packs/"))[0], "a reason that names nothing")
     stored = b"".join((bench.root / key).read_bytes() + key.encode() for key in bench.keys(""))
     secrets = [
         *bench.source.files,
@@ -86,13 +87,17 @@ def test_ids_differ_from_those_of_an_unencrypted_repository(bench: Bench, tmp_pa
     def ids(repository: Repository) -> set[bytes]:
         return {
             blob
-            for key in repository.list_packs()
-            for f in repository.checked_pack(key)
+            for key in repository.objects.packs()
+            for f in checked_pack(repository.objects, key)
             for blob, _ in f.blobs
         }
 
     def sizes(repository: Repository) -> set[int]:
-        packs = [repository.checked_pack(key) for key in repository.list_packs() if key.startswith("packs/")]
+        packs = [
+            checked_pack(repository.objects, key)
+            for key in repository.objects.packs()
+            if key.startswith("packs/")
+        ]
         return {size for frames in packs for f in frames for _, size in f.blobs if size > 100_000}
 
     assert ids(bench.open()) & ids(plain.open()) == set()
@@ -139,7 +144,7 @@ def test_a_writer_backs_up_lists_and_verifies_without_an_identity(bench: Bench) 
     result = verified(repository, bench.clock)
     assert result.passed
     assert (result.packs_read, result.packs_not_decoded) == (result.packs_needed, len(bench.keys("packs/")))
-    detail = repository.proof_details(point.id)[0].detail
+    detail = repository.proofs.details(point.id)[0].detail
     assert detail["packs_not_decoded"] == len(bench.keys("packs/"))
 
 
@@ -163,11 +168,11 @@ def test_a_writer_finds_altered_contents_without_an_identity(bench: Bench) -> No
 def test_a_writer_does_not_take_back_what_an_identity_found_damaged(bench: Bench) -> None:
     bench.backup()
     (pack,) = bench.keys("packs/")
-    bench.open().mark_damaged(pack, "its frames cannot be decoded")
+    bench.open().marks.mark(pack, "its frames cannot be decoded")
     verified(opened(bench, writer_keys()), bench.clock)
-    assert opened(bench, writer_keys()).damaged() == {pack}
+    assert opened(bench, writer_keys()).marks.damaged() == {pack}
     verified(opened(bench, reader_keys()), bench.clock)
-    assert opened(bench, writer_keys()).damaged() == set()
+    assert opened(bench, writer_keys()).marks.damaged() == set()
 
 
 def read_all(repository: Repository, point: RecoveryPoint, tmp_path: Path) -> None:
@@ -197,7 +202,7 @@ def test_without_an_identity_contents_are_not_read(
     assert "password store" in raised.value.hint
     with pytest.raises(KeyMissingError, match=recipient(1)):
         use(opened(bench, all_keys(1)), point, tmp_path)
-    assert opened(bench, writer_keys()).proofs() == {}
+    assert opened(bench, writer_keys()).proofs.by_point() == {}
 
 
 def test_an_identity_alone_opens_everything(bench: Bench) -> None:
@@ -226,7 +231,7 @@ def test_a_lost_key_file_is_written_anew_by_an_identity(bench: Bench, tmp_path: 
     bench.backup()
     path = tmp_path / "key"
     export_key(opened(bench, reader_keys()), str(path), bench.clock.now())
-    assert opened(bench, Keys(key=Secret(str(path)))).manifests()
+    assert opened(bench, Keys(key=Secret(str(path)))).points.all()
 
 
 # Writing
@@ -253,9 +258,9 @@ def test_a_commit_may_be_repeated(bench: Bench) -> None:
     """Sealed anew it has other bytes: what it says is compared."""
     point = bench.backup()
     repository = bench.open()
-    assert repository.commit(point) == point
+    assert repository.points.commit(point) == point
     with pytest.raises(ConflictError):
-        repository.commit(replace(point, lateness_s=5.0))
+        repository.points.commit(replace(point, lateness_s=5.0))
 
 
 def test_a_writer_without_identity_stores_again_what_no_index_names(bench: Bench) -> None:

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from backup_platform.actions.keys.run import cipher_of
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.encryption import age
@@ -41,7 +42,6 @@ from backup_platform.repository.records.proofs import (
     decode_subject,
     encode_proof,
     parse_proof_key,
-    subject_of,
 )
 from backup_platform.repository.records.reads import Reads, decode_reads, encode_reads
 from backup_platform.repository.records.tombstones import _packs as decode_tombstone
@@ -160,7 +160,7 @@ class Scene:
             "sealed object": (bytes(seal(secrets, text(70_000, 4))), lambda data: unseal(secrets, data)),
         }
         bench = Bench(folder / "encrypted", encrypted=True)
-        cipher: Any = bench.open().cipher
+        cipher = cipher_of(bench.open())
         (document,) = [key for key in bench.keys("keys/") if key.endswith(".recipient")]
         path = bench.root / document
         line = bytes(cipher.unwrap(document, path.read_bytes())).split(b"\n")[0]
@@ -168,7 +168,7 @@ class Scene:
         def recipients(line: bytes) -> object:
             text = line + b"\n" + cipher.hash(line).hex().encode() + b"\n"
             path.write_bytes(seal(secrets, text))
-            return read_recipients(cipher)
+            return read_recipients(cipher.objects)
 
         rewrapped, _ = age.encrypt(noise(48 * 5, 1), [age.Recipient(recipient(0))])
 
@@ -193,7 +193,7 @@ class Scene:
 
     def _documents(self) -> None:
         repository, point = self.repository, self.point
-        key = repository.manifest_key(point)
+        key = repository.points.key(point)
         names = [canonical({"packs": [f"packs/{n:02x}/{n:064x}" for n in range(3)]})]
 
         def root(line: bytes) -> object:
@@ -205,49 +205,54 @@ class Scene:
 
         reads = encode_reads(
             Reads({ObjectId("ab" * 32): NOW, ObjectId("cd" * 32): NOW - timedelta(days=1)}),
-            repository.info.id,
+            repository.objects.codec,
         )
         place = ManifestKey.of(point.source, point.sequence)
         self.targets |= {
             "manifest {}": (
                 self._line(key),
-                lambda line: decode_manifest(place, signed(line), repository.info.id),
+                lambda line: decode_manifest(place, signed(line), repository.objects.codec),
             ),
             "repository.json {}": (self.stored("repository.json"), root),
             "tombstone {}": (names[0], tombstone),
             "reads {}": (
                 reads.split(b"\n")[0],
-                lambda line: decode_reads("key", signed(line), repository.info.id),
+                lambda line: decode_reads("key", signed(line), repository.objects.codec),
             ),
         }
 
     def _ledger(self) -> None:
         repository, point = self.repository, self.point
         proof = Proof(point.id, ProofMethod.DRILL, True, NOW, 1.0, {"findings": []})
-        key, data = encode_proof(proof, subject=subject_of(point, repository.info.id))
-        hold = hold_key(place_hold(repository, point.id, "audit", NOW, until=NOW, legal=True))
-        accept_point(repository, point.id, "so be it", NOW)
+        key, data = encode_proof(proof, repository.objects.codec, point)
+        hold = hold_key(place_hold(repository.objects, point.id, "audit", NOW, until=NOW, legal=True))
+        accept_point(repository.objects, point.id, "so be it", NOW)
         (accepted,) = self.bench.keys("ledger/accepted/")
-        record_forgotten(repository, point, "keep", NOW)
-        (place,) = forgotten_places(repository)
-        write_locks(repository, "docs", LockRecord(NOW, timedelta(days=9), frozenset({"packs/a"})), NOW)
+        record_forgotten(repository.objects, point, "keep", NOW)
+        (place,) = forgotten_places(repository.objects)
+        write_locks(
+            repository.objects, "docs", LockRecord(NOW, timedelta(days=9), frozenset({"packs/a"})), NOW
+        )
         (locks,) = self.bench.keys("ledger/locks/")
         (hold,) = [each for each in self.bench.keys("ledger/holds/") if each.startswith(hold)]
         self.targets |= {
             "proof {}": (
                 data.split(b"\n")[0],
-                lambda line: decode_subject(key, signed(line), repository.info.id),
+                lambda line: decode_subject(key, signed(line), repository.objects.codec),
             ),
-            "hold {}": (self._line(hold), self._rewritten(hold, lambda: read_holds(repository))),
+            "hold {}": (self._line(hold), self._rewritten(hold, lambda: read_holds(repository.objects))),
             "acceptance {}": (
                 self._line(accepted),
-                self._rewritten(accepted, lambda: read_acceptance(repository, accepted)),
+                self._rewritten(accepted, lambda: read_acceptance(repository.objects, accepted)),
             ),
             "forgotten {}": (
                 self._line(place.key),
-                self._rewritten(place.key, lambda: read_forgotten_point(repository, place)),
+                self._rewritten(place.key, lambda: read_forgotten_point(repository.objects, place)),
             ),
-            "locks {}": (self._line(locks), self._rewritten(locks, lambda: newest_locks(repository, "docs"))),
+            "locks {}": (
+                self._line(locks),
+                self._rewritten(locks, lambda: newest_locks(repository.objects, "docs")),
+            ),
             "ledger name": (
                 key.encode(),
                 lambda data: parse_proof_key(data.decode("utf-8", "surrogateescape")),

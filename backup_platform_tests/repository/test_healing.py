@@ -25,7 +25,7 @@ EVERYTHING = ReadShare()
 
 def verified(bench: Bench, share: ReadShare = EVERYTHING) -> VerifyResult:
     repository = bench.open()
-    return verify(repository, repository.manifests(), share, bench.clock, QuietProgress())
+    return verify(repository, repository.points.all(), share, bench.clock, QuietProgress())
 
 
 def largest(bench: Bench, prefix: str = "packs/") -> PackKey:
@@ -83,7 +83,7 @@ def test_a_share_that_leaves_out_the_damaged_metadata_still_marks_it(bench: Benc
     key = largest(bench, "meta/")
     bench.damage(key)
     assert not verified(bench, ReadShare(cycle=0)).passed
-    assert key in bench.open().damaged()
+    assert key in bench.open().marks.damaged()
 
 
 def test_a_damaged_pack_is_not_deduplicated_against(bench: Bench) -> None:
@@ -115,7 +115,7 @@ def test_readers_prefer_a_sound_copy(bench: Bench) -> None:
     first = bench.backup()
     key = largest(bench)
     bench.source.write(b"more", noise(2_000_000, 42))  # so that the new pack is another
-    bench.open().mark_damaged(key, "for a test")
+    bench.open().marks.mark(key, "for a test")
     bench.backup()
     bench.damage(key)
     assert bench.content(first)[b"docs.old/large"] == bench.source.files[b"docs.old/large"]
@@ -247,7 +247,7 @@ def test_a_crash_before_the_commit_leaves_nothing_visible_and_its_packs_are_used
     )
     with pytest.raises(Killed):
         bench.backup(store)
-    assert bench.open().manifests() == []
+    assert bench.open().points.all() == []
     packs = bench.keys("packs/")
     assert packs
     assert not bench.keys("indexes/")

@@ -13,15 +13,15 @@ from backup_platform.actions.keys.run import test_keys as prove_keys
 from backup_platform.actions.repair.run import Repair
 from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.encryption import age
-from backup_platform.repository.encryption.age_cipher import recipient_name
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.encryption.key_objects import key_problems
-from backup_platform.repository.encryption.recipients import read_recipients, rewrap
+from backup_platform.repository.encryption.recipients import read_recipients
 from backup_platform.repository.objects.canonical import canonical
+from backup_platform.repository.objects.names import recipient_name
 from backup_platform.repository.replicas import init_replica
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened, retire
+from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened, retire, rewrap
 from backup_platform_tests.support import (
     Bench,
     all_keys,
@@ -44,7 +44,7 @@ def bench(tmp_path: Path) -> Bench:
     add(made, 1)
     retire(made, 1)
     repository = opened(made, all_keys(0))
-    rewrap(repository, cipher_of(repository))
+    rewrap(repository)
     return made
 
 
@@ -57,7 +57,7 @@ def copy_of(bench: Bench) -> Repository:
 def restores(bench: Bench, keys: Keys) -> bool:
     repository = opened(bench, keys)
     repository.cipher.require_contents()
-    return content_of(repository, repository.manifests()[0]) == bench.source.files
+    return content_of(repository, repository.points.all()[0]) == bench.source.files
 
 
 def lose(path: Path) -> None:
@@ -90,16 +90,16 @@ def test_whatever_happens_below_keys_it_is_found_and_mended_and_stops_no_restore
     if harm is lose and which in ("retired", "rewrapped"):
         return  # that there was one nobody can tell; FORMAT.md and docs/encryption.md say so
     repository = opened(bench, writer_keys())
-    [problem] = key_problems(repository)
+    [problem] = key_problems(repository.cipher)
     assert problem.key == key[which]
     assert "is missing" in str(problem) if harm is lose else "is damaged" in str(problem)
-    assert not authentic(repository, repository.manifests()[0]).passed
+    assert not authentic(repository, repository.points.all()[0]).passed
     assert restores(bench, all_keys(0))
     repair = Repair(repository, {"copy": donor}, bench.clock)
     result = repair.run(repair.plan())
     assert (result.sound, [step.key for step in result.done]) == (True, [key[which]])
     assert path.read_bytes() == before
-    assert key_problems(repository) == []
+    assert key_problems(repository.cipher) == []
     assert restores(bench, reader_keys(0))
 
 
@@ -138,19 +138,19 @@ def test_a_wrapped_key_of_an_older_version_is_checked_by_its_form_and_by_its_ide
     signed = line + b"\n" + cipher.hash(line).hex().encode() + b"\n"
     (bench.root / f"{OWN}.recipient").write_bytes(cipher.wrap(f"{OWN}.recipient", signed).stored)
     (bench.root / OWN).write_bytes(age.encrypt(cipher.repository_key, [age.Recipient(recipient(0))])[0])
-    assert key_problems(opened(bench, all_keys(0))) == []
+    assert key_problems(opened(bench, all_keys(0)).cipher) == []
     (bench.root / OWN).write_bytes(age.encrypt(bytes(32), [age.Recipient(recipient(0))])[0])
-    assert key_problems(opened(bench, writer_keys())) == []
-    assert [each.key for each in key_problems(opened(bench, all_keys(0)))] == [OWN]
+    assert key_problems(opened(bench, writer_keys()).cipher) == []
+    assert [each.key for each in key_problems(opened(bench, all_keys(0)).cipher)] == [OWN]
     (bench.root / OWN).write_bytes((bench.root / OWN).read_bytes()[:-1])
-    assert [each.key for each in key_problems(opened(bench, writer_keys()))] == [OWN]
+    assert [each.key for each in key_problems(opened(bench, writer_keys()).cipher)] == [OWN]
 
 
 def test_what_somebody_else_wrote_is_named(bench: Bench) -> None:
     """A wrapped key of nobody's, a document without the key, a name of no format: none stops a restore."""
     for name, data in (("0" * 64, b"x"), ("1" * 64 + ".recipient", b"x"), ("note.txt", b"x")):
         (bench.root / "keys" / name).write_bytes(data)
-    texts = [str(each) for each in key_problems(opened(bench, writer_keys()))]
+    texts = [str(each) for each in key_problems(opened(bench, writer_keys()).cipher)]
     for name in ("0" * 64, "0" * 64 + ".recipient", "1" * 64, "1" * 64 + ".recipient", "note.txt"):
         assert any(text.startswith(f"keys/{name} ") for text in texts), name
     assert all("elete it in the store" in text for text in texts)
@@ -166,8 +166,10 @@ def test_adding_and_retiring_write_documents_anew_that_are_damaged(bench: Bench)
     add(bench, 0)
     retire(bench, 1)
     repository = opened(bench, writer_keys())
-    assert key_problems(repository) == []
-    assert [each.text for each in read_recipients(cipher_of(repository)) if each.retired_at] == [recipient(1)]
+    assert key_problems(repository.cipher) == []
+    assert [each.text for each in read_recipients(cipher_of(repository).objects) if each.retired_at] == [
+        recipient(1)
+    ]
 
 
 def test_a_key_test_names_an_identity_whose_document_is_lost(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.repository.objects.info import read_info
+from backup_platform.repository.packs.storing import checked_pack
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import all_keys, content_of, make_repository, noise, text
@@ -81,17 +82,17 @@ def create(root: Path, *, encrypted: bool = False) -> None:
 def assert_sound(root: Path) -> list[RecoveryPoint]:
     """Every committed point verifies; every object under a name is whole, needed or not."""
     repository = open_repository(root)
-    points = repository.manifests()
+    points = repository.points.all()
     result = verify(repository, points, ReadShare(), SystemClock(), SILENT, record=False)
     assert result.passed, result.findings
-    for key in repository.list_packs():
-        repository.checked_pack(key)
+    for key in repository.objects.packs():
+        checked_pack(repository.objects, key)
     return points
 
 
 def stored_blobs(root: Path) -> set[bytes]:
     repository = open_repository(root)
-    packs = [repository.checked_pack(key) for key in repository.list_packs()]
+    packs = [checked_pack(repository.objects, key) for key in repository.objects.packs()]
     return {identity for frames in packs for frame in frames for identity, _ in frame.blobs}
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.canonical import sign
+from backup_platform.repository.objects.documents import Codec
 from backup_platform.repository.objects.names import PROOFS
 from backup_platform.repository.records.proofs import decode_proof, encode_proof, parse_proof_key
 from backup_platform_tests.support import START, Bench
@@ -36,11 +37,12 @@ PROOFS_ANY = st.builds(
 
 @given(proof=PROOFS_ANY)
 def test_round_trip(proof: Proof) -> None:
-    key, data = encode_proof(proof)
-    assert decode_proof(key, data) == proof
+    key, data = encode_proof(proof, CODEC)
+    assert decode_proof(key, data, CODEC) == proof
     assert parse_proof_key(key) == replace(proof, duration_s=0.0, detail={})
 
 
+CODEC = Codec("repo")
 PROOF = Proof(POINT, ProofMethod.VERIFY, True, START, 1.5, {"packs_read": 3})
 
 
@@ -56,29 +58,29 @@ PROOF = Proof(POINT, ProofMethod.VERIFY, True, START, 1.5, {"packs_read": 3})
 )
 def test_a_proof_that_was_moved_is_refused(change: tuple[str, str]) -> None:
     """A verify is no drill, a failure no success, and an old proof no new one."""
-    key, data = encode_proof(PROOF)
+    key, data = encode_proof(PROOF, CODEC)
     moved = key.replace(change[0], change[1], 1)
     assert parse_proof_key(moved)
     with pytest.raises(DamageError, match="belongs elsewhere"):
-        decode_proof(moved, data)
+        decode_proof(moved, data, CODEC)
 
 
 def test_an_altered_proof_is_refused() -> None:
-    key, data = encode_proof(replace(PROOF, passed=False))
+    key, data = encode_proof(replace(PROOF, passed=False), CODEC)
     for broken in (data.replace(b"false", b"true"), data[:-1], data[:10], b"", data + b"\n"):
         with pytest.raises(DamageError):
-            decode_proof(key, broken)
+            decode_proof(key, broken, CODEC)
 
 
 @pytest.mark.parametrize("field", ["at", "method", "passed", "point", "duration_s", "detail"])
 def test_a_proof_that_lacks_a_field_is_refused(field: str) -> None:
     import json
 
-    key, data = encode_proof(PROOF)
+    key, data = encode_proof(PROOF, CODEC)
     document = json.loads(data.split(b"\n")[0])
     del document[field]
     with pytest.raises(DamageError):
-        decode_proof(key, sign(document)[1])
+        decode_proof(key, sign(document)[1], CODEC)
 
 
 @pytest.mark.parametrize(
@@ -101,16 +103,16 @@ def test_other_objects_are_no_proofs(name: str) -> None:
 def test_proofs_of_a_repository_are_in_order(bench: Bench) -> None:
     repository = bench.open()
     for minutes in (5, 1, 3):
-        repository.record_proof(replace(PROOF, at=START + timedelta(minutes=minutes)))
-    repository.record_proof(replace(PROOF, point="cd" * 32, passed=False))
+        repository.proofs.record(replace(PROOF, at=START + timedelta(minutes=minutes)))
+    repository.proofs.record(replace(PROOF, point="cd" * 32, passed=False))
     (bench.root / PROOFS / "stray").write_text("not a proof")
-    assert [proof.at.minute for proof in repository.proofs()[POINT]] == [16, 18, 20]
-    assert [proof.detail for proof in repository.proof_details(POINT)] == [PROOF.detail] * 3
-    assert not repository.proofs()["cd" * 32][0].passed
+    assert [proof.at.minute for proof in repository.proofs.by_point()[POINT]] == [16, 18, 20]
+    assert [proof.detail for proof in repository.proofs.details(POINT)] == [PROOF.detail] * 3
+    assert not repository.proofs.by_point()["cd" * 32][0].passed
 
 
 def test_two_proofs_of_one_instant_are_both_kept(bench: Bench) -> None:
     repository = bench.open()
-    repository.record_proof(PROOF)
-    repository.record_proof(PROOF)
-    assert len(repository.proofs()[POINT]) == 2
+    repository.proofs.record(PROOF)
+    repository.proofs.record(PROOF)
+    assert len(repository.proofs.by_point()[POINT]) == 2

@@ -18,6 +18,7 @@ from backup_platform.repository.objects.canonical import canonical, parse
 from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.index import index_pack
 from backup_platform.repository.packs.packs import PackBuilder
+from backup_platform.repository.packs.storing import checked_pack, write_index
 from backup_platform_tests.actions.prune_support import planned
 from backup_platform_tests.repository.hostile import brackets, rewrite
 from backup_platform_tests.support import Bench, QuietProgress, noise
@@ -69,12 +70,12 @@ def test_a_hostile_manifest_damages_itself_alone(tmp_path: Path) -> None:
     bench.source.write(b"file", noise(5_000, 1))
     good = bench.backup()
     bad = bench.backup()
-    key = bench.open().manifest_key(bad)
+    key = bench.open().points.key(bad)
     original = (bench.root / key).read_bytes()
     for name, change in CHANGES.items():
         (bench.root / key).write_bytes(original)
         rewrite(bench.root / key, change)
-        points, errors = bench.open().readable_manifests()
+        points, errors = bench.open().points.readable()
         assert [point.id for point in points] == [good.id], name
         assert [key in error.message for error in errors] == [True], name
     repository = bench.open()
@@ -116,8 +117,8 @@ def with_a_bomb(bench: Bench, plain: int) -> RecoveryPoint:
     bench.store.create(key, stored)
     repository = bench.open()
     (meta,) = bench.keys("meta/")
-    rows = index_pack(meta, repository.checked_pack(meta))
-    repository.write_index([index_pack(key, frames), rows])
+    rows = index_pack(meta, checked_pack(repository.objects, meta))
+    write_index(repository.objects, [index_pack(key, frames), rows])
     return point
 
 
@@ -137,7 +138,7 @@ def test_a_frame_that_decompresses_to_very_much_takes_no_memory(tmp_path: Path) 
 def test_an_object_that_is_larger_than_its_kind_is_not_read(bench: Bench) -> None:
     point = bench.backup()
     for key, size in (
-        (bench.open().manifest_key(point), limits.MAX_DOCUMENT + limits.SEALING + 1),
+        (bench.open().points.key(point), limits.MAX_DOCUMENT + limits.SEALING + 1),
         (max(bench.keys("packs/")), limits.MAX_PACK + limits.SEALING + 1),
         (max(bench.keys("indexes/")), limits.MAX_INDEX + limits.SEALING + 1),
         ("repository.json", limits.MAX_SMALL_DOCUMENT + 1),
@@ -163,7 +164,7 @@ def test_what_has_no_name_of_a_pack_or_a_mark_is_none(bench: Bench) -> None:
         (bench.root / key).parent.mkdir(parents=True, exist_ok=True)
         (bench.root / key).write_bytes((bench.root / pack).read_bytes())
     assert bench.content(point) == bench.source.files
-    assert bench.open().damaged() == set()
+    assert bench.open().marks.damaged() == set()
     assert bench.content(bench.backup()) == bench.source.files
 
 
@@ -173,12 +174,12 @@ def test_a_writer_of_very_small_blobs_keeps_within_the_limits(
     """Their ids, and not their bytes, then fill packs and indexes."""
     monkeypatch.setattr("backup_platform.repository.packs.packs.PACK_BLOBS", 100)
     monkeypatch.setattr("backup_platform.repository.packs.blob_writer.FRAME_BLOBS", 30)
-    monkeypatch.setattr("backup_platform.repository.repository.INDEX_ROWS", 150)
+    monkeypatch.setattr("backup_platform.repository.packs.storing.INDEX_ROWS", 150)
     for number in range(500):
         bench.source.write(b"%03d" % number, noise(7, number))
     point = bench.backup()
     repository = bench.open()
-    frames = [frame for key in bench.keys("packs/") for frame in repository.checked_pack(key)]
+    frames = [frame for key in bench.keys("packs/") for frame in checked_pack(repository.objects, key)]
     assert len(bench.keys("packs/")) >= 4
     assert max(len(frame.blobs) for frame in frames) <= 30
     assert len(bench.keys("indexes/")) >= 3

@@ -18,6 +18,7 @@ from backup_platform.domain.limits import MAX_INVENTORY
 from backup_platform.domain.model import Content, Problem, RecoveryPoint, Stats, Status, StreamRef, Window
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.canonical import canonical, sign, unsign
+from backup_platform.repository.objects.documents import Codec
 from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps, effective_points
 from backup_platform.repository.points.manifests import MAX_PROBLEMS, decode_manifest, encode_manifest
@@ -66,9 +67,9 @@ POINTS = st.builds(
 
 @given(point=POINTS)
 def test_round_trip(point: RecoveryPoint) -> None:
-    signed, data = encode_manifest(point, "repo")
+    signed, data = encode_manifest(point, Codec("repo"))
     assert signed == replace(point, id=signed.id)
-    assert decode_manifest(ManifestKey.of(point.source, point.sequence), data, "repo") == signed
+    assert decode_manifest(ManifestKey.of(point.source, point.sequence), data, Codec("repo")) == signed
     line, identity, end = data.split(b"\n")
     assert end == b""
     assert identity.decode() == signed.id
@@ -85,17 +86,17 @@ def a_point(sequence: int = 1, predecessor: str = "", **changes: Any) -> Recover
 
 
 def test_every_altered_byte_and_every_truncation_is_damage() -> None:
-    _, data = encode_manifest(a_point(), "repo")
+    _, data = encode_manifest(a_point(), Codec("repo"))
     for position in range(len(data)):
         for broken in (flipped(data, position), data[:position]):
             with pytest.raises(DamageError):
-                decode_manifest(ManifestKey.of("shop", 1), broken, "repo")
+                decode_manifest(ManifestKey.of("shop", 1), broken, Codec("repo"))
 
 
 def test_only_the_first_problems_are_listed() -> None:
     problems = tuple(Problem(str(n), Status.VANISHED) for n in range(500))
-    _, data = encode_manifest(a_point(problems=problems, problem_count=500), "repo")
-    point = decode_manifest(ManifestKey.of("shop", 1), data, "repo")
+    _, data = encode_manifest(a_point(problems=problems, problem_count=500), Codec("repo"))
+    point = decode_manifest(ManifestKey.of("shop", 1), data, Codec("repo"))
     assert len(point.problems) == MAX_PROBLEMS
     assert point.problem_count == 500
 
@@ -104,25 +105,25 @@ def test_only_the_first_problems_are_listed() -> None:
     "key", [ManifestKey.of("shop", 2), ManifestKey.of("other", 1), "manifests/shop/0000000001", "elsewhere"]
 )
 def test_a_manifest_at_another_place_is_refused(key: str) -> None:
-    _, data = encode_manifest(a_point(), "repo")
+    _, data = encode_manifest(a_point(), Codec("repo"))
     with pytest.raises(DamageError, match="belongs elsewhere"):
-        decode_manifest(key, data, "repo")
+        decode_manifest(key, data, Codec("repo"))
 
 
 def test_a_manifest_of_another_repository_is_refused() -> None:
-    _, data = encode_manifest(a_point(), "another")
+    _, data = encode_manifest(a_point(), Codec("another"))
     with pytest.raises(DamageError, match="belongs elsewhere"):
-        decode_manifest(ManifestKey.of("shop", 1), data, "repo")
+        decode_manifest(ManifestKey.of("shop", 1), data, Codec("repo"))
 
 
-FIELDS = list(json.loads(encode_manifest(a_point(), "repo")[1].split(b"\n")[0]))
+FIELDS = list(json.loads(encode_manifest(a_point(), Codec("repo"))[1].split(b"\n")[0]))
 
 
 @pytest.mark.parametrize("field", [name for name in FIELDS if name != "format"])
 @pytest.mark.parametrize("value", [None, [], {}, "x", ["remove"]])
 def test_a_field_of_another_kind_or_none_is_damage_or_harmless(field: str, value: object) -> None:
     """Never another exception: a hash can be right although the document is not."""
-    _, data = encode_manifest(a_point(), "repo")
+    _, data = encode_manifest(a_point(), Codec("repo"))
     document = json.loads(data.split(b"\n")[0])
     if value == ["remove"]:
         del document[field]
@@ -130,7 +131,7 @@ def test_a_field_of_another_kind_or_none_is_damage_or_harmless(field: str, value
         document[field] = value
     missing = value == ["remove"]
     with pytest.raises(DamageError, match=ManifestKey.of("shop", 1)) if missing else suppress(DamageError):
-        decode_manifest(ManifestKey.of("shop", 1), sign(document)[1], "repo")
+        decode_manifest(ManifestKey.of("shop", 1), sign(document)[1], Codec("repo"))
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"1", b"{", b"\xff", b'{"a":1}'])
@@ -139,7 +140,7 @@ def test_a_right_hash_of_no_manifest_is_damage(line: bytes) -> None:
 
     data = line + b"\n" + digest(line).hex().encode() + b"\n"
     with pytest.raises(DamageError):
-        decode_manifest(ManifestKey.of("shop", 1), data, "repo")
+        decode_manifest(ManifestKey.of("shop", 1), data, Codec("repo"))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -166,7 +167,7 @@ def chain(length: int, **last: Any) -> list[RecoveryPoint]:
     for n in range(1, length + 1):
         before = points[-1].id if points else ""
         changes = last if n == length else {}
-        points.append(encode_manifest(a_point(n, before, **changes), "repo")[0])
+        points.append(encode_manifest(a_point(n, before, **changes), Codec("repo"))[0])
     return points
 
 
@@ -184,7 +185,7 @@ def test_a_point_that_names_another_predecessor_breaks_the_chain() -> None:
 def test_a_replaced_point_breaks_the_chain() -> None:
     """The newest may be rewritten unseen in an unencrypted repository; no other can."""
     points = chain(4)
-    forged = encode_manifest(replace(points[1], lateness_s=5.0), "repo")[0]
+    forged = encode_manifest(replace(points[1], lateness_s=5.0), Codec("repo"))[0]
     assert len(chain_breaks([points[0], forged, *points[2:]])) == 1
 
 
@@ -261,7 +262,7 @@ def test_a_replayed_manifest_is_refused(bench: Bench) -> None:
     bench.backup()
     shutil.copy(manifest(bench, 1), manifest(bench, 3))
     with pytest.raises(DamageError, match=ManifestKey.of("docs", 3)):
-        bench.open().manifests()
+        bench.open().points.all()
 
 
 def test_an_old_manifest_in_the_place_of_a_new_one_is_refused(bench: Bench) -> None:
@@ -269,7 +270,7 @@ def test_an_old_manifest_in_the_place_of_a_new_one_is_refused(bench: Bench) -> N
     bench.backup()
     shutil.copy(manifest(bench, 1), manifest(bench, 2))
     with pytest.raises(DamageError):
-        bench.open().manifests()
+        bench.open().points.all()
 
 
 def test_a_manifest_moved_to_another_source_is_refused(bench: Bench) -> None:
@@ -278,7 +279,7 @@ def test_a_manifest_moved_to_another_source_is_refused(bench: Bench) -> None:
     os.makedirs(os.path.dirname(path))
     shutil.copy(manifest(bench, 1), path)
     with pytest.raises(DamageError):
-        bench.open().manifests("mail")
+        bench.open().points.all("mail")
 
 
 def test_a_manifest_that_vanishes_while_it_is_read_is_damage(bench: Bench) -> None:
@@ -292,9 +293,9 @@ def test_a_manifest_that_vanishes_while_it_is_read_is_damage(bench: Bench) -> No
         def list(self, prefix: str) -> Any:
             return iter(objects)
 
-    repository.store = Late(str(bench.root))
+    repository.objects.store = Late(str(bench.root))
     with pytest.raises(DamageError, match="not in the store any more"):
-        repository.manifests()
+        repository.points.all()
 
 
 def test_a_damaged_manifest_does_not_stop_backups_nor_hide_the_others(bench: Bench) -> None:
@@ -303,24 +304,24 @@ def test_a_damaged_manifest_does_not_stop_backups_nor_hide_the_others(bench: Ben
     bench.damage(ManifestKey.of("docs", 2))
     third = bench.backup()
     assert (third.sequence, third.predecessor) == (3, first.id)
-    points, errors = bench.open().readable_manifests()
+    points, errors = bench.open().points.readable()
     assert points == [first, third]
     assert [ManifestKey.of("docs", 2) in str(error) for error in errors] == [True]
     assert bench.content(third) == bench.content(first) == bench.source.files
     with pytest.raises(DamageError):
-        bench.open().manifests()
+        bench.open().points.all()
     assert chain_breaks(points) == []
 
 
 def test_manifests_are_listed_anew_and_read_once(bench: Bench) -> None:
     repository = bench.open()
     first = bench.backup()
-    assert repository.manifests() == [first]
+    assert repository.points.all() == [first]
     second = bench.backup()
-    assert repository.manifests() == [first, second]
+    assert repository.points.all() == [first, second]
     bench.damage(ManifestKey.of("docs", 1))
-    assert repository.manifests() == [first, second]
+    assert repository.points.all() == [first, second]
     with pytest.raises(DamageError):
-        repository.manifests(reread=True)
+        repository.points.all(reread=True)
     os.unlink(manifest(bench, 1))
-    assert repository.manifests() == [second]
+    assert repository.points.all() == [second]

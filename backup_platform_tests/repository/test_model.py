@@ -88,7 +88,7 @@ class RepositoryMachine(RuleBasedStateMachine):
             self._backup(name, ScriptedStore(self.bench.store, script), force=True)
         except (BackupError, Killed):
             # Whether it committed before it broke: the point shows what was captured now.
-            for point in self.bench.open().manifests():
+            for point in self.bench.open().points.all():
                 self.expected.setdefault(point.id, dict(self.sources[point.source].files))
 
     def _backup(self, name: str, store: Store, *, force: bool, kept: Repository | None = None) -> None:
@@ -121,12 +121,12 @@ class RepositoryMachine(RuleBasedStateMachine):
             # Encrypted objects have other sizes in each run of the same example: the choice may not depend on them.
             place = data.draw(st.integers(0, (1 << 32) - 1)) % len(sound)
             self.bench.damage(str(path.relative_to(self.folder)), place)
-        broken = {point.id for point in self.bench.open().manifests() if not self._reads(point.id)}
+        broken = {point.id for point in self.bench.open().points.all() if not self._reads(point.id)}
         assert broken <= self._verify(self.bench.open(), ReadShare()).keys()
         # A broken backup left it, and no point needs it yet: `verify --due` reads it, with all that is stored.
         read_packs(self.bench.open(), [PackKey(str(path.relative_to(self.folder)))], QuietProgress())
         self._backup(name, self.bench.store, force=True)
-        newest = self.bench.open().manifests(name)[-1]
+        newest = self.bench.open().points.all(name)[-1]
         assert self._reads(newest.id), "a backup after a verify needs nothing that is damaged"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(sound)
@@ -145,19 +145,19 @@ class RepositoryMachine(RuleBasedStateMachine):
     @invariant()
     def every_point_reads_as_it_was_captured(self) -> None:
         repository = self.bench.open()
-        points = repository.manifests()
+        points = repository.points.all()
         assert {point.id for point in points} == self.expected.keys()
         for point in points:
             assert content_of(repository, point) == self.expected[point.id]
 
     def _verify(self, repository: Repository, share: ReadShare) -> dict[str, list[str]]:
-        points = repository.manifests()
+        points = repository.points.all()
         return verify(repository, points, share, self.bench.clock, QuietProgress()).findings
 
     def _reads(self, identity: str) -> bool:
         """Never anything else than what was captured: damage is an error."""
         repository = self.bench.open()
-        (point,) = (p for p in repository.manifests() if p.id == identity)
+        (point,) = (p for p in repository.points.all() if p.id == identity)
         try:
             content = content_of(repository, point)
         except DamageError:

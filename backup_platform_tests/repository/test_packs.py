@@ -106,14 +106,14 @@ def test_a_stored_pack_with_any_byte_changed_or_cut_is_not_verified(bench: Bench
     key = PackKey.of(digest(pack), meta=False)
     bench.store.create(key, pack)
     path, repository = bench.root / key, bench.open()
-    assert bytes(repository.verified(key)) == pack
+    assert bytes(repository.objects.verified(key)) == pack
     for position in range(len(pack)):
         path.write_bytes(flipped(pack, position))
         with pytest.raises(DamageError, match=key):
-            repository.verified(key)
+            repository.objects.verified(key)
         path.write_bytes(pack[:position])
         with pytest.raises(DamageError, match=key):
-            repository.verified(key)
+            repository.objects.verified(key)
 
 
 def test_a_table_alone_leads_to_every_blob() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError, StoreRefusedError
+from backup_platform.repository.objects.documents import Codec
 from backup_platform.repository.objects.names import READS, ObjectId, PackKey
 from backup_platform.repository.records.reads import (
     COMPACTED_ABOVE,
@@ -22,6 +23,7 @@ from backup_platform.repository.records.reads import (
     load_reads,
     record_reads,
 )
+from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Bench, noise
 
@@ -31,7 +33,7 @@ TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.ju
 
 @given(last=st.dictionaries(PACKS, TIMES, max_size=20))
 def test_what_is_written_reads_back_to_the_second(last: dict[ObjectId, datetime]) -> None:
-    read = decode_reads("ledger/reads/x", encode_reads(Reads(last), "repository"), "repository")
+    read = decode_reads("ledger/reads/x", encode_reads(Reads(last), Codec("repository")), Codec("repository"))
     assert read.last == {pack: at.replace(microsecond=0) for pack, at in last.items()}
 
 
@@ -45,14 +47,14 @@ def test_what_was_decoded_reads_back(
 ) -> None:
     tables = {pack: pack[:32] for number, pack in enumerate(last) if number % 2 or pack in decoded}
     written = Reads(last, (), tables, points)
-    read = decode_reads("ledger/reads/x", encode_reads(written, "repository"), "repository")
+    read = decode_reads("ledger/reads/x", encode_reads(written, Codec("repository")), Codec("repository"))
     assert (read.tables, read.points, read.last.keys()) == (tables, points, last.keys())
 
 
 def test_that_of_another_repository_is_refused() -> None:
-    data = encode_reads(Reads({ObjectId("ab" * 32): datetime(2026, 1, 1, tzinfo=UTC)}), "mine")
-    with pytest.raises(DamageError, match="another repository"):
-        decode_reads("ledger/reads/x", data, "theirs")
+    data = encode_reads(Reads({ObjectId("ab" * 32): datetime(2026, 1, 1, tzinfo=UTC)}), Codec("mine"))
+    with pytest.raises(DamageError, match="belongs elsewhere"):
+        decode_reads("ledger/reads/x", data, Codec("theirs"))
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "encrypted"])
@@ -66,34 +68,38 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Bench:
 def test_the_latest_read_of_a_pack_counts(bench: Bench) -> None:
     repository, (pack,) = bench.open(), bench.keys("packs/")
     for day in (2, 3, 1):
-        record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, day, tzinfo=UTC))
-    assert load_reads(bench.open()).last == {pack.id: datetime(2026, 1, 3, tzinfo=UTC)}
-    record_reads(repository, dict.fromkeys([], ""), datetime(2026, 1, 4, tzinfo=UTC))
+        record_reads(repository.objects, dict.fromkeys([pack], ""), datetime(2026, 1, day, tzinfo=UTC))
+    assert load_reads(bench.open().objects).last == {pack.id: datetime(2026, 1, 3, tzinfo=UTC)}
+    record_reads(repository.objects, dict.fromkeys([], ""), datetime(2026, 1, 4, tzinfo=UTC))
     assert len(bench.keys(READS)) == 3
 
 
 def test_nothing_was_read_after_the_store_got_the_word_of_it(bench: Bench) -> None:
     """A clock that was ahead must not keep a pack from being read again."""
     repository, (pack,) = bench.open(), bench.keys("packs/")
-    record_reads(repository, dict.fromkeys([pack], ""), datetime(2999, 1, 1, tzinfo=UTC))
-    assert load_reads(repository).last[pack.id] < datetime.now(UTC) + timedelta(minutes=1)
+    record_reads(repository.objects, dict.fromkeys([pack], ""), datetime(2999, 1, 1, tzinfo=UTC))
+    assert load_reads(repository.objects).last[pack.id] < datetime.now(UTC) + timedelta(minutes=1)
 
 
 def test_an_altered_object_says_nothing_and_the_others_do(bench: Bench) -> None:
     repository, (pack,) = bench.open(), bench.keys("packs/")
-    record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, 1, tzinfo=UTC))
-    record_reads(repository, dict.fromkeys([pack], ""), datetime(2026, 1, 2, tzinfo=UTC))
+    record_reads(repository.objects, dict.fromkeys([pack], ""), datetime(2026, 1, 1, tzinfo=UTC))
+    record_reads(repository.objects, dict.fromkeys([pack], ""), datetime(2026, 1, 2, tzinfo=UTC))
     bench.damage(max(bench.keys(READS)))
-    reads = load_reads(repository)
+    reads = load_reads(repository.objects)
     assert reads.last == {pack.id: datetime(2026, 1, 1, tzinfo=UTC)}
     assert len(reads.objects) == 1
+
+
+def compacted(repository: Repository, at: datetime) -> bool:
+    return compact_reads(repository.objects, at, repository.points.ids)
 
 
 def recorded(bench: Bench, count: int) -> PackKey:
     (pack,) = bench.keys("packs/")
     for day in range(count):
         record_reads(
-            bench.open(),
+            bench.open().objects,
             dict.fromkeys([pack, PackKey(f"packs/aa/{'a' * 64}")], ""),
             datetime(2026, 1, 1 + day, tzinfo=UTC),
         )
@@ -103,11 +109,11 @@ def recorded(bench: Bench, count: int) -> PackKey:
 def test_many_objects_become_one_without_packs_that_are_gone(bench: Bench) -> None:
     pack = recorded(bench, COMPACTED_ABOVE)
     now = datetime(2026, 2, 1, tzinfo=UTC)
-    assert not compact_reads(bench.open(), now)
-    record_reads(bench.open(), dict.fromkeys([pack], ""), datetime(2026, 1, 20, tzinfo=UTC))
-    assert compact_reads(bench.open(), now)
+    assert not compacted(bench.open(), now)
+    record_reads(bench.open().objects, dict.fromkeys([pack], ""), datetime(2026, 1, 20, tzinfo=UTC))
+    assert compacted(bench.open(), now)
     assert len(bench.keys(READS)) == 1
-    assert load_reads(bench.open()).last == {pack.id: datetime(2026, 1, 20, tzinfo=UTC)}
+    assert load_reads(bench.open().objects).last == {pack.id: datetime(2026, 1, 20, tzinfo=UTC)}
 
 
 class Refusing(DirectoryStore):
@@ -117,7 +123,7 @@ class Refusing(DirectoryStore):
 
 def test_where_nothing_may_be_deleted_nothing_is_compacted(bench: Bench) -> None:
     recorded(bench, COMPACTED_ABOVE + 1)
-    assert not compact_reads(bench.open(Refusing(str(bench.root))), datetime(2026, 2, 1, tzinfo=UTC))
+    assert not compacted(bench.open(Refusing(str(bench.root))), datetime(2026, 2, 1, tzinfo=UTC))
     assert len(bench.keys(READS)) == COMPACTED_ABOVE + 1
 
 
@@ -129,7 +135,7 @@ class Interrupted(DirectoryStore):
     def create(self, key: str, data: Buffer) -> None:
         super().create(key, data)
         record_reads(
-            self.meanwhile.open(),
+            self.meanwhile.open().objects,
             dict.fromkeys([PackKey(f"packs/bb/{'b' * 64}")], ""),
             datetime(2026, 1, 31, tzinfo=UTC),
         )
@@ -142,12 +148,12 @@ class Interrupted(DirectoryStore):
 
 def test_a_compaction_that_is_interrupted_loses_nothing(bench: Bench) -> None:
     pack = recorded(bench, COMPACTED_ABOVE + 1)
-    before = load_reads(bench.open()).last[pack.id]
+    before = load_reads(bench.open().objects).last[pack.id]
     store = Interrupted(str(bench.root))
     store.meanwhile = bench
     with pytest.raises(KeyboardInterrupt):
-        compact_reads(bench.open(store), datetime(2026, 2, 1, tzinfo=UTC))
-    last = load_reads(bench.open()).last
+        compacted(bench.open(store), datetime(2026, 2, 1, tzinfo=UTC))
+    last = load_reads(bench.open().objects).last
     assert last[pack.id] == before
     assert "b" * 64 in last
 
@@ -156,8 +162,8 @@ def test_what_was_decoded_survives_compaction(bench: Bench) -> None:
     """And what is said of points that are gone does not."""
     pack = recorded(bench, COMPACTED_ABOVE)
     repository, now = bench.open(), datetime(2026, 2, 1, tzinfo=UTC)
-    (point,) = repository.manifests()
-    record_reads(repository, {pack: "ab" * 16}, now, [point.id, "0" * 64])
-    assert compact_reads(bench.open(), now)
-    reads = load_reads(bench.open())
+    (point,) = repository.points.all()
+    record_reads(repository.objects, {pack: "ab" * 16}, now, [point.id, "0" * 64])
+    assert compacted(bench.open(), now)
+    reads = load_reads(bench.open().objects)
     assert (reads.tables, reads.points) == ({pack.id: "ab" * 16}, {point.id})

@@ -11,19 +11,13 @@ from backup_platform.actions.keys.run import cipher_of, init_encrypted
 from backup_platform.actions.keys.run import test_keys as prove_keys
 from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
 from backup_platform.repository.encryption import age
-from backup_platform.repository.encryption.age_cipher import recipient_name
 from backup_platform.repository.encryption.key_files import Keys, Secret
-from backup_platform.repository.encryption.recipients import (
-    add_recipient,
-    list_recipients,
-    parse_recipient,
-    read_recipients,
-    rewrap,
-)
-from backup_platform.repository.objects.names import digest
+from backup_platform.repository.encryption.key_tests import list_recipients
+from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, read_recipients
+from backup_platform.repository.objects.names import digest, recipient_name
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened, retire, verified
+from backup_platform_tests.repository.encrypted import add, encrypted_bench, opened, retire, rewrap, verified
 from backup_platform_tests.support import (
     IDENTITIES,
     Bench,
@@ -67,14 +61,14 @@ def test_rewrapping_makes_old_packs_readable_and_stores_none(bench: Bench) -> No
     add(bench, 1)
     before = {key: (bench.root / key).read_bytes() for key in bench.keys("packs/")}
     with pytest.raises(KeyMissingError):
-        rewrap(repository := opened(bench, all_keys(1)), cipher_of(repository))
+        rewrap(opened(bench, all_keys(1)))
     repository = opened(bench, reader_keys(0))
-    assert rewrap(repository, cipher_of(repository)) == len(before)
+    assert rewrap(repository) == len(before)
     assert {key: (bench.root / key).read_bytes() for key in bench.keys("packs/")} == before
     later = opened(bench, reader_keys(1))
     assert content_of(later, first) == bench.source.files
     assert verified(later, bench.clock).packs_not_decoded == 0
-    assert rewrap(later, cipher_of(later)) == len(before)
+    assert rewrap(later) == len(before)
     with pytest.raises(KeyMissingError):
         opened(bench, reader_keys(2))
 
@@ -89,7 +83,7 @@ def test_a_forged_or_damaged_rewrap_gains_nothing(bench: Bench) -> None:
     with pytest.raises(KeyMissingError):
         content_of(opened(bench, reader_keys(1)), first)
     repository = opened(bench, reader_keys(0))
-    rewrap(repository, cipher_of(repository))
+    rewrap(repository)
     assert content_of(opened(bench, reader_keys(1)), first) == bench.source.files
 
 
@@ -104,7 +98,7 @@ def test_a_retired_recipient_cannot_read_what_comes_after(bench: Bench) -> None:
     with pytest.raises(KeyMissingError):
         content_of(leaked, second)
     repository = opened(bench, reader_keys(0))
-    rewrap(repository, cipher_of(repository))
+    rewrap(repository)
     with pytest.raises(KeyMissingError):
         content_of(opened(bench, reader_keys(1)), second)
     assert content_of(opened(bench, reader_keys(0)), second) == bench.source.files
@@ -150,10 +144,10 @@ def test_an_addition_that_was_interrupted_is_finished_by_the_next(bench: Bench) 
     store = ScriptedStore(bench.store, script)
     cipher = cipher_of(Repository(store, bench.clock, keys=writer_keys()))
     with pytest.raises(KeyboardInterrupt):
-        add_recipient(cipher, parse_recipient(recipient(1)), bench.clock.now())
-    assert [each.text for each in read_recipients(cipher)] == [recipient(0)]
+        add_recipient(cipher.objects, parse_recipient(recipient(1)), bench.clock.now())
+    assert [each.text for each in read_recipients(cipher.objects)] == [recipient(0)]
     add(bench, 1)
-    assert opened(bench, reader_keys(1)).manifests() == []
+    assert opened(bench, reader_keys(1)).points.all() == []
 
 
 def test_without_recipients_nothing_is_written(bench: Bench) -> None:
@@ -186,7 +180,7 @@ def test_a_test_of_keys_reads_the_newest_point_and_is_remembered(bench: Bench) -
     (done,) = prove_keys(opened(bench, all_keys()), bench.clock)
     assert (done.point, done.pack) == (point, *bench.keys("packs/"))
     assert done.recipient.tested_at == at
-    assert list_recipients(cipher_of(opened(bench, writer_keys())))[0].tested_at == bench.clock.now()
+    assert list_recipients(cipher_of(opened(bench, writer_keys())).objects)[0].tested_at == bench.clock.now()
     assert len(bench.keys("ledger/keys/")) == 2
 
 

@@ -59,7 +59,7 @@ def reader(bench: Bench) -> Repository:
 
 
 def verified(bench: Bench, repository: Repository, share: ReadShare = NOTHING_OF_IT) -> VerifyResult:
-    return verify(repository, repository.manifests(), share, bench.clock, QuietProgress())
+    return verify(repository, repository.points.all(), share, bench.clock, QuietProgress())
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_lie_that_a_writer_deduplicates_against_is_counted_and_found_first(vic
     assert (point.stats.new_bytes, unvouched_of(victim.open(), point)) == (2_000, len(VENDOR))
     assert point.unvouched is not None
     assert [each.pack for each in point.unvouched.packs] == [pack[-64:]]
-    assert victim.open().manifests() == [point], "it is in the manifest"
+    assert victim.open().points.all() == [point], "it is in the manifest"
     assert verified(victim, victim.open(), ReadShare()).passed, "it has the hash of its name"
     assert unvouched_of(victim.open(), point) == len(VENDOR)
     result = verified(victim, reader(victim))
@@ -92,7 +92,7 @@ def test_who_can_read_contents_builds_on_no_lie(tmp_path: Path, keys: Keys) -> N
     pack = lie(bench.open(), VENDOR)
     point = bench.backup()
     assert (point.stats.new_bytes, point.unvouched and point.unvouched.size) == (len(VENDOR), 0)
-    assert bench.open().damaged() == {pack}
+    assert bench.open().marks.damaged() == {pack}
     assert bench.content(point) == bench.source.files
 
 
@@ -111,7 +111,7 @@ def test_a_false_index_of_a_sound_pack_of_others_is_not_believed_by_who_reads_it
     bench.source.write(b"vendor-package.bin", VENDOR)
     point = bench.backup()
     assert (point.stats.new_bytes, point.unvouched and point.unvouched.size) == (len(VENDOR), 0)
-    assert pack not in bench.open().damaged(), "it is sound"
+    assert pack not in bench.open().marks.damaged(), "it is sound"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_false_index_of_an_own_pack_is_not_believed(tmp_path: Path, keys: Keys
     bench.source.write(b"vendor-package.bin", VENDOR)
     point = bench.backup()
     assert (point.stats.new_bytes >= len(VENDOR), point.unvouched and point.unvouched.size) == (True, 0)
-    bench.open().mark_damaged(index, "as a verify finds that decodes the pack")
+    bench.open().marks.mark(index, "as a verify finds that decodes the pack")
     assert content_of(reader(bench), point) == bench.source.files
     assert content_of(reader(bench), first)[b"first"] == noise(30_000, 1)
 
@@ -145,7 +145,7 @@ def test_a_verify_that_decodes_finds_a_false_index_and_nobody_believes_it_any_mo
     index = describe_falsely(bench.open(), pack, VENDOR)
     result = verified(bench, reader(bench), ReadShare())
     assert any("what the pack does not hold" in text and pack in text for text in result.findings[point.id])
-    assert index in bench.open().damaged()
+    assert index in bench.open().marks.damaged()
     assert verified(bench, reader(bench), ReadShare()).passed
     assert unvouched_of(bench.open(), point) == 0
     victim = other(bench)
@@ -159,14 +159,14 @@ def test_what_another_host_wrote_is_vouched_for_by_who_reads_it(victim: Bench) -
     foreign.source.write(b"theirs", VENDOR)
     foreign.backup()
     point = victim.backup()
-    manifest = (victim.root / victim.open().manifest_key(point)).read_bytes()
+    manifest = (victim.root / victim.open().points.key(point)).read_bytes()
     assert unvouched_of(victim.open(), point) == len(VENDOR)
     verified(victim, victim.open(), ReadShare())
     assert unvouched_of(victim.open(), point) == len(VENDOR), "nobody has decoded it"
     assert verified(victim, reader(victim), ReadShare(cycle=0)).packs_read == 0
     assert verified(victim, reader(victim)).packs_read == 1
     assert unvouched_of(victim.open(), point) == 0
-    assert (victim.root / victim.open().manifest_key(point)).read_bytes() == manifest
+    assert (victim.root / victim.open().points.key(point)).read_bytes() == manifest
     assert verified(victim, reader(victim)).packs_read == 0
     later = victim.backup()
     assert later.unvouched is not None
@@ -224,7 +224,7 @@ def test_more_packs_than_are_named_are_read_all_the_same(
 def test_of_an_older_point_nothing_is_known_until_all_of_it_is_read(victim: Bench) -> None:
     point = victim.backup()
     repository = victim.open()
-    old = repository.commit(replace(point, sequence=2, predecessor=point.id, unvouched=None))
+    old = repository.points.commit(replace(point, sequence=2, predecessor=point.id, unvouched=None))
     assert unvouched_of(victim.open(), old) is None
     verified(victim, victim.open(), ReadShare())
     assert unvouched_of(victim.open(), old) is None
@@ -235,7 +235,7 @@ def test_of_an_older_point_nothing_is_known_until_all_of_it_is_read(victim: Benc
 @pytest.mark.parametrize("policy", ["daily", "weekly", "never"])
 def test_a_drill_is_due_for_a_point_that_takes_something_on_trust(victim: Bench, policy: DrillPolicy) -> None:
     before = victim.backup()
-    victim.open().record_proof(Proof(before.id, ProofMethod.DRILL, True, victim.clock.now(), 1.0))
+    victim.open().proofs.record(Proof(before.id, ProofMethod.DRILL, True, victim.clock.now(), 1.0))
     victim.known = Known()
     point = victim.backup()
     made: list[str] = []
@@ -287,7 +287,7 @@ def test_a_forged_point_of_this_window_does_not_keep_the_host_from_its_backup(vi
     assert not victim.run(force=False).created
     victim.known = Known()
     assert not victim.run(force=False).created, "a host that lost its state knows no better"
-    assert forged.id in {point.id for point in victim.open().manifests()}
+    assert forged.id in {point.id for point in victim.open().points.all()}
 
 
 def test_a_note_that_was_cut_short_or_is_no_note_costs_only_what_it_held(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_indexes_name_every_blob_once_committed(bench: Bench) -> None:
     bench.backup()
     repository = bench.open()
     indexed = {*repository.indexes().contents.packs, *repository.indexes().meta.packs}
-    assert set(repository.list_packs()) == indexed
+    assert set(repository.objects.packs()) == indexed
 
 
 def test_every_object_has_its_own_hash_as_name(bench: Bench) -> None:
@@ -135,7 +135,7 @@ def test_two_writers_race_and_both_commit(bench: Bench) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    points = bench.open().manifests("docs")
+    points = bench.open().points.all("docs")
     assert [point.sequence for point in points] == [1, 2, 3]
     assert [p.predecessor for p in points[1:]] == [p.id for p in points[:-1]]
     for result in results:
@@ -148,22 +148,22 @@ def test_two_writers_race_and_both_commit(bench: Bench) -> None:
 def test_a_taken_sequence_is_refused_by_the_commit(bench: Bench) -> None:
     point = bench.backup()
     with pytest.raises(ConflictError):
-        bench.open().commit(replace(point, lateness_s=1.0))
+        bench.open().points.commit(replace(point, lateness_s=1.0))
 
 
 def test_a_commit_that_the_store_reported_as_conflict_but_did_is_a_success(bench: Bench) -> None:
     """A store client that tries again after a lost answer meets its own object."""
     point = bench.backup()
-    assert bench.open().commit(point) == point
+    assert bench.open().points.commit(point) == point
 
 
 def test_a_commit_that_is_read_back_different_is_refused(bench: Bench) -> None:
     point = bench.backup()
     repository = bench.open()
-    repository.manifests()
+    repository.points.all()
     (bench.root / ManifestKey.of("docs", 1)).unlink()
     changed = replace(point, lateness_s=9.0)
-    assert repository.commit(changed).lateness_s == 9.0
+    assert repository.points.commit(changed).lateness_s == 9.0
 
 
 def test_a_second_init_is_refused(bench: Bench) -> None:
@@ -228,14 +228,14 @@ def test_a_repository_reads_the_point_that_it_just_wrote(bench: Bench) -> None:
     """Also when its writer worked on other indexes than its readers, because a pack was condemned."""
     bench.backup()
     repository = bench.open()
-    repository.mark_damaged(next(iter(bench.keys("packs/"))), "for a test")
+    repository.marks.mark(next(iter(bench.keys("packs/"))), "for a test")
     repository.indexes()
     bench.source.write(b"docs/new", text(5_000, 77))
     bench.clock.advance(minutes=2)
     with Session(repository, None) as session:
         bench.source.capture(session.recorder, QuietProgress())
         inventory = session.finish()
-    point = replace(bench.open().manifests()[-1], inventory=inventory, id="")
+    point = replace(bench.open().points.all()[-1], inventory=inventory, id="")
     assert {e.stat.path for e in repository.reader(point).entries()} >= {b"docs/new"}
 
 

@@ -433,7 +433,7 @@ def test_the_latest_is_no_suspect_point_until_it_is_accepted(rescue: Rescue, tmp
     assert ", suspect" in rescue.restore(bench.root, "list")
     rescue.restore(bench.root, "restore", "docs@latest", tmp_path / "before")
     assert (tmp_path / "before/a").read_bytes() == b"1"
-    accept_point(bench.open(), suspect.id, "so be it", bench.clock.now())
+    accept_point(bench.open().objects, suspect.id, "so be it", bench.clock.now())
     assert ", suspect" not in rescue.restore(bench.root, "list")
     rescue.restore(bench.root, "restore", "docs@latest", tmp_path / "after")
     assert os.listdir(tmp_path / "after") == []
@@ -455,6 +455,6 @@ def test_what_others_wrote_into_the_ledger_is_no_acceptance_and_no_proof(
     listed = rescue.restore("--key", key, bench.root, "list")
     assert "no proof, suspect" in listed
     proof = Proof(suspect.id, ProofMethod.DRILL, True, bench.clock.now(), 1.0)
-    bench.open().record_proof(proof, suspect)
-    accept_point(bench.open(), suspect.id, "so be it", bench.clock.now())
+    bench.open().proofs.record(proof, suspect)
+    accept_point(bench.open().objects, suspect.id, "so be it", bench.clock.now())
     assert "drill passed\n" in rescue.restore("--key", key, bench.root, "list")

@@ -73,7 +73,7 @@ def test_hostile_manifests_hide_no_other_point(rescue: Rescue, tmp_path: Path) -
     made.source.write(b"first", noise(5_000, 1))
     good = made.backup()
     changes = (brackets, as_text, of_any_kind, without_an_end, too_large)
-    for key, change in zip([made.open().manifest_key(made.backup()) for _ in changes], changes, strict=True):
+    for key, change in zip([made.open().points.key(made.backup()) for _ in changes], changes, strict=True):
         rewrite(made.root / key, change)
     listed = rescue.restore(made.root, "list", lost=True)
     assert good.id[:12] in listed
@@ -108,7 +108,7 @@ def test_names_and_manifests_cannot_act_on_a_terminal(rescue: Rescue, tmp_path: 
     listed = rescue.restore(made.root, "list", point.id)
     assert "Größe 漢字 🎉" in listed
     assert "\\x1b[2J\\r\\x08\\u202e\\u200b\\u2028\\n!! forged" in listed
-    rewrite(made.root / made.open().manifest_key(point), named_evil)
+    rewrite(made.root / made.open().points.key(point), named_evil)
     said = [listed, rescue.restore(made.root, "list")]
     for arguments in (
         ("restore", "docs@latest", tmp_path / "to", EVIL),

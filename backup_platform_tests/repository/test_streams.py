@@ -147,7 +147,7 @@ def remove(bench: Bench, keys: set[str]) -> None:
 
 def mark(bench: Bench, keys: set[PackKey]) -> None:
     for key in keys:
-        bench.open().mark_damaged(key, "for a test")
+        bench.open().marks.mark(key, "for a test")
 
 
 def ruin(bench: Bench, keys: set[str]) -> None:

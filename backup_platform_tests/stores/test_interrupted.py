@@ -43,7 +43,7 @@ def bench_over(store: Store, folder: Path) -> Bench:
 
 def assert_sound(bench: Bench, store: Store) -> None:
     repository = bench.open(store)
-    points = repository.manifests()
+    points = repository.points.all()
     assert content_of(repository, points[-1]) == bench.source.files
     assert verify(repository, points, ReadShare(), bench.clock, QuietProgress()).passed
 
@@ -215,8 +215,8 @@ def test_credentials_that_expire_in_the_middle_of_a_backup(moto: Server, tmp_pat
     assert "Renew them" in raised.value.hint
     assert not raised.value.retryable
     store = open_store(url, moto.options())
-    assert not bench.open(store).manifests()
-    stored = sum(size for size in bench.open(store).list_packs().values())
+    assert not bench.open(store).points.all()
+    stored = sum(pack.size for pack in bench.open(store).objects.packs().values())
     assert bench.backup(store).stats.new_bytes <= BIG + 5 - stored * 0.9
     assert_sound(bench, store)
 

@@ -185,10 +185,10 @@ def test_copies_are_made_with_the_rights_of_a_writer(account: Account, tmp_path:
         bench.source.write(b"new", b"%d" % number)
         bench.backup()
         copying = Copying(bench.open(), bench.open(store), bench.clock)
-        result = copying.run(copying.plan(bench.open().manifests()))
+        result = copying.run(copying.plan(bench.open().points.all()))
         assert (result.passed, len(result.copied)) == (True, 1)
     copy = bench.open(account.store(account.admin, "copies"))
-    for point in copy.manifests():
+    for point in copy.points.all():
         assert content_of(copy, point) == bench.content(point)
 
 
@@ -204,7 +204,7 @@ def test_a_repair_only_reads_copies_and_deletes_nothing_but_marks(account: Accou
     broken = account.store(account.admin, "mended")
     for key in bench.keys("packs/"):
         broken.replace(key, b"damaged")
-        bench.open(broken).mark_damaged(key, "for a test")
+        bench.open(broken).marks.mark(key, "for a test")
     for key in [*bench.keys("meta/"), min(bench.keys("manifests/"))]:
         broken.delete(key)
     mender = json.loads(documented("verifier", "mended"))

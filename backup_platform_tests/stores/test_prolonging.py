@@ -147,9 +147,9 @@ def test_prune_hides_what_is_locked_and_its_bytes_stay(
     (tree / "large").write_bytes(b"small now")
     kept = make_app(place, days=1).backup("tree").point
     app = make_app(place, days=1)
-    first = app.repository.manifests()[0]
-    record_forgotten(app.repository, first, "for a test", app.clock.now())
-    app.repository.delete_manifest(first)
+    first = app.repository.points.all()[0]
+    record_forgotten(app.repository.objects, first, "for a test", app.clock.now())
+    app.repository.points.delete(first)
     for _ in range(3):
         pruning = make_app(place, days=2).upkeep.pruning("0s")
         pruning.run(pruning.plan(), QuietProgress())

@@ -72,7 +72,7 @@ class BackupJob:
 
     def _points(self, progress: Progress) -> list[RecoveryPoint]:
         """A damaged manifest fails the checks of every window. It does not stop the next backup."""
-        points, errors = self.repository.readable_manifests(self.source.name)
+        points, errors = self.repository.points.readable(self.source.name)
         for error in errors:
             progress.note(error.message)
         return points
@@ -95,11 +95,11 @@ class BackupJob:
         """
         if structure_findings(self.repository, [point]):
             return False
-        doomed = doomed_packs(self.repository)
+        doomed = doomed_packs(self.repository.objects)
         return not doomed or self._stands_without(doomed, point)
 
     def _stands_without(self, packs: frozenset[PackKey], point: RecoveryPoint) -> bool:
-        self.repository.keep_indexes(load_indexes(self.repository, without=packs))
+        self.repository.keep_indexes(load_indexes(self.repository.objects, without=packs))
         try:
             return not needs_of(self.repository, point).findings
         finally:
@@ -148,11 +148,11 @@ class BackupJob:
     def _commit(self, point: RecoveryPoint) -> RecoveryPoint:
         """Behind the newest point; when another writer is quicker, behind that one's."""
         for _ in range(COMMIT_ATTEMPTS):
-            sequence = self.repository.next_sequence(self.source.name)
-            points, _ = self.repository.readable_manifests(self.source.name)
+            sequence = self.repository.points.next_sequence(self.source.name)
+            points, _ = self.repository.points.readable(self.source.name)
             predecessor = max((p for p in points if p.sequence < sequence), key=_sequence, default=None)
             try:
-                return self.repository.commit(
+                return self.repository.points.commit(
                     replace(point, sequence=sequence, predecessor=predecessor.id if predecessor else "")
                 )
             except ConflictError:

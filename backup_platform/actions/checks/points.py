@@ -88,15 +88,15 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
     copies, which need not hold them all.
     """
     try:
-        points = repository.manifests(point.source, reread=True)
+        points = repository.points.all(point.source, reread=True)
     except DamageError as error:
         return CheckResult("authentic", False, "error", error.message)
-    forgotten = forgotten_places(repository, point.source)
+    forgotten = forgotten_places(repository.objects, point.source)
     links = [ChainLink(point.source, each.sequence, each.point) for each in forgotten]
     texts = chain_breaks(points, links) + (chain_gaps(points, links) if whole else [])
     newest = sorted(forgotten, key=lambda each: each.stored_at)[-RECORDS_READ:]
-    texts += [error.message for error in read_forgotten(repository, newest)[1]]
-    texts += [str(each) for each in key_problems(repository)]
+    texts += [error.message for error in read_forgotten(repository.objects, newest)[1]]
+    texts += [str(each) for each in key_problems(repository.cipher)]
     doubts = Evidence(repository).of_points([point.id])
     texts += doubts.findings()
     if point.id not in {p.id for p in points}:
@@ -144,7 +144,7 @@ def drill_check(
     possible = repository.cipher.reads_contents
     if possible and policy == "window":
         return drilled(drill())
-    history, _ = repository.readable_manifests(point.source)
+    history, _ = repository.points.readable(point.source)
     recorded, _ = Evidence(repository).proofs()
     drills = [
         (each, proof)

@@ -18,6 +18,7 @@ from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.packs.indexes import Indexes
 from backup_platform.repository.packs.packs import Frame, PackBuilder, frames_of
+from backup_platform.repository.packs.storing import write_index
 from backup_platform.repository.replicas import is_sound, put_object, unmark_damaged
 from backup_platform.repository.repository import Repository
 
@@ -68,7 +69,7 @@ class PackMover:
         listed, sent = self.here.listed, 0
         if not (key in listed and is_sound(self._target, key)):  # else left by a copy that was interrupted
             try:
-                data = self._origin.verified(key)
+                data = self._origin.objects.verified(key)
             except DamageError as error:
                 self._fail(key, error)
                 return key, 0
@@ -82,7 +83,7 @@ class PackMover:
     def _anew(self, key: PackKey) -> IndexedPack | None:
         """The blobs of a pack whose name cannot be used, because prune is deleting it: in a pack of another name."""
         try:
-            plain = self._origin.plain(key)
+            plain = self._origin.objects.plain(key)
             builder = rebuilt(plain, frames_of(plain))
         except (DamageError, KeyMissingError) as error:
             self._fail(key, error)
@@ -103,11 +104,11 @@ class PackMover:
         if isinstance(error, DamageError):
             with suppress(NotFoundError, StoreRefusedError):
                 self._origin.store.head(key)  # prune may have deleted it meanwhile
-                self._origin.mark_damaged(key, error.message)
+                self._origin.marks.mark(key, error.message)
 
     def _index(self, packs: Sequence[IndexedPack]) -> None:
         if packs:
-            self._target.write_index(packs)
+            write_index(self._target.objects, packs)
             self.here.add(packs)
 
     def _rows(self, keys: Sequence[PackKey]) -> Iterator[IndexedPack]:

@@ -103,7 +103,7 @@ class CopyPlanner:
         each_once = {point.id: point for point in points}.values()
         wanted = sorted(each_once, key=lambda point: (point.window.start, point.sequence), reverse=True)
         sources = sorted({point.source for point in wanted})
-        held = {point.id: point for source in sources for point in self._target.readable_manifests(source)[0]}
+        held = {point.id: point for source in sources for point in self._target.points.readable(source)[0]}
         apart = self._diverged(sources, held.values())
         gone = _forgotten(self._target, sources) - held.keys()
         settled = set() if thorough else self._settled(sources, held.values())
@@ -131,10 +131,10 @@ class CopyPlanner:
         is for verify to find. A newer one may be of a run that failed at its end."""
         stored: dict[ManifestKey, datetime] = {}
         for source in sources:
-            stored |= self._target.stored_manifests(source)
+            stored |= self._target.points.stored(source)
         newest = max(stored.values(), default=None)
         old = {key for key, at in stored.items() if newest and newest - at > LOOKED_AT}
-        return {point.id for point in held if self._target.manifest_key(point) in old}
+        return {point.id for point in held if self._target.points.key(point) in old}
 
     def _examine(self, point: RecoveryPoint, draft: _Draft, *, there: bool) -> None:
         need = lacking(self._origin, self._here, point)
@@ -150,7 +150,7 @@ class CopyPlanner:
         own = {
             (source, point.sequence): point.id
             for source in sources
-            for point in self._origin.readable_manifests(source)[0]
+            for point in self._origin.points.readable(source)[0]
         }
         strange = [each for each in held if own.get((each.source, each.sequence), each.id) != each.id]
         return {each.source: diverged(self._target, each) for each in reversed(strange)}
@@ -189,7 +189,7 @@ def waits_for_prune(target: Repository, point: RecoveryPoint, pack: PackKey) -> 
 
 def _forgotten(repository: Repository, sources: Iterable[str]) -> set[str]:
     """Ids of the points that retention let go in a repository: copying them again would undo it."""
-    return {place.point for source in sources for place in forgotten_places(repository, source)}
+    return {place.point for source in sources for place in forgotten_places(repository.objects, source)}
 
 
 def _collect(here: BlobIndex, there: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:

@@ -100,7 +100,7 @@ class Copying:
         Unless it is `thorough`, points that came to the target more than a week before the newest are not looked into.
         """
         self.origin.indexes(fresh=True)
-        here = load_trusted(self.target, adopt=False)
+        here = load_trusted(self.target.objects, self.target.known, adopt=False)
         return CopyPlanner(self.origin, self.target, here).plan(points, thorough=thorough)
 
     def run(self, plan: CopyPlan, progress: Progress = SILENT) -> CopyResult:
@@ -112,8 +112,8 @@ class Copying:
         started, work = self._clock.monotonic(), _CopyWork(findings=dict(plan.findings))
         progress.expect(size=sum(sum(step.packs.values()) for step in plan.steps))
         keys, key_problems = copy_keys(self.origin, self.target.store)
-        copy_acceptances(self.origin, self.target)
-        here = load_trusted(self.target, adopt=False)
+        copy_acceptances(self.origin.objects, self.target.objects)
+        here = load_trusted(self.target.objects, self.target.known, adopt=False)
         mover = PackMover(self.origin, self.target, here, progress)
         self.target.keep_indexes(here)
         try:
@@ -179,7 +179,7 @@ class Copying:
         """Metadata in the target that cannot be read, so that the next copy brings it again."""
         for key in sorted(key for key in needs.packs if key.meta):
             if not is_sound(self.target, key):
-                self.target.mark_damaged(key, "A copy could not read it.")
+                self.target.marks.mark(key, "A copy could not read it.")
 
     def _undisturbed(
         self, points: Sequence[RecoveryPoint], needs: dict[str, Needs], work: _CopyWork
@@ -188,8 +188,8 @@ class Copying:
         if not points:
             return []
         # Tombstones first: prune deletes the packs, and then the tombstone.
-        doomed = doomed_packs(self.target)
-        listed = self.target.list_packs()
+        doomed = doomed_packs(self.target.objects)
+        listed = self.target.objects.packs()
         sound = []
         for point in points:
             packs = needs[point.id].packs
@@ -224,7 +224,7 @@ class Copying:
         }
         at = self._clock.now()
         proof = Proof(point.id, ProofMethod.VERIFY, True, at, round(duration_s, 3), detail)
-        self.target.record_proof(proof, point)
+        self.target.proofs.record(proof, point)
 
 
 def _groups(steps: Iterable[CopyStep]) -> Iterator[list[CopyStep]]:

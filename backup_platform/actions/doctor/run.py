@@ -164,11 +164,11 @@ class Examination:
             yield self._probe(f"windows of {source}", look)
 
     def _proofs(self) -> Iterator[DoctorFinding]:
-        recorded = self.repository().proofs()
+        recorded = self.repository().proofs.by_point()
         for source in self.sources:
             mine = [p for p in self.points() if p.source == source]
             if mine:
-                yield _latest(source, self.repository().readable_manifests(source)[0])
+                yield _latest(source, self.repository().points.readable(source)[0])
             drilled = _last_drill(mine, recorded)
             if not drilled and mine and (elsewhere := self._drilled_elsewhere(source)):
                 yield DoctorFinding(f"proof of {source}", True, elsewhere)
@@ -187,7 +187,7 @@ class Examination:
         if later:
             raise RepositoryError(Doubts(ahead=tuple(later)).future())
         note = f". {doubts.strangers()}" if doubts.strange else ""
-        if self.repository().names.secret:
+        if self.repository().objects.names.secret:
             return f"all records were made with the repository's key{note}"
         return f"no record is altered; without encryption, anybody who can write to the store can forge records{note}"
 
@@ -212,10 +212,10 @@ class Examination:
 def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
     from backup_platform.repository.encryption.recipients import read_recipients
 
-    if problems := key_problems(repository):
+    if problems := key_problems(repository.cipher):
         texts = "; ".join(f"{each.key} {each.what}: {each.effect}" for each in problems)
         raise RepositoryError(texts, hint=(*advice(problems[0].advice), "."))
-    known = read_recipients(cipher)
+    known = read_recipients(cipher.objects)
     active = [each for each in known if not each.retired_at]
     newest = max(known, key=lambda each: each.added_at)
     return f"{how_many(len(active), 'recipient')}, the last was added on {newest.added_at:%Y-%m-%d}: {newest.text}"

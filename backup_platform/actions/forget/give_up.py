@@ -44,12 +44,12 @@ class LostPoints:
         of. The highest manifest keeps its number from being given again: when it is damaged, it can be given up once
         there is a newer point. One that is damaged above the next place is no point, and can go at once."""
         with self.evidence():
-            every, damaged = self.repository.readable_manifests(reread=True)
+            every, damaged = self.repository.points.readable(reread=True)
             losses = find_losses(self.repository, every, damaged, complete=False)
-            points, errors = self.repository.readable_manifests(source)
-            stored = self.repository.stored_manifests(source)
-            forgotten = {place.sequence for place in forgotten_places(self.repository, source)}
-            following = self.repository.next_sequence(source)
+            points, errors = self.repository.points.readable(source)
+            stored = self.repository.points.stored(source)
+            forgotten = {place.sequence for place in forgotten_places(self.repository.objects, source)}
+            following = self.repository.points.next_sequence(source)
         present = {key.sequence: key for key in stored}
         readable = {point.sequence for point in points}
         known = [each for each in losses.subjects if each.source == source]
@@ -80,22 +80,22 @@ class LostPoints:
             if point not in (self.lost(point.source) if point.key else still[point.source]):
                 continue
             if point.known:
-                record_gone(self.repository, point.known, self.clock.now())
-            elif not point.key or point.sequence < self.repository.next_sequence(point.source):
-                record_lost(self.repository, point.source, point.sequence, self.clock.now())
+                record_gone(self.repository.objects, point.known, self.clock.now())
+            elif not point.key or point.sequence < self.repository.points.next_sequence(point.source):
+                record_lost(self.repository.objects, point.source, point.sequence, self.clock.now())
             if point.key:
                 self.repository.store.delete(point.key)
             given_up.append(point)
         return given_up
 
     def _require_free(self, lost: Sequence[LostPoint]) -> None:
-        here = {point.id for point in self.repository.readable_manifests()[0]}
+        here = {point.id for point in self.repository.points.readable()[0]}
         known = {point.known.point for point in lost if point.known}
         unread = any(point.key for point in lost)
         now = store_now(self.repository.store)
         held = [
             hold
-            for point, holds in read_holds(self.repository).items()
+            for point, holds in read_holds(self.repository.objects).items()
             for hold in holds
             if (point in known or (unread and point not in here)) and hold.in_force(now)
         ]

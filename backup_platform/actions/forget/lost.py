@@ -16,12 +16,12 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.words import point_label
 from backup_platform.errors import DamageError, NotFoundError
 from backup_platform.repository.objects.names import ManifestKey, source_tag
-from backup_platform.repository.points.chains import ChainLink, chain_gaps
-from backup_platform.repository.points.manifests import LOST, decode_manifest
+from backup_platform.repository.points.chains import ChainLink, chain_gaps, links_of
+from backup_platform.repository.points.manifests import decode_manifest
 from backup_platform.repository.records.forgotten import (
+    LOST,
     ForgottenPlace,
     forgotten_places,
-    links_of,
     read_forgotten,
 )
 from backup_platform.repository.records.holds import held_points, read_holds
@@ -75,8 +75,8 @@ def find_losses(
     first, so that each place of a chain is filled; copies need not hold them all.
     """
     # In this order: what is forgotten or stored meanwhile is seen as such.
-    named, held = repository.proven_once(), held_points(repository)
-    places = forgotten_places(repository)
+    named, held = repository.proofs.proven_once(), held_points(repository.objects)
+    places = forgotten_places(repository.objects)
     untrue = _untrue(repository, _newest(repository, points, places))
     recorded = {place.point for place in places if place not in untrue}
     open_ids = (named | held) - {point.id for point in points} - recorded
@@ -100,9 +100,9 @@ def sorted_subjects(subjects: Iterable[ProvenPoint]) -> tuple[ProvenPoint, ...]:
 
 def _subject(repository: Repository, point: str) -> ProvenPoint | None:
     """By the newest of its proofs that is authentic and tells."""
-    for key in reversed(repository.proof_keys(point)):
+    for key in reversed(repository.proofs.keys(point)):
         try:
-            if found := repository.read_subject(key):
+            if found := repository.proofs.subject(key):
                 return found
         except DamageError:
             continue
@@ -123,14 +123,14 @@ def _is_gone(
     except NotFoundError:
         return True
     try:
-        point = decode_manifest(key, repository.cipher.unwrap(key, stored), repository.info.id, hashed)
+        point = decode_manifest(key, repository.cipher.unwrap(key, stored), repository.objects.codec)
     except DamageError:
         return False
     return point.id != subject.point
 
 
 def _truly_held(repository: Repository, point: str) -> bool:
-    holds = read_holds(repository, point).get(point, [])
+    holds = read_holds(repository.objects, point).get(point, [])
     return any(not hold.damaged and not hold.released_at for hold in holds)
 
 
@@ -142,12 +142,12 @@ def _gaps(
 ) -> tuple[str, ...]:
     sources = {point.source for point in points} | {each.source for each in subjects}
     known = [ChainLink(each.source, each.sequence, each.point) for each in subjects]
-    return tuple(chain_gaps(points, [*links_of(repository, places, sources), *known]))
+    return tuple(chain_gaps(points, [*links_of(repository.objects, places, sources), *known]))
 
 
 def _untrue(repository: Repository, places: Iterable[ForgottenPlace]) -> dict[ForgottenPlace, str]:
     """What is wrong with those of some records that are altered: they account for no point."""
-    errors = {place: read_forgotten(repository, [place])[1] for place in places}
+    errors = {place: read_forgotten(repository.objects, [place])[1] for place in places}
     return {place: found[0].message for place, found in errors.items() if found}
 
 

@@ -49,9 +49,9 @@ def newest_proven(
 def _bodies(repository: Repository, point: RecoveryPoint) -> tuple[list[Proof], list[str]]:
     proofs: list[Proof] = []
     damaged: list[str] = []
-    for key in repository.proof_keys(point.id):
+    for key in repository.proofs.keys(point.id):
         try:
-            proofs.append(repository.read_proof(key))
+            proofs.append(repository.proofs.read(key))
         except DamageError as error:
             damaged.append(error.message)
     return proofs, damaged

@@ -157,8 +157,8 @@ class Retention:
             result.kept.append((point, reason))
             return
         look = Look.now(self.clock)
-        record = record_forgotten(self.repository, point, reason, self.clock.now())
-        if held := _held(read_holds(self.repository, point.id), point.id, now):
+        record = record_forgotten(self.repository.objects, point, reason, self.clock.now())
+        if held := _held(read_holds(self.repository.objects, point.id), point.id, now):
             result.kept.append((point, f"held: {held}"))
             return
         if not look.recent:
@@ -167,7 +167,7 @@ class Retention:
             )
             return
         try:
-            self.repository.delete_manifest(point)
+            self.repository.points.delete(point)
         except StoreLockedError as error:
             result.locked.append((point, error.message))
             return
@@ -178,9 +178,9 @@ class Retention:
 
     def _settle(self, source: str, result: _Result) -> None:
         """What was deleted is gone when it is not listed any more."""
-        listed = self.repository.stored_manifests(source) if result.deleted else {}
+        listed = self.repository.points.stored(source) if result.deleted else {}
         for point, record in result.deleted:
-            if self.repository.manifest_key(point) in listed:
+            if self.repository.points.key(point) in listed:
                 result.refused.append((point, "the store said that it deleted it, and still lists it"))
             else:
                 result.forgotten.append(record)
@@ -189,18 +189,20 @@ class Retention:
     def _ledger(self) -> _Ledger:
         # The clock first: what is listed after it was stored at a time that the clock may not have reached.
         return _Ledger(
-            store_now(self.repository.store), self.repository.proofs(), read_holds(self.repository)
+            store_now(self.repository.store),
+            self.repository.proofs.by_point(),
+            read_holds(self.repository.objects),
         )
 
     def _sources(self) -> list[str]:
         """Of the plan and of the repository, whose manifests are read anew."""
-        points, _ = self.repository.readable_manifests(reread=True)
+        points, _ = self.repository.points.readable(reread=True)
         return sorted({*self.rules, *(point.source for point in points)})
 
     def _decisions(self, source: str, ledger: _Ledger, *, reread: bool) -> tuple[list[Judged], str]:
         """And what is wrong with a manifest of the source, empty when nothing is."""
         rules = self.rules.get(source, SourceRules())
-        points, damaged = self.repository.readable_manifests(source, reread=reread)
+        points, damaged = self.repository.points.readable(source, reread=reread)
         if damaged:
             kept = ("nothing is forgotten while a manifest of the source is damaged",)
             return [Judged(point, Decision(point.id, True, kept)) for point in points], damaged[0].message
@@ -211,9 +213,9 @@ class Retention:
     def _candidates(
         self, source: str, points: Sequence[RecoveryPoint], rules: SourceRules, ledger: _Ledger
     ) -> list[Candidate]:
-        stored = self.repository.stored_manifests(source)
+        stored = self.repository.points.stored(source)
         made = [
-            self._candidate(point, stored.get(self.repository.manifest_key(point), ledger.now), rules, ledger)
+            self._candidate(point, stored.get(self.repository.points.key(point), ledger.now), rules, ledger)
             for point in points
         ]
         if rules.keep is None:

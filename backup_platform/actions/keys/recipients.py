@@ -40,7 +40,7 @@ class KeyRing:
         """Also one that was added on another host: this one knows it then. Raises ConflictError for one it knew."""
         cipher, parsed = self._cipher, recipients.parse_recipient(recipient)
         added = self._added_elsewhere(recipient)
-        added = added or recipients.add_recipient(cipher, parsed, self.clock.now())
+        added = added or recipients.add_recipient(cipher.objects, parsed, self.clock.now())
         if cipher.known_recipients:
             cipher.known_recipients.added(recipient)
         return added
@@ -50,7 +50,7 @@ class KeyRing:
         if cipher.known_recipients is None or cipher.known_recipients.pinned:
             return None
         listed = [found.key for found in cipher.store.list(KEYS)]
-        found, damaged = recipients.readable_recipients(cipher, listed)
+        found, damaged = recipients.readable_recipients(cipher.objects, listed)
         active = {each.text: each for each in found if not each.retired_at}
         expected = cipher.known_recipients.expected(list(active), whole=not damaged)
         return active.get(recipient) if recipient in expected.unknown(list(active)) else None
@@ -58,28 +58,30 @@ class KeyRing:
     def retire(self, recipient: str) -> StoredRecipient:
         """Also one that was retired on another host. Raises NotFoundError, UsageError for the last one."""
         cipher = self._cipher
-        retired = recipients.retire_recipient(cipher, recipient, self.clock.now())
+        retired = recipients.retire_recipient(cipher.objects, recipient, self.clock.now())
         if cipher.known_recipients:
             cipher.known_recipients.retired(recipient)
         return retired
 
     def recipients(self) -> list[StoredRecipient]:
-        return recipients.list_recipients(self._cipher)
+        from backup_platform.repository.encryption.key_tests import list_recipients
+
+        return list_recipients(self._cipher.objects)
 
     def problems(self) -> list[Advice]:
         """What is wrong with the objects below `keys/`."""
-        return [each.told for each in key_problems(self.repository)]
+        return [each.told for each in key_problems(self.repository.cipher)]
 
     def unexpected(self) -> tuple[Advice, ...]:
         """Where the repository names other recipients than the plan or this host does; of any repository."""
-        return tuple(each.told for each in unexpected_recipients(self.repository))
+        return tuple(each.told for each in unexpected_recipients(self.repository.cipher))
 
     def test(self) -> list[KeyTest]:
         return test_keys(self.repository, self.clock)
 
     def rewrap(self) -> int:
         """Every pack becomes readable for all recipients; how many packs."""
-        return recipients.rewrap(self.repository, self._cipher)
+        return self._cipher.rewrap(self.repository.objects.packs())
 
     def export(self, path: str) -> None:
         export_key(self.repository, path, self.clock.now())

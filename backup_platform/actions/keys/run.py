@@ -110,11 +110,11 @@ def test_keys(repository: Repository, clock: Clock) -> list[KeyTest]:
 
     Raises KeyMissingError when one does not, and DamageError. Passed tests are recorded.
     """
-    from backup_platform.repository.encryption.recipients import list_recipients, record_test
+    from backup_platform.repository.encryption.key_tests import list_recipients, record_test
 
     cipher = cipher_of(repository)
     cipher.require_contents()
-    known = {each.text: each for each in list_recipients(cipher)}
+    known = {each.text: each for each in list_recipients(cipher.objects)}
     if unlisted := [identity.recipient for identity in cipher.identities if identity.recipient not in known]:
         raise DamageError(
             f"The repository at {repository.info.location} has no document below keys/ that names {unlisted[0]} as a "
@@ -131,13 +131,13 @@ def test_keys(repository: Repository, clock: Clock) -> list[KeyTest]:
     for identity in cipher.identities:
         alone = cipher.alone(identity)  # opens the repository key
         pack = _open_pack(repository, alone, newest) if newest else ""
-        record_test(cipher, identity.recipient, newest.id if newest else "", clock.now())
+        record_test(cipher.objects, identity.recipient, newest.id if newest else "", clock.now())
         tests.append(KeyTest(known[identity.recipient], newest, pack))
     return tests
 
 
 def _newest(repository: Repository) -> RecoveryPoint | None:
-    points, errors = repository.readable_manifests()
+    points, errors = repository.points.readable()
     if errors and not points:
         raise errors[0]
     sound = [point for point in points if in_time(point) and not point.is_suspect]
@@ -155,5 +155,5 @@ def _open_pack(repository: Repository, cipher: AgeCipher, point: RecoveryPoint) 
         raise RepositoryError(needs.findings[0])
     if not packs:
         return ""
-    check_pack(cipher.unwrap(packs[0], repository.verified(packs[0])), cipher.hash)
+    check_pack(cipher.unwrap(packs[0], repository.objects.verified(packs[0])), cipher.hash)
     return packs[0]

@@ -33,11 +33,11 @@ class Accepting:
             raise UsageError(f"{name} is accepted already: {point.accepted}.", subject=name)
         if not point.suspect:
             raise UsageError(f"{name} is not suspect.", subject=name, hint=self._which(point.source))
-        accepted = accept_point(self.repository, point.id, reason.strip(), self.clock.now())
+        accepted = accept_point(self.repository.objects, point.id, reason.strip(), self.clock.now())
         return replace(point, accepted=accepted.reason)
 
     def _which(self, source: str) -> str:
-        points = self.repository.readable_manifests(source)[0]
+        points = self.repository.points.readable(source)[0]
         named = [f"{each.id[:12]} (window {each.window.key})" for each in points if each.is_suspect]
         if not named:
             return f"No point of {source} is."

@@ -39,7 +39,7 @@ def find_point(
             subject=spec,
             hint=f"Write {named}@latest, {named}@2026-11-21, or the first {MIN_PREFIX} digits or more of an id.",
         )
-    points, errors = repository.readable_manifests()
+    points, errors = repository.points.readable()
     found = [p for p in points if p.id.startswith(spec)]
     if not found and errors:
         raise errors[0]
@@ -50,7 +50,7 @@ def _of_source(
     repository: Repository, source: str, moment: str, tell: Callable[[Skipped], None]
 ) -> RecoveryPoint:
     """A damaged manifest hides only itself; but which is the latest, it may know better than the others."""
-    readable, errors = repository.readable_manifests(source)
+    readable, errors = repository.points.readable(source)
     points = effective_points(readable)
     if errors and (moment == "latest" or not any(p.window.key.startswith(moment) for p in points)):
         raise _of_damage(errors[0], source)
@@ -110,7 +110,7 @@ def _single(points: Sequence[RecoveryPoint], spec: str, hint: Hint = "") -> Reco
 
 
 def _nearest(repository: Repository, source: str) -> str:
-    names: Iterable[str] = {p.source for p in repository.readable_manifests()[0]}
+    names: Iterable[str] = {p.source for p in repository.points.readable()[0]}
     close = difflib.get_close_matches(source, names, 1)
     return f" Did you mean {close[0]!r}?" if close else ""
 

@@ -48,16 +48,18 @@ class Holds:
         ends = parse_until(until, point.timezone) if until else None
         if ends is not None and ends <= store_now(self.repository.store):
             raise UsageError(f"{until} is over already.", hint="Name a later day, or leave --until out.")
-        hold = place_hold(self.repository, point.id, reason, self.clock.now(), until=ends, legal=legal)
+        hold = place_hold(
+            self.repository.objects, point.id, reason, self.clock.now(), until=ends, legal=legal
+        )
         self._require_kept(point, hold)
         return HeldPoint(hold, point, in_force=True)
 
     def _require_kept(self, point: RecoveryPoint, hold: Hold) -> None:
         """Forgetting writes its record first and looks for holds after that: one of the two sees the other."""
         placed_at = self.repository.store.head(hold_key(hold)).modified
-        records = [p for p in forgotten_places(self.repository, point.source) if p.point == point.id]
+        records = [p for p in forgotten_places(self.repository.objects, point.source) if p.point == point.id]
         try:
-            self.repository.store.head(self.repository.manifest_key(point))
+            self.repository.store.head(self.repository.points.key(point))
         except NotFoundError as error:
             raise NotFoundError(
                 f"The recovery point {point.id[:12]} was forgotten meanwhile.", subject=point.id[:12]
@@ -79,7 +81,7 @@ class Holds:
         UsageError when there is none to end."""
         point, reason = self._held_point(spec), _reason(reason)
         standing = [
-            hold for hold in read_holds(self.repository, point).get(point, []) if not hold.released_at
+            hold for hold in read_holds(self.repository.objects, point).get(point, []) if not hold.released_at
         ]
         ending = [hold for hold in standing if legal or not hold.legal]
         if not standing:
@@ -94,35 +96,35 @@ class Holds:
                 subject=point[:12],
                 hint="Who may end that says so with --legal.",
             )
-        return [release_hold(self.repository, hold, reason, self.clock.now()) for hold in ending]
+        return [release_hold(self.repository.objects, hold, reason, self.clock.now()) for hold in ending]
 
     def stands(self, point: str) -> bool:
         """Whether a hold of the point with this id is not released."""
-        return any(not hold.released_at for hold in read_holds(self.repository, point).get(point, []))
+        return any(not hold.released_at for hold in read_holds(self.repository.objects, point).get(point, []))
 
     def _held_point(self, spec: str) -> str:
         """The id of a point; also of one that is not here, when it has a hold."""
         try:
             return find_point(self.repository, spec, self.tell).id
         except (NotFoundError, DamageError):
-            known = [point for point in read_holds(self.repository) if point.startswith(spec)]
+            known = [point for point in read_holds(self.repository.objects) if point.startswith(spec)]
             if len(known) != 1:
                 raise
             return known[0]
 
     def listed(self) -> list[HeldPoint]:
         """All holds, also those that are over, by source and window."""
-        found = [hold for holds in read_holds(self.repository).values() for hold in holds]
+        found = [hold for holds in read_holds(self.repository.objects).values() for hold in holds]
         if not found:
             return []
-        points = {point.id: point for point in self.repository.readable_manifests()[0]}
+        points = {point.id: point for point in self.repository.points.readable()[0]}
         now = self._now(found)
         held = [HeldPoint(hold, points.get(hold.point), hold.in_force(now)) for hold in found]
         return sorted(held, key=_order)
 
     def in_force(self, point: str | None = None) -> dict[str, list[Hold]]:
         """What is held now, by point id."""
-        found = read_holds(self.repository, point)
+        found = read_holds(self.repository.objects, point)
         now = self._now([hold for holds in found.values() for hold in holds])
         standing = {each: [hold for hold in holds if hold.in_force(now)] for each, holds in found.items()}
         return {each: holds for each, holds in standing.items() if holds}

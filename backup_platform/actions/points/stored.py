@@ -22,9 +22,9 @@ class StoredPoints:
 
 def find_stored(repository: Repository, points: Sequence[RecoveryPoint]) -> StoredPoints:
     """Points whose manifest is damaged here are lacking."""
-    here = {each.id for name in {p.source for p in points} for each in repository.readable_manifests(name)[0]}
+    here = {each.id for name in {p.source for p in points} for each in repository.points.readable(name)[0]}
     absent = [point for point in points if point.id not in here]
-    gone = {place.point for place in forgotten_places(repository)} if absent else set()
+    gone = {place.point for place in forgotten_places(repository.objects)} if absent else set()
     return StoredPoints(
         tuple(point for point in points if point.id in here),
         tuple(point for point in absent if point.id in gone),

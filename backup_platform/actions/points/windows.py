@@ -50,7 +50,7 @@ def missing(
     A window whose point was forgotten was not missed. When it is open, it is captured anew. A suspect point is
     a capture: a person decides.
     """
-    points = captures(repository.manifests(source))
+    points = captures(repository.points.all(source))
     captured = {point.window.key for point in points if not point.incomplete}
     found = missed_windows(schedule, captured, now, begun=_begun(schedule, points, known, now))
     if not found.missed:
@@ -96,7 +96,7 @@ def _fits(schedule: WindowSchedule, window: Window) -> bool:
 def _forgotten(repository: Repository, source: str) -> Iterable[Window]:
     """The windows of forgotten points. Records do not change: each is read once."""
     known = repository.forgotten_windows
-    places = [place for place in forgotten_places(repository, source) if place.key not in known]
-    records = {record.point: record for record in read_forgotten(repository, places)[0]}
+    places = [place for place in forgotten_places(repository.objects, source) if place.key not in known]
+    records = {record.point: record for record in read_forgotten(repository.objects, places)[0]}
     known.update({place.key: records[place.point].window for place in places if place.point in records})
     return known.values()

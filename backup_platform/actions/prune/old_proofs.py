@@ -25,14 +25,14 @@ def old_proofs(repository: Repository, manifests: Collection[str], now: datetime
         stored.setdefault(each.key.removeprefix(PROOFS).partition("/")[0], []).append(each)
     return {
         place: tuple(stored[place.point])
-        for place in (forgotten_places(repository) if stored else ())
+        for place in (forgotten_places(repository.objects) if stored else ())
         if place.point in stored and now - place.stored_at >= grace and _manifest(place) not in manifests
     }
 
 
 def may_go(repository: Repository, place: ForgottenPlace) -> bool:
     """Whether the record is authentic, and no manifest is in its place."""
-    if not read_forgotten(repository, [place])[0]:
+    if not read_forgotten(repository.objects, [place])[0]:
         return False
     try:
         repository.store.head(_manifest(place))

@@ -12,6 +12,7 @@ from backup_platform.errors import DamageError, KeyMissingError
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.blob_writer import PACKS_PER_INDEX, BlobWriter, Workers
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack
+from backup_platform.repository.packs.storing import write_index
 from backup_platform.repository.repository import Repository
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ class _Rewriter:
     def _note_damage(self, key: PackKey) -> None:
         """So that checks are red and backups store its blobs again; unless prune deleted it meanwhile."""
         try:
-            self._repository.verified(key)
+            self._repository.objects.verified(key)
         except DamageError as error:
             if not error.missing:
-                self._repository.mark_damaged(key, error.message)
+                self._repository.marks.mark(key, error.message)
                 self._result.damaged.append(key)
 
     def _blobs(self, key: PackKey) -> Iterator[bytes]:
@@ -101,4 +102,4 @@ class _Rewriter:
         stored: list[IndexedPack] = self._writer.take_stored(at_least)
         if stored:
             self._result.bytes += sum(pack.size for pack in stored)
-            self._repository.write_index(stored)
+            write_index(self._repository.objects, stored)

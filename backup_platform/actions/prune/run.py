@@ -36,6 +36,7 @@ from backup_platform.repository.deletion.compaction import merge, mergeable, sup
 from backup_platform.repository.deletion.survey import Survey, survey
 from backup_platform.repository.objects.names import PackKey, StoredPack
 from backup_platform.repository.packs.decoded import Decoded
+from backup_platform.repository.packs.storing import write_index
 from backup_platform.repository.records.tombstones import Look, read_tombstones, write_tombstones
 from backup_platform.repository.repository import Repository
 
@@ -160,7 +161,7 @@ class Pruning:
 
     def manifests(self) -> set[str]:
         """Keys of all manifests."""
-        return set(self.repository.stored_manifests())
+        return set(self.repository.points.stored())
 
 
 def _objects(found: Survey, keys: Iterable[PackKey]) -> tuple[StoredPack, ...]:
@@ -202,15 +203,15 @@ class _Run:
         plan = self._compared(plan)
         assert plan.survey is not None
         self._progress.expect(size=size_of([*plan.rewrite, *plan.delete]))
-        write_tombstones(self._repository, {each.key for each in plan.condemn})
+        write_tombstones(self._repository.objects, {each.key for each in plan.condemn})
         # What makes room comes before what needs some.
         self._delete(_nameless(plan.delete_finals))
         drafts = self._delete_drafts(plan.drafts)
         deleted = self._delete_packs(plan)
         rewritten = self._rewrite(plan)
-        write_tombstones(self._repository, rewritten.replaced)
+        write_tombstones(self._repository.objects, rewritten.replaced)
         condemned = {each.key for each in plan.condemn} | rewritten.replaced
-        merged = merge(self._repository, plan.merge_indexes, self._staying(plan, deleted))
+        merged = merge(self._repository.objects, plan.merge_indexes, self._staying(plan, deleted))
         indexes = self._delete_indexes(plan, self._staying(plan, deleted))
         proofs = self._delete_proofs(plan.proofs)
         summary = self._summary(plan, rewritten, condemned, [*deleted, *indexes, *drafts])
@@ -238,7 +239,7 @@ class _Run:
         assert plan.survey is not None
         # Decoded because an index is wrong about them, and no other one names them.
         if unnamed := sorted(plan.survey.unindexed & plan.survey.needed & self._decoded.packs.keys()):
-            self._repository.write_index([self._decoded.packs[key] for key in unnamed])
+            write_index(self._repository.objects, [self._decoded.packs[key] for key in unnamed])
         return plan
 
     def _rewrite(self, plan: PrunePlan) -> Rewritten:
@@ -287,13 +288,13 @@ class _Run:
     def _delete_packs(self, plan: PrunePlan) -> list[StoredPack]:
         """FORMAT.md §10, steps 3 and 4."""
         assert plan.survey is not None
-        finals = set(write_tombstones(self._repository, plan.doom, final=True))
+        finals = set(write_tombstones(self._repository.objects, plan.doom, final=True))
         self._delete(_nameless(plan.delete_tombstones))
         if not plan.delete:
             return []
         deleted = self._delete_doomed(plan, finals)
         for key in {pack.key for pack in deleted} & plan.survey.damaged:
-            self._repository.unmark_damaged(key)
+            self._repository.marks.unmark(key)
         return deleted
 
     def _delete_doomed(self, plan: PrunePlan, finals: set[str]) -> list[StoredPack]:
@@ -310,7 +311,7 @@ class _Run:
     def _confirmed(self, plan: PrunePlan, finals: set[str]) -> list[StoredPack]:
         """The packs that may go, by what the store lists with the final tombstones in place."""
         assert plan.survey is not None
-        tombstones = read_tombstones(self._repository, final=True)
+        tombstones = read_tombstones(self._repository.objects, final=True)
         tombstones.require_finals()
         if lost := finals - {each.key for each in tombstones.readable}:
             raise StoreError(
@@ -318,7 +319,7 @@ class _Run:
                 retryable=True,
             )
         known = plan.survey.tombstones.doomed | plan.doom
-        there = self._repository.stored_packs().keys()
+        there = self._repository.objects.packs().keys()
         same = tombstones.doomed <= known and plan.survey.needed <= there
         if same and self._pruning.manifests() <= plan.survey.manifests:
             return [each for each in plan.delete if each.key in tombstones.doomed]
@@ -330,7 +331,8 @@ class _Run:
         self._require_sound(replace(plan, refusals=fresh.problems, delete_finals=()))
         allowed = (fresh.tombstones.doomed & fresh.packs.keys()) - fresh.needed
         left = [each for each in plan.delete if each.key in allowed]
-        self._decoded.read(self._repository, stand_ins(fresh, left), fresh.said)
+        repository = self._repository
+        self._decoded.read(repository.objects, repository.known, stand_ins(fresh, left), fresh.said)
         return [
             each for each in left if all(fresh.holds(self._decoded, key) for key in stand_ins(fresh, [each]))
         ]

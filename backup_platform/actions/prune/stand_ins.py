@@ -26,7 +26,7 @@ def compared(
     """
     while asked := _asked(repository, plan) - decoded.known:
         assert plan.survey is not None
-        decoded.read(repository, asked, plan.survey.said)
+        decoded.read(repository.objects, repository.known, asked, plan.survey.said)
         wrong = sorted(key for key in asked if not plan.survey.holds(decoded, key))
         for key in wrong:
             progress.note(_told(key, decoded))

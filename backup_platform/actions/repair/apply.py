@@ -25,6 +25,7 @@ from backup_platform.repository.encryption.recipients import put_key, wrapped_ke
 from backup_platform.repository.objects.names import KEYS, MANIFESTS, META, PACKS, PackKey
 from backup_platform.repository.packs.index import IndexedPack, index_pack
 from backup_platform.repository.packs.packs import check_pack
+from backup_platform.repository.packs.storing import write_index
 from backup_platform.repository.points.manifests import decode_manifest
 from backup_platform.repository.records.tombstones import doomed_packs, read_tombstones
 from backup_platform.repository.replicas import put_object, unmark_damaged
@@ -40,7 +41,7 @@ class RepairRun:
     def __init__(self, repository: Repository, donors: Sequence[Donor], progress: Progress) -> None:
         self._repository, self._progress = repository, progress
         self._donors = {donor.name: donor for donor in donors}
-        self._marked = repository.damaged()
+        self._marked = repository.marks.damaged()
         self.done: list[RepairStep] = []
         self.failed: list[str] = []
         self.bytes = 0
@@ -100,7 +101,7 @@ class RepairRun:
             except (DamageError, ConflictError) as error:
                 self.failed.append(f"{step.key}: {error.message}")
         if mended:
-            self._repository.write_index([pack for _, pack in mended.values()])
+            write_index(self._repository.objects, [pack for _, pack in mended.values()])
         for key, (step, _) in mended.items():
             if key in self._marked and step.act is not Act.INDEX:
                 unmark_damaged(self._repository, key)
@@ -119,9 +120,9 @@ class RepairRun:
         """The pack's rows, by its own table where a key opens it, else by the index of a copy."""
         key = PackKey(step.key)
         if step.act is Act.INDEX:
-            data = self._repository.verified(key)
+            data = self._repository.objects.verified(key)
         else:
-            data = self._from_donors(step, lambda donor: donor.verified(key))
+            data = self._from_donors(step, lambda donor: donor.objects.verified(key))
         try:
             frames = check_pack(self._repository.cipher.unwrap(key, data), self._repository.cipher.hash)
         except KeyMissingError:
@@ -148,11 +149,11 @@ class RepairRun:
 
     def _mend_key(self, step: RepairStep) -> None:
         cipher, key = cipher_of(self._repository), step.key
-        problem = {each.key: each for each in key_problems(self._repository)}.get(key)
+        problem = {each.key: each for each in key_problems(self._repository.cipher)}.get(key)
         if step.act is not Act.TAKE and problem is None:
             return  # somebody else mended it
         if step.act is Act.MAKE and problem and problem.recipient:
-            put_key(cipher, key, wrapped_key(cipher, Recipient(problem.recipient)))
+            put_key(cipher.objects, key, wrapped_key(cipher.objects, Recipient(problem.recipient)))
             return
 
         def take(donor: Repository) -> Buffer:
@@ -194,7 +195,7 @@ class RepairRun:
         needs = needs_of(self._repository, point)
         for text in needs.findings:
             raise DamageError(text)
-        for key in sorted(needs.packs & doomed_packs(self._repository)):
+        for key in sorted(needs.packs & doomed_packs(self._repository.objects)):
             raise DamageError(
                 f"{key} is being deleted by prune. Repair again after the prunes to come.", subject=key
             )
@@ -208,14 +209,14 @@ class RepairRun:
     def _decode(self, key: str, stored: Buffer) -> RecoveryPoint:
         repository = self._repository
         plain = repository.cipher.unwrap(key, stored)
-        return decode_manifest(key, plain, repository.info.id, repository.cipher.hash)
+        return decode_manifest(key, plain, repository.objects.codec)
 
     def _look_again(self, committed: Sequence[RepairStep]) -> None:
         """As a writer does after its commit: prune may have begun to delete before it could see the manifest."""
         doomed = read_tombstones(
-            self._repository, final=True
+            self._repository.objects, final=True
         ).doomed  # first: prune deletes the packs after it
-        listed = self._repository.list_packs()
+        listed = self._repository.objects.packs()
         for step, key in _needed(self._repository, committed):
             if key in doomed or key not in listed:
                 self.failed.append(

@@ -77,11 +77,11 @@ class Surveyor:
         return survey
 
     def _leave_out_damaged(self, survey: DamageSurvey) -> None:
-        survey.indexes = load_indexes(self._repository, without=survey.damaged.keys())
+        survey.indexes = load_indexes(self._repository.objects, without=survey.damaged.keys())
         self._repository.keep_indexes(survey.indexes)
 
     def _examine_marked(self, survey: DamageSurvey) -> None:
-        for key in sorted(survey.indexes.listed.keys() & self._repository.damaged()):
+        for key in sorted(survey.indexes.listed.keys() & self._repository.marks.damaged()):
             self._examined.add(key)
             found = examine(self._repository, key, self._progress)
             if found.damage:

@@ -42,7 +42,7 @@ class Donor:
         return self._claims(keys).agreed()
 
     def _claims(self, keys: Iterable[PackKey]) -> Claims:
-        return read_claims(self.repository, set(keys), self.repository.damaged())
+        return read_claims(self.repository.objects, set(keys), self.repository.marks.damaged())
 
 
 def open_donors(donors: Mapping[str, Repository]) -> tuple[list[Donor], list[str]]:
@@ -57,6 +57,6 @@ def open_donors(donors: Mapping[str, Repository]) -> tuple[list[Donor], list[str
 
 
 def _open(name: str, repository: Repository) -> Donor:
-    indexes = load_indexes(repository, without=repository.damaged())
-    points, _ = repository.readable_manifests(reread=True)
-    return Donor(name, repository, indexes, {repository.manifest_key(point): point for point in points})
+    indexes = load_indexes(repository.objects, without=repository.marks.damaged())
+    points, _ = repository.points.readable(reread=True)
+    return Donor(name, repository, indexes, {repository.points.key(point): point for point in points})

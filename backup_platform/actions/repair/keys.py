@@ -6,15 +6,8 @@ from collections.abc import Sequence
 
 from backup_platform.actions.repair.donors import Donor
 from backup_platform.actions.repair.plan import Act, RepairStep
-from backup_platform.repository.encryption.key_objects import (
-    ADDED,
-    NAMED,
-    RETIRED,
-    REWRAPPED,
-    KeyProblem,
-    key_problems,
-)
-from backup_platform.repository.objects.names import KEYS
+from backup_platform.repository.encryption.key_objects import NAMED, KeyProblem, key_problems
+from backup_platform.repository.objects.names import ADDED, KEYS, RETIRED, REWRAPPED
 from backup_platform.repository.repository import Repository
 
 
@@ -26,7 +19,7 @@ def key_steps(repository: Repository, donors: Sequence[Donor]) -> tuple[list[Rep
     """
     here = {found.key for found in repository.store.list(KEYS)}
     sound = {donor.name: _sound(donor.repository) for donor in donors}
-    problems = {each.key: each for each in key_problems(repository)}
+    problems = {each.key: each for each in key_problems(repository.cipher)}
     steps, lost = [], []
     for key, problem in problems.items():
         if step := _step(problem, sound, there=key in here):
@@ -39,7 +32,7 @@ def key_steps(repository: Repository, donors: Sequence[Donor]) -> tuple[list[Rep
 
 
 def _sound(repository: Repository) -> set[str]:
-    damaged = {problem.key for problem in key_problems(repository)}
+    damaged = {problem.key for problem in key_problems(repository.cipher)}
     return {found.key for found in repository.store.list(KEYS)} - damaged
 
 

@@ -25,9 +25,9 @@ def manifest_steps(
     chains: dict[str, list[RecoveryPoint]] = {}
     for point in points:
         chains.setdefault(point.source, []).append(point)
-    own = {repository.manifest_key(p) for chain in chains.values() for p in chain}
-    listed = set(repository.stored_manifests())
-    gone = {place.point for place in forgotten_places(repository)}
+    own = {repository.points.key(p) for chain in chains.values() for p in chain}
+    listed = set(repository.points.stored())
+    gone = {place.point for place in forgotten_places(repository.objects)}
     steps, lost = [], []
     for key in sorted((listed - own) | (_missing(donors, listed, gone) if complete else set())):
         damaged = key in listed

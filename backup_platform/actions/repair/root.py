@@ -84,7 +84,7 @@ class RootRepair:
         donor = self.donor
         try:
             plain = donor.cipher.unwrap(key, self.store.get(key))
-            decode_manifest(key, plain, donor.info.id, donor.cipher.hash)
+            decode_manifest(key, plain, donor.objects.codec)
         except (DamageError, NotFoundError):
             return False
         return True

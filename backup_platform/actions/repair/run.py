@@ -22,8 +22,7 @@ from backup_platform.actions.structure import structure_findings
 from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Clock, Progress
 from backup_platform.repository.encryption.key_objects import key_problems
-from backup_platform.repository.points.chains import chain_breaks
-from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.points.chains import chain_breaks, forgotten_links
 from backup_platform.repository.records.tombstones import read_tombstones
 from backup_platform.repository.replicas import require_replica
 from backup_platform.repository.repository import Repository
@@ -63,13 +62,13 @@ class Repair:
     def _plan(self, progress: Progress) -> RepairPlan:
         repository = self._repository
         donors, notes = open_donors(self._donors)
-        points, errors = repository.readable_manifests(reread=True)
+        points, errors = repository.points.readable(reread=True)
         manifests, lost = manifest_steps(repository, points, donors, complete=self._complete)
         keys, lost_keys = key_steps(repository, donors)
         missing = [step.point for step in manifests if step.point is not None]
         losses = find_losses(repository, [*points, *missing], errors, complete=self._complete)
         survey = Surveyor(repository, donors, progress).survey(points, missing)
-        packs = pack_steps(repository, donors, survey, read_tombstones(repository, final=True).doomed)
+        packs = pack_steps(repository, donors, survey, read_tombstones(repository.objects, final=True).doomed)
         records, forged = ledger_steps(repository)
         return RepairPlan(
             steps=(*keys, *packs.steps, *manifests, *records),
@@ -101,11 +100,11 @@ class Repair:
 
     def _remaining(self) -> list[str]:
         """As a verify that reads no contents sees it."""
-        points, errors = self._repository.readable_manifests(reread=True)
+        points, errors = self._repository.points.readable(reread=True)
         found = [error.message for error in errors]
-        links = forgotten_links(self._repository, *{point.source for point in points})
+        links = forgotten_links(self._repository.objects, *{point.source for point in points})
         lost = find_losses(self._repository, points, errors, complete=self._complete).texts()
-        keys = [str(each) for each in key_problems(self._repository)]
+        keys = [str(each) for each in key_problems(self._repository.cipher)]
         return [
             *found,
             *lost,

@@ -60,7 +60,7 @@ def read_packs(
 
     `after` is told of the sound ones of every few packs, so that an interrupted reading is not all lost.
     """
-    reading, known = PacksRead(), repository.damaged()
+    reading, known = PacksRead(), repository.marks.damaged()
     with ThreadPoolExecutor(worker_count()) as pool:
         for start in range(0, len(packs), SLICE):
             first = len(reading.sound)
@@ -90,7 +90,7 @@ class PackVerdict:
 def examine(repository: Repository, key: PackKey, progress: Progress) -> PackVerdict:
     """Read one pack; nothing is recorded. Raises StoreError."""
     try:
-        data = repository.verified(key)
+        data = repository.objects.verified(key)
         table = decode(repository, key, data)
     except DamageError as error:
         return PackVerdict(key, damage=error.message, gone=not _stored(repository, key))
@@ -121,12 +121,12 @@ def _note(repository: Repository, one: PackVerdict, reading: PacksRead, known: C
         reading.gone[one.key] = one.damage
     elif one.damage:
         with reading.unrecorded.noting():
-            repository.mark_damaged(one.key, one.damage)
+            repository.marks.mark(one.key, one.damage)
         reading.damaged[one.key] = one.damage
     else:
         if one.key in known and one.decoded:
             with reading.unrecorded.noting():
-                repository.unmark_damaged(one.key)
+                repository.marks.unmark(one.key)
         reading.sound[one.key] = one.table
         reading.size += one.size
         reading.not_decoded += not one.decoded

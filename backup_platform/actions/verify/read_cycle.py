@@ -99,17 +99,17 @@ class ReadCycle:
         survey = self._survey()
         packs = _within(due(survey.held.values(), survey.now, self.cycle, self.every), budget)
         progress.expect(size=sum(held.size for held in packs))
-        record = partial(record_reads, self.repository, at=survey.now)
+        record = partial(record_reads, self.repository.objects, at=survey.now)
         reading = read_packs(self.repository, [PackKey(held.key) for held in packs], progress, record)
         with reading.unrecorded.noting():
-            compact_reads(self.repository, survey.now)
+            compact_reads(self.repository.objects, survey.now, self.repository.points.ids)
         return CycleRun(reading, self._status(survey.after(reading.sound, reading.gone, reading.damaged)))
 
     def _survey(self) -> _Survey:
         # The ledger first: what is read in between only makes it older than it is.
-        reads = load_reads(self.repository)
-        damaged = self.repository.damaged()
-        listed = self.repository.stored_packs()
+        reads = load_reads(self.repository.objects)
+        damaged = self.repository.marks.damaged()
+        listed = self.repository.objects.packs()
         held = {}
         for key, found in listed.items():
             if key not in damaged:

@@ -22,8 +22,7 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import UsageError
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.decoded import disown, misdescribed
-from backup_platform.repository.points.chains import chain_breaks
-from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.points.chains import chain_breaks, forgotten_links
 from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
 
@@ -123,16 +122,16 @@ def verify(
 
 def _disowned(repository: Repository, reading: PacksRead, *, record: bool = True) -> dict[PackKey, str]:
     """What is wrong with indexes of the packs that were read, by the packs' keys: they are not used any more."""
-    wrong = misdescribed(repository, reading.sound)
+    wrong = misdescribed(repository.indexes(), repository.cipher.hash, reading.sound)
     if wrong and record:
         with reading.unrecorded.noting():
-            disown(repository, {key: reading.sound[key] for key in wrong})
+            disown(repository.objects, {key: reading.sound[key] for key in wrong})
     return wrong
 
 
 def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str]:
     sources = {point.source for point in points}
-    return chain_breaks(points, forgotten_links(repository, *sources) if len(points) > 1 else ())
+    return chain_breaks(points, forgotten_links(repository.objects, *sources) if len(points) > 1 else ())
 
 
 def verify_due(
@@ -222,4 +221,4 @@ def _record(repository: Repository, result: VerifyResult, clock: Clock, *, whole
                 detail["packs_not_decoded"] = result.packs_not_decoded
             proof = Proof(point.id, ProofMethod.VERIFY, not findings, clock.now(), result.duration_s, detail)
             with result.unrecorded.noting():
-                repository.record_proof(proof, point)
+                repository.proofs.record(proof, point)

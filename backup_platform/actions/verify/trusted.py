@@ -17,7 +17,7 @@ AT_ONCE = 1 << 30  # bytes that a verify which reads a share reads at least of w
 
 def load_vouched(repository: Repository) -> Vouched:
     """What the ledger says was decoded."""
-    reads = load_reads(repository)
+    reads = load_reads(repository.objects)
     return Vouched({str(pack): table for pack, table in reads.tables.items()}, reads.points)
 
 
@@ -33,7 +33,7 @@ def unvouched_of(repository: Repository, point: RecoveryPoint) -> int | None:
     """The same of one point. Where it took nothing on trust, nothing is read."""
     if _nothing_taken([point]):
         return 0
-    return unvouched(repository, [point], repository.proofs())[point.id]
+    return unvouched(repository, [point], repository.proofs.by_point())[point.id]
 
 
 def _nothing_taken(points: Sequence[RecoveryPoint]) -> bool:
@@ -53,7 +53,7 @@ class Trusting:
     def of(cls, repository: Repository, points: Sequence[RecoveryPoint]) -> Trusting:
         if _nothing_taken(points):
             return cls(repository, (), Vouched())
-        vouched, proofs = load_vouched(repository), repository.proofs()
+        vouched, proofs = load_vouched(repository), repository.proofs.by_point()
         left = (p for p in points if unvouched_bytes(p, vouched, proofs.get(p.id, ())) != 0)
         return cls(repository, tuple(left), vouched)
 
@@ -89,7 +89,7 @@ class Trusting:
         whole = [p.id for p in self.points if not needs[p.id].findings and needs[p.id].packs <= right]
         decoded = {key: table for key, table in read.items() if table}
         if self.points and (decoded or whole):
-            record_reads(self.repository, decoded, self.repository.clock.now(), whole)
+            record_reads(self.repository.objects, decoded, self.repository.clock.now(), whole)
 
 
 def within(packs: Sequence[PackKey], sizes: Mapping[PackKey, int], limit: int) -> list[PackKey]:

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from backup_platform.errors import DamageError
 from backup_platform.repository.deletion.survey import StoredIndex
 from backup_platform.repository.objects.names import PackKey
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.packs.claims import by_pack
 from backup_platform.repository.packs.index import IndexedPack
 from backup_platform.repository.packs.index_objects import decode_index
-from backup_platform.repository.repository import Repository
+from backup_platform.repository.packs.storing import write_index
 
 SMALL_ROWS = 250_000
 MOST_SMALL = 16
@@ -77,26 +78,26 @@ def _age(index: StoredIndex) -> tuple[datetime, str]:
     return index.stored.modified, index.stored.key
 
 
-def merge(repository: Repository, indexes: Iterable[StoredIndex], packs: Collection[PackKey]) -> int:
+def merge(objects: Objects, indexes: Iterable[StoredIndex], packs: Collection[PackKey]) -> int:
     """Write the rows of packs that are there to new indexes; how many."""
     done: set[PackKey] = set()
     some: list[IndexedPack] = []
     written = 0
     for each in indexes:
-        for key, pack in _named(repository, each).items():
+        for key, pack in _named(objects, each).items():
             if key in packs and key in each.rows and key not in done:
                 done.add(key)
                 some.append(pack)
         if sum(len(pack.rows) for pack in some) >= MERGED_ROWS:
-            repository.write_index(some)
+            write_index(objects, some)
             some, written = [], written + 1
     if some:
-        repository.write_index(some)
+        write_index(objects, some)
     return written + bool(some)
 
 
-def _named(repository: Repository, index: StoredIndex) -> dict[PackKey, IndexedPack]:
+def _named(objects: Objects, index: StoredIndex) -> dict[PackKey, IndexedPack]:
     try:
-        return by_pack(decode_index(repository.plain(index.stored.key)))
+        return by_pack(decode_index(objects.plain(index.stored.key)))
     except DamageError:
         return {}  # altered or replaced since it was read: it is left as it is

@@ -15,7 +15,7 @@ from backup_platform.repository.objects.names import INDEXES, HashedKey, Kinds, 
 from backup_platform.repository.objects.store_clock import store_now
 from backup_platform.repository.packs.blob_reader import BlobReader, PackRanges
 from backup_platform.repository.packs.claims import Claims, by_pack, same_rows, true_claims
-from backup_platform.repository.packs.decoded import Decoded, remembered
+from backup_platform.repository.packs.decoded import Decoded
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack
 from backup_platform.repository.packs.index_objects import decode_index
 from backup_platform.repository.packs.indexes import by_its_table, misfits
@@ -90,11 +90,11 @@ def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
     """
     decoded = decoded or Decoded()
     now = store_now(repository.store)
-    tombstones = read_tombstones(repository)
+    tombstones = read_tombstones(repository.objects)
     manifests, points, problems = _manifests(repository)
-    damaged = frozenset(repository.damaged() | decoded.damaged.keys())
+    damaged = frozenset(repository.marks.damaged() | decoded.damaged.keys())
     indexes, claims = _indexes(repository, decoded, damaged)
-    packs = repository.stored_packs()
+    packs = repository.objects.packs()
     indexed = {key for index in indexes for key in index.rows}
     unindexed = frozenset(packs.keys() - indexed)
     disputed = frozenset(key for index in indexes for key in index.disputed) & packs.keys()
@@ -113,10 +113,10 @@ def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
 
 
 def _manifests(repository: Repository) -> tuple[frozenset[str], list[RecoveryPoint], list[str]]:
-    keys = frozenset(repository.stored_manifests())
-    points, errors = repository.readable_manifests(reread=True)
+    keys = frozenset(repository.points.stored())
+    points, errors = repository.points.readable(reread=True)
     if errors:  # one may have been forgotten between the listing and the reading
-        points, errors = repository.readable_manifests()
+        points, errors = repository.points.readable()
     return keys, points, [error.message for error in errors]
 
 
@@ -128,7 +128,7 @@ def _indexes(
     objects, heard, claims = [], [], Claims()
     for stored in sorted(repository.store.list(INDEXES), key=lambda o: o.key):
         try:
-            named = by_pack(decode_index(repository.plain(stored.key)))
+            named = by_pack(decode_index(repository.objects.plain(stored.key)))
         except DamageError as error:
             if not error.missing:  # else another prune replaced it
                 objects.append(StoredIndex(stored, {}, readable=False))
@@ -207,7 +207,9 @@ def _closed(repository: Repository, index: BlobIndex, decoded: Decoded) -> set[P
     closed = decoded.closed.intersection(index.packs)
     if not repository.cipher.reads_contents:
         contents = index.of_packs(number for number, key in enumerate(index.packs) if not key.meta)
-        closed |= {pack.key for pack in contents if not remembered(repository, pack)}
+        closed |= {
+            pack.key for pack in contents if not repository.known.remembers(pack, repository.cipher.hash)
+        }
     return closed - decoded.packs.keys()
 
 

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from backup_platform.advice import command
 from backup_platform.domain.limits import MAX_HEADER, stored_limit
-from backup_platform.domain.ports import Buffer, Part, Store, Wrapped
+from backup_platform.domain.ports import Buffer, Clock, Part, Store, Wrapped
+from backup_platform.domain.recipients import KnownRecipients
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.encryption import age
 from backup_platform.repository.encryption.key_files import KEY_VARIABLE, Keys
-from backup_platform.repository.encryption.rewrapped import RewrappedKeys
+from backup_platform.repository.encryption.recipients import (
+    StoredRecipient,
+    listed_keys,
+    readable_recipients,
+    recipients_to_write,
+)
+from backup_platform.repository.encryption.rewrapped import RewrappedKeys, write_rewrapped
 from backup_platform.repository.encryption.sealing import (
     HEAD,
     Secrets,
@@ -27,11 +33,17 @@ from backup_platform.repository.encryption.sealing import (
     unseal,
 )
 from backup_platform.repository.objects.info import RepositoryInfo
-from backup_platform.repository.objects.names import KEYS, PACKS, PackKey, digest, is_named_by
-
-if TYPE_CHECKING:
-    from backup_platform.domain.recipients import KnownRecipients
-    from backup_platform.repository.encryption.recipients import StoredRecipient
+from backup_platform.repository.objects.names import (
+    ADDED,
+    KEYS,
+    PACKS,
+    REWRAPPED,
+    PackKey,
+    StoredPack,
+    is_named_by,
+    recipient_name,
+)
+from backup_platform.repository.objects.objects import Objects
 
 HEADER_GUESS = 4 << 10
 PACKS_TRIED = 30
@@ -45,10 +57,13 @@ class AgeCipher:
 
     name = "age-v1"
 
-    def __init__(self, info: RepositoryInfo, store: Store, keys: Keys, repository_key: bytes) -> None:
+    def __init__(
+        self, info: RepositoryInfo, store: Store, keys: Keys, repository_key: bytes, clock: Clock
+    ) -> None:
         self.info, self.store, self.keys = info, store, keys
         self.repository_key = repository_key
         self._secrets = Secrets.of(repository_key)
+        self.objects = Objects(store, self, info, clock)
         self.chunking_seed = self._secrets.chunking
         self.known_recipients: KnownRecipients | None = None
         self._recipients: Sequence[age.Recipient] = ()
@@ -57,7 +72,7 @@ class AgeCipher:
         self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, info: RepositoryInfo, store: Store, keys: Keys) -> AgeCipher:
+    def open(cls, info: RepositoryInfo, store: Store, keys: Keys, clock: Clock) -> AgeCipher:
         """With the repository key, else with an identity. Raises KeyMissingError."""
         key = keys.repository_key()
         if key is None:
@@ -71,7 +86,7 @@ class AgeCipher:
                 f"The repository key in {where} is not that of the repository at {store.location}.",
                 hint="Name the key file that init wrote for this repository.",
             )
-        return cls(info, store, keys, key)
+        return cls(info, store, keys, key, clock)
 
     @property
     def secret(self) -> bytes:
@@ -95,7 +110,8 @@ class AgeCipher:
 
     def alone(self, identity: age.Identity) -> AgeCipher:
         """The same repository with one identity, which opens its key. Raises KeyMissingError, DamageError."""
-        cipher = AgeCipher(self.info, self.store, self.keys, _unlock(self.info, self.store, [identity]))
+        key = _unlock(self.info, self.store, [identity])
+        cipher = AgeCipher(self.info, self.store, self.keys, key, self.objects.clock)
         cipher._identities = [identity]
         return cipher
 
@@ -109,9 +125,7 @@ class AgeCipher:
         raise self._wrong_identity(f"the repository at {self.store.location}")
 
     def _known_recipients(self) -> list[StoredRecipient]:
-        from backup_platform.repository.encryption.recipients import readable_recipients
-
-        return readable_recipients(self, [found.key for found in self.store.list(KEYS)])[0]
+        return readable_recipients(self.objects, listed_keys(self.objects))[0]
 
     def _opens_some_pack(self) -> bool:
         """Of packs spread over the time in which they were stored, the newest and the oldest too; of none any does."""
@@ -145,15 +159,28 @@ class AgeCipher:
         )
 
     def prepare_writing(self) -> None:
-        from backup_platform.repository.encryption.recipients import recipients_to_write
-
-        recipients = [age.Recipient(text) for text in recipients_to_write(self)]
+        recipients = self._recipients_to_write()
         if not recipients:
             raise KeyMissingError(
                 f"The repository at {self.store.location} has no recipient that contents could be written to.",
                 hint=("Add one: ", command("key", "add", "age1…"), "."),
             )
         self._recipients = recipients
+
+    def _recipients_to_write(self) -> list[age.Recipient]:
+        return [age.Recipient(text) for text in recipients_to_write(self.objects, self.known_recipients)]
+
+    def rewrap(self, packs: Mapping[PackKey, StoredPack]) -> int:
+        """Make packs readable for all recipients of now; how many packs of contents. Needs an identity that opens them
+        all.
+
+        Raises KeyMissingError, DamageError; what was written until then is valid.
+        """
+        self.require_contents()
+        recipients = self._recipients_to_write()
+        contents = [packs[key] for key in sorted(packs) if not key.meta]
+        entries = ((pack.key.id.hash, self.pack_file_key(pack.key, pack.size)) for pack in contents)
+        return write_rewrapped(self.store, entries, recipients)
 
     # Objects
 
@@ -238,11 +265,6 @@ def _damaged(key: str, error: DamageError) -> DamageError:
     )
 
 
-def recipient_name(text: str) -> str:
-    """`<name>` of FORMAT.md §9."""
-    return digest(text.encode()).hex()
-
-
 def _unlock(info: RepositoryInfo, store: Store, identities: Sequence[age.Identity]) -> bytes:
     """The repository key, by an identity. Raises KeyMissingError, DamageError."""
     damaged = ""
@@ -268,8 +290,6 @@ def _unlock(info: RepositoryInfo, store: Store, identities: Sequence[age.Identit
 
 def _no_recipient(store: Store, identities: Sequence[age.Identity]) -> KeyMissingError | DamageError:
     """Why none of the identities has a wrapped key: it is of another repository, or what it had is lost."""
-    from backup_platform.repository.encryption.key_objects import ADDED, REWRAPPED
-
     here = ", ".join(identity.recipient for identity in identities)
     listed = {found.key for found in store.list(KEYS)}
     own = [KEYS + recipient_name(identity.recipient) for identity in identities]

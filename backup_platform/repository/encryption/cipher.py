@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from backup_platform.domain.ports import Buffer, Cipher, Part, Store, Wrapped
+from backup_platform.domain.ports import Buffer, Cipher, Clock, Part, Store, Wrapped
 from backup_platform.errors import KeyMissingError, RepositoryError
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.names import digest
@@ -64,7 +64,7 @@ class PlainCipher:
 PLAIN = PlainCipher()
 
 
-def open_cipher(info: RepositoryInfo, store: Store, keys: Keys) -> Cipher:
+def open_cipher(info: RepositoryInfo, store: Store, keys: Keys, clock: Clock) -> Cipher:
     """Raises KeyMissingError for a missing or a wrong key, RepositoryError for an encryption of another time."""
     if info.encryption == NONE:
         if keys:
@@ -82,4 +82,4 @@ def open_cipher(info: RepositoryInfo, store: Store, keys: Keys) -> Cipher:
         )
     from backup_platform.repository.encryption.age_cipher import AgeCipher
 
-    return AgeCipher.open(info, store, keys)
+    return AgeCipher.open(info, store, keys, clock)

@@ -9,17 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backup_platform.advice import Advice, Hint, command, joined, written
-from backup_platform.domain.ports import Buffer
+from backup_platform.domain.ports import Buffer, Cipher
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
-from backup_platform.repository.objects.names import KEYS, digest, is_named_by
+from backup_platform.repository.objects.names import (
+    ADDED,
+    KEYS,
+    RETIRED,
+    REWRAPPED,
+    digest,
+    is_named_by,
+    recipient_name,
+)
 
 if TYPE_CHECKING:
     from backup_platform.repository.encryption.age_cipher import AgeCipher
     from backup_platform.repository.encryption.recipients import StoredRecipient
-    from backup_platform.repository.repository import Repository
 
-REWRAPPED = f"{KEYS}rewrap/"
-ADDED, RETIRED = ".recipient", ".retired"
 WRAPPED = re.compile(f"{KEYS}[0-9a-f]{{64}}")
 NAMED = re.compile(
     f"{KEYS}[0-9a-f]{{64}}({re.escape(ADDED)}|{re.escape(RETIRED)})?|{REWRAPPED}[0-9a-f]{{64}}"
@@ -48,19 +53,15 @@ class KeyProblem:
         return joined(f"{self.key} {self.what}: {self.effect}.", self.advice)
 
 
-def key_problems(repository: Repository) -> list[KeyProblem]:
+def key_problems(cipher: Cipher) -> list[KeyProblem]:
     """What is wrong below `keys/`, of an encrypted repository. One that is not has nothing there that is read."""
     from backup_platform.repository.encryption.age_cipher import AgeCipher
 
-    return list(_problems(repository.cipher)) if isinstance(repository.cipher, AgeCipher) else []
+    return list(_problems(cipher)) if isinstance(cipher, AgeCipher) else []
 
 
 def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
-    from backup_platform.repository.encryption.recipients import readable_recipients
-
-    listed = {found.key for found in cipher.store.list(KEYS)}
-    known, damaged = readable_recipients(cipher, listed)
-    unexpected = _unexpected(cipher, listed, known, whole=not damaged)
+    listed, known, unexpected = _look(cipher)
     told = {problem.key for problem in unexpected}
     by_name = {each.name: each for each in known}
     texts = _here(cipher) | {each.name: each.text for each in known}
@@ -71,17 +72,20 @@ def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
     yield from unexpected
 
 
-def unexpected_recipients(repository: Repository) -> list[KeyProblem]:
+def unexpected_recipients(cipher: Cipher) -> list[KeyProblem]:
     """Where an encrypted repository names other recipients than the plan or this host. Nothing else is looked at."""
     from backup_platform.repository.encryption.age_cipher import AgeCipher
-    from backup_platform.repository.encryption.recipients import readable_recipients
 
-    cipher = repository.cipher
-    if not isinstance(cipher, AgeCipher):
-        return []
-    listed = {found.key for found in cipher.store.list(KEYS)}
-    known, damaged = readable_recipients(cipher, listed)
-    return _unexpected(cipher, listed, known, whole=not damaged)
+    return _look(cipher)[2] if isinstance(cipher, AgeCipher) else []
+
+
+def _look(cipher: AgeCipher) -> tuple[set[str], list[StoredRecipient], list[KeyProblem]]:
+    """The objects below `keys/`, the recipients that can be read, and those that nobody here expects."""
+    from backup_platform.repository.encryption.recipients import listed_keys, readable_recipients
+
+    listed = set(listed_keys(cipher.objects))
+    known, damaged = readable_recipients(cipher.objects, listed)
+    return listed, known, _unexpected(cipher, listed, known, whole=not damaged)
 
 
 def _unexpected(
@@ -151,15 +155,12 @@ def _lost(recipient: str, listed: Collection[str], plan_key: str) -> Iterator[Ke
 
 
 def _key_of(recipient: str) -> str:
-    from backup_platform.repository.encryption.age_cipher import recipient_name
 
     return KEYS + recipient_name(recipient)
 
 
 def _here(cipher: AgeCipher) -> dict[str, str]:
     """The recipients of the identities on this host, by their names."""
-    from backup_platform.repository.encryption.age_cipher import recipient_name
-
     with suppress(KeyMissingError):
         return {recipient_name(identity.recipient): identity.recipient for identity in cipher.identities}
     return {}
@@ -189,7 +190,7 @@ def object_problem(
     document = key.endswith((ADDED, RETIRED))
     try:
         if document:
-            read_document(cipher, key, data)
+            read_document(cipher.objects, key, data)
         else:
             _check_wrapped(cipher, key, data, recipient)
     except DamageError:

@@ -9,8 +9,7 @@ from itertools import islice
 from backup_platform.domain.ports import Store
 from backup_platform.errors import DamageError
 from backup_platform.repository.encryption import age
-from backup_platform.repository.encryption.key_objects import REWRAPPED
-from backup_platform.repository.objects.names import ObjectId, digest
+from backup_platform.repository.objects.names import REWRAPPED, ObjectId, digest
 
 ENTRY = 32 + age.FILE_KEY
 ENTRIES = 100_000  # an object has up to 4.8 MB

@@ -1,23 +1,77 @@
-"""Signed, sealed documents, and their fields: who wrote a document may be hostile."""
+"""Signed documents: the codec that all of them have, and their fields (FORMAT.md §7, §8).
+
+Who wrote a document may be hostile.
+"""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from backup_platform.domain.limits import MAX_NUMBER
-from backup_platform.domain.model import Json
+from backup_platform.domain.model import Json, Window
+from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.canonical import sign, unsign
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
+from backup_platform.repository.objects.names import Hash, digest
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Of the signed documents of one repository, by its id. `hashed` is keyed in an encrypted one."""
+
+    repository: str
+    hashed: Hash = digest
+
+    def encode(self, fields: Mapping[str, Json]) -> tuple[str, bytes]:
+        """A document's id and its bytes. It says which repository it is of."""
+        return self.sign({**fields, "repository": self.repository})
+
+    def decode(self, key: str, data: Buffer, place: Mapping[str, Json] | None = None) -> Document:
+        """Inverse of `encode`. `place` is what the key tells of the document. Raises DamageError when it is altered,
+        or says something else than its place."""
+        found = self.unsign(key, data)
+        for name, value in {**(place or {}), "repository": self.repository}.items():
+            if found.fields.values.get(name) != value:
+                raise misplaced(key)
+        return found
+
+    def sign(self, fields: Mapping[str, Json]) -> tuple[str, bytes]:
+        """The same for documents that do not name their repository."""
+        return sign(fields, self.hashed)
+
+    def unsign(self, key: str, data: Buffer) -> Document:
+        """Inverse of `sign`. Raises DamageError when the bytes are not what was signed."""
+        identity, fields = unsign(key, data, self.hashed)
+        return Document(key, identity, Fields(fields))
+
+
+def misplaced(key: str) -> DamageError:
+    return DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A signed document that was read: where it is, its id, and what it says."""
+
+    key: str
+    id: str
+    fields: Fields
+
+    def decoded(self, make: Callable[[Fields], T], what: str = "object") -> T:
+        """Raises DamageError where a field is missing or is something else than `make` needs."""
+        try:
+            return make(self.fields)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DamageError(
+                f"The {what} {self.key} lacks a field or has one of another kind: {error}."
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +118,11 @@ class Fields:
     def list(self, name: str) -> list[Any]:
         return self._of(name, list)
 
+    def window(self, name: str) -> Window:
+        """Inverse of `window_fields`."""
+        said = self.inner(name)
+        return Window(said.text("key"), said.instant("start"), said.instant("end"))
+
     def inner(self, name: str) -> Fields:
         return Fields(self._of(name, dict))
 
@@ -79,6 +138,10 @@ class Fields:
         return {name: self.text(name) for name in self.values}
 
 
+def window_fields(window: Window) -> dict[str, Json]:
+    return {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()}
+
+
 def instant(text: str) -> datetime:
     """With an offset, and not so near the ends of the calendar that arithmetic fails. Raises ValueError, TypeError."""
     found = datetime.fromisoformat(text)
@@ -89,30 +152,3 @@ def instant(text: str) -> datetime:
 
 def _kind(value: Json) -> str:
     return "null" if value is None else f"of the type {type(value).__name__}"
-
-
-def write_document(
-    repository: Repository, key: str, document: Mapping[str, Json], *, anew: bool = False
-) -> None:
-    """Raises ConflictError when there is one under this key, unless it is to be written `anew`."""
-    _, data = sign({**document, "repository": repository.info.id}, repository.cipher.hash)
-    store = repository.store
-    (store.replace if anew else store.create)(key, repository.cipher.wrap(key, data).stored)
-
-
-def read_document(repository: Repository, key: str, place: Mapping[str, Json]) -> dict[str, Any]:
-    """`place` is what the key tells of the document. Raises DamageError when it is altered or says something else."""
-    document: dict[str, Any] = unsign(key, repository.plain(key), repository.cipher.hash)[1]
-    said = {name: document.get(name) for name in (*place, "repository")}
-    if said != {**place, "repository": repository.info.id}:
-        raise DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.", subject=key)
-    return document
-
-
-def moment(key: str, document: Mapping[str, Any], name: str) -> datetime:
-    """An instant in a document. Raises DamageError."""
-    try:
-        found = instant(document[name])
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"The document {key} has no instant {name!r}: {error}.", subject=key) from error
-    return found

@@ -24,8 +24,11 @@ READS = "ledger/reads/"
 ACCEPTED = "ledger/accepted/"
 LOCKS = "ledger/locks/"
 KEYS = "keys/"
+REWRAPPED = f"{KEYS}rewrap/"
+ADDED, RETIRED = ".recipient", ".retired"  # documents of a recipient, beside its wrapped key
 Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
 HASH_BYTES = 32
+ROWS_HASH_DIGITS = 32  # of what names an index's rows of one pack (§8)
 T = TypeVar("T")
 
 
@@ -157,6 +160,11 @@ class ManifestKey(Name):
 
 def source_tag(source: str, hashed: Hash = digest) -> str:
     return hashed(source.encode()).hex()[:32]
+
+
+def recipient_name(text: str) -> str:
+    """`<name>` of FORMAT.md §9."""
+    return digest(text.encode()).hex()
 
 
 def is_named_by(key: str, data: Buffer) -> bool:

@@ -10,17 +10,17 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 from backup_platform.errors import DamageError, KeyMissingError
-from backup_platform.repository.objects.names import INDEXES, IndexKey, PackKey
+from backup_platform.repository.objects.names import INDEXES, Hash, IndexKey, PackKey
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.packs.blob_writer import worker_count
 from backup_platform.repository.packs.index import IndexedPack, index_pack
 from backup_platform.repository.packs.index_objects import decode_index
-from backup_platform.repository.packs.known import table_of
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
+from backup_platform.repository.packs.indexes import Indexes
+from backup_platform.repository.packs.known import Known, table_of
+from backup_platform.repository.packs.storing import checked_pack, write_index
+from backup_platform.repository.records.marks import Marks
 
 
 @dataclass(slots=True)
@@ -37,17 +37,22 @@ class Decoded:
         return self.packs.keys() | self.damaged.keys() | self.closed
 
     def read(
-        self, repository: Repository, keys: Collection[PackKey], said: Callable[[PackKey], IndexedPack]
+        self,
+        objects: Objects,
+        known: Known,
+        keys: Collection[PackKey],
+        said: Callable[[PackKey], IndexedPack],
     ) -> None:
         """Decode packs that were not read before, or compare them with what this host remembers of them (`said` is what
         indexes say). What is damaged is marked. Raises StoreError."""
         unread = sorted(set(keys) - self.known)
+        decoded = partial(_decoded, objects, known, said)
         with ThreadPoolExecutor(worker_count()) as pool:
-            for key, found in zip(unread, pool.map(partial(_decoded, repository, said), unread), strict=True):
-                self._note(repository, key, found)
+            for key, found in zip(unread, pool.map(decoded, unread), strict=True):
+                self._note(objects, key, found)
 
     def _note(
-        self, repository: Repository, key: PackKey, found: IndexedPack | DamageError | KeyMissingError
+        self, objects: Objects, key: PackKey, found: IndexedPack | DamageError | KeyMissingError
     ) -> None:
         if isinstance(found, IndexedPack):
             self.packs[key] = found
@@ -55,32 +60,25 @@ class Decoded:
             self.closed.add(key)
         else:
             self.damaged[key] = found.message
-            repository.mark_damaged(key, found.message)
+            Marks(objects).mark(key, found.message)
 
 
 def _decoded(
-    repository: Repository, said: Callable[[PackKey], IndexedPack], key: PackKey
+    objects: Objects, known: Known, said: Callable[[PackKey], IndexedPack], key: PackKey
 ) -> IndexedPack | DamageError | KeyMissingError:
     try:
-        frames = repository.checked_pack(key)
+        frames = checked_pack(objects, key)
     except DamageError as error:
         return error
     except KeyMissingError as error:  # it has the hash of its name
         pack = said(key)
-        return pack if remembered(repository, pack) else error
+        return pack if known.remembers(pack, objects.cipher.hash) else error
     return index_pack(key, frames)
 
 
-def remembered(repository: Repository, said: IndexedPack) -> bool:
-    """Whether this host wrote or decoded a pack, and it holds what indexes say. Nobody else adds to its notes."""
-    table = repository.known.packs.get(said.key.id)
-    return table is not None and table == table_of(said.rows, repository.cipher.hash)
-
-
-def misdescribed(repository: Repository, read: Mapping[PackKey, str]) -> dict[PackKey, str]:
+def misdescribed(indexes: Indexes, hashed: Hash, read: Mapping[PackKey, str]) -> dict[PackKey, str]:
     """What is wrong, by key, of packs that were decoded (the hash of their rows, by key): the index that readers use
     now says something else of them."""
-    indexes, hashed = repository.indexes(), repository.cipher.hash
     return {
         key: f"An index says of the pack {key} what the pack does not hold. It is not used any more."
         for key, table in read.items()
@@ -88,19 +86,19 @@ def misdescribed(repository: Repository, read: Mapping[PackKey, str]) -> dict[Pa
     }
 
 
-def disown(repository: Repository, read: Mapping[PackKey, str]) -> None:
+def disown(objects: Objects, read: Mapping[PackKey, str]) -> None:
     """Mark the indexes that are wrong about these packs, once right ones are stored. Raises StoreError, DamageError."""
-    repository.write_index([index_pack(key, repository.checked_pack(key)) for key in sorted(read)])
-    listed = (IndexKey.match(found.key) for found in repository.store.list(INDEXES))
+    write_index(objects, [index_pack(key, checked_pack(objects, key)) for key in sorted(read)])
+    listed = (IndexKey.match(found.key) for found in objects.store.list(INDEXES))
     for key in sorted(key for key in listed if key):
-        if _is_wrong(repository, key, read):
-            repository.mark_damaged(key, "It says of a pack what the pack does not hold.")
+        if _is_wrong(objects, key, read):
+            Marks(objects).mark(key, "It says of a pack what the pack does not hold.")
 
 
-def _is_wrong(repository: Repository, index: IndexKey, read: Mapping[PackKey, str]) -> bool:
+def _is_wrong(objects: Objects, index: IndexKey, read: Mapping[PackKey, str]) -> bool:
     try:
-        named = {pack.key: pack.rows for pack in decode_index(repository.plain(index))}
+        named = {pack.key: pack.rows for pack in decode_index(objects.plain(index))}
     except DamageError:
         return False  # nobody believes it
-    hashed = repository.cipher.hash
+    hashed = objects.cipher.hash
     return any(table_of(rows, hashed) != read[key] for key, rows in named.items() if key in read)

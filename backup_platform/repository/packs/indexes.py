@@ -10,21 +10,20 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Cipher
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError, StoreRefusedError
 from backup_platform.repository.objects.names import INDEXES, Hash, HashedKey, PackKey
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.packs.blob_reader import PackRanges
 from backup_platform.repository.packs.claims import Claims, by_pack
 from backup_platform.repository.packs.index import BlobIndex, IndexedPack, index_pack, pack_lengths
 from backup_platform.repository.packs.index_objects import decode_index
-from backup_platform.repository.packs.known import table_of
+from backup_platform.repository.packs.known import Known, table_of
 from backup_platform.repository.packs.packs import decode_table, table_length
+from backup_platform.repository.packs.storing import checked_pack, write_index
+from backup_platform.repository.records.marks import Marks
 from backup_platform.repository.records.tombstones import read_tombstones
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
 
 TABLE_GUESS = 64 << 10
 
@@ -61,25 +60,25 @@ class Indexes:
         self.meta.add(p for p in found if p.key.meta)
 
 
-def load_indexes(repository: Repository, *, without: AbstractSet[HashedKey] = frozenset()) -> Indexes:
+def load_indexes(objects: Objects, *, without: AbstractSet[HashedKey] = frozenset()) -> Indexes:
     """For reading: a blob is looked for first in packs that are not known to be damaged and can be whole, then in those
     that an index names, then in those that the store has had for longest.
 
     Packs in `without` are left out as if the store did not list them.
     """
-    damaged = repository.damaged()
-    stored = {key: found for key, found in repository.stored_packs().items() if key not in without}
+    damaged = Marks(objects).damaged()
+    stored = {key: found for key, found in objects.packs().items() if key not in without}
     listed = {key: found.size for key, found in stored.items()}
-    claims = read_claims(repository, listed, damaged)
-    ranges = PackRanges(repository.store, repository.cipher, listed)
+    claims = read_claims(objects, listed, damaged)
+    ranges = PackRanges(objects.store, objects.cipher, listed)
     # Whoever may write can call a good index wrong: where a key opens a pack, its own table is heard as well.
-    for key in sorted(named_by(repository, damaged) & claims.first.keys()):
+    for key in sorted(named_by(objects, damaged) & claims.first.keys()):
         if (table := by_its_table(ranges, key)) is not None:
             claims.hear(table)
     packs = claims.all_said()
     unindexed = listed.keys() - packs.keys()
     packs |= {key: pack for key in sorted(unindexed) if (pack := by_its_table(ranges, key)) is not None}
-    odd = misfits(repository.cipher, packs, listed, claims)
+    odd = misfits(objects.cipher, packs, listed, claims)
     doubted = damaged | odd
     result = Indexes(
         BlobIndex(),
@@ -111,24 +110,24 @@ def misfits(
     return frozenset(odd)
 
 
-def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
+def load_trusted(objects: Objects, known: Known, *, adopt: bool = True) -> Indexes:
     """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed, if it
     is to be adopted."""
     # Before the packs are listed: prune deletes these first.
-    tombstones = read_tombstones(repository)
+    tombstones = read_tombstones(objects)
     tombstones.require_finals()
-    damaged = repository.damaged()
+    damaged = Marks(objects).damaged()
     refused = damaged | tombstones.condemned
-    stored = repository.stored_packs()
+    stored = objects.packs()
     listed = {key: found.size for key, found in stored.items()}
-    claims = read_claims(repository, listed, damaged)
-    refused |= misfits(repository.cipher, claims.first, listed, claims)
+    claims = read_claims(objects, listed, damaged)
+    refused |= misfits(objects.cipher, claims.first, listed, claims)
     packs = {key: pack for key, pack in claims.agreed().items() if len(pack.rows)}
     left = listed.keys() - claims.first.keys() - refused
-    adopted = list(_sound(repository, left)) if adopt else []
+    adopted = list(_sound(objects, left)) if adopt else []
     if adopted:
-        repository.write_index(adopted)
-        repository.known.learn({p.key.id: table_of(p.rows, repository.cipher.hash) for p in adopted})
+        write_index(objects, adopted)
+        known.learn({p.key.id: table_of(p.rows, objects.cipher.hash) for p in adopted})
     result = Indexes(
         BlobIndex(),
         BlobIndex(),
@@ -139,31 +138,30 @@ def load_trusted(repository: Repository, *, adopt: bool = True) -> Indexes:
         passed_over=tuple(packs[key] for key in sorted(packs.keys() & tombstones.doomed)),
     )
     # Of a blob that several packs hold the one that this host answers for comes first.
-    known = repository.known.packs
-    order = {key: (key.id not in known, stored[key].modified, key) for key in packs.keys() - refused}
+    order = {key: (key.id not in known.packs, stored[key].modified, key) for key in packs.keys() - refused}
     used = sorted(order, key=order.__getitem__)
     result.add([*(packs[key] for key in used), *adopted])
     return result
 
 
-def read_claims(repository: Repository, listed: Container[PackKey], wrong: Iterable[str]) -> Claims:
+def read_claims(objects: Objects, listed: Container[PackKey], wrong: Iterable[str]) -> Claims:
     """What the readable indexes say of some packs, without those that are said to be `wrong`."""
     claims, seen = Claims(), set(wrong)
     # An index that vanishes was replaced: by one that a listing made from now on has.
-    while _read_indexes(repository, listed, claims, seen):
+    while _read_indexes(objects, listed, claims, seen):
         pass
     return claims
 
 
-def _read_indexes(repository: Repository, listed: Container[PackKey], claims: Claims, seen: set[str]) -> bool:
+def _read_indexes(objects: Objects, listed: Container[PackKey], claims: Claims, seen: set[str]) -> bool:
     """Read the indexes that were not seen yet; whether one vanished meanwhile."""
     vanished = False
-    for key in sorted(found.key for found in repository.store.list(INDEXES)):
+    for key in sorted(found.key for found in objects.store.list(INDEXES)):
         if key in seen:
             continue
         seen.add(key)
         try:
-            named = by_pack(decode_index(repository.plain(key)))
+            named = by_pack(decode_index(objects.plain(key)))
         except DamageError as error:  # its packs are found by their tables
             vanished = vanished or error.missing
             continue
@@ -173,13 +171,13 @@ def _read_indexes(repository: Repository, listed: Container[PackKey], claims: Cl
     return vanished
 
 
-def named_by(repository: Repository, indexes: Iterable[str]) -> set[PackKey]:
+def named_by(objects: Objects, indexes: Iterable[str]) -> set[PackKey]:
     """The packs that some indexes name; other keys among them are of no interest."""
     named = set[PackKey]()
     for key in indexes:
         if key.startswith(INDEXES):
             with suppress(DamageError):
-                named.update(by_pack(decode_index(repository.plain(key))))
+                named.update(by_pack(decode_index(objects.plain(key))))
     return named
 
 
@@ -193,11 +191,11 @@ def by_its_table(packs: PackRanges, key: PackKey) -> IndexedPack | None:
         return None
 
 
-def _sound(repository: Repository, keys: Iterable[PackKey]) -> Iterator[IndexedPack]:
+def _sound(objects: Objects, keys: Iterable[PackKey]) -> Iterator[IndexedPack]:
     """Those of some packs that are what their names say. Others are not used, and verify reports them if needed."""
     for key in sorted(keys):
         try:
-            frames = repository.checked_pack(key)
+            frames = checked_pack(objects, key)
         except (DamageError, KeyMissingError, StoreRefusedError):  # a writer may lack the right to read packs
             continue
         yield index_pack(key, frames)

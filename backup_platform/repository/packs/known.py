@@ -12,12 +12,13 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from backup_platform.repository.objects.names import Hash, ObjectId
+from backup_platform.repository.objects.names import ROWS_HASH_DIGITS, Hash, ObjectId
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TABLE = 16  # bytes of the hash of a pack's rows
+    from backup_platform.repository.packs.index import IndexedPack
+
 LINE = re.compile(r"(pack ([0-9a-f]{64}) ([0-9a-f]{32})|point ([0-9a-f]{64}))")
 COMPACTED_ABOVE = 1_000
 POINTS_KEPT = 10_000
@@ -27,7 +28,7 @@ def table_of(rows: NDArray[Any], hashed: Hash) -> str:
     """Names what an index says of one pack (FORMAT.md §8): the same for two indexes only if their rows are the same."""
     alone = rows.copy()
     alone["pack"] = 0
-    return hashed(alone.tobytes())[:TABLE].hex()
+    return hashed(alone.tobytes()).hex()[:ROWS_HASH_DIGITS]
 
 
 class Known:
@@ -48,6 +49,11 @@ class Known:
         """Ids of the points that this host committed."""
         self._loaded()
         return self._points
+
+    def remembers(self, said: IndexedPack, hashed: Hash) -> bool:
+        """Whether this host wrote or decoded a pack, and it holds what indexes say."""
+        table = self.packs.get(said.key.id)
+        return table is not None and table == table_of(said.rows, hashed)
 
     def learn(self, packs: Mapping[ObjectId, str]) -> None:
         """Packs that were read back or read here, decoded and compared."""

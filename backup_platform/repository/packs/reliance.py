@@ -15,9 +15,11 @@ import numpy as np
 from backup_platform.domain.model import OnTrust
 from backup_platform.errors import DamageError, KeyMissingError, StoreRefusedError
 from backup_platform.repository.objects.names import ObjectId, PackKey
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.packs.index import index_pack
 from backup_platform.repository.packs.known import table_of
-from backup_platform.repository.packs.packs import check_pack
+from backup_platform.repository.packs.storing import checked_pack
+from backup_platform.repository.records.marks import Marks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from backup_platform.repository.packs.index import BlobIndex
-    from backup_platform.repository.repository import Repository
+    from backup_platform.repository.packs.known import Known
 
 CHECKED_BYTES = 256 << 20  # of packs of one kind that a backup reads for this
 
@@ -39,17 +41,18 @@ class Reliance:
 
     def __init__(
         self,
-        repository: Repository,
+        objects: Objects,
+        known: Known,
         index: BlobIndex,
         *,
         meta: bool,
         sizes: Mapping[PackKey, int],
         vouched: Callable[[], Mapping[ObjectId, str]],
     ) -> None:
-        self._repository, self._index = repository, index
+        self._objects, self._known, self._index = objects, known, index
         self._sizes, self._vouched = sizes, vouched
         self._referred, self._packs = np.zeros(len(index), bool), len(index.packs)
-        self._left = CHECKED_BYTES if meta or repository.cipher.reads_contents else 0
+        self._left = CHECKED_BYTES if meta or objects.cipher.reads_contents else 0
         self._judged: dict[int, bool | None] = {}
         self._judging = threading.Lock()
         self.read: dict[PackKey, str] = {}
@@ -93,7 +96,7 @@ class Reliance:
     def _judge(self, number: int) -> bool | None:
         """True when the pack is known to hold what the index says, False when it does not, None when nobody knows."""
         pack, table = self._index.packs[number], self._table(self._rows(number))
-        known = self._repository.known.packs.get(pack.id) or self._vouched().get(pack.id)
+        known = self._known.packs.get(pack.id) or self._vouched().get(pack.id)
         return known == table if known else self._look(pack, table)
 
     def _look(self, key: PackKey, table: str) -> bool | None:
@@ -101,24 +104,21 @@ class Reliance:
             return None
         self._left -= size
         try:
-            pack = index_pack(key, self._frames(key))
+            pack = index_pack(key, checked_pack(self._objects, key))
         except (KeyMissingError, StoreRefusedError):
             return None
         except DamageError as error:
             if not error.missing:
                 with suppress(StoreRefusedError):
-                    self._repository.mark_damaged(key, error.message)
+                    Marks(self._objects).mark(key, error.message)
             return False
         if self._table(pack.rows) != table:
             return False
         self.read[key] = table
         return True
 
-    def _frames(self, key: str) -> Any:
-        return check_pack(self._repository.plain(key), self._repository.cipher.hash)
-
     def _table(self, rows: NDArray[Any]) -> str:
-        return table_of(rows, self._repository.cipher.hash)
+        return table_of(rows, self._objects.cipher.hash)
 
     def _rows(self, number: int) -> NDArray[Any]:
         return self._index.rows[self._index.rows_of(number)]

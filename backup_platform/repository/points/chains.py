@@ -4,45 +4,22 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from backup_platform.domain.limits import MAX_SEQUENCE
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import RepositoryError
-from backup_platform.repository.objects.names import MANIFESTS, ManifestKey
-from backup_platform.repository.points.manifests import LOST
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
+from backup_platform.repository.objects.names import MANIFESTS, ManifestKey, source_tag
+from backup_platform.repository.objects.objects import Objects
+from backup_platform.repository.records.forgotten import LOST, ForgottenPlace, forgotten_places
 
 REACH = 10_000  # places behind the highest known one in which an unreadable manifest counts
 REACH_OF_NONE = 1_000_000  # where nothing is known of the chain
 
 
-def strange_names(repository: Repository) -> tuple[str, ...]:
+def strange_names(objects: Objects) -> tuple[str, ...]:
     """Keys of objects that lie among the manifests and are none."""
-    return tuple(sorted(o.key for o in repository.store.list(MANIFESTS) if not ManifestKey.match(o.key)))
-
-
-def next_place(repository: Repository, source: str) -> int:
-    """Behind the highest manifest that can be read, and behind those that cannot within reach: each of them may be a
-    point that comes back. One further up is none that a backup wrote, and must not use up the places."""
-    from backup_platform.repository.records.forgotten import forgotten_places
-
-    stored = repository.stored_manifests(source)
-    highest = max(stored, key=lambda key: key.sequence, default=None)
-    if highest and repository.is_readable(highest, stored[highest]):
-        return highest.sequence + 1
-    points, _ = repository.readable_manifests(source)
-    taken = {key.sequence for key in stored}
-    known = max((point.sequence for point in points), default=0)
-    if max(taken, default=0) > known:
-        known = max([known, *(place.sequence for place in forgotten_places(repository, source))])
-    reach = known + (REACH if known else REACH_OF_NONE)
-    following = max((place for place in taken if place <= reach), default=0) + 1
-    while following in taken:
-        following += 1
-    return following
+    return tuple(sorted(o.key for o in objects.store.list(MANIFESTS) if not ManifestKey.match(o.key)))
 
 
 def require_place(point: RecoveryPoint, chain: str) -> None:
@@ -141,3 +118,17 @@ def undecided_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
 
 def _worth(point: RecoveryPoint) -> int:
     return 0 if point.is_suspect else 1 if point.incomplete else 2
+
+
+def forgotten_links(objects: Objects, *sources: str) -> list[ChainLink]:
+    """The places that points had which were forgotten, in the chains of some sources; from one listing."""
+    places = forgotten_places(objects, sources[0] if len(sources) == 1 else None)
+    return links_of(objects, places, sources)
+
+
+def links_of(objects: Objects, places: Iterable[ForgottenPlace], sources: Iterable[str]) -> list[ChainLink]:
+    """Those of some places that are in the chains of these sources."""
+    names = {source_tag(source, objects.cipher.hash): source for source in sources}
+    return [
+        ChainLink(names[place.tag], place.sequence, place.point) for place in places if place.tag in names
+    ]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any, cast
+from typing import cast
 
 from backup_platform.domain.limits import MAX_DEPTH, MAX_INVENTORY, MAX_SEQUENCE, MAX_VALUES
 from backup_platform.domain.model import (
@@ -18,25 +17,19 @@ from backup_platform.domain.model import (
     Status,
     StreamRef,
     Unvouched,
-    Window,
 )
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
-from backup_platform.repository.objects.canonical import sign, unsign
-from backup_platform.repository.objects.documents import Fields
-from backup_platform.repository.objects.names import FORMAT, Hash, ManifestKey, ObjectId, digest
+from backup_platform.repository.objects.documents import Codec, Fields, window_fields
+from backup_platform.repository.objects.names import FORMAT, ManifestKey, ObjectId
 
 MAX_PROBLEMS = 100
 ZONE = re.compile(r"\w[\w+-]*(/[\w+-]+){0,3}", re.ASCII)
 PREDECESSOR = re.compile("([0-9a-f]{64})?")
-LOST = "lost"  # instead of the id of a point that is known to be gone
 
 
-def encode_manifest(
-    point: RecoveryPoint, repository: str, hashed: Hash = digest
-) -> tuple[RecoveryPoint, bytes]:
+def encode_manifest(point: RecoveryPoint, codec: Codec) -> tuple[RecoveryPoint, bytes]:
     """The point with its id, and the object's plain bytes. `point.id` of the argument is ignored."""
-    window = point.window
     document: dict[str, Json] = {
         "captured_at": point.captured_at.isoformat(),
         "committed_at": point.committed_at.isoformat(),
@@ -56,7 +49,6 @@ def encode_manifest(
             {"detail": p.detail, "path": p.path, "status": p.status.value}
             for p in point.problems[:MAX_PROBLEMS]
         ],
-        "repository": repository,
         "sequence": point.sequence,
         "source": point.source,
         "stats": cast("Json", asdict(point.stats)),
@@ -64,9 +56,9 @@ def encode_manifest(
         "timezone": point.timezone,
         **({"unvouched": _unvouched(point.unvouched)} if point.unvouched else {}),
         "versions": dict(point.versions),
-        "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
+        "window": window_fields(point.window),
     }
-    identity, data = sign(document, hashed)
+    identity, data = codec.encode(document)
     return replace(point, id=identity), data
 
 
@@ -83,17 +75,12 @@ def _decoded_unvouched(said: Fields) -> Unvouched:
     return Unvouched(said.count("bytes"), tuple(found))
 
 
-def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> RecoveryPoint:
+def decode_manifest(key: str, data: Buffer, codec: Codec) -> RecoveryPoint:
     """The point of a manifest found under `key`. Raises DamageError when it is altered or not at its place."""
-    identity, document = unsign(key, data, hashed)
-    try:
-        point = _point(identity, document)
-        place = ManifestKey.of(point.source, point.sequence, hashed)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise DamageError(
-            f"The manifest {key} lacks a field or has one of another kind: {error}.", subject=key
-        ) from error
-    if document.get("repository") != repository or key != place:
+    document = codec.unsign(key, data)
+    point = document.decoded(lambda said: _point(document.id, said), "manifest")
+    place = document.decoded(lambda _: ManifestKey.of(point.source, point.sequence, codec.hashed), "manifest")
+    if document.fields.values.get("repository") != codec.repository or key != place:
         raise DamageError(
             f"The manifest {key} belongs elsewhere: it says source {point.source!r}, sequence {point.sequence}.",
             subject=key,
@@ -102,16 +89,15 @@ def decode_manifest(key: str, data: Buffer, repository: str, hashed: Hash = dige
     return point
 
 
-def _point(identity: str, document: Mapping[str, Any]) -> RecoveryPoint:
-    said = Fields(document)
-    window, stats = said.inner("window"), said.inner("stats")
+def _point(identity: str, said: Fields) -> RecoveryPoint:
+    document, stats = said.values, said.inner("stats")
     return RecoveryPoint(
         id=identity,
         sequence=said.count("sequence", 1, MAX_SEQUENCE),
         predecessor=said.text("predecessor", PREDECESSOR),
         source=said.text("source"),
         kind=said.text("kind"),
-        window=Window(window.text("key"), window.instant("start"), window.instant("end")),
+        window=said.window("window"),
         timezone=said.text("timezone", ZONE),
         captured_at=said.instant("captured_at"),
         committed_at=said.instant("committed_at"),

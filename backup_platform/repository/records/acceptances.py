@@ -8,15 +8,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from backup_platform.errors import ConflictError, DamageError
-from backup_platform.repository.objects.documents import moment, read_document, write_document
 from backup_platform.repository.objects.names import ACCEPTED
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.objects.record_names import NAME_HASH, Origin
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
 
 KEY = re.compile(rf"{ACCEPTED}(?P<point>[0-9a-f]{{64}})/(?P<acceptance>[0-9a-f]{{16}}){NAME_HASH}")
 
@@ -28,30 +24,30 @@ class Acceptance:
     at: datetime
 
 
-def accept_point(repository: Repository, point: str, reason: str, now: datetime) -> Acceptance:
+def accept_point(objects: Objects, point: str, reason: str, now: datetime) -> Acceptance:
     """Record that a point is accepted, and read it back. Raises StoreError, DamageError."""
     name = secrets.token_hex(8)
-    key = repository.names.name(f"{ACCEPTED}{point}/{name}")
+    key = objects.names.name(f"{ACCEPTED}{point}/{name}")
     document = {"acceptance": name, "at": now.isoformat(), "point": point, "reason": reason}
-    write_document(repository, key, {**document})
-    return read_acceptance(repository, key)
+    objects.write_document(key, {**document})
+    return read_acceptance(objects, key)
 
 
-def read_acceptances(repository: Repository, points: Collection[str]) -> dict[str, Acceptance]:
+def read_acceptances(objects: Objects, points: Collection[str]) -> dict[str, Acceptance]:
     """The first of each of some points. One that cannot be read accepts nothing."""
     found: dict[str, Acceptance] = {}
-    for record in repository.records(ACCEPTED):
+    for record in objects.records(ACCEPTED):
         match = KEY.fullmatch(record.key)
         if match is None or match["point"] not in points or record.origin is Origin.FORGED:
             continue
         with suppress(DamageError):
-            read = read_acceptance(repository, record.key)
+            read = read_acceptance(objects, record.key)
             if read.point not in found or read.at < found[read.point].at:
                 found[read.point] = read
     return found
 
 
-def copy_acceptances(origin: Repository, target: Repository) -> None:
+def copy_acceptances(origin: Objects, target: Objects) -> None:
     """Give a copy those that it lacks, as they are. One that is altered stays behind."""
     there = {each.key for each in target.store.list(ACCEPTED)}
     for key, _, kind, _ in origin.records(ACCEPTED):
@@ -62,10 +58,11 @@ def copy_acceptances(origin: Repository, target: Repository) -> None:
             target.store.create(key, origin.store.get(key))
 
 
-def read_acceptance(repository: Repository, key: str) -> Acceptance:
+def read_acceptance(objects: Objects, key: str) -> Acceptance:
     """Raises DamageError."""
     match = KEY.fullmatch(key)
     assert match is not None
     place = {"acceptance": match["acceptance"], "point": match["point"]}
-    document = read_document(repository, key, place)
-    return Acceptance(match["point"], str(document.get("reason")) or "-", moment(key, document, "at"))
+    return objects.read_document(key, place).decoded(
+        lambda said: Acceptance(match["point"], str(said.values.get("reason")) or "-", said.instant("at"))
+    )

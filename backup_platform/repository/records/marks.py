@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from dataclasses import dataclass
 
+from backup_platform.errors import ConflictError
+from backup_platform.repository.objects.documents import misplaced
 from backup_platform.repository.objects.names import DAMAGED, META, PACKS, HashedKey, IndexKey, PackKey
+from backup_platform.repository.objects.objects import Objects
+from backup_platform.repository.objects.record_names import is_mark
 
 MARK = re.compile(rf"{DAMAGED}(?P<kind>packs/|meta/|indexes/)(?P<id>[0-9a-f]{{64}})")
 
@@ -22,3 +28,37 @@ def marked(says: str) -> PackKey | IndexKey | None:
     if match["kind"] in (PACKS, META):
         return PackKey.of(identity, meta=match["kind"] == META)
     return IndexKey.of(identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Those of one repository."""
+
+    objects: Objects
+
+    def damaged(self) -> set[HashedKey]:
+        """Keys of packs that a verify found damaged, and of indexes that it found wrong.
+
+        Marks of packs by older versions count: they only make careful. Marks of indexes these did not make.
+        """
+        marks = (each.says for each in self.objects.records(DAMAGED) if is_mark(each))
+        return {key for mark in marks if (key := marked(mark))}
+
+    def mark(self, key: HashedKey, reason: str) -> None:
+        """Make writers store the blobs of a pack again, from sources that still have them; let nobody use an index."""
+        objects = self.objects
+        said = {"at": objects.clock.now().isoformat(), "pack": str(key), "reason": reason}
+        with suppress(ConflictError):
+            objects.put(objects.names.name(mark_name(key)), objects.codec.sign({**said})[1])
+
+    def unmark(self, key: HashedKey) -> None:
+        name = mark_name(key)
+        for mark in (name, self.objects.names.name(name)):  # the first is that of an older version
+            self.objects.store.delete(mark)
+
+    def require_authentic(self, key: str) -> None:
+        """Raises DamageError unless the document of a mark is authentic, and says that it is of the object that its
+        name tells."""
+        document = self.objects.codec.unsign(key, self.objects.plain(key))
+        if document.fields.values.get("pack") != marked(key):
+            raise misplaced(key)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError, StoreError
-from backup_platform.repository.objects.canonical import sign, unsign
-from backup_platform.repository.objects.documents import instant
-from backup_platform.repository.objects.names import PROOFS, Hash, digest
+from backup_platform.repository.objects.documents import Codec, Fields, window_fields
+from backup_platform.repository.objects.names import PROOFS
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.objects.record_names import NAME_HASH, TIME, Origin, Record, moment_of
 
 KEY = re.compile(
@@ -36,36 +36,30 @@ class ProvenPoint:
 
 def subject_of(point: RecoveryPoint, repository: str) -> dict[str, Json]:
     """What a proof tells of its point, in the repository of this id."""
-    window = point.window
     return {
         "captured_at": point.captured_at.isoformat(),
         "repository": repository,
         "sequence": point.sequence,
         "source": point.source,
-        "window": {"end": window.end.isoformat(), "key": window.key, "start": window.start.isoformat()},
+        "window": window_fields(point.window),
     }
 
 
-def encode_proof(
-    proof: Proof, hashed: Hash = digest, subject: Mapping[str, Json] | None = None
-) -> tuple[str, bytes]:
-    """What the name of a ledger entry says, and its bytes."""
+def encode_proof(proof: Proof, codec: Codec, point: RecoveryPoint | None = None) -> tuple[str, bytes]:
+    """What the name of a record says, and its bytes."""
     at = proof.at.astimezone(UTC)
     verdict = "passed" if proof.passed else "failed"
-    key = f"{PROOFS}{proof.point}/{at.strftime(TIME)}-{proof.method}-{verdict}-{secrets.token_hex(4)}"
-    _, data = sign(
-        {
-            "at": at.isoformat(),
-            "detail": dict(proof.detail),
-            "duration_s": proof.duration_s,
-            "method": proof.method.value,
-            "passed": proof.passed,
-            "point": proof.point,
-            **({"subject": dict(subject)} if subject else {}),
-        },
-        hashed,
-    )
-    return key, data
+    says = f"{PROOFS}{proof.point}/{at.strftime(TIME)}-{proof.method}-{verdict}-{secrets.token_hex(4)}"
+    fields: dict[str, Json] = {
+        "at": at.isoformat(),
+        "detail": dict(proof.detail),
+        "duration_s": proof.duration_s,
+        "method": proof.method.value,
+        "passed": proof.passed,
+        "point": proof.point,
+    }
+    subject: dict[str, Json] = {"subject": subject_of(point, codec.repository)} if point else {}
+    return says, codec.sign({**fields, **subject})[1]
 
 
 def parse_proof_key(key: str) -> Proof | None:
@@ -93,55 +87,91 @@ def proofs_by_point(records: Iterable[Record]) -> dict[str, list[Proof]]:
     return found
 
 
-def decode_proof(key: str, data: Buffer, hashed: Hash = digest) -> Proof:
-    """Raises DamageError when the entry is altered or says something else than its key."""
-    _, document = unsign(key, data, hashed)
-    told = parse_proof_key(key)
-    try:
-        proof = _proof(document)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamageError(
-            f"The ledger entry {key} lacks a field or has one of another kind: {error}.", subject=key
-        ) from error
-    if told != replace(proof, duration_s=0.0, detail={}):
-        raise DamageError(
-            f"The ledger entry {key} belongs elsewhere: it says something else than its key.", subject=key
-        )
+def decode_proof(key: str, data: Buffer, codec: Codec) -> Proof:
+    """Raises DamageError when the record is altered or says something else than its key."""
+    proof = codec.unsign(key, data).decoded(_proof, "ledger entry")
+    if parse_proof_key(key) != replace(proof, duration_s=0.0, detail={}):
+        raise DamageError(f"The ledger entry {key} belongs elsewhere: it says something else than its key.")
     return proof
 
 
-def decode_subject(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> ProvenPoint | None:
-    """None where the entry does not tell. Raises DamageError when it is altered or of another repository."""
-    proof = decode_proof(key, data, hashed)
-    told: Any = unsign(key, data, hashed)[1].get("subject")
-    if told is None:
+def _proof(said: Fields) -> Proof:
+    return Proof(
+        point=said.text("point"),
+        method=ProofMethod(said.text("method")),
+        passed=said.flag("passed"),
+        at=said.instant("at"),
+        duration_s=float(said.values["duration_s"]),
+        detail=dict(said.values["detail"]),
+    )
+
+
+def decode_subject(key: str, data: Buffer, codec: Codec) -> ProvenPoint | None:
+    """None where the record does not tell. Raises DamageError when it is altered or of another repository."""
+    proof, document = decode_proof(key, data, codec), codec.unsign(key, data)
+    if document.fields.values.get("subject") is None:
         return None
-    try:
-        if told["repository"] != repository:
-            raise DamageError(f"The ledger entry {key} belongs to another repository.", subject=key)
-        window, moment = told["window"], instant
+
+    def subject(said: Fields) -> ProvenPoint:
+        told = said.inner("subject")
+        if told.values["repository"] != codec.repository:
+            raise DamageError(f"The ledger entry {key} belongs to another repository.")
         return ProvenPoint(
             proof.point,
-            str(told["source"]),
-            int(told["sequence"]),
-            Window(str(window["key"]), moment(window["start"]), moment(window["end"])),
-            moment(told["captured_at"]),
+            told.text("source"),
+            told.count("sequence"),
+            told.window("window"),
+            told.instant("captured_at"),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DamageError(
-            f"The ledger entry {key} lacks a field or has one of another kind: {error}.", subject=key
-        ) from error
+
+    return document.decoded(subject, "ledger entry")
 
 
-def _proof(document: Mapping[str, Any]) -> Proof:
-    return Proof(
-        point=document["point"],
-        method=ProofMethod(document["method"]),
-        passed=document["passed"],
-        at=instant(document["at"]),
-        duration_s=float(document["duration_s"]),
-        detail=dict(document["detail"]),
-    )
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """Those of one repository."""
+
+    objects: Objects
+
+    def record(self, proof: Proof, point: RecoveryPoint | None = None) -> None:
+        """With the point that it is about, the proof tells of it also when its manifest is gone."""
+        says, data = encode_proof(proof, self.objects.codec, point)
+        self.objects.put(self.objects.names.name(says), data)
+
+    def by_point(self) -> dict[str, list[Proof]]:
+        """Verdicts by point id, oldest first, from a listing alone: `detail` and `duration_s` are left out."""
+        return proofs_by_point(self.objects.records(PROOFS))
+
+    def details(self, point: str) -> list[Proof]:
+        """The full verdicts of one point that count, oldest first. Raises DamageError."""
+        return list(self._details(self.objects.records(f"{PROOFS}{point}/")))
+
+    def _details(self, records: Iterable[Record]) -> Iterator[Proof]:
+        for record, _ in proofs_of(records):
+            try:
+                yield self.read(record.key)
+            except DamageError:
+                if record.counts:
+                    raise
+
+    def keys(self, point: str) -> list[str]:
+        """Where the verdicts of one point are whose bodies may be authentic, oldest first."""
+        records = self.objects.records(f"{PROOFS}{point}/")
+        return [each.key for each in records if each.origin in (Origin.GENUINE, Origin.OLDER)]
+
+    def proven_once(self) -> set[str]:
+        """Ids of the points that proofs tell of, also those of older versions: who acts on one reads its body."""
+        records = self.objects.records(PROOFS)
+        told = (parse_proof_key(each.key) for each in records if each.origin is not Origin.FORGED)
+        return {proof.point for proof in told if proof}
+
+    def read(self, key: str) -> Proof:
+        """Raises DamageError."""
+        return decode_proof(key, self.objects.plain(key), self.objects.codec)
+
+    def subject(self, key: str) -> ProvenPoint | None:
+        """Which point a proof is about. Raises DamageError."""
+        return decode_subject(key, self.objects.plain(key), self.objects.codec)
 
 
 class HasUnrecorded(Protocol):

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
-from backup_platform.repository.objects.canonical import sign, unsign
-from backup_platform.repository.objects.documents import instant
-from backup_platform.repository.objects.names import READS, Hash, ObjectId, PackKey, digest
+from backup_platform.repository.objects.documents import Codec, Fields, instant
+from backup_platform.repository.objects.names import READS, ROWS_HASH_DIGITS, ObjectId, PackKey
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.objects.record_names import TIME, Origin, Record
-from backup_platform.repository.packs.known import TABLE
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
 
 COMPACTED_ABOVE = 8
 READERS = 8
@@ -49,7 +44,7 @@ class Reads:
         self.points |= other.points
 
 
-def encode_reads(reads: Reads, repository: str, hashed: Hash = digest) -> bytes:
+def encode_reads(reads: Reads, codec: Codec) -> bytes:
     """The plain bytes of an object that says when packs were read, to the second."""
     groups: dict[tuple[str, bool], list[ObjectId]] = defaultdict(list)
     for pack, at in reads.last.items():
@@ -59,7 +54,7 @@ def encode_reads(reads: Reads, repository: str, hashed: Hash = digest) -> bytes:
         _group(at, sorted(groups[at, decoded]), decoded, reads) for at, decoded in sorted(groups)
     ]
     points: dict[str, Json] = {"points": "".join(sorted(reads.points))} if reads.points else {}
-    return sign({**points, "reads": texts, "repository": repository}, hashed)[1]
+    return codec.encode({**points, "reads": texts})[1]
 
 
 def _group(at: str, packs: list[ObjectId], decoded: bool, reads: Reads) -> Json:
@@ -67,37 +62,31 @@ def _group(at: str, packs: list[ObjectId], decoded: bool, reads: Reads) -> Json:
     return {"at": at, "packs": "".join(packs), **tables}
 
 
-def decode_reads(key: str, data: Buffer, repository: str, hashed: Hash = digest) -> Reads:
+def decode_reads(key: str, data: Buffer, codec: Codec) -> Reads:
     """Raises DamageError."""
-    _, document = unsign(key, data, hashed)
-    if document.get("repository") != repository:
-        raise DamageError(f"The object {key} belongs to another repository.", subject=key)
+    return codec.decode(key, data).decoded(_reads)
+
+
+def _reads(said: Fields) -> Reads:
     result = Reads()
-    groups: Any = document.get("reads")
-    points: Any = document.get("points", "")
-    try:
-        for group in groups:
-            at, packs = instant(group["at"]).astimezone(UTC), ObjectId.all_of(group["packs"])
-            result.learn(Reads(dict.fromkeys(packs, at)), at)
-            result.tables.update(zip(packs, _cut(group.get("tables", "")), strict=False))
-        result.points.update(ObjectId.all_of(points))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DamageError(
-            f"The object {key} lacks a field or has one of another kind: {error}.", subject=key
-        ) from error
+    for group in said.list("reads"):
+        at, packs = instant(group["at"]).astimezone(UTC), ObjectId.all_of(group["packs"])
+        result.learn(Reads(dict.fromkeys(packs, at)), at)
+        result.tables.update(zip(packs, _cut(group.get("tables", "")), strict=False))
+    result.points.update(ObjectId.all_of(said.values.get("points", "")))
     return result
 
 
 def _cut(tables: str) -> list[str]:
-    length = 2 * TABLE
+    length = ROWS_HASH_DIGITS
     return [tables[start : start + length] for start in range(0, len(tables) - length + 1, length)]
 
 
-def load_reads(repository: Repository) -> Reads:
+def load_reads(objects: Objects) -> Reads:
     """What the ledger says. An object that cannot be read says nothing: its packs are read again the sooner."""
-    found = [each for each in repository.records(READS) if each.origin is not Origin.FORGED]
+    found = [each for each in objects.records(READS) if each.origin is not Origin.FORGED]
     with ThreadPoolExecutor(READERS) as pool:
-        texts = list(pool.map(lambda each: _load(repository, each), found))
+        texts = list(pool.map(lambda each: _load(objects, each), found))
     result = Reads()
     for each, reads in zip(found, texts, strict=True):
         if reads is not None:
@@ -106,53 +95,51 @@ def load_reads(repository: Repository) -> Reads:
     return result
 
 
-def _load(repository: Repository, found: Record) -> Reads | None:
+def _load(objects: Objects, found: Record) -> Reads | None:
     try:
-        data = repository.plain(found.key)
-        return decode_reads(found.key, data, repository.info.id, repository.cipher.hash)
+        return decode_reads(found.key, objects.plain(found.key), objects.codec)
     except DamageError:
         return None
 
 
 def record_reads(
-    repository: Repository, read: Mapping[PackKey, str], at: datetime, points: Iterable[str] = ()
+    objects: Objects, read: Mapping[PackKey, str], at: datetime, points: Iterable[str] = ()
 ) -> None:
     """That these packs were read now and are right, by key: the hash of their rows where they were decoded, else
     nothing. `points` are those of which every pack was decoded, now or before."""
     tables = {key.id: table for key, table in read.items() if table}
-    _write(repository, Reads({key.id: at for key in read}, (), tables, set(points)), at)
+    _write(objects, Reads({key.id: at for key in read}, (), tables, set(points)), at)
 
 
-def _write(repository: Repository, reads: Reads, at: datetime) -> None:
+def _write(objects: Objects, reads: Reads, at: datetime) -> None:
     if reads.last or reads.points:
         says = f"{READS}{at.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
-        key = repository.names.name(says)
-        data = encode_reads(reads, repository.info.id, repository.cipher.hash)
         with suppress(ConflictError):  # the name is our own: the store took it, and its answer was lost
-            repository.store.create(key, repository.cipher.wrap(key, data).stored)
+            objects.put(objects.names.name(says), encode_reads(reads, objects.codec))
 
 
-def compact_reads(repository: Repository, at: datetime) -> bool:
-    """Put many such objects into one, without packs that are gone; whether that was done.
+def compact_reads(objects: Objects, at: datetime, points: Callable[[], Collection[str]]) -> bool:
+    """Put many such objects into one, without packs that are gone; whether that was done. `points` gives the ids of
+    those that are there.
 
     Safe beside others who record or compact: what they write stays. Not done where nothing may be deleted.
     """
-    reads = load_reads(repository)
-    if len(reads.objects) <= COMPACTED_ABOVE or not _may_delete(repository):
+    reads = load_reads(objects)
+    if len(reads.objects) <= COMPACTED_ABOVE or not _may_delete(objects):
         return False
-    stored = {key.id for key in repository.stored_packs()}
+    stored = {key.id for key in objects.packs()}
     last = {pack: time for pack, time in reads.last.items() if pack in stored}
-    points = {found.id for found in repository.readable_manifests()[0]} if reads.points else set()
-    _write(repository, Reads(last, (), reads.tables, reads.points & points), at)
+    there = reads.points.intersection(points()) if reads.points else set[str]()
+    _write(objects, Reads(last, (), reads.tables, there), at)
     with suppress(StoreRefusedError):  # under Object Lock
         for key in reads.objects:
-            repository.store.delete(key)
+            objects.store.delete(key)
     return True
 
 
-def _may_delete(repository: Repository) -> bool:
+def _may_delete(objects: Objects) -> bool:
     try:
-        repository.store.delete(f"{READS}none")
+        objects.store.delete(f"{READS}none")
     except StoreRefusedError:
         return False
     return True

@@ -6,16 +6,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, Clock, StoredObject
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, RepositoryError
 from backup_platform.repository.objects.canonical import canonical, parse
 from backup_platform.repository.objects.names import TOMBSTONES, ObjectId, PackKey, digest
-
-if TYPE_CHECKING:
-    from backup_platform.repository.repository import Repository
+from backup_platform.repository.objects.objects import Objects
 
 FINAL = ".final"
 MOST_PACKS = 10_000
@@ -66,14 +63,14 @@ class Tombstones:
             )
 
 
-def read_tombstones(repository: Repository, *, final: bool = False) -> Tombstones:
+def read_tombstones(objects: Objects, *, final: bool = False) -> Tombstones:
     """All of them, or the final ones."""
     readable, unreadable = [], []
-    for found in repository.store.list(TOMBSTONES):
+    for found in objects.store.list(TOMBSTONES):
         if final and not found.key.endswith(FINAL):
             continue
         try:
-            packs = _packs(found.key, repository.store.get(found.key))
+            packs = _packs(found.key, objects.store.get(found.key))
         except NotFoundError:
             continue  # a prune was done with it
         except DamageError:
@@ -83,9 +80,9 @@ def read_tombstones(repository: Repository, *, final: bool = False) -> Tombstone
     return Tombstones(tuple(sorted(readable, key=lambda t: t.key)), tuple(unreadable))
 
 
-def doomed_packs(repository: Repository) -> frozenset[PackKey]:
+def doomed_packs(objects: Objects) -> frozenset[PackKey]:
     """Keys of packs that are being deleted. Raises DamageError where that cannot be told."""
-    tombstones = read_tombstones(repository, final=True)
+    tombstones = read_tombstones(objects, final=True)
     tombstones.require_finals()
     return tombstones.doomed
 
@@ -103,33 +100,33 @@ def _packs(key: str, data: Buffer) -> frozenset[PackKey]:
     return frozenset(name for each in packs if (name := PackKey.match(each)))
 
 
-def write_tombstones(repository: Repository, packs: Iterable[PackKey], *, final: bool = False) -> list[str]:
+def write_tombstones(objects: Objects, packs: Iterable[PackKey], *, final: bool = False) -> list[str]:
     """Store tombstones of some packs, and read them back; their keys. Raises DamageError, StoreError."""
     names, keys = sorted(packs), []
     for first in range(0, len(names), MOST_PACKS):
         data = canonical({"packs": list[Json](names[first : first + MOST_PACKS])})
         key = _key(data, final=final)
-        _store(repository, key, data)
+        _store(objects, key, data)
         keys.append(key)
     return keys
 
 
-def _store(repository: Repository, key: str, data: bytes) -> None:
+def _store(objects: Objects, key: str, data: bytes) -> None:
     """An altered final one would stop backups for a day: it is written again at once."""
-    store = repository.store
+    store = objects.store
     with suppress(ConflictError):  # another prune says the same, or it is altered
         store.create(key, data)
-    if not _holds(repository, key, data):
+    if not _holds(objects, key, data):
         store.replace(key, data)
-    if not _holds(repository, key, data):
+    if not _holds(objects, key, data):
         raise DamageError(
             f"The tombstone {key} reads back different from what was written.", subject=key, retryable=True
         )
 
 
-def _holds(repository: Repository, key: str, data: bytes) -> bool:
+def _holds(objects: Objects, key: str, data: bytes) -> bool:
     try:
-        return bytes(repository.store.get(key)) == data
+        return bytes(objects.store.get(key)) == data
     except NotFoundError as error:
         raise DamageError(
             f"The tombstone {key} is gone after it was written: another prune may be at work.",
@@ -162,14 +159,14 @@ class Look:
 class PackWatch:
     """Sees whether packs that a recovery point needs are being deleted, before its commit and after (FORMAT.md §7)."""
 
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
+    def __init__(self, objects: Objects) -> None:
+        self._objects = objects
         self._packs: Sequence[PackKey] = ()
-        self._looked = Look.now(repository.clock)
+        self._looked = Look.now(objects.clock)
 
     def before_commit(self, packs: Iterable[PackKey]) -> None:
         """Raises a retryable RepositoryError when one is being deleted or not listed."""
-        self._looked = Look.now(self._repository.clock)
+        self._looked = Look.now(self._objects.clock)
         self._packs = sorted(packs)
         self._look(listed=True)
 
@@ -179,8 +176,8 @@ class PackWatch:
 
     def _look(self, *, listed: bool) -> None:
         # Tombstones first: prune deletes the packs, and then the tombstone.
-        doomed = doomed_packs(self._repository)
-        there = self._repository.list_packs() if listed else None
+        doomed = doomed_packs(self._objects)
+        there = self._objects.packs() if listed else None
         for key in self._packs:
             if key in doomed or (there is not None and key not in there):
                 raise refusal(key, "is being deleted or lost")

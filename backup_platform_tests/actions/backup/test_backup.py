@@ -56,7 +56,7 @@ def test_a_window_that_has_a_sound_point_keeps_it(bench: Bench) -> None:
     bench.source.write(b"new", b"1")
     again = bench.run(force=False)
     assert (again.point, again.created) == (first.point, False)
-    assert len(bench.open().manifests()) == 1
+    assert len(bench.open().points.all()) == 1
 
 
 def test_force_captures_anew_and_the_old_point_stays_until_the_new_one_is_committed(bench: Bench) -> None:
@@ -65,10 +65,10 @@ def test_force_captures_anew_and_the_old_point_stays_until_the_new_one_is_commit
     broken = ScriptedStore(bench.store, refusing("create", "manifests/"))
     with pytest.raises(StoreError):
         bench.backup(broken)
-    assert bench.open().manifests() == [first]
+    assert bench.open().points.all() == [first]
     second = bench.backup()
     assert (second.window, second.sequence, second.predecessor) == (first.window, 2, first.id)
-    assert bench.open().manifests() == [first, second]
+    assert bench.open().points.all() == [first, second]
 
 
 def test_an_incomplete_point_is_committed_told_and_tried_again(bench: Bench) -> None:
@@ -99,7 +99,7 @@ def test_a_window_that_is_over_is_refused(bench: Bench) -> None:
     bench.clock.advance(hours=3)
     with pytest.raises(WindowError):
         bench.job().run("2026-11-22T03:00", force=False, progress=QuietProgress())
-    assert len(bench.open().manifests()) == 1
+    assert len(bench.open().points.all()) == 1
 
 
 def test_a_window_that_is_over_and_has_its_point_keeps_it(bench: Bench) -> None:
@@ -134,7 +134,7 @@ def test_an_error_of_the_source_stays_one_and_commits_nothing(bench: Bench, erro
     bench.source.during = fail
     with pytest.raises(type(error)):
         bench.backup()
-    assert bench.open().manifests() == []
+    assert bench.open().points.all() == []
 
 
 def test_an_error_of_the_store_is_not_the_sources(bench: Bench) -> None:
@@ -206,7 +206,7 @@ def test_a_writer_that_never_gets_a_place_gives_up_and_may_be_tried_again(bench:
     with pytest.raises(RepositoryError, match="Other writers") as caught:
         bench.backup(Contested(bench.store))
     assert caught.value.retryable
-    assert bench.open().readable_manifests()[0] == [first]
+    assert bench.open().points.readable()[0] == [first]
 
 
 def test_the_statistics(bench: Bench) -> None:

@@ -46,11 +46,11 @@ def forget(bench: Bench) -> list[int]:
     rules = {"docs": SourceRules(KeepRules(last=2))}
     retention = Retention(bench.open(), rules, bench.clock)
     retention.run_forget(retention.plan_forget())
-    return [point.sequence for point in bench.open().manifests()]
+    return [point.sequence for point in bench.open().points.all()]
 
 
 def drill(bench: Bench, point: RecoveryPoint) -> None:
-    bench.open().record_proof(Proof(point.id, ProofMethod.DRILL, True, bench.clock.now(), 1.0))
+    bench.open().proofs.record(Proof(point.id, ProofMethod.DRILL, True, bench.clock.now(), 1.0))
 
 
 def test_however_long_nobody_looks_the_points_with_data_stay(bench: Bench) -> None:
@@ -63,7 +63,7 @@ def test_however_long_nobody_looks_the_points_with_data_stay(bench: Bench) -> No
         assert find_point(bench.open(), "docs@latest", lambda _: None) == good[-1]
         assert {1, 2} <= set(forget(bench))
     assert forget(bench) == [1, 2, 6, 7]
-    assert "2 files" in bench.open().manifests()[-1].suspect[0], "compared with what was accepted"
+    assert "2 files" in bench.open().points.all()[-1].suspect[0], "compared with what was accepted"
 
 
 def test_a_source_that_never_had_a_complete_point_is_guarded_too(bench: Bench) -> None:
@@ -87,7 +87,7 @@ def test_an_accepted_point_counts_like_any_other(bench: Bench) -> None:
     with pytest.raises(UsageError, match="has a reason"):
         accepting.accept(point.id, " ")
     assert accepting.accept(point.id, "moved to another server").accepted == "moved to another server"
-    (found,) = [each for each in bench.open().manifests() if each.id == point.id]
+    (found,) = [each for each in bench.open().points.all() if each.id == point.id]
     assert (found, found.is_suspect, found.accepted) == (point, False, "moved to another server")
     assert find_point(bench.open(), "docs@latest") == point
     assert not hour(bench).suspect, "it is the baseline now"
@@ -108,9 +108,9 @@ def test_an_acceptance_that_is_altered_or_of_another_point_accepts_nothing(bench
     moved.parent.mkdir()
     moved.write_bytes((bench.root / key).read_bytes())
     bench.damage(key)
-    assert [each.is_suspect for each in bench.open().manifests()] == [False, True, True]
+    assert [each.is_suspect for each in bench.open().points.all()] == [False, True, True]
     Accepting(bench.open(), bench.clock).accept(first.id, "once more")
-    assert [each.is_suspect for each in bench.open().manifests()] == [False, False, True]
+    assert [each.is_suspect for each in bench.open().points.all()] == [False, False, True]
 
 
 def test_where_all_points_are_suspect_latest_is_none_of_them_and_says_what_to_do(bench: Bench) -> None:
@@ -201,11 +201,11 @@ def test_a_copy_holds_the_verdict_and_is_brought_the_acceptance(tmp_path: Path) 
     pair.bench.clock.advance(hours=1)
     suspect = pair.backup()
     pair.copy()
-    assert [each.is_suspect for each in pair.open().manifests()] == [False, True]
+    assert [each.is_suspect for each in pair.open().points.all()] == [False, True]
     Accepting(pair.bench.open(), pair.bench.clock).accept(suspect.id, "so be it")
-    assert [each.is_suspect for each in pair.open().manifests()] == [False, True]
+    assert [each.is_suspect for each in pair.open().points.all()] == [False, True]
     pair.copy()
-    assert [each.accepted for each in pair.open().manifests()] == ["", "so be it"]
+    assert [each.accepted for each in pair.open().points.all()] == ["", "so be it"]
     pair.copy()
     assert len(pair.keys(ACCEPTED)) == 1
 
@@ -216,7 +216,7 @@ def test_encrypted_acceptances_are_sealed(tmp_path: Path) -> None:
     Accepting(bench.open(), bench.clock).accept(suspect.id, "a secret reason")
     (key,) = bench.keys(ACCEPTED)
     assert b"secret" not in (bench.root / key).read_bytes()
-    assert not bench.open().manifests()[0].is_suspect
+    assert not bench.open().points.all()[0].is_suspect
 
 
 class TestInAPlan:

@@ -163,14 +163,14 @@ def test_authentic_is_green_over_a_chain(bench: Bench) -> None:
 
 def test_authentic_goes_on_over_what_was_forgotten_and_misses_what_was_taken_away(bench: Bench) -> None:
     first, second, made = bench.backup(), bench.backup(), bench.backup()
-    record_forgotten(bench.open(), first, "no rule keeps it", bench.clock.now())
+    record_forgotten(bench.open().objects, first, "no rule keeps it", bench.clock.now())
     for gone in (first, second):
-        bench.open().delete_manifest(gone)
+        bench.open().points.delete(gone)
     result = checks.authentic(bench.open(), made, whole=True)
     assert not result.passed
     assert "no recovery point 2 is here" in result.summary
     assert checks.authentic(bench.open(), made).passed, "a copy need not hold them all"
-    record_forgotten(bench.open(), second, "no rule keeps it", bench.clock.now())
+    record_forgotten(bench.open().objects, second, "no rule keeps it", bench.clock.now())
     result = checks.authentic(bench.open(), made, whole=True)
     assert result.passed
     assert result.summary.endswith("a chain of 1 point hold, 2 were forgotten")
@@ -179,10 +179,10 @@ def test_authentic_goes_on_over_what_was_forgotten_and_misses_what_was_taken_awa
 def test_authentic_is_red_over_a_record_that_somebody_made_up(bench: Bench) -> None:
     """Who deletes a manifest without the key cannot say that it was forgotten."""
     first, made = bench.backup(), bench.backup()
-    record_forgotten(bench.open(), first, "made up", bench.clock.now())
+    record_forgotten(bench.open().objects, first, "made up", bench.clock.now())
     [record] = bench.keys(FORGOTTEN)
     bench.damage(record)
-    bench.open().delete_manifest(first)
+    bench.open().points.delete(first)
     result = checks.authentic(bench.open(), made, whole=True)
     assert not result.passed
     assert record in result.summary
@@ -191,7 +191,7 @@ def test_authentic_is_red_over_a_record_that_somebody_made_up(bench: Bench) -> N
 def test_authentic_is_red_over_an_altered_manifest_also_when_it_was_read_before(bench: Bench) -> None:
     made = bench.backup()
     repository = bench.open()
-    repository.manifests()
+    repository.points.all()
     bench.damage(ManifestKey.of("docs", 1))
     assert not checks.authentic(repository, made).passed
 
@@ -206,7 +206,7 @@ def test_authentic_is_red_over_a_replaced_predecessor(bench: Bench) -> None:
     first = bench.backup()
     made = bench.backup()
     (bench.root / ManifestKey.of("docs", 1)).unlink()
-    bench.open().commit(replace(first, lateness_s=5.0))
+    bench.open().points.commit(replace(first, lateness_s=5.0))
     result = checks.authentic(bench.open(), made)
     assert not result.passed
     assert "predecessor" in result.summary

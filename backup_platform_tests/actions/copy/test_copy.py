@@ -36,7 +36,7 @@ def test_a_copy_is_the_same_objects_and_restores(tmp_path: Path, encrypted: bool
     points = grow(pair)
     progress = QuietProgress()
     copying = pair.copying()
-    plan = copying.plan(copying.origin.manifests())
+    plan = copying.plan(copying.origin.points.all())
     assert pair.keys(PACKS) == pair.keys(MANIFESTS) == set(), "a plan writes nothing"
     result = copying.run(plan, progress)
     assert (result.passed, list(result.copied)) == (True, points[::-1])
@@ -55,11 +55,11 @@ def test_a_copy_that_read_every_pack_of_a_point_is_its_proof(pair: Pair) -> None
     pair.copy()
     third = grow(pair, 3)[-1]
     pair.copy()
-    proofs = pair.open().proofs()
+    proofs = pair.open().proofs.by_point()
     assert {proofs[point.id][0].method for point in (first, second)} == {ProofMethod.VERIFY}
     assert all(proofs[point.id][0].passed for point in (first, second))
     assert third.id not in proofs, "its older packs were not read again"
-    assert pair.open().proof_details(first.id)[0].detail["copied_from"] == str(pair.bench.root)
+    assert pair.open().proofs.details(first.id)[0].detail["copied_from"] == str(pair.bench.root)
 
 
 def test_only_packs_with_blobs_that_the_copy_lacks_are_moved(pair: Pair) -> None:
@@ -139,7 +139,7 @@ def test_a_damaged_pack_keeps_its_points_from_being_copied_and_no_others(pair: P
     with pytest.raises(RepositoryError, match="1 of 2 recovery points were not copied: docs@") as caught:
         result.require()
     assert not caught.value.retryable
-    assert pack in pair.bench.open().damaged(), "the next backup stores again what the source still has"
+    assert pack in pair.bench.open().marks.damaged(), "the next backup stores again what the source still has"
     assert pack not in pair.keys(PACKS)
     pair.check(sound)
 
@@ -200,9 +200,9 @@ def test_a_pack_that_is_damaged_in_the_copy_is_mended_once_that_is_known(pair: P
     pack = sorted(pair.keys(PACKS))[0]
     (pair.root / pack).write_bytes(b"x" * (pair.root / pack).stat().st_size)
     copy = pair.open()
-    assert not verify(copy, copy.manifests(), ReadShare(), pair.bench.clock, QuietProgress()).passed
+    assert not verify(copy, copy.points.all(), ReadShare(), pair.bench.clock, QuietProgress()).passed
     assert pair.copy().passed
-    assert pair.open().damaged() == set()
+    assert pair.open().marks.damaged() == set()
     pair.check(point)
 
 

@@ -33,7 +33,7 @@ def pair(tmp_path: Path) -> Pair:
 
 def doom(pair: Pair, packs: Iterable[str]) -> None:
     """As a prune does that is about to delete packs of the copy."""
-    write_tombstones(pair.open(), map(PackKey, packs), final=True)
+    write_tombstones(pair.open().objects, map(PackKey, packs), final=True)
 
 
 def test_a_pack_that_is_only_condemned_in_the_copy_is_read_again_and_used(pair: Pair) -> None:
@@ -114,9 +114,9 @@ def test_whatever_stops_a_copy_the_next_one_goes_on(tmp_path: Path, do: Do) -> N
         pair.__post_init__()
         with pytest.raises((Killed, StoreError)):
             pair.copy(target=ScriptedStore(pair.store, at_write(number, do)))
-        pair.check(*pair.open().manifests())
+        pair.check(*pair.open().points.all())
         assert pair.copy().passed
-        pair.check(*pair.bench.open().manifests())
+        pair.check(*pair.bench.open().points.all())
 
 
 @pytest.mark.parametrize("do", [Do.LOSE, Do.FLIP])
@@ -133,7 +133,7 @@ def test_a_copy_that_loses_or_alters_a_write_is_noticed(tmp_path: Path, do: Do) 
         try:
             assert not pair.copy(target=ScriptedStore(pair.store, script)).passed
         except DamageError:
-            assert pair.open().readable_manifests()[0] == []
+            assert pair.open().points.readable()[0] == []
         if (do, prefix) != (Do.FLIP, MANIFESTS):  # nothing overwrites a manifest: repair does
             assert pair.copy().passed
             pair.check(point)

@@ -19,7 +19,7 @@ made, world = test_retention.made, test_retention.world
 
 def forge(world: World, key: str, start: datetime, end: datetime) -> RecoveryPoint:
     """A point with a proof, whose window is whatever a writer that was taken over says."""
-    last = world.bench.open().manifests()[-1]
+    last = world.bench.open().points.all()[-1]
     forged = replace(
         last,
         window=Window(key, start, end),
@@ -27,7 +27,7 @@ def forge(world: World, key: str, start: datetime, end: datetime) -> RecoveryPoi
         predecessor=last.id,
         captured_at=start,
     )
-    made = world.bench.open().commit(forged)
+    made = world.bench.open().points.commit(forged)
     world.proof(made)
     return made
 

@@ -27,8 +27,7 @@ from backup_platform.domain.ports import Store
 from backup_platform.domain.trust.standing import State, standing
 from backup_platform.errors import NotFoundError, RepositoryError, UsageError
 from backup_platform.repository.creating import init_repository
-from backup_platform.repository.points.chains import chain_breaks, chain_gaps
-from backup_platform.repository.records.forgotten import forgotten_links
+from backup_platform.repository.points.chains import chain_breaks, chain_gaps, forgotten_links
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.faults.memory import MemoryStore
 from backup_platform_tests.support import Call, Do, Killed, ManualClock, ScriptedStore
@@ -64,14 +63,14 @@ class History:
             Window(start.isoformat(), start, start + HOUR), "UTC", start, start, 0.0, incomplete, 0, (), {},
             Stats(), StreamRef(0, EMPTY), {},
         )  # fmt: skip
-        self.points.append(self.open().commit(point))
+        self.points.append(self.open().points.commit(point))
 
     def prove(self, number: int, method: ProofMethod, passed: bool) -> None:
         if self.points:
             self.clock.advance(minutes=1)
             point = self.points[-1 - number % len(self.points)]
             self.proofs.append(Proof(point.id, method, passed, self.clock.now(), 0.0))
-            self.open().record_proof(self.proofs[-1], point)
+            self.open().proofs.record(self.proofs[-1], point)
 
     def hold(self, number: int, hours: int) -> None:
         until = (self.clock.now() + hours * HOUR).isoformat() if hours else ""
@@ -96,12 +95,12 @@ class History:
             store = ScriptedStore(self.store, script)
             retention = Retention(self.open(store), {"shop": SourceRules(rules)}, self.client())
             retention.run_forget(retention.plan_forget())
-        assert must <= {point.id for point in self.open().manifests()}
+        assert must <= {point.id for point in self.open().points.all()}
 
     def _must_stay(self) -> set[str]:
         """By the whole history, also of points that are gone: none of these was ever forgotten."""
         complete = [point for point in self.points if not point.incomplete]
-        here = {point.id for point in self.open().manifests()}
+        here = {point.id for point in self.open().points.all()}
         proven = [point for point in complete if point.id in here and self._proven(point)]
         stay = [*self.points[-1:], *complete[-1:], *proven[-1:]]
         return {point.id for point in stay} | Holds(self.open(), self.client()).in_force().keys() & here
@@ -112,17 +111,17 @@ class History:
     def check(self) -> None:
         """What is gone is recorded, and the chain holds."""
         repository = self.open()
-        here = repository.manifests()
-        links = forgotten_links(repository, "shop")
+        here = repository.points.all()
+        links = forgotten_links(repository.objects, "shop")
         assert {p.id for p in self.points} - {p.id for p in here} <= {link.id for link in links}
         assert chain_breaks(here, links) + chain_gaps(here, links) == []
         assert find_losses(repository, here, (), complete=True) == Losses()
 
     def check_loss(self) -> None:
         """Whatever was forgotten: who takes the newest points away is noticed by those that were proven."""
-        here = self.open().manifests()
+        here = self.open().points.all()
         for point in here[-2:]:
-            self.open().delete_manifest(point)
+            self.open().points.delete(point)
         left, known = here[:-2], {proof.point for proof in self.proofs}
         found = find_losses(self.open(), left, (), complete=True)
         assert {each.point for each in found.subjects} == {p.id for p in here[-2:]} & known

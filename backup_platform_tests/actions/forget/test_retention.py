@@ -70,13 +70,13 @@ class World:
         return [each.sequence for each in retention.run_forget(retention.plan_forget()).forgotten]
 
     def here(self) -> list[int]:
-        return [point.sequence for point in self.bench.open().manifests()]
+        return [point.sequence for point in self.bench.open().points.all()]
 
     def proof(
         self, point: RecoveryPoint, method: ProofMethod = ProofMethod.DRILL, *, passed: bool = True
     ) -> None:
         self.bench.clock.advance(minutes=1)
-        self.bench.open().record_proof(Proof(point.id, method, passed, self.bench.clock.now(), 1.0))
+        self.bench.open().proofs.record(Proof(point.id, method, passed, self.bench.clock.now(), 1.0))
 
     def holds(self, store: Store | None = None) -> Holds:
         return Holds(self.bench.open(store), self.bench.clock)
@@ -131,7 +131,8 @@ def test_what_no_rule_keeps_is_forgotten_and_recorded(either: World) -> None:
     assert world.here() == [1, 2, 3, 4, 5, 6], "a plan changes nothing"
     assert world.forget() == [1, 2, 3, 4]
     assert world.here() == [5, 6]
-    records, damaged = read_forgotten(world.bench.open(), forgotten_places(world.bench.open(), "docs"))
+    objects = world.bench.open().objects
+    records, damaged = read_forgotten(objects, forgotten_places(objects, "docs"))
     assert not damaged
     assert [(r.point, r.source, r.sequence, r.window, r.captured_at) for r in records] == [
         (p.id, "docs", p.sequence, p.window, p.captured_at) for p in world.points[:4]
@@ -173,7 +174,7 @@ def test_a_listing_alone_proves_nothing(either: World) -> None:
     world = either
     world.proof(world.points[1])
     [name] = (key.rsplit("/", 1)[1] for key in world.bench.keys(PROOFS))
-    genuine = world.bench.open().names.name(f"{PROOFS}{world.points[3].id}/{name.rpartition('-')[0]}")
+    genuine = world.bench.open().objects.names.name(f"{PROOFS}{world.points[3].id}/{name.rpartition('-')[0]}")
     world.bench.store.create(genuine, b"{}\nx\n")
     assert world.forget() == [1, 3]
     assert "damaged" in world.retention().decisions("docs")[1].decision.reasons[0]
@@ -197,10 +198,10 @@ def test_a_false_failure_does_not_take_a_proof_away(world: World) -> None:
 
 def commit(world: World, start: datetime) -> RecoveryPoint:
     """A point as somebody makes it up who has the key and may write."""
-    points = world.bench.open().manifests()
+    points = world.bench.open().points.all()
     window = Window(start.isoformat(), start, start + timedelta(hours=1))
     forged = replace(points[-1], window=window, sequence=points[-1].sequence + 1, captured_at=start)
-    return world.bench.open().commit(forged)
+    return world.bench.open().points.commit(forged)
 
 
 def test_points_from_the_future_evict_nobody(world: World) -> None:
@@ -247,7 +248,7 @@ def test_a_damaged_manifest_stops_forgetting_of_its_source_and_of_no_other(world
         BackupJob(other, world.bench.schedule, world.bench.open(), world.bench.clock).run(
             None, force=True, progress=QuietProgress()
         )
-    key = world.bench.open().manifest_key(world.points[2])
+    key = world.bench.open().points.key(world.points[2])
     world.bench.damage(key)
     rules = {name: SourceRules(LAST_TWO) for name in ("docs", "mail")}
     retention = Retention(world.bench.open(), rules, world.bench.clock)
@@ -293,17 +294,17 @@ def test_a_hold_placed_at_the_last_moment_wins(world: World) -> None:
 def test_a_hold_beside_a_forgetting_that_goes_on_after_days_is_told(world: World) -> None:
     """The record is of the first attempt: its time alone would say that nobody forgets the point now."""
     target = world.points[1]
-    record_forgotten(world.bench.open(), target, "interrupted", world.bench.clock.now())
+    record_forgotten(world.bench.open().objects, target, "interrupted", world.bench.clock.now())
     world.bench.clock.advance(days=1)
 
     def script(call: Call) -> Do | None:
-        if call.verb == "delete" and call.key == world.bench.open().manifest_key(target):
+        if call.verb == "delete" and call.key == world.bench.open().points.key(target):
             with pytest.raises(RepositoryError, match="may not have seen it"):
                 world.holds().place(target.id, "a lawsuit")
         return None
 
     assert world.forget(store=world.scripted(script)) == [1, 2, 3, 4]
-    places = forgotten_places(world.bench.open(), "docs")
+    places = forgotten_places(world.bench.open().objects, "docs")
     assert len(places) == 4
 
 
@@ -313,7 +314,7 @@ def test_a_forgetting_that_stood_still_forgets_no_point_that_was_held_meanwhile(
     read = read_holds
 
     def slow(repository: Repository, point: str | None = None) -> dict[str, list[Hold]]:
-        found = read(repository, point)
+        found = read(repository.objects, point)
         if point == target.id:
             world.bench.clock.advance(hours=1)
             world.holds().place(target.id, "a lawsuit")
@@ -365,7 +366,7 @@ def test_whatever_breaks_nothing_goes_unrecorded_and_the_next_run_ends_it(tmp_pa
         with suppress(StoreError, Killed):
             world.forget(store=world.scripted(script))
         assert next(writes) > number
-        recorded = {place.sequence for place in forgotten_places(world.bench.open())}
+        recorded = {place.sequence for place in forgotten_places(world.bench.open().objects)}
         assert before - set(world.here()) <= recorded
         assert max(recorded, default=0) <= max(before)
         world.forget()
@@ -391,7 +392,8 @@ def test_what_the_store_does_not_delete_is_left_and_told(world: World) -> None:
 
 def test_an_altered_record_stops_forgetting_its_point(either: World) -> None:
     world = either
-    record_forgotten(world.bench.open(), world.points[0], "killed before the deletion", datetime.now(UTC))
+    objects = world.bench.open().objects
+    record_forgotten(objects, world.points[0], "killed before the deletion", datetime.now(UTC))
     [key] = world.bench.keys(FORGOTTEN)
     world.bench.damage(key)
     with pytest.raises(RepositoryError, match=key):

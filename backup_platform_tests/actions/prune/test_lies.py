@@ -79,7 +79,7 @@ def test_garbage_that_a_point_needs_as_well_condemns_nothing(encrypted: bool, id
     place = Place(encrypted, identity)
     good = place.scene.store.keys("packs/")
     for key, pack in place.contents().items():
-        place.writer.repository.mark_damaged(key, "made up")
+        place.writer.repository.marks.mark(key, "made up")
         blobs = [(row["blob"].tobytes(), int(row["length"])) for row in pack.rows]
         place.writer.store_garbage(sorted(blobs), meta=False)
     done = place.prune(4)

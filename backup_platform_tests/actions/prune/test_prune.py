@@ -9,6 +9,7 @@ import pytest
 
 from backup_platform.actions.prune.plan import PruneSettings
 from backup_platform.errors import RepositoryError
+from backup_platform.repository.records.tombstones import read_tombstones
 from backup_platform_tests.actions.prune_support import (
     AT_ONCE,
     History,
@@ -67,7 +68,7 @@ def test_what_only_a_forgotten_point_needed_goes_in_two_runs(bench: Bench) -> No
     assert (second.packs_deleted, second.packs_condemned) == (2, 0)
     assert second.freed_bytes > 50_000
     assert packs(bench) < before
-    assert not bench.open().tombstoned() & packs(bench)
+    assert not read_tombstones(bench.open().objects).condemned & packs(bench)
     history.check()
 
 
@@ -119,7 +120,7 @@ def test_a_condemned_pack_that_is_needed_again_is_reprieved(bench: Bench) -> Non
     prune(bench, DAILY)
     (bench.root / place).write_bytes(manifest)  # as if its writer had been slow
     prune(bench, DAILY)
-    assert not bench.open().tombstoned()
+    assert not read_tombstones(bench.open().objects).condemned
     history.check()
 
 
@@ -167,18 +168,18 @@ def test_of_two_packs_with_the_same_blobs_one_goes_and_the_other_is_read_before(
     bench.source.write(b"file", noise(40_000, 1))
     history.backup()
     (first,) = bench.keys("packs/")
-    bench.open().mark_damaged(first, "for a test")
+    bench.open().marks.mark(first, "for a test")
     bench.source.write(b"more", noise(30_000, 2))
     history.backup()
     (second,) = bench.keys("packs/") - {first}
-    bench.open().unmark_damaged(first)
+    bench.open().marks.unmark(first)
     bench.damage(second)  # it would be preferred, and nobody knows yet
-    bench.open().mark_damaged(first, "for a test")
+    bench.open().marks.mark(first, "for a test")
     assert prune(bench).damaged == 1
-    assert bench.open().damaged() == {first, second}
+    assert bench.open().marks.damaged() == {first, second}
     assert prune(bench).damaged == 0
     assert first in packs(bench)
-    bench.open().unmark_damaged(first)
+    bench.open().marks.unmark(first)
     prune(bench)
     assert first in packs(bench)
     assert bench.content(history.points[0][0]) == {b"file": noise(40_000, 1)}
@@ -201,10 +202,10 @@ def test_a_pack_that_is_cut_short_stands_in_for_no_other(bench: Bench) -> None:
     """It would be preferred, and nobody read it since it was cut."""
     history = mostly_waste(bench)
     (first,) = bench.keys("packs/")
-    bench.open().mark_damaged(first, "for a test")
+    bench.open().marks.mark(first, "for a test")
     history.backup()
     (second,) = bench.keys("packs/") - {first}
-    bench.open().unmark_damaged(first)
+    bench.open().marks.unmark(first)
     (bench.root / second).write_bytes((bench.root / second).read_bytes()[:-200])
     for _ in range(2):
         prune(bench)
@@ -237,7 +238,7 @@ def test_damage_that_rewriting_meets_is_marked(tmp_path: Path) -> None:
     for position in range(8, size - 2000, 10_000):
         bench.damage(pack, position)
     assert prune(bench, PruneSettings(timedelta(0), 0.1)).damaged == 1
-    assert pack in bench.open().damaged()
+    assert pack in bench.open().marks.damaged()
     assert bench.keys(pack)
 
 

@@ -16,7 +16,7 @@ from backup_platform.errors import DamageError, RepositoryError, StoreLockedErro
 from backup_platform.repository.objects.names import PackKey, digest
 from backup_platform.repository.packs.packs import PackBuilder
 from backup_platform.repository.records.forgotten import record_forgotten
-from backup_platform.repository.records.tombstones import PackWatch
+from backup_platform.repository.records.tombstones import PackWatch, read_tombstones
 from backup_platform.stores.wrapping import WrappedStore
 from backup_platform_tests.faults.scene import Scene
 from backup_platform_tests.support import START, QuietProgress, flipped, noise
@@ -37,7 +37,7 @@ def prune(scene: Scene, store: Store | None = None, settings: PruneSettings = AT
 
 
 def forget(scene: Scene, number: int) -> None:
-    scene.forget(sorted(scene.open().manifests(), key=lambda p: p.sequence)[number])
+    scene.forget(sorted(scene.open().points.all(), key=lambda p: p.sequence)[number])
 
 
 def waste(scene: Scene) -> None:
@@ -103,7 +103,7 @@ def test_packs_that_may_not_be_deleted_are_told_from_locked_ones(scene: Scene) -
 
 
 def proofs(scene: Scene) -> set[str]:
-    return set(scene.open().proofs())
+    return set(scene.open().proofs.by_point())
 
 
 def test_proofs_of_forgotten_points_go_after_the_grace_and_no_others(scene: Scene) -> None:
@@ -113,11 +113,11 @@ def test_proofs_of_forgotten_points_go_after_the_grace_and_no_others(scene: Scen
         scene.backup()
     scene.verify()
     scene.verify()
-    points = scene.open().manifests()
+    points = scene.open().points.all()
     scene.forget(points[0])
     assert prune(scene).proofs_deleted == 0, "not before an hour has passed"
     scene.clock.advance(hours=2)
-    record_forgotten(scene.open(), points[1], "killed before the deletion", scene.clock.now())
+    record_forgotten(scene.open().objects, points[1], "killed before the deletion", scene.clock.now())
     scene.clock.advance(hours=2)
     assert prune(scene).proofs_deleted == 2
     assert proofs(scene) == {point.id for point in points[1:]}
@@ -131,7 +131,7 @@ def test_proofs_stay_while_the_record_is_altered(scene: Scene) -> None:
     scene.change(5)
     scene.backup()
     scene.verify()
-    point = scene.open().manifests()[0]
+    point = scene.open().points.all()[0]
     scene.forget(point)
     (key,) = scene.store.keys("ledger/forgotten/")
     scene.store.alter(key, b"made up")
@@ -151,7 +151,10 @@ class Slow(WrappedStore):
 
     def delete(self, key: str) -> None:
         if key.startswith(("packs/", "meta/")) and self._first.acquire(blocking=False):
-            packs = {key: bytes(self.inner.get(key)) for key in self._scene.open().tombstoned()}
+            packs = {
+                key: bytes(self.inner.get(key))
+                for key in read_tombstones(self._scene.open().objects).condemned
+            }
             for _ in range(2):
                 prune(self._scene)
                 self._scene.clock.advance(hours=2)
@@ -172,7 +175,7 @@ def test_a_prune_that_stood_still_looks_again_before_it_deletes_on(
     for _ in range(4):
         forget(scene, 0)
     prune(scene)
-    condemned = scene.open().tombstoned()
+    condemned = read_tombstones(scene.open().objects).condemned
     summary = prune(scene, Slow(scene))
     assert summary.packs_deleted == 1
     assert len(scene.store.keys() & condemned) == len(condemned) - 1 > 2
@@ -213,7 +216,7 @@ def test_an_altered_tombstone_that_is_not_final_disturbs_nobody(scene: Scene) ->
 
 
 def looked(scene: Scene) -> PackWatch:
-    watch = PackWatch(scene.open())
+    watch = PackWatch(scene.open().objects)
     watch.before_commit(map(PackKey, scene.store.keys("packs/")))
     return watch
 

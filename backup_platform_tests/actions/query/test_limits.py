@@ -43,7 +43,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
 
 
 def test_a_query_has_a_time_limit(bench: Bench) -> None:
-    (point, *_) = bench.open().manifests()
+    (point, *_) = bench.open().points.all()
     tables = open_tables(bench, point)
     with (
         query(tables, f"{ENDLESS} and a.range in (from t)", time_limit_s=0.3) as result,
@@ -57,7 +57,7 @@ def test_a_query_has_a_time_limit(bench: Bench) -> None:
 
 
 def test_a_comparison_has_one_too(bench: Bench) -> None:
-    tables = [open_tables(bench, point) for point in bench.open().manifests()]
+    tables = [open_tables(bench, point) for point in bench.open().points.all()]
     with pytest.raises(TimeLimitError):
         diff_table(tables[0], tables[1], "t", time_limit_s=0)
     assert diff_table(tables[0], tables[1], "t").added == 1

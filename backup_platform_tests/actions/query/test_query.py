@@ -93,7 +93,7 @@ def tables(bench: Bench) -> PointTables:
 
 
 def opened(bench: Bench, store: Any = None) -> PointTables:
-    (point,) = bench.open().manifests()
+    (point,) = bench.open().points.all()
     return open_tables(bench, point, store)
 
 

@@ -64,7 +64,7 @@ class Clinic:
 
     def verify(self) -> VerifyResult:
         repository = self.bench.open()
-        points, errors = repository.readable_manifests()
+        points, errors = repository.points.readable()
         texts = [error.message for error in errors]
         texts += find_losses(repository, points, errors, complete=self.complete).texts()
         return verify(
@@ -75,7 +75,7 @@ class Clinic:
         """All is well, and every point that there was restores."""
         assert self.verify().findings == {}
         repository = self.bench.open()
-        assert repository.manifests() == self.points
+        assert repository.points.all() == self.points
         assert [content_of(repository, point) for point in self.points] == self.contents
 
     def harm(self, key: str, how: str) -> None:

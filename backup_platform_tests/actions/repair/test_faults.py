@@ -125,7 +125,7 @@ def test_the_copy_itself_is_repaired_from_the_first(clinic: Clinic) -> None:
     for key in clinic.bench.keys(PACKS):
         path = clinic.copy / key
         path.write_bytes(flipped(path.read_bytes()))
-        clinic.donor().mark_damaged(key, "for a test")
+        clinic.donor().marks.mark(key, "for a test")
     repair = Repair(clinic.donor(), {"main": clinic.bench.open()}, clinic.bench.clock, complete=False)
     assert repair.run(repair.plan()).sound
     for key in clinic.bench.keys(PACKS):
@@ -136,7 +136,7 @@ def test_what_a_cache_still_has_hides_nothing(clinic: Clinic, tmp_path: Path) ->
     """As the plan composes it: the copy of a manifest on this machine is sound, that in the store is not."""
     store = CachingStore(clinic.bench.store, str(tmp_path / "cache"))
     repository = clinic.bench.open(store)
-    assert len(repository.manifests()) == 2
+    assert len(repository.points.all()) == 2
     path = clinic.bench.root / manifest_of(clinic, clinic.points[0])
     times = (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     path.write_bytes(flipped(path.read_bytes()))
@@ -144,7 +144,7 @@ def test_what_a_cache_still_has_hides_nothing(clinic: Clinic, tmp_path: Path) ->
     (tmp_path / "backup.yaml").write_text("repository: {path: x}\nsources: {docs: {files: y, every: day}}\n")
     plan = Plan.load(str(tmp_path / "backup.yaml"))
     upkeep = Upkeep(plan, plan.repository, repository, clinic.bench.clock)
-    assert len(repository.manifests(reread=True)) == 2
+    assert len(repository.points.all(reread=True)) == 2
     assert "is damaged" in upkeep.repair().plan().lost[0]
 
 

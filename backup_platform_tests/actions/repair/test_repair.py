@@ -121,8 +121,8 @@ def test_an_index_is_made_again_from_the_packs(clinic: Clinic) -> None:
 
 def test_a_mark_on_a_sound_pack_is_taken_away(clinic: Clinic) -> None:
     repository = clinic.bench.open()
-    for key in repository.list_packs():
-        repository.mark_damaged(key, "for a test")
+    for key in repository.objects.packs():
+        repository.marks.mark(key, "for a test")
     assert {act for act, _ in acts(clinic.plan({}))} == {Act.UNMARK}
     assert clinic.run({}).sound
     clinic.check()
@@ -146,7 +146,7 @@ def test_what_nobody_has_is_listed_and_left(clinic: Clinic) -> None:
 
 def test_a_damaged_pack_that_nothing_needs_is_no_loss(clinic: Clinic) -> None:
     key = max(clinic.bench.keys(PACKS), key=lambda key: (clinic.bench.root / key).stat().st_size)
-    clinic.bench.open().mark_damaged(key, "for a test")
+    clinic.bench.open().marks.mark(key, "for a test")
     clinic.bench.source.write(b"more", noise(70_000, 42))  # so that the new pack is another
     clinic.points.append(clinic.bench.backup())
     clinic.contents.append(dict(clinic.bench.source.files))
@@ -194,7 +194,7 @@ def test_a_copy_that_does_not_answer_is_told_and_the_others_help(clinic: Clinic)
 def test_the_same_blobs_in_another_pack_of_the_copy_will_do(clinic: Clinic) -> None:
     """A prune of either side puts blobs into other packs."""
     old = max(clinic.bench.keys(PACKS), key=lambda key: (clinic.bench.root / key).stat().st_size)
-    clinic.bench.open().mark_damaged(old, "for a test")
+    clinic.bench.open().marks.mark(old, "for a test")
     known = clinic.bench.keys(PACKS)
     clinic.backup(42)  # stores the same blobs again, together with others
     (new,) = clinic.bench.keys(PACKS) - known
@@ -219,7 +219,7 @@ def test_another_repository_is_no_copy(clinic: Clinic, tmp_path: Path) -> None:
 
 def test_forgotten_points_do_not_come_back(clinic: Clinic) -> None:
     first = clinic.points[0]
-    record_forgotten(clinic.bench.open(), first, "for a test", clinic.bench.clock.now())
+    record_forgotten(clinic.bench.open().objects, first, "for a test", clinic.bench.clock.now())
     clinic.harm(manifest_of(clinic, first), "remove")
     assert clinic.plan().nothing_wrong
 
@@ -268,7 +268,7 @@ def test_points_of_a_copy_that_went_its_own_way_are_not_taken(clinic: Clinic) ->
     last = clinic.points[-1]
     path = clinic.copy / manifest_of(clinic, last)
     path.unlink()
-    apart.commit(replace(last, lateness_s=77.0))
+    apart.points.commit(replace(last, lateness_s=77.0))
     clinic.backup(7)
     clinic.harm(manifest_of(clinic, last), "flip")
     before = clinic.bench.keys()
@@ -285,7 +285,7 @@ def test_a_manifest_that_a_copy_has_exchanged_since_the_plan_is_not_taken(clinic
     repair = clinic.repair()
     plan = repair.plan()
     (clinic.copy / key).unlink()
-    clinic.donor().commit(replace(last, lateness_s=77.0))
+    clinic.donor().points.commit(replace(last, lateness_s=77.0))
     assert "not what it was" in repair.run(plan).failed[0]
     assert key not in clinic.bench.keys(MANIFESTS)
 
@@ -293,7 +293,7 @@ def test_a_manifest_that_a_copy_has_exchanged_since_the_plan_is_not_taken(clinic
 def test_what_prune_is_deleting_is_waited_for(clinic: Clinic) -> None:
     key = min(clinic.bench.keys(PACKS))
     clinic.harm(key, "remove")
-    (tombstone,) = write_tombstones(clinic.bench.open(), [key], final=True)
+    (tombstone,) = write_tombstones(clinic.bench.open().objects, [key], final=True)
     plan = clinic.plan()
     assert plan.steps == ()
     assert "prune is deleting it" in plan.notes[0]
@@ -309,7 +309,7 @@ def test_a_manifest_that_prune_did_not_see_in_time_is_no_success(clinic: Clinic)
 
     def dooms(call: Call) -> Do | None:
         if (call.verb, call.key) == ("create", manifest):
-            write_tombstones(clinic.bench.open(), clinic.bench.keys(PACKS), final=True)
+            write_tombstones(clinic.bench.open().objects, clinic.bench.keys(PACKS), final=True)
         return None
 
     result = clinic.run(store=ScriptedStore(clinic.bench.store, dooms))

@@ -48,7 +48,7 @@ def test_it_comes_back_as_it_was(pair: Pair, harm: str) -> None:
     assert mending(pair).needed() == ("is missing" if harm == "gone" else "is damaged")
     mending(pair).run()
     assert root(pair).read_bytes() == data
-    assert pair.bench.content(pair.bench.open().manifests()[0]) == pair.bench.source.files
+    assert pair.bench.content(pair.bench.open().points.all()[0]) == pair.bench.source.files
 
 
 def test_a_sound_one_is_not_written_over(pair: Pair) -> None:

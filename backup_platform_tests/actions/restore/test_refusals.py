@@ -155,4 +155,4 @@ def test_a_drill_that_cannot_restore_everything_gives_no_verdict(vault: Vault) -
     point = vault.backup()
     with largest_file(200_000), pytest.raises(TargetError, match="1 entry"):
         vault.drill_in_a_sandbox(point)
-    assert vault.repository.proof_details(point.id) == []
+    assert vault.repository.proofs.details(point.id) == []

@@ -56,7 +56,7 @@ def test_a_killed_restore_continues(vault: Vault, tmp_path: Path) -> None:
         kills += 1
         assert_complete_files(vault.root, to)
     else:
-        vault.restore(vault.repository.manifests("tree")[-1], to)
+        vault.restore(vault.repository.points.all("tree")[-1], to)
     assert kills > 1
     assert_same_tree(vault.root, to)
     assert not list(to.glob(".backup-platform*"))
@@ -86,7 +86,7 @@ def interrupt(vault: Vault, to: Path, after: int) -> None:
                 raise Stop
 
     with pytest.raises(Stop):
-        vault.run(vault.plan(vault.repository.manifests("tree")[-1], to), Stopping())
+        vault.run(vault.plan(vault.repository.points.all("tree")[-1], to), Stopping())
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_what_is_complete_is_kept(interrupted: Vault, tmp_path: Path) -> None:
     to = tmp_path / "to"
     inodes = {path.name: os.lstat(path).st_ino for path in to.glob("[0z]*")}
     assert 300 <= len(inodes) < 1002
-    plan = interrupted.plan(interrupted.repository.manifests("tree")[-1], to)
+    plan = interrupted.plan(interrupted.repository.points.all("tree")[-1], to)
     assert plan.resumes
     assert plan.keeps == len(inodes) + 1
     summary = interrupted.run(plan)
@@ -116,7 +116,7 @@ def test_what_is_complete_is_kept(interrupted: Vault, tmp_path: Path) -> None:
 def test_a_foreign_file_is_a_conflict_also_when_resuming(interrupted: Vault, tmp_path: Path) -> None:
     (tmp_path / "to/0999").unlink(missing_ok=True)
     (tmp_path / "to/0999").write_bytes(b"foreign")
-    plan = interrupted.plan(interrupted.repository.manifests("tree")[-1], tmp_path / "to")
+    plan = interrupted.plan(interrupted.repository.points.all("tree")[-1], tmp_path / "to")
     assert plan.conflicts == ("0999",)
     with pytest.raises(TargetError):
         interrupted.run(plan)
@@ -130,7 +130,7 @@ def test_other_bytes_under_the_same_size_and_time_are_a_conflict(interrupted: Va
         file.write(b"?")
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     with pytest.raises(TargetError, match="is not what is to be restored"):
-        interrupted.restore(interrupted.repository.manifests("tree")[-1], tmp_path / "to")
+        interrupted.restore(interrupted.repository.points.all("tree")[-1], tmp_path / "to")
     assert path.read_bytes()[:1] == b"?"
 
 
@@ -143,7 +143,7 @@ def test_another_point_does_not_continue_it(interrupted: Vault, tmp_path: Path) 
 
 
 def test_the_marker_names_the_point_and_goes_away(interrupted: Vault, tmp_path: Path) -> None:
-    point = interrupted.repository.manifests("tree")[-1]
+    point = interrupted.repository.points.all("tree")[-1]
     marker = next((tmp_path / "to").glob(".backup-platform-restore-*.json"))
     assert json.loads(marker.read_text()) == {"point": point.id, "fresh": True}
     interrupted.restore(point, tmp_path / "to")

@@ -62,7 +62,7 @@ class Yard:
 
     def verify(self, store: Store | None = None) -> VerifyResult:
         cycle = self.cycle(store)
-        points, errors = cycle.repository.readable_manifests()
+        points, errors = cycle.repository.points.readable()
         return verify_due(cycle, points, QuietProgress(), unreadable=[error.message for error in errors])
 
     def pass_time(self, days: float) -> None:
@@ -150,7 +150,7 @@ def test_a_store_that_does_not_answer_is_an_error_and_no_read(yard: Yard) -> Non
     with pytest.raises(StoreError):
         yard.run(broken)
     assert not yard.bench.keys(READS)
-    assert not yard.bench.open().damaged()
+    assert not yard.bench.open().marks.damaged()
 
 
 @pytest.mark.parametrize("days", [-400, 400])
@@ -170,7 +170,7 @@ def test_a_damaged_pack_is_marked_told_of_and_does_not_hold_up_the_others(yard: 
     bad = yard.cycle().due()[0].key
     yard.damage(bad)
     run = yard.run(budget=1)
-    assert run.reading.damaged.keys() == {bad} == yard.bench.open().damaged()
+    assert run.reading.damaged.keys() == {bad} == yard.bench.open().marks.damaged()
     assert run.status.damaged == (bad,)
     assert bad not in {held.key for held in yard.cycle().due()}
     verdict = read_recently(yard.run().status)
@@ -192,7 +192,7 @@ def test_what_prune_deletes_meanwhile_is_no_damage(yard: Yard) -> None:
     run = yard.run(ScriptedStore(yard.bench.store, vanishes))
     assert run.reading.gone.keys() == {gone}
     assert not run.reading.damaged
-    assert not yard.bench.open().damaged()
+    assert not yard.bench.open().marks.damaged()
     assert run.status == yard.cycle().status()
 
 
@@ -202,8 +202,8 @@ def test_what_prune_deletes_meanwhile_is_no_damage(yard: Yard) -> None:
 def test_verify_tells_which_points_damage_concerns_and_records_it(yard: Yard) -> None:
     yard.pass_time(12)
     assert yard.verify().passed
-    assert yard.bench.open().proofs() == {}  # not all of a point's packs are read in one run
-    points = yard.bench.open().manifests()
+    assert yard.bench.open().proofs.by_point() == {}  # not all of a point's packs are read in one run
+    points = yard.bench.open().points.all()
     newest = max(yard.bench.keys("packs/"), key=lambda key: (yard.bench.root / key).stat().st_mtime)
     yard.damage(newest)
     yard.pass_time(12)
@@ -212,7 +212,7 @@ def test_verify_tells_which_points_damage_concerns_and_records_it(yard: Yard) ->
         assert result.findings.keys() == {points[-1].id}
         assert result.rotation is not None
         assert result.rotation.damaged == (newest,)
-    proofs = yard.bench.open().proofs()
+    proofs = yard.bench.open().proofs.by_point()
     assert proofs.keys() == {points[-1].id}
     assert not any(proof.passed for proof in proofs[points[-1].id])
 

@@ -33,7 +33,7 @@ def bench(tmp_path: Path) -> Bench:
 def run(bench: Bench, share: ReadShare | None = None, *, record: bool = True) -> VerifyResult:
     repository = bench.open()
     share = share or ReadShare()
-    return verify(repository, repository.manifests(), share, bench.clock, QuietProgress(), record=record)
+    return verify(repository, repository.points.all(), share, bench.clock, QuietProgress(), record=record)
 
 
 def several_packs(bench: Bench, count: int = 6) -> None:
@@ -45,7 +45,7 @@ def several_packs(bench: Bench, count: int = 6) -> None:
 def test_a_sound_repository_passes_and_every_point_gets_its_proof(bench: Bench) -> None:
     several_packs(bench, 3)
     repository = bench.open()
-    points, progress = repository.manifests(), QuietProgress()
+    points, progress = repository.points.all(), QuietProgress()
     result = verify(repository, points, ReadShare(), bench.clock, progress)
     packs = bench.keys("packs/") | bench.keys("meta/")
     assert result.passed
@@ -53,9 +53,9 @@ def test_a_sound_repository_passes_and_every_point_gets_its_proof(bench: Bench) 
     assert result.bytes_read == sum((bench.root / key).stat().st_size for key in packs)
     assert progress.done == progress.expected == result.bytes_read
     for point in points:
-        (proof,) = repository.proofs()[point.id]
+        (proof,) = repository.proofs.by_point()[point.id]
         assert (proof.method, proof.passed, proof.at) == (ProofMethod.VERIFY, True, bench.clock.now())
-        assert repository.proof_details(point.id)[0].detail["packs_read"] == len(packs)
+        assert repository.proofs.details(point.id)[0].detail["packs_read"] == len(packs)
 
 
 def test_damage_is_told_of_every_point_that_needs_it_and_of_no_other(bench: Bench) -> None:
@@ -71,7 +71,7 @@ def test_damage_is_told_of_every_point_that_needs_it_and_of_no_other(bench: Benc
     result = run(bench)
     assert result.findings.keys() == {third.id}
     assert only_third in result.findings[third.id][0]
-    proofs = bench.open().proofs()
+    proofs = bench.open().proofs.by_point()
     assert not proofs[third.id][0].passed
     assert proofs[first.id][0].passed
 
@@ -80,17 +80,17 @@ def test_a_partial_verify_is_no_proof_unless_it_found_damage(bench: Bench) -> No
     several_packs(bench)
     for share in (ReadShare(0), ReadShare(3, 0), ReadShare(3, 1)):
         assert run(bench, share).passed
-    assert bench.open().proofs() == {}
+    assert bench.open().proofs.by_point() == {}
     bench.damage(max(bench.keys("packs/")))
     for slot in range(3):
         run(bench, ReadShare(3, slot))
-    assert {proof.passed for proofs in bench.open().proofs().values() for proof in proofs} == {False}
+    assert {proof.passed for proofs in bench.open().proofs.by_point().values() for proof in proofs} == {False}
 
 
 def test_it_can_be_asked_to_record_nothing(bench: Bench) -> None:
     bench.backup()
     run(bench, record=False)
-    assert bench.open().proofs() == {}
+    assert bench.open().proofs.by_point() == {}
 
 
 def test_a_missing_pack_fails_although_no_contents_were_to_be_read(bench: Bench) -> None:
@@ -129,8 +129,8 @@ def test_the_size_of_each_pack_is_compared_whatever_share_is_read(
         f"{harmed} has {len(data[:length]) if length <= 0 else len(data) + 1:,} bytes" in text
         for text in result.findings[point.id]
     )
-    assert bench.open().damaged() == {harmed}
-    assert not bench.open().proofs()[point.id][-1].passed
+    assert bench.open().marks.damaged() == {harmed}
+    assert not bench.open().proofs.by_point()[point.id][-1].passed
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
@@ -154,7 +154,7 @@ def test_a_broken_chain_fails(bench: Bench) -> None:
     bench.backup()
     (bench.root / "manifests").joinpath(*_name(bench, 2)).unlink()
     repository = bench.open()
-    repository.commit(replace(second, predecessor=first.id, lateness_s=77.0))
+    repository.points.commit(replace(second, predecessor=first.id, lateness_s=77.0))
     result = run(bench)
     assert not result.passed
     assert "predecessor" in result.findings[""][0]
@@ -171,30 +171,30 @@ def test_a_store_that_does_not_answer_is_an_error_and_no_verdict(bench: Bench) -
     broken = ScriptedStore(bench.store, lambda c: Do.FAIL if c.verb == "get" and "packs/" in c.key else None)
     repository = bench.open(broken)
     with pytest.raises(StoreError):
-        verify(repository, repository.manifests(), ReadShare(), bench.clock, QuietProgress())
-    assert bench.open().proofs() == {}
-    assert bench.open().damaged() == set()
+        verify(repository, repository.points.all(), ReadShare(), bench.clock, QuietProgress())
+    assert bench.open().proofs.by_point() == {}
+    assert bench.open().marks.damaged() == set()
 
 
 def test_a_mark_on_a_sound_pack_is_taken_away(bench: Bench) -> None:
     bench.backup()
     repository = bench.open()
-    for key in repository.list_packs():
-        repository.mark_damaged(key, "for a test")
-    assert structure_findings(repository, repository.manifests())
+    for key in repository.objects.packs():
+        repository.marks.mark(key, "for a test")
+    assert structure_findings(repository, repository.points.all())
     assert run(bench).passed
-    assert bench.open().damaged() == set()
+    assert bench.open().marks.damaged() == set()
 
 
 def test_structure_findings_name_what_is_missing_without_reading_contents(bench: Bench) -> None:
     bench.backup()
     store = ScriptedStore(bench.store)
     repository = bench.open(store)
-    assert structure_findings(repository, repository.manifests()) == []
+    assert structure_findings(repository, repository.points.all()) == []
     assert not [call for call in store.calls if call.key.startswith("packs/") and call.verb != "list"]
     for key in bench.keys("packs/"):
         (bench.root / key).unlink()
-    (text,) = structure_findings(repository, repository.manifests())
+    (text,) = structure_findings(repository, repository.points.all())
     assert "docs@" in text
 
 

@@ -95,7 +95,7 @@ def test_the_listing_says_that_it_is_partitioned(run: Cli) -> None:
 
 
 def test_its_differences(run: Cli, bench: Bench) -> None:
-    before, after = (point.id for point in bench.open().manifests("shop"))
+    before, after = (point.id for point in bench.open().points.all("shop"))
     found = run("diff", before, after, "--table", "even", "--json").document
     assert (found["key"], found["added"], found["removed"], found["changed"]) == (["id"], 1, 0, 0)
     assert [row["after"] for row in found["rows"]] == [{"id": 4}]
@@ -114,7 +114,7 @@ def test_its_partitions_are_exported(run: Cli, tmp_path: Path) -> None:
 
 
 def test_it_is_loaded_unless_a_column_has_two_forms(bench: Bench) -> None:
-    tables = open_tables(bench, list(bench.open().manifests("shop"))[-1])
+    tables = open_tables(bench, list(bench.open().points.all("shop"))[-1])
     assert load(tables, "even").to_pydict() == {"id": [1, 2, 3, 4]}
     assert load(tables, "orders", columns=["id"], where=[("id", ">", 1)]).to_pydict() == {"id": [2, 3]}
     assert load(tables, "empty").num_rows == 0

@@ -10,7 +10,7 @@ import pytest
 from backup_platform.actions.checks.points import authentic, stored
 from backup_platform.actions.verify.run import ReadShare
 from backup_platform.app import App
-from backup_platform.repository.encryption.age_cipher import recipient_name
+from backup_platform.repository.objects.names import recipient_name
 from backup_platform_tests.cli.conftest import Verbs
 from backup_platform_tests.cli.test_fingerprints import Hosts
 from backup_platform_tests.docs.cells import shows

@@ -111,7 +111,7 @@ def test_a_point_whose_window_has_another_one_is_not_gone(kept: World) -> None:
 def test_a_source_with_a_damaged_manifest_loses_nothing_and_the_check_says_so(kept: World) -> None:
     capture(kept, 2)
     [point, _] = kept.app.points("uploads")
-    path = kept.root / "repository" / kept.app.repository.manifest_key(point)
+    path = kept.root / "repository" / kept.app.repository.points.key(point)
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-5])
     result = run(kept, "prune")
@@ -211,7 +211,7 @@ def test_damage_turns_verify_red(kept: World) -> None:
 def test_the_newest_point_that_was_deleted_turns_verify_red(kept: World) -> None:
     capture(kept, 1)
     [point] = kept.app.points("uploads")
-    (kept.root / "repository" / kept.app.repository.manifest_key(point)).unlink()
+    (kept.root / "repository" / kept.app.repository.points.key(point)).unlink()
     result = run(kept, "verify")
     assert not result.success
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}

@@ -43,7 +43,7 @@ class PointBench:
         return job.run(None, force=True, progress=QuietProgress()).point
 
     def points(self) -> list[RecoveryPoint]:
-        return list(self.open().manifests(self.source.name))
+        return list(self.open().points.all(self.source.name))
 
     def restore(self, point: RecoveryPoint, url: str, *, jobs: int = 2) -> DatabaseRestoreSummary:
         """Into the existing, empty database at `url`."""
