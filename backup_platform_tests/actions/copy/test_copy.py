@@ -87,10 +87,10 @@ def test_without_an_identity_an_encrypted_repository_is_copied_too(tmp_path: Pat
 def test_recipients_are_kept_in_step_also_retired_ones(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, encrypted=True)
     pair.backup()
-    cipher = pair.bench.open().cipher
-    add_recipient(cipher, parse_recipient(recipient(1)), pair.bench.clock.now())  # type: ignore[arg-type]
-    add_recipient(pair.open().cipher, parse_recipient(recipient(2)), pair.bench.clock.now())  # type: ignore[arg-type]
-    retire_recipient(cipher, recipient(0), pair.bench.clock.now())  # type: ignore[arg-type]
+    objects = pair.bench.open().objects
+    add_recipient(objects, parse_recipient(recipient(1)), pair.bench.clock.now())
+    add_recipient(pair.open().objects, parse_recipient(recipient(2)), pair.bench.clock.now())
+    retire_recipient(objects, recipient(0), pair.bench.clock.now())
     assert pair.plan().keys == 3
     assert pair.copy().keys == 3
     assert pair.bench.keys("keys/") < pair.keys("keys/"), "the copy keeps the recipient of its own"
@@ -99,7 +99,7 @@ def test_recipients_are_kept_in_step_also_retired_ones(tmp_path: Path) -> None:
 
 def test_an_altered_recipient_is_not_copied(tmp_path: Path) -> None:
     pair = make_pair(tmp_path, encrypted=True)
-    add_recipient(pair.bench.open().cipher, parse_recipient(recipient(1)), pair.bench.clock.now())  # type: ignore[arg-type]
+    add_recipient(pair.bench.open().objects, parse_recipient(recipient(1)), pair.bench.clock.now())
     (key,) = {k for k in pair.bench.keys("keys/") - pair.keys("keys/") if k.endswith(".recipient")}
     point = pair.backup()
     pair.bench.damage(key)

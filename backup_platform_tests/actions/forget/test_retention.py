@@ -31,9 +31,9 @@ from backup_platform.errors import (
     UsageError,
 )
 from backup_platform.repository.objects.names import FORGOTTEN, HOLDS, MANIFESTS, PROOFS
+from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten, record_forgotten
 from backup_platform.repository.records.holds import read_holds
-from backup_platform.repository.repository import Repository
 from backup_platform_tests.support import (
     Bench,
     Call,
@@ -309,12 +309,10 @@ def test_a_hold_beside_a_forgetting_that_goes_on_after_days_is_told(world: World
 
 
 def test_a_forgetting_that_stood_still_forgets_no_point_that_was_held_meanwhile(world: World) -> None:
-    target = world.points[1]
+    target, read = world.points[1], read_holds
 
-    read = read_holds
-
-    def slow(repository: Repository, point: str | None = None) -> dict[str, list[Hold]]:
-        found = read(repository.objects, point)
+    def slow(objects: Objects, point: str | None = None) -> dict[str, list[Hold]]:
+        found = read(objects, point)
         if point == target.id:
             world.bench.clock.advance(hours=1)
             world.holds().place(target.id, "a lawsuit")

@@ -322,9 +322,9 @@ def test_a_manifest_that_prune_did_not_see_in_time_is_no_success(clinic: Clinic)
 def test_recipients_come_back_and_none_is_added_that_only_the_copy_has(tmp_path: Path) -> None:
     clinic = clinic_of(tmp_path, encrypted=True)
     bench = clinic.bench
-    add_recipient(bench.open().cipher, parse_recipient(recipient(1)), bench.clock.now())  # type: ignore[arg-type]
+    add_recipient(bench.open().objects, parse_recipient(recipient(1)), bench.clock.now())
     clinic.mirror()
-    add_recipient(clinic.donor().cipher, parse_recipient(recipient(2)), bench.clock.now())  # type: ignore[arg-type]
+    add_recipient(clinic.donor().objects, parse_recipient(recipient(2)), bench.clock.now())
     known = {key: (bench.root / key).read_bytes() for key in bench.keys(KEYS)}
     documents = sorted(key for key in known if key.endswith(".recipient"))
     clinic.harm(documents[0], "flip")
@@ -336,5 +336,5 @@ def test_recipients_come_back_and_none_is_added_that_only_the_copy_has(tmp_path:
     for key in known:
         (bench.root / key).unlink()
     assert clinic.run().sound
-    texts = {each.text for each in read_recipients(bench.open().cipher)}  # type: ignore[arg-type]
+    texts = {each.text for each in read_recipients(bench.open().objects)}
     assert texts == {recipient(number) for number in range(3)}

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from backup_platform_tests.actions.restore_support import Vault
 vault = Vault(Path(sys.argv[1]))
-vault.restore(vault.repository.manifests("tree")[-1], Path(sys.argv[2]))
+vault.restore(vault.repository.points.all("tree")[-1], Path(sys.argv[2]))
 """
 
 
