@@ -53,7 +53,7 @@ def drilled(bench: Bench, how: Callable[[PointReader, Sandbox], DrillReport]) ->
         ) -> DrillReport:
             return how(reader, sandbox)
 
-    [point] = bench.open().manifests()
+    [point] = bench.open().points.all()
     result = drill(bench.open(), Source(bench.clock), point, bench.clock, QuietProgress(), limit_s=LIMIT_S)
     return result.proof.passed
 
@@ -66,7 +66,7 @@ def test_what_takes_too_long_is_ended_and_proves_nothing(
     bench.backup()
     with pytest.raises(TimeLimitError, match="its time limit: it proves nothing"):
         drilled(bench, how)
-    assert bench.open().proofs() == {}
+    assert bench.open().proofs.by_point() == {}
 
 
 def test_what_was_found_in_time_or_proven_late_is_a_verdict(tmp_path: Path) -> None:

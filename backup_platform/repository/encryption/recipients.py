@@ -16,7 +16,7 @@ from backup_platform.domain.ports import Buffer
 from backup_platform.domain.recipients import KnownRecipients
 from backup_platform.errors import ConflictError, DamageError, NotFoundError, UsageError
 from backup_platform.repository.encryption import age
-from backup_platform.repository.objects.documents import Document, misplaced
+from backup_platform.repository.objects.documents import SignedDocument, misplaced
 from backup_platform.repository.objects.names import ADDED, KEYS, RETIRED, digest, recipient_name
 from backup_platform.repository.objects.objects import Objects
 
@@ -81,7 +81,7 @@ def readable_recipients(
     objects: Objects, keys: Iterable[str]
 ) -> tuple[list[StoredRecipient], dict[str, DamageError]]:
     """Of listed objects, and what is wrong with those documents that are damaged."""
-    documents: dict[str, Document] = {}
+    documents: dict[str, SignedDocument] = {}
     problems: dict[str, DamageError] = {}
     for key in sorted(key for key in keys if key.endswith((ADDED, RETIRED))):
         try:
@@ -96,7 +96,7 @@ def readable_recipients(
     return sorted(found, key=lambda each: (each.added_at, each.text)), problems
 
 
-def _stored(added: Document, retired: Document | None) -> StoredRecipient:
+def _stored(added: SignedDocument, retired: SignedDocument | None) -> StoredRecipient:
     said = added.fields
     return StoredRecipient(
         said.text("recipient"),
@@ -106,7 +106,7 @@ def _stored(added: Document, retired: Document | None) -> StoredRecipient:
     )
 
 
-def read_document(objects: Objects, key: str, data: Buffer | None = None) -> Document:
+def read_document(objects: Objects, key: str, data: Buffer | None = None) -> SignedDocument:
     """Of a recipient: `….recipient` or `….retired`. Raises DamageError unless it is this repository's, in its place."""
     stored = objects.get(key) if data is None else data
     document = objects.codec.decode(key, objects.cipher.unwrap(key, stored))

@@ -33,7 +33,7 @@ class Codec:
         """A document's id and its bytes. It says which repository it is of."""
         return self.sign({**fields, "repository": self.repository})
 
-    def decode(self, key: str, data: Buffer, place: Mapping[str, Json] | None = None) -> Document:
+    def decode(self, key: str, data: Buffer, place: Mapping[str, Json] | None = None) -> SignedDocument:
         """Inverse of `encode`. `place` is what the key tells of the document. Raises DamageError when it is altered,
         or says something else than its place."""
         found = self.unsign(key, data)
@@ -46,10 +46,10 @@ class Codec:
         """The same for documents that do not name their repository."""
         return sign(fields, self.hashed)
 
-    def unsign(self, key: str, data: Buffer) -> Document:
+    def unsign(self, key: str, data: Buffer) -> SignedDocument:
         """Inverse of `sign`. Raises DamageError when the bytes are not what was signed."""
         identity, fields = unsign(key, data, self.hashed)
-        return Document(key, identity, Fields(fields))
+        return SignedDocument(key, identity, Fields(fields))
 
 
 def misplaced(key: str) -> DamageError:
@@ -57,7 +57,7 @@ def misplaced(key: str) -> DamageError:
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class SignedDocument:
     """A signed document that was read: where it is, its id, and what it says."""
 
     key: str

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer, Cipher, Clock, Store
 from backup_platform.errors import ConflictError, DamageError, NotFoundError
-from backup_platform.repository.objects.documents import Codec, Document
+from backup_platform.repository.objects.documents import Codec, SignedDocument
 from backup_platform.repository.objects.info import RepositoryInfo
 from backup_platform.repository.objects.names import (
     INDEXES,
@@ -101,7 +101,7 @@ class Objects:
         """Raises ConflictError when there is one under this key, unless it is to be written `anew`."""
         self.put(key, self.codec.encode(fields)[1], anew=anew)
 
-    def read_document(self, key: str, place: Mapping[str, Json] | None = None) -> Document:
+    def read_document(self, key: str, place: Mapping[str, Json] | None = None) -> SignedDocument:
         """`place` is what the key tells of the document. Raises DamageError when it is altered or says something
         else."""
         return self.codec.decode(key, self.plain(key), place)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from backup_platform.domain.model import Json, RecoveryPoint, Window
 from backup_platform.errors import ConflictError, DamageError
-from backup_platform.repository.objects.documents import Document, Fields, misplaced, window_fields
+from backup_platform.repository.objects.documents import Fields, SignedDocument, misplaced, window_fields
 from backup_platform.repository.objects.names import FORGOTTEN, source_tag
 from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.objects.record_names import NAME_HASH, Origin
@@ -181,7 +181,7 @@ def _place(key: str, stored_at: datetime) -> ForgottenPlace:
     return ForgottenPlace(key, match["tag"], int(match["sequence"]), match["point"], stored_at)
 
 
-def _document(objects: Objects, place: ForgottenPlace) -> Document:
+def _document(objects: Objects, place: ForgottenPlace) -> SignedDocument:
     """Raises DamageError."""
     document = objects.read_document(place.key, {"point": place.point, "sequence": place.sequence})
     source = document.fields.values.get("source")
