@@ -135,7 +135,7 @@ class Writer:
     def tombstone(self) -> None:
         """Final ones would stop backups; prune does as it is told by those that are not."""
         keys = sorted(self.repository.objects.packs())
-        list(write_tombstones(self.repository.objects, self.chance.sample(keys, (len(keys) + 1) // 2)))
+        write_tombstones(self.repository.objects, self.chance.sample(keys, (len(keys) + 1) // 2))
 
     def defame(self) -> None:
         self.repository.marks.mark(self.pick()[0], "made up")
