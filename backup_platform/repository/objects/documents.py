@@ -53,7 +53,7 @@ class Codec:
 
 
 def misplaced(key: str) -> DamageError:
-    return DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.")
+    return DamageError(f"The object {key} belongs elsewhere: somebody moved or copied it.", subject=key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class SignedDocument:
             return make(self.fields)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamageError(
-                f"The {what} {self.key} lacks a field or has one of another kind: {error}."
+                f"The {what} {self.key} lacks a field or has one of another kind: {error}.",
+                subject=self.key,
             ) from error
 
 

@@ -42,7 +42,9 @@ class Objects:
         try:
             return self.store.get(key)
         except NotFoundError as error:
-            raise DamageError(f"The object {key} is not in the store any more.", missing=True) from error
+            raise DamageError(
+                f"The object {key} is not in the store any more.", subject=key, missing=True
+            ) from error
 
     def verified(self, key: str) -> Buffer:
         """An object that is named by its hash. Raises DamageError when the bytes are not those of its name."""
@@ -50,6 +52,7 @@ class Objects:
         if not is_named_by(key, data):
             raise DamageError(
                 f"The object {key} is altered: its bytes do not have the hash of its name.",
+                subject=key,
                 hint="Restore it from a copy of the repository, or back up anew.",
             )
         return data

@@ -124,7 +124,7 @@ class Points:
             if not self._holds(key, data):
                 raise
         if self._decode(key) != complete:
-            raise DamageError(f"The manifest {key} reads back different from what was written.")
+            raise DamageError(f"The manifest {key} reads back different from what was written.", subject=key)
         return complete
 
     def _holds(self, key: ManifestKey, plain: bytes) -> bool:

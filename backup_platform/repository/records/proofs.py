@@ -91,7 +91,9 @@ def decode_proof(key: str, data: Buffer, codec: Codec) -> Proof:
     """Raises DamageError when the record is altered or says something else than its key."""
     proof = codec.unsign(key, data).decoded(_proof, "ledger entry")
     if parse_proof_key(key) != replace(proof, duration_s=0.0, detail={}):
-        raise DamageError(f"The ledger entry {key} belongs elsewhere: it says something else than its key.")
+        raise DamageError(
+            f"The ledger entry {key} belongs elsewhere: it says something else than its key.", subject=key
+        )
     return proof
 
 
@@ -115,7 +117,7 @@ def decode_subject(key: str, data: Buffer, codec: Codec) -> ProvenPoint | None:
     def subject(said: Fields) -> ProvenPoint:
         told = said.inner("subject")
         if told.values["repository"] != codec.repository:
-            raise DamageError(f"The ledger entry {key} belongs to another repository.")
+            raise DamageError(f"The ledger entry {key} belongs to another repository.", subject=key)
         return ProvenPoint(
             proof.point,
             told.text("source"),
