@@ -29,7 +29,7 @@ def doubted_tombstones(
     repository: Repository, points: Sequence[RecoveryPoint], needs: Mapping[str, Needs]
 ) -> TombstoneDoubts:
     """Of the final tombstones those whose packs recovery points need."""
-    finals = read_tombstones(repository, final=True).readable
+    finals = read_tombstones(repository.objects, final=True).readable
     forged: list[str] = []
     late: list[str] = []
     for each in finals:
@@ -44,9 +44,9 @@ def _lacking(
     repository: Repository, tombstone: Tombstone, points: Sequence[RecoveryPoint]
 ) -> list[RecoveryPoint]:
     """The points of which no other pack held everything when the tombstone was written."""
-    before, stored = repository.indexes(), repository.stored_packs()
+    before, stored = repository.indexes(), repository.objects.packs()
     later = {key for key, found in stored.items() if found.modified > tombstone.modified}
-    repository.keep_indexes(load_indexes(repository, without=tombstone.packs | later))
+    repository.keep_indexes(load_indexes(repository.objects, without=tombstone.packs | later))
     try:
         return [point for point in points if needs_of(repository, point).findings]
     finally:

@@ -22,11 +22,11 @@ def bench(tmp_path: Path) -> Bench:
 
 def verified(bench: Bench) -> VerifyResult:
     repository = bench.open()
-    return verify(repository, repository.manifests(), ReadShare(cycle=0), bench.clock, QuietProgress())
+    return verify(repository, repository.points.all(), ReadShare(cycle=0), bench.clock, QuietProgress())
 
 
 def age(bench: Bench, point: RecoveryPoint, days: float) -> None:
-    path = bench.root / bench.open().manifest_key(point)
+    path = bench.root / bench.open().points.key(point)
     stored = path.stat().st_mtime - days * DAYS
     os.utime(path, (stored, stored))
 
@@ -63,7 +63,7 @@ def test_a_final_tombstone_of_packs_that_nobody_needs_is_none_of_these(bench: Be
     bench.source.write(b"more", noise(300_000, 8))
     gone = bench.backup()
     tombstone(bench, bench.keys("packs/") - needed, final=True)
-    bench.open().delete_manifest(gone)
+    bench.open().points.delete(gone)
     bench.source.remove(b"more")
     found = verified(bench)
     assert found.passed
