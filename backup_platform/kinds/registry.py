@@ -18,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.ports import Source
+from backup_platform.domain.words import listing
 from backup_platform.errors import PlanError
 from backup_platform.kinds.kind import AnyKind, SourceContext, SourceKind
 
@@ -71,7 +72,7 @@ def find(name: str) -> AnyKind | None:
 
 def _load(name: str, found: tuple[EntryPoint, ...]) -> AnyKind:
     if len(found) > 1:
-        owners = " and ".join(sorted(_owner(each) for each in found))
+        owners = listing(sorted(_owner(each) for each in found))
         raise PlanError(f"{owners} both bring a kind of source {name!r}.", hint="Uninstall one of them.")
     try:
         loaded = found[0].load()

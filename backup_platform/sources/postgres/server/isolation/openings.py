@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from backup_platform.domain.model import Json
+from backup_platform.domain.words import listing
 from backup_platform.errors import DrillExposedError
 from backup_platform.sources.postgres.server.isolation.starting import LANDLOCK, NAMESPACES, SECCOMP
 
@@ -33,7 +34,7 @@ def require_shut(layers: Sequence[str]) -> None:
     if found := list(left_open(layers)):
         raise DrillExposedError(
             "The drill is not made: the plan says `drill_isolation: required`, and on this machine code of the "
-            f"restored database could reach {' and '.join(found)}.",
+            f"restored database could reach {listing(found)}.",
             hint=_HINT,
         )
 
