@@ -28,6 +28,9 @@ MAX_SMALL_DOCUMENT = 64 * KIB  # repository.json and the objects of keys/
 MAX_TOMBSTONE = MIB
 MAX_NESTING = 32
 MAX_VALUES = 2_000_000
+MAX_LEDGER_NAME = 300  # characters of a record's key
+READS_PACKS = 200_000  # a writer tells of more packs in several records
+LOCKED_KEYS = 500_000  # a writer names no more objects in a record of locks
 MAX_NUMBER = (1 << 63) - 1
 MAX_SEQUENCE = 9_999_999_999
 
@@ -36,6 +39,10 @@ MAX_DEPTH = 8
 MAX_STREAM_BLOBS = 1 << 26
 MAX_INVENTORY = 64 * GIB
 MAX_TEXT = 16 * KIB  # of a `problem`
+
+# What the tables of a point are described by: catalogue.json, database.json
+MAX_TABLES_DOCUMENT = 512 * MIB
+MAX_TABLES_VALUES = 32_000_000
 
 # Parquet, in indexes and inventories
 MAX_FOOTER = 16 * MIB

@@ -6,10 +6,12 @@ can be queried, exported and compared without a server.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
+from backup_platform.domain.bounded_json import Block, joined, loads, require_bounded
+from backup_platform.domain.limits import MAX_TABLES_DOCUMENT, MAX_TABLES_VALUES
 from backup_platform.domain.model import Json
 
 CATALOGUE_PATH = b"catalogue.json"
@@ -128,6 +130,14 @@ class Catalogue:
         }
 
     @classmethod
+    def read(cls, blocks: Iterable[Block]) -> Catalogue:
+        """A catalogue from its stream. Raises ValueError, also for what is larger than one is."""
+        document = loads(bounded_document(blocks))
+        if not isinstance(document, dict):
+            raise ValueError("it is not a catalogue")  # noqa: TRY004
+        return cls.from_json(document)
+
+    @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Catalogue:
         """A catalogue from its JSON. Raises ValueError for anything else than a catalogue of this version."""
         if document.get("version") != CATALOGUE_VERSION:
@@ -140,6 +150,13 @@ class Catalogue:
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a catalogue: {error}") from error
+
+
+def bounded_document(blocks: Iterable[Block]) -> bytes:
+    """A document that describes tables, from its stream. Raises ValueError for one that is larger than one is."""
+    text = joined(blocks, MAX_TABLES_DOCUMENT)
+    require_bounded(text, MAX_TABLES_DOCUMENT, MAX_TABLES_VALUES)
+    return text
 
 
 def _whole(table: Partitioned, stored: Mapping[str, Table]) -> Table:

@@ -26,6 +26,7 @@ try:
 except ImportError:
     sys.exit("pyarrow is missing: pip install pyarrow")
 
+LARGEST = 512 << 20  # bytes of a document
 TROUBLES: list[str] = []
 # No text of a database acts on a terminal: what does not print is shown as its escape.
 escaped = partial(re.sub, r"[^ -~\n]|\n(?!\Z)", lambda m: m[0] if m[0].isprintable() else ascii(m[0])[1:-1])
@@ -72,10 +73,13 @@ class Rescued:
         self.lost: dict[str, list[list[int]]] = self.read("lost.json") if os.path.exists(place) else {}
 
     def read(self, name: str) -> dict[str, Any]:
+        path = os.path.join(self.root, name)
         try:
-            with open(os.path.join(self.root, name), encoding="utf-8") as file:
+            if os.path.getsize(path) > LARGEST:
+                sys.exit(f"{name} in {self.root} is larger than such a document is.")
+            with open(path, encoding="utf-8") as file:
                 return dict(json.load(file))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             sys.exit(f"{name} cannot be read in {self.root} ({error}): is it a restored PostgreSQL database?")
 
     def batches(self, part: str) -> Iterator[Any]:

@@ -189,3 +189,16 @@ def test_copies_keep_what_they_need_locked_also_when_that_failed_before(tmp_path
     copy()
     needed = needs_of(pair.open(), second).packs
     assert [(source, packs >= needed) for source, packs in asked] == [(first.source, True)] * 2
+
+
+def test_of_very_many_objects_a_record_names_as_many_as_it_may(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is larger than a document could not be read again."""
+    monkeypatch.setattr("backup_platform.repository.records.locks.LOCKED_KEYS", 2)
+    locks = Noted()
+    needed = backup(bench, locks)
+    assert needed <= locks.until.keys()
+    record = newest_locks(bench.open().objects, "docs")
+    assert record is not None
+    assert len(record.keys) == 2

@@ -167,3 +167,32 @@ def test_what_was_decoded_survives_compaction(bench: Bench) -> None:
     assert compacted(bench.open(), now)
     reads = load_reads(bench.open().objects)
     assert (reads.tables, reads.points) == ({pack.id: "ab" * 16}, {point.id})
+
+
+def test_reads_of_very_many_packs_are_several_records_and_stay_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is larger than a document could not be read again: everything would be read anew for ever."""
+    monkeypatch.setattr("backup_platform.repository.records.reads.READS_PACKS", 3)
+    for number in range(8):
+        bench.source.write(b"%d" % number, noise(70_000, number))
+        bench.backup()
+    for key in bench.keys(READS):
+        bench.store.delete(key)
+    repository, now = bench.open(), bench.clock.now()
+    objects, points = repository.objects, {point.id for point in repository.points.all()}
+    packs = {key: str(key.id)[:32] for key in objects.packs()}
+    assert len(packs) > 9
+    record_reads(objects, packs, now, points)
+    least = -(-len(packs) // 3)
+    assert len(bench.keys(READS)) == least
+    expected = load_reads(objects)
+    assert expected.last.keys() == {key.id for key in packs}
+    assert expected.points == points
+    assert not compact_reads(objects, now, lambda: points), "they are as few as they can be"
+    for _ in range(COMPACTED_ABOVE + 1):
+        record_reads(objects, dict([max(packs.items())]), now)
+    assert compact_reads(objects, now, lambda: points)
+    assert len(bench.keys(READS)) == least
+    found = load_reads(objects)
+    assert (found.last, found.tables, found.points) == (expected.last, expected.tables, expected.points)

@@ -9,6 +9,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backup_platform.domain.limits import MAX_LEDGER_NAME
 from backup_platform.domain.ports import StoredObject
 from backup_platform.repository.objects.record_names import Origin, RecordNames, kind_of, name_key
 
@@ -92,3 +93,11 @@ def test_a_time_that_the_store_had_not_reached(ahead: int, expected: Origin, sec
 )
 def test_what_is_no_record(key: str) -> None:
     assert kind_of(key) == ""
+
+
+def test_a_name_that_is_longer_than_any_is_forged_whatever_its_hash_is() -> None:
+    names = RecordNames(name_key(KEY, REPOSITORY), secret=True)
+    for length, origin in ((200, Origin.GENUINE), (MAX_LEDGER_NAME + 1, Origin.FORGED)):
+        says = f"ledger/reads/{'x' * length}"
+        assert names.judged(StoredObject(names.name(says), 1, NOW)).origin is origin
+    assert max(len(names.name(says)) for says in SAYS) < MAX_LEDGER_NAME

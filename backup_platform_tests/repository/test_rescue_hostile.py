@@ -148,3 +148,9 @@ def test_a_database_cannot_act_on_a_terminal_or_in_what_is_pasted(rescue: Rescue
     (tmp_path / "load").rename(tmp_path / "before")
     (tmp_path / "database.json").write_text(json.dumps(database))
     assert rescue.run(tmp_path, program="rescue_tables.py").returncode == 1
+    for text in ("[" * 100_000, None):
+        with (tmp_path / "catalogue.json").open("w") as file:
+            file.truncate((512 << 20) + 1) if text is None else file.write(text)
+        done = rescue.run(tmp_path, program="rescue_tables.py")
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -68,7 +67,7 @@ class PointTables:
 
     def _parse(self, content: Content) -> Catalogue | None:
         try:
-            return Catalogue.from_json(json.loads(b"".join(self._reader.read(content))))
+            return Catalogue.read(self._reader.read(content))
         except (ValueError, AttributeError) as error:
             if not has_tables(self.point):
                 return None  # a file of the user's with the same name

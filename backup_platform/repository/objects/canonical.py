@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from hmac import compare_digest
 from typing import Any
 
-from backup_platform.domain.limits import MAX_DOCUMENT, MAX_NESTING, MAX_VALUES
+from backup_platform.domain.bounded_json import loads, require_bounded
+from backup_platform.domain.limits import MAX_DOCUMENT, MAX_VALUES
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.names import Hash, digest
-
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
-MAX_DIGITS = 40  # sums of hashes have more than 64 bits
-NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def canonical(document: Mapping[str, Json]) -> bytes:
@@ -28,34 +24,14 @@ def canonical(document: Mapping[str, Json]) -> bytes:
 def parse(key: str, text: bytes) -> dict[str, Any]:
     """Inverse of `canonical`, of the object under `key`. Raises DamageError, before memory is taken for a text that is
     larger or deeper than a document is; and for one that is not canonical, as those with a key twice."""
-    if len(text) > MAX_DOCUMENT or text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise DamageError(f"The object {key} is larger than a document is.", subject=key)
-    if _nesting(text) > MAX_NESTING:
-        raise DamageError(f"The object {key} is nested deeper than a document is.", subject=key)
     try:
-        document = json.loads(text, parse_int=_integer)
+        require_bounded(text, MAX_DOCUMENT, MAX_VALUES)
+        document = loads(text)
         if not isinstance(document, dict) or canonical(document) != text:
             raise ValueError("it is not canonical")  # noqa: TRY301
     except ValueError as error:
         raise DamageError(f"The object {key} is not a document: {error}.", subject=key) from error
     return document
-
-
-def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise ValueError("it has a number of too many digits")
-    return int(text)
-
-
-def _nesting(text: bytes) -> int:
-    """How deep brackets are in each other, those in strings left out."""
-    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
-        return 0
-    depth = deepest = 0
-    for bracket in STRING.sub(b"", text).translate(None, NO_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
 
 
 def sign(document: Mapping[str, Json], hashed: Hash = digest) -> tuple[str, bytes]:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
+from backup_platform.domain.limits import MAX_LEDGER_NAME
 from backup_platform.domain.ports import Cipher, StoredObject
 from backup_platform.domain.trust.latest import SKEW
 from backup_platform.repository.objects.names import (
@@ -101,9 +102,11 @@ class RecordNames:
         return blake3(says.encode(), key=self._key).hexdigest(DIGITS // 2)
 
     def judged(self, found: StoredObject) -> Record:
-        match = _HASHED.fullmatch(found.key)
+        match = _HASHED.fullmatch(found.key) if len(found.key) <= MAX_LEDGER_NAME else None
         says = match["says"] if match else found.key
-        if match and not compare_digest(self._hash(says), match["hash"]):
+        if len(found.key) > MAX_LEDGER_NAME or (
+            match and not compare_digest(self._hash(says), match["hash"])
+        ):
             origin = Origin.FORGED
         elif not match and self.secret:
             origin = Origin.OLDER

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from backup_platform.domain.limits import LOCKED_KEYS
 from backup_platform.domain.model import Json
 from backup_platform.errors import DamageError
 from backup_platform.repository.objects.documents import Fields
@@ -24,9 +25,10 @@ class LockRecord:
 
 
 def write_locks(objects: Objects, source: str, record: LockRecord, now: datetime) -> None:
-    """Raises StoreError."""
+    """Of very many objects only as many are named as a document holds: the others are prolonged again the next time.
+    Raises StoreError."""
     name = f"{now.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
-    keys: list[Json] = [*sorted(record.keys)]
+    keys: list[Json] = [*sorted(record.keys)[:LOCKED_KEYS]]
     document: dict[str, Json] = {
         "at": now.isoformat(),
         "keys": keys,

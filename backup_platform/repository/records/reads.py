@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from backup_platform.domain.limits import READS_PACKS
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import ConflictError, DamageError, StoreRefusedError
@@ -112,10 +113,19 @@ def record_reads(
 
 
 def _write(objects: Objects, reads: Reads, at: datetime) -> None:
-    if reads.last or reads.points:
+    for some in _portions(reads):
         says = f"{READS}{at.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
         with suppress(ConflictError):  # the name is our own: the store took it, and its answer was lost
-            objects.put(objects.names.name(says), encode_reads(reads, objects.codec))
+            objects.put(objects.names.name(says), encode_reads(some, objects.codec))
+
+
+def _portions(reads: Reads) -> Iterator[Reads]:
+    """As many as fit into a document each, so that it can be read again."""
+    packs, points = sorted(reads.last), sorted(reads.points)
+    for start in range(0, max(len(packs), len(points)), READS_PACKS):
+        some = {pack: reads.last[pack] for pack in packs[start : start + READS_PACKS]}
+        tables = {pack: reads.tables[pack] for pack in some if pack in reads.tables}
+        yield Reads(some, (), tables, set(points[start : start + READS_PACKS]))
 
 
 def compact_reads(objects: Objects, at: datetime, points: Callable[[], Collection[str]]) -> bool:
@@ -125,7 +135,8 @@ def compact_reads(objects: Objects, at: datetime, points: Callable[[], Collectio
     Safe beside others who record or compact: what they write stays. Not done where nothing may be deleted.
     """
     reads = load_reads(objects)
-    if len(reads.objects) <= COMPACTED_ABOVE or not _may_delete(objects):
+    least = len(reads.last) // READS_PACKS
+    if len(reads.objects) <= COMPACTED_ABOVE + least or not _may_delete(objects):
         return False
     stored = {key.id for key in objects.packs()}
     last = {pack: time for pack, time in reads.last.items() if pack in stored}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import BinaryIO
 
 from backup_platform.domain.model import Content
 from backup_platform.domain.ports import PointReader
-from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
+from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table, bounded_document
 from backup_platform.errors import DamageError
 from backup_platform.sources.postgres.document import (
     DATABASE_PATH,
@@ -78,10 +77,9 @@ def read_contents(reader: PointReader) -> PointContents:
             raise DamageError(
                 f"The recovery point lacks its stream {os.fsdecode(path)!r}.", subject=os.fsdecode(path)
             )
-    catalogue, database = (
-        b"".join(reader.read(streams[path][0])) for path in (CATALOGUE_PATH, DATABASE_PATH)
-    )
     try:
-        return PointContents(reader, streams, Catalogue.from_json(json.loads(catalogue)), decode(database))
+        catalogue = Catalogue.read(reader.read(streams[CATALOGUE_PATH][0]))
+        database = decode(bounded_document(reader.read(streams[DATABASE_PATH][0])))
+        return PointContents(reader, streams, catalogue, database)
     except ValueError as error:
         raise DamageError(f"A document of the recovery point cannot be read: {error}.") from error

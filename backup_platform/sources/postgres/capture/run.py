@@ -11,7 +11,7 @@ from typing import IO
 
 from backup_platform.domain.model import Capture, Json, Problem, Status, StreamRef
 from backup_platform.domain.ports import Clock, Progress, Recorder
-from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table
+from backup_platform.domain.tables import CATALOGUE_PATH, Catalogue, Table, bounded_document
 from backup_platform.domain.words import first_of
 from backup_platform.errors import (
     SourceBusyError,
@@ -132,7 +132,7 @@ class _Capture:
         document = self._store_large_objects(document)
         tables, unreadable = self._store_tables()
         document = replace(document, left_out=(*document.left_out, *unreadable))
-        self._store(DATABASE_PATH, [encode(document)])
+        self._store(DATABASE_PATH, [_bounded_document(encode(document))])
         self._describe(document)
         self._compare(tables, self._table_facts(tables))
         self.snapshot.require_unchanged()
@@ -236,7 +236,7 @@ class _Capture:
         partitioned = partitioned_tables(self.snapshot.connection, self.snapshot.selection, tables)
         catalogue = Catalogue(ENGINE, tuple(tables), partitioned)
         document = json.dumps(catalogue.to_json(), ensure_ascii=False, indent=1)
-        self._store(CATALOGUE_PATH, [document.encode()])
+        self._store(CATALOGUE_PATH, [_bounded_document(document.encode())])
         lost = [LeftOut("table", label, error.message) for label, error in sorted(unreadable.items())]
         self._report(lost, "Its rows are not stored. To leave it out, exclude it in the plan.")
         return tables, lost
@@ -306,3 +306,14 @@ def _blocks(file: IO[bytes]) -> Iterator[bytes]:
 
 def _number(version: int) -> str:
     return f"{version // 10000}.{version % 10000}"
+
+
+def _bounded_document(text: bytes) -> bytes:
+    """Raises SourceError for one that nobody would read."""
+    try:
+        return bounded_document([text])
+    except ValueError as error:
+        raise SourceError(
+            f"The document that describes the tables is too large: {error}.",
+            hint="Exclude tables in the plan, or leave large objects out with large_objects: false.",
+        ) from error

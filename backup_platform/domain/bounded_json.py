@@ -1,0 +1,61 @@
+"""JSON that others wrote: its size, its values and its depth are compared with limits before memory is taken for it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from backup_platform.domain.limits import MAX_NESTING
+
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+MAX_DIGITS = 40  # sums of hashes have more than 64 bits
+NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+Block: TypeAlias = bytes | bytearray | memoryview
+
+
+class TooLargeError(ValueError):
+    """It is larger, has more values or is nested deeper than it may."""
+
+
+def joined(blocks: Iterable[Block], size: int) -> bytes:
+    """All blocks, of `size` bytes at most. Raises TooLargeError before the first that goes beyond."""
+    text = bytearray()
+    for block in blocks:
+        if len(text) + len(block) > size:
+            raise TooLargeError(f"it has more than {size:,} bytes")
+        text += block
+    return bytes(text)
+
+
+def require_bounded(text: bytes, size: int, values: int) -> None:
+    """Raises TooLargeError."""
+    if len(text) > size or text.count(b",") + text.count(b"[") + text.count(b"{") > values:
+        raise TooLargeError("it is larger than a document is")
+    if nesting(text) > MAX_NESTING:
+        raise TooLargeError("it is nested deeper than a document is")
+
+
+def loads(text: bytes) -> Any:
+    """Of a bounded text. Raises ValueError, also for a number of very many digits."""
+    return json.loads(text, parse_int=_integer)
+
+
+def _integer(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError("it has a number of too many digits")
+    return int(text)
+
+
+def nesting(text: bytes) -> int:
+    """How deep brackets are in each other, those in strings left out."""
+    if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
+        return 0
+    depth = deepest = 0
+    for bracket in STRING.sub(b"", text).translate(None, NO_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
