@@ -118,14 +118,14 @@ class App:
 
     @property
     def recognising(self) -> FingerprintCheck:
-        """What stands for the repository being the one that is meant."""
+        """What vouches for the repository being the right one."""
         from backup_platform.wiring import recognising_of
 
         return recognising_of(self.plan, self.repository_name, self.clock, self._keys)
 
     @property
     def _giving(self) -> Repository:
-        """The repository, for what hands data out: that nothing vouches for it is told before."""
+        """The repository, for verbs that return data. If nothing vouches for it, the user is told before."""
         if doubt := self.recognising.doubt(self.repository.info):
             self.warn(doubt)
         return self.repository
@@ -143,7 +143,7 @@ class App:
         return make_store(self.plan, self.repository_plan, self.clock, provider=self._credentials)
 
     def _evidence(self) -> AbstractContextManager[None]:
-        """For what tells whether the store holds what it should: no copies of its objects."""
+        """The repository without cached objects, for verbs that check what the store holds."""
         from backup_platform.stores.opening import evidence
 
         return evidence(self.repository.store)
@@ -257,7 +257,7 @@ class App:
         return found
 
     def undecided(self, source: str | None = None) -> list[RecoveryPoint]:
-        """Suspect points that `points` leaves out, since an earlier point of their window stands for it."""
+        """Suspect points that `points` leaves out, because their window has an earlier point."""
         from backup_platform.repository.points.chains import undecided_points
 
         return undecided_points(self.repository.points.readable(source)[0])

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
-    """Of one repository of a plan: `settings` is its part of the plan, `open` opens one of the plan by its name."""
+    """The upkeep of one repository of a plan. `settings` is its part of the plan, and `open` opens a repository of
+    the plan by name."""
 
     plan: Plan
     settings: RepositoryConfig
@@ -66,7 +67,7 @@ class Upkeep:
 
     @property
     def accepting(self) -> Accepting:
-        """Taking suspect points as they are."""
+        """Accepts suspect points."""
         from backup_platform.actions.points.accept import Accepting
 
         return Accepting(self.repository, self.clock)
@@ -88,7 +89,7 @@ class Upkeep:
 
     @property
     def evidence(self) -> Evidence:
-        """What the ledger tells, and what of it is none."""
+        """The evidence in the ledger, and the records that are none."""
         from backup_platform.actions.evidence import Evidence
 
         return Evidence(self.repository)
@@ -298,7 +299,8 @@ class Upkeep:
     def unvouched(
         self, points: Sequence[RecoveryPoint], proofs: Mapping[str, list[Proof]]
     ) -> dict[str, int | None]:
-        """By point id the bytes that were taken on trust and that nobody has decoded since; None: not known."""
+        """By point id, the bytes that the writer did not check and that nobody has decoded since. None means
+        unknown."""
         from backup_platform.actions.verify.trusted import unvouched
 
         return unvouched(self.repository, points, proofs)

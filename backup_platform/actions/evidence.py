@@ -59,7 +59,7 @@ class Doubts:
         )
 
     def notes(self) -> list[str]:
-        """What somebody should know, and that says nothing of the recovery points."""
+        """Remarks for people. They do not concern the recovery points."""
         notes = [(self.older, self.age), (self.ahead, self.future), (self.strange, self.strangers)]
         return [tell() for found, tell in notes if found]
 
@@ -85,7 +85,7 @@ class Doubts:
 
 
 def doubts_of(records: Iterable[Record]) -> Doubts:
-    """By names alone. A record of an older version that was adopted is none any more."""
+    """Found by names alone. A record of an older version that `repair` has adopted is no longer a doubt."""
     found = defaultdict[Origin, list[Record]](list)
     for record in records:
         if kind_of(record.says):
@@ -103,12 +103,12 @@ def _keys(records: Iterable[Record]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a repository's ledger tells, and what of it is none."""
+    """Reads the records of a repository's ledger, and separates evidence from records that are none."""
 
     repository: Repository
 
     def proofs(self) -> tuple[dict[str, list[Proof]], Doubts]:
-        """Verdicts by point id, and the records that are none; from one listing."""
+        """Proofs by point id, and the records that are no evidence. It takes one listing."""
         records = self.repository.objects.records(PROOFS)
         found = doubts_of(records)
         if len(found.older) <= READ_MOST:
@@ -117,15 +117,15 @@ class Evidence:
         return proofs_by_point(each for each in records if each.key not in forged), found
 
     def of_points(self, points: Iterable[str]) -> Doubts:
-        """Of the proofs of some points, by id."""
+        """Doubts about the proofs of some points, given by id."""
         return self._settled(self.listed(*(f"{PROOFS}{point}/" for point in points)))
 
     def of_keys(self) -> Doubts:
-        """Of the tests of identities."""
+        """Doubts about the tests of identities."""
         return self._settled(self.listed(KEY_TESTS))
 
     def of_all(self) -> Doubts:
-        """Of the whole ledger; holds are read, too."""
+        """Doubts about the whole ledger. The bodies of holds are read as well."""
         found = self._settled(self.listed(LEDGER))
         held = [hold for holds in read_holds(self.repository.objects).values() for hold in holds]
         unread = tuple(f"{hold.damaged} The point stays held." for hold in held if hold.damaged)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def choose_recipients(
     keys: Keys, given: Sequence[str], planned: RepositoryConfig, *, copy: bool
 ) -> Sequence[str]:
-    """Those that were given, else those of the plan. Before anything is made. Raises UsageError."""
+    """The given recipients, or else those of the plan. Call it before anything is created. Raises UsageError."""
     if copy and given:
         raise UsageError(
             "A copy has the recipients of the repository that it is made of.",
@@ -72,9 +72,9 @@ class RepositoryPlace(Protocol):
 
 
 def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], RepositoryPlace]) -> None:
-    """A first repository that is gone is made anew of a copy: an empty one would begin another history, which no copy
-    of the plan fits any more. Raises ConflictError when one of the other repositories answers, and where only the
-    `repository.json` of the first is lost."""
+    """Raises ConflictError if the first repository must be created from a copy, because a copy answers: a new,
+    empty repository would begin another history, which fits no copy. Also if only the `repository.json` of the
+    first repository is lost."""
     others = [name for name in names if name != first]
     if not others or _points_held(at(first)) is not None:
         return  # that it is there already is told by who makes it
@@ -93,7 +93,7 @@ def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Rep
 
 
 def _points_held(place: RepositoryPlace) -> str | None:
-    """None when there is no repository, or when nobody can tell."""
+    """How many points a repository holds. None if there is no repository, or if it is unknown."""
     try:
         count = len(place.repository.points.readable()[0])
     except KeyMissingError:

@@ -62,7 +62,7 @@ class ObjectLocks:
         return {ROOT_KEY, *(found.key for prefix in (INDEXES, KEYS) for found in store.list(prefix))}
 
     def _short(self, keys: set[str], horizon: datetime) -> set[str]:
-        """Those of some packs that were written too long ago for the retention of then."""
+        """The packs whose retention, as of the time when they were written, ends too early."""
         if not keys:
             return keys
         store, lock = self._repository.store, self._locks.lock

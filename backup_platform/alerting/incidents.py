@@ -1,6 +1,6 @@
-"""Incidents: one message when something begins to fail, rare reminders, one message when it is over.
+"""Incidents: one message when something begins to fail, a few reminders, and one message when it is over.
 
-The rules are pure: time is given, and the book is a value that goes to JSON and back.
+The rules are pure: the caller gives the time, and the book is a value that can be written to JSON and read back.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How amounts, times and lists are said to people: in the command line, in Dagster, in alerts and in errors."""
+"""Amounts, times and lists as text for people: in the command line, in Dagster, in alerts and in errors."""
 
 from __future__ import annotations
 

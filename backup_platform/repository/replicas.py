@@ -1,4 +1,4 @@
-"""Copies of a repository: the same objects in another store, byte for byte (FORMAT.md §11)."""
+"""Copies of a repository: the same objects, byte for byte, in another store (FORMAT.md §11)."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
 
 
 def _is_one_directory(a: str, b: str) -> bool:
-    """Also by a link. One URL may be two places: those of two servers."""
+    """Whether two locations are the same directory, also through a link. The same URL may be two places, on two
+    servers."""
     return "://" not in a + b and os.path.realpath(a) == os.path.realpath(b)
 
 
@@ -157,7 +158,7 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
 
 
 def diverged(target: Repository, point: RecoveryPoint) -> str:
-    """For people: another point is in the place of this one."""
+    """The message that another point has the number of this one."""
     return (
         f"{point.source}: the repository at {target.info.location} has another recovery point in the place of number "
         f"{point.sequence}, so it is no copy of this source."

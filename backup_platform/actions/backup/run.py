@@ -166,8 +166,8 @@ class BackupJob:
 
 
 def _previous(points: Sequence[RecoveryPoint], own: Collection[str]) -> RecoveryPoint | None:
-    """Whose rows may be reused: those of an emptied point are none, and where this host knows points of its own, those
-    of others do not replace what the source says."""
+    """The point whose rows may be reused. It is not an emptied one. If this host knows points that it made itself,
+    it is one of these, because a point of somebody else must not replace what the source says."""
     sound = [point for point in points if not point.is_suspect]
     mine = [point for point in sound if point.id in own]
     return next(reversed(mine or sound or points), None)

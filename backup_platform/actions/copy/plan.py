@@ -193,7 +193,8 @@ def _forgotten(repository: Repository, sources: Iterable[str]) -> set[str]:
 
 
 def _collect(here: BlobIndex, there: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:
-    """Add the packs of the origin that hold those of some blobs which the target lacks; how many are nowhere."""
+    """Add the packs of the origin that hold the blobs which the target lacks. Returns how many blobs no pack
+    holds."""
     missing, known = 0, set[int]()
     for ids in batches:
         wanted = np.frombuffer(ids, "V32")[here.find_all(ids) == ABSENT].tobytes()

@@ -77,11 +77,9 @@ class _CopyWork:
 
 
 class Copying:
-    """From `origin` to `target`, which are one repository in two places.
-
-    Raises RepositoryError when they are not. Only adds; interrupted anywhere, the next run goes on. Of an encrypted
-    repository it needs the repository key, and no identity.
-    """
+    """Copies from `origin` to `target`, which are the same repository in two places. Raises RepositoryError when
+    they are not. It only adds, and may be interrupted anywhere: the next run continues. For an encrypted repository
+    it needs the repository key, but no identity."""
 
     def __init__(
         self,
@@ -184,7 +182,7 @@ class Copying:
     def _undisturbed(
         self, points: Sequence[RecoveryPoint], needs: dict[str, Needs], work: _CopyWork
     ) -> list[RecoveryPoint]:
-        """Those whose packs the target lists and is not about to delete."""
+        """The points whose packs the target lists, and is not about to delete."""
         if not points:
             return []
         # Tombstones first: prune deletes the packs, and then the tombstone.

@@ -192,7 +192,7 @@ class Examination:
         return f"no record is altered; without encryption, anybody who can write to the store can forge records{note}"
 
     def _drilled_elsewhere(self, source: str) -> str:
-        """Why a drill is not what this host lacks; empty when it is."""
+        """Why this host does not have to drill; empty if it has to."""
         if self.drills.get(source) == "never":
             return "never drilled, as the plan says"
         if not self.repository().cipher.reads_contents:

@@ -1,4 +1,5 @@
-"""Points that nobody forgot and nothing brings back: that they are gone is recorded, so that the others go on."""
+"""Giving up points that are lost and that no copy has: it is recorded that they are gone, so that checks judge the
+others."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class LostPoint:
-    """A place in the chain of a source, or a point that was there once. `damage` says why its manifest cannot be read;
-    empty when there is none."""
+    """A number in the chain of a source that has no readable point. `damage` says why its manifest cannot be read;
+    it is empty if there is no manifest."""
 
     source: str
     sequence: int
@@ -40,9 +41,13 @@ class LostPoints:
     evidence: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def lost(self, source: str) -> list[LostPoint]:
-        """Places below the highest that have no point which can be read, and no record; and points that proofs tell
-        of. The highest manifest keeps its number from being given again: when it is damaged, it can be given up once
-        there is a newer point. One that is damaged above the next place is no point, and can go at once."""
+        """Numbers below the highest one without a readable point and without a record, and points that only proofs
+        know.
+
+        The highest manifest prevents that its number is used again. So if it is damaged, it can be given up only
+        when there is a newer point. A damaged manifest above the next number is not a point, and can be deleted at
+        once.
+        """
         with self.evidence():
             every, damaged = self.repository.points.readable(reread=True)
             losses = find_losses(self.repository, every, damaged, complete=False)
@@ -114,7 +119,7 @@ class LostPoints:
 
 
 def _gaps(places: Collection[int]) -> Iterator[int]:
-    """What is missing between some places. A gap that no backup leaves has no end worth recording: somebody made up
+    """The missing numbers between some numbers. A gap that is larger than backups leave is skipped: somebody forged
     the point above it."""
     for before, after in pairwise([0, *sorted(places)]):
         if after - before <= REACH + 1:

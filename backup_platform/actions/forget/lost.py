@@ -1,8 +1,9 @@
-"""Points that are gone without a record: the chain and the ledger know of them, and the store has no manifest.
+"""Lost points: the chain or the ledger knows them, but the store has neither their manifest nor a record that they
+were forgotten.
 
-A chain alone shows what was taken from its middle. That the newest points were, only the ledger tells, which is written
-after they were. Only documents that are authentic count: who can merely write to the store makes up no lost point of
-an encrypted repository.
+The chain shows points that were removed from its middle. Only the ledger, which is written later, shows that the
+newest points were removed. Only authentic documents count: with write access alone, nobody can make up a lost point
+of an encrypted repository.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ RECORDS_READ = 32
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """`subjects` are the points that proofs tell of, `held` the ids of those of which nothing else than a hold does,
-    `gaps` a sentence for the other places of chains that nothing fills. `untrue` says what is wrong with the records
-    of the newest places."""
+    """The lost points. `subjects` are known by proofs, and `held` are ids that are known by a hold only. `gaps` has
+    a sentence for each other missing number of a chain. `untrue` says what is wrong with the records of the newest
+    numbers."""
 
     subjects: tuple[ProvenPoint, ...] = ()
     held: tuple[str, ...] = ()
@@ -69,11 +70,10 @@ def _take(source: str) -> str:
 def find_losses(
     repository: Repository, points: Sequence[RecoveryPoint], damaged: Collection[object], *, complete: bool
 ) -> Losses:
-    """What is lost of a whole repository: `points` are all that can be read, `damaged` tells of those that cannot.
-
-    Costs three listings, and reads only what no point or record accounts for. `complete`: points are written here
-    first, so that each place of a chain is filled; copies need not hold them all.
-    """
+    """Find the lost points of a whole repository. `points` are all readable points, and `damaged` describes the
+    unreadable ones. `complete` means that backups are written to this repository, so that every number of a chain
+    must be there; a copy may lack some. It takes three listings, and reads only entries that no point or record
+    explains."""
     # In this order: what is forgotten or stored meanwhile is seen as such.
     named, held = repository.proofs.proven_once(), held_points(repository.objects)
     places = forgotten_places(repository.objects)

@@ -1,4 +1,5 @@
-"""Which recovery points stay, and forgetting the others: their manifests go, their packs are prune's."""
+"""Which recovery points stay, and forgetting the others: their manifests are deleted here, and prune deletes their
+packs."""
 
 from __future__ import annotations
 
@@ -255,8 +256,8 @@ class Retention:
 def _trusted(
     points: Sequence[RecoveryPoint], candidates: Sequence[Candidate], now: datetime
 ) -> list[RecoveryPoint]:
-    """Those whose proofs count, the newest first; after them those that are not of the plan's schedule, and last those
-    that are late, because they may be forged."""
+    """The points whose proofs count, the newest first. Then the points whose windows are not in the plan's
+    schedule, and last the late points, because both may be forged."""
     found = [
         ((not each.late, not each.foreign), each.start, each.sequence, point)
         for point, each in zip(points, candidates, strict=True)

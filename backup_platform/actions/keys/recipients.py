@@ -32,12 +32,13 @@ class KeyRing:
 
     @property
     def planned(self) -> Sequence[str]:
-        """Those of the plan, whom contents are written to; empty where it names none."""
+        """The recipients of the plan, to which contents are encrypted. Empty if the plan names none."""
         known = self._cipher.known_recipients
         return known.pinned if known else ()
 
     def add(self, recipient: str) -> StoredRecipient:
-        """Also one that was added on another host: this one knows it then. Raises ConflictError for one it knew."""
+        """Add a recipient. If another host added it before, this host now knows it. Raises ConflictError for a
+        known one."""
         cipher, parsed = self._cipher, recipients.parse_recipient(recipient)
         added = self._added_elsewhere(recipient)
         added = added or recipients.add_recipient(cipher.objects, parsed, self.clock.now())
@@ -56,7 +57,8 @@ class KeyRing:
         return active.get(recipient) if recipient in expected.unknown(list(active)) else None
 
     def retire(self, recipient: str) -> StoredRecipient:
-        """Also one that was retired on another host. Raises NotFoundError, UsageError for the last one."""
+        """Retire a recipient, also one that another host retired before. Raises NotFoundError, and UsageError for
+        the last one."""
         cipher = self._cipher
         retired = recipients.retire_recipient(cipher.objects, recipient, self.clock.now())
         if cipher.known_recipients:

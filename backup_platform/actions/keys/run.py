@@ -98,7 +98,8 @@ def export_key(repository: Repository, path: str, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class KeyTest:
-    """An identity that opened what it must. `point` is None while there is none; `pack` is empty when it has none."""
+    """A passed test of an identity. `point` is None in an empty repository, and `pack` is empty for a point without
+    packs."""
 
     recipient: StoredRecipient
     point: RecoveryPoint | None

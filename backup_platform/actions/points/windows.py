@@ -1,4 +1,4 @@
-"""Which windows of a source lack a recovery point: told by a repository that answers, and by no other."""
+"""Which windows of a source lack a recovery point. Only a repository that answers is believed."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def missing(
 def _begun(
     schedule: WindowSchedule, points: Sequence[RecoveryPoint], known: datetime | None, now: datetime
 ) -> datetime:
-    """Since when windows of the schedule are due: the oldest point of one of them, or when a source without any was
-    first known. Before, nobody wanted them."""
+    """The time since which windows of the schedule are due: that of their oldest point, or for a source without
+    points the time when it was first known."""
     ordered = sorted(points, key=lambda point: point.window.start)
     first = _first_of(schedule, ordered)
     if first is None:

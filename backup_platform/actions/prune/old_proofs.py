@@ -1,7 +1,7 @@
-"""Proofs of points that were forgotten: they say nothing of what is there, and would be listed for ever.
+"""Deleting the proofs of forgotten points, which would otherwise be listed without end.
 
-The record that the point was forgotten stays. It is read before its proofs go: while it is altered or not there they
-tell that the point is lost.
+The record that the point was forgotten stays. It is read before the proofs are deleted: if it is altered or
+missing, the proofs show that the point is lost.
 """
 
 from __future__ import annotations

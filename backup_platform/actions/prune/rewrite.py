@@ -1,4 +1,5 @@
-"""Store the needed blobs of partly used packs in new ones, by the writer's path (FORMAT.md §10, step 2)."""
+"""Store the needed blobs of partly used packs in new packs, in the same way as a backup does (FORMAT.md §10, step
+2)."""
 
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def rewrite(repository: Repository, found: Survey, packs: Sequence[PackKey], pro
 
 
 class _Rewriter:
-    """Of one kind of pack."""
+    """Rewrites packs of one kind (contents or metadata)."""
 
     def __init__(self, repository: Repository, found: Survey, result: Rewritten, *, meta: bool) -> None:
         self._repository, self._found, self._result = repository, found, result

@@ -227,7 +227,7 @@ class _Run:
         )
 
     def _compared(self, plan: PrunePlan) -> PrunePlan:
-        """What stays in the place of others is what it is taken for."""
+        """Decode and compare the packs that stay in the place of others."""
         agreed = plan
 
         def again() -> PrunePlan:
@@ -338,7 +338,7 @@ class _Run:
         ]
 
     def _delete_indexes(self, plan: PrunePlan, staying: Collection[PackKey]) -> list[StoredObject]:
-        """Those of the plan that no pack needs which is really still there."""
+        """Delete the indexes of the plan, if no pack that still exists needs them."""
         assert plan.survey is not None
         allowed = set(self._pruning.superfluous(plan.survey, staying))
         return self._delete([each for each in plan.delete_indexes if each in allowed])
@@ -350,7 +350,8 @@ class _Run:
     # Objects
 
     def _delete(self, objects: Collection[S], may: Callable[[S], bool] = lambda stored: True) -> list[S]:
-        """Those that are gone now. What the store refuses to delete stays, and does not stop the others."""
+        """Delete objects; the ones that are gone now. If the store refuses one, it stays, and the others are still
+        deleted."""
         with ThreadPoolExecutor(DELETERS) as pool:
             gone = list(pool.map(lambda stored: may(stored) and self._deleted(stored), objects))
         return [each for each, done in zip(objects, gone, strict=True) if done]
@@ -368,7 +369,7 @@ class _Run:
         return True
 
     def _delete_proofs(self, proofs: Found) -> list[StoredObject]:
-        """Those of forgotten points."""
+        """Delete the proofs of forgotten points."""
         with ThreadPoolExecutor(DELETERS) as pool:
             allowed = list(pool.map(lambda place: may_go(self._repository, place), proofs))
         gone = [some for some, may in zip(proofs.values(), allowed, strict=True) if may]

@@ -1,4 +1,5 @@
-"""Before a pack goes because another one holds its blobs, the other one is decoded and compared (FORMAT.md §10)."""
+"""Before a pack is deleted because another one holds its blobs, the other one is decoded and compared (FORMAT.md
+§10)."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def compared(
 
 
 def _asked(repository: Repository, plan: PrunePlan) -> set[PackKey]:
-    """What stays for others; and what goes for others, or is disputed, because somebody may have made it up."""
+    """The packs to decode: packs that stay in the place of others, packs that are deleted because of others, and
+    packs about which indexes disagree, since these may be forged."""
     assert plan.survey is not None
     going = [*plan.delete, *plan.condemn, *plan.rewrite]
     opens = repository.cipher.reads_contents
@@ -46,7 +48,7 @@ def _asked(repository: Repository, plan: PrunePlan) -> set[PackKey]:
 
 
 def stand_ins(found: Survey, packs: Iterable[StoredPack]) -> set[PackKey]:
-    """The packs that blobs are taken from which these packs are said to hold, too."""
+    """The packs from which blobs are taken that these packs are said to hold as well."""
     return {other for pack in packs for other in found.stand_ins.get(pack.key, ())}
 
 

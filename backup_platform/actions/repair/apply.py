@@ -212,7 +212,8 @@ class RepairRun:
         return decode_manifest(key, plain, repository.objects.codec)
 
     def _look_again(self, committed: Sequence[RepairStep]) -> None:
-        """As a writer does after its commit: prune may have begun to delete before it could see the manifest."""
+        """Check the packs again, as a writer does after its commit: prune may have begun to delete before it could
+        see the manifest."""
         doomed = read_tombstones(
             self._repository.objects, final=True
         ).doomed  # first: prune deletes the packs after it

@@ -123,7 +123,8 @@ class Surveyor:
                 survey.missing[meta].setdefault(blob, point)
 
     def _uses(self, point: RecoveryPoint, survey: DamageSurvey) -> _Uses | None:
-        """By the metadata here, else by that of a copy; None when nobody has it."""
+        """The packs that a point needs, from the metadata here or else from that of a copy. None if no repository
+        has it."""
         for repository in (self._repository, *(donor.repository for donor in self._donors)):
             try:
                 return _uses(repository.reader(point), survey.indexes)

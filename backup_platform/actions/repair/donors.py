@@ -1,4 +1,4 @@
-"""Copies of a repository, from which it is mended."""
+"""Copies of a repository, from which it is repaired."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Donor:
 
 
 def open_donors(donors: Mapping[str, Repository]) -> tuple[list[Donor], list[str]]:
-    """Those that answer, and a sentence for each that does not."""
+    """The copies that answer, and a sentence for each copy that does not."""
     found, notes = [], []
     for name, repository in donors.items():
         try:

@@ -12,11 +12,9 @@ from backup_platform.repository.repository import Repository
 
 
 def key_steps(repository: Repository, donors: Sequence[Donor]) -> tuple[list[RepairStep], list[str]]:
-    """What to put back, and a sentence for each object that nobody has.
-
-    A recipient that only a copy has may have been added there on purpose: it is not taken, unless this repository has
-    lost all of its own.
-    """
+    """The objects to restore, and a sentence for each object that no repository has. A recipient that only a copy
+    has may have been added there on purpose. So it is not taken, unless this repository has lost all of its own
+    recipients."""
     here = {found.key for found in repository.store.list(KEYS)}
     sound = {donor.name: _sound(donor.repository) for donor in donors}
     problems = {each.key: each for each in key_problems(repository.cipher)}
@@ -52,7 +50,7 @@ def _with(key: str, sound: dict[str, set[str]]) -> tuple[str, ...]:
 
 
 def _wanted(here: set[str], sound: dict[str, set[str]]) -> list[str]:
-    """Of what only copies have."""
+    """The objects to take among those that only copies have."""
     names = {key.removesuffix(ADDED).removesuffix(RETIRED) for key in here if not key.startswith(REWRAPPED)}
     any_left = any(key.endswith(ADDED) for key in here)
     there = set[str]().union(*sound.values()) - here

@@ -1,4 +1,5 @@
-"""Records of the ledger that older versions made: they get names that tell that a holder of the key made them."""
+"""Records of the ledger by older versions: authentic ones get names that show that a holder of the key made
+them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""`repository.json`, put back from a copy where it is lost or damaged: without it nothing opens (FORMAT.md §8).
+"""Restoring a lost or damaged `repository.json` from a copy. Without it, no repository opens (FORMAT.md §8).
 
-It is not authenticated. What stands for it is what is stored beside it: manifests that a key opens, that have the right
-hash, and that name the repository's id.
+It is not authenticated. The objects beside it vouch for it: manifests that a key opens, with the right hash and the
+repository's id.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class RootRepair:
-    """Of the place `store`, from the copy `donor`."""
+    """Restores `repository.json` of `store` from the copy `donor`."""
 
     store: Store
     donor: Repository

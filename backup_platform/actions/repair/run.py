@@ -1,7 +1,7 @@
-"""Repair: what is missing or damaged is put back from the packs themselves and from copies (FORMAT.md §8).
+"""Repair: missing and damaged objects are restored from the packs themselves and from copies (FORMAT.md §8).
 
-It only adds. What is sound is never written over; what is damaged is replaced by the bytes that belong there, and by
-nothing else. What nobody has any more is listed.
+It only adds. Sound objects are never overwritten. A damaged object is only replaced by its right bytes. Data that
+no repository has is listed.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Repair:
         )
 
     def _remaining(self) -> list[str]:
-        """As a verify that reads no contents sees it."""
+        """What is still wrong, as a verify without reading contents finds it."""
         points, errors = self._repository.points.readable(reread=True)
         found = [error.message for error in errors]
         links = forgotten_links(self._repository.objects, *{point.source for point in points})

@@ -76,7 +76,8 @@ class _Survey:
 
 @dataclass(frozen=True, slots=True)
 class ReadCycle:
-    """Of one repository, of which somebody reads a part at least once in `every`."""
+    """Reads all of one repository within a cycle, a part in each run. A run takes place at least once in
+    `every`."""
 
     repository: Repository
     cycle: timedelta

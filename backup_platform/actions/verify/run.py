@@ -1,7 +1,7 @@
-"""Verify: present, authentic, decodable. What is re-read is decoded and compared blob by blob.
+"""Verify: is stored data present, authentic and decodable?
 
-Without a key to the contents they are compared with the hash of their name only: they are what was decoded and
-compared when it was written. The result says so.
+Packs that are read are decoded and compared blob by blob. Without a key to the contents, they are only compared
+with the hash in their name: then they are what was decoded and compared when they were written. The result says so.
 """
 
 from __future__ import annotations

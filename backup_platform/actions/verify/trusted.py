@@ -1,4 +1,5 @@
-"""Reading first what recovery points took on trust (docs/encryption.md): until somebody decodes it, it may be a lie."""
+"""Reading unvouched packs first (docs/encryption.md): until somebody decodes them, their indexes may be wrong on
+purpose."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ def unvouched(
 
 
 def unvouched_of(repository: Repository, point: RecoveryPoint) -> int | None:
-    """The same of one point. Where it took nothing on trust, nothing is read."""
+    """The unvouched bytes of one point. If it refers only to data that its writer checked, nothing is read."""
     if _nothing_taken([point]):
         return 0
     return unvouched(repository, [point], repository.proofs.by_point())[point.id]
@@ -42,8 +43,8 @@ def _nothing_taken(points: Sequence[RecoveryPoint]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Trusting:
-    """Of the points of one verify those that took packs on trust which nobody has decoded yet, or that nothing is known
-    of."""
+    """The points of a verify that refer to packs which their writer did not check and nobody has decoded yet, and
+    points for which this is unknown."""
 
     repository: Repository
     points: tuple[RecoveryPoint, ...]

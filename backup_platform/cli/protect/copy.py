@@ -146,7 +146,7 @@ def _points(session: CliSession, word: str) -> list[RecoveryPoint]:
 
 
 def _names_point(session: CliSession, word: str) -> bool:
-    """A source that left the plan is named like one that is in it."""
+    """Whether a word names a point. Sources that are no longer in the plan count as well."""
     return word not in session.app.plan.sources and bool(re.search("@|^[0-9a-f]{6,64}$", word))
 
 

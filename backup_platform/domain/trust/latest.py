@@ -1,7 +1,8 @@
-"""Which recovery point `latest` means, and what it passes over. Every place that picks the newest point asks here.
+"""Which recovery point `latest` selects, and which ones it skips. All code that needs the newest point uses this
+module.
 
-The order is that of the chain: the store decides who gets the next place, so it is the order in which points were
-stored, also in a copy, which receives the newest first. No clock of a writer can move a point forward in it.
+The order is that of the chain. The store decides who gets the next number, so this is the order in which points
+were stored, even in a copy, which receives the newest point first. No clock of a writer can move a point forward.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Choice:
 
     @property
     def newer(self) -> tuple[Skipped, ...]:
-        """Those that were stored after the chosen one, or all where none was chosen."""
+        """The points that were stored after the chosen one, or all points if none was chosen."""
         reached = self.point.sequence if self.point else 0
         return tuple(each for each in self.skipped if each.point.sequence > reached)
 
@@ -53,18 +54,22 @@ def in_time(point: RecoveryPoint) -> bool:
 
 
 def captures(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
-    """Of one source: the points that count as captures of their windows. One that a clock that was ahead gave to a
-    window of the future is none: when that window comes, it is captured. Where no point is of a window that had begun,
-    the clocks of writer and store differ for all, and all count."""
+    """The points of one source that count as captures of their windows.
+
+    A point does not count if its window had not begun when the store received it, because a clock was ahead: when
+    that window begins, it is captured again. If this is true of all points, the clocks of the writer and the store
+    differ, and all points count.
+    """
     found = list(points)
     return [point for point in found if in_time(point)] or found
 
 
 def choose_latest(points: Iterable[RecoveryPoint]) -> Choice:
-    """Of one source: the last stored that is complete, not suspect, and of a window that had begun.
+    """The latest point of one source: the last stored one that is complete, not suspect, and of a window that had
+    begun.
 
-    Where no complete point is of such a window, the clocks of writer and store differ for all: the last stored of them.
-    Where none is complete, the last stored of the incomplete ones. A suspect point is never chosen.
+    If no complete point has such a window, the clocks of the writer and the store differ, and it is the last stored
+    complete point. If no point is complete, it is the last stored incomplete one. A suspect point is never chosen.
     """
     ordered = sorted(points, key=lambda point: point.sequence)
     chosen = _last(ordered)

@@ -212,8 +212,8 @@ def _shrunk(history: Sequence[Amounts], current: Amounts, demands: Demands) -> I
 
 
 def _too_little(history: Sequence[int], current: int, few: int, shrink: float) -> int:
-    """The usual amount where the current one is much less than the history explains, else 0. None at all is no matter
-    of this rule."""
+    """The usual amount, if the current one is much less than the history explains, or else 0. An amount of zero is
+    judged by another rule."""
     if not current or not history or _explained(history, current):
         return 0
     if len(history) < ENOUGH:
@@ -226,7 +226,8 @@ def _too_little(history: Sequence[int], current: int, few: int, shrink: float) -
 
 
 def _explained(history: Sequence[int], current: int) -> bool:
-    """It was as little before: twice, where there are enough points to tell a habit from an accident."""
+    """Whether the amount was as small before. With enough points, it must have been so twice, which distinguishes a
+    habit from an accident."""
     return sorted(history)[len(history) >= ENOUGH] <= current
 
 

@@ -55,7 +55,7 @@ def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.Asse
 
 
 def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset) -> Results:
-    """What was forgotten is told even when nothing can be freed after it."""
+    """Forget and prune. Forgotten points are reported even if pruning fails afterwards."""
     from backup_platform.actions.checks.repositories import nothing_refused
 
     upkeep = translator.app.at(subject.repository).upkeep

@@ -1,8 +1,8 @@
-"""What a recovery point and a check say of themselves in the UI.
+"""The metadata of recovery points and checks in the UI.
 
-Dagster plots every number by partition under its name, so these names never change: `source_bytes`,
-`new_bytes`, `stored_bytes`, `files`, `duration_s`, `throughput_mb_s`, `dedup_ratio`, `problems`,
-`lateness_s`, `unvouched_bytes`; and in checks what the check measured (`drill_s` ...).
+Dagster plots every number by partition under its name, so these names never change: `source_bytes`, `new_bytes`,
+`stored_bytes`, `files`, `duration_s`, `throughput_mb_s`, `dedup_ratio`, `problems`, `lateness_s`,
+`unvouched_bytes`; and in checks what the check measured (`drill_s` ...).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def point_metadata(point: RecoveryPoint, *, created: bool, manifest: str) -> Met
 
 
 def _unvouched(point: RecoveryPoint, created: bool) -> Metadata:
-    """Of a point that was kept, the check `stored` tells what is left of it."""
+    """The unvouched bytes of a new point. For a point that was kept, the check `stored` reports what is left."""
     known = created and point.unvouched is not None
     return (
         {"unvouched_bytes": dg.MetadataValue.int(point.unvouched.size)} if known and point.unvouched else {}
@@ -125,7 +125,8 @@ def _captured(point: RecoveryPoint) -> str:
 
 
 def _interval(point: RecoveryPoint) -> str:
-    """What both ends share, the day and the zone, is told once: the UI's column is narrow."""
+    """An interval as text. The day and the zone are written once if both ends share them, because the UI's column
+    is narrow."""
     start, end = _when(point, point.window.start), _when(point, point.window.end)
     (day, _, zone), (end_day, end_time, end_zone) = start.split(" "), end.split(" ")
     until = end_time if day == end_day else f"{end_day} {end_time}"

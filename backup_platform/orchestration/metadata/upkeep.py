@@ -1,4 +1,4 @@
-"""What a copy and the upkeep of a repository say of themselves in the UI.
+"""The metadata of copies and of a repository's upkeep in the UI.
 
 Names of numbers never change, because Dagster plots them: of a copy `copied_bytes`, `packs_copied`, `duration_s`,
 `throughput_mb_s`; of prune `forgotten_points`, `freed_bytes` ...; of verify `oldest_unverified_s`, `bytes_read` ...
@@ -28,7 +28,8 @@ MOST_ROWS = 200  # of the table of decisions: it is kept in Dagster's database f
 
 
 def copy_metadata(point: RecoveryPoint, result: CopyResult, *, manifest: str) -> Metadata:
-    """Of one recovery point; `manifest` is where its manifest is in the other repository, for people."""
+    """The metadata of one copied recovery point. `manifest` is the place of its manifest in the other repository,
+    for people."""
     copied = any(each.id == point.id for each in result.copied)
     speed = result.bytes / 1e6 / result.duration_s if result.duration_s > 0 else 0.0
     how = "copied" if copied else "was there already and was kept"

@@ -88,7 +88,7 @@ def alerts(
 
 
 def _judged(context: dg.SensorEvaluationContext, watch: Watch, record: dg.EventLogRecord) -> None:
-    """A run that cannot be judged is told, and hides none of the others."""
+    """Evaluate one run. If that fails, it is reported, and the other runs are still evaluated."""
     try:
         watch.run_ended(record)
     except Exception as error:
@@ -133,7 +133,7 @@ class Watch:
         self._memory.desk.observe(ALL, "judge", problem, self._now)
 
     def _failure(self, subject: WatchedAsset, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
-        """Why nothing was captured, or "". Of a step that failed for its checks alone, they tell."""
+        """Why nothing was captured, or "". If a step failed only because of its checks, the checks report it."""
         if end.event_type == _T.RUN_SUCCESS:
             return ""
         if end.event_type == _T.RUN_CANCELED:

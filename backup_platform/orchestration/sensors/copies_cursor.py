@@ -23,7 +23,8 @@ WAITING = ""
 
 @dataclass
 class Verdicts:
-    """Of the windows of one source: up to which they were judged, and which of them are not in place."""
+    """The results of `copies_in_place` for the windows of one source: up to which window they are recorded, and
+    which windows failed."""
 
     seen: str = ""  # the start of the newest window that was judged
     open: dict[str, str] = field(
@@ -49,7 +50,7 @@ class Verdicts:
             self.launched.append(window)
 
     def note(self, point: RecoveryPoint, found: CheckResult) -> bool:
-        """Whether somebody has to record the verdict: it is new, and no run of a copy did."""
+        """Note a result. Returns whether it must be recorded: it is new, and no run of a copy recorded it."""
         window = point.window.key
         before = self.open.pop(window, WAITING)
         self.seen = max(self.seen, point.window.start.isoformat())
@@ -92,7 +93,7 @@ class CopiesCursor:
         subjects: Collection[str],
         longest: timedelta,
     ) -> CopiesCursor:
-        """Of what is in the plan: of the rest nobody tells."""
+        """Load what concerns the sources and copies of the plan. The rest is dropped."""
         state = read_cursor(cursor)
         quiet = Quiet.load(app, longest, state.get("pauses", {}))
         kept = state.get("verdicts", {})

@@ -1,8 +1,8 @@
-"""What did not happen: windows without a recovery point, found from the schedule and the repository.
+"""Missed windows: windows without a recovery point, found by comparing the schedule with the repository.
 
-Dagster's scheduler never launches ticks that it slept through, and its tick history dies with its database;
-so neither is asked. The current window is launched; older windows cannot be captured any more and are
-recorded as missed.
+Dagster's scheduler never launches ticks during which it was down, and its tick history is lost with its database.
+So neither is used. The current window is launched. Older windows can no longer be captured, and are recorded as
+missed.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class WindowsCursor:
         return json.dumps({"desk": self.desk.state(), **state, **more})
 
     def watched_since(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime:
-        """With this schedule; no window before is missed because of it."""
+        """Since when the source is watched with this schedule. No earlier window counts as missed."""
         kept, since = self.known.get(source, ["", ""])
         if kept != signature(schedule):
             since = now.isoformat()
@@ -98,7 +98,7 @@ class WindowsCursor:
 def missed_windows(
     translator: BackupTranslator, backups: Sequence[WatchedAsset], watched: Sequence[str] = ()
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
-    """The evaluation of the sensor. It tells of the sensors `watched`, which tell of all the others."""
+    """The evaluation of the sensor. It also reports failures of the `watched` sensors, which report all others."""
     subjects = {subject.source: subject for subject in backups}
     runs, app, patience = Runs(backups), translator.app, BoundedCall()
 
@@ -177,7 +177,8 @@ class WindowsSweep:
         return presence.changed(info, self._memory.repository)
 
     def _tell_presence(self, error: BackupError | None) -> None:
-        """Of one state at most: each is an incident of its own, and never that windows were missed."""
+        """Report the state of the repository: each is an incident of its own, at most one is open, and none means
+        that windows were missed."""
         state = presence.state_of(error) if error else ""
         meant = f" {IF_MEANT.format(self._context.sensor_name)}" if error and error is self._another else ""
         text = self._translator.told(error) if error else ""
@@ -215,10 +216,9 @@ class WindowsSweep:
         )
 
     def _record(self, source: str, missed: Sequence[Window]) -> bool:
-        """Observe windows that were not recorded before, the newest of many; the log tells of all.
-
-        Whether there were any: they are told even when a point was captured since.
-        """
+        """Record missed windows as observations, if they were not recorded before; of many only the newest, and the
+        log has all. Returns whether there were any, because they are reported even if a point was captured
+        since."""
         last = self._memory.recorded.get(source)
         new = [w for w in missed if last is None or w.start > datetime.fromisoformat(last)]
         if not new:

@@ -1,7 +1,7 @@
-"""What a sensor has to tell people: open incidents, and messages on their way.
+"""The open incidents of a sensor, and its messages that are not sent yet.
 
-Both are kept in the sensor's cursor, so that a lasting failure is told once, and a failing channel delays an
-alert but never loses it.
+Both are kept in the sensor's cursor. So a lasting failure is reported once, and a failing channel delays an alert
+but never loses it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MOST_PENDING = 200  # beyond, the oldest are counted instead of kept: a cursor i
 
 
 def read_cursor(cursor: str | None) -> dict[str, Any]:
-    """What a sensor kept; nothing of a cursor that a person or another version made unreadable: beginning anew tells
-    open incidents once more, which beats a sensor that always fails."""
+    """The state that a sensor kept. An unreadable cursor (changed by a person or another version) counts as empty:
+    then open incidents are reported once more, which is better than a sensor that always fails."""
     try:
         state = json.loads(cursor) if cursor else {}
     except ValueError:
@@ -107,7 +107,7 @@ class Desk:
     """The incidents of sources: each is a source and what is wrong with it."""
 
     def __init__(self, state: dict[str, Any] | None, sources: Collection[str]) -> None:
-        """Of `sources` only: nobody observes the incidents of a source that left the plan."""
+        """Keeps incidents of `sources` only, because nobody observes those of a source that left the plan."""
         state = state or {}
         self._book = _book(state.get("book", ""))
         known = {*sources, ALL}
@@ -126,8 +126,8 @@ class Desk:
         now: datetime,
         over: tuple[str, str] | None = None,
     ) -> None:
-        """`problem` is its title and detail; None says that there is none. `over` is told in place of the problem's
-        own title when it ends and leaves something behind."""
+        """Note the state of something. `problem` is its title and detail, and None means that there is no problem.
+        `over` replaces the title in the message of its end, if something remains."""
         title, detail = problem or ("", "")
         message = self._book.observe(f"{source}|{what}", problem is not None, title, detail, now, over=over)
         if message:
@@ -139,7 +139,8 @@ class Desk:
 
 
 def _book(text: str) -> IncidentBook:
-    """A book that cannot be read is begun anew: open incidents are told once more, which beats silence."""
+    """The book of incidents. An unreadable one counts as empty: then open incidents are reported once more, which
+    is better than silence."""
     try:
         return IncidentBook.from_json(text)
     except BackupError:

@@ -28,11 +28,9 @@ def superfluous(
     *,
     all_named: bool,
 ) -> list[StoredIndex]:
-    """Those that may be deleted: newer ones, that are older than the grace, name all their packs that are there, and
-    say the same of them.
-
-    `all_named` says that no pack lacks an index: then one that cannot be read is of no use to anybody.
-    """
+    """The indexes that may be deleted: newer indexes, which are older than the grace, name all their existing packs
+    and say the same about them. `all_named` says that every pack has an index; then an unreadable index is
+    useless."""
     old = [each for each in indexes if now - each.stored.modified >= grace]
     named: set[PackKey] = set()
     found = []
@@ -45,7 +43,8 @@ def superfluous(
 
 
 def mergeable(indexes: Sequence[StoredIndex], packs: Collection[PackKey]) -> list[StoredIndex]:
-    """Those whose packs go into new indexes: many small ones, and those with many rows of packs that are gone."""
+    """The indexes to merge into new ones: small ones if there are many, and those with many rows of deleted
+    packs."""
     replaced = _replaced(indexes, packs)
     current = [
         each

@@ -84,10 +84,8 @@ class Survey:
 
 
 def survey(repository: Repository, decoded: Decoded | None = None) -> Survey:
-    """Reads everything but contents. What was `decoded` before is taken for what it is, whatever indexes say.
-
-    Raises StoreError, KeyMissingError.
-    """
+    """Read everything except contents. For packs that were `decoded` before, that result counts, whatever indexes
+    say. Raises StoreError, KeyMissingError."""
     decoded = decoded or Decoded()
     now = store_now(repository.store)
     tombstones = read_tombstones(repository.objects)
@@ -203,7 +201,7 @@ def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: Kinds[Usag
 
 
 def _closed(repository: Repository, index: BlobIndex, decoded: Decoded) -> set[PackKey]:
-    """Packs of which this host cannot tell what they really hold."""
+    """Packs whose real contents this host cannot check."""
     closed = decoded.closed.intersection(index.packs)
     if not repository.cipher.reads_contents:
         contents = index.of_packs(number for number, key in enumerate(index.packs) if not key.meta)

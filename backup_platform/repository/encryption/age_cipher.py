@@ -99,7 +99,7 @@ class AgeCipher:
 
     @property
     def identities(self) -> Sequence[age.Identity]:
-        """Those on this host. Raises KeyMissingError for a file that is no identity file."""
+        """The identities on this host. Raises KeyMissingError for a file that is not an identity file."""
         if self._identities is None:
             self._identities = self.keys.identities()
         return self._identities
@@ -116,7 +116,8 @@ class AgeCipher:
         return cipher
 
     def require_contents(self) -> None:
-        """What is below `keys/` is no condition: packs tell whom they are for. Raises KeyMissingError, StoreError."""
+        """Raises KeyMissingError if contents cannot be opened, and StoreError. Objects below `keys/` are not
+        needed: packs say for whom they are."""
         if not self.identities:
             raise self.keys.missing_identity(self.store.location, self._needed())
         known = {recipient.text for recipient in self._known_recipients()}
@@ -142,7 +143,7 @@ class AgeCipher:
             return False
 
     def _needed(self) -> str:
-        """Whose identities would do, those on this host left out."""
+        """The recipients whose identities would help, without those on this host."""
         here = {identity.recipient for identity in self.identities}
         texts = [recipient.text for recipient in self._known_recipients() if recipient.text not in here]
         return ("one of " if len(texts) > 1 else "") + (", ".join(texts[:5]) or "an older recipient")
@@ -218,7 +219,7 @@ class AgeCipher:
         return HEAD + age.stream_length(plain) == stored
 
     def pack_file_key(self, key: str, size: int) -> bytes:
-        """Of a stored pack. Raises DamageError, KeyMissingError."""
+        """The file key of a stored pack. Raises DamageError, KeyMissingError."""
         header, file_key = self._opened(key, size, partial(self.store.get_range, key))
         header.payload_key(file_key)
         return file_key

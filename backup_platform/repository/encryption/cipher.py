@@ -65,7 +65,8 @@ PLAIN = PlainCipher()
 
 
 def open_cipher(info: RepositoryInfo, store: Store, keys: Keys, clock: Clock) -> Cipher:
-    """Raises KeyMissingError for a missing or a wrong key, RepositoryError for an encryption of another time."""
+    """The cipher of a repository. Raises KeyMissingError for a missing or wrong key, and RepositoryError for an
+    unsupported kind of encryption."""
     if info.encryption == NONE:
         if keys:
             raise KeyMissingError(

@@ -142,7 +142,8 @@ def _retired(recipient: str, plan_key: str) -> KeyProblem:
 
 
 def _lost(recipient: str, listed: Collection[str], plan_key: str) -> Iterator[KeyProblem]:
-    """Somebody deleted what the repository has of a recipient. A document that is there is damaged: that is told."""
+    """The problems of an expected recipient whose objects somebody deleted. A damaged document is reported
+    elsewhere."""
     key = _key_of(recipient)
     if key + ADDED in listed:
         return

@@ -24,7 +24,7 @@ KEY_TEST = re.compile(
 
 
 def list_recipients(objects: Objects) -> list[StoredRecipient]:
-    """Those whose documents are sound, with the times of their last tests that passed."""
+    """The recipients with sound documents, and the times of their last passed tests."""
     tested: dict[str, datetime] = {}
     for name, at, passed in _tests(objects):
         if passed:

@@ -58,7 +58,8 @@ def listed_keys(objects: Objects) -> list[str]:
 
 
 def read_recipients(objects: Objects) -> list[StoredRecipient]:
-    """Also retired ones, oldest first. Raises DamageError for a document that is altered or belongs elsewhere."""
+    """All recipients, also retired ones, oldest first. Raises DamageError for a document that is altered or from
+    another place."""
     found, problems = readable_recipients(objects, listed_keys(objects))
     if problems:
         error = problems[min(problems)]
@@ -67,10 +68,9 @@ def read_recipients(objects: Objects) -> list[StoredRecipient]:
 
 
 def recipients_to_write(objects: Objects, known: KnownRecipients | None) -> list[str]:
-    """Whom new contents are written to: those of the plan, whatever the repository says, else its own.
-
-    Raises DamageError, and RecipientsChangedError where it names none any more that this host knows.
-    """
+    """The recipients of new contents: those of the plan, whatever the repository says, or else those of the
+    repository. Raises DamageError, and RecipientsChangedError if this host knows none of the repository's
+    recipients."""
     if known and known.pinned:
         return list(known.pinned)
     active = [each.text for each in read_recipients(objects) if not each.retired_at]
@@ -80,7 +80,7 @@ def recipients_to_write(objects: Objects, known: KnownRecipients | None) -> list
 def readable_recipients(
     objects: Objects, keys: Iterable[str]
 ) -> tuple[list[StoredRecipient], dict[str, DamageError]]:
-    """Of listed objects, and what is wrong with those documents that are damaged."""
+    """The recipients among the listed objects, and what is wrong with damaged documents."""
     documents: dict[str, SignedDocument] = {}
     problems: dict[str, DamageError] = {}
     for key in sorted(key for key in keys if key.endswith((ADDED, RETIRED))):
@@ -155,7 +155,8 @@ def add_recipient(objects: Objects, recipient: age.Recipient, now: datetime) -> 
 
 
 def put_key(objects: Objects, key: str, data: bytes) -> None:
-    """An object that is what it must be, whatever is there: an interrupted call, or somebody else, left it."""
+    """Write an object with its right content, whatever is there: an interrupted call or an attacker may have left
+    something."""
     try:
         objects.store.create(key, data)
     except ConflictError:

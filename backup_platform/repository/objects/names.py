@@ -55,7 +55,7 @@ class Name(str):
 
     @classmethod
     def unchecked(cls, text: str) -> Self:
-        """Of a text that is known to have the form."""
+        """Make it from a text that is known to have the right form."""
         return str.__new__(cls, text)
 
 
@@ -74,7 +74,7 @@ class ObjectId(Name):
 
     @classmethod
     def all_of(cls, joined: str) -> list[Self]:
-        """Raises ValueError for what is no joined ids."""
+        """The ids in joined bytes. Raises ValueError for bytes that are not joined ids."""
         if len(joined) % (2 * HASH_BYTES) or not re.fullmatch("[0-9a-f]*", joined):
             raise ValueError(f"{joined[:100]!r} is no row of ids")
         starts = range(0, len(joined), 2 * HASH_BYTES)
@@ -173,7 +173,7 @@ def is_named_by(key: str, data: Buffer) -> bool:
 
 
 def packs_among(listed: Iterable[StoredObject]) -> Iterator[StoredPack]:
-    """What has no name of a pack is none."""
+    """The packs among some objects. An object without the name of a pack is not a pack."""
     for found in listed:
         if key := PackKey.match(found.key):
             yield StoredPack(key, found.size, found.modified)

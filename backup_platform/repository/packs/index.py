@@ -148,7 +148,7 @@ class BlobIndex:
             position += 1
 
     def disagrees(self, blob: bytes) -> bool:
-        """Whether its rows may tell different lengths: then some of them are wrong."""
+        """Whether its rows may have different lengths for one blob: then some of them are wrong."""
         return bool(self._unequal) and int.from_bytes(blob[:8], "little") in self._unequal
 
     def find_all(self, blobs: Buffer) -> NDArray[Any]:

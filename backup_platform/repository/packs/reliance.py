@@ -1,7 +1,8 @@
-"""What a backup builds on of what is stored already: only what it can answer for, or what it counts as taken on trust.
+"""Which stored data a backup may refer to: only data that this host has checked, or data that it counts as
+unvouched.
 
-Every holder of the repository key can store a pack, and an index that says what it holds. A writer that deduplicates
-against a lie stores nothing, and its point is worthless.
+Every holder of the repository key can store a pack, and a wrong index of it. If a writer deduplicates against such
+an index, it stores nothing, and its point is worthless.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Reliance:
         return usable
 
     def on_trust(self) -> list[OnTrust]:
-        """Packs that the point refers to although nobody who is known here has decoded them, the largest part first."""
+        """Packs to which the point refers although no known host has decoded them, the largest part first."""
         found = []
         for number in sorted(number for number, verdict in self._judged.items() if verdict is None):
             rows = self._rows(number)
@@ -94,7 +95,7 @@ class Reliance:
             return self._judged[number] is not False
 
     def _judge(self, number: int) -> bool | None:
-        """True when the pack is known to hold what the index says, False when it does not, None when nobody knows."""
+        """True if the pack is known to hold what the index says, False if it does not, None if it is unknown."""
         pack, table = self._index.packs[number], self._table(self._rows(number))
         known = self._known.packs.get(pack.id) or self._vouched().get(pack.id)
         return known == table if known else self._look(pack, table)

@@ -1,4 +1,4 @@
-"""The chains of sources: places, what does not fit, and the points that stand for windows (FORMAT.md §7)."""
+"""The chains of sources: numbers, what does not fit, and which point counts for a window (FORMAT.md §7)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REACH_OF_NONE = 1_000_000  # where nothing is known of the chain
 
 
 def strange_names(objects: Objects) -> tuple[str, ...]:
-    """Keys of objects that lie among the manifests and are none."""
+    """Keys of objects below `manifests/` that are not manifests."""
     return tuple(sorted(o.key for o in objects.store.list(MANIFESTS) if not ManifestKey.match(o.key)))
 
 
@@ -73,7 +73,8 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
 
 
 def chain_gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
-    """Places of the chains that neither a point nor the record of a forgotten one fills: somebody took them away."""
+    """Numbers of the chains with neither a point nor the record of a forgotten one: somebody removed these
+    points."""
     latest: dict[str, int] = {}
     gaps = []
     for link in _places(_links(points, forgotten)):
@@ -108,8 +109,8 @@ def effective_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
 
 
 def undecided_points(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
-    """Suspect points of windows that an earlier, sound point stands for: until somebody accepts them, or the window is
-    captured anew."""
+    """Suspect points of windows that also have an earlier, sound point. They stay undecided until somebody accepts
+    them, or the window is captured again."""
     points = list(points)
     effective = {(each.source, each.window.key): each for each in effective_points(points)}
     waiting = (p for p in points if p.is_suspect and p.sequence > effective[p.source, p.window.key].sequence)
@@ -127,7 +128,7 @@ def forgotten_links(objects: Objects, *sources: str) -> list[ChainLink]:
 
 
 def links_of(objects: Objects, places: Iterable[ForgottenPlace], sources: Iterable[str]) -> list[ChainLink]:
-    """Those of some places that are in the chains of these sources."""
+    """The links among some that belong to the chains of these sources."""
     names = {source_tag(source, objects.cipher.hash): source for source in sources}
     return [
         ChainLink(names[place.tag], place.sequence, place.point) for place in places if place.tag in names

@@ -1,4 +1,4 @@
-"""Acceptances in the ledger (FORMAT.md §8): somebody looked at a suspect recovery point, and takes it as it is."""
+"""Acceptances in the ledger (FORMAT.md §8): somebody looked at a suspect recovery point, and accepted it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def read_acceptances(objects: Objects, points: Collection[str]) -> dict[str, Acc
 
 
 def copy_acceptances(origin: Objects, target: Objects) -> None:
-    """Give a copy those that it lacks, as they are. One that is altered stays behind."""
+    """Copy missing acceptances to a copy, unchanged. An altered one is not copied."""
     there = {each.key for each in target.store.list(ACCEPTED)}
     for key, _, kind, _ in origin.records(ACCEPTED):
         if key in there or not KEY.fullmatch(key) or kind is Origin.FORGED:

@@ -67,7 +67,8 @@ def record_forgotten(objects: Objects, point: RecoveryPoint, reason: str, now: d
 
 
 def record_gone(objects: Objects, point: ProvenPoint, now: datetime) -> None:
-    """That a point is gone which nobody forgot, and of which a proof tells. An altered record is written anew."""
+    """Record that a point is gone without being forgotten, if a proof names it. An altered record is written
+    again."""
     record = ForgottenPoint(
         point.point, point.source, point.sequence, point.window, point.captured_at, now, "lost"
     )
@@ -107,7 +108,7 @@ def _write(objects: Objects, record: ForgottenPoint, *, anew: bool = False) -> N
 
 
 def record_lost(objects: Objects, source: str, sequence: int, now: datetime) -> None:
-    """That a point is gone which nobody forgot. Raises DamageError when there is such a record, and it is altered."""
+    """Record that a point is gone without being forgotten. Raises DamageError if there is an altered record."""
     key = _name(objects, source, sequence, LOST)
     document: dict[str, Json] = {"at": now.isoformat(), "point": LOST, "sequence": sequence, "source": source}
     try:

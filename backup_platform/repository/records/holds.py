@@ -42,7 +42,8 @@ def place_hold(
 
 
 def release_hold(objects: Objects, hold: Hold, reason: str, now: datetime) -> Hold:
-    """Once is for all: a hold that somebody released meanwhile stays released. Raises DamageError, StoreError."""
+    """Release a hold. It is idempotent: a hold that is already released stays released. Raises DamageError,
+    StoreError."""
     key = hold_key(hold) + RELEASED
     document = {"at": now.isoformat(), "hold": hold.id, "point": hold.point, "reason": reason}
     try:
@@ -107,7 +108,7 @@ def _released(objects: Objects, hold: Hold) -> Hold:
 
 
 def held_points(objects: Objects) -> set[str]:
-    """Ids of the points that holds which nobody released name; from a listing alone."""
+    """Ids of the points with a hold that is not released, from a listing alone."""
     keys = {each.key for each in objects.store.list(HOLDS)}
     found = (KEY.fullmatch(key) for key in keys if key + RELEASED not in keys)
     return {match["point"] for match in found if match}

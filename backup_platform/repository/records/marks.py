@@ -21,7 +21,7 @@ def mark_name(key: HashedKey) -> str:
 
 
 def marked(says: str) -> PackKey | IndexKey | None:
-    """Inverse of `mark_name`; None for what is no mark."""
+    """Inverse of `mark_name`. None for a name that is not a mark."""
     if not (match := MARK.fullmatch(says)):
         return None
     identity = bytes.fromhex(match["id"])

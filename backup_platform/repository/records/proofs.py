@@ -63,7 +63,7 @@ def encode_proof(proof: Proof, codec: Codec, point: RecoveryPoint | None = None)
 
 
 def parse_proof_key(key: str) -> Proof | None:
-    """What the key of an entry tells; None for an object that is no proof."""
+    """What the key of an entry says. None for an object that is not a proof."""
     match, at = KEY.fullmatch(key), moment_of(key)
     if not match or at is None:
         return None
@@ -71,8 +71,8 @@ def parse_proof_key(key: str) -> Proof | None:
 
 
 def proofs_of(records: Iterable[Record]) -> Iterator[tuple[Record, Proof]]:
-    """What records tell that count. One of an older version may be anybody's: it proves nothing, and that it tells of a
-    failure makes people look."""
+    """The proofs of the records that count. Anybody can have made a record of an older version: it proves nothing,
+    but a failure in it counts, so that people look."""
     for record in records:
         proof = parse_proof_key(record.key)
         if proof and (record.counts or (record.origin is Origin.OLDER and not proof.passed)):
@@ -162,7 +162,8 @@ class Proofs:
         return [each.key for each in records if each.origin in (Origin.GENUINE, Origin.OLDER)]
 
     def proven_once(self) -> set[str]:
-        """Ids of the points that proofs tell of, also those of older versions: who acts on one reads its body."""
+        """Ids of the points that proofs name, including proofs of older versions. Read the body of a proof before
+        you act on it."""
         records = self.objects.records(PROOFS)
         told = (parse_proof_key(each.key) for each in records if each.origin is not Origin.FORGED)
         return {proof.point for proof in told if proof}

@@ -1,4 +1,4 @@
-"""Tombstones: which packs prune is about to delete, and how a writer sees it (FORMAT.md §10)."""
+"""Tombstones: which packs prune is about to delete, and how a writer notices it (FORMAT.md §10)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Tombstones:
-    """Those of a repository. The unreadable ones are altered, and name nobody knows what."""
+    """The tombstones of a repository. Unreadable ones are altered: which packs they name is unknown."""
 
     readable: tuple[Tombstone, ...] = ()
     unreadable: tuple[StoredObject, ...] = ()
@@ -81,7 +81,7 @@ def read_tombstones(objects: Objects, *, final: bool = False) -> Tombstones:
 
 
 def doomed_packs(objects: Objects) -> frozenset[PackKey]:
-    """Keys of packs that are being deleted. Raises DamageError where that cannot be told."""
+    """Keys of packs that are being deleted. Raises DamageError if that is unknown."""
     tombstones = read_tombstones(objects, final=True)
     tombstones.require_finals()
     return tombstones.doomed
@@ -171,7 +171,7 @@ class PackWatch:
         self._look(listed=True)
 
     def after_commit(self) -> None:
-        """The same, of the same packs: raises if the point that was committed may miss one."""
+        """Check the same packs again. Raises if the committed point may lack one of them."""
         self._look(listed=not self._looked.recent)
 
     def _look(self, *, listed: bool) -> None:
