@@ -107,6 +107,7 @@ def test_a_swapped_repository_is_refused_by_every_verb(hosts: Hosts, known: str)
         assert "error [repository-changed]" in ran.err
         assert genuine in ran.err
         assert forged in ran.err
+        assert "hint: Compare with the recovery sheet first." in ran.err
     assert run("doctor").code == 1
     assert not os.path.exists("taken")
     accepted = hosts.verbs("restorer", identity=True, more=f", fingerprint: {forged}")
@@ -134,6 +135,9 @@ def test_where_nothing_vouches_for_a_repository_what_hands_data_out_says_so(
     shutil.rmtree(tmp_path / "restorer" / "state")
     ran = run("drill", "docs@latest", code=0)
     assert ran.err.count("warning: Nothing vouches for the repository") == 1
+    told = next(line for line in ran.err.splitlines() if "vouches" in line).replace(str(hosts.store), "STORE")
+    assert max(len(sentence.split()) for sentence in told.split(". ")) <= 18, "one fact a sentence"
+    assert "recovery sheet" in told
     shutil.rmtree(tmp_path / "restorer" / "state")
     with_key = hosts.verbs("restorer", identity=True, key=REPOSITORY_KEY)
     assert "vouches" not in with_key("drill", "docs@latest", code=0).err
@@ -150,7 +154,7 @@ def test_an_unencrypted_repository_is_vouched_for_by_its_pin_and_by_who_made_it(
     run("backup", code=0)
     assert run("drill", "docs@latest", code=0).err.count("vouches") == 0
     shutil.rmtree(tmp_path / "writer" / "state")
-    assert "it is not encrypted" in run("drill", "docs@latest", code=0).err
+    assert "It is not encrypted." in run("drill", "docs@latest", code=0).err
     shutil.rmtree(tmp_path / "writer" / "state")
     pinned = hosts.verbs("writer", more=f", fingerprint: {hosts.info().fingerprint}")
     assert pinned("drill", "docs@latest", code=0).err.count("vouches") == 0

@@ -94,11 +94,12 @@ class FingerprintCheck:
         expected, source = self._expected()
         if expected and expected != info.fingerprint:
             raise RepositoryChangedError(
-                f"The repository at {info.location} has the fingerprint {info.fingerprint}, and {expected} {source}: "
-                "it is another repository.",
-                hint="Unless somebody made it anew on purpose, take nothing from it: whoever writes to the store can "
-                "put one there that your keys open. If it is the right one, write "
-                f"`fingerprint: {info.fingerprint}` as {self.plan_key}.fingerprint into the plan.",
+                f"Another repository is at {info.location}. Its fingerprint is {info.fingerprint}, and {expected} "
+                f"{source}.",
+                hint="Compare with the recovery sheet first. Whoever writes to the store can put a repository there "
+                "that your keys open: take nothing from it unless the sheet has its fingerprint, or somebody made it "
+                f"anew on purpose. Then write `fingerprint: {info.fingerprint}` as {self.plan_key}.fingerprint into "
+                "the plan.",
             )
 
     def _expected(self) -> tuple[str, str]:
@@ -153,21 +154,20 @@ class FingerprintCheck:
             KnownFingerprint(info.fingerprint, memory.since if memory else self.clock.now(), vouched=True)
         )
         return (
-            f"Nothing vouches for the repository at {info.location}: {self._why(info)}. Its fingerprint is "
-            f"{info.fingerprint}. Compare that with what init printed or the recovery sheet says, then write it as "
+            f"Nothing vouches for the repository at {info.location}. {self._why(info)} Its fingerprint is "
+            f"{info.fingerprint}. Compare it with the recovery sheet, or with what init printed. Then write it as "
             f"{self.plan_key}.fingerprint into the plan"
         )
 
     def _why(self, info: RepositoryInfo) -> str:
+        """One fact a sentence."""
+        known = "The plan pins no fingerprint. This host does not know the repository yet"
         if info.key_id:
             return (
-                "the plan pins no fingerprint, this host does not know it yet and has no repository key, and whoever "
-                "writes to the store can put one there that the identity opens"
+                f"{known}, and has no repository key. Whoever writes to the store can put another one there that the "
+                "identity opens."
             )
-        return (
-            "it is not encrypted, the plan pins no fingerprint, and this host does not know it yet; whoever writes to "
-            "the store can change what it holds"
-        )
+        return f"{known}. It is not encrypted. Whoever writes to the store can change what it holds."
 
     def state(self, info: RepositoryInfo) -> str:
         """What vouches for the repository, for people."""
