@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -41,13 +41,16 @@ def structure_findings(repository: Repository, points: Iterable[RecoveryPoint]) 
 
 def needs_of(repository: Repository, point: RecoveryPoint) -> Needs:
     """What a point needs, by the repository's current indexes."""
-    indexes, reader = repository.indexes(), repository.reader(point)
-    packs: set[PackKey] = set()
+    indexes, packs, is_meta = repository.indexes(), set[PackKey](), True
+    metadata, contents = _Needed(indexes.meta, packs), _Needed(indexes.contents, packs)
     try:
-        missing = _collect(indexes.meta, reader.meta_blobs(), packs)
-        missing = missing or _collect(indexes.contents, reader.content_blobs(), packs)
+        for is_meta, ids in repository.reader(point).needed():
+            (metadata if is_meta else contents).add(ids)
     except DamageError as error:
-        return _needs(repository, packs, [f"{point_name(point)} cannot be read: {error.message}"])
+        # Contents whose lists are missing cannot be told: that the lists are missing can.
+        if is_meta or not metadata.missing:
+            return _needs(repository, packs, [f"{point_name(point)} cannot be read: {error.message}"])
+    missing = metadata.missing or contents.missing
     texts = (
         [f"{point_name(point)} needs {how_many(missing, 'blob')} that no stored pack holds."]
         if missing
@@ -72,14 +75,20 @@ def _needs(repository: Repository, packs: set[PackKey], texts: list[str]) -> Nee
     return Needs(frozenset(packs), tuple(texts), frozenset(suspects))
 
 
-def _collect(index: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:
-    """Add the packs that hold these blobs; the number of blobs that are nowhere."""
-    missing, known = 0, set[int]()
-    for ids in batches:
-        rows = index.find_all(ids)
-        missing += int(np.count_nonzero(rows == ABSENT))
+@dataclass(slots=True)
+class _Needed:
+    """The blobs of one kind. `packs` gets the keys of the packs that hold them; `missing` counts the blobs that no pack
+    holds."""
+
+    index: BlobIndex
+    packs: set[PackKey]
+    missing: int = 0
+    known: set[int] = field(default_factory=set)
+
+    def add(self, ids: bytes) -> None:
+        rows = self.index.find_all(ids)
+        self.missing += int(np.count_nonzero(rows == ABSENT))
         # At once: a batch may be the last before damage ends them, and lead to the damaged pack.
-        numbers = index.pack_numbers(rows[rows != ABSENT]) - known
-        known |= numbers
-        packs.update(index.keys_of(numbers))
-    return missing
+        numbers = self.index.pack_numbers(rows[rows != ABSENT]) - self.known
+        self.known |= numbers
+        self.packs.update(self.index.keys_of(numbers))

@@ -24,33 +24,45 @@ def encode(value: Struct) -> bytes:
 
 
 class _Reader:
+    """A footer has a thousand values: what is frequent comes first, and a number of one byte takes no call."""
+
+    __slots__ = ("at", "data", "left")
+
     def __init__(self, data: bytes, most: int) -> None:
         self.data, self.at, self.left = data, 0, most
 
     def struct(self) -> Struct:
+        data, value = self.data, self.value
         found: Struct = {}
         field = 0
-        while head := self.byte():
-            field = field + (head >> 4) if head >> 4 else _signed(self.varint())
-            found[field] = (head & 15, self.value(head & 15))
+        while head := data[self.at]:
+            self.at += 1
+            field = field + (head >> 4) if head >> 4 else self.integer()
+            found[field] = (head & 15, value(head & 15))
+        self.at += 1
         return found
 
     def value(self, kind: int) -> Any:
         self.left -= 1
         if self.left < 0:
             raise ValueError("too many values")
-        if kind in (TRUE, FALSE):
-            return None
-        if kind in _INTEGERS:
-            return _signed(self.varint())
-        if kind == BYTE:
-            return self.byte()
-        if kind in (BINARY, DOUBLE):
-            return self.take(self.varint() if kind == BINARY else 8)
-        if kind == LIST:
-            return self.list()
+        if I16 <= kind <= I64:
+            return self.integer()
+        if kind == BINARY:
+            return self.take(self.varint())
         if kind == STRUCT:
             return self.struct()
+        if kind == LIST:
+            return self.list()
+        return self._rare(kind)
+
+    def _rare(self, kind: int) -> Any:
+        if kind in (TRUE, FALSE):
+            return None
+        if kind == BYTE:
+            return self.byte()
+        if kind == DOUBLE:
+            return self.take(8)
         raise ValueError(f"thrift type {kind}")
 
     def list(self) -> List:
@@ -69,14 +81,21 @@ class _Reader:
         self.at += count
         return self.data[self.at - count : self.at]
 
+    def integer(self) -> int:
+        byte = self.data[self.at]
+        if byte > 127:
+            return _signed(self.varint())
+        self.at += 1
+        return byte >> 1 ^ -(byte & 1)
+
     def varint(self) -> int:
-        value = shift = 0
-        while True:
-            byte = self.byte()
+        data, at, value, shift = self.data, self.at, 0, 0
+        while (byte := data[at]) > 127:
             value |= (byte & 127) << shift
-            if byte < 128:
-                return value
             shift += 7
+            at += 1
+        self.at = at + 1
+        return value | byte << shift
 
 
 def _write(out: bytearray, kind: int, value: Any) -> None:

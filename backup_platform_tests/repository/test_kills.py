@@ -100,7 +100,9 @@ def needed_blobs(root: Path, point: RecoveryPoint) -> dict[bytes, int]:
     """The blobs of a point's contents, with their lengths."""
     repository = open_repository(root)
     found: dict[bytes, int] = {}
-    for ids in repository.reader(point).content_blobs():
+    for is_meta, ids in repository.reader(point).needed():
+        if is_meta:
+            continue
         places = repository.indexes().contents.locate_all(ids)
         found |= {ids[32 * i : 32 * i + 32]: place.length for i, place in enumerate(places)}
     return found

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backup_platform.actions.structure import needs_of
 from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.domain.model import Content, RecoveryPoint, StreamRef
 from backup_platform.domain.ports import Buffer
@@ -80,6 +82,23 @@ def test_the_content_blobs_of_a_deep_stream_are_in_packs_and_its_lists_in_meta(b
         assert not repository.indexes().meta.locate(identity)
     for identity in deep.content.ids():
         assert repository.indexes().meta.locate(identity)
+
+
+def test_what_a_point_needs_takes_one_reading_of_its_inventory(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point, readings, rows = bench.backup(), list[RecoveryPointReader](), RecoveryPointReader.rows
+
+    def counted(reader: RecoveryPointReader) -> Iterator[pa.Table]:
+        readings.append(reader)
+        return rows(reader)
+
+    monkeypatch.setattr(RecoveryPointReader, "rows", counted)
+    repository = bench.open()
+    needs = needs_of(repository, point)
+    assert needs.findings == ()
+    assert needs.packs == repository.indexes().listed.keys()
+    assert len(readings) == 1
 
 
 def test_an_unchanged_deep_stream_is_reused(bench: Bench) -> None:

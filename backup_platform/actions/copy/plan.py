@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -73,13 +73,17 @@ class Lacking:
 
 def lacking(origin: Repository, here: Indexes, point: RecoveryPoint) -> Lacking:
     """By the current indexes of the origin, and `here`, the trusted ones of the target."""
-    reader, there, packs = origin.reader(point), origin.indexes(), set[PackKey]()
+    there, packs = origin.indexes(), set[PackKey]()
+    metadata, contents = (
+        _Wanted(here.meta, there.meta, packs),
+        _Wanted(here.contents, there.contents, packs),
+    )
     try:
-        missing = _collect(here.meta, there.meta, reader.meta_blobs(), packs)
-        missing += _collect(here.contents, there.contents, reader.content_blobs(), packs)
+        for is_meta, ids in origin.reader(point).needed():
+            (metadata if is_meta else contents).add(ids)
     except DamageError as error:
         return Lacking(packs, problem=error.message)
-    return Lacking(packs, missing)
+    return Lacking(packs, metadata.missing + contents.missing)
 
 
 @dataclass(slots=True)
@@ -192,16 +196,21 @@ def _forgotten(repository: Repository, sources: Iterable[str]) -> set[str]:
     return {place.point for source in sources for place in forgotten_places(repository.objects, source)}
 
 
-def _collect(here: BlobIndex, there: BlobIndex, batches: Iterator[bytes], packs: set[PackKey]) -> int:
-    """Add the packs of the origin that hold the blobs which the target lacks. Returns how many blobs no pack
-    holds."""
-    missing, known = 0, set[int]()
-    for ids in batches:
-        wanted = np.frombuffer(ids, "V32")[here.find_all(ids) == ABSENT].tobytes()
-        rows = there.find_all(wanted)
-        missing += int(np.count_nonzero(rows == ABSENT))
+@dataclass(slots=True)
+class _Wanted:
+    """The blobs of one kind that the target lacks. `packs` gets the packs of the origin that hold them. `missing`
+    counts the blobs that no pack holds."""
+
+    here: BlobIndex
+    there: BlobIndex
+    packs: set[PackKey]
+    missing: int = 0
+    known: set[int] = field(default_factory=set)
+
+    def add(self, ids: bytes) -> None:
+        wanted = np.frombuffer(ids, "V32")[self.here.find_all(ids) == ABSENT].tobytes()
+        self.missing += int(np.count_nonzero(self.there.find_all(wanted) == ABSENT))
         # Of several packs a copy cannot tell which really holds a blob: all of them come.
-        numbers = there.holders(wanted) - known
-        known |= numbers
-        packs.update(there.keys_of(numbers))
-    return missing
+        numbers = self.there.holders(wanted) - self.known
+        self.known |= numbers
+        self.packs.update(self.there.keys_of(numbers))

@@ -136,13 +136,10 @@ class Surveyor:
 
 def _uses(reader: RecoveryPointReader, indexes: Indexes) -> _Uses:
     uses = _Uses()
-    for meta, batches in ((True, reader.meta_blobs()), (False, reader.content_blobs())):
+    for meta, ids in reader.needed():
         index = indexes.meta if meta else indexes.contents
-        for ids in batches:
-            rows = index.find_all(ids)
-            uses.missing[meta].update(
-                ids[i * 32 : i * 32 + 32] for i in np.flatnonzero(rows == ABSENT).tolist()
-            )
-            numbers = index.pack_numbers(rows[rows != ABSENT])
-            uses.packs.update(index.keys_of(numbers))
+        rows = index.find_all(ids)
+        uses.missing[meta].update(ids[i * 32 : i * 32 + 32] for i in np.flatnonzero(rows == ABSENT).tolist())
+        numbers = index.pack_numbers(rows[rows != ABSENT])
+        uses.packs.update(index.keys_of(numbers))
     return uses

@@ -191,8 +191,7 @@ def _distinct(points: Iterable[RecoveryPoint]) -> Iterator[RecoveryPoint]:
 def _needs(point: RecoveryPoint, reader: RecoveryPointReader, usages: Kinds[Usage]) -> list[str]:
     name = point_name(point)
     try:
-        missing = sum(usages.meta.need(ids) for ids in reader.meta_blobs())
-        missing += sum(usages.contents.need(ids) for ids in reader.content_blobs())
+        missing = sum((usages.meta if meta else usages.contents).need(ids) for meta, ids in reader.needed())
     except DamageError as error:
         return [f"{name} cannot be read: {error.message}"]
     return (

@@ -6,7 +6,7 @@ import io
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from io import BufferedReader
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -182,22 +182,18 @@ class RecoveryPointReader:
     def scatter(self, requests: Sequence[tuple[bytes, T]], deliver: Callable[[T, memoryview], None]) -> None:
         self._contents.scatter(requests, deliver)
 
-    def content_blobs(self) -> Iterator[bytes]:
-        """Joined ids of the content blobs that this point needs, in batches."""
-        for contents in self._contents_of_rows():
-            yield b"".join(content.blobs for content in contents if content.depth == 0)
-            for content in contents:
-                if content.depth:
-                    yield from _joined(self.blob_ids(content))
-
-    def meta_blobs(self) -> Iterator[bytes]:
-        """Joined ids of the metadata blobs that this point needs, in batches."""
+    def needed(self) -> Iterator[tuple[bool, bytes]]:
+        """Joined ids of the blobs that this point needs, in batches, and whether they are metadata. Those of lists come
+        before those that the lists name. The inventory is read once."""
         inventory = self.point.inventory.content
-        yield from self._lists(inventory)
-        yield from _joined(self.blob_ids(inventory))
+        for ids in chain(self._lists(inventory), _joined(self.blob_ids(inventory))):
+            yield True, ids
         for contents in self._contents_of_rows():
-            for content in contents:
-                yield from self._lists(content)
+            for ids in chain.from_iterable(map(self._lists, contents)):
+                yield True, ids
+            yield False, b"".join(content.blobs for content in contents if content.depth == 0)
+            for ids in chain.from_iterable(_joined(self.blob_ids(each)) for each in contents if each.depth):
+                yield False, ids
 
     def _contents_of_rows(self) -> Iterator[list[Content]]:
         for rows in self.rows():
