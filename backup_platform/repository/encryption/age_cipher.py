@@ -53,6 +53,7 @@ class AgeCipher:
     """`ports.Cipher`. Holds the repository key, and reads identities when they are needed.
 
     `known_recipients` tells what the plan and this host know of its recipients; None: only the repository itself does.
+    `listed` are the objects below `keys/` when recipients were last chosen; empty before.
     """
 
     name = "age-v1"
@@ -66,6 +67,7 @@ class AgeCipher:
         self.objects = Objects(store, self, info, clock)
         self.chunking_seed = self._secrets.chunking
         self.known_recipients: KnownRecipients | None = None
+        self.listed: Sequence[str] = ()
         self._recipients: Sequence[age.Recipient] = ()
         self._identities: Sequence[age.Identity] | None = None
         self._rewrapped: RewrappedKeys | None = None
@@ -169,7 +171,9 @@ class AgeCipher:
         self._recipients = recipients
 
     def _recipients_to_write(self) -> list[age.Recipient]:
-        return [age.Recipient(text) for text in recipients_to_write(self.objects, self.known_recipients)]
+        self.listed = listed_keys(self.objects)
+        texts = recipients_to_write(self.objects, self.known_recipients, self.listed)
+        return [age.Recipient(text) for text in texts]
 
     def rewrap(self, packs: Mapping[PackKey, StoredPack]) -> int:
         """Make packs readable for all recipients of now; how many packs of contents. Needs an identity that opens them

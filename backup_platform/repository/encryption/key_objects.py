@@ -61,7 +61,10 @@ def key_problems(cipher: Cipher) -> list[KeyProblem]:
 
 
 def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
-    listed, known, unexpected = _look(cipher)
+    from backup_platform.repository.encryption.recipients import listed_keys
+
+    listed = set(listed_keys(cipher.objects))
+    known, unexpected = _look(cipher, listed)
     told = {problem.key for problem in unexpected}
     by_name = {each.name: each for each in known}
     texts = _here(cipher) | {each.name: each.text for each in known}
@@ -73,19 +76,22 @@ def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
 
 
 def unexpected_recipients(cipher: Cipher) -> list[KeyProblem]:
-    """Where an encrypted repository names other recipients than the plan or this host. Nothing else is looked at."""
+    """Where an encrypted repository names other recipients than the plan or this host. Nothing else is looked at.
+    After a backup this costs no listing: what was listed when its recipients were chosen is used."""
     from backup_platform.repository.encryption.age_cipher import AgeCipher
+    from backup_platform.repository.encryption.recipients import listed_keys
 
-    return _look(cipher)[2] if isinstance(cipher, AgeCipher) else []
+    if not isinstance(cipher, AgeCipher):
+        return []
+    return _look(cipher, cipher.listed or listed_keys(cipher.objects))[1]
 
 
-def _look(cipher: AgeCipher) -> tuple[set[str], list[StoredRecipient], list[KeyProblem]]:
-    """The objects below `keys/`, the recipients that can be read, and those that nobody here expects."""
-    from backup_platform.repository.encryption.recipients import listed_keys, readable_recipients
+def _look(cipher: AgeCipher, listed: Collection[str]) -> tuple[list[StoredRecipient], list[KeyProblem]]:
+    """Of the objects below `keys/`: the recipients that can be read, and those that nobody here expects."""
+    from backup_platform.repository.encryption.recipients import readable_recipients
 
-    listed = set(listed_keys(cipher.objects))
     known, damaged = readable_recipients(cipher.objects, listed)
-    return listed, known, _unexpected(cipher, listed, known, whole=not damaged)
+    return known, _unexpected(cipher, listed, known, whole=not damaged)
 
 
 def _unexpected(

@@ -57,23 +57,25 @@ def listed_keys(objects: Objects) -> list[str]:
     return [found.key for found in objects.store.list(KEYS)]
 
 
-def read_recipients(objects: Objects) -> list[StoredRecipient]:
-    """All recipients, also retired ones, oldest first. Raises DamageError for a document that is altered or from
-    another place."""
-    found, problems = readable_recipients(objects, listed_keys(objects))
+def read_recipients(objects: Objects, listed: Iterable[str] | None = None) -> list[StoredRecipient]:
+    """The recipients of listed objects (those that are there now, by default), also retired ones, oldest first.
+
+    Raises DamageError for a document that is altered or from another place.
+    """
+    found, problems = readable_recipients(objects, listed_keys(objects) if listed is None else listed)
     if problems:
         error = problems[min(problems)]
         raise DamageError(f"{error.message} What recipients there are is not known.", hint=MEND) from error
     return found
 
 
-def recipients_to_write(objects: Objects, known: KnownRecipients | None) -> list[str]:
+def recipients_to_write(objects: Objects, known: KnownRecipients | None, listed: Iterable[str]) -> list[str]:
     """The recipients of new contents: those of the plan, whatever the repository says, or else those of the
     repository. Raises DamageError, and RecipientsChangedError if this host knows none of the repository's
     recipients."""
     if known and known.pinned:
         return list(known.pinned)
-    active = [each.text for each in read_recipients(objects) if not each.retired_at]
+    active = [each.text for each in read_recipients(objects, listed) if not each.retired_at]
     return known.expected(active, whole=True).to_write(active) if known else active
 
 
