@@ -83,7 +83,7 @@ def test_what_is_missing_is_named() -> None:
     index = BlobIndex()
     index.add([pack_of(0, [[(bytes(32), 1)]])])
     missing = b"\xab" * 32
-    with pytest.raises(DamageError, match=r"1 needed blobs.*abababababab"):
+    with pytest.raises(DamageError, match=r"1 needed blob is.*abababababab"):
         index.locate_all(bytes(32) + missing)
 
 

@@ -247,3 +247,23 @@ def test_a_streams_content_of_nothing_is_empty(bench: Bench) -> None:
 
 def _meet(barrier: threading.Barrier) -> None:
     barrier.wait(20)
+
+
+def test_what_is_gone_is_told_from_what_is_damaged(bench: Bench) -> None:
+    """Who meets a pack that another process deleted goes on; one that is damaged is marked."""
+    bench.backup()
+    damaged, gone = sorted(bench.keys("packs/"))[0], next(iter(bench.keys("meta/")))
+    bench.damage(damaged)
+    (bench.root / gone).unlink()
+    for key, missing in ((damaged, False), (gone, True)):
+        with pytest.raises(DamageError) as caught:
+            bench.open().objects.verified(key)
+        assert (caught.value.missing, caught.value.subject) == (missing, key)
+
+
+def test_a_manifest_that_cannot_be_read_is_named(bench: Bench) -> None:
+    bench.backup()
+    (key,) = bench.keys("manifests/")
+    bench.damage(key)
+    points, errors = bench.open().readable_manifests()
+    assert (points, [error.subject for error in errors]) == ([], [key])
