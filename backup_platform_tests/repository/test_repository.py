@@ -265,5 +265,5 @@ def test_a_manifest_that_cannot_be_read_is_named(bench: Bench) -> None:
     bench.backup()
     (key,) = bench.keys("manifests/")
     bench.damage(key)
-    points, errors = bench.open().readable_manifests()
+    points, errors = bench.open().points.readable()
     assert (points, [error.subject for error in errors]) == ([], [key])

@@ -54,6 +54,7 @@ class Points:
             try:
                 self._read[key] = self._decode(key)
             except DamageError as error:
+                error.subject = key
                 return error
         known = self._read[key]
         if known.stored_at != stored_at:
