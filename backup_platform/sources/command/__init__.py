@@ -1,0 +1,1 @@
+"""The command source: what a program writes to its standard output, as one stream."""
