@@ -13,7 +13,7 @@ from backup_platform.advice import command
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
-from backup_platform.domain.ports import Clock, DatabaseSource, Notifier, Progress, Source, Store
+from backup_platform.domain.ports import Buffer, Clock, DatabaseSource, Notifier, Progress, Source, Store
 from backup_platform.domain.trust.latest import Skipped, log_skipped
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.kinds import registry
@@ -33,11 +33,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.tables.point_tables import PointTables
     from backup_platform.actions.trust.fingerprints import FingerprintCheck
     from backup_platform.actions.verify.run import VerifyResult
-    from backup_platform.domain.restoring import (
-        DatabaseRestorePlan,
-        DatabaseRestoreSummary,
-        DatabaseTarget,
-    )
+    from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
     from backup_platform.domain.windows.health import DrillPolicy, MissedWindows
     from backup_platform.domain.windows.schedule import WindowSchedule
     from backup_platform.kinds.kind import AnyKind, Purpose
@@ -379,10 +375,7 @@ class App:
         return run_restore(plan, self.repository, self.clock, progress)
 
     def restore_database_plan(self, spec: str, target: DatabaseTarget) -> DatabaseRestorePlan:
-        """What a restore into a database server would do.
-
-        Raises NotFoundError, UsageError, TargetError, KeyMissingError without a key to contents.
-        """
+        """What it would do. Raises NotFoundError, UsageError, TargetError, KeyMissingError without contents' key."""
         self._giving.cipher.require_contents()
         point = self.point(spec)
         return self._database_of(point, target).plan_restore(point, self.repository.reader(point), target)
@@ -399,6 +392,14 @@ class App:
         from backup_platform.wiring import as_database
 
         return as_database(self._source_of(point, "restore"), target)
+
+    def cat(self, spec: str, path: str | None = None) -> Iterator[Buffer]:
+        """The content of one file. Raises NotFoundError, UsageError, KeyMissingError, while it is read DamageError."""
+        from backup_platform.actions.restore.content import file_content
+
+        self._giving.cipher.require_contents()
+        point = self.point(spec)
+        return file_content(self.repository.reader(point), point, path)
 
     def ls(self, spec: str, path: str | None = None) -> Iterator[Entry]:
         """The inventory of a point, or the part at and below a path. Raises NotFoundError."""

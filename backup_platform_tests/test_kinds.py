@@ -73,7 +73,7 @@ def register(monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
 
 def test_a_kind_is_a_folder() -> None:
     folders = {path.parent.name for path in SOURCES.glob("*/kind.py")}
-    assert set(registry.built_in()) == folders >= {"files", "sqlite", "postgres"}
+    assert set(registry.built_in()) == folders >= {"command", "files", "sqlite", "postgres"}
     for name, kind in registry.every().items():
         assert kind.name == name
         assert kind.title
@@ -239,7 +239,8 @@ class TestOfOthers:
     def test_messages_know_it(self, tmp_path: Path, register: Register) -> None:
         register(("notes", "NOTES"))
         assert source_problems(tmp_path, "every: day")[0].endswith(
-            "has neither `files`, `postgres`, `sqlite` nor `notes`: name what to protect, as in `files: /srv/uploads`"
+            "has neither `command`, `files`, `postgres`, `sqlite` nor `notes`: "
+            "name what to protect, as in `files: /srv/uploads`"
         )
         assert source_problems(tmp_path, "notes: /a, files: /b, every: day") == [
             "3: sources.shop: has both `files` and `notes`: give one of them"
@@ -288,7 +289,7 @@ class TestMessages:
         found = problems(
             tmp_path, HEAD + "  a:\n    fils: /srv\n    every: dya\n    exclude: x\n    jbs: 2\n"
         )
-        assert found[0].startswith("3: sources.a: has neither `files`, `postgres` nor `sqlite`")
+        assert found[0].startswith("3: sources.a: has neither `command`, `files`, `postgres` nor `sqlite`")
         assert found[1:] == [
             '4: sources.a: unknown key "fils"; did you mean "files"?',
             f"5: sources.a.every: {NO_CADENCE}",

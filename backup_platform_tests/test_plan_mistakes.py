@@ -101,8 +101,8 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("source", "expected"),
         [
-            ("every: day", "has neither `files`, `postgres` nor `sqlite`"),
-            ("files: , every: day", "has neither `files`, `postgres` nor `sqlite`"),
+            ("every: day", "has neither `command`, `files`, `postgres` nor `sqlite`"),
+            ("files: , every: day", "has neither `command`, `files`, `postgres` nor `sqlite`"),
             ("files: /a, sqlite: /b, every: day", "has both `files` and `sqlite`"),
             ("files: /a, every: day, cron: 1 2 * * *", "has both `every` and `cron`"),
             ("files: /a, every: fortnight", "not one of 15min, 30min, hour, 6h, 12h, day, week, month"),

@@ -18,6 +18,7 @@ VERBS = {
     "ls": ("recover.listing", "ls"),
     "diff": ("recover.listing", "diff"),
     "restore": ("recover.restore", "restore"),
+    "cat": ("recover.cat", "cat"),
     "tables": ("recover.tables", "tables"),
     "query": ("recover.query", "query"),
     "export": ("recover.export", "export"),
@@ -54,9 +55,22 @@ PANELS = {
     "Set up": ("plan", "init", "key", "doctor", "man"),
     "Back up": ("backup", "copy"),
     "Prove": ("verify", "drill", "accept", "repair"),
-    "Restore and look": ("points", "show", "ls", "diff", "restore", "tables", "query", "export"),
+    "Restore and look": ("points", "show", "ls", "diff", "restore", "cat", "tables", "query", "export"),
     "Keep and delete": ("retention", "forget", "prune", "hold", "release", "holds"),
 }
 
 # Verbs that only print. They stop when nobody can read their output any more.
-LISTINGS = {"points", "show", "ls", "diff", "tables", "query", "holds", "retention", "list", "man", "schema"}
+LISTINGS = {
+    "points",
+    "show",
+    "ls",
+    "diff",
+    "cat",
+    "tables",
+    "query",
+    "holds",
+    "retention",
+    "list",
+    "man",
+    "schema",
+}

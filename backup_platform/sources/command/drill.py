@@ -12,8 +12,8 @@ from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.ports import DrillReport, Progress, Sandbox
 from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.sources import children
+from backup_platform.sources.command.last_words import LastWords
 from backup_platform.sources.command.program import BLOCK, find_program, running
-from backup_platform.sources.command.words import LastWords
 
 FILE = "{file}"  # in a word of `check`: the path of the restored stream
 

@@ -15,7 +15,7 @@ from typing import IO
 from backup_platform.domain.time_limit import TimeLimit
 from backup_platform.errors import SourceError, SourceMissingError
 from backup_platform.sources import children
-from backup_platform.sources.command.words import LastWords
+from backup_platform.sources.command.last_words import LastWords
 
 BLOCK = 1 << 20  # bytes, also of the pipe
 _LOOK_S = 0.05

@@ -7,17 +7,16 @@ import os
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 
-from backup_platform.domain.counting import how_many
 from backup_platform.domain.model import Capture, RecoveryPoint
 from backup_platform.domain.ports import Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.domain.time_limit import TimeLimit
+from backup_platform.domain.words import duration, how_many
 from backup_platform.errors import SourceError, SourceFormatError, TimeLimitError
 from backup_platform.sources import children
 from backup_platform.sources.command.drill import drill
+from backup_platform.sources.command.last_words import LastWords
 from backup_platform.sources.command.program import Program, find_program, running
-from backup_platform.sources.command.words import LastWords
 from backup_platform.sources.recording import record_streams
 
 # Programs look for their own files there, as ~/.my.cnf. None of them is a secret.
@@ -115,9 +114,8 @@ class CommandSource:
             )
 
     def _too_long(self, said: LastWords) -> SourceError:
-        after = timedelta(seconds=round(self.timeout))
         return SourceError(
-            f"{self.words[0]} was ended after {after}, its `timeout`. {_told_by(said)}",
+            f"{self.words[0]} was ended after {duration(self.timeout)}, its `timeout`. {_told_by(said)}",
             subject=self.name,
             said=said.text(),
             hint="Its output is not kept. If it needs more time, write a longer `timeout` into the plan.",

@@ -25,7 +25,7 @@ from backup_platform.errors import (
     SourceMissingError,
     TimeLimitError,
 )
-from backup_platform.sources.command.words import CHARACTERS, KEPT, LastWords
+from backup_platform.sources.command.last_words import CHARACTERS, KEPT, LastWords
 from backup_platform.testing import SourceContract
 from backup_platform_tests.cli.conftest import Verbs
 
@@ -145,7 +145,7 @@ def test_at_the_end_nothing_of_it_stays(made: Made) -> None:
 def test_the_time_limit_kills_the_whole_group(made: Made) -> None:
     note, began = made.home / "pid", time.monotonic()
     error = made.failure(f"echo data; echo slow >&2; sleep 60 & echo $! > {note}; wait", ", timeout: 1s")
-    assert error.message == "sh was ended after 0:00:01, its `timeout`. It said: slow"
+    assert error.message == "sh was ended after 1.0 s, its `timeout`. It said: slow"
     assert time.monotonic() - began < 20
     assert is_over(int(note.read_text()))
 
