@@ -108,6 +108,7 @@ def test_every_example_is_run_or_named_with_the_reason() -> None:
     assert {each.page for each in EXAMPLES if kind_of(each) == "commands"} == {
         *READERS,
         *ENCRYPTED,
+        "docs/commands.md",
         "docs/copies.md",
     }
 
@@ -288,6 +289,41 @@ def at_night(scene: Scene) -> None:
             )
         },
     )
+
+
+def test_a_reader_backs_up_the_output_of_programs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plans of the page in one. Each program is a script that needs the secrets that the page gives it."""
+    plans = [e.text for e in EXAMPLES if e.page == "docs/commands.md" and plan_in(e) is not None]
+    sources = {name: source for text in plans for name, source in yaml.safe_load(text)["sources"].items()}
+    plan = {"repository": {"path": "/var/backups/main"}, "sources": sources}
+    (scene.root / "backup.yaml").write_text(scene.here(yaml.safe_dump(plan)))
+    make_programs(scene)
+    monkeypatch.setenv("PATH", f"{scene.root}/bin:{os.environ['PATH']}")
+    must(scene, "backup-platform init", "backup-platform backup")
+    follow(scene, "docs/commands.md", {})
+    must(scene, *(f"backup-platform drill {name}@latest" for name in sources))
+    assert (scene.root / "tmp" / "dump.rdb").read_bytes().startswith(b"secret")
+
+
+def make_programs(scene: Scene) -> None:
+    (scene.root / "bin").mkdir()
+    for secret in ("redis", "mysql"):
+        (scene.root / "run" / "secrets" / secret).write_text("secret\n")
+    dump = 'printf "%%s%%30000s\\ndn: dc=example,dc=org\\n-- Dump completed\\n" "$%s"'
+    programs = {
+        "redis-cli": dump % "REDISCLI_AUTH",
+        "mysqldump": dump % "MYSQL_PWD",
+        "mongodump": dump % "HOME",
+        "ldapsearch": dump % "HOME",
+        "etcdctl": f'({dump % "ETCDCTL_KEY"}) > "$3"',
+        "redis-check-rdb": 'test -s "$1"',
+        "etcdutl": 'test -s "$3"',
+        **dict.fromkeys(("mongorestore", "mysql", "slapadd"), "grep -q completed"),
+    }
+    for name, script in programs.items():
+        path = scene.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
 
 
 def test_a_reader_makes_copies(scene: Scene) -> None:

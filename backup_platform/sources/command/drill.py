@@ -39,7 +39,7 @@ def drill(
     ]
     if check:
         problem = _checked(check, path, sandbox, folder)
-        compared["check"] = "failed" if problem else "passed"
+        compared |= {"check": "failed" if problem else "passed", "isolation": "none"}
         differences += [problem] if problem else []
     return DrillReport(compared, tuple(differences))
 
