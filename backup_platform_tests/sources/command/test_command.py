@@ -359,4 +359,4 @@ def test_mistakes_in_a_plan(tmp_path: Path, settings: str, told: str) -> None:
 
 
 def test_values_that_are_no_secrets_may_stand_in_the_plan(made: Made) -> None:
-    made.app("true", env="PGPASSFILE: /root/.pgpass, PGUSER: backup, MYSQL_PWD: '${env:HOME}'")
+    made.app("true", env="PGPASSFILE: /etc/pgpass, PGUSER: backup, MYSQL_PWD: '${env:HOME}'")
