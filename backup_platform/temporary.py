@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import Literal
 
 Purpose = Literal["drill", "restore", "query", "export", "copy"]
-PREFIX = "backup-platform-"
+# Not `backup-platform-drill-`: what has that name may be in use without a lock, by an earlier version.
+PREFIX = "backup-platform-tmp-"
 SETTLED_S = 60.0  # a younger one may be one that its owner is about to lock
 _OURS = re.compile(rf"{PREFIX}(drill|restore|query|export|copy)-[a-z0-9_]{{8}}")
 

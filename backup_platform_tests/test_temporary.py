@@ -71,25 +71,29 @@ def test_a_backup_removes_it_too(
 
 def test_nothing_else_is_removed(tmp_path: Path) -> None:
     kept = [
-        "backup-platform-drill-",
-        "backup-platform-drill-abcdefgh-mine",
-        "my-backup-platform-drill-abcdefgh",
+        "backup-platform-tmp-drill-",
+        "backup-platform-tmp-drill-abcdefgh-mine",
+        "my-backup-platform-tmp-drill-abcdefgh",
     ]
-    for name in (*kept, "backup-platform-server-abcdefgh", "backup-platform-drill-abcdefgh"):
+    for name in (
+        *kept,
+        "backup-platform-server-abcdefgh",
+        "backup-platform-drill-abcdefgh",
+        "backup-platform-tmp-drill-abcdefgh",
+    ):
         (tmp_path / name).mkdir()
         age(tmp_path / name)
-    (tmp_path / "backup-platform-query-abcdefgh").symlink_to(tmp_path / kept[0])
-    (tmp_path / "backup-platform-export-abcdefgh").mkdir()  # just now
+    (tmp_path / "backup-platform-tmp-query-abcdefgh").symlink_to(tmp_path / kept[0])
+    (tmp_path / "backup-platform-tmp-export-abcdefgh").mkdir()  # just now
     before = set(os.listdir(tmp_path))
     remove_leftovers(str(tmp_path))
-    assert before - set(os.listdir(tmp_path)) == {"backup-platform-drill-abcdefgh"}
+    assert before - set(os.listdir(tmp_path)) == {"backup-platform-tmp-drill-abcdefgh"}
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_what_belongs_to_another_user_stays(tmp_path: Path) -> None:
-    path = tmp_path / "backup-platform-drill-abcdefgh"
+def test_what_belongs_to_another_user_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "backup-platform-tmp-drill-abcdefgh"
     path.mkdir()
     age(path)
-    os.chown(path, 65534, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
     remove_leftovers(str(tmp_path))
     assert path.is_dir()
