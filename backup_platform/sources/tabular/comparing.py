@@ -90,6 +90,7 @@ class TableComparison:
 
     def _restored(self, tables: Sequence[Table], recorder: Recorder) -> dict[str, StoredTable]:
         labels = {table.label for table in tables}
+        self.progress.begin("comparing with what was restored", "table")
         return {stored.table.label: stored for stored in self.read(labels, recorder)}
 
     def _compare(
