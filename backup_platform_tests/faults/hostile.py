@@ -80,11 +80,12 @@ class Writer:
         some = self.chance.sample(rows, max(1, len(rows) * self.chance.choice([1, 2, 2]) // 2))
         return self.store_garbage(sorted(some), meta=meta)
 
-    def store_garbage(self, blobs: list[tuple[bytes, int]], *, meta: bool) -> IndexedPack:
+    def store_garbage(self, blobs: list[tuple[bytes, int]], *, meta: bool, tries: int = TRIES) -> IndexedPack:
+        """A pack that is said to hold those blobs. Of so many tries, the first that sorts before every good pack."""
         store, prefix = self.repository.store, META if meta else PACKS
         self.repository.cipher.prepare_writing()
         good = [pack.key.id for pack in packs_among(store.list(prefix))]
-        for salt in range(TRIES):
+        for salt in range(tries):
             builder = PackBuilder()
             for identity, length in blobs:
                 level = zstandard.ZstdCompressor(level=1 + salt % 19)

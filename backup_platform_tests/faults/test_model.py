@@ -246,10 +246,10 @@ class LongEncryptedMachine(EncryptedWholeMachine):
 
 TestWhole = WholeMachine.TestCase
 TestWhole.settings = settings(
-    max_examples=3, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=6, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEncryptedWhole = EncryptedWholeMachine.TestCase
-TestEncryptedWhole.settings = settings(TestWhole.settings, max_examples=2)
+TestEncryptedWhole.settings = settings(TestWhole.settings, max_examples=4)
 LONG = settings(TestWhole.settings, max_examples=300, stateful_step_count=40)
 TestWholeForLong = pytest.mark.soak(LongMachine.TestCase)
 TestWholeForLong.settings = LONG

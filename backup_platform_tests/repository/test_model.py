@@ -176,10 +176,10 @@ class LongRepositoryMachine(RepositoryMachine):
 
 TestRepository = RepositoryMachine.TestCase
 TestRepository.settings = settings(
-    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestEncryptedRepository = EncryptedRepositoryMachine.TestCase
-TestEncryptedRepository.settings = settings(TestRepository.settings, max_examples=6)
+TestEncryptedRepository.settings = settings(TestRepository.settings, max_examples=10)
 TestRepositoryForLong = pytest.mark.soak(LongRepositoryMachine.TestCase)
 TestRepositoryForLong.settings = settings(
     max_examples=500, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck)
