@@ -60,6 +60,7 @@ class CommandSource:
             self._require_success(program)
         self._require_size(stream.size, said)
         record_streams(recorder, {os.fsencode(self.filename): stream}, captured_at)
+        progress.expect(size=stream.size)  # nobody knew before
         progress.advance(items=1)
         return Capture(
             captured_at,
@@ -84,7 +85,6 @@ class CommandSource:
         try:
             for block in program.output():
                 update(block)
-                progress.expect(size=len(block))
                 yield block
                 progress.advance(size=len(block))
         except TimeLimitError as error:
@@ -101,6 +101,7 @@ class CommandSource:
                 subject=self.name,
                 said=program.said.text(),
                 hint="Its output is not kept. Run it by hand, as the user of this program, and look at what it needs.",
+                retryable=True,  # nobody can tell from a status whether it passes
             )
 
     def _require_size(self, size: int, said: LastWords) -> None:

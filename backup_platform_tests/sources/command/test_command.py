@@ -23,10 +23,15 @@ from backup_platform.errors import (
     SourceError,
     SourceFormatError,
     SourceMissingError,
+    StoreError,
     TimeLimitError,
 )
+from backup_platform.orchestration.build import build_definitions
+from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.sources.command.last_words import CHARACTERS, KEPT, LastWords
+from backup_platform.stores.opening import open_store
 from backup_platform.testing import SourceContract
+from backup_platform.testing.source_contract import NoRoomForPacks
 from backup_platform_tests.cli.conftest import Verbs
 
 SECRET = "s3cret/with space&more"
@@ -122,6 +127,7 @@ def test_the_facts_are_of_the_bytes_that_were_read(made: Made) -> None:
 def test_an_exit_status_is_a_failure_with_the_last_words(made: Made) -> None:
     error = made.failure("echo some data; printf 'no \033[2Jaccess\n' >&2; exit 3")
     assert error.message == "sh ended with exit status 3. It said: no \\x1b[2Jaccess"
+    assert error.retryable
 
 
 def test_a_signal_is_a_failure(made: Made) -> None:
@@ -152,6 +158,22 @@ def test_the_time_limit_kills_the_whole_group(made: Made) -> None:
 
 def test_the_time_limit_ends_one_that_closed_its_output(made: Made) -> None:
     assert "`timeout`" in made.failure("echo data; exec >&- 2>&-; sleep 60", ", timeout: 1s").message
+
+
+def test_a_failure_of_the_store_ends_the_program(made: Made) -> None:
+    note = made.home / "pid"
+    app = made.app(f"echo $$ > {note}; head -c 40000000 /dev/urandom; exec sleep 60")
+    app.repository.objects.store = NoRoomForPacks(open_store(app.repository.info.location))
+    with pytest.raises(StoreError):
+        app.backup("it")
+    assert is_over(int(note.read_text()))
+
+
+def test_dagster_has_it_as_an_asset(made: Made) -> None:
+    graph = build_definitions(BackupTranslator(made.app("echo data"))).resolve_asset_graph()
+    (asset,) = [key for key in graph.materializable_asset_keys if key.path[-1] == "it"]
+    assert graph.get(asset).kinds == {"command", "backup"}
+    assert "sh -c 'echo data'" in str(graph.get(asset).description)
 
 
 def test_too_short_an_output_is_a_failure(made: Made) -> None:
