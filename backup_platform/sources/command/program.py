@@ -20,6 +20,7 @@ from backup_platform.sources.command.last_words import LastWords
 BLOCK = 1 << 20  # bytes, also of the pipe
 _LOOK_S = 0.05
 _LONGEST_WAIT_S = 60.0
+_LAST_READS = 8
 
 
 @contextmanager
@@ -105,7 +106,10 @@ class Program:
                 list(self._ready(_LOOK_S))
             else:
                 time.sleep(_LOOK_S / 10)
-        while list(self._selector.get_map()) and self._selector.select(0):
+        self._kill_group()
+        for _ in range(_LAST_READS):  # what escaped from the group may write for ever
+            if not self._selector.get_map() or not self._selector.select(0):
+                break
             list(self._ready(0))
         self.kill()
         return _described(self.child.returncode)
@@ -115,10 +119,13 @@ class Program:
         self._selector.close()
         if self._ended:
             return
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.child.pid, signal.SIGKILL)
+        self._kill_group()
         self.child.wait()
         self._ended = True
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.child.pid, signal.SIGKILL)
 
     def _has_ended(self) -> bool:
         options = os.WEXITED | os.WNOWAIT | os.WNOHANG

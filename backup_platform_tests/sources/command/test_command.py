@@ -148,6 +148,15 @@ def test_at_the_end_nothing_of_it_stays(made: Made) -> None:
     assert is_over(int(note.read_text()))
 
 
+@pytest.mark.parametrize("start", ["", "setsid "])
+def test_what_never_stops_to_complain_in_the_background_does_not_keep_it(made: Made, start: str) -> None:
+    note = made.home / "pid"
+    endless = f"{start}sh -c 'echo $$ > {note}; exec yes complaint >&2' >&- &"
+    point = made.backup(f"{endless} while ! test -s {note}; do sleep 0.01; done; echo data", ", timeout: 30s")
+    assert point.facts["bytes"] == len("data\n")
+    assert is_over(int(note.read_text()))
+
+
 def test_the_time_limit_kills_the_whole_group(made: Made) -> None:
     note, began = made.home / "pid", time.monotonic()
     error = made.failure(f"echo data; echo slow >&2; sleep 60 & echo $! > {note}; wait", ", timeout: 1s")
