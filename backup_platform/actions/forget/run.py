@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from backup_platform.actions.forget.proven import newest_proven
+from backup_platform.actions.forget.records import delete_void_records, restore_records
 from backup_platform.clock import SILENT
 from backup_platform.domain.keep.holds import Hold
 from backup_platform.domain.keep.retention import Candidate, Decision, SourceRules, decide
@@ -44,6 +45,11 @@ class ForgetPlan:
     def forget(self) -> tuple[Judged, ...]:
         """What goes, by source, oldest first."""
         return tuple(each for each in self.judged if not each.decision.keep)
+
+    @property
+    def staying(self) -> set[str]:
+        """Ids of the points that stay."""
+        return {each.point.id for each in self.judged if each.decision.keep}
 
     @property
     def kept(self) -> int:
@@ -133,6 +139,7 @@ class Retention:
         with self.evidence(), self.lending():
             for source, group in groupby(plan.forget, key=lambda each: each.point.source):
                 self._forget_of(source, list(group), result, progress)
+            delete_void_records(self.repository, plan.staying)
         return ForgetSummary(
             tuple(result.forgotten),
             tuple(result.kept),
@@ -179,7 +186,10 @@ class Retention:
 
     def _settle(self, source: str, result: _Result) -> None:
         """What was deleted is gone when it is not listed any more."""
-        listed = self.repository.points.stored(source) if result.deleted else {}
+        if not result.deleted:
+            return
+        restore_records(self.repository, source, [record for _, record in result.deleted])
+        listed = self.repository.points.stored(source)
         for point, record in result.deleted:
             if self.repository.points.key(point) in listed:
                 result.refused.append((point, "the store said that it deleted it, and still lists it"))

@@ -66,15 +66,22 @@ def record_forgotten(objects: Objects, point: RecoveryPoint, reason: str, now: d
     return _read_back(objects, record)
 
 
-def record_gone(objects: Objects, point: ProvenPoint, now: datetime) -> None:
-    """Record that a point is gone without being forgotten, if a proof names it. An altered record is written
-    again."""
-    record = ForgottenPoint(
-        point.point, point.source, point.sequence, point.window, point.captured_at, now, "lost"
-    )
+def record_forgotten_again(objects: Objects, record: ForgottenPoint) -> None:
+    """Store a record that was deleted meanwhile. Raises DamageError when it does not read back."""
     with suppress(ConflictError):
         _write(objects, record)
     _read_back(objects, record)
+
+
+def record_gone(objects: Objects, point: ProvenPoint, now: datetime) -> None:
+    """Record that a point is gone without being forgotten, if a proof names it. An altered record is written
+    again."""
+    record_forgotten_again(
+        objects,
+        ForgottenPoint(
+            point.point, point.source, point.sequence, point.window, point.captured_at, now, "lost"
+        ),
+    )
 
 
 def _read_back(objects: Objects, record: ForgottenPoint) -> ForgottenPoint:
