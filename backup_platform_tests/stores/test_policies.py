@@ -96,7 +96,7 @@ def app_of(
     make_app: Callable[..., App],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., App]:
-    """An app with the credentials of a role, over the repository that the first test makes."""
+    """An app with the credentials of a role, over the repository that a test makes."""
 
     def make(role: str, **more: object) -> App:
         for name, value in roles[role].items():
@@ -116,6 +116,9 @@ def test_every_role_does_its_work_and_no_other(
     tree: Path,
     tmp_path: Path,
 ) -> None:
+    admin = account.store(account.admin)
+    for found in admin.list(""):  # the repository of another test
+        admin.delete(found.key)
     with pytest.raises(StoreRefusedError, match="s3:PutObject"):
         app_of("restorer").init()
     app_of("writer").init()
