@@ -28,6 +28,7 @@ REWRAPPED = f"{KEYS}rewrap/"
 ADDED, RETIRED = ".recipient", ".retired"  # documents of a recipient, beside its wrapped key
 Hash = Callable[[Buffer], bytes]  # that of the repository: keyed in an encrypted one
 HASH_BYTES = 32
+ID_DIGITS = 2 * HASH_BYTES
 ROWS_HASH_DIGITS = 32  # of what names an index's rows of one pack (§8)
 T = TypeVar("T")
 
@@ -37,8 +38,17 @@ def digest(data: Buffer) -> bytes:
     return blake3(data).digest()
 
 
+def _hex(hashed: bytes) -> str:
+    if len(hashed) != HASH_BYTES:
+        raise ValueError(f"a hash has {HASH_BYTES} bytes, not {len(hashed)}")
+    return hashed.hex()
+
+
 class Name(str):
-    """A text of one form: whoever has one need not check it again. Raises ValueError for another text."""
+    """A text of one form: whoever has one need not check it again. Raises ValueError for another text.
+
+    `str.__new__` makes one of a text that is known to have the form: of these there are many.
+    """
 
     __slots__ = ()
     FORM: ClassVar[re.Pattern[str]]
@@ -46,17 +56,12 @@ class Name(str):
     def __new__(cls, text: str) -> Self:
         if not cls.FORM.fullmatch(text):
             raise ValueError(f"{text[:100]!r} is no {cls.__name__}")
-        return cls.unchecked(text)
+        return str.__new__(cls, text)
 
     @classmethod
     def match(cls, text: str) -> Self | None:
         """None for another text: anybody who may write can give an object any name."""
-        return cls.unchecked(text) if cls.FORM.fullmatch(text) else None
-
-    @classmethod
-    def unchecked(cls, text: str) -> Self:
-        """Make it from a text that is known to have the right form."""
-        return str.__new__(cls, text)
+        return str.__new__(cls, text) if cls.FORM.fullmatch(text) else None
 
 
 class ObjectId(Name):
@@ -68,17 +73,15 @@ class ObjectId(Name):
     @classmethod
     def of(cls, hashed: bytes) -> Self:
         """Raises ValueError unless there are 32 bytes."""
-        if len(hashed) != HASH_BYTES:
-            raise ValueError(f"a hash has {HASH_BYTES} bytes, not {len(hashed)}")
-        return cls.unchecked(hashed.hex())
+        return str.__new__(cls, _hex(hashed))
 
     @classmethod
     def all_of(cls, joined: str) -> list[Self]:
-        """The ids in joined bytes. Raises ValueError for bytes that are not joined ids."""
-        if len(joined) % (2 * HASH_BYTES) or not re.fullmatch("[0-9a-f]*", joined):
+        """The ids in a joined text. Raises ValueError for a text that is not joined ids."""
+        if len(joined) % ID_DIGITS or not re.fullmatch("[0-9a-f]*", joined):
             raise ValueError(f"{joined[:100]!r} is no row of ids")
-        starts = range(0, len(joined), 2 * HASH_BYTES)
-        return [cls.unchecked(joined[start : start + 2 * HASH_BYTES]) for start in starts]
+        starts = range(0, len(joined), ID_DIGITS)
+        return [str.__new__(cls, joined[start : start + ID_DIGITS]) for start in starts]
 
     @property
     def hash(self) -> bytes:
@@ -92,7 +95,7 @@ class HashedKey(Name):
 
     @property
     def id(self) -> ObjectId:
-        return ObjectId.unchecked(self.rpartition("/")[2])
+        return str.__new__(ObjectId, self[-ID_DIGITS:])
 
 
 class PackKey(HashedKey):
@@ -103,8 +106,9 @@ class PackKey(HashedKey):
 
     @classmethod
     def of(cls, hashed: bytes, *, meta: bool) -> Self:
-        name = ObjectId.of(hashed)
-        return cls.unchecked(f"{META if meta else PACKS}{name[:2]}/{name}")
+        """Raises ValueError unless there are 32 bytes."""
+        name = _hex(hashed)
+        return str.__new__(cls, f"{META if meta else PACKS}{name[:2]}/{name}")
 
     @property
     def meta(self) -> bool:
@@ -140,7 +144,8 @@ class IndexKey(HashedKey):
 
     @classmethod
     def of(cls, hashed: bytes) -> Self:
-        return cls.unchecked(f"{INDEXES}{ObjectId.of(hashed)}")
+        """Raises ValueError unless there are 32 bytes."""
+        return str.__new__(cls, f"{INDEXES}{_hex(hashed)}")
 
 
 class ManifestKey(Name):

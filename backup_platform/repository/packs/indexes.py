@@ -138,7 +138,8 @@ def load_trusted(objects: Objects, known: Known, *, adopt: bool = True) -> Index
         passed_over=tuple(packs[key] for key in sorted(packs.keys() & tombstones.doomed)),
     )
     # Of a blob that several packs hold the one that this host answers for comes first.
-    order = {key: (key.id not in known.packs, stored[key].modified, key) for key in packs.keys() - refused}
+    own = known.packs
+    order = {key: (key.id not in own, stored[key].modified, key) for key in packs.keys() - refused}
     used = sorted(order, key=order.__getitem__)
     result.add([*(packs[key] for key in used), *adopted])
     return result
