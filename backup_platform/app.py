@@ -13,7 +13,7 @@ from backup_platform.advice import command
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
-from backup_platform.domain.ports import Buffer, Clock, DatabaseSource, Notifier, Progress, Source, Store
+from backup_platform.domain.ports import Buffer, Clock, DatabaseSource, Notifier, OpenedStore, Progress, Source, Store
 from backup_platform.domain.trust.latest import Skipped, log_skipped
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.kinds import registry
@@ -110,7 +110,7 @@ class App:
         """Raises RepositoryMissingError, KeyMissingError, StoreError."""
         from backup_platform.wiring import open_repository
 
-        return open_repository(self.plan, self.repository_name, lambda: self.store, self.clock, self._keys)
+        return open_repository(self.plan, self.repository_name, lambda: self.opened, self.clock, self._keys)
 
     @property
     def recognising(self) -> FingerprintCheck:
@@ -133,16 +133,18 @@ class App:
         return repository_keys(self.plan, self.repository_plan)
 
     @cached_property
-    def store(self) -> Store:
+    def opened(self) -> OpenedStore:
         from backup_platform.wiring import make_store
 
         return make_store(self.plan, self.repository_plan, self.clock, provider=self._credentials)
 
+    @property
+    def store(self) -> Store:
+        return self.opened.store
+
     def _evidence(self) -> AbstractContextManager[None]:
         """The repository without cached objects, for verbs that check what the store holds."""
-        from backup_platform.stores.opening import evidence
-
-        return evidence(self.repository.store)
+        return self.repository.capabilities.direct()
 
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
         """Create the plan's repository, encrypted if there are recipients, given or in the plan. One that is not the
@@ -151,7 +153,6 @@ class App:
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
         from backup_platform.actions.init import choose_recipients, make, refuse_new_history
-        from backup_platform.stores.opening import reserve_of
         from backup_platform.wiring import make_store, probe_planned
 
         origin = self.at(copy_of)
@@ -160,13 +161,12 @@ class App:
         if other is None:
             self.recognising.refuse_to_make()
             refuse_new_history(self.repository_name, self.plan.repositories, self.at)
-        store = make_store(
+        opened = make_store(
             self.plan, self.repository_plan, self.clock, create=True, provider=self._credentials
         )
-        probe_planned(store, self.plan, self.repository_plan)
-        info = make(store, self.clock, self._keys, recipients, other)
-        if reserve := reserve_of(store):
-            reserve.fill()
+        probe_planned(opened.store, self.plan, self.repository_plan)
+        info = make(opened.store, self.clock, self._keys, recipients, other)
+        opened.capabilities.keep_room()
         self.recognising.made(info)
         return info
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.keep.copies import CopyRule
     from backup_platform.domain.keep.retention import KeepRules, SourceRules
     from backup_platform.domain.model import Proof, RecoveryPoint
-    from backup_platform.domain.ports import Clock, Progress, Store
+    from backup_platform.domain.ports import Clock, Progress
     from backup_platform.plan import KeepConfig, Plan, RepositoryConfig, SourceConfig
     from backup_platform.repository.records.forgotten import ForgottenPoint
     from backup_platform.repository.repository import Repository
@@ -54,16 +54,9 @@ class Upkeep:
     def retention(self) -> Retention:
         """Which points stay in this repository, and forgetting the others."""
         from backup_platform.actions.forget.run import Retention
-        from backup_platform.stores.opening import evidence, lending
 
-        store = self.repository.store
-        return Retention(
-            self.repository,
-            self._source_rules(),
-            self.clock,
-            partial(evidence, store),
-            partial(lending, store),
-        )
+        can = self.repository.capabilities
+        return Retention(self.repository, self._source_rules(), self.clock, can.direct, can.lending)
 
     @property
     def accepting(self) -> Accepting:
@@ -76,9 +69,8 @@ class Upkeep:
     def giving_up(self) -> LostPoints:
         """What is done about points that are lost, and that no copy has."""
         from backup_platform.actions.forget.give_up import LostPoints
-        from backup_platform.stores.opening import evidence
 
-        return LostPoints(self.repository, self.clock, partial(evidence, self.repository.store))
+        return LostPoints(self.repository, self.clock, self.repository.capabilities.direct)
 
     @property
     def holds(self) -> Holds:
@@ -97,17 +89,16 @@ class Upkeep:
     def pruning(self, grace: str | None = None) -> Pruning:
         """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""
         from backup_platform.actions.prune.run import Pruning
-        from backup_platform.stores.opening import drafts_of, evidence, lending, reserve_of
 
-        store = self.repository.store
+        can = self.repository.capabilities
         return Pruning(
             self.repository,
             self._prune_settings(grace),
             self.clock,
-            drafts_of(store),
-            partial(evidence, store),
-            partial(lending, store),
-            reserve.fill if (reserve := reserve_of(store)) else lambda: None,
+            can.drafts,
+            can.direct,
+            can.lending,
+            can.keep_room,
         )
 
     def _prune_settings(self, grace: str | None) -> PruneSettings:
@@ -150,9 +141,8 @@ class Upkeep:
         if self.settings.lock is None:
             return
         from backup_platform.actions.object_locks import ObjectLocks
-        from backup_platform.stores.opening import object_lock_of
 
-        if locks := object_lock_of(self.repository.store):
+        if locks := self.repository.capabilities.object_lock:
             ObjectLocks(self.repository, locks, self.clock).keep(source, packs)
 
     def copies_in_place(
@@ -217,10 +207,9 @@ class Upkeep:
         """Whether the copy of a point in this repository is what it must be."""
         from backup_platform.actions.checks import points as checks
         from backup_platform.actions.verify.run import window_share
-        from backup_platform.stores.opening import evidence
 
         share = window_share(self.plan.sources[point.source].verify, point.window)
-        with evidence(self.repository.store):
+        with self.repository.capabilities.direct():
             yield checks.stored(self.repository, point, share, self.clock, progress)
             yield checks.authentic(self.repository, point)
 
@@ -332,25 +321,22 @@ class Upkeep:
                 found[name] = self.open(name)
             except (RepositoryError, PlanError) as error:
                 absent.append(f"The copy {name} cannot be opened: {error.message}")
-        stores = [self.repository.store, *(repository.store for repository in found.values())]
         return Repair(
             self.repository,
             found,
             self.clock,
             complete=self._complete,
             absent=absent,
-            direct=partial(_direct, stores),
+            direct=partial(_direct, [self.repository, *found.values()]),
         )
 
 
 @contextmanager
-def _direct(stores: Sequence[Store]) -> Iterator[None]:
+def _direct(repositories: Sequence[Repository]) -> Iterator[None]:
     """Inside, nothing that is read comes from this machine's cache."""
-    from backup_platform.stores.opening import evidence
-
     with ExitStack() as stack:
-        for store in stores:
-            stack.enter_context(evidence(store))
+        for repository in repositories:
+            stack.enter_context(repository.capabilities.direct())
         yield
 
 

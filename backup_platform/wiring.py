@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from backup_platform.domain.ports import Clock, DatabaseSource, Source, Store
+from backup_platform.domain.ports import Clock, DatabaseSource, OpenedStore, Source, Store
 from backup_platform.errors import (
     PlanError,
     RecipientsChangedError,
@@ -57,7 +57,7 @@ def repository_keys(plan: Plan, repository: RepositoryConfig) -> Keys:
 
 
 def open_repository(
-    plan: Plan, name: str, store: Callable[[], Store], clock: Clock, keys: Keys
+    plan: Plan, name: str, open_store: Callable[[], OpenedStore], clock: Clock, keys: Keys
 ) -> Repository:
     """A repository of the plan. Raises RepositoryMissingError, KeyMissingError, StoreError."""
     from backup_platform.repository.packs.known import Known
@@ -66,7 +66,15 @@ def open_repository(
     recognising = recognising_of(plan, name, clock, keys)
     level = plan.repositories[name].compression
     with about_repository(name):
-        repository = Repository(store(), clock, level=level, keys=keys, expect=recognising.require)
+        opened = open_store()
+        repository = Repository(
+            opened.store,
+            clock,
+            level=level,
+            keys=keys,
+            expect=recognising.require,
+            capabilities=opened.capabilities,
+        )
     repository.name = name
     repository.known = Known(os.path.join(state_of(plan), "known", repository.info.id))
     recognising.opened(repository.info)
@@ -209,7 +217,7 @@ def make_store(
     *,
     create: bool = False,
     provider: CredentialProvider | None = None,
-) -> Store:
+) -> OpenedStore:
     """The store of a repository of the plan. Raises PlanError, RepositoryMissingError, StoreError."""
     from backup_platform.stores.opening import open_store
 

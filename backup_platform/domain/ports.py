@@ -4,7 +4,8 @@ suite."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import BinaryIO, Protocol, runtime_checkable
 
@@ -111,6 +112,27 @@ class Drafts(Protocol):
         """Delete a draft. Succeeds if it does not exist any more. Raises ValueError for an object that is not a
         draft."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a store can do besides the verbs of `Store`; nothing of it where it cannot.
+
+    Inside `direct`, nothing that is read comes from a copy on this machine. Inside `lending`, a write that finds the
+    disk full gets the room that was kept for the work that makes room; `keep_room` keeps it.
+    """
+
+    object_lock: ObjectLock | None = None
+    drafts: Drafts | None = None
+    direct: Callable[[], AbstractContextManager[None]] = nullcontext
+    lending: Callable[[], AbstractContextManager[None]] = nullcontext
+    keep_room: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedStore:
+    store: Store
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.model import RecoveryPoint, Window
-from backup_platform.domain.ports import Cipher, Clock, Store
+from backup_platform.domain.ports import Capabilities, Cipher, Clock, Store
 from backup_platform.repository.encryption.cipher import open_cipher
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.info import RepositoryInfo, read_info
@@ -29,7 +29,8 @@ class Repository:
     """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError without the right key.
 
     `objects` are what its parts work on: its `points`, the `proofs` and `marks` of its ledger, and all that need less
-    than a repository. `known` is what this host knows of it from its own work, `level` that of compression.
+    than a repository. `known` is what this host knows of it from its own work, `level` that of compression,
+    `capabilities` are those of the store.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Repository:
         level: int = 3,
         keys: Keys | None = None,
         known: Known | None = None,
+        capabilities: Capabilities | None = None,
         expect: Callable[[RepositoryInfo], None] = lambda info: None,
     ) -> None:
         """`expect` is asked before any key is tried, and raises when another repository is meant."""
@@ -48,7 +50,7 @@ class Repository:
         cipher = open_cipher(info, store, Keys() if keys is None else keys, clock)
         self.objects = Objects(store, cipher, info, clock)
         self.points, self.proofs, self.marks = Points(self.objects), Proofs(self.objects), Marks(self.objects)
-        self.level = level
+        self.level, self.capabilities = level, capabilities or Capabilities()
         self.known = Known() if known is None else known
         self.name = ""  # in the plan
         self._indexes: Indexes | None = None

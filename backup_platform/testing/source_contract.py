@@ -169,7 +169,7 @@ class SourceContract:
         """Nor hidden by it, nor turned into something incomplete."""
         location = protected.app.repository.info.location
         app = protected.app_of(protected.subject.settings)
-        app.repository.objects.store = NoRoomForPacks(open_store(location))
+        app.repository.objects.store = NoRoomForPacks(open_store(location).store)
         with pytest.raises(StoreError):
             app.backup("it")
         assert protected.app.points() == []

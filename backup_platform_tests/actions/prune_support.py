@@ -13,14 +13,14 @@ from backup_platform.actions.prune.run import PruneSummary, Pruning
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Store
 from backup_platform.repository.objects.names import ManifestKey
-from backup_platform.stores.opening import drafts_of
+from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.support import Bench, QuietProgress
 
 AT_ONCE = PruneSettings(grace=timedelta(0), max_waste=1.0)
 
 
 def pruning(bench: Bench, settings: PruneSettings = AT_ONCE, store: Store | None = None) -> Pruning:
-    drafts = drafts_of(store or bench.store)
+    drafts = store if isinstance(store, DirectoryStore) else bench.store
     return Pruning(bench.open(store), settings, bench.clock, drafts)
 
 

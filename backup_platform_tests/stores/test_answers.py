@@ -239,7 +239,7 @@ def test_a_server_that_is_not_there() -> None:
 def test_http_has_to_be_allowed() -> None:
     store = open_store(
         "s3://bucket", StoreOptions(endpoint="http://127.0.0.1:9", region="us-east-1", credentials=KEYS)
-    )
+    ).store
     with pytest.raises(StoreError, match="allow_http") as caught:
         store.create(KEY, b"1")
     assert not caught.value.retryable

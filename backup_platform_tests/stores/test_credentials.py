@@ -32,7 +32,7 @@ def _no_ambient_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def works(server: Server, **more: Any) -> bool:
     """Against rclone, which checks signatures."""
-    store = open_store(server.place(), server.options(credentials={}, **more))
+    store = open_store(server.place(), server.options(credentials={}, **more)).store
     store.create("packs/ab/abcd", b"1")
     return bytes(store.get("packs/ab/abcd")) == b"1"
 
@@ -63,7 +63,7 @@ class TestWhereTheyComeFrom:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
         monkeypatch.setenv("AWS_SESSION_TOKEN", "other")
-        store = open_store(rclone.place(), rclone.options())
+        store = open_store(rclone.place(), rclone.options()).store
         store.create("packs/ab/abcd", b"1")
 
     def test_a_resource_of_dagster(self, rclone: Server) -> None:
@@ -75,7 +75,9 @@ class TestWhereTheyComeFrom:
         assert not caught.value.retryable
 
     def test_wrong_ones(self, rclone: Server) -> None:
-        store = open_store(rclone.place(), rclone.options(credentials={**KEYS, "secret_access_key": "wrong"}))
+        store = open_store(
+            rclone.place(), rclone.options(credentials={**KEYS, "secret_access_key": "wrong"})
+        ).store
         with pytest.raises(StoreRefusedError, match=r"SignatureDoesNotMatch.*Check the access key") as caught:
             store.create("packs/ab/abcd", b"1")
         assert not caught.value.retryable
@@ -117,7 +119,7 @@ HIDDEN = "hunter2-never-shown"
 )
 def test_a_secret_in_a_url_is_never_shown(url: str) -> None:
     try:
-        shown = open_store(url, StoreOptions(credentials={"account_key": "AAAA"})).location
+        shown = open_store(url, StoreOptions(credentials={"account_key": "AAAA"})).store.location
     except BackupError as error:
         shown = f"{error} {error!r}"
     assert HIDDEN not in shown
@@ -135,7 +137,7 @@ def test_options_do_not_show_credentials() -> None:
 
 @pytest.mark.xdist_group("moto")
 def test_what_a_store_says_of_itself_holds_no_secret(moto: Server, caplog: pytest.LogCaptureFixture) -> None:
-    store = open_store(moto.place(), moto.options())
+    store = open_store(moto.place(), moto.options()).store
     store.create("packs/ab/abcd", b"1")
     said = [store.location, repr(store), repr(vars(store)), caplog.text]
     with pytest.raises(BackupError) as caught:

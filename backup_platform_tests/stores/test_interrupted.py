@@ -135,7 +135,7 @@ def test_a_server_that_is_killed_in_the_middle_of_an_upload(restarted: Restarted
     store = open_store(
         f"{make_bucket(restarted.endpoint)}/place",
         Server(restarted.endpoint, str).options(single_writer=True),
-    )
+    ).store
     bench = bench_over(store, tmp_path)
     restarted.fatal = restarted._passed + BIG // 2
     point = bench.backup(store)
@@ -206,15 +206,15 @@ def gate(upstream: str) -> Iterator[Gate]:
 def test_credentials_that_expire_in_the_middle_of_a_backup(moto: Server, tmp_path: Path) -> None:
     """It stops at once and says why. With new ones the next run uses what was stored."""
     url = moto.place()
-    bench = bench_over(open_store(url, moto.options()), tmp_path)
+    bench = bench_over(open_store(url, moto.options()).store, tmp_path)
     with gate(moto.endpoint) as relay:
-        store = open_store(url, moto.options(endpoint=relay.endpoint))
+        store = open_store(url, moto.options(endpoint=relay.endpoint)).store
         relay.closes = 14
         with pytest.raises(StoreRefusedError, match="credentials have expired") as raised:
             bench.backup(store)
     assert "Renew them" in raised.value.hint
     assert not raised.value.retryable
-    store = open_store(url, moto.options())
+    store = open_store(url, moto.options()).store
     assert not bench.open(store).points.all()
     stored = sum(pack.size for pack in bench.open(store).objects.packs().values())
     assert bench.backup(store).stats.new_bytes <= BIG + 5 - stored * 0.9
@@ -235,7 +235,7 @@ def test_credentials_that_a_provider_renews_in_the_middle_of_a_backup(moto: Serv
     with gate(moto.endpoint) as relay:
         store = open_store(
             url, StoreOptions(endpoint=relay.endpoint, region="us-east-1", allow_http=True, provider=provider)
-        )
+        ).store
         bench = bench_over(store, tmp_path)
 
         def over() -> None:

@@ -32,7 +32,7 @@ class TestLock:
     def test_what_recovery_points_need_is_retained(
         self, seaweed: servers.Server, bucket: str, client: Any
     ) -> None:
-        store = open_store(f"s3://{bucket}", seaweed.options(lock=30 * DAY))
+        store = open_store(f"s3://{bucket}", seaweed.options(lock=30 * DAY)).store
         for key in ("packs/ab/abcd", "manifests/a/0000000001"):
             store.create(key, b"1")
             head = client.head_object(Bucket=bucket, Key=key)
@@ -48,13 +48,13 @@ class TestLock:
     def test_what_later_steps_delete_is_not(
         self, seaweed: servers.Server, bucket: str, client: Any, key: str
     ) -> None:
-        open_store(f"s3://{bucket}", seaweed.options(lock=30 * DAY)).create(key, b"1")
+        open_store(f"s3://{bucket}", seaweed.options(lock=30 * DAY)).store.create(key, b"1")
         assert "ObjectLockMode" not in client.head_object(Bucket=bucket, Key=key)
 
     def test_the_date_moves_with_the_clock(self, seaweed: servers.Server, bucket: str, client: Any) -> None:
         """A process that lives for days does not lock for less and less."""
         now = [datetime.now(UTC)]
-        store = open_store(f"s3://{bucket}", seaweed.options(lock=2 * DAY, now=lambda: now[0]))
+        store = open_store(f"s3://{bucket}", seaweed.options(lock=2 * DAY, now=lambda: now[0])).store
         dates = []
         for key in ("packs/today", "packs/tomorrow"):
             store.create(key, b"1")
@@ -65,7 +65,7 @@ class TestLock:
     def test_a_deletion_hides_and_nothing_more(
         self, seaweed: servers.Server, bucket: str, client: Any
     ) -> None:
-        store = open_store(f"s3://{bucket}", seaweed.options(lock=30 * DAY))
+        store = open_store(f"s3://{bucket}", seaweed.options(lock=30 * DAY)).store
         store.create("packs/hidden", b"1")
         store.delete("packs/hidden")
         assert "packs/hidden" not in {found.key for found in store.list("packs/")}

@@ -146,7 +146,7 @@ def test_a_directory_that_is_not_there_is_no_repository(tmp_path: Path) -> None:
 
 def test_a_file_url_is_a_directory_as_durable_as_any(tmp_path: Path) -> None:
     (tmp_path / "with space").mkdir()
-    store = open_store(f"{tmp_path.as_uri()}/with%20space")
+    store = open_store(f"{tmp_path.as_uri()}/with%20space").store
     assert isinstance(store, DirectoryStore)
     assert store.location == str(tmp_path / "with space")
     with pytest.raises(RepositoryMissingError):
@@ -160,6 +160,6 @@ def test_a_url_that_cannot_be_used(url: str) -> None:
 
 
 def test_a_memory_url() -> None:
-    store = open_store("memory://")
+    store = open_store("memory://").store
     store.create("k", b"1")
     assert bytes(store.get("k")) == b"1"

@@ -60,7 +60,7 @@ class Account:
 
     def store(self, keys: dict[str, str], prefix: str = PREFIX) -> Store:
         options = StoreOptions(endpoint=self.endpoint, region="us-east-1", allow_http=True, credentials=keys)
-        return open_store(f"s3://{BUCKET}/{prefix}", options)
+        return open_store(f"s3://{BUCKET}/{prefix}", options).store
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ def test_a_directory_by_its_url(tmp_path: Path) -> None:
         load(tmp_path, "file://srv/backups")
     with pytest.raises(StoreError, match="write %23"):
         open_store(f"file://{tmp_path}/a#b", create=True)
-    open_store(f"file://{tmp_path}/a%23b%20c", create=True).create("k", b"1")
+    open_store(f"file://{tmp_path}/a%23b%20c", create=True).store.create("k", b"1")
     assert (tmp_path / "a#b c" / "k").read_bytes() == b"1"
 
 

@@ -127,14 +127,14 @@ def test_without_writing_or_listing_there_is_no_repository(verb: str) -> None:
 
 @pytest.mark.xdist_group("moto")
 def test_moto_creates_once(moto: Server) -> None:
-    assert probe_store(open_store(moto.place(), moto.options())).one_creator
+    assert probe_store(open_store(moto.place(), moto.options()).store).one_creator
 
 
 @pytest.mark.xdist_group("seaweed")
 def test_seaweedfs_creates_once(seaweed: Server) -> None:
-    assert probe_store(open_store(seaweed.place(), seaweed.options())).one_creator
+    assert probe_store(open_store(seaweed.place(), seaweed.options()).store).one_creator
 
 
 @pytest.mark.xdist_group("rclone")
 def test_rclone_is_found_out(rclone: Server) -> None:
-    assert not probe_store(open_store(rclone.place(), rclone.options())).one_creator
+    assert not probe_store(open_store(rclone.place(), rclone.options()).store).one_creator

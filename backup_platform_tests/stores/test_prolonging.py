@@ -13,7 +13,7 @@ from backup_platform.app import App
 from backup_platform.errors import NotFoundError, StoreError, StoreRefusedError
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.stores import object_lock
-from backup_platform.stores.opening import object_lock_of, open_store
+from backup_platform.stores.opening import open_store
 from backup_platform.stores.options import StoreOptions
 from backup_platform_tests.stores import servers
 from backup_platform_tests.stores.relays import counting
@@ -43,8 +43,8 @@ class TestRetaining:
         return servers.make_bucket(seaweed.endpoint, locked=True)
 
     def test_it_is_prolonged_and_never_shortened(self, seaweed: servers.Server, bucket: str) -> None:
-        store = open_store(f"{bucket}/some/place", seaweed.options(lock=DAY))
-        locks = object_lock_of(store)
+        opened = open_store(f"{bucket}/some/place", seaweed.options(lock=DAY))
+        store, locks = opened.store, opened.capabilities.object_lock
         assert locks
         keys = [f"packs/{n}" for n in range(12)]
         for key in keys:
@@ -58,15 +58,15 @@ class TestRetaining:
             assert head["ObjectLockRetainUntilDate"] == until
 
     def test_what_is_not_there_is_told(self, seaweed: servers.Server, bucket: str) -> None:
-        locks = object_lock_of(open_store(bucket, seaweed.options(lock=DAY)))
+        locks = open_store(bucket, seaweed.options(lock=DAY)).capabilities.object_lock
         assert locks
         with pytest.raises(NotFoundError, match="packs/none"):
             locks.retain(["packs/none"], tomorrow())
 
     def test_a_bucket_without_object_lock_is_told(self, seaweed: servers.Server) -> None:
         place = seaweed.place()
-        open_store(place, seaweed.options()).create("packs/ab", b"1")
-        locks = object_lock_of(open_store(place, seaweed.options(lock=DAY)))
+        open_store(place, seaweed.options()).store.create("packs/ab", b"1")
+        locks = open_store(place, seaweed.options(lock=DAY)).capabilities.object_lock
         assert locks
         with pytest.raises(StoreRefusedError, match="packs/ab") as caught:
             locks.retain(["packs/ab"], tomorrow())
@@ -78,7 +78,7 @@ def test_a_server_that_does_not_answer_may_answer_later() -> None:
     options = StoreOptions(
         endpoint=endpoint, region="us-east-1", allow_http=True, credentials=servers.KEYS, lock=DAY
     )
-    locks = object_lock_of(open_store("s3://bucket", options))
+    locks = open_store("s3://bucket", options).capabilities.object_lock
     assert locks
     with pytest.raises(StoreError) as caught:
         locks.retain(["packs/ab"], tomorrow())
@@ -93,8 +93,8 @@ def test_without_boto3_it_is_said_before_anything_is_locked(monkeypatch: pytest.
 
 
 def test_stores_without_a_lock_have_nothing_to_prolong(tmp_path: Path) -> None:
-    assert object_lock_of(open_store("s3://bucket", StoreOptions(credentials=servers.KEYS))) is None
-    assert object_lock_of(open_store(str(tmp_path), create=True)) is None
+    assert open_store("s3://bucket", StoreOptions(credentials=servers.KEYS)).capabilities.object_lock is None
+    assert open_store(str(tmp_path), create=True).capabilities.object_lock is None
 
 
 @pytest.fixture

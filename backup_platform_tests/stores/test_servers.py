@@ -16,21 +16,21 @@ class TestMoto(StoreContract):
 
     @pytest.fixture
     def store(self, moto: Server) -> Store:
-        return open_store(moto.place(), moto.options())
+        return open_store(moto.place(), moto.options()).store
 
 
 @pytest.mark.xdist_group("seaweed")
 class TestSeaweed(StoreContract):
     @pytest.fixture
     def store(self, seaweed: Server) -> Store:
-        return open_store(seaweed.place(), seaweed.options())
+        return open_store(seaweed.place(), seaweed.options()).store
 
 
 @pytest.mark.xdist_group("gcs")
 class TestGoogle(StoreContract):
     @pytest.fixture
     def store(self, gcs: Server) -> Store:
-        return open_store(gcs.place(), gcs.options())
+        return open_store(gcs.place(), gcs.options()).store
 
 
 @pytest.mark.xdist_group("azurite")
@@ -39,7 +39,7 @@ class TestAzure(StoreContract):
 
     @pytest.fixture
     def store(self, azurite: Server) -> Store:
-        return open_store(azurite.place(), azurite.options(region=""))
+        return open_store(azurite.place(), azurite.options(region="")).store
 
 
 @pytest.mark.xdist_group("rclone")
@@ -48,7 +48,7 @@ class TestRclone(StoreContract):
 
     @pytest.fixture
     def store(self, rclone: Server) -> Store:
-        return open_store(rclone.place(), rclone.options(single_writer=True))
+        return open_store(rclone.place(), rclone.options(single_writer=True)).store
 
     @pytest.mark.parametrize("creators", [1])
     def test_of_many_creations_at_once_one_succeeds(self, store: Store, creators: int) -> None:  # type: ignore[override]

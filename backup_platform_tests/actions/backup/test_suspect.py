@@ -18,6 +18,7 @@ from backup_platform.actions.points.find import find_point
 from backup_platform.app import App
 from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.ports import OpenedStore
 from backup_platform.domain.trust.suspicion import Demands
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.repository.objects.names import ACCEPTED
@@ -234,7 +235,7 @@ class TestInAPlan:
             if not (tmp_path / "repo").exists():
                 App.load(str(plan), clock=clock).init()
             app = App.load(str(plan), clock=clock)
-            app.__dict__["store"] = ClockedStore(str(tmp_path / "repo"), clock)
+            app.__dict__["opened"] = OpenedStore(ClockedStore(str(tmp_path / "repo"), clock))
             return app
 
         return load

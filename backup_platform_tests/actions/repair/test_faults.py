@@ -12,7 +12,7 @@ import pytest
 
 from backup_platform.actions.repair.plan import Act
 from backup_platform.actions.repair.run import Repair
-from backup_platform.domain.ports import Buffer
+from backup_platform.domain.ports import Buffer, Capabilities
 from backup_platform.errors import StoreError
 from backup_platform.plan import Plan
 from backup_platform.repository.objects.names import DAMAGED, INDEXES, MANIFESTS, META, PACKS
@@ -143,6 +143,7 @@ def test_what_a_cache_still_has_hides_nothing(clinic: Clinic, tmp_path: Path) ->
     os.utime(path, ns=times)
     (tmp_path / "backup.yaml").write_text("repository: {path: x}\nsources: {docs: {files: y, every: day}}\n")
     plan = Plan.load(str(tmp_path / "backup.yaml"))
+    repository.capabilities = Capabilities(direct=store.direct)
     upkeep = Upkeep(plan, plan.repository, repository, clinic.bench.clock)
     assert len(repository.points.all(reread=True)) == 2
     assert "is damaged" in upkeep.repair().plan().lost[0]

@@ -37,7 +37,7 @@ def empty(place: Path) -> None:
 
 
 def another(place: Path) -> None:
-    init_repository(open_store(str(place), create=True), SystemClock())
+    init_repository(open_store(str(place), create=True).store, SystemClock())
 
 
 @pytest.mark.parametrize(("put", "state"), [(nothing, "away"), (empty, "empty"), (another, "another")])
