@@ -13,7 +13,16 @@ from backup_platform.advice import command
 from backup_platform.clock import SILENT, SystemClock
 from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.model import Entry, Proof, RecoveryPoint
-from backup_platform.domain.ports import Buffer, Clock, DatabaseSource, Notifier, OpenedStore, Progress, Source, Store
+from backup_platform.domain.ports import (
+    Buffer,
+    Clock,
+    DatabaseSource,
+    Notifier,
+    OpenedStore,
+    Progress,
+    Source,
+    Store,
+)
 from backup_platform.domain.trust.latest import Skipped, log_skipped
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.kinds import registry

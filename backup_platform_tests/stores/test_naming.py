@@ -54,7 +54,7 @@ def test_every_verb_says_what_its_errors_are_about(verb: str) -> None:
 
 def test_a_store_of_the_plan_has_the_name_and_others_have_none(tmp_path: Path) -> None:
     for name in ("", "offsite"):
-        store = open_store(str(tmp_path), StoreOptions(repository=name))
+        store = open_store(str(tmp_path), StoreOptions(repository=name)).store
         with pytest.raises(BackupError) as caught:
             store.get("packs/none")
         assert caught.value.repository == name

@@ -172,7 +172,7 @@ def test_the_time_limit_ends_one_that_closed_its_output(made: Made) -> None:
 def test_a_failure_of_the_store_ends_the_program(made: Made) -> None:
     note = made.home / "pid"
     app = made.app(f"echo $$ > {note}; head -c 40000000 /dev/urandom; exec sleep 60")
-    app.repository.objects.store = NoRoomForPacks(open_store(app.repository.info.location))
+    app.repository.objects.store = NoRoomForPacks(open_store(app.repository.info.location).store)
     with pytest.raises(StoreError):
         app.backup("it")
     assert is_over(int(note.read_text()))
