@@ -21,7 +21,6 @@ from backup_platform.domain.ports import (
     OpenedStore,
     Progress,
     Source,
-    Store,
 )
 from backup_platform.domain.trust.latest import Skipped, log_skipped
 from backup_platform.errors import NotFoundError, UsageError
@@ -147,14 +146,6 @@ class App:
 
         return make_store(self.plan, self.repository_plan, self.clock, provider=self._credentials)
 
-    @property
-    def store(self) -> Store:
-        return self.opened.store
-
-    def _evidence(self) -> AbstractContextManager[None]:
-        """The repository without cached objects, for verbs that check what the store holds."""
-        return self.repository.capabilities.direct()
-
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
         """Create the plan's repository, encrypted if there are recipients, given or in the plan. One that is not the
         first is made as a copy of the first; `copy_of` names another one.
@@ -226,7 +217,7 @@ class App:
             self.plan.path(self.plan.repository.path),
             state_of(self.plan),
             self.clock,
-            lambda: read_info(self.at(None).store).created_at,
+            lambda: read_info(self.at(None).opened.store).created_at,
         )
 
     # Recovery points
@@ -312,7 +303,7 @@ class App:
         plan, repository = self._source_plan(point.source), self.repository
         history, _ = repository.points.readable(point.source)  # `authentic` reports the damaged ones
         share = window_share(plan.verify, point.window)
-        with self._evidence():
+        with self.repository.capabilities.direct():
             stored = checks.stored(repository, point, share, self.clock, progress)
             first = self.repository_name == next(iter(self.plan.repositories))
             authentic = checks.authentic(repository, point, whole=first)
@@ -338,7 +329,7 @@ class App:
         self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
     ) -> VerifyResult:
         """Verify one point, or every point of the repository. `read`: all, none, N%, or due, see `Upkeep.verify`."""
-        with self._evidence():
+        with self.repository.capabilities.direct():
             points = [self.point(spec)] if spec else self.repository.points.readable(reread=True)[0]
             unreadable = [] if spec else self.unreadable()
             return self.upkeep.verify(points, read, progress, unreadable=unreadable, whole=not spec)
@@ -353,7 +344,7 @@ class App:
     def _drill(self, point: RecoveryPoint, progress: Progress, limit: float | None = None) -> DrillResult:
         from backup_platform.actions.drill import drill
 
-        with self._evidence():
+        with self.repository.capabilities.direct():
             self.repository.indexes(fresh=True)
             source, longest = self._source_of(point, "drill"), self._source_plan(point.source).max_runtime
             limit = longest.total_seconds() if limit is None else limit

@@ -9,6 +9,7 @@ import pytest
 
 from backup_platform.actions.doctor.run import DoctorFinding
 from backup_platform.app import App
+from backup_platform.domain.ports import OpenedStore
 from backup_platform.errors import NotFoundError, UsageError
 from backup_platform.repository.objects.names import PROOFS
 from backup_platform.repository.records.forgotten import record_forgotten
@@ -69,7 +70,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
     """Where cron starts the backups there is no sensor that would."""
     clock = ManualClock(app.repository.info.created_at.replace(hour=23, minute=50))
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["store"] = ClockedStore(app.repository_plan.path, clock)
+    app.__dict__["opened"] = OpenedStore(ClockedStore(app.repository_plan.path, clock))
 
     def windows() -> DoctorFinding:
         return next(each for each in app.doctor() if each.name == "windows of tree")
@@ -95,7 +96,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
 def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
     clock = ManualClock(app.repository.info.created_at)
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["store"] = ClockedStore(app.repository_plan.path, clock)
+    app.__dict__["opened"] = OpenedStore(ClockedStore(app.repository_plan.path, clock))
     points = []
     for _ in range(4):
         points.append(app.backup("tree").point)
@@ -115,7 +116,7 @@ def test_a_point_of_a_window_that_had_not_begun_is_no_capture_of_it(app: App) ->
     clock = ManualClock(app.repository.info.created_at.replace(hour=12))
     stores = ManualClock(clock.now())
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["store"] = ClockedStore(app.repository_plan.path, stores)
+    app.__dict__["opened"] = OpenedStore(ClockedStore(app.repository_plan.path, stores))
     app.backup("tree")
     clock.advance(days=2)
     early = app.backup("tree").point
@@ -195,11 +196,11 @@ def test_what_is_forged_fails_verify_and_doctor_until_it_is_deleted(app: App) ->
     app.verify(first.id)
     (key,) = (record.key for record in app.repository.objects.records(PROOFS))
     forged = key.replace(first.id, "ab" * 32)
-    app.store.create(forged, b"")
+    app.opened.store.create(forged, b"")
     verified = app.verify(read="none")
     assert (verified.passed, forged in verified.findings[""][0]) == (False, True)
     [found] = [each for each in app.doctor() if each.name == "ledger"]
     assert (found.ok, forged in found.detail, "delete" in found.hint) == (False, True, True)
-    app.store.delete(forged)
+    app.opened.store.delete(forged)
     assert app.verify(read="none").passed
     assert all(each.ok for each in app.doctor() if each.name == "ledger")

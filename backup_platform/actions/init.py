@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from backup_platform.advice import command
-from backup_platform.domain.ports import Clock, Store
+from backup_platform.domain.ports import Clock, OpenedStore, Store
 from backup_platform.domain.words import how_many
 from backup_platform.errors import (
     ConflictError,
@@ -65,7 +65,7 @@ class RepositoryPlace(Protocol):
     """Where a repository of the plan is, or should be. Both raise RepositoryMissingError where there is none."""
 
     @property
-    def store(self) -> Store: ...
+    def opened(self) -> OpenedStore: ...
 
     @property
     def repository(self) -> Repository: ...
@@ -79,7 +79,7 @@ def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Rep
     if not others or _points_held(at(first)) is not None:
         return  # that it is there already is told by who makes it
     with suppress(RepositoryMissingError):
-        require_unused(at(first).store)
+        require_unused(at(first).opened.store)
     for name in others:
         if (held := _points_held(at(name))) is not None:
             raise ConflictError(

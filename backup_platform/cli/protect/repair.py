@@ -79,7 +79,7 @@ def _root_is_there(session: CliSession, donors: list[str], *, act: bool) -> bool
         return True
     from backup_platform.actions.repair.root import RootRepair
 
-    mending = RootRepair(session.app.store, session.app.at(donors[0]).repository)
+    mending = RootRepair(session.app.opened.store, session.app.at(donors[0]).repository)
     problem, evidence = mending.needed(), mending.require_same()
     session.out.line(f"repository.json {problem}: {donors[0]} has it, and {evidence} fits.")
     if act:
