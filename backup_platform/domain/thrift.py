@@ -1,4 +1,7 @@
-"""Thrift's compact protocol, as far as Parquet's metadata uses it: structs as dicts from field to (type, value)."""
+"""Thrift's compact protocol, as far as Parquet's metadata uses it: structs as dicts from field to (type, value).
+
+What is encoded may have structs in it that are encoded already, as bytes.
+"""
 
 from __future__ import annotations
 
@@ -109,6 +112,8 @@ def _write(out: bytearray, kind: int, value: Any) -> None:
         out += value
     elif kind == LIST:
         _write_list(out, *value)
+    elif kind == STRUCT and isinstance(value, bytes):
+        out += value
     elif kind == STRUCT:
         _write_struct(out, value)
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.ports import Buffer
-from backup_platform.domain.thrift import Struct
 from backup_platform.sources.tabular.chunking import LEAST, SEAM
-from backup_platform.sources.tabular.large_rows import LargeRow, with_groups, write_row
+from backup_platform.sources.tabular.footers import AddedGroup, with_groups
+from backup_platform.sources.tabular.large_rows import LargeRow, write_row
+from backup_platform.sources.tabular.read_back import ReadBack
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,7 +55,8 @@ class _File:
         self._writer: pq.ParquetWriter | None = None
         self._options: dict[str, Any] = {}
         self._count = 0
-        self._large: list[tuple[int, Struct]] = []
+        self._large: list[AddedGroup] = []
+        self._read_back = ReadBack()
 
     def add(self, group: pa.Table) -> Iterator[Buffer]:
         self._open(group).write_table(group, row_group_size=max(1, group.num_rows))
@@ -64,9 +66,9 @@ class _File:
     def add_large(self, group: LargeRow) -> Iterator[Buffer]:
         self._open(group.row)
         yield from self._sink.pages()
-        for block in write_row(group, self._options, self._sink.tell()):
-            if isinstance(block, dict):
-                self._large.append((self._count, block))
+        for block in write_row(group, self._options, self._count, self._sink.tell(), self._read_back):
+            if isinstance(block, AddedGroup):
+                self._large.append(block)
             else:
                 self._sink.skip(len(block))
                 yield block
@@ -76,8 +78,10 @@ class _File:
         self._open(None).close()
         if not self._large:
             return self._sink.pages()
-        end = b"".join(self._sink.pages())
-        return iter([with_groups(end, self._large)])
+        written = b"".join(self._sink.pages())
+        patched = with_groups(written, self._large)
+        self._read_back.footer(written, patched, self._large, self._sink.tell() - len(written))
+        return iter([patched])
 
     def _open(self, first: pa.Table | None) -> pq.ParquetWriter:
         import pyarrow.parquet as pq
@@ -168,6 +172,7 @@ def _options(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
         "column_encoding": {name: encoding for name, encoding in encodings.items() if encoding},
         "write_statistics": [f.name for f in schema if _fixed(f.type)],
         "store_decimal_as_integer": True,
+        "write_page_index": False,  # `footers` would not move its offsets
         "use_content_defined_chunking": {"min_chunk_size": PAGE_LEAST, "max_chunk_size": PAGE_MOST},
     }
 

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from backup_platform.domain import thrift
 from backup_platform.sources.postgres.capture import large_values
-from backup_platform.sources.tabular.large_rows import LargeRow, LargeValue, footer
+from backup_platform.sources.tabular.footers import footer
+from backup_platform.sources.tabular.large_rows import LargeRow, LargeValue
 from backup_platform.sources.tabular.parquet import parquet_blocks
 from backup_platform_tests.sources.postgres.capture.reading_support import read_one, relation_of
 
