@@ -19,7 +19,6 @@ from backup_platform.sources.tabular.read_back import ReadBack
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
-from typing import TYPE_CHECKING
 
 # Bytes of values, before they are encoded. The ends of pages between these sizes depend on the values.
 PAGE_LEAST, PAGE_MOST = 32 << 10, 256 << 10
@@ -33,13 +32,16 @@ _DATA_PAGE = re.compile(
 REPEATS = 8  # a dictionary pays where a value comes so often
 
 
-def parquet_blocks(schema: pa.Schema, groups: Iterable[pa.Table | LargeRow]) -> Iterator[Buffer]:
+def parquet_blocks(
+    schema: pa.Schema, groups: Iterable[pa.Table | LargeRow], table: str = "a table"
+) -> Iterator[Buffer]:
     """A Parquet file of one row group per table, as blocks of one page each; the same bytes for the same values.
 
     Pages of large values come in several blocks. There is a seam, an empty block, on both sides of a column's pages,
-    unless they are small together.
+    unless they are small together. Raises SourceError, before the last block, when what large values made of the file
+    is not what pyarrow reads; `table` is its name there.
     """
-    file = _File(schema)
+    file = _File(schema, table)
     for group in groups:
         if isinstance(group, LargeRow):
             yield from file.add_large(group)
@@ -50,13 +52,13 @@ def parquet_blocks(schema: pa.Schema, groups: Iterable[pa.Table | LargeRow]) -> 
 
 
 class _File:
-    def __init__(self, schema: pa.Schema) -> None:
+    def __init__(self, schema: pa.Schema, table: str) -> None:
         self._schema, self._sink = schema, _Sink()
         self._writer: pq.ParquetWriter | None = None
         self._options: dict[str, Any] = {}
         self._count = 0
         self._large: list[AddedGroup] = []
-        self._read_back = ReadBack()
+        self._read_back = ReadBack(table)
 
     def add(self, group: pa.Table) -> Iterator[Buffer]:
         self._open(group).write_table(group, row_group_size=max(1, group.num_rows))

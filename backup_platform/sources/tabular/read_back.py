@@ -40,9 +40,10 @@ class WrittenPage:
 
 
 class ReadBack:
-    """Of one file. Rows are read some at a time: to open a file costs more than to read one."""
+    """Of one file, that of `table`. Rows are read some at a time: to open a file costs more than to read one."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: str) -> None:
+        self._table = table
         self._meta: Struct = {}
         self._entries: list[bytes] = []
         self._pages: list[WrittenPage] = []
@@ -51,7 +52,7 @@ class ReadBack:
     def row(self, stub: bytes, meta: Struct, entry: bytes, pages: Sequence[WrittenPage]) -> None:
         """A row with large values was written: `stub` is the file of the row with empty ones, as pyarrow wrote it,
         `meta` its footer, and `entry` what the footer will have for `pages`. Raises SourceError."""
-        with _refusing("a row"):
+        with _refusing(self._table, "a row"):
             _require_columns(stub, meta, entry, pages)
         self._meta = meta
         self._entries.append(entry)
@@ -67,7 +68,7 @@ class ReadBack:
         import pyarrow.parquet as pq
 
         self._read()
-        with _refusing("its footer"):
+        with _refusing(self._table, "its footer"):
             # First by ourselves: pyarrow ends the process over some bytes that no footer has.
             _require(patched == _expected(written, added), "another footer than expected")
             was, now = (pq.read_metadata(pa.BufferReader(end)) for end in (written, patched))
@@ -85,7 +86,7 @@ class ReadBack:
         if not entries:
             return
         self._pages, self._entries, self._held = [], [], 0
-        with _refusing("a row"):
+        with _refusing(self._table, "a row"):
             end = footers.end_of(footers.with_entries(self._meta, entries, len(entries)))
             parts = [*((page.at, page.head) for page in pages), (pages[-1].at + pages[-1].size, end)]
             file = pq.ParquetFile(SparseFile(parts), pre_buffer=False)
@@ -195,24 +196,23 @@ def _require(holds: bool, found: str) -> None:
 
 
 @contextmanager
-def _refusing(what: str) -> Iterator[None]:
+def _refusing(table: str, what: str) -> Iterator[None]:
     import pyarrow as pa
 
     try:
         yield
     except (_SpoiltError, pa.ArrowException, OSError) as error:
-        raise _spoilt(what, str(error)) from error
+        raise _spoilt(table, what, str(error)) from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         # `thrift` raises these, and so does who looks for fields that are not there.
-        raise _spoilt(what, "it cannot be decoded") from error
+        raise _spoilt(table, what, "it cannot be decoded") from error
 
 
-def _spoilt(what: str, found: str) -> SourceError:
+def _spoilt(table: str, what: str, found: str) -> SourceError:
     import pyarrow as pa
 
     return SourceError(
-        f"The Parquet file of a table with large values is spoilt: {what} was read back, and {found}. "
-        "The table is not recorded.",
+        f"The Parquet file of {table} is spoilt: {what} was read back, and {found}. It is not recorded.",
         hint=f"This is a defect of backup-platform with pyarrow {pa.__version__}. Report it. Until it is repaired, "
         "install the release of pyarrow that you had before, or exclude the table.",
     )

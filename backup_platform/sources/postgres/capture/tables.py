@@ -217,7 +217,8 @@ class _TableWork:
             return _Stored(count_rows(connection, form.relation), None)
         with closing(batches(connection, form, condition, self._connect)) as found:
             counted = _Counted(self._watched(found, task.reading, form))
-            stream = self._recorder.stream(parquet_blocks(form.schema(), row_groups(counted)), PageChunks())
+            blocks = parquet_blocks(form.schema(), row_groups(counted), f"table {form.relation.label}")
+            stream = self._recorder.stream(blocks, PageChunks())
         return _Stored(counted.rows, stream)
 
     def _watched(

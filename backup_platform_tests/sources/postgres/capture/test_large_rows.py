@@ -18,11 +18,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backup_platform.domain import thrift
+from backup_platform.errors import SourceError
 from backup_platform.sources.postgres.capture import large_values
+from backup_platform.sources.tabular import large_rows
 from backup_platform.sources.tabular.footers import footer
 from backup_platform.sources.tabular.large_rows import LargeRow, LargeValue
 from backup_platform.sources.tabular.parquet import parquet_blocks
-from backup_platform_tests.sources.postgres.capture.reading_support import read_one, relation_of
+from backup_platform_tests.sources.postgres.capture.reading_support import (
+    MemoryRecorder,
+    read,
+    read_one,
+    relation_of,
+)
 
 LIMIT = 450  # MiB
 
@@ -139,6 +146,21 @@ def test_large_values_of_all_kinds_are_exact(
         assert shown == [row[0] for row in connection.execute(query)], column.name
     assert table.rows == 62
     assert [table.columns[number].name for number in sorted(large)] == ["v", "c", "r", "j", "a", "d"]
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_table_whose_file_is_spoilt_is_not_recorded(
+    database: str, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.execute(
+        "CREATE TABLE t (v text); ALTER TABLE t ALTER v SET STORAGE external;"
+        "INSERT INTO t SELECT repeat('x', 50000) FROM generate_series(1, 3)"
+    )
+    make, recorder = large_rows._head, MemoryRecorder()
+    monkeypatch.setattr(large_rows, "_head", lambda *given: make(*given).replace(b"\x15", b"\x17", 1))
+    with pytest.raises(SourceError, match=r"table public\.t is spoilt: a row was read back"):
+        read(database, relation_of(connection, "t"), recorder=recorder)
+    assert recorder.streams == []
 
 
 @pytest.mark.usefixtures("_small")
