@@ -11,6 +11,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from backup_platform.domain import thrift
+from backup_platform.sources.tabular import parquet
 from backup_platform.sources.tabular.chunking import SEAM, PageChunks
 from backup_platform.sources.tabular.parquet import parquet_blocks, row_groups
 
@@ -124,6 +126,31 @@ def test_groups_are_bounded_by_bytes() -> None:
     assert max(group.nbytes for group in groups) <= 150_000 + 1_010_000
     narrow_rows = {group.num_rows for group in groups[:6]}
     assert len(narrow_rows) == 1
+
+
+def test_pages_and_their_numbers_of_values_are_found_in_what_pyarrow_writes() -> None:
+    """Seams between columns need both. A new release of pyarrow may write headers that our pattern does not match: then
+    nothing would be wrong, but each change would store more."""
+    count = 50_000
+    table = rows(count).append_column("price", pa.array(map(Decimal, range(count)), pa.decimal128(18, 2)))
+    for name, kind in (("at", pa.timestamp("us", "UTC")), ("ratio", pa.float64()), ("yes", pa.bool_())):
+        table = table.append_column(name, pa.array([*range(count - 9), *[None] * 9], pa.int64()).cast(kind))
+    table = table.append_column("raw", table["note"].cast(pa.binary()))
+    sink = parquet._Sink()
+    options = parquet._options(table.schema, table)
+    assert options["use_dictionary"] == ["state"]
+    writer = pq.ParquetWriter(sink, table.schema, **options)
+    writer.write_table(table)
+    magic, *written = sink._written
+    writer.close()
+    values = 0
+    for head, page in zip(written[::2], written[1::2], strict=True):
+        header = {number: value for number, (_, value) in thrift.decode(head)[0].items()}
+        assert header[3] == len(page)
+        found = header[5][1][1] if header[1] == 0 else 0
+        assert parquet._values(head) == found
+        values += found
+    assert (magic, values) == (b"PAR1", count * table.num_columns)
 
 
 def test_pages_of_any_size_become_chunks() -> None:
