@@ -80,7 +80,7 @@ class CachingStore(WrappedStore):
     def _path(self, known: StoredObject) -> str:
         """Another time or size of the object is another file."""
         folder, _, name = known.key.rpartition("/")
-        stamp = f"{known.modified.timestamp():.3f}-{known.size}"
+        stamp = f"{known.modified.timestamp():.6f}-{known.size}"
         return os.path.join(self._directory, folder, f"{name}@{stamp}")
 
     def _read(self, path: str, size: int) -> bytes | None:

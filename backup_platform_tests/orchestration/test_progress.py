@@ -28,11 +28,11 @@ def test_progress_is_a_line_from_time_to_time(caplog: pytest.LogCaptureFixture) 
         clock.seconds += 0.25
         progress.advance(items=1, size=5_000)
     assert len(caplog.messages) == int(150 / INTERVAL_S)
-    assert caplog.messages[0] == "120 files, 600 kB of 3 MB"
+    assert caplog.messages[0] == "120 files, 600.0 kB of 3.0 MB"
     progress.begin("comparing", "table")
     clock.seconds += INTERVAL_S
     progress.advance(items=1, size=5_000)
-    assert caplog.messages[-1] == "comparing: 1 table, 5 kB"
+    assert caplog.messages[-1] == "comparing: 1 table, 5.0 kB"
 
 
 def test_notes_are_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
+import pkgutil
 import shutil
 import socket
 import stat
@@ -14,8 +16,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
+from backup_platform import filesystem, repository
+from backup_platform.actions import restore
 from backup_platform.domain.model import (
     Capture,
     Content,
@@ -27,6 +32,7 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import Buffer, Chunking
+from backup_platform.sources import files
 from backup_platform.sources.files.source import FileTreeSource
 from backup_platform_tests.sources.memory_reader import MemoryReader
 
@@ -341,12 +347,22 @@ def remove_tree(root: Path) -> None:
     shutil.rmtree(root)
 
 
+@cache
+def load_modules() -> None:
+    """All that a backup, a restore or a drill of files imports late: a checkout in /root is closed to others."""
+    for package in (filesystem, repository, restore, files):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not found.name.rpartition(".")[2].startswith("rescue"):
+                importlib.import_module(found.name)
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """Without root's privileges, in the whole process."""
     if not PRIVILEGED:
         yield
         return
+    load_modules()
     os.setegid(NOBODY)
     os.seteuid(NOBODY)
     try:
