@@ -28,6 +28,8 @@ DOCUMENTED_EXIT_CODES = {1, 2, 3, 10, 11, 12, 130}
 
 KINDS = "Kinds of sources do not import each other"
 ROOMS_OF_POSTGRES = "The rooms of the PostgreSQL source depend on each other in one direction"
+ROOMS_OF_THE_REPOSITORY = "The rooms of the repository depend on each other in one direction"
+RESCUE = "What rescues without this program imports nothing of it"
 
 # (module that must not, the import, the contract that says so)
 FORBIDDEN_IMPORTS = [
@@ -46,6 +48,14 @@ FORBIDDEN_IMPORTS = [
     ("sources/tabular/__init__.py", "import backup_platform.sources.postgres", KINDS),
     ("app.py", "import backup_platform.testing", "Dependencies point inward"),
     ("sources/postgres/dump/toc.py", "import backup_platform.sources.postgres.restore", ROOMS_OF_POSTGRES),
+    ("repository/records/holds.py", "import backup_platform.repository.repository", ROOMS_OF_THE_REPOSITORY),
+    (
+        "repository/objects/names.py",
+        "import backup_platform.repository.records.marks",
+        ROOMS_OF_THE_REPOSITORY,
+    ),
+    ("repository/encryption/age.py", "import backup_platform.repository.packs", ROOMS_OF_THE_REPOSITORY),
+    ("repository/rescue.py", "import backup_platform.errors", RESCUE),
 ]
 
 
