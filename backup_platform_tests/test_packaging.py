@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from scripts import make_venv
 
@@ -29,6 +32,46 @@ def wanted() -> list[Requirement]:
 def test_the_lock_pins_a_version_that_the_project_allows(requirement: Requirement) -> None:
     pins = dict(re.findall(r"^([a-z0-9-]+)==([^ ;]+)", LOCK, re.MULTILINE))
     assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)])
+
+
+@pytest.mark.parametrize("requirement", wanted(), ids=str)
+def test_what_is_installed_is_what_the_project_allows(requirement: Requirement) -> None:
+    """So the bounds are those of releases that the tests ran with."""
+    assert requirement.specifier.contains(metadata.version(requirement.name))
+
+
+# Of these we use more than what they document, or depend on how they do it.
+INTERNALS = {
+    "dagster": "instigators and the cache of partitions: orchestration/sensors",
+    "pyarrow": "the pages and the footer that it writes: sources/tabular",
+    "pyfastcdc": "where it cuts: fastcdc",
+    "typer": "its classes of commands and groups: cli/program.py",
+}
+
+
+@pytest.mark.parametrize("name", INTERNALS)
+def test_a_dependency_whose_internals_we_use_ends_before_its_next_release(name: str) -> None:
+    """Next is the next major one, or minor where they begin with 0: that was not tested yet."""
+    [requirement] = [each for each in wanted() if each.name == name]
+    major, minor, *_ = Version(metadata.version(name)).release
+    following = f"0.{minor + 1}" if major == 0 else str(major + 1)
+    assert not requirement.specifier.contains(following)
+    assert any(each.operator == "<" for each in requirement.specifier)
+
+
+def test_whatever_is_private_is_of_a_dependency_with_such_a_bound() -> None:
+    distributions = metadata.packages_distributions()
+    found = set()
+    for file in (ROOT / "backup_platform").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            private = {name.split(".")[0] for name in names if re.search(r"\._(?!_)", name)}
+            found |= {name for module in private for name in distributions.get(module, [])}
+    assert found == {"dagster"}
+    assert found <= INTERNALS.keys()
 
 
 def test_everything_in_the_lock_has_a_hash_and_nothing_says_where_from() -> None:
