@@ -20,15 +20,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments[:1] == ["--version"]:
         return _tell_version()
     _catch_termination()
-    # Imports make many objects and no garbage: looking for it takes a sixth of the start-up. `Session.app` ends this.
+    # Imports make many objects and no garbage: looking for it takes a sixth of the start-up. `Session.app` ends this,
+    # and so does the end of a verb: the process that called it may live on.
     gc.disable()
     # Looking for pydantic's plugins reads the metadata of every installed package.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Arrow's own allocator keeps what it once had: 60 MB more at the peak of a backup of 55,000 files.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    from backup_platform.cli.program import run
+    try:
+        from backup_platform.cli.program import run
 
-    return run(arguments)
+        return run(arguments)
+    finally:
+        gc.enable()
 
 
 def _tell_version() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import pytest
 
 from backup_platform import __version__
+from backup_platform_tests.cli.conftest import Cli
 
 LOADED_BY = """
 import json, sys
@@ -48,6 +50,11 @@ def test_a_listing_loads_nothing_heavy_of_its_own(arguments: list[str]) -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     assert loaded_by("--help") & HEAVY == set()
+
+
+def test_a_process_that_goes_on_collects_garbage_again(cli: Cli) -> None:
+    assert cli("--help").code == 0
+    assert gc.isenabled()
 
 
 def of_children() -> float:

@@ -18,7 +18,7 @@ from backup_platform_tests.sources.postgres.servers import Server, debian, embed
 
 PINNED = Path(__file__).parent / "npm"
 MAJORS = (13, 14, 16, 17)
-_CLIENTS = ("pg_amcheck", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "psql")
+_CLIENTS = ("pg_amcheck", "pg_basebackup", "pg_dump", "pg_dumpall", "pg_restore", "pgbench", "psql")
 
 
 @contextmanager

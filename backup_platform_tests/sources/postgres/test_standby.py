@@ -31,6 +31,7 @@ max_connections = 200
 fsync = off
 recovery_init_sync_method = syncfs
 listen_addresses = ''
+primary_conninfo = '{primary}'
 """
 
 
@@ -48,10 +49,11 @@ def replicated() -> Iterator[tuple[str, str]]:
 def _standby(primary: PrivateServer) -> Iterator[str]:
     with TemporaryDirectory(prefix="backup-standby-", ignore_cleanup_errors=True) as home:
         account, data = server_account(), Path(home) / "data"
-        copy = [f"{primary.bin_dir}/pg_basebackup", "-D", str(data), "-R", "-c", "fast", "-d", primary.url()]
+        copy = [f"{primary.bin_dir}/pg_basebackup", "-D", str(data), "-c", "fast", "-d", primary.url()]
         subprocess.run(copy, check=True, capture_output=True)
         with (data / "postgresql.conf").open("a") as file:
-            file.write(_CONFIG.format(home=home))
+            file.write(_CONFIG.format(home=home, primary=primary.url()))
+        (data / "standby.signal").touch()
         account.owns([home, str(data), *(str(path) for path in data.rglob("*") if not path.is_symlink())])
         # Its own group reaches the primary's socket.
         group = os.stat(primary.home.socket_dir).st_gid

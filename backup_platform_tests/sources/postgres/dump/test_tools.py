@@ -13,6 +13,7 @@ from backup_platform.sources.postgres import tools as finding
 from backup_platform.sources.postgres.catalog.selection import Patterns
 from backup_platform.sources.postgres.dump.pg_dump import describe_schema
 from backup_platform.sources.postgres.tools import Tools, find_tools, read_tool, run_tool, tool_failure
+from backup_platform_tests.sources.postgres.servers import debian
 
 
 def installed(root: Path, version: str, *names: str) -> str:
@@ -72,9 +73,12 @@ def test_what_is_no_postgresql_is_passed_over(machine: Path) -> None:
     assert find_tools(15).bin_dir == good
 
 
-def test_real_programs_are_found_for_both_versions() -> None:
-    assert find_tools(15, prefer=15).major == 15
-    assert find_tools(18, prefer=18).major == 18
+def test_real_programs_are_found_for_each_version() -> None:
+    """Debian's, whichever it is, and the wheel's."""
+    installed = [major for major in range(13, 19) if debian(major)]
+    assert installed
+    for major in {*installed, 18}:
+        assert find_tools(major, prefer=major).major == major
 
 
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from backup_platform_tests.sources.postgres.restore.restore_support import plan,
 from backup_platform_tests.sources.postgres.servers import Server, execute, fetch, fetch_value
 
 ROLES = ("CREATE ROLE prod", "CREATE ROLE app")
+NO_PROGRAMS = "There is no pg_restore of PostgreSQL"  # told where Debian has another major version
 ORDINARY = """
 CREATE EXTENSION pg_trgm;
 CREATE SCHEMA s AUTHORIZATION prod;
@@ -111,9 +112,8 @@ def test_what_only_a_superuser_may_make_is_left_out_by_name_and_all_else_restore
 def test_without_owners_and_grants_nothing_is_said_of_roles(captured: Streams, own: str) -> None:
     wishes: dict[str, Any] = {"schemas": ("s",), "owner": False, "privileges": False}
     planned = plan(captured, own, **wishes)
-    assert planned.warnings == (
-        "Left out, because it needs what is not restored: publication table s.orders good.",
-    )
+    told = [text for text in planned.warnings if not text.startswith(NO_PROGRAMS)]
+    assert told == ["Left out, because it needs what is not restored: publication table s.orders good."]
     done = restore(captured, own, **wishes)
     assert (done.failures, done.rows) == ((), 2)
     assert fetch_value(own, "SELECT has_table_privilege('app', 's.good', 'SELECT')") is False
