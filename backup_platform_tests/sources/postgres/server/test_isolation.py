@@ -35,7 +35,7 @@ from backup_platform.sources.postgres.server.isolation.starting import (
 from backup_platform.sources.postgres.server.private_server import private_server
 from backup_platform_tests.docs.cells import shows
 from backup_platform_tests.sources.postgres.server.test_private_server import USERS
-from backup_platform_tests.sources.postgres.servers import postgres_15
+from backup_platform_tests.sources.postgres.servers import installed
 
 PLACES = Path(__file__).parents[4]
 # Each line of what the program says names something that it got at.
@@ -155,7 +155,7 @@ def test_a_server_runs_in_all_of_them_and_its_programs_reach_nothing(open_tmp: P
     open_tmp.chmod(0o777)
     (open_tmp / "readable").write_text("AGE-SECRET-KEY-1")
     with (
-        private_server(postgres_15(), base=str(open_tmp)) as server,
+        private_server(installed(), base=str(open_tmp)) as server,
         psycopg.connect(server.url()) as session,
     ):
         assert server.isolation == ((USER, *LAYERS) if os.geteuid() == 0 else LAYERS)
@@ -167,7 +167,7 @@ def test_a_server_runs_in_all_of_them_and_its_programs_reach_nothing(open_tmp: P
 
 def test_layers_that_the_machine_lacks_are_left_out(open_tmp: Path) -> None:
     open_tmp.chmod(0o777)
-    with private_server(postgres_15(), base=str(open_tmp), layers=(LANDLOCK, "of another planet")) as server:
+    with private_server(installed(), base=str(open_tmp), layers=(LANDLOCK, "of another planet")) as server:
         assert set(server.isolation) - {USER} == {LANDLOCK}
 
 
@@ -243,7 +243,7 @@ def test_a_plan_that_demands_isolation_has_no_drill_without(
     (open_tmp / "sandbox").mkdir()
 
     def opened(**options: Any) -> Scratch:
-        chosen = PostgresOptions("", isolated=True, bin_dir=postgres_15(), **options)
+        chosen = PostgresOptions("", isolated=True, bin_dir=installed(), **options)
         with scratch(chosen, document, str(open_tmp / "sandbox"), SystemClock(), TimeLimit()) as found:
             return found
 
