@@ -32,7 +32,10 @@ def connected(connect: Connect) -> Iterator[Connection]:
     with postgres_errors("The server, asked for a connection to read tables,"):
         connection = connect()
     try:
-        with postgres_errors("The server, asked for rows in one order,"), connection.cursor() as cursor:
+        with (
+            postgres_errors("The server, asked to set up a connection to read tables,"),
+            connection.cursor() as cursor,
+        ):
             cursor.execute("SET max_parallel_workers_per_gather = 0")
         yield connection
     finally:

@@ -218,10 +218,8 @@ def test_a_lost_connection_is_the_sources_failure(database18: str, connection: p
             return super().stream(blocks, chunking)
 
     connection.execute("CREATE TABLE t AS SELECT repeat('x', 200) FROM generate_series(1, 90000) g")
-    # The next connection may be the one that notices, at its start or with its first query: whoever exported the
-    # snapshot is gone, too.
-    noticed = r"public\.t|connection to read tables|asked for rows in one order"
-    with pytest.raises(SourceError, match=noticed) as failure:
+    # The next connection may be the one that notices: whoever exported the snapshot is gone, too.
+    with pytest.raises(SourceError, match=r"public\.t|connection to read tables") as failure:
         read(database18, relation_of(connection, "t"), recorder=Killing())
     assert failure.value.retryable
 
