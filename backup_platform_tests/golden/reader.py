@@ -230,11 +230,22 @@ def read_packs(root: Path, kind: str) -> tuple[dict[bytes, bytes], dict[tuple[st
     return blobs, places
 
 
+def parquet_file(data: bytes) -> pq.ParquetFile:
+    """Arrow's threads may still hold `data` when this program ends, and abort it (apache/arrow #34314). So nothing
+    is read by them, here and in `parquet_rows`."""
+    return pq.ParquetFile(io.BytesIO(data), pre_buffer=False)
+
+
+def parquet_rows(file: pq.ParquetFile) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = file.read(use_threads=False).to_pylist()
+    return rows
+
+
 def check_indexes(root: Path, places: dict[bool, dict[tuple[str, int, int], bytes]]) -> set[str]:
     """Packs that the indexes name; every row leads to the blob of its id."""
     named = set()
     for path in (root / "indexes").iterdir():
-        for row in pq.ParquetFile(io.BytesIO(named_plain(path))).read(use_threads=False).to_pylist():
+        for row in parquet_rows(parquet_file(named_plain(path))):
             blob = places[row["meta"]][row["pack"].hex(), row["frame"], row["offset"]]
             assert len(blob) == row["length"]
             assert bytes.fromhex(keyed(blob)) == row["blob"]
@@ -288,9 +299,9 @@ def read_point(
     ref = document["inventory"]
     parquet = stream(bytes.fromhex(ref["blobs"]), ref["depth"], meta, meta)
     assert len(parquet) == ref["size"]
-    file = pq.ParquetFile(io.BytesIO(parquet))
+    file = parquet_file(parquet)
     version = file.metadata.metadata[b"backup_platform.inventory"]
-    rows = [read_row(with_times(row, version), contents, meta) for row in file.read().to_pylist()]
+    rows = [read_row(with_times(row, version), contents, meta) for row in parquet_rows(file)]
     order = [b"" if row["path"] == "2e" else bytes.fromhex(row["path"]).replace(b"/", b"\0") for row in rows]
     assert order == sorted(order)
     return {"sequence": document["sequence"], "incomplete": document["incomplete"], "rows": rows}

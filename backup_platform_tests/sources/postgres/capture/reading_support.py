@@ -116,4 +116,8 @@ def read_one(url: str, relation: Relation, jobs: int = 2) -> tuple[Table, pa.Tab
     recorder = MemoryRecorder()
     [(table, streams)] = read(url, relation, recorder=recorder, jobs=jobs)
     assert table.parts == tuple(path for path, _ in streams)
-    return table, pa.concat_tables(pq.read_table(io.BytesIO(recorder.file(ref))) for _, ref in streams)
+    return table, pa.concat_tables(_table_of(recorder.file(ref)) for _, ref in streams)
+
+
+def _table_of(data: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(data), use_threads=False, pre_buffer=False)
