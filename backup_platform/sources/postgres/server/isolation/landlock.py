@@ -29,6 +29,7 @@ class _Ruleset(ctypes.Structure):
 
 
 class _Beneath(ctypes.Structure):
+    _layout_ = "ms"  # Python 3.14 and newer warn when a packed structure does not name it
     _pack_ = 1
     _fields_ = (("allowed", ctypes.c_uint64), ("place", ctypes.c_int32))
 
