@@ -61,8 +61,8 @@ def _require_same(origin: RepositoryInfo, target: RepositoryInfo) -> None:
         )
     if (origin.id, origin.encryption, origin.key_id) != (target.id, target.encryption, target.key_id):
         raise RepositoryError(
-            f"The repository at {target.location} is no copy of the one at {origin.location}: it was made on its own, "
-            "and has another id or key.",
+            f"The repository at {target.location} is not a copy of the one at {origin.location}: it was created "
+            "separately, and has another id or key.",
             hint=(
                 "Copies need a place of their own: name an empty one in the plan, and run ",
                 command("init", repository="NAME"),
@@ -147,7 +147,7 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
     stored = _manifest(origin, key)
     if _decode(origin, key, stored) != point:
         raise DamageError(
-            f"The manifest {key} in {origin.info.location} is not what it was before.",
+            f"The manifest {key} in {origin.info.location} has changed since it was read.",
             subject=key,
             repository=origin.name,
         )
@@ -160,8 +160,8 @@ def copy_manifest(origin: Repository, target: Repository, point: RecoveryPoint) 
 def diverged(target: Repository, point: RecoveryPoint) -> str:
     """The message that another point has the number of this one."""
     return (
-        f"{point.source}: the repository at {target.info.location} has another recovery point in the place of number "
-        f"{point.sequence}, so it is no copy of this source."
+        f"{point.source}: the repository at {target.info.location} has another recovery point with the number "
+        f"{point.sequence}, so it is not a copy of this source."
     )
 
 

@@ -76,7 +76,7 @@ class Rescued:
         path = os.path.join(self.root, name)
         try:
             if os.path.getsize(path) > LARGEST:
-                sys.exit(f"{name} in {self.root} is larger than such a document is.")
+                sys.exit(f"{name} in {self.root} is larger than the limit for this document.")
             with open(path, encoding="utf-8") as file:
                 return dict(json.load(file))
         except (OSError, ValueError, RecursionError) as error:
@@ -178,7 +178,7 @@ def large_object_statements(each: dict[str, Any]) -> Iterator[str]:
         yield f"REVOKE ALL ON {name} FROM PUBLIC, {owner};\n"
         for role, privileges, grantable in each["acl"]:
             if not re.fullmatch("[A-Z, ]+", privileges):  # psql would run what it says
-                trouble(f"{name}: {privileges} is no privilege.")
+                trouble(f"{name}: {privileges} is not a privilege.")
                 continue
             to = quoted(role) if role else "PUBLIC"
             yield f"GRANT {privileges} ON {name} TO {to}{' WITH GRANT OPTION' if grantable else ''};\n"

@@ -24,7 +24,7 @@ def require_boto3(place: str) -> None:
     """Before the first object is locked, rather than when the first retention is to be prolonged."""
     if find_spec("boto3") is None:
         raise StoreError(
-            f"`lock` of the store {place} needs boto3, which prolongs retentions.",
+            f"`lock` of the store {place} needs boto3, which extends retentions.",
             hint=("Run ", shell("pip", "install", "backup-platform[s3]"), "."),
         )
 
@@ -79,9 +79,9 @@ class S3ObjectLock:
         )
         if code in _GONE:
             return NotFoundError(
-                f"The object {key}, whose retention was to be prolonged, is not there.", subject=key
+                f"The retention of {key} cannot be extended: the object is not there.", subject=key
             )
-        text = f"The store did not prolong the retention of {key}: {code} {said.get('Message', '')}".rstrip(
+        text = f"The store did not extend the retention of {key}: {code} {said.get('Message', '')}".rstrip(
             ". "
         )
         if code in _REFUSED:

@@ -87,8 +87,8 @@ class ObjectStore:
             found = self._backend.get(key)
             if (size := found.meta["size"]) > (limit := stored_limit(key)):
                 raise DamageError(
-                    f"The object {key} has {size:,} bytes, and {limit:,} is the most that one of its kind has: it was "
-                    "not made by this program.",
+                    f"The object {key} has {size:,} bytes. The limit for an object of its kind is {limit:,}, so this "
+                    "program did not write it.",
                     subject=key,
                 )
             return memoryview(found.bytes())
@@ -155,7 +155,7 @@ class ObjectStore:
 
 def _cut_short(key: str, size: int, needed: int) -> DamageError:
     return DamageError(
-        f"The object {key} is cut short: it has {size} bytes and not {needed} or more.", subject=key
+        f"The object {key} is cut short: it has {size} bytes instead of at least {needed}.", subject=key
     )
 
 
@@ -182,7 +182,7 @@ class DirectoryStore(ObjectStore):
         except ConflictError as error:
             if self._is_else(key):
                 raise StoreError(
-                    f"{key} in {self._location} is no file, and stands where an object belongs.",
+                    f"{key} in {self._location} has the name of an object, but is not a file.",
                     subject=key,
                     hint="Delete it: this program did not make it. Find out who may write there.",
                 ) from error
@@ -205,7 +205,7 @@ class DirectoryStore(ObjectStore):
         wait without end."""
         if self._is_else(key):
             raise NotFoundError(
-                f"There is no object {key} in {self._location}: what has its name is no file.", subject=key
+                f"There is no object {key} in {self._location}: what has its name is not a file.", subject=key
             )
 
     def _is_else(self, key: str) -> bool:
@@ -275,7 +275,7 @@ class DirectoryStore(ObjectStore):
     def delete_draft(self, key: str) -> None:
         """Raises ValueError for what is no draft."""
         if not DRAFT.search(key):
-            raise ValueError(f"{key} is no draft")
+            raise ValueError(f"{key} is not a draft")
         with self._translated("delete", key), suppress(FileNotFoundError):
             os.unlink(os.path.join(self._root, key))
 

@@ -54,7 +54,7 @@ def require_one_creator(store: Store, probe: Probe, plan_key: str = "repository"
     if not probe.one_creator:
         raise StoreError(
             f"The store {store.location} overwrites objects although it is told to create them only "
-            "(If-None-Match): of two writers at the same time one would lose its recovery point.",
+            "(If-None-Match). Two writers at the same time could overwrite each other's recovery point.",
             hint="Use a store that has conditional writes. If one process alone ever writes here, say so "
             f"with `single_writer: true` below `{plan_key}` (docs/stores.md).",
         )
@@ -115,7 +115,7 @@ class _Examiner:
     def _same(self, key: str, found: bytes | bytearray | memoryview, expected: bytes) -> None:
         if bytes(found) != expected:
             raise DamageError(
-                f"The store {self.store.location} gives back {key} other than it was written.",
+                f"The store {self.store.location} returned {key} with other content than was written.",
                 subject=key,
                 hint="Do not keep backups in it.",
             )

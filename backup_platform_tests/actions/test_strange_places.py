@@ -100,7 +100,7 @@ def test_above_the_last_place_nothing_is_written(bench: Bench) -> None:
     last = repository.points.commit(replace(repository.points.all()[-1], sequence=MAX_SEQUENCE))
     key = repository.points.key(last)
     before = bench.keys("manifests/")
-    with pytest.raises(RepositoryError, match="no place left") as caught:
+    with pytest.raises(RepositoryError, match="no number left") as caught:
         bench.backup()
     assert key in caught.value.hint
     assert bench.keys("manifests/") == before

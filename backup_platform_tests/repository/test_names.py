@@ -47,7 +47,7 @@ def test_an_index_and_an_id_keep_their_hash(hashed: bytes) -> None:
 @given(hashed=WRONG_LENGTHS)
 def test_a_hash_of_another_length_names_nothing(hashed: bytes) -> None:
     for make in (ObjectId.of, IndexKey.of, lambda h: PackKey.of(h, meta=False), lambda h: ObjectId(h.hex())):
-        with pytest.raises(ValueError, match=r"hash has 32 bytes|is no ObjectId"):
+        with pytest.raises(ValueError, match=r"hash has 32 bytes|is not a valid ObjectId"):
             make(hashed)
 
 
@@ -61,7 +61,7 @@ def test_a_manifest_keeps_its_place(source: str, sequence: int) -> None:
 
 @pytest.mark.parametrize("sequence", [0, -1, 10_000_000_000])
 def test_a_place_that_no_chain_has_is_none(sequence: int) -> None:
-    with pytest.raises(ValueError, match="is no ManifestKey"):
+    with pytest.raises(ValueError, match="is not a valid ManifestKey"):
         ManifestKey.of("docs", sequence)
 
 
@@ -69,7 +69,7 @@ def test_a_place_that_no_chain_has_is_none(sequence: int) -> None:
 def test_any_other_text_is_refused_and_found_to_be_none(text: str) -> None:
     for kind in TYPES:
         if kind.match(text) is None:
-            with pytest.raises(ValueError, match=f"is no {kind.__name__}"):
+            with pytest.raises(ValueError, match=f"is not a valid {kind.__name__}"):
                 kind(text)
         else:
             assert kind(text) == text
@@ -97,7 +97,7 @@ def test_joined_ids_are_taken_apart(hashes: list[bytes]) -> None:
     ids = [ObjectId.of(hashed) for hashed in hashes]
     assert ObjectId.all_of("".join(ids)) == ids
     for wrong in (f"{''.join(ids)}a", "g" * 64, "ab" * 31):
-        with pytest.raises(ValueError, match="is no row of ids"):
+        with pytest.raises(ValueError, match="is not a sequence of ids"):
             ObjectId.all_of(wrong)
 
 

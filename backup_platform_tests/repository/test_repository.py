@@ -209,7 +209,7 @@ def test_a_blob_that_the_format_does_not_allow_is_refused(bench: Bench) -> None:
 
 def test_a_bare_stat_without_a_previous_point_is_refused(bench: Bench) -> None:
     """Silently leaving out the row would be a recovery point that lacks a file."""
-    with Session(bench.open(), None) as session, pytest.raises(ValueError, match="reuse"):
+    with Session(bench.open(), None) as session, pytest.raises(ValueError, match="needs a previous point"):
         session.recorder.record([bench.source.rows()[0]])
 
 

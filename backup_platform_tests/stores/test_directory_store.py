@@ -152,7 +152,7 @@ def test_what_is_no_file_where_an_object_belongs_is_told(
     for read in reads:
         with pytest.raises(NotFoundError):
             read()
-    with pytest.raises(StoreError, match="is no file") as caught:
+    with pytest.raises(StoreError, match="is not a file") as caught:
         store.create(key, b"")
     assert "Delete it" in str(caught.value.hint)
 

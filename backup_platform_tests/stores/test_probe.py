@@ -70,7 +70,7 @@ class Shifting(WrappedStore):
 @pytest.mark.parametrize("kind", [Altering, Shifting])
 def test_a_store_that_gives_back_something_else(kind: Callable[[Store], Store]) -> None:
     inner = memory()
-    with pytest.raises(DamageError, match="other than it was written"):
+    with pytest.raises(DamageError, match="other content than was written"):
         probe_store(kind(inner))
     assert list(inner.list(FOLDER)) == []
 

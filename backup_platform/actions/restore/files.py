@@ -287,6 +287,6 @@ class FileComparison:
 
 def wrong_length(entry: Entry) -> DamageError:
     return DamageError(
-        f"The stored content of {printable(entry.stat.path)} has not the size its inventory says.",
+        f"The stored content of {printable(entry.stat.path)} does not have the size that its inventory says.",
         subject=printable(entry.stat.path),
     )

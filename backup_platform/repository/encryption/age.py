@@ -86,7 +86,7 @@ class Identity:
     def __init__(self, text: str) -> None:
         data = bech32.decode(IDENTITY, text)
         if len(data) != 32:
-            raise ValueError("is not an identity: it has another length")
+            raise ValueError("is not an identity: it has the wrong length")
         self._secret = X25519PrivateKey.from_private_bytes(data)
         self._point = self._secret.public_key().public_bytes_raw()
 
@@ -99,7 +99,7 @@ class Identity:
         try:
             shared = self._secret.exchange(X25519PublicKey.from_public_bytes(share))
         except ValueError as error:  # the all-zero secret of a point of low order
-            raise DamageError("The age header is altered: a share is not a point.") from error
+            raise DamageError("The age header is altered: its public share is not valid.") from error
         try:
             return ChaCha20Poly1305(_hkdf(shared, share + self._point, X25519_INFO)).decrypt(
                 bytes(12), body, None
@@ -153,7 +153,7 @@ def _mac(file_key: bytes, authenticated: bytes) -> hmac.HMAC:
 def _x25519(arguments: Sequence[bytes], body: bytes) -> tuple[bytes, bytes]:
     share = _unbase64(arguments[1]) if len(arguments) == 2 else b""
     if len(share) != 32 or len(body) != FILE_KEY + TAG:
-        raise DamageError("The age header is altered: a stanza has another form.")
+        raise DamageError("The age header is altered: a stanza has the wrong form.")
     return share, body
 
 
@@ -171,11 +171,11 @@ def make_header(
 def parse_header(data: bytes) -> Header | None:
     """The header that a file begins with; None when it does not end within `data`. Raises DamageError."""
     if not data.startswith(VERSION[: len(data)]):
-        raise DamageError("It is no age file of version 1, or its beginning is altered.")
+        raise DamageError("It is not an age v1 file, or its beginning is altered.")
     if (found := data.find(b"\n--- ")) < 0 or len(data) < found + 49 + NONCE:
         return None
     if found > MAX_HEADER:
-        raise DamageError("The age header is larger than one can be.")
+        raise DamageError("The age header is larger than the limit.")
     position, stanzas = len(VERSION), []
     while stanza := STANZA.match(data, position):
         stanzas.append((stanza[1].split(b" "), _unbase64(stanza[2].replace(b"\n", b""))))

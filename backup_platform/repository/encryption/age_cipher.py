@@ -85,7 +85,7 @@ class AgeCipher:
         if not hmac.compare_digest(key_id(key), info.key_id):
             where = keys.key.origin if keys.key else "its own keys"
             raise KeyMissingError(
-                f"The repository key in {where} is not that of the repository at {store.location}.",
+                f"The repository key in {where} does not belong to the repository at {store.location}.",
                 hint="Name the key file that init wrote for this repository.",
             )
         return cls(info, store, keys, key, clock)
@@ -153,9 +153,9 @@ class AgeCipher:
     def _wrong_identity(self, what: str) -> KeyMissingError:
         here = ", ".join(identity.recipient for identity in self.identities)
         return KeyMissingError(
-            f"The identities on this host ({here}) do not open {what}. Needed is that of {self._needed()}.",
+            f"The identities on this host ({here}) do not open {what}. It needs the identity of {self._needed()}.",
             hint=(
-                "Name another identity file. Where a recipient was added later, somebody with an older identity runs ",
+                "Name another identity file. If the recipient was added later, somebody with an older identity runs ",
                 command("key", "rewrap"),
                 " once.",
             ),
@@ -165,7 +165,7 @@ class AgeCipher:
         recipients = self._recipients_to_write()
         if not recipients:
             raise KeyMissingError(
-                f"The repository at {self.store.location} has no recipient that contents could be written to.",
+                f"The repository at {self.store.location} has no recipient to write contents to.",
                 hint=("Add one: ", command("key", "add", "age1…"), "."),
             )
         self._recipients = recipients
@@ -233,7 +233,7 @@ class AgeCipher:
         file_key = self._file_key(key, header)
         if file_key is None:
             if size > stored_limit(key):
-                raise DamageError("It is larger than a pack can be.")
+                raise DamageError("It is larger than the limit for a pack.")
             raise self._not_for_us(key, read(0, size))
         return header, file_key
 
@@ -253,7 +253,7 @@ class AgeCipher:
     def _not_for_us(self, key: str, stored: Buffer) -> DamageError | KeyMissingError:
         """An altered stanza looks like one for somebody else."""
         if not is_named_by(key, stored):
-            return DamageError("It is altered: its bytes do not have the hash of its name.")
+            return DamageError("It is altered: its hash is not its name.")
         return self._wrong_identity(key)
 
 
@@ -286,8 +286,7 @@ def _unlock(info: RepositoryInfo, store: Store, identities: Sequence[age.Identit
         damaged = damaged or name
     if damaged:
         raise DamageError(
-            f"{damaged}, from which the identity on this host takes the repository key, is altered at "
-            f"{store.location}.",
+            f"{damaged} is altered at {store.location}. The identity on this host gets the repository key from it.",
             hint=_WITHOUT_IT,
         )
     raise _no_recipient(store, identities)
@@ -300,27 +299,26 @@ def _no_recipient(store: Store, identities: Sequence[age.Identity]) -> KeyMissin
     own = [KEYS + recipient_name(identity.recipient) for identity in identities]
     if lost := [key for key in own if key + ADDED in listed]:
         return DamageError(
-            f"{lost[0]}, from which the identity on this host takes the repository key, is missing at "
-            f"{store.location}.",
+            f"{lost[0]} is missing at {store.location}. The identity on this host gets the repository key from it.",
             hint=_WITHOUT_IT,
         )
     if all(key.startswith(REWRAPPED) for key in listed):
         return DamageError(
-            f"All keys that recipients had of the repository at {store.location} are missing below keys/.",
+            f"All objects below keys/ from which recipients get the repository key are missing at {store.location}.",
             hint=_WITHOUT_IT,
         )
     return KeyMissingError(
-        f"The identities on this host ({here}) are none of the recipients of the repository at {store.location}.",
+        f"No identity on this host ({here}) belongs to a recipient of the repository at {store.location}.",
         hint=(
-            "Name the identity file of one of its recipients. If it was one, its objects below keys/ are lost. ",
+            "Name the identity file of one of its recipients. If this was one, its objects below keys/ are lost. ",
             *_WITHOUT_IT,
         ),
     )
 
 
 _WITHOUT_IT = (
-    f"Name the repository key beside the identity ({KEY_VARIABLE}; hosts that write have it): then nothing below keys/ "
-    "is needed. There, ",
+    f"Name the repository key, too ({KEY_VARIABLE}): then nothing below keys/ is needed. Hosts that write have it. On "
+    "such a host, ",
     command("repair"),
-    " puts back what is missing.",
+    " restores the missing objects.",
 )

@@ -20,7 +20,7 @@ def decode(prefix: str, text: str) -> bytes:
     lower = text.lower()
     head, _, tail = lower.rpartition("1")
     if text not in (lower, text.upper()) or head != prefix or not set(tail) <= set(CHARSET):
-        raise ValueError(f"does not begin with {prefix}1, or has characters that no such key has")
+        raise ValueError(f"does not begin with {prefix}1, or has characters that are not allowed")
     values = [CHARSET.index(character) for character in tail]
     if len(values) < CHECKSUM or _polymod([*_expand(prefix), *values]) != 1:
         raise ValueError("its checksum is wrong: it was cut short or mistyped")

@@ -77,8 +77,8 @@ def open_cipher(info: RepositoryInfo, store: Store, keys: Keys, clock: Clock) ->
         return PLAIN
     if info.encryption != AGE:
         raise RepositoryError(
-            f"The repository at {store.location} is encrypted in a way that this program does not know "
-            f"({info.encryption}).",
+            f"The repository at {store.location} has an encryption that this version does not support: "
+            f"{info.encryption}.",
             hint="Install a newer backup-platform.",
         )
     from backup_platform.repository.encryption.age_cipher import AgeCipher

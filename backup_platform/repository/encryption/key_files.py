@@ -49,7 +49,7 @@ class Secret:
                 self._refuse_open_to_others(os.fstat(file.fileno()).st_mode)
                 return file.read(), ""
         except UnicodeDecodeError:
-            raise KeyMissingError(f"{self.origin} is not a text file: it is no key file.") from None
+            raise KeyMissingError(f"{self.origin} is not a text file, so it is not a key file.") from None
         except OSError as error:
             if error.errno not in ABSENT:
                 raise KeyMissingError(
@@ -60,7 +60,7 @@ class Secret:
     def _refuse_open_to_others(self, mode: int) -> None:
         if stat.S_IMODE(mode) & 0o077:
             raise KeyMissingError(
-                f"The key file {self.origin} may be read or changed by others than its owner (mode "
+                f"The key file {self.origin} can be read or changed by users other than its owner (mode "
                 f"{stat.S_IMODE(mode):04o}), so it is refused.",
                 hint=("Run ", shell("chmod", "600", self.origin), ", and think about who may have read it."),
             )
@@ -102,23 +102,23 @@ class Keys:
     def missing_key(self, location: str) -> KeyMissingError:
         """For a host that has neither."""
         return KeyMissingError(
-            f"The repository at {location} is encrypted, and its repository key is not on this host "
-            f"({_where(self.key, 'no key file is named')}), nor is an identity "
+            f"The repository at {location} is encrypted. This host has neither its repository key "
+            f"({_where(self.key, 'no key file is named')}) nor an identity "
             f"({_where(self.identity, 'no identity file is named')}).",
             hint=(
                 f"Name the file in {KEY_VARIABLE} or as {self.plan_key}.key_file in the plan. Writers have it, "
-                f"usually in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}); ",
+                f"usually in /etc. An identity opens the repository, too ({IDENTITY_VARIABLE}): with one, ",
                 command("key", "export", "FILE"),
-                " writes the file anew.",
+                " writes the file again.",
             ),
         )
 
     def missing_identity(self, location: str, recipients: str) -> KeyMissingError:
         """For a host that cannot read contents."""
         return KeyMissingError(
-            f"The contents of the repository at {location} open with an identity only, and none is on this host "
-            f"({_where(self.identity, 'no identity file is named')}). Needed is that of {recipients}.",
-            hint="Identities are usually kept off the hosts that write: in the password store, offline, or with who is "
+            f"The contents of the repository at {location} can only be opened with an identity. This host has none "
+            f"({_where(self.identity, 'no identity file is named')}). It needs the identity of {recipients}.",
+            hint="Identities are usually not kept on hosts that write, but in a password store, offline, or by who is "
             f"on call. Name the file in {IDENTITY_VARIABLE} or as {self.plan_key}.identity_file in the plan.",
         )
 
@@ -147,10 +147,10 @@ def parse_repository_key(text: str, origin: str) -> bytes:
     lines = key_lines(text)
     try:
         if len(lines) != 1:
-            raise ValueError("it has one line that is no comment")  # noqa: TRY301
+            raise ValueError("it must have exactly one line that is not a comment")  # noqa: TRY301
         key = bech32.decode(KEY_PREFIX, lines[0])
         if len(key) != 32:
-            raise ValueError("it has another length")  # noqa: TRY301
+            raise ValueError("it has the wrong length")  # noqa: TRY301
     except ValueError as error:
         raise _no_key(origin, "repository key (BACKUP-PLATFORM-KEY-1…)", str(error)) from None
     return key

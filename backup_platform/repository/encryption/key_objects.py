@@ -117,7 +117,7 @@ def _added(recipient: str, plan_key: str) -> KeyProblem:
         what = f"names {recipient}, which {plan_key} of the plan does not"
         effect = "nothing is written to it"
     else:
-        what = f"names {recipient}, which nobody added on this host"
+        what = f"names {recipient}, which was not added on this host"
         effect = "what is stored from now on opens for it"
         right = ("run ", command("key", "add", recipient), " here, too, or write `recipients` into the plan")
     retiring = (
@@ -132,9 +132,9 @@ def _retired(recipient: str, plan_key: str) -> KeyProblem:
     right: Hint = "take it out there"
     if plan_key:
         what = f"retires {recipient}, which {plan_key} of the plan names"
-        effect = "contents are written to it all the same"
+        effect = "contents are still written to it"
     else:
-        what = f"retires {recipient}, which nobody did on this host"
+        what = f"retires {recipient}, which was not retired on this host"
         effect = "nothing is written to it any more"
         right = (
             "run ",
@@ -157,7 +157,7 @@ def _lost(recipient: str, listed: Collection[str], plan_key: str) -> Iterator[Ke
         yield _described(key, "is missing", {key.removeprefix(KEYS): recipient})
     effect = f"nothing is written to {recipient} any more"
     if plan_key:
-        effect = f"contents are written to {recipient} since the plan names it, and the repository does not"
+        effect = f"contents are written to {recipient} because the plan names it, but the repository does not name it"
     yield KeyProblem(key + ADDED, "is missing", effect, _adding(recipient))
 
 
@@ -187,7 +187,7 @@ def object_problem(
     from backup_platform.repository.encryption.recipients import read_document
 
     if not NAMED.fullmatch(key):
-        return "is no object of a repository"
+        return "is not an object of a repository"
     with suppress(NotFoundError):
         data = cipher.store.get(key) if data is None else data
     if data is None:
@@ -211,7 +211,7 @@ def _check_wrapped(cipher: AgeCipher, key: str, data: Buffer, recipient: StoredR
 
     header = age.whole_header(memoryview(data))
     if len(header.stanzas) != 1 or len(data) != header.length + age.stream_length(len(cipher.repository_key)):
-        raise DamageError("It has another form.")
+        raise DamageError("It has the wrong form.")
     with suppress(KeyMissingError):
         for identity in cipher.identities:
             if recipient and identity.recipient == recipient.text:
@@ -219,7 +219,7 @@ def _check_wrapped(cipher: AgeCipher, key: str, data: Buffer, recipient: StoredR
                     raise DamageError("It does not hold the repository key.")
                 return
     if recipient and recipient.wrapped and digest(data).hex() != recipient.wrapped:
-        raise DamageError("It is another one than its recipient's document says.")
+        raise DamageError("Its hash is not the one in its recipient's document.")
 
 
 def _described(key: str, what: str, known: Mapping[str, str]) -> KeyProblem:
@@ -239,7 +239,7 @@ def _described(key: str, what: str, known: Mapping[str, str]) -> KeyProblem:
     effect = f"the identity of {recipient or 'that recipient'} does not open the repository without the repository key"
     if not recipient:
         return KeyProblem(key, what, effect, _adding(recipient))
-    return KeyProblem(key, what, effect, (command("repair"), " makes it anew"), recipient)
+    return KeyProblem(key, what, effect, (command("repair"), " makes it again"), recipient)
 
 
 _FROM_A_COPY = (command("repair"), " takes it from a copy; else run ")
@@ -252,12 +252,11 @@ def _adding(recipient: str) -> Advice:
     return (
         *_FROM_A_COPY,
         command("key", "add", "age1…"),
-        " for the recipient. When nobody knows which that is, somebody else wrote what is there: delete it in the "
-        "store",
+        " for the recipient. If nobody knows this recipient, somebody else wrote the object: delete it in the store",
     )
 
 
 def _without_document(what: str) -> str:
     if what == "is missing":
         return "nothing is written to that recipient, or a `key add` was interrupted"
-    return "which recipient it names is not known, so no backup is written"
+    return "the recipient that it names is not known, so no backup is written"

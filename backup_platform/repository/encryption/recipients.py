@@ -46,10 +46,10 @@ def parse_recipient(text: str) -> age.Recipient:
     except ValueError as error:
         if "secret-key" in text.lower():
             raise UsageError(
-                "That is an identity (a private key) and no recipient. It is now in your shell's history: replace it.",
+                "That is an identity (a private key), not a recipient. It is now in your shell's history: replace it.",
                 hint=("Give its public key, age1…: ", shell("age-keygen", "-y", "FILE"), " prints it."),
             ) from None
-        raise UsageError(f"{text!r} is no recipient: it {error}.", hint="They look like age1…") from None
+        raise UsageError(f"{text!r} is not a recipient: it {error}.", hint="They look like age1…") from None
 
 
 def listed_keys(objects: Objects) -> list[str]:
@@ -65,7 +65,7 @@ def read_recipients(objects: Objects, listed: Iterable[str] | None = None) -> li
     found, problems = readable_recipients(objects, listed_keys(objects) if listed is None else listed)
     if problems:
         error = problems[min(problems)]
-        raise DamageError(f"{error.message} What recipients there are is not known.", hint=MEND) from error
+        raise DamageError(f"{error.message} The list of recipients is not known.", hint=MEND) from error
     return found
 
 
@@ -135,13 +135,13 @@ def add_recipient(objects: Objects, recipient: age.Recipient, now: datetime) -> 
     known, problems = readable_recipients(objects, listed_keys(objects))
     for each in known:
         if each.text == recipient.text:
-            state = "was retired, and does not come back" if each.retired_at else "is there already"
+            state = "was retired, and cannot be added again" if each.retired_at else "is there already"
             raise ConflictError(
                 f"The recipient {recipient.text} {state}.", hint=(command("key", "list"), " shows all.")
             )
     if sum(not each.retired_at for each in known) >= MAX_RECIPIENTS:
         raise UsageError(
-            f"The repository has {MAX_RECIPIENTS} recipients, and packs can be written to no more.",
+            f"The repository has {MAX_RECIPIENTS} recipients, which is the limit.",
             hint=("Retire one first: ", command("key", "retire", "age1…"), "."),
         )
     name, wrapped = recipient_name(recipient.text), wrapped_key(objects, recipient)
@@ -178,7 +178,7 @@ def retire_recipient(objects: Objects, text: str, now: datetime) -> StoredRecipi
         return found
     if not any(each.text != text and not each.retired_at for each in known):
         raise UsageError(
-            "That is the last recipient: nobody could read what is written after it.",
+            "That is the last recipient: without one, nobody could read new contents.",
             hint=("Add another one first: ", command("key", "add", "age1…"), "."),
         )
     key = KEYS + found.name + RETIRED

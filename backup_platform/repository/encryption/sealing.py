@@ -56,7 +56,7 @@ def sealed_stream(secrets: Secrets, head: Buffer, size: int) -> Stream:
     """The payload of a sealed object of `size` bytes that begins with `head`. Raises DamageError."""
     start = bytes(head[:HEAD])
     if len(start) < HEAD or not start.startswith(MAGIC):
-        raise DamageError("It is no sealed object, or its beginning is altered.")
+        raise DamageError("It is not a sealed object, or its beginning is altered.")
     return Stream(derive("sealed", secrets.metadata + start[len(MAGIC) :]), HEAD, size - HEAD)
 
 

@@ -70,7 +70,7 @@ class SignedDocument:
             return make(self.fields)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise DamageError(
-                f"The {what} {self.key} lacks a field or has one of another kind: {error}.",
+                f"The {what} {self.key} lacks a field, or a field has the wrong type: {error}.",
                 subject=self.key,
             ) from error
 
@@ -92,7 +92,7 @@ class Fields:
     def text(self, name: str, form: re.Pattern[str] | None = None) -> str:
         found = self._of(name, str)
         if form and not form.fullmatch(found):
-            raise ValueError(f"{name!r} has another form")
+            raise ValueError(f"{name!r} has the wrong form")
         return found
 
     def flag(self, name: str) -> bool:
@@ -131,7 +131,7 @@ class Fields:
         """A list of documents."""
         found = self.list(name)
         if len(found) > most or not all(isinstance(each, dict) for each in found):
-            raise ValueError(f"{name!r} is no list of up to {most} documents")
+            raise ValueError(f"{name!r} is not a list of up to {most} documents")
         return map(Fields, found)
 
     def texts(self) -> dict[str, str]:
@@ -147,7 +147,7 @@ def instant(text: str) -> datetime:
     """With an offset, and not so near the ends of the calendar that arithmetic fails. Raises ValueError, TypeError."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None or not 1900 <= found.year <= 9998:
-        raise ValueError(f"{text[:40]!r} is no instant with an offset")
+        raise ValueError(f"{text[:40]!r} is not a time with an offset")
     return found
 
 

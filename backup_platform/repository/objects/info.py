@@ -56,13 +56,13 @@ def read_info(store: Store) -> RepositoryInfo:
         document = parse(ROOT_KEY, bytes(data))
         if document["format"] != FORMAT:
             raise RepositoryError(
-                f"The repository at {store.location} has format {document['format']}, this program reads {FORMAT}.",
+                f"The repository at {store.location} has format {document['format']}, but this version reads {FORMAT}.",
                 hint="Install a newer backup-platform.",
             )
         created = instant(document["created_at"])
         texts = [document["id"], document["encryption"], document.get("key_id", "")]
         if not all(isinstance(text, str) for text in texts) or created.tzinfo is None:
-            raise TypeError("it has a field of another kind")  # noqa: TRY301
+            raise TypeError("a field has the wrong type")  # noqa: TRY301
         return RepositoryInfo(texts[0], store.location, created, texts[1], texts[2])
     except (ValueError, KeyError, TypeError, DamageError) as error:
         raise DamageError(f"{ROOT_KEY} at {store.location} is damaged: {str(error).rstrip('.')}.") from error

@@ -55,7 +55,7 @@ class Name(str):
 
     def __new__(cls, text: str) -> Self:
         if not cls.FORM.fullmatch(text):
-            raise ValueError(f"{text[:100]!r} is no {cls.__name__}")
+            raise ValueError(f"{text[:100]!r} is not a valid {cls.__name__}")
         return str.__new__(cls, text)
 
     @classmethod
@@ -79,7 +79,7 @@ class ObjectId(Name):
     def all_of(cls, joined: str) -> list[Self]:
         """The ids in a joined text. Raises ValueError for a text that is not joined ids."""
         if len(joined) % ID_DIGITS or not re.fullmatch("[0-9a-f]*", joined):
-            raise ValueError(f"{joined[:100]!r} is no row of ids")
+            raise ValueError(f"{joined[:100]!r} is not a sequence of ids")
         starts = range(0, len(joined), ID_DIGITS)
         return [str.__new__(cls, joined[start : start + ID_DIGITS]) for start in starts]
 

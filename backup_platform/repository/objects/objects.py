@@ -51,7 +51,7 @@ class Objects:
         data = self.get(key)
         if not is_named_by(key, data):
             raise DamageError(
-                f"The object {key} is altered: its bytes do not have the hash of its name.",
+                f"The object {key} is altered: its hash is not its name.",
                 subject=key,
                 hint="Restore it from a copy of the repository, or back up anew.",
             )

@@ -28,7 +28,9 @@ def store_now(store: Store) -> datetime:
         return store.head(key).modified
     except NotFoundError as error:
         raise StoreError(
-            f"The store {store.location} lost {key}, which it just took.", subject=key, retryable=True
+            f"The store {store.location} lost {key}, which was just written to it.",
+            subject=key,
+            retryable=True,
         ) from error
     finally:
         with suppress(StoreError):

@@ -145,7 +145,7 @@ class BlobReader:
             self.failed.setdefault(key, error.message)
         if not known:
             logging.getLogger("backup_platform").warning(
-                "%s", f"{error.message} What {key} should hold there was found elsewhere, and is right."
+                "%s", f"{error.message} The same data was found elsewhere and is right."
             )
 
     def _part(self, place: Location, identity: bytes) -> memoryview:
@@ -249,7 +249,7 @@ class BlobReader:
 def checked(blob: memoryview, identity: bytes, key: PackKey, hashed: Hash) -> memoryview:
     if hashed(blob) != identity:
         raise DamageError(
-            f"The blob {identity.hex()[:12]} in {key} does not have the content of its name.", subject=key
+            f"The blob {identity.hex()[:12]} in {key} is altered: its hash is not its name.", subject=key
         )
     return blob
 

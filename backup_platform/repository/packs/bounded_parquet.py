@@ -91,13 +91,13 @@ def _groups(footer: Struct, size: int, rows: int) -> tuple[tuple[int, tuple[Colu
     groups = tuple((int(group[3][1]), _columns(group)) for group in _structs(footer[4]))
     for count, columns in groups:
         if not 0 <= count <= MAX_ROW_GROUP or len(columns) != leaves:
-            raise ValueError("a row group has rows or columns that it cannot have")
+            raise ValueError("a row group has too many rows or the wrong columns")
         if any(
             column.start < 4 or column.length < 0 or column.start + column.length > size for column in columns
         ):
             raise ValueError("a column is not within the file")
     if not sum(count for count, _ in groups) == footer[3][1] <= rows:
-        raise ValueError("it has more or fewer rows than it can have")
+        raise ValueError("its number of rows is wrong")
     return groups
 
 
@@ -114,7 +114,7 @@ def _column(meta: Struct) -> ColumnChunk:
 def _structs(field: tuple[int, Any]) -> list[Struct]:
     kind, (inner, values) = field
     if kind != LIST or (inner != STRUCT and values):
-        raise ValueError("a list holds something else")
+        raise ValueError("a list has elements of the wrong type")
     return list(values)
 
 
@@ -124,7 +124,7 @@ def require_columns(file: BoundedFile, types: Mapping[str, pa.DataType]) -> None
         schema = file.arrow.schema_arrow
         wrong = sorted(name for name, kind in types.items() if _type(schema, name) != _plain(kind))
     except DAMAGE as error:
-        raise DamageError(f"Its columns cannot be told: {error}.") from error
+        raise DamageError(f"Its columns cannot be read: {error}.") from error
     if wrong:
         raise DamageError(f"It lacks the columns {', '.join(wrong)}, or they have other types.")
 
@@ -162,7 +162,7 @@ def _widths(source: Any, rows: int, chunks: Sequence[ColumnChunk]) -> Iterator[i
         pages += chunk.largest
         yield chunk.width
     if pages > MAX_PAGES:
-        raise DamageError("It decompresses to more than can be.")
+        raise DamageError("It decompresses to more than the limit.")
 
 
 @dataclass
@@ -184,23 +184,23 @@ class _Chunk:
     def examine(self) -> None:
         column, values = self.column, 0
         if column.codec not in (UNCOMPRESSED, ZSTD):
-            raise DamageError("A column is compressed in another way.")
+            raise DamageError("A column has the wrong compression.")
         at, end = column.start, column.start + column.length
         while at < end and values < max(column.values, 1):
             header, length = self._header(at)
             values += self._page(header, at + length)
             at += length + header[3]
         if self.nested and self.total > MAX_PAGES:
-            raise DamageError("A list is larger than one can be.")
+            raise DamageError("A list is larger than the limit.")
         if not values == column.values <= (MAX_CHUNK_VALUES if self.nested else self.rows):
-            raise DamageError("A column has another number of values than it says.")
+            raise DamageError("A column does not have the number of values that its metadata says.")
 
     def _header(self, at: int) -> tuple[dict[int, Any], int]:
         self.source.seek(at)
         fields, length = decode(self.source.read(HEADER))
         header = {number: value for number, (_, value) in fields.items()}
         if not (0 <= header[2] <= MAX_PAGES and 0 <= header[3] <= MAX_PAGES):
-            raise DamageError("A page is larger than one can be.")
+            raise DamageError("A page is larger than the limit.")
         return header, length
 
     def _page(self, header: Mapping[int, Any], start: int) -> int:
@@ -209,7 +209,7 @@ class _Chunk:
         inner = header[5 if kind == DATA else 7]
         count, encoding = inner[1][1], inner[2][1]
         if kind not in (DATA, DICTIONARY) or encoding not in ENCODINGS or not 0 <= count <= MAX_CHUNK_VALUES:
-            raise DamageError("A page is of another kind.")
+            raise DamageError("A page has the wrong type.")
         self.total += size
         self.largest = max(self.largest, size)
         if kind == DICTIONARY:
@@ -231,7 +231,7 @@ class _Chunk:
         data = self.source.read(stored)
         if self.column.codec == ZSTD:
             if zstandard.frame_content_size(data) != size:
-                raise DamageError("A dictionary decompresses to another size than it says.")
+                raise DamageError("A dictionary does not decompress to the size that its header says.")
             data = zstandard.ZstdDecompressor().decompress(data)
         longest = at = 0
         while at + 4 <= len(data):

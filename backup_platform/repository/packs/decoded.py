@@ -80,7 +80,7 @@ def misdescribed(indexes: Indexes, hashed: Hash, read: Mapping[PackKey, str]) ->
     """What is wrong, by key, of packs that were decoded (the hash of their rows, by key): the index that readers use
     now says something else of them."""
     return {
-        key: f"An index says of the pack {key} what the pack does not hold. It is not used any more."
+        key: f"An index lists contents that the pack {key} does not have. The index is not used any more."
         for key, table in read.items()
         if table and indexes.table(key, hashed) not in ("", table)
     }
@@ -92,7 +92,7 @@ def disown(objects: Objects, read: Mapping[PackKey, str]) -> None:
     listed = (IndexKey.match(found.key) for found in objects.store.list(INDEXES))
     for key in sorted(key for key in listed if key):
         if _is_wrong(objects, key, read):
-            Marks(objects).mark(key, "It says of a pack what the pack does not hold.")
+            Marks(objects).mark(key, "It lists contents that a pack does not have.")
 
 
 def _is_wrong(objects: Objects, index: IndexKey, read: Mapping[PackKey, str]) -> bool:

@@ -81,7 +81,7 @@ def decode_index(data: Buffer) -> Iterator[IndexedPack]:
     except DamageError as error:
         raise DamageError(f"An index cannot be decoded. {error.message}") from error
     if any(column.null_count for batch in found for column in batch.columns):
-        raise DamageError("An index cannot be decoded: something is missing in it.")
+        raise DamageError("An index cannot be decoded: a value is missing.")
     yield from _packs(
         pa.Table.from_batches(found)
         if found

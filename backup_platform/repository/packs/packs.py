@@ -90,7 +90,7 @@ def table_length(tail: Buffer) -> int:
     if magic != TAIL_MAGIC or length < HEAD.size + TAIL.size:
         raise DamageError("The pack has no table of contents: it is cut short or altered.")
     if length > MAX_TABLE:
-        raise DamageError(f"The pack's table of contents has {length:,} bytes, more than one can have.")
+        raise DamageError(f"The pack's table of contents has {length:,} bytes, which is more than the limit.")
     return int(length)
 
 
@@ -134,7 +134,7 @@ def frames_of(pack: Buffer) -> list[Frame]:
 
 def _frames(size: int, plain: Plain) -> list[Frame]:
     if size > MAX_PACK:
-        raise DamageError(f"The pack has {size:,} bytes, more than one can have.")
+        raise DamageError(f"The pack has {size:,} bytes, which is more than the limit.")
     last = min(size, TAIL.size)
     length = table_length(plain(size - last, last))
     if length > size:
@@ -143,14 +143,14 @@ def _frames(size: int, plain: Plain) -> list[Frame]:
     end = frames[-1].offset + frames[-1].stored if frames else 0
     skippable = SKIP.pack(SKIPPABLE, length)
     if end + len(skippable) + length != size or plain(end, len(skippable)) != skippable:
-        raise DamageError("The pack's frames and its table of contents do not add up.")
+        raise DamageError("The pack's frames do not match its table of contents.")
     return frames
 
 
 def decompress(compressed: Buffer, plain: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
     """One frame's plain bytes, exactly `plain` of them. Raises DamageError."""
     if plain > MAX_FRAME:
-        raise DamageError(f"A compressed frame of {plain:,} bytes is larger than one can be.")
+        raise DamageError(f"A compressed frame of {plain:,} bytes is larger than the limit.")
     try:
         declared = zstandard.frame_content_size(compressed)
         data = decompressor.decompress(compressed, allow_extra_data=False) if declared == plain else b""
@@ -169,7 +169,7 @@ def split(
     for identity, length in blobs:
         blob = view[offset : offset + length]
         if len(blob) != length or length > MAX_BLOB or hashed(blob) != identity:
-            raise DamageError(f"The blob {identity.hex()[:12]} does not have the content of its name.")
+            raise DamageError(f"The blob {identity.hex()[:12]} is altered: its hash is not its name.")
         offset += length
         yield identity, blob
     if offset != len(view):

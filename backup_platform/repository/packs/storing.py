@@ -36,7 +36,9 @@ def store_pack(
     stored = objects.read_back(key)
     frames = check_stored(stored, opened(stored), objects.cipher.hash)
     if frames != pack.frames:
-        raise DamageError(f"The pack {key} reads back with other blobs than were written.", subject=key)
+        raise DamageError(
+            f"The pack {key} was read back, and its blobs are not those that were written.", subject=key
+        )
     if was_there:
         with suppress(StoreRefusedError):  # a writer that may not delete: the next verify does
             Marks(objects).unmark(key)

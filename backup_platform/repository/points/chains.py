@@ -27,9 +27,9 @@ def require_place(point: RecoveryPoint, chain: str) -> None:
     if point.sequence > MAX_SEQUENCE:
         highest = f"{chain}{MAX_SEQUENCE}"
         raise RepositoryError(
-            f"There is no place left for a recovery point of {point.source}: {highest} is the last, and is taken.",
-            hint=f"No backup gets there by counting. Find out who wrote {highest}, and delete that object with the "
-            "tools of the store: the next backup goes on behind the point before it.",
+            f"There is no number left for a recovery point of {point.source}: {highest} has the highest one.",
+            hint=f"No series of backups reaches that number. Find out who wrote {highest}, and delete that object with "
+            "the tools of the store. The next backup then continues after the point before it.",
         )
 
 

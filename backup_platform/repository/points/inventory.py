@@ -273,20 +273,20 @@ def _require_possible(rows: pa.RecordBatch) -> None:
     """Raises DamageError for values that no writer writes."""
     for name in rows.schema.names:
         if name not in OPTIONAL and rows.column(name).null_count:
-            raise DamageError(f"Something is missing in its column {name}.")
+            raise DamageError(f"A value is missing in its column {name}.")
     for name, kinds in WORDS.items():
         if not set(rows.column(name).to_pylist()) <= kinds:
-            raise DamageError(f"Its column {name} has words that it cannot have.")
+            raise DamageError(f"Its column {name} has unknown values.")
     lengths = np.diff(np.frombuffer(rows.column("blobs").buffers()[1] or b"", "<i4"))
     if (lengths % 32).any() or max(rows.column("depth").to_pylist(), default=0) > MAX_DEPTH:
-        raise DamageError("It names streams that cannot be.")
+        raise DamageError("A list of blob ids in it is not valid.")
 
 
 def _schema_of(file: BoundedFile) -> pa.Schema:
     version = (file.metadata(VERSION.encode()) or b"1").decode("ascii", "replace")
     if version not in VERSIONS:
         raise RepositoryError(
-            f"An inventory has form {version[:20]!r}, which this release does not know.",
+            f"An inventory has the version {version[:20]!r}, which this release does not support.",
             hint="Use the release that wrote the recovery point, or a newer one.",
         )
     return VERSIONS[version]

@@ -126,5 +126,5 @@ def _point(identity: str, said: Fields) -> RecoveryPoint:
 def _inventory(said: Fields) -> StreamRef:
     blobs = bytes.fromhex(said.text("blobs"))
     if len(blobs) % 32:
-        raise ValueError("its inventory has part of an id")
+        raise ValueError("the list of blob ids of its inventory has the wrong length")
     return StreamRef(said.count("size", 0, MAX_INVENTORY), Content(blobs, said.count("depth", 0, MAX_DEPTH)))

@@ -118,7 +118,7 @@ class RecoveryPointReader:
                     file.write(blob)
             if file.tell() != inventory.size:
                 raise DamageError(
-                    f"The inventory of {self.point.id[:12]} has not the size its manifest says."
+                    f"The inventory of {self.point.id[:12]} does not have the size that its manifest says."
                 )
             yield from read_rows(file)
 
@@ -133,7 +133,9 @@ class RecoveryPointReader:
     def blob_ids(self, content: Content) -> Iterator[bytes]:
         """Raises DamageError for more than a stream can have: a few lists that name each other would never end."""
         if content.depth > MAX_DEPTH:
-            raise DamageError(f"A stream has lists of lists {content.depth:,} deep.")
+            raise DamageError(
+                f"The blob lists of a stream are nested {content.depth:,} deep, which is more than the limit."
+            )
         for count, identity in enumerate(self._ids(content), 1):
             if count > MAX_STREAM_BLOBS:
                 raise DamageError(f"A stream has more than {MAX_STREAM_BLOBS:,} blobs.")
@@ -146,7 +148,7 @@ class RecoveryPointReader:
         for identity in self._ids(Content(content.blobs, content.depth - 1)):
             listed = bytes(next(self._meta.blobs([identity])))
             if len(listed) % 32 or not listed:
-                raise DamageError(f"The blob {identity.hex()[:12]} is no list of blobs.")
+                raise DamageError(f"The blob {identity.hex()[:12]} is not a list of blobs.")
             yield from Content(listed).ids()
 
     def open(self, content: Content) -> BinaryIO:

@@ -116,9 +116,7 @@ class PreviousInventory:
                 position += 1
             else:
                 if item.path not in self._matched:
-                    raise ValueError(
-                        f"a bare Stat stands for a row that reuse said yes to, not for {item.path!r}"
-                    )
+                    raise ValueError(f"reuse did not allow a bare Stat for {item.path!r}")
                 rows.append(self._matched[item.path])
         return _pick(joined([self._window, new]).combine_chunks(), np.array(rows, "<i8"))
 

@@ -74,9 +74,7 @@ class PointRecorder:
         if len(entries) == len(batch):
             return rows_of(entries)
         if self._previous is None:
-            raise ValueError(
-                "a bare Stat stands for a row that reuse said yes to, and there is no previous point"
-            )
+            raise ValueError("a bare Stat needs a previous point, and there is none")
         return self._previous.interleave(batch, rows_of(entries))
 
     def blob(self, data: Buffer) -> bytes:

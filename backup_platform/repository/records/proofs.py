@@ -92,7 +92,7 @@ def decode_proof(key: str, data: Buffer, codec: Codec) -> Proof:
     proof = codec.unsign(key, data).decoded(_proof, "ledger entry")
     if parse_proof_key(key) != replace(proof, duration_s=0.0, detail={}):
         raise DamageError(
-            f"The ledger entry {key} belongs elsewhere: it says something else than its key.", subject=key
+            f"The ledger entry {key} belongs elsewhere: its content does not match its key.", subject=key
         )
     return proof
 

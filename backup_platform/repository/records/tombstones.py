@@ -58,7 +58,7 @@ class Tombstones:
         """Raises DamageError while a final tombstone cannot be read: the packs that it names may vanish."""
         for each in self.unreadable_finals:
             raise DamageError(
-                f"The final tombstone {each.key} is altered: it cannot be told which packs are being deleted.",
+                f"The final tombstone {each.key} is altered, so it is not known which packs are being deleted.",
                 hint="A prune removes it when it is a day old. When no prune is running, it may be deleted by hand.",
             )
 
@@ -96,7 +96,7 @@ def _packs(key: str, data: Buffer) -> frozenset[PackKey]:
         raise DamageError(f"The tombstone {key} is altered.", subject=key)
     packs = parse(key, bytes(data)).get("packs")
     if not isinstance(packs, list) or len(packs) > MOST_PACKS or not all(isinstance(p, str) for p in packs):
-        raise DamageError(f"The tombstone {key} is no tombstone.", subject=key)
+        raise DamageError(f"The object {key} is not a tombstone.", subject=key)
     return frozenset(name for each in packs if (name := PackKey.match(each)))
 
 

@@ -112,7 +112,7 @@ def test_an_altered_recipient_is_not_copied(tmp_path: Path) -> None:
 
 def test_an_unrelated_repository_is_refused(tmp_path: Path) -> None:
     pair, other = make_pair(tmp_path / "one"), Bench(tmp_path / "two")
-    with pytest.raises(RepositoryError, match="is no copy of"):
+    with pytest.raises(RepositoryError, match="is not a copy of"):
         Copying(pair.bench.open(), other.open(), pair.bench.clock)
     with pytest.raises(RepositoryError, match="copy of itself"):
         Copying(pair.bench.open(), pair.bench.open(), pair.bench.clock)
@@ -166,7 +166,7 @@ def test_a_copy_that_was_written_to_on_its_own_is_refused_for_that_source(pair: 
     before = pair.keys()
     result = pair.copy()
     assert len(result.findings) == 2
-    assert all("another recovery point in the place of number 2" in text for text in result.findings.values())
+    assert all("another recovery point with the number 2" in text for text in result.findings.values())
     assert pair.keys() == before
 
 

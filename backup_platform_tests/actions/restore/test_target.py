@@ -233,11 +233,11 @@ def test_content_of_another_size_than_the_inventory_says(vault: Vault, tmp_path:
     data = b"123456"
     identity = blake3.blake3(data).digest()
     point = vault.forge([directory_of(b"."), file_of(b"file", identity, size)], [data])
-    with pytest.raises(DamageError, match="has not the size"):
+    with pytest.raises(DamageError, match="does not have the size"):
         vault.restore(point, tmp_path / "to")
     assert not (tmp_path / "to/file").exists()
     double = file_of(b"file", identity + identity, 12 + size - 6)
-    with pytest.raises(DamageError, match="has not the size"):
+    with pytest.raises(DamageError, match="does not have the size"):
         vault.restore(vault.forge([directory_of(b"."), double], [data]), tmp_path / "other")
     assert not (tmp_path / "other/file").exists()
 

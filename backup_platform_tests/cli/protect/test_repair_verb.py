@@ -94,7 +94,7 @@ def test_what_is_no_repository_of_the_plan_or_no_copy_is_refused(run: Verbs, tmp
     assert main(["--plan", str(other), "init"]) == 0
     ran = run("repair")
     assert ran.code == 1
-    assert "no copy" in ran.err
+    assert "is not a copy" in ran.err
     assert run("repair", "--dry-run", "--yes").code in (1, 2)
 
 

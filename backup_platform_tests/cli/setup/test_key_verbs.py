@@ -191,7 +191,7 @@ def test_a_host_that_restores(run: Command, world: Path, monkeypatch: pytest.Mon
     (world / "repository.key").unlink()
     assert "repository.key: No such file" in run("points", code=12).err
     monkeypatch.setenv("BACKUP_PLATFORM_IDENTITY_FILE", "second")
-    assert "none of the recipients" in run("points", code=12).err
+    assert "belongs to a recipient" in run("points", code=12).err
 
 
 def test_the_environment_goes_before_the_plan(

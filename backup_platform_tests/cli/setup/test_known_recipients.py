@@ -153,7 +153,7 @@ def test_both_objects_of_a_recipient_are_missed(hosts: Hosts) -> None:
     for words in (["verify"], ["doctor"], ["key", "list"]):
         ran = run(*words, code=1)
         assert f"keys/{recipient_name(OWNER)}.recipient is missing" in ran.out, words
-    assert run("repair").out.count("makes it anew") == 0
+    assert run("repair").out.count("makes it again") == 0
     run("key", "add", OWNER, code=0)
     run("verify", code=0)
 
