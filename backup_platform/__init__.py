@@ -64,7 +64,7 @@ def load_table(
     from importlib import import_module
 
     app = import_module("backup_platform.app").App.load(plan)
-    return app.load_table(source, window, table, columns=columns, filter=filter, as_pandas=as_pandas)
+    return app.tables.load(source, window, table, columns=columns, filter=filter, as_pandas=as_pandas)
 
 
 def __dir__() -> list[str]:

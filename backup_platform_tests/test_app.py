@@ -23,72 +23,72 @@ def app(tmp_path: Path) -> App:
     plan = tmp_path / "backup.yaml"
     plan.write_text("repository: {path: tree/repository}\nsources: {tree: {files: tree, every: day}}\n")
     loaded = App.load(str(plan))
-    loaded.init()
+    loaded.setup.init()
     return loaded
 
 
 def test_a_repository_inside_a_tree_is_left_out_of_it(app: App) -> None:
-    app.backup("tree")
-    assert [entry.stat.path for entry in app.ls("tree@latest")] == [b".", b"a"]
+    app.backups.run("tree")
+    assert [entry.stat.path for entry in app.points.entries("tree@latest")] == [b".", b"a"]
 
 
 def test_a_damaged_manifest_hides_no_other_recovery_point(app: App) -> None:
-    first = app.backup("tree").point
-    app.backup("tree", force=True)
-    manifest = Path(app.manifest_path(first))
+    first = app.backups.run("tree").point
+    app.backups.run("tree", force=True)
+    manifest = Path(app.points.manifest_path(first))
     manifest.write_bytes(manifest.read_bytes()[:-40])
     fresh = App.load(app.plan_path)
-    assert [point.sequence for point in fresh.points()] == [2]
-    (told,) = fresh.unreadable()
+    assert [point.sequence for point in fresh.points.all()] == [2]
+    (told,) = fresh.points.unreadable()
     assert manifest.name in told
-    result = fresh.verify()
+    result = fresh.proofs.verify()
     assert not result.passed
     assert told in result.findings[""]
 
 
 def test_a_drill_that_is_not_due_tells_of_the_last_one_of_the_same_point(app: App) -> None:
-    point = app.backup("tree").point
-    assert not app.drill_check(point, "never").ran
-    app.drill("tree@latest")
-    told = app.drill_check(point, "never")
+    point = app.backups.run("tree").point
+    assert not app.proofs.drill_check(point, "never").ran
+    app.proofs.drill("tree@latest")
+    told = app.proofs.drill_check(point, "never")
     assert told.ran
     assert told.passed
 
 
 def test_a_plan_written_at_night_needs_the_kind_of_a_source_and_says_so(app: App) -> None:
-    app.backup("tree")
+    app.backups.run("tree")
     plan = Path(app.plan_path)
     plan.write_text(plan.read_text().replace("files: tree", "sqlite: /any"))
     with pytest.raises(UsageError, match="captured as files") as caught:
-        App.load(app.plan_path).drill("tree@latest")
+        App.load(app.plan_path).proofs.drill("tree@latest")
     assert "`files: …`" in caught.value.hint
     plan.write_text(plan.read_text().replace("sqlite: /any", "files: /any"))
-    assert App.load(app.plan_path).drill("tree@latest").proof.passed
+    assert App.load(app.plan_path).proofs.drill("tree@latest").proof.passed
 
 
 def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
     """Where cron starts the backups there is no sensor that would."""
     clock = ManualClock(app.repository.info.created_at.replace(hour=23, minute=50))
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["opened"] = OpenedStore(ClockedStore(app.repository_plan.path, clock))
+    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, clock))
 
     def windows() -> DoctorFinding:
-        return next(each for each in app.doctor() if each.name == "windows of tree")
+        return next(each for each in app.setup.doctor() if each.name == "windows of tree")
 
     assert not windows().ok
     assert "still be backed up" in windows().detail
     assert "backup-platform backup tree" in windows().hint
-    app.backup("tree")
+    app.backups.run("tree")
     assert windows().ok
     clock.advance(days=3)
     assert "2 windows missed since" in windows().detail
     assert not windows().ok
-    app.backup("tree")
+    app.backups.run("tree")
     assert "2 windows were missed within the last 7 days" in windows().detail
     assert not windows().ok, "somebody should ask why"
     for _ in range(7):
         clock.advance(days=1)
-        app.backup("tree")
+        app.backups.run("tree")
     assert windows().ok
     assert "2 windows missed since" in windows().detail, "what is missed for good is told, and cries no more"
 
@@ -96,19 +96,19 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
 def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
     clock = ManualClock(app.repository.info.created_at)
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["opened"] = OpenedStore(ClockedStore(app.repository_plan.path, clock))
+    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, clock))
     points = []
     for _ in range(4):
-        points.append(app.backup("tree").point)
+        points.append(app.backups.run("tree").point)
         clock.advance(days=1)
-    app.backup("tree")
+    app.backups.run("tree")
     record_forgotten(app.repository.objects, points[1], "not kept", clock.now())
     app.repository.points.delete(points[1])
     app.repository.points.delete(points[2])
-    found = App.load(app.plan_path, clock=clock).missing("tree", clock.now())
+    found = App.load(app.plan_path, clock=clock).windows.missing("tree", clock.now())
     assert [window.key for window in found.missed] == [points[2].window.key]
-    app.repository.points.delete(app.points("tree")[-1])
-    assert app.missing("tree", clock.now()).current, "an open window can be captured anew"
+    app.repository.points.delete(app.points.all("tree")[-1])
+    assert app.windows.missing("tree", clock.now()).current, "an open window can be captured anew"
 
 
 def test_a_point_of_a_window_that_had_not_begun_is_no_capture_of_it(app: App) -> None:
@@ -116,41 +116,40 @@ def test_a_point_of_a_window_that_had_not_begun_is_no_capture_of_it(app: App) ->
     clock = ManualClock(app.repository.info.created_at.replace(hour=12))
     stores = ManualClock(clock.now())
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["opened"] = OpenedStore(ClockedStore(app.repository_plan.path, stores))
-    app.backup("tree")
+    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, stores))
+    app.backups.run("tree")
     clock.advance(days=2)
-    early = app.backup("tree").point
+    early = app.backups.run("tree").point
     stores.advance(days=2)
-    assert app.missing("tree", clock.now()).current == early.window
-    result = app.backup("tree")
+    assert app.windows.missing("tree", clock.now()).current == early.window
+    result = app.backups.run("tree")
     assert result.created
     assert result.point.window == early.window
-    assert not app.missing("tree", clock.now()).current
-    assert not app.backup("tree").created
+    assert not app.windows.missing("tree", clock.now()).current
+    assert not app.backups.run("tree").created
 
 
 def test_where_the_clock_of_the_store_is_behind_for_all_points_count(app: App) -> None:
     clock = ManualClock(app.repository.info.created_at.replace(hour=12))
     app = App.load(app.plan_path, clock=clock)
-    app.__dict__["store"] = ClockedStore(
-        app.repository_plan.path, ManualClock(clock.now() - timedelta(days=9))
-    )
-    app.backup("tree")
-    assert not app.missing("tree", clock.now()).current
-    assert not app.backup("tree").created
+    stores = ManualClock(clock.now() - timedelta(days=9))
+    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, stores))
+    app.backups.run("tree")
+    assert not app.windows.missing("tree", clock.now()).current
+    assert not app.backups.run("tree").created
 
 
 def test_a_source_without_a_point_was_never_due_before_somebody_watched_it(app: App) -> None:
     clock = ManualClock(app.repository.info.created_at)
     app = App.load(app.plan_path, clock=clock)
     clock.advance(days=3)
-    assert not app.missing("tree", clock.now()).missed
-    assert len(app.missing("tree", clock.now(), clock.now() - timedelta(days=2)).missed) == 1
+    assert not app.windows.missing("tree", clock.now()).missed
+    assert len(app.windows.missing("tree", clock.now(), clock.now() - timedelta(days=2)).missed) == 1
 
 
 def test_an_unknown_source_is_not_found(app: App) -> None:
     with pytest.raises(NotFoundError, match="no source"):
-        app.points("other")
+        app.points.all("other")
 
 
 class TestSeveralRepositories:
@@ -168,7 +167,7 @@ class TestSeveralRepositories:
     def test_the_first_is_the_one_that_is_meant(self, app: App, tmp_path: Path) -> None:
         assert app.at(None) is app
         assert app.at("main") is app
-        assert app.init().location == str(tmp_path / "tree/main")
+        assert app.setup.init().location == str(tmp_path / "tree/main")
 
     def test_another_is_bound_by_its_name(self, app: App) -> None:
         offsite = app.at("offsite")
@@ -177,30 +176,30 @@ class TestSeveralRepositories:
             app.at("ofsite")
 
     def test_none_is_part_of_a_tree_that_holds_them(self, app: App) -> None:
-        app.init()
-        app.at("offsite").init()
-        app.backup("tree")
-        assert [entry.stat.path for entry in app.ls("tree@latest")] == [b".", b"a"]
+        app.setup.init()
+        app.at("offsite").setup.init()
+        app.backups.run("tree")
+        assert [entry.stat.path for entry in app.points.entries("tree@latest")] == [b".", b"a"]
 
     def test_backups_go_to_the_first_only(self, app: App) -> None:
         with pytest.raises(UsageError, match="Backups go to main, and offsite holds copies"):
-            app.at("offsite").backup("tree")
+            app.at("offsite").backups.run("tree")
 
     def test_windows_are_counted_from_the_first(self, app: App) -> None:
-        created = app.init().created_at
-        assert app.at("offsite").since == created
+        created = app.setup.init().created_at
+        assert app.at("offsite").windows.since == created
 
 
 def test_what_is_forged_fails_verify_and_doctor_until_it_is_deleted(app: App) -> None:
-    first = app.backup("tree").point
-    app.verify(first.id)
+    first = app.backups.run("tree").point
+    app.proofs.verify(first.id)
     (key,) = (record.key for record in app.repository.objects.records(PROOFS))
     forged = key.replace(first.id, "ab" * 32)
     app.opened.store.create(forged, b"")
-    verified = app.verify(read="none")
+    verified = app.proofs.verify(read="none")
     assert (verified.passed, forged in verified.findings[""][0]) == (False, True)
-    [found] = [each for each in app.doctor() if each.name == "ledger"]
+    [found] = [each for each in app.setup.doctor() if each.name == "ledger"]
     assert (found.ok, forged in found.detail, "delete" in found.hint) == (False, True, True)
     app.opened.store.delete(forged)
-    assert app.verify(read="none").passed
-    assert all(each.ok for each in app.doctor() if each.name == "ledger")
+    assert app.proofs.verify(read="none").passed
+    assert all(each.ok for each in app.setup.doctor() if each.name == "ledger")

@@ -29,6 +29,7 @@ DOCUMENTED_EXIT_CODES = {1, 2, 3, 10, 11, 12, 130}
 KINDS = "Kinds of sources do not import each other"
 ROOMS_OF_POSTGRES = "The rooms of the PostgreSQL source depend on each other in one direction"
 ROOMS_OF_THE_REPOSITORY = "The rooms of the repository depend on each other in one direction"
+SERVICES = "The services depend on each other in one direction"
 RESCUE = "What rescues without this program imports nothing of it"
 
 # (module that must not, the import, the contract that says so)
@@ -36,7 +37,9 @@ FORBIDDEN_IMPORTS = [
     ("repository/objects/names.py", "import backup_platform.stores", "Dependencies point inward"),
     ("sources/__init__.py", "import backup_platform.repository", "Dependencies point inward"),
     ("domain/model.py", "import backup_platform.plan", "Dependencies point inward"),
-    ("actions/__init__.py", "import backup_platform.app", "Dependencies point inward"),
+    ("actions/__init__.py", "import backup_platform.services", "Dependencies point inward"),
+    ("services/bound.py", "import backup_platform.app", "Dependencies point inward"),
+    ("services/points.py", "import backup_platform.services.proving", SERVICES),
     ("cli/__init__.py", "import backup_platform.orchestration", "Dependencies point inward"),
     ("orchestration/__init__.py", "import backup_platform.cli", "Dependencies point inward"),
     ("cli/__init__.py", "import dagster", "Everything below the orchestration works without Dagster"),

@@ -114,7 +114,7 @@ def test_it_is_an_asset_with_checks_of_its_own(run: Verbs, tmp_path: Path) -> No
         "drill",
         "notes_are_short",
     }
-    made = {check.name: check for check in app.checks(app.point("mine@latest"))}
+    made = {check.name: check for check in app.proofs.checks(app.points.find("mine@latest"))}
     assert made["notes_are_short"].summary == "['note 1 has 8 bytes', 'note 2 has 8 bytes']"
 
 

@@ -9,7 +9,6 @@ import sys
 import time as clock
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any, cast
 
 import dagster as dg
 import pytest
@@ -19,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from backup_platform.app import App
+from backup_platform.clock import SystemClock
 from backup_platform.domain.keep.retention import KeepRules
 from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan import KeepConfig, Plan, SourceConfig
@@ -28,7 +29,6 @@ from backup_platform.plan.values import parse_duration, show_duration
 from backup_platform.sources.files.kind import FilesConfig
 from backup_platform.sources.postgres.kind import PostgresConfig
 from backup_platform.sources.sqlite.kind import SqliteConfig
-from backup_platform.upkeep import Upkeep
 from backup_platform.wiring import repository_keys
 
 FULL = """
@@ -416,8 +416,8 @@ class TestRepositories:
 
     def test_its_own_rules_take_the_place_of_the_sources(self, tmp_path: Path) -> None:
         plan = load(tmp_path, SEVERAL)
-        parts: Any = (plan.repositories[name] for name in ("main", "offsite"))
-        here, there = (Upkeep(plan, part, *2 * [cast("Any", None)]) for part in parts)
+        app = App(plan, str(tmp_path / "backup.yaml"), SystemClock())
+        here, there = (app.at(name).maintenance for name in ("main", "offsite"))
         assert here.keep_rules("shop") == KeepRules(daily=7)
         assert there.keep_rules("shop") == KeepRules(monthly=12, min_points=3, min_proven=2)
         assert here.keep_rules("gone") is None

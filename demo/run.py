@@ -156,7 +156,9 @@ def materialize(
     checks = {check for check in defs.resolve_asset_graph().asset_check_keys if check.asset_key == key}
     in_place = {dg.AssetCheckKey(backup, "copies_in_place")}
     # A new hour may have begun since the backup, and its window has no recovery point yet.
-    newest = app.points(source)[-1].window if copy else app.schedule(source).window_of(app.clock.now())
+    newest = (
+        app.points.all(source)[-1].window if copy else app.windows.schedule(source).window_of(app.clock.now())
+    )
     window = newest.key
     options = {} if copy else {"ops": {key.to_python_identifier(): {"config": {"force": force}}}}
     job = defs.resolve_implicit_global_asset_job_def().get_subset(
@@ -245,7 +247,7 @@ def catch_damage() -> None:
     definitions = build_definitions(BackupTranslator(app), running=False)
     failed = 0
     for source in SOURCES:
-        window = app.points(source)[-1].window.key
+        window = app.points.all(source)[-1].window.key
         with dg.DagsterInstance.ephemeral() as instance:
             result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
                 instance=instance,
@@ -296,7 +298,7 @@ def summary(app: App) -> None:
     )
     for name in ("source", "window", "captured", "size MB", "new MB", "stored MB", "proven"):
         table.add_column(name, justify="right" if "MB" in name else "left", no_wrap=True)
-    proofs = app.proofs()
+    proofs = app.proofs.by_point()
     for point in app.repository.points.all():
         drilled = any(proof.method == "drill" and proof.passed for proof in proofs.get(point.id, []))
         stats = point.stats

@@ -73,7 +73,7 @@ def history(state: Path) -> None:
     today = datetime.now(UTC).replace(hour=1, minute=15, second=0, microsecond=0)
     clock = SetBack(today - timedelta(days=DAYS))
     app = App.load(str(prepare(state, clock.instant)), clock=clock)
-    app.init()
+    app.setup.init()
     job = build_definitions(BackupTranslator(app)).resolve_implicit_global_asset_job_def()
     with dg.DagsterInstance.from_config(str(state / "dagster")) as instance:
         for day in range(DAYS):
@@ -88,7 +88,7 @@ def back_up(app: App, job: dg.JobDefinition, instance: dg.DagsterInstance) -> No
     for source in app.plan.sources:
         job.execute_in_process(
             instance=instance,
-            partition_key=app.schedule(source).window_of(app.clock.now()).key,
+            partition_key=app.windows.schedule(source).window_of(app.clock.now()).key,
             asset_selection=[dg.AssetKey(["backups", source])],
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )

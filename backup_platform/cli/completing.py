@@ -6,11 +6,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backup_platform.app import App
 from backup_platform.cli import context
 from backup_platform.domain.visible import hides
+
+if TYPE_CHECKING:
+    from backup_platform.services.protocols import Services
 
 _POINTS = ("POINT", "A", "B")
 
@@ -28,15 +30,18 @@ def completion(metavar: str, option: str) -> Callable[[Any, Any, str], list[str]
     return None
 
 
-def _points(app: App, typed: str) -> list[str]:
+def _points(app: Services, typed: str) -> list[str]:
     """The latest of every source; the windows of one that was named, which asks its repository."""
     source, at, _ = typed.partition("@")
     if not at:
         return [f"{name}@latest" for name in app.plan.sources]
-    return [f"{source}@latest", *(f"{source}@{point.window.key}" for point in reversed(app.points(source)))]
+    return [
+        f"{source}@latest",
+        *(f"{source}@{point.window.key}" for point in reversed(app.points.all(source))),
+    ]
 
 
-def _quiet(names: Callable[[App, str], list[str]]) -> Callable[[Any, Any, str], list[str]]:
+def _quiet(names: Callable[[Services, str], list[str]]) -> Callable[[Any, Any, str], list[str]]:
     def complete(ctx: Any, param: Any, typed: str) -> list[str]:
         try:
             return [name for name in names(_app(), typed) if name.startswith(typed) and not hides(name)]
@@ -46,7 +51,7 @@ def _quiet(names: Callable[[App, str], list[str]]) -> Callable[[Any, Any, str], 
     return complete
 
 
-def _app() -> App:
+def _app() -> Services:
     """Of the plan and repository that the line names so far."""
     words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
     named = dict(pairwise(words))

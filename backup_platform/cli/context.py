@@ -15,12 +15,12 @@ from backup_platform.domain.visible import visible
 from backup_platform.errors import BackupError
 
 if TYPE_CHECKING:
-    from backup_platform.app import App
     from backup_platform.domain.ports import Progress
     from backup_platform.domain.trust.latest import Skipped
+    from backup_platform.services.protocols import Services
 
 
-def _load(plan: str | None) -> App:
+def _load(plan: str | None) -> Services:
     from backup_platform.app import App
 
     return App.load(plan)
@@ -28,7 +28,7 @@ def _load(plan: str | None) -> App:
 
 NOTES = 3  # of points that `latest` passes over; `--json` has all
 
-app_factory: Callable[[str | None], App] = _load  # tests put theirs here
+app_factory: Callable[[str | None], Services] = _load  # tests put theirs here
 
 
 class CliSession:
@@ -41,19 +41,19 @@ class CliSession:
         self.debug = False
         self.resume = ""
         self.listing = True  # nothing but output is wanted, as of help; a verb may say otherwise
-        self._app: App | None = None
+        self._app: Services | None = None
         self._out: Output | None = None
         self._skipped: list[Json] = []
         self._unknown: list[Json] = []
 
     @property
-    def app(self) -> App:
-        """The application of the plan, bound to the repository that was named. Raises `PlanError`, `NotFoundError`."""
+    def app(self) -> Services:
+        """The services of the plan, bound to the repository that was named. Raises `PlanError`, `NotFoundError`."""
         if self._app is None:
             self._app = app_factory(self.plan)
             if self.repository is not None:
                 self._app = self._app.at(self.repository)
-            self._app.tell, self._app.warn = self._tell_skipped, self._tell_doubt
+            self._app.listen(self._tell_skipped, self._tell_doubt)
             gc.enable()
         return self._app
 

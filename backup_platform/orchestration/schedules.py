@@ -26,7 +26,7 @@ def tick_groups(translator: BackupTranslator) -> list[TickGroup]:
     """The groups of a plan, in the order of their first source."""
     groups: dict[str, TickGroup] = {}
     for source in translator.app.plan.sources:
-        schedule = translator.app.schedule(source)
+        schedule = translator.app.windows.schedule(source)
         name = tick_name(schedule.tick_cron, schedule.timezone)
         group = groups.get(name) or TickGroup(name, schedule.tick_cron, schedule.timezone, ())
         groups[name] = replace(group, sources=(*group.sources, source))
@@ -73,7 +73,9 @@ def launch_group(
 
     def evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
-        windows = [(subject, translator.app.schedule(subject.source).current(tick)) for subject in subjects]
+        windows = [
+            (subject, translator.app.windows.schedule(subject.source).current(tick)) for subject in subjects
+        ]
         for subject, window in windows:
             if window:
                 yield run_request(subject, window.key)

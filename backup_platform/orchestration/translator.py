@@ -87,7 +87,7 @@ class BackupTranslator:
 
     def partitions(self, source: str) -> dg.TimeWindowPartitionsDefinition:
         """The windows of a source from its first on, the open one included."""
-        schedule = self.app.schedule(source)
+        schedule = self.app.windows.schedule(source)
         return dg.TimeWindowPartitionsDefinition(
             cron_schedule=schedule.cron_schedule,
             start=schedule.first.key,
@@ -99,7 +99,7 @@ class BackupTranslator:
     def has_window(self, source: str, key: str) -> bool:
         """Whether the asset has this window now. Points of an earlier schedule have windows that it does not have."""
         try:
-            self.app.schedule(source).window(key)
+            self.app.windows.schedule(source).window(key)
         except WindowError:
             return False
         return self.partitions(source).has_partition_key(key)
@@ -160,7 +160,7 @@ class BackupTranslator:
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
         key, partitions = self.asset_key(source), self._check_partitions(source)
-        return [check_spec(check, key, partitions) for check in self.app.checks_of(source)]
+        return [check_spec(check, key, partitions) for check in self.app.proofs.checks_of(source)]
 
     def copies_check_spec(self, source: str) -> dg.AssetCheckSpec:
         """The check of a source that has copies: it is made in the runs of the copies."""
@@ -221,7 +221,7 @@ class BackupTranslator:
 
     def _window_count(self, source: str) -> int:
         """How many windows there are, if all are as long as the current one."""
-        now, schedule = self.app.clock.now(), self.app.schedule(source)
+        now, schedule = self.app.clock.now(), self.app.windows.schedule(source)
         window = schedule.current(now)
         return (now - schedule.first.start) // (window.end - window.start) + 1 if window else 0
 

@@ -51,7 +51,7 @@ class Protected:
 
     def __post_init__(self) -> None:
         self.app = self.app_of(self.subject.settings)
-        self.app.init()
+        self.app.setup.init()
 
     def app_of(self, settings: str) -> App:
         plan = self.home / "backup.yaml"
@@ -61,7 +61,7 @@ class Protected:
         return App.load(os.fspath(plan))
 
     def backup(self) -> RecoveryPoint:
-        return self.app.backup("it", force=True).point
+        return self.app.backups.run("it", force=True).point
 
 
 class SourceContract:
@@ -74,7 +74,7 @@ class SourceContract:
         return Protected(tmp_path, subject)
 
     def test_the_kind_says_what_the_source_can_do(self, protected: Protected) -> None:
-        source, plan = protected.app.source("it"), protected.app.plan.sources["it"]
+        source, plan = protected.app.sources.build("it"), protected.app.plan.sources["it"]
         kind = registry.find(source.kind)
         assert kind is plan.source_kind
         assert (kind.server is not None) == isinstance(source, DatabaseSource)
@@ -82,30 +82,34 @@ class SourceContract:
 
     def test_a_point_has_what_its_kind_promises(self, protected: Protected) -> None:
         point = protected.backup()
-        kind = protected.app.kind_of(point)
+        kind = protected.app.points.kind_of(point)
         assert isinstance(point.facts.get("row_counts"), dict) == kind.rows
-        assert (protected.app.tables_of(point) is not None) == kind.tables
+        assert (protected.app.tables.of_point(point) is not None) == kind.tables
 
     def test_every_check_is_made_in_order(self, protected: Protected) -> None:
         protected.backup()
-        made = list(protected.app.checks(protected.backup()))
-        assert [check.name for check in made] == [check.name for check in protected.app.checks_of("it")]
+        made = list(protected.app.proofs.checks(protected.backup()))
+        assert [check.name for check in made] == [
+            check.name for check in protected.app.proofs.checks_of("it")
+        ]
         assert [check.summary for check in made if check.ran and not check.passed] == []
 
     def test_it_is_restored_into_a_directory(self, protected: Protected, tmp_path: Path) -> None:
         point = protected.backup()
-        summary = protected.app.restore(protected.app.restore_plan(point.id, to=str(tmp_path / "restored")))
+        summary = protected.app.restores.run(
+            protected.app.restores.plan(point.id, to=str(tmp_path / "restored"))
+        )
         assert list(summary.failures) == []
         assert summary.files == point.stats.files
 
     def test_a_probe_finds_what_is_there(self, protected: Protected) -> None:
-        assert protected.app.source("it").probe()
+        assert protected.app.sources.build("it").probe()
         with pytest.raises(SourceError):
-            protected.app_of(protected.subject.nowhere).source("it").probe()
+            protected.app_of(protected.subject.nowhere).sources.build("it").probe()
 
     def test_what_is_captured_passes_its_drill(self, protected: Protected) -> None:
         point = protected.backup()
-        result = protected.app.drill(point.id)
+        result = protected.app.proofs.drill(point.id)
         assert result.report.differences == ()
         assert result.report.compared
         assert not point.incomplete
@@ -117,7 +121,7 @@ class SourceContract:
         after = protected.backup()
         assert before.inventory != after.inventory
         for point in (before, after):
-            assert protected.app.drill(point.id).report.differences == ()
+            assert protected.app.proofs.drill(point.id).report.differences == ()
 
     def test_a_drill_sees_the_facts_of_another_state(self, protected: Protected) -> None:
         """Contents of one state under the facts of another: what a reader that loses something leaves behind."""
@@ -125,7 +129,7 @@ class SourceContract:
         protected.subject.change()
         after = protected.backup()
         mixed = self.forged(protected, before, after)
-        assert protected.app.drill(mixed.id).report.differences
+        assert protected.app.proofs.drill(mixed.id).report.differences
 
     def forged(self, protected: Protected, contents: RecoveryPoint, facts: RecoveryPoint) -> RecoveryPoint:
         from dataclasses import replace
@@ -136,12 +140,12 @@ class SourceContract:
         return protected.app.repository.points.commit(point)
 
     def test_the_inventory_is_a_walk_in_order(self, protected: Protected) -> None:
-        paths = [entry.stat.path for entry in protected.app.ls(protected.backup().id)]
+        paths = [entry.stat.path for entry in protected.app.points.entries(protected.backup().id)]
         assert paths == sorted(paths, key=walk_order)
         assert len(set(paths)) == len(paths)
 
     def test_every_entry_below_a_directory_follows_it(self, protected: Protected) -> None:
-        entries = list(protected.app.ls(protected.backup().id))
+        entries = list(protected.app.points.entries(protected.backup().id))
         directories = {e.stat.path for e in entries if e.stat.kind is EntryKind.DIRECTORY}
         for entry in entries:
             parent = os.path.dirname(entry.stat.path)
@@ -154,16 +158,16 @@ class SourceContract:
         assert before - moment <= point.captured_at <= clock.now() + moment
 
     def test_a_source_is_made_without_being_touched(self, protected: Protected) -> None:
-        source = protected.app_of(protected.subject.nowhere).source("it")
+        source = protected.app_of(protected.subject.nowhere).sources.build("it")
         assert source.name == "it"
-        assert source.kind == protected.app.source("it").kind
+        assert source.kind == protected.app.sources.build("it").kind
 
     def test_what_is_not_there_is_an_error_that_says_what_to_do(self, protected: Protected) -> None:
         app = protected.app_of(protected.subject.nowhere)
         with pytest.raises(SourceError) as caught:
-            app.backup("it")
+            app.backups.run("it")
         assert caught.value.hint
-        assert app.points() == []
+        assert app.points.all() == []
 
     def test_a_failure_of_the_store_is_never_the_source_s(self, protected: Protected) -> None:
         """Nor hidden by it, nor turned into something incomplete."""
@@ -171,8 +175,8 @@ class SourceContract:
         app = protected.app_of(protected.subject.settings)
         app.repository.objects.store = NoRoomForPacks(open_store(location).store)
         with pytest.raises(StoreError):
-            app.backup("it")
-        assert protected.app.points() == []
+            app.backups.run("it")
+        assert protected.app.points.all() == []
 
     def test_the_same_again_stores_almost_nothing(self, protected: Protected) -> None:
         protected.backup()
@@ -181,13 +185,13 @@ class SourceContract:
 
     def test_progress_reaches_what_it_expects(self, protected: Protected) -> None:
         told = Counted()
-        protected.app.backup("it", progress=told)
+        protected.app.backups.run("it", progress=told)
         assert told.done == told.expected
         assert told.done["items"] > 0
 
     def test_a_drill_tells_what_it_does(self, protected: Protected) -> None:
         point, told = protected.backup(), Counted()
-        protected.app.drill(point.id, progress=told)
+        protected.app.proofs.drill(point.id, progress=told)
         assert told.parts
         assert all(told.parts)
         assert told.done == told.expected

@@ -9,6 +9,7 @@ import pytest
 
 from backup_platform.cli import context
 from backup_platform.cli.entry import main
+from backup_platform.services.protocols import Services
 from backup_platform_tests.cli.fake import FakeApp
 
 
@@ -65,5 +66,9 @@ class Cli:
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     app = FakeApp()
-    monkeypatch.setattr(context, "app_factory", lambda plan: app)
+
+    def services(plan: str | None) -> Services:
+        return app
+
+    monkeypatch.setattr(context, "app_factory", services)
     return Cli(app, capsys)

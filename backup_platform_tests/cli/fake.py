@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.evidence import Doubts
+from backup_platform.clock import SILENT
 from backup_platform.domain.model import (
     EMPTY,
     Entry,
@@ -28,15 +29,29 @@ from backup_platform.domain.ports import DrillReport, Progress
 from backup_platform.errors import BackupError, NotFoundError
 
 if TYPE_CHECKING:
+    from backup_platform.actions.backup.run import BackupResult
+    from backup_platform.actions.doctor.run import DoctorFinding
+    from backup_platform.actions.forget.give_up import LostPoints
+    from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary
+    from backup_platform.actions.keys.run import KeyTest
+    from backup_platform.actions.points.holds import HeldPoint
+    from backup_platform.actions.points.inventory import Difference
+    from backup_platform.actions.prune.run import Pruning
+    from backup_platform.actions.repair.run import Repair
+    from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
+    from backup_platform.actions.verify.run import VerifyResult
+    from backup_platform.advice import Advice
+    from backup_platform.domain.keep.holds import Hold
+    from backup_platform.domain.ports import Buffer, OpenedStore
+    from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+    from backup_platform.domain.trust.latest import Skipped
     from backup_platform.kinds.kind import AnyKind
+    from backup_platform.repository.encryption.recipients import StoredRecipient
+    from backup_platform.repository.objects.info import RepositoryInfo
+    from backup_platform.services.protocols import CopyService, TableService
 
-PLAIN = SimpleNamespace(sizes="source", server=None, tree=False)
-NOTHING_SPECIAL: dict[str, Any] = {
-    "holds.in_force": {},
-    "unvouched": None,
-    "evidence.of_points": Doubts(),
-    "evidence.of_keys": Doubts(),
-}
+PLAIN: Any = SimpleNamespace(sizes="source", server=None, tree=False)
+REAL = "This is tested with a real repository."
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
@@ -90,108 +105,82 @@ def make_entry(path: bytes, *, kind: EntryKind = EntryKind.FILE, size: int = 5, 
     return Entry(stat, user="alice", group="staff")._replace(**changes)
 
 
+Answer = Callable[..., Any]
+
+
 @dataclass
-class FakeKeyRing:
-    answer: Callable[..., Any]
-    planned = ()
+class FakeSetup:
+    answer: Answer
 
-    def add(self, recipient: str) -> Any:
-        return self.answer("key_add", recipient=recipient)
+    def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
+        made: RepositoryInfo = self.answer("init", recipients=tuple(recipients), copy_of=copy_of)
+        return made
 
-    def retire(self, recipient: str) -> Any:
-        return self.answer("key_retire", recipient=recipient)
+    def doctor(self) -> list[DoctorFinding]:
+        found: list[DoctorFinding] = self.answer("doctor")
+        return found
 
-    def recipients(self) -> Any:
-        return self.answer("key_list")
 
-    def problems(self) -> list[str]:
+@dataclass
+class FakeKeys:
+    answer: Answer
+    planned: Sequence[str] = ()
+
+    def add(self, recipient: str) -> StoredRecipient:
+        added: StoredRecipient = self.answer("keys.add", recipient=recipient)
+        return added
+
+    def retire(self, recipient: str) -> StoredRecipient:
+        retired: StoredRecipient = self.answer("keys.retire", recipient=recipient)
+        return retired
+
+    def recipients(self) -> list[StoredRecipient]:
+        found: list[StoredRecipient] = self.answer("keys.recipients")
+        return found
+
+    def problems(self) -> list[Advice]:
         return []
 
-    def test(self) -> Any:
-        return self.answer("key_test")
+    def test(self) -> list[KeyTest]:
+        tests: list[KeyTest] = self.answer("keys.test")
+        return tests
 
-    def rewrap(self) -> Any:
-        return self.answer("key_rewrap")
+    def rewrap(self) -> int:
+        count: int = self.answer("keys.rewrap")
+        return count
 
-    def export(self, path: str) -> Any:
-        return self.answer("key_export", path=path)
-
-
-@dataclass
-class FakeUpkeep:
-    """Any part of the upkeep, with any method: the answer is that to `part.method`."""
-
-    answer: Callable[..., Any]
-    part: str = ""
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "unvouched":
-            return lambda points, proofs: dict.fromkeys((point.id for point in points), self.answer(name))
-        if not self.part:
-            return FakeUpkeep(self.answer, name)
-        return lambda *arguments, **options: self.answer(
-            f"{self.part}.{name}", arguments=arguments, **options
-        )
+    def export(self, path: str) -> None:
+        self.answer("keys.export", path=path)
 
 
 @dataclass
-class FakeApp:
-    """Answers what it was given; an exception among the answers is raised."""
+class FakeBackups:
+    """Gives the point of each source, or raises what is there instead; None: the window has its point already."""
 
-    known: list[RecoveryPoint] = field(default_factory=list)
-    recorded: dict[str, list[Proof]] = field(default_factory=dict)
-    backups: dict[str, Any] = field(default_factory=dict)
-    answers: dict[str, Any] = field(default_factory=lambda: {**NOTHING_SPECIAL})
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    repositories: tuple[str, ...] = ("main",)
-    kinds: Mapping[str, AnyKind] = field(default_factory=dict)
+    app: FakeApp
 
-    @property
-    def plan(self) -> Any:
-        return SimpleNamespace(
-            sources=dict.fromkeys(self.backups),
-            repositories={name: SimpleNamespace(path=f"/{name}") for name in self.repositories},
-            path=str,
-        )
-
-    def _answer(self, name: str, **arguments: Any) -> Any:
-        self.calls.append((name, arguments))
-        if name == "evidence.proofs" and name not in self.answers:
-            return self.recorded, Doubts()
-        answer = self.answers[name]
+    def run(
+        self, source: str, *, window: str | None = None, force: bool = False, progress: Progress = SILENT
+    ) -> BackupResult:
+        self.app.calls.append(("backups.run", {"source": source, "window": window, "force": force}))
+        progress.expect(items=1, size=10)
+        progress.advance(items=1, size=10)
+        answer = self.app.captured[source]
         if isinstance(answer, BaseException):
             raise answer
-        return answer
+        from backup_platform.actions.backup.run import BackupResult
 
-    def at(self, repository: str) -> FakeApp:
-        self.calls.append(("at", {"repository": repository}))
-        return self
+        return BackupResult(answer or make_point(source), created=answer is not None)
 
-    @property
-    def repository(self) -> Any:
-        info = SimpleNamespace(location="/main", fingerprint="0abcd-" * 7 + "0abcd")
-        return self._answer("repository") if "repository" in self.answers else SimpleNamespace(info=info)
 
-    @property
-    def recognising(self) -> Any:
-        place = SimpleNamespace(memory=lambda: None)
-        return SimpleNamespace(place=place, pin=None, plan_key="repository")
+@dataclass
+class FakePoints:
+    app: FakeApp
 
-    def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> Any:
-        return self._answer("init", recipients=tuple(recipients), copy_of=copy_of)
-
-    @property
-    def keys(self) -> FakeKeyRing:
-        return FakeKeyRing(self._answer)
-
-    @property
-    def upkeep(self) -> FakeUpkeep:
-        return FakeUpkeep(self._answer)
-
-    def points(self, source: str | None = None) -> list[RecoveryPoint]:
-        if "points" in self.answers:
-            self._answer("points")
-        return [each for each in self.known if source in (None, each.source)]
+    def all(self, source: str | None = None) -> list[RecoveryPoint]:
+        if "points.all" in self.app.answers:
+            self.app.answer("points.all")
+        return [each for each in self.app.known if source in (None, each.source)]
 
     def undecided(self, source: str | None = None) -> list[RecoveryPoint]:
         return []
@@ -199,71 +188,251 @@ class FakeApp:
     def unreadable(self, source: str | None = None) -> list[str]:
         return []
 
-    def point(self, spec: str) -> RecoveryPoint:
-        for each in self.known:
-            if each.id.startswith(spec) or spec in (
-                f"{each.source}@latest",
-                f"{each.source}@{each.window.key}",
-            ):
+    def find(self, spec: str) -> RecoveryPoint:
+        for each in self.app.known:
+            named = (f"{each.source}@latest", f"{each.source}@{each.window.key}")
+            if each.id.startswith(spec) or spec in named:
                 return each
         raise NotFoundError(f"no recovery point {spec}", hint="`points` lists them.")
 
-    def kind_of(self, point: RecoveryPoint) -> Any:
-        return self.kinds.get(point.kind, PLAIN)
+    def kind_of(self, point: RecoveryPoint) -> AnyKind:
+        kind: AnyKind = self.app.kinds.get(point.kind, PLAIN)
+        return kind
 
-    def proofs(self) -> dict[str, list[Proof]]:
-        return self.recorded
+    def accept(self, spec: str, reason: str) -> RecoveryPoint:
+        accepted: RecoveryPoint = self.app.answer("points.accept", spec=spec, reason=reason)
+        return accepted
 
-    def proof_details(self, point: RecoveryPoint) -> list[Proof]:
-        return self.recorded.get(point.id, [])
+    def entries(self, spec: str, path: str | None = None) -> Iterator[Entry]:
+        yield from _rows(self.app.answer("points.entries", spec=spec, path=path))
 
-    def backup(
-        self, source: str, *, window: str | None = None, force: bool = False, progress: Progress
-    ) -> Any:
-        self.calls.append(("backup", {"source": source, "window": window, "force": force}))
-        progress.expect(items=1, size=10)
-        progress.advance(items=1, size=10)
-        answer = self.backups[source]
+    def diff(self, a: str, b: str) -> Iterator[Difference]:
+        yield from _rows(self.app.answer("points.diff", a=a, b=b))
+
+
+def _rows(rows: list[Any]) -> Iterator[Any]:
+    for row in rows:
+        if isinstance(row, BackupError):
+            raise row
+        yield row
+
+
+@dataclass
+class FakeEvidence:
+    app: FakeApp
+
+    def proofs(self) -> tuple[dict[str, list[Proof]], Doubts]:
+        return self.app.recorded, self.app.doubts
+
+    def of_points(self, points: Iterable[str]) -> Doubts:
+        return self.app.doubts
+
+    def of_keys(self) -> Doubts:
+        return self.app.doubts
+
+
+@dataclass
+class FakeProofs:
+    app: FakeApp
+
+    @property
+    def evidence(self) -> FakeEvidence:
+        return FakeEvidence(self.app)
+
+    def details(self, point: RecoveryPoint) -> list[Proof]:
+        return self.app.recorded.get(point.id, [])
+
+    def unvouched(
+        self, points: Sequence[RecoveryPoint], proofs: Mapping[str, list[Proof]]
+    ) -> dict[str, int | None]:
+        return dict.fromkeys((point.id for point in points), None)
+
+    def verify(
+        self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
+    ) -> VerifyResult:
+        result: VerifyResult = self.app.answer("proofs.verify", spec=spec, read=read)
+        return result
+
+    def drill(
+        self, spec: str, *, progress: Progress = SILENT, time_limit_s: float | None = None
+    ) -> DrillResult:
+        result: DrillResult = self.app.answer("proofs.drill", spec=spec)
+        return result
+
+
+@dataclass
+class FakeRestores:
+    answer: Answer
+
+    def plan(self, spec: str, *, to: str, paths: Sequence[str] = (), overwrite: bool = False) -> RestorePlan:
+        plan: RestorePlan = self.answer("restores.plan", spec=spec, to=to, paths=paths, overwrite=overwrite)
+        return plan
+
+    def run(self, plan: RestorePlan, *, progress: Progress = SILENT) -> RestoreSummary:
+        done: RestoreSummary = self.answer("restores.run", plan=plan)
+        return done
+
+    def plan_database(self, spec: str, target: DatabaseTarget) -> DatabaseRestorePlan:
+        plan: DatabaseRestorePlan = self.answer("restores.plan_database", spec=spec, target=target)
+        return plan
+
+    def run_database(
+        self, plan: DatabaseRestorePlan, *, progress: Progress = SILENT
+    ) -> DatabaseRestoreSummary:
+        done: DatabaseRestoreSummary = self.answer("restores.run_database", plan=plan)
+        return done
+
+    def content(self, spec: str, path: str | None = None) -> Iterator[Buffer]:
+        raise NotImplementedError(REAL)
+
+
+@dataclass
+class FakeRetention:
+    answer: Answer
+
+    def plan_forget(self, sources: Sequence[str] = ()) -> ForgetPlan:
+        plan: ForgetPlan = self.answer("retention.plan_forget", sources=sources)
+        return plan
+
+    def run_forget(self, plan: ForgetPlan, progress: Progress = SILENT) -> ForgetSummary:
+        done: ForgetSummary = self.answer("retention.run_forget", plan=plan)
+        return done
+
+
+class FakeHolds:
+    """Nothing is held."""
+
+    def place(self, spec: str, reason: str, *, until: str = "", legal: bool = False) -> HeldPoint:
+        raise NotImplementedError(REAL)
+
+    def release(self, spec: str, reason: str, *, legal: bool = False) -> list[Hold]:
+        raise NotImplementedError(REAL)
+
+    def stands(self, point: str) -> bool:
+        return False
+
+    def listed(self) -> list[HeldPoint]:
+        return []
+
+    def in_force(self, point: str | None = None) -> dict[str, list[Hold]]:
+        return {}
+
+
+@dataclass
+class FakeMaintenance:
+    answer: Answer
+
+    @property
+    def retention(self) -> FakeRetention:
+        return FakeRetention(self.answer)
+
+    @property
+    def holds(self) -> FakeHolds:
+        return FakeHolds()
+
+    @property
+    def giving_up(self) -> LostPoints:
+        raise NotImplementedError(REAL)
+
+    def pruning(self, grace: str | None = None) -> Pruning:
+        raise NotImplementedError(REAL)
+
+    def repair(self, donors: Sequence[str] = ()) -> Repair:
+        raise NotImplementedError(REAL)
+
+
+@dataclass
+class FakeApp:
+    """The services, which answer what they were given; an exception among the answers is raised.
+
+    `captured` is what backups of each source give. The services that are not here are tested with real repositories.
+    """
+
+    known: list[RecoveryPoint] = field(default_factory=list)
+    recorded: dict[str, list[Proof]] = field(default_factory=dict)
+    doubts: Doubts = field(default_factory=Doubts)
+    captured: dict[str, Any] = field(default_factory=dict)
+    answers: dict[str, Any] = field(default_factory=dict)
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    repositories: tuple[str, ...] = ("main",)
+    kinds: Mapping[str, AnyKind] = field(default_factory=dict)
+    plan_path: str = "/backup.yaml"
+
+    def answer(self, name: str, **arguments: Any) -> Any:
+        self.calls.append((name, arguments))
+        answer = self.answers[name]
         if isinstance(answer, BaseException):
             raise answer
-        created = answer is not None
+        return answer
+
+    @property
+    def plan(self) -> Any:
         return SimpleNamespace(
-            point=answer or make_point(source), created=created, recipients=(), stored_again=0
+            sources=dict.fromkeys(self.captured),
+            repositories={name: SimpleNamespace(path=f"/{name}") for name in self.repositories},
+            path=str,
         )
 
-    def verify(self, spec: str | None, *, read: str, progress: Progress) -> Any:
-        return self._answer("verify", spec=spec, read=read)
+    @property
+    def repository_name(self) -> str:
+        return self.repositories[0]
 
-    def drill(self, spec: str, *, progress: Progress, time_limit_s: float | None = None) -> Any:
-        return self._answer("drill", spec=spec)
+    @property
+    def repository(self) -> Any:
+        info = SimpleNamespace(location="/main", fingerprint="0abcd-" * 7 + "0abcd")
+        return self.answer("repository") if "repository" in self.answers else SimpleNamespace(info=info)
 
-    def restore_plan(self, spec: str, *, to: str, paths: Sequence[str], overwrite: bool) -> Any:
-        return self._answer("restore_plan", spec=spec, to=to, paths=paths, overwrite=overwrite)
+    @property
+    def opened(self) -> OpenedStore:
+        raise NotImplementedError(REAL)
 
-    def restore(self, plan: Any, *, progress: Progress) -> Any:
-        return self._answer("restore", plan=plan)
+    @property
+    def recognising(self) -> Any:
+        place = SimpleNamespace(memory=lambda: None)
+        return SimpleNamespace(place=place, pin=None, plan_key="repository")
 
-    def restore_database_plan(self, spec: str, target: Any) -> Any:
-        return self._answer("restore_database_plan", spec=spec, target=target)
+    def at(self, repository: str | None) -> FakeApp:
+        self.calls.append(("at", {"repository": repository}))
+        return self
 
-    def restore_database(self, plan: Any, *, progress: Progress) -> Any:
-        return self._answer("restore_database", plan=plan)
+    def listen(self, skipped: Callable[[Skipped], None], doubt: Callable[[str], None]) -> None:
+        pass
 
-    def ls(self, spec: str, path: str | None) -> Iterator[Entry]:
-        yield from self._rows(self._answer("ls", spec=spec, path=path))
+    @property
+    def setup(self) -> FakeSetup:
+        return FakeSetup(self.answer)
 
-    def diff(self, a: str, b: str) -> Iterator[Any]:
-        yield from self._rows(self._answer("diff", a=a, b=b))
+    @property
+    def keys(self) -> FakeKeys:
+        return FakeKeys(self.answer)
 
-    def _rows(self, rows: list[Any]) -> Iterator[Any]:
-        for row in rows:
-            if isinstance(row, BackupError):
-                raise row
-            yield row
+    @property
+    def backups(self) -> FakeBackups:
+        return FakeBackups(self)
 
-    def doctor(self) -> list[Any]:
-        found: list[Any] = self._answer("doctor")
-        return found
+    @property
+    def points(self) -> FakePoints:
+        return FakePoints(self)
+
+    @property
+    def proofs(self) -> FakeProofs:
+        return FakeProofs(self)
+
+    @property
+    def restores(self) -> FakeRestores:
+        return FakeRestores(self.answer)
+
+    @property
+    def tables(self) -> TableService:
+        raise NotImplementedError(REAL)
+
+    @property
+    def copies(self) -> CopyService:
+        raise NotImplementedError(REAL)
+
+    @property
+    def maintenance(self) -> FakeMaintenance:
+        return FakeMaintenance(self.answer)
 
 
 def drilled(point: RecoveryPoint, *differences: str) -> DrillResult:

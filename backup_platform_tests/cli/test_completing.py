@@ -16,7 +16,7 @@ Offer = Callable[[str], list[str]]
 
 @pytest.fixture
 def offered(cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Offer:
-    cli.app.backups = {"shop": None, "shelf": None, "other": None}
+    cli.app.captured = {"shop": None, "shelf": None, "other": None}
     cli.app.known = [make_point("shop", 21), make_point("shop", 22)]
     cli.app.repositories = ("main", "offsite")
     monkeypatch.setenv("_BACKUP_PLATFORM_COMPLETE", "complete_bash")

@@ -66,7 +66,7 @@ def test_a_key_that_the_environment_names_by_nothing_is_missing(
 ) -> None:
     (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path))
     monkeypatch.setenv("BACKUP_PLATFORM_KEY_FILE", "")
-    key = App.load(str(tmp_path / "backup.yaml"))._keys
+    key = App.load(str(tmp_path / "backup.yaml")).bound.keys
     assert "BACKUP_PLATFORM_KEY_FILE is set, and empty" in str(key.missing_key("/srv"))
     assert key.repository_key() is None
 
@@ -80,19 +80,19 @@ def test_a_reference_to_nothing_is_refused(
     (tmp_path / "backup.yaml").write_text(PLAN.format(root=tmp_path).replace("docs, ", f"'x/{reference}', "))
     monkeypatch.setenv("SUBDIRECTORY", "")
     with pytest.raises(PlanError, match="is empty"):
-        App.load(str(tmp_path / "backup.yaml")).source("docs")
+        App.load(str(tmp_path / "backup.yaml")).sources.build("docs")
 
 
 def test_the_core_takes_no_empty_name_either(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     docs_backed_up(tmp_path, PLAN, capsys)
     app = App.load(str(tmp_path / "backup.yaml"))
     with pytest.raises(NotFoundError):
-        app.points("")
+        app.points.all("")
     with pytest.raises(NotFoundError):
         app.at("")
     with pytest.raises(UsageError):
-        app.restore_plan("docs@latest", to=str(tmp_path / "to"), paths=[""])
+        app.restores.plan("docs@latest", to=str(tmp_path / "to"), paths=[""])
     with pytest.raises(UsageError):
-        app.ls("docs@latest", "")
+        app.points.entries("docs@latest", "")
     with pytest.raises(UsageError):
-        app.load_table("", "latest", "orders")
+        app.tables.load("", "latest", "orders")

@@ -39,7 +39,7 @@ CODES = [
 def test_every_error_has_its_exit_code_and_is_told_with_its_hint(
     cli: Cli, kind: type[BackupError], code: int
 ) -> None:
-    cli.app.answers["points"] = kind("It broke.", hint="Mend it.")
+    cli.app.answers["points.all"] = kind("It broke.", hint="Mend it.")
     ran = cli("points")
     assert ran.code == code
     assert ran.err == f"error [{kind.code}]: It broke.\nhint: Mend it.\n"
@@ -52,7 +52,7 @@ def test_with_json_the_error_is_also_the_document(cli: Cli, kind: type[BackupErr
     about: dict[str, Any] = (
         {"subject": "packs/ab", "repository": "main", "said": "no"} if kind is StoreError else {}
     )
-    cli.app.answers["points"] = kind("It broke.", hint=hint, **about)
+    cli.app.answers["points.all"] = kind("It broke.", hint=hint, **about)
     ran = cli("points", "--json", "--plan", "p.yaml")
     words = ["backup-platform", "--plan", "p.yaml", "verify"]
     error = {
@@ -72,7 +72,7 @@ def test_with_json_the_error_is_also_the_document(cli: Cli, kind: type[BackupErr
 
 
 def test_several_errors_of_a_plan_keep_their_lines_but_cannot_act_on_the_terminal(cli: Cli) -> None:
-    cli.app.answers["points"] = errors.PlanError("backup.yaml:3: no\nbackup.yaml:4: \x1b[2Jno")
+    cli.app.answers["points.all"] = errors.PlanError("backup.yaml:3: no\nbackup.yaml:4: \x1b[2Jno")
     assert cli("points").err == "error [plan-invalid]: backup.yaml:3: no\n  backup.yaml:4: \\x1b[2Jno\n"
 
 
@@ -103,7 +103,7 @@ def test_without_a_verb_the_help_is_shown_and_the_exit_code_is_2(cli: Cli) -> No
 
 
 def test_an_unexpected_error_is_short_unless_asked(cli: Cli) -> None:
-    cli.app.answers["points"] = ValueError("boom")
+    cli.app.answers["points.all"] = ValueError("boom")
     ran = cli("points")
     assert ran.code == 1
     assert ran.err.startswith("error [unexpected]: ValueError: boom\nhint: ")
@@ -114,19 +114,19 @@ def test_an_unexpected_error_is_short_unless_asked(cli: Cli) -> None:
 
 
 def test_an_error_of_ours_never_shows_a_traceback(cli: Cli) -> None:
-    cli.app.answers["points"] = errors.DamageError("It broke.")
+    cli.app.answers["points.all"] = errors.DamageError("It broke.")
     assert "Traceback" not in cli("points", "--debug").err
 
 
 def test_an_interrupt_is_told_and_is_130(cli: Cli) -> None:
-    cli.app.answers["points"] = KeyboardInterrupt()
+    cli.app.answers["points.all"] = KeyboardInterrupt()
     ran = cli("points")
     assert (ran.code, ran.err) == (130, "error [interrupted]: interrupted\n")
     assert cli("points", "--json").document["error"]["code"] == "interrupted"
 
 
 def test_an_interrupted_backup_says_what_happens_to_what_was_stored(cli: Cli) -> None:
-    cli.app.backups["shop"] = KeyboardInterrupt()
+    cli.app.captured["shop"] = KeyboardInterrupt()
     ran = cli("backup", "shop")
     assert ran.code == 130
     assert "hint: What was stored so far is kept" in ran.err
@@ -174,7 +174,7 @@ from backup_platform.cli import context
 from backup_platform.cli.entry import main
 from backup_platform_tests.cli.fake import FakeApp, make_entry, make_point
 entries = [make_entry(b"name%d" % i) for i in range(100_000)]
-app = FakeApp(known=[make_point()], answers={"ls": entries})
+app = FakeApp(known=[make_point()], answers={"points.entries": entries})
 context.app_factory = lambda plan: app
 sys.exit(main())
 """
@@ -196,14 +196,14 @@ def test_text_that_the_locale_cannot_hold_is_escaped(monkeypatch: pytest.MonkeyP
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     cli.app.known = [make_point()]
-    cli.app.answers["ls"] = [make_entry("Größe".encode())]
+    cli.app.answers["points.entries"] = [make_entry("Größe".encode())]
     assert cli("ls", "shop@latest").code == 0
     assert b"Gr\\xf6\\xdfe" in raw.getvalue()
 
 
 def test_a_document_that_breaks_off_still_parses_and_says_so(cli: Cli) -> None:
     cli.app.known = [make_point()]
-    cli.app.answers["ls"] = [make_entry(b"a"), errors.DamageError("pack 7 is altered")]
+    cli.app.answers["points.entries"] = [make_entry(b"a"), errors.DamageError("pack 7 is altered")]
     ran = cli("ls", "shop@latest", "--json")
     assert ran.code == 1
     assert [entry["path"] for entry in ran.document["entries"]] == ["a"]
@@ -214,10 +214,10 @@ def test_a_document_that_breaks_off_still_parses_and_says_so(cli: Cli) -> None:
 
 @pytest.mark.parametrize("error", [StoreError("down"), RepositoryMissingError("gone"), DamageError("rot")])
 def test_who_cannot_read_the_repository_is_told_of_its_copies(cli: Cli, error: BackupError) -> None:
-    cli.app.repositories, cli.app.answers["points"] = ("main", "offsite", "vault"), error
+    cli.app.repositories, cli.app.answers["points.all"] = ("main", "offsite", "vault"), error
     assert "hint: Copies are in offsite, vault: add `--repository offsite`." in cli("points").err
     error.advice = ()
     assert "Copies" not in cli("points", "--repository", "offsite").err
     for other in (UsageError("no"), StoreError("is away", repository="vault")):
-        cli.app.answers["points"] = other
+        cli.app.answers["points.all"] = other
         assert "Copies" not in cli("points").err

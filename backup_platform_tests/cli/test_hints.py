@@ -60,7 +60,7 @@ def test_commands_are_data_and_not_text() -> None:
 
 def session(*repositories: str, named: str | None = None, plan: str | None = None) -> CliSession:
     made = CliSession()
-    made._app = FakeApp(repositories=repositories)  # type: ignore[assignment]
+    made._app = FakeApp(repositories=repositories)
     made.repository, made.plan = named, plan
     return made
 

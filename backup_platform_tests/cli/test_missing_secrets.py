@@ -91,9 +91,9 @@ def test_what_is_only_for_drills_is_only_asked_for_by_drills(run: Verbs, tmp_pat
     drilled = 'drill_server: "${env:NOT_SET}", every: day'
     plan.write_text(PLAN.replace('password: "${env:NOT_SET}", every: day', drilled))
     app = App.load(str(plan))
-    app.source("password")
+    app.sources.build("password")
     with pytest.raises(PlanError, match="NOT_SET"):
-        app.source("password", "drill")
+        app.sources.build("password", "drill")
 
 
 def test_dagster_loads_without(run: Verbs, tmp_path: Path) -> None:

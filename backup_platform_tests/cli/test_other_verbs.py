@@ -35,7 +35,7 @@ def test_init_tells_where_it_is_and_what_comes_next(cli: Cli) -> None:
 
 
 def test_a_drill_that_passes(cli: Cli) -> None:
-    cli.app.answers["drill"] = drilled(POINT)
+    cli.app.answers["proofs.drill"] = drilled(POINT)
     ran = cli("drill", "shop@latest")
     assert ran.code == 0
     assert ran.out == (
@@ -48,7 +48,7 @@ def test_a_drill_that_passes(cli: Cli) -> None:
 
 
 def test_a_drill_that_fails_is_exit_code_1_and_tells_the_differences(cli: Cli) -> None:
-    cli.app.answers["drill"] = drilled(POINT, *(f"row {number} differs" for number in range(60)))
+    cli.app.answers["proofs.drill"] = drilled(POINT, *(f"row {number} differs" for number in range(60)))
     ran = cli("drill", "shop@latest")
     assert ran.code == 1
     assert "FAILED: shop" in ran.out
@@ -58,7 +58,7 @@ def test_a_drill_that_fails_is_exit_code_1_and_tells_the_differences(cli: Cli) -
 
 
 def test_a_verdict_that_the_store_does_not_take_is_the_exit_code_all_the_same(cli: Cli) -> None:
-    cli.app.answers["drill"] = result = drilled(POINT)
+    cli.app.answers["proofs.drill"] = result = drilled(POINT)
     result.unrecorded.error = errors.StoreRefusedError("it is read-only")
     ran = cli("drill", "shop@latest")
     assert ran.code == 0
@@ -67,7 +67,7 @@ def test_a_verdict_that_the_store_does_not_take_is_the_exit_code_all_the_same(cl
 
 
 def test_a_drill_of_an_incomplete_point_says_what_it_does_not_prove(cli: Cli) -> None:
-    cli.app.answers["drill"] = drilled(make_point(**make_problems(1)))
+    cli.app.answers["proofs.drill"] = drilled(make_point(**make_problems(1)))
     assert "not what is missing from it" in cli("drill", "shop@latest").out
 
 

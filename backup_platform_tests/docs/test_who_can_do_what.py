@@ -351,8 +351,8 @@ def test_the_state_directory_holds_no_name_no_content_and_no_key(tmp_path: Path)
         f"repository: {{path: {tmp_path}/store, key_file: {tmp_path}/repository.key}}\nstate: {tmp_path}/state\n"
         f"sources: {{a_source: {{files: {tmp_path}/source, every: day}}}}\n"
     )
-    App.load(str(plan)).init(recipients=[recipient()])
-    point = App.load(str(plan)).backup("a_source").point
+    App.load(str(plan)).setup.init(recipients=[recipient()])
+    point = App.load(str(plan)).backups.run("a_source").point
     kept = {path: path.read_bytes() for path in (tmp_path / "state").rglob("*") if path.is_file()}
     assert any(point.id.encode() in data for data in kept.values())
     held = b"".join(str(path.relative_to(tmp_path)).encode() + data for path, data in kept.items())

@@ -71,11 +71,11 @@ def app(tmp_path: Path, disk: Disk) -> App:
         "repository: {path: repository, prune: {every: day, grace: 0s}}\nstate: state\n"
         "sources: {tree: {files: tree, every: day, keep: {last: 1}}}\n"
     )
-    App.load(str(plan)).init()
+    App.load(str(plan)).setup.init()
     for seed in (1, 2):
         (tmp_path / "tree/file").write_bytes(noise(3_000_000, seed))
         (tmp_path / "tree" / f"shared-{seed}").write_bytes(noise(300_000, 10 + seed))
-        App.load(str(plan)).backup("tree", force=True)
+        App.load(str(plan)).backups.run("tree", force=True)
     disk.fill_up()
     return App.load(str(plan))
 
@@ -86,17 +86,17 @@ def fresh(app: App) -> App:
 
 def free(app: App) -> None:
     """As the command line does it; a pack goes with the second prune."""
-    retention = fresh(app).upkeep.retention
+    retention = fresh(app).maintenance.retention
     assert len(retention.run_forget(retention.plan_forget()).forgotten) == 1
     for _ in range(2):
-        pruning = fresh(app).upkeep.pruning("0s")
+        pruning = fresh(app).maintenance.pruning("0s")
         pruning.run(pruning.plan(), QuietProgress())
 
 
 def test_a_backup_finds_no_room_and_leaves_what_is_kept(app: App, tmp_path: Path) -> None:
     (tmp_path / "tree/file").write_bytes(noise(3_000_000, 3))
     with pytest.raises(StoreFullError, match="No space left"):
-        app.backup("tree", force=True)
+        app.backups.run("tree", force=True)
     assert (tmp_path / RESERVE).stat().st_size == reserve.SIZE
 
 
@@ -105,14 +105,14 @@ def test_forget_and_prune_make_room_and_keep_some_again(app: App, disk: Disk, tm
     assert disk.size - disk.used > 2_500_000
     assert (tmp_path / RESERVE).stat().st_size == reserve.SIZE
     (tmp_path / "tree/file").write_bytes(noise(2_000_000, 3))
-    fresh(app).backup("tree", force=True)
-    assert fresh(app).verify().passed
+    fresh(app).backups.run("tree", force=True)
+    assert fresh(app).proofs.verify().passed
 
 
 def test_what_is_left_of_the_reserve_is_kept_while_the_disk_is_full(
     app: App, disk: Disk, tmp_path: Path
 ) -> None:
-    retention = fresh(app).upkeep.retention
+    retention = fresh(app).maintenance.retention
     retention.run_forget(retention.plan_forget())
     assert disk.used <= disk.size
     assert (tmp_path / RESERVE).stat().st_size > 0
@@ -123,7 +123,7 @@ def test_a_repository_that_kept_no_room_says_so_and_keeps_some_later(
 ) -> None:
     (tmp_path / RESERVE).unlink()
     disk.fill_up()
-    retention = fresh(app).upkeep.retention
+    retention = fresh(app).maintenance.retention
     with pytest.raises(StoreFullError) as caught:
         retention.run_forget(retention.plan_forget())
     assert "Make room" in caught.value.hint

@@ -10,22 +10,27 @@ import ctypes
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from backup_platform.actions.backup.run import BackupResult
 from backup_platform.app import App
-from backup_platform.domain.ports import Notifier
+from backup_platform.clock import SILENT
+from backup_platform.domain.ports import Notifier, Progress
 from backup_platform.errors import BackupError, ConflictError
 from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.sensors.sweep import signature
 from backup_platform.orchestration.translator import BackupTranslator
 from backup_platform.plan import Plan
+from backup_platform.services.protocols import BackupService
 
 DAY = timedelta(days=1)
 
@@ -57,16 +62,30 @@ class Channel:
         self.sent.append((title, body))
 
 
+@dataclass
+class FaultyBackups:
+    """Backs up, unless a fault comes first."""
+
+    backups: BackupService
+    faults: Callable[[], list[BaseException]]
+
+    def run(
+        self, source: str, *, window: str | None = None, force: bool = False, progress: Progress = SILENT
+    ) -> BackupResult:
+        if faults := self.faults():
+            raise faults.pop(0)
+        return self.backups.run(source, window=window, force=force, progress=progress)
+
+
 class FaultyApp(App):
     """The app, with the alert channel and the faults that a test asks for."""
 
     channel: Channel
     faults: list[BaseException]
 
-    def backup(self, *args: Any, **kwargs: Any) -> Any:
-        if self.faults:
-            raise self.faults.pop(0)
-        return super().backup(*args, **kwargs)
+    @cached_property
+    def backups(self) -> BackupService:
+        return FaultyBackups(super().backups, lambda: self.faults)
 
     def notifier(self) -> Notifier:
         return self.channel
@@ -110,7 +129,7 @@ class World:
         self.app.channel, self.app.faults = self.channel, []
         if init:
             with suppress(ConflictError):
-                self.app.init()
+                self.app.setup.init()
         self.translator = BackupTranslator(self.app)
         self.definitions = build_definitions(self.translator)
         self.repository = self.definitions.get_repository_def()
@@ -144,7 +163,7 @@ class World:
     def watched(self) -> str:
         """The cursor of a sensor that has watched all sources since five days ago."""
         since = (self.clock.time - 5 * DAY).replace(hour=0).isoformat()
-        schedules = {source: self.app.schedule(source) for source in self.app.plan.sources}
+        schedules = {source: self.app.windows.schedule(source) for source in self.app.plan.sources}
         return json.dumps({"known": {source: [signature(each), since] for source, each in schedules.items()}})
 
     def sensor(self, name: str, cursor: str | None = None) -> Any:

@@ -19,9 +19,9 @@ def changing(unloaded: World) -> World:
     unloaded.plan["sources"]["shop"] |= {"repositories": ["main", "offsite"], "late_limit": "30d"}
     world = pair(unloaded)
     for _ in range(2):
-        world.app.backup("uploads")
+        world.app.backups.run("uploads")
         world.clock.time += DAY / 2
-    world.app.backup("shop")
+    world.app.backups.run("shop")
     return world
 
 
@@ -54,22 +54,24 @@ def test_the_copies_of_other_sources_go_on(changing: World, schedule: dict[str, 
 def test_points_of_the_old_windows_are_copied_by_the_runs_of_the_new(changing: World) -> None:
     world = change(changing, every="hour")
     assert {run.success for run in follow(world)} == {True}
-    assert world.app.at("offsite").points("uploads") == [], "no run can be of a window that the asset lacks"
-    world.app.backup("uploads")
+    assert world.app.at("offsite").points.all("uploads") == [], (
+        "no run can be of a window that the asset lacks"
+    )
+    world.app.backups.run("uploads")
     runs = follow(world)
     assert [run.success for run in runs] == [True]
-    assert world.app.at("offsite").points("uploads") == world.app.points("uploads")
-    assert len(world.app.points("uploads")) == 3
+    assert world.app.at("offsite").points.all("uploads") == world.app.points.all("uploads")
+    assert len(world.app.points.all("uploads")) == 3
     assert not tick(world).run_requests
 
 
 def test_old_windows_are_copied_although_the_newest_one_was_long_ago(changing: World) -> None:
     world = change(changing, every="hour")
-    world.app.backup("uploads")
-    copying = world.app.at("offsite").upkeep.copying(world.app.repository)
-    copying.run(copying.plan(world.app.points("uploads")[-1:]))
+    world.app.backups.run("uploads")
+    copying = world.app.at("offsite").copies.copying(world.app.repository)
+    copying.run(copying.plan(world.app.points.all("uploads")[-1:]))
     follow(world)
-    assert len(world.app.at("offsite").points("uploads")) == 3
+    assert len(world.app.at("offsite").points.all("uploads")) == 3
 
 
 def test_a_source_that_cannot_be_visited_stops_no_other(
@@ -77,14 +79,14 @@ def test_a_source_that_cannot_be_visited_stops_no_other(
 ) -> None:
     world = changing
     (world.root / "repository" / "manifests").rename(world.root / "points")  # both lack the open window's
-    schedule = world.app.schedule
+    schedule = world.app.windows.schedule
 
     def broken(source: str) -> Any:
         if source == "uploads":
             raise ArithmeticError("as a defect would")
         return schedule(source)
 
-    monkeypatch.setattr(world.app, "schedule", broken)
+    monkeypatch.setattr(world.app.windows, "schedule", broken)
     found = world.sensor(NAME, '{"next": ""}')
     assert [request.tags["backup/source"] for request in found.run_requests] == ["shop"]
     assert titles(world) == ["uploads: the sensor backup_missed_windows fails for this source"]

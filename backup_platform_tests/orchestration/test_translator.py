@@ -57,7 +57,7 @@ def partition_keys(world: World, source: str) -> list[str]:
 
 def window_keys(world: World, source: str) -> list[str]:
     """Of all windows that have started, the one that starts now included."""
-    schedule = world.app.schedule(source)
+    schedule = world.app.windows.schedule(source)
     now = world.clock.time + timedelta(microseconds=1)
     return [window.key for window in schedule.windows(schedule.first.start, now)]
 

@@ -87,8 +87,8 @@ class TestWhereTheyComeFrom:
 def test_an_app_takes_those_of_a_dagster_resource(moto: Server, make_app: Callable[..., App]) -> None:
     plan = {**moto.plan(moto.place()), "credentials": {}}
     credentials = s3_credentials(resource(region_name="us-east-1"))
-    make_app(plan, credentials=credentials).init()
-    assert make_app(plan, credentials=credentials).backup("tree").created
+    make_app(plan, credentials=credentials).setup.init()
+    assert make_app(plan, credentials=credentials).backups.run("tree").created
 
 
 def test_neither_boto3_nor_dagster_is_imported_for_keys_of_the_plan() -> None:

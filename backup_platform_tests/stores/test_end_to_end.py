@@ -16,16 +16,16 @@ from backup_platform_tests.support import recipient
 
 
 def round_trip(make: Callable[[], App], tree: Path, target: Path) -> None:
-    make().init()
-    assert make().backup("tree").created
-    assert make().verify().passed
-    assert make().drill("tree@latest").report.differences == ()
+    make().setup.init()
+    assert make().backups.run("tree").created
+    assert make().proofs.verify().passed
+    assert make().proofs.drill("tree@latest").report.differences == ()
     app = make()
-    app.restore(app.restore_plan("tree@latest", to=str(target)))
+    app.restores.run(app.restores.plan("tree@latest", to=str(target)))
     assert {p.relative_to(target): p.read_bytes() for p in target.rglob("*") if p.is_file()} == {
         p.relative_to(tree): p.read_bytes() for p in tree.rglob("*") if p.is_file()
     }
-    assert next(each for each in make().doctor() if each.name == "store").ok
+    assert next(each for each in make().setup.doctor() if each.name == "store").ok
 
 
 @pytest.mark.xdist_group("moto")
@@ -42,7 +42,7 @@ def test_everything_over_a_store_that_ignores_conditions(
 ) -> None:
     url = rclone.place()
     with pytest.raises(StoreError, match=r"overwrites objects.*single_writer"):
-        make_app(rclone.plan(url)).init()
+        make_app(rclone.plan(url)).setup.init()
     round_trip(lambda: make_app({**rclone.plan(url), "single_writer": True}), tree, tmp_path / "target")
 
 
@@ -53,11 +53,11 @@ def test_an_unchanged_backup_takes_few_requests(
     """Of 2,000 files, with ten recovery points before it. More points and indexes add none: copies are kept."""
     with counting(moto.endpoint) as counter:
         plan = {**moto.plan(moto.place()), "endpoint": counter.endpoint}
-        make_app(plan).init()
+        make_app(plan).setup.init()
         for _ in range(10):
-            make_app(plan).backup("tree")
+            make_app(plan).backups.run("tree")
         counter.requests.clear()
-        point = make_app(plan).backup("tree").point
+        point = make_app(plan).backups.run("tree").point
         assert point.stats.files == FILES + 1
         assert point.stats.new_bytes == 0
         assert len(counter.requests) < 20, counter.kinds()
@@ -70,11 +70,11 @@ def test_an_unchanged_backup_of_an_encrypted_repository_takes_few_requests_too(
     """However many recipients it has."""
     with counting(moto.endpoint) as counter:
         plan = {**moto.plan(moto.place()), "endpoint": counter.endpoint, "key_file": str(tmp_path / "key")}
-        make_app(plan).init(recipients=[recipient(number) for number in range(3)])
+        make_app(plan).setup.init(recipients=[recipient(number) for number in range(3)])
         for _ in range(2):
-            make_app(plan).backup("tree")
+            make_app(plan).backups.run("tree")
         counter.requests.clear()
-        assert make_app(plan).backup("tree").point.stats.new_bytes == 0
+        assert make_app(plan).backups.run("tree").point.stats.new_bytes == 0
         assert len(counter.requests) < 20, counter.kinds()
 
 
@@ -85,9 +85,9 @@ def test_without_its_copies_a_backup_reads_again(
     import shutil
 
     plan = moto.plan(moto.place())
-    make_app(plan).init()
-    make_app(plan).backup("tree")
-    second = make_app(plan).backup("tree").point
+    make_app(plan).setup.init()
+    make_app(plan).backups.run("tree")
+    second = make_app(plan).backups.run("tree").point
     shutil.rmtree(tmp_path / "state" / "cache")
-    third = make_app(plan).backup("tree").point
+    third = make_app(plan).backups.run("tree").point
     assert (third.predecessor, third.stats.new_bytes) == (second.id, 0)

@@ -120,26 +120,26 @@ def test_every_role_does_its_work_and_no_other(
     for found in admin.list(""):  # the repository of another test
         admin.delete(found.key)
     with pytest.raises(StoreRefusedError, match="s3:PutObject"):
-        app_of("restorer").init()
-    app_of("writer").init()
-    assert app_of("writer").backup("tree").created
+        app_of("restorer").setup.init()
+    app_of("writer").setup.init()
+    assert app_of("writer").backups.run("tree").created
     time.sleep(1)  # moto's clock counts seconds, and what was stored in the current one is not abandoned yet
     (tree / "new").write_bytes(b"new")
-    assert app_of("writer").backup("tree").point.stats.new_bytes == 3
+    assert app_of("writer").backups.run("tree").point.stats.new_bytes == 3
     for role in ("verifier", "restorer", "pruner"):
         app = app_of(role)
         target = tmp_path / role
-        app.restore(app.restore_plan("tree@latest", to=str(target)))
+        app.restores.run(app.restores.plan("tree@latest", to=str(target)))
         assert (target / "new").read_bytes() == b"new"
-    assert app_of("verifier").verify().passed
+    assert app_of("verifier").proofs.verify().passed
     app = app_of("writer")
     with pytest.raises(StoreRefusedError, match=r"s3:GetObject on packs/\*"):
-        app.restore(app.restore_plan("tree@latest", to=str(tmp_path / "writer")))
+        app.restores.run(app.restores.plan("tree@latest", to=str(tmp_path / "writer")))
     for role in ("verifier", "restorer"):
         (tree / role).write_bytes(role.encode())
         with pytest.raises(StoreRefusedError, match="s3:PutObject"):
-            app_of(role).backup("tree")
-    verified = app_of("restorer").verify()
+            app_of(role).backups.run("tree")
+    verified = app_of("restorer").proofs.verify()
     assert verified.passed
     assert "s3:PutObject on ledger/*" in str(verified.unrecorded.error)
     forgets_as_pruner_only(app_of)
@@ -148,33 +148,33 @@ def test_every_role_does_its_work_and_no_other(
 
 def forgets_as_pruner_only(app_of: Callable[..., App]) -> None:
     """Of the two points of a window; who may only read sees what would be forgotten."""
-    forgetting = app_of("restorer", keep={"last": 1}).upkeep.retention
+    forgetting = app_of("restorer", keep={"last": 1}).maintenance.retention
     plan = forgetting.plan_forget()
     assert len(plan.forget) == 1
     for role in ("restorer", "writer"):
-        retention = app_of(role, keep={"last": 1}).upkeep.retention
+        retention = app_of(role, keep={"last": 1}).maintenance.retention
         with suppress(StoreRefusedError):
             assert retention.run_forget(plan).refused
-    assert len(app_of("pruner", keep={"last": 1}).upkeep.retention.run_forget(plan).forgotten) == 1
+    assert len(app_of("pruner", keep={"last": 1}).maintenance.retention.run_forget(plan).forgotten) == 1
 
 
 def prunes_as_pruner_only(app_of: Callable[..., App]) -> None:
     """What only the forgotten point needed; who may only read sees what would be deleted."""
-    plan = app_of("restorer").upkeep.pruning("0").plan()
+    plan = app_of("restorer").maintenance.pruning("0").plan()
     assert plan.condemn
     with pytest.raises(StoreRefusedError):
-        app_of("restorer").upkeep.pruning("0").run(plan, SILENT)
+        app_of("restorer").maintenance.pruning("0").run(plan, SILENT)
     deleted = [prune(app_of("pruner"))]  # marks
     by_writer = prune(app_of("writer"))
     assert (by_writer.packs_deleted, by_writer.freed_bytes) == (0, 0)
     assert by_writer.refused
     deleted.append(prune(app_of("pruner")))
     assert [each.packs_deleted for each in deleted] == [0, len(plan.condemn)]
-    assert app_of("verifier").verify().passed
+    assert app_of("verifier").proofs.verify().passed
 
 
 def prune(app: App) -> PruneSummary:
-    pruning = app.upkeep.pruning("0")
+    pruning = app.maintenance.pruning("0")
     return pruning.run(pruning.plan(), SILENT)
 
 
@@ -240,15 +240,15 @@ def test_an_interrupted_write_only_backup_is_repeated(
 ) -> None:
     """Its packs are there without an index, and may not be read."""
     with suppress(ConflictError):  # the repository of another test
-        app_of("writer").init()
+        app_of("writer").setup.init()
     (tree / "more").write_bytes(b"more")
-    app_of("writer").backup("tree")
+    app_of("writer").backups.run("tree")
     admin = account.store(account.admin)
     for prefix in ("indexes/", "manifests/", "ledger/proofs/"):
         for found in admin.list(prefix):
             admin.delete(found.key)
-    assert app_of("writer").backup("tree").created
-    assert app_of("verifier").verify().passed
+    assert app_of("writer").backups.run("tree").created
+    assert app_of("verifier").proofs.verify().passed
 
 
 @pytest.mark.xdist_group("policies")
@@ -261,14 +261,14 @@ def test_a_host_that_can_neither_read_nor_delete_nor_decrypt_backs_up(
 ) -> None:
     """Who takes it over has the repository key, and the store's credentials of a writer: no past content."""
     host = {"key_file": str(tmp_path / "repository.key")}
-    app_of(f"{SEALED} writer", **host).init(recipients=[recipient()])
-    assert app_of(f"{SEALED} writer", **host).backup("tree").created
+    app_of(f"{SEALED} writer", **host).setup.init(recipients=[recipient()])
+    assert app_of(f"{SEALED} writer", **host).backups.run("tree").created
     (tree / "new").write_bytes(b"new")
-    point = app_of(f"{SEALED} writer", **host).backup("tree").point
+    point = app_of(f"{SEALED} writer", **host).backups.run("tree").point
     assert point.stats.new_bytes == 3
     thief = app_of(f"{SEALED} writer", **host)
     with pytest.raises(KeyMissingError):
-        thief.restore(thief.restore_plan("tree@latest", to=str(tmp_path / "stolen")))
+        thief.restores.run(thief.restores.plan("tree@latest", to=str(tmp_path / "stolen")))
     store = account.store(roles[f"{SEALED} writer"], SEALED)
     pack = next(iter(store.list("packs/"))).key
     for use in (store.get, store.delete):
@@ -278,5 +278,5 @@ def test_a_host_that_can_neither_read_nor_delete_nor_decrypt_backs_up(
     identity.touch(mode=0o600)
     identity.write_text(IDENTITIES[0])
     app = app_of(f"{SEALED} restorer", identity_file=str(identity), **host)
-    app.restore(app.restore_plan("tree@latest", to=str(tmp_path / "back")))
+    app.restores.run(app.restores.plan("tree@latest", to=str(tmp_path / "back")))
     assert (tmp_path / "back" / "new").read_bytes() == b"new"

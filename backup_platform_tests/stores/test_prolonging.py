@@ -118,17 +118,17 @@ def test_later_points_prolong_what_they_share(
     moto: servers.Server, make_app: Callable[..., App], place: dict[str, Any]
 ) -> None:
     """And between times an unchanged backup takes few requests, as without a lock."""
-    make_app(place).init()
-    make_app(place).backup("tree")
+    make_app(place).setup.init()
+    make_app(place).backups.run("tree")
     first = retentions(moto, place, "packs/")
     with counting(moto.endpoint) as counter:
         counted = {**place, "endpoint": counter.endpoint}
-        make_app(counted).backup("tree")
+        make_app(counted).backups.run("tree")
         counter.requests.clear()
-        assert make_app(counted, days=5).backup("tree").created
+        assert make_app(counted, days=5).backups.run("tree").created
         assert len(counter.requests) < 20, counter.kinds()
     assert retentions(moto, place, "packs/") == first
-    make_app(place, days=11).backup("tree")
+    make_app(place, days=11).backups.run("tree")
     for prefix in ("packs/", "repository.json", "indexes/"):
         later = retentions(moto, place, prefix)
         assert later
@@ -142,20 +142,20 @@ def test_prune_hides_what_is_locked_and_its_bytes_stay(
     moto: servers.Server, make_app: Callable[..., App], place: dict[str, Any], tree: Path
 ) -> None:
     """In a bucket with versions a deletion is a marker: prune ends, and can be undone for as long as the lock says."""
-    make_app(place).init()
-    make_app(place).backup("tree")
+    make_app(place).setup.init()
+    make_app(place).backups.run("tree")
     (tree / "large").write_bytes(b"small now")
-    kept = make_app(place, days=1).backup("tree").point
+    kept = make_app(place, days=1).backups.run("tree").point
     app = make_app(place, days=1)
     first = app.repository.points.all()[0]
     record_forgotten(app.repository.objects, first, "for a test", app.clock.now())
     app.repository.points.delete(first)
     for _ in range(3):
-        pruning = make_app(place, days=2).upkeep.pruning("0s")
+        pruning = make_app(place, days=2).maintenance.pruning("0s")
         pruning.run(pruning.plan(), QuietProgress())
     app = make_app(place)
-    assert app.verify().passed
-    assert app.points("tree")[-1].id == kept.id
+    assert app.proofs.verify().passed
+    assert app.points.all("tree")[-1].id == kept.id
     bucket = place["path"].split("/")[2]
     client = servers.s3_client(moto.endpoint, servers.KEYS)
     versions = client.list_object_versions(Bucket=bucket, Prefix="some/packs/")

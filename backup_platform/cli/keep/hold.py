@@ -51,7 +51,10 @@ def hold(
       backup-platform hold shop@latest --reason "case 4711" --legal
     """
     session = session_of(ctx)
-    held, out = session.app.upkeep.holds.place(point, reason, until=until or "", legal=legal), session.out
+    held, out = (
+        session.app.maintenance.holds.place(point, reason, until=until or "", legal=legal),
+        session.out,
+    )
     out.document({"hold": shapes.hold(held.hold, in_force=held.in_force)})
     name = point_name(held.point) if held.point else point
     out.line(f"Held {name}: {held.hold}.")
@@ -73,11 +76,11 @@ def release(
       backup-platform release shop@2026-11-21 --reason "the migration worked"
     """
     session = session_of(ctx)
-    ended, out = session.app.upkeep.holds.release(point, reason, legal=legal), session.out
+    ended, out = session.app.maintenance.holds.release(point, reason, legal=legal), session.out
     out.document({"released": [shapes.hold(each, in_force=False) for each in ended]})
     for each in ended:
         out.line(f"Released {each.point[:ID_SHOWN]}: {each}.")
-    if not legal and session.app.upkeep.holds.stands(ended[0].point):
+    if not legal and session.app.maintenance.holds.stands(ended[0].point):
         again = session.command("release", point, "--reason", reason, "--legal")
         out.line(f"It stays held by a legal hold, which only --legal ends: {again}")
     return 0
@@ -91,7 +94,7 @@ def holds(ctx: typer.Context) -> int:
       backup-platform holds
     """
     session = session_of(ctx)
-    found, out = session.app.upkeep.holds.listed(), session.out
+    found, out = session.app.maintenance.holds.listed(), session.out
     out.document({"holds": [shapes.hold(each.hold, in_force=each.in_force) for each in found]})
     if found:
         print_table(out, _COLUMNS, [_row(each) for each in found])

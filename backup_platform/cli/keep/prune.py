@@ -53,7 +53,7 @@ def prune(
       backup-platform prune --yes --grace 0
     """
     session = session_of(ctx)
-    pruning = session.app.upkeep.pruning(grace)
+    pruning = session.app.maintenance.pruning(grace)
     plan, out = pruning.plan(), session.out
     _print_plan(out, plan)
     if plan.refusals or not consented(session, dry_run=dry_run, yes=yes):

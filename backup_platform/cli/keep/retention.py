@@ -92,7 +92,7 @@ def forget(
             out.line(f"Nothing was changed. To forget them: {again}")
         return 1 if plan.blocked else 0
     with session.progress("forget") as progress:
-        summary = session.app.upkeep.retention.run_forget(plan, progress)
+        summary = session.app.maintenance.retention.run_forget(plan, progress)
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(session, summary)
     return 1 if summary.refused or summary.locked or summary.blocked else 0
@@ -100,16 +100,16 @@ def forget(
 
 def _plan(session: CliSession, source: str | None) -> ForgetPlan:
     """Raises NotFoundError for a source that neither the plan nor the repository has."""
-    plan = session.app.upkeep.retention.plan_forget([source] if source else [])
+    plan = session.app.maintenance.retention.plan_forget([source] if source else [])
     if source and not plan.judged and not plan.blocked:
-        session.app.points(source)
+        session.app.points.all(source)
     return plan
 
 
 def _give_up(session: CliSession, source: str | None, *, dry_run: bool, yes: bool) -> int:
     if source is None:
         raise UsageError("--lost concerns one source.", hint="Name it.")
-    giving_up, out = session.app.upkeep.giving_up, session.out
+    giving_up, out = session.app.maintenance.giving_up, session.out
     lost = giving_up.lost(source)
     done = consented(session, dry_run=dry_run, yes=yes)
     if done:

@@ -29,7 +29,7 @@ def accept(
       backup-platform accept shop@2026-11-22 --reason "the archive moved to another server"
     """
     session = session_of(ctx)
-    accepted = session.app.upkeep.accepting.accept(point, reason)
+    accepted = session.app.points.accept(point, reason)
     session.out.document({"point": shapes.point(accepted)})
     name = point_name(accepted)
     session.out.line(f"Accepted {name}: {accepted.accepted}.")

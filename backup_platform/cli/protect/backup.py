@@ -95,7 +95,7 @@ def backup(
 
 def _one(session: CliSession, source: str, window: str | None, force: bool) -> int:
     with session.progress(f"backup {source}") as progress:
-        result = session.app.backup(source, window=window, force=force, progress=progress)
+        result = session.app.backups.run(source, window=window, force=force, progress=progress)
     outcome = SourceOutcome(source, result)
     _describe(session, outcome)
     session.out.document({"results": [_shape(session, outcome)]})
@@ -123,7 +123,7 @@ def _attempt(session: CliSession, source: str, force: bool) -> SourceOutcome:
     """Back up one of several sources: its failure is its outcome, what fails for all alike is raised."""
     try:
         with session.progress(f"backup {source}") as progress:
-            return SourceOutcome(source, session.app.backup(source, force=force, progress=progress))
+            return SourceOutcome(source, session.app.backups.run(source, force=force, progress=progress))
     except _CONCERNS_ALL:
         raise
     except BackupError as error:
@@ -151,7 +151,7 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
     verdict = _verdict(out, outcome.result)
     out.line(f"{point.source}: {verdict}, window {point.window.key}, point {point.id[: words.ID_SHOWN]}")
     if outcome.result.created:
-        _print_stats(out, point, session.app.kind_of(point))
+        _print_stats(out, point, session.app.points.kind_of(point))
         _print_unvouched(out, point)
         if outcome.result.stored_again:
             size, verify = (

@@ -90,7 +90,7 @@ def copy(
     session.resume = _RESUME
     sources = [word for word in what or session.app.plan.sources if not _names_point(session, word)]
     wanted = _wanted(session, what or [], to)
-    damaged = [text for source in sources for text in session.app.unreadable(source)]
+    damaged = [text for source in sources for text in session.app.points.unreadable(source)]
     outcomes: list[CopyOutcome] = []
     for name, points in wanted.items():
         task = Task(name, points, thorough=not sources, dry_run=dry_run)
@@ -142,7 +142,7 @@ def _copies_of(plan: Plan, source: str) -> list[str]:
 
 
 def _points(session: CliSession, word: str) -> list[RecoveryPoint]:
-    return [session.app.point(word)] if _names_point(session, word) else session.app.points(word)
+    return [session.app.points.find(word)] if _names_point(session, word) else session.app.points.all(word)
 
 
 def _names_point(session: CliSession, word: str) -> bool:
@@ -168,7 +168,7 @@ def _attempt(session: CliSession, task: Task, *, alone: bool) -> CopyOutcome:
 
 def _copy(session: CliSession, task: Task) -> CopyOutcome:
     name = task.repository
-    copying = session.app.at(name).upkeep.copying(session.app.repository)
+    copying = session.app.at(name).copies.copying(session.app.repository)
     with session.progress(f"copy to {name}") as progress:
         plan = copying.plan(task.points, thorough=task.thorough)
         return CopyOutcome(name, plan, None if task.dry_run else copying.run(plan, progress))

@@ -61,7 +61,7 @@ def verify(
     if due:
         read = _due(point, read)
     with session.progress(f"verify {point or 'repository'}") as progress:
-        result = session.app.verify(point, read=read, progress=progress)
+        result = session.app.proofs.verify(point, read=read, progress=progress)
     session.out.document(_verify_shape(result, read))
     _print_verified(session, result)
     return 0 if result.passed else ProofError.exit_code
@@ -167,7 +167,7 @@ def drill(
     session = session_of(ctx)
     within = math.inf if longest == "none" else None if longest is None else seconds_of(longest)
     with session.progress(f"drill {point}") as progress:
-        result = session.app.drill(point, progress=progress, time_limit_s=within)
+        result = session.app.proofs.drill(point, progress=progress, time_limit_s=within)
     out, proof, report = session.out, result.proof, result.report
     differences: list[Json] = list(report.differences)
     out.document(

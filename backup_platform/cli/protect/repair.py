@@ -46,7 +46,7 @@ def repair(ctx: typer.Context, donors: DONORS = None, dry_run: DRY_RUN = False, 
     session = session_of(ctx)
     if not _root_is_there(session, donors or [], act=consented(session, dry_run=dry_run, yes=yes)):
         return 1
-    mending = session.app.upkeep.repair(donors or [])
+    mending = session.app.maintenance.repair(donors or [])
     with session.progress("repair: looking") as progress:
         plan = mending.plan(progress)
     out = session.out

@@ -37,9 +37,11 @@ def export(
     """
     session = session_of(ctx)
     session.resume = _RESUME
-    found = session.app.point(point)
+    found = session.app.points.find(point)
     with session.progress(f"export {point}") as progress:
-        done = session.app.export(found.id, to, tables=table or [], overwrite=overwrite, progress=progress)
+        done = session.app.tables.export(
+            found.id, to, tables=table or [], overwrite=overwrite, progress=progress
+        )
     amounts = f"{words.how_many(done.tables, 'table')}, {words.how_many(done.rows, 'row')}"
     session.out.line(f"exported {amounts} to {printable(done.to)}")
     size, rate = words.size(done.bytes), words.rate(done.bytes, done.duration_s)

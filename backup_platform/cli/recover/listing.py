@@ -60,8 +60,8 @@ def ls(
       backup-platform ls uploads@latest photos/2026
     """
     session = session_of(ctx)
-    found, out = session.app.point(point), session.out
-    entries = session.app.ls(found.id, path)
+    found, out = session.app.points.find(point), session.out
+    entries = session.app.points.entries(found.id, path)
     if session.json:
         out.rows({"point": found.id}, "entries", map(shapes.entry, entries))
         return 0
@@ -135,8 +135,8 @@ def diff(
     if limit is not None or longest is not None:
         option = "--limit" if longest is None else "--time-limit"
         raise UsageError(f"{option} is for the rows of a table.", hint="Name one with --table.")
-    before, after, out = session.app.point(a), session.app.point(b), session.out
-    differences = session.app.diff(before.id, after.id)
+    before, after, out = session.app.points.find(a), session.app.points.find(b), session.out
+    differences = session.app.points.diff(before.id, after.id)
     if session.json:
         out.rows({"a": before.id, "b": after.id}, "differences", map(shapes.difference, differences))
         return 0

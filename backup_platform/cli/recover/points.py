@@ -90,15 +90,15 @@ def points(
     """
     session, choice = session_of(ctx), PointFilter.of(last, since, state)
     found = sorted(
-        [*session.app.points(source), *session.app.undecided(source)],
+        [*session.app.points.all(source), *session.app.points.undecided(source)],
         key=lambda each: (each.source, each.window.start, each.sequence),
     )
-    unreadable = session.app.unreadable(source)
-    proofs, doubts = session.app.upkeep.evidence.proofs()
-    held = session.app.upkeep.holds.in_force() if found else {}
+    unreadable = session.app.points.unreadable(source)
+    proofs, doubts = session.app.proofs.evidence.proofs()
+    held = session.app.maintenance.holds.in_force() if found else {}
     judged = choice.of_points((point, standing(point, proofs.get(point.id, ()))) for point in found)
     if session.json:
-        trusting = session.app.upkeep.unvouched([point for point, _ in judged], proofs)
+        trusting = session.app.proofs.unvouched([point for point, _ in judged], proofs)
         session.out.rows(
             {"unreadable": [*unreadable], "forged": [*doubts.forged], "notes": [*doubts.notes()]},
             "points",
@@ -163,13 +163,13 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
       backup-platform show shop@latest
     """
     session = session_of(ctx)
-    found = session.app.point(point)
-    proofs = session.app.proof_details(found)
+    found = session.app.points.find(point)
+    proofs = session.app.proofs.details(found)
     judged = standing(found, proofs)
     commands = _restore_commands(session, found)
-    doubts = session.app.upkeep.evidence.of_points([found.id])
-    held = session.app.upkeep.holds.in_force(found.id).get(found.id, [])
-    unvouched = session.app.upkeep.unvouched([found], {found.id: proofs})[found.id]
+    doubts = session.app.proofs.evidence.of_points([found.id])
+    held = session.app.maintenance.holds.in_force(found.id).get(found.id, [])
+    unvouched = session.app.proofs.unvouched([found], {found.id: proofs})[found.id]
     described = shapes.point_in_full(found, judged, proofs, held, unvouched)
     info = session.app.repository.info
     where: Json = {"location": info.location, "fingerprint": info.fingerprint}
@@ -182,7 +182,7 @@ def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT
             "notes": [*doubts.notes()],
         }
     )
-    kind = session.app.kind_of(found)
+    kind = session.app.points.kind_of(found)
     form = f", {kind.sizes}" if kind.sizes != "source" else ""
     _print_point(session.out, found, judged, unvouched, form)
     session.out.line(f"{'repository:':<14}{info.location}, fingerprint {info.fingerprint}")
@@ -270,7 +270,7 @@ def _restore_commands(session: CliSession, point: RecoveryPoint) -> dict[str, Js
     commands: dict[str, Json] = {
         "all": session.command("restore", short, "--to", f"./restored-{point.source}"),
     }
-    kind = session.app.kind_of(point)
+    kind = session.app.points.kind_of(point)
     if kind.server:
         create = ("--create",) if "create" in kind.server.options else ()
         url = kind.server.url.format(source=point.source)

@@ -78,7 +78,7 @@ def query(
     text = sys.stdin.read() if sql == "-" else sql
     if chosen == "parquet" and output is None and session.out.terminal:
         raise UsageError("Parquet is not for a terminal.", hint="Write it to a file with --output FILE.")
-    found = session.app.point(point)
+    found = session.app.points.find(point)
     if output is None:
         session.json = chosen == "json"  # of a failure, too
         _run(session, found, text, chosen, session.out, most, within)
@@ -123,7 +123,7 @@ def _run(
     within: float | None,
 ) -> Written:
     values: Form = "json" if chosen == "json" else "native" if chosen == "parquet" else "text"
-    with session.app.query(found.id, sql, form=values, time_limit_s=within) as result:
+    with session.app.tables.query(found.id, sql, form=values, time_limit_s=within) as result:
         return write_rows(result, chosen, out, found.id, most)
 
 

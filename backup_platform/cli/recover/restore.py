@@ -113,12 +113,12 @@ def restore(
     if to is None:
         raise UsageError("Say where to restore: --to DIR, or --into URL for a database.")
     wishes.refuse()
-    plan = session.app.restore_plan(point, to=to, paths=paths or [], overwrite=overwrite)
+    plan = session.app.restores.plan(point, to=to, paths=paths or [], overwrite=overwrite)
     if dry_run:
         return _tell(session, plan)
     session.resume = _RESUME
     with session.progress(f"restore {point}") as progress:
-        summary = session.app.restore(plan, progress=progress)
+        summary = session.app.restores.run(plan, progress=progress)
     session.out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(session.out, plan, summary)
     return IncompleteError.exit_code if plan.unavailable_count or summary.failure_count else 0

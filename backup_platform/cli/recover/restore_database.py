@@ -95,12 +95,12 @@ def refuse_of_directory(to: str | None, paths: Sequence[str], overwrite: bool) -
 
 def restore_database(session: CliSession, point: str, url: str, wishes: Wishes, *, dry_run: bool) -> int:
     """Carry out `restore POINT --into URL`, or only tell what it would do; the exit code."""
-    plan = session.app.restore_database_plan(point, wishes.target(url))
+    plan = session.app.restores.plan_database(point, wishes.target(url))
     if dry_run:
         return _tell(session, plan)
     session.resume = _RESUME
     with session.progress(f"restore {point}") as progress:
-        summary = session.app.restore_database(plan, progress=progress)
+        summary = session.app.restores.run_database(plan, progress=progress)
     done = _summary_shape(session, summary)
     session.out.document({"dry_run": False, "plan": _plan_shape(session, plan), "result": done})
     _print_summary(session, plan, summary, wishes.verbose)

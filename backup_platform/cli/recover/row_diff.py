@@ -22,10 +22,10 @@ _MARKS = {"added": ("+", "good"), "removed": ("-", "bad"), "changed": ("M", "war
 
 def diff_rows(session: CliSession, a: str, b: str, table: str, limit: str | None, longest: str | None) -> int:
     within = time_limit(longest)
-    before, after = session.app.point(a), session.app.point(b)
+    before, after = session.app.points.find(a), session.app.points.find(b)
     first = row_limit(limit, LISTED)
     first = LISTED if first is None else first
-    found = session.app.diff_table(before.id, after.id, table, first=first, time_limit_s=within)
+    found = session.app.tables.diff(before.id, after.id, table, first=first, time_limit_s=within)
     session.out.document({"a": before.id, "b": after.id, **_shape(found)})
     for row in found.rows:
         mark, style = _MARKS[row.change]

@@ -58,7 +58,7 @@ def tables(
     from backup_platform.actions.query.names import sql_names
 
     session = session_of(ctx)
-    found = session.app.tables(session.app.point(point).id)
+    found = session.app.tables.of(session.app.points.find(point).id)
     readable = found.catalogue.readable
     chosen = readable if table is None else (found.find(table),)
     names = dict(zip(readable, sql_names(readable), strict=True))

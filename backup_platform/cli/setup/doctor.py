@@ -18,7 +18,7 @@ def doctor(ctx: typer.Context) -> int:
       backup-platform doctor
     """
     session = session_of(ctx)
-    findings, out = session.app.doctor(), session.out
+    findings, out = session.app.setup.doctor(), session.out
     listed: list[Json] = [
         {
             "name": each.name,

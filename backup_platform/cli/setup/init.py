@@ -48,7 +48,7 @@ def init(
     """
     session = session_of(ctx)
     before = session.app.recognising.place.memory()
-    info, out = session.app.init(recipients=recipient or (), copy_of=copy_of), session.out
+    info, out = session.app.setup.init(recipients=recipient or (), copy_of=copy_of), session.out
     out.document(
         {
             "repository": {

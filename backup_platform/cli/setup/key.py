@@ -92,7 +92,7 @@ def list_keys(ctx: typer.Context) -> int:
     found, out = session.app.keys.recipients(), session.out
     info, problems = session.app.repository.info, session.app.keys.problems()
     recipients: list[Json] = [_shape(each) for each in found]
-    doubts = session.app.upkeep.evidence.of_keys()
+    doubts = session.app.proofs.evidence.of_keys()
     out.document(
         {
             "fingerprint": info.fingerprint,

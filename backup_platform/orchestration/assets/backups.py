@@ -73,7 +73,7 @@ class _BackupStep:
         capture = self._key in self._context.selected_asset_keys
         if capture:
             try:
-                result = self._app.backup(
+                result = self._app.backups.run(
                     self._source, window=self._context.partition_key, force=force, progress=self._progress
                 )
             except BackupError as error:
@@ -88,7 +88,7 @@ class _BackupStep:
 
     def _materialized(self, result: "BackupResult") -> dg.MaterializeResult[None]:
         point, again = result.point, result.stored_again
-        told = point_metadata(point, created=result.created, manifest=self._app.manifest_path(point))
+        told = point_metadata(point, created=result.created, manifest=self._app.points.manifest_path(point))
         told |= {"stored_again_bytes": dg.MetadataValue.int(again)} if again else {}
         return dg.MaterializeResult(
             asset_key=self._key,
@@ -97,13 +97,13 @@ class _BackupStep:
         )
 
     def _tables(self, point: RecoveryPoint) -> Metadata:
-        tables = self._app.tables_of(point)
+        tables = self._app.tables.of_point(point)
         return {} if tables is None else tables_metadata(list(tables.sizes()))
 
     def _checked(self, point: RecoveryPoint, *, asked_for: bool) -> Verdicts:
         """The evaluations of the selected checks. A drill that a person asked for is always due."""
         selected = {key.name for key in self._context.selected_asset_check_keys}
-        for found in self._app.checks(point, progress=self._progress):
+        for found in self._app.proofs.checks(point, progress=self._progress):
             check = found
             if check.name not in selected:
                 continue
@@ -119,7 +119,7 @@ class _BackupStep:
             drilled,  # numpy, which loading definitions does not need
         )
 
-        return drilled(recorded(self._app.drill(point.id, progress=self._progress)))
+        return drilled(recorded(self._app.proofs.drill(point.id, progress=self._progress)))
 
 
 def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:

@@ -82,10 +82,10 @@ def point_to_check(context: CheckContext, app: App, source: str) -> RecoveryPoin
     Raises NotFoundError.
     """
     if context.has_partition_key:
-        return app.point(f"{source}@{context.partition_key}")
-    points = [point for point in app.points(source) if in_time(point)]
+        return app.points.find(f"{source}@{context.partition_key}")
+    points = [point for point in app.points.all(source) if in_time(point)]
     newest = max(points, key=lambda point: point.sequence, default=None)
-    return newest or app.point(f"{source}@latest")
+    return newest or app.points.find(f"{source}@latest")
 
 
 def evaluation(

@@ -78,7 +78,7 @@ def in_place(app: "App", point: RecoveryPoint, found: "Mapping[str, StoredPoints
     """The verdict about a point, by what its copies said; those that did not answer are not among them."""
     holdings = {name: each.held for name, each in found.items()}
     forgotten = [name for name, each in found.items() if point in each.forgotten]
-    return app.upkeep.copies_in_place(point, {app.repository_name: [point], **holdings}, forgotten)
+    return app.copies.in_place(point, {app.repository_name: [point], **holdings}, forgotten)
 
 
 def _stored_where(app: "App", point: RecoveryPoint) -> "dict[str, StoredPoints]":
@@ -91,7 +91,7 @@ def _stored_where(app: "App", point: RecoveryPoint) -> "dict[str, StoredPoints]"
 
 
 def _ask(app: "App", point: RecoveryPoint) -> "StoredPoints":
-    return app.upkeep.find_stored([point])
+    return app.copies.find_stored([point])
 
 
 class _CopyStep:
@@ -113,14 +113,14 @@ class _CopyStep:
             from backup_platform.actions.points.find import require_window
 
             window = self._context.partition_key
-            point = self._app.point(f"{self._source}@{window}")
+            point = self._app.points.find(f"{self._source}@{window}")
             require_window(point, window)
-            copying = self._there.upkeep.copying(self._app.repository)
+            copying = self._there.copies.copying(self._app.repository)
             result = copying.run(copying.plan([point]), self._progress)
             result.require()
             yield dg.MaterializeResult(
                 asset_key=self._key,
-                metadata=copy_metadata(point, result, manifest=self._there.manifest_path(point)),
+                metadata=copy_metadata(point, result, manifest=self._there.points.manifest_path(point)),
                 data_version=dg.DataVersion(point.id),
             )
             yield from self._checked(point)
@@ -131,17 +131,17 @@ class _CopyStep:
     def _take_along(self) -> None:
         """Points of windows that the schedule does not have any more: no run can be of such a window."""
         has = self._translator.has_window
-        others = [p for p in self._app.points(self._source) if not has(self._source, p.window.key)]
-        lacking = self._there.upkeep.find_stored(others).lacking if others else ()
+        others = [p for p in self._app.points.all(self._source) if not has(self._source, p.window.key)]
+        lacking = self._there.copies.find_stored(others).lacking if others else ()
         if not lacking:
             return
         newest = list(reversed(lacking))[:MOST_TAKEN_ALONG]
         log_of(self._context).info("%d points of windows of an earlier schedule are copied, too", len(newest))
-        copying = self._there.upkeep.copying(self._app.repository)
+        copying = self._there.copies.copying(self._app.repository)
         copying.run(copying.plan(newest), self._progress).require()
 
     def _checked(self, point: RecoveryPoint) -> Verdicts:
         selected = {key.name for key in self._context.selected_asset_check_keys}
-        for check in self._there.upkeep.copy_checks(point, self._progress):
+        for check in self._there.copies.checks(point, self._progress):
             if check.name in selected:
                 yield evaluation(self._context, check, self._key, point, self._translator.written)

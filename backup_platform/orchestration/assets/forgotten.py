@@ -27,7 +27,7 @@ def gone_windows(
 ) -> Iterator[dg.AssetObservation]:
     """One observation for each window that has no point left in the repository and was not reported before; of
     many, the newest."""
-    kept = {(point.source, point.window.key) for point in translator.app.at(repository).points()}
+    kept = {(point.source, point.window.key) for point in translator.app.at(repository).points.all()}
     known = sorted(
         (each for each in forgotten if (each.source, each.window.key) not in kept),
         key=lambda each: (each.source, each.window.start),

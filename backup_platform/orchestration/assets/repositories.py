@@ -58,13 +58,13 @@ def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subj
     """Forget and prune. Forgotten points are reported even if pruning fails afterwards."""
     from backup_platform.actions.checks.repositories import nothing_refused
 
-    upkeep = translator.app.at(subject.repository).upkeep
+    maintenance = translator.app.at(subject.repository).maintenance
     progress = LogProgress(log_of(context), translator.app.clock)
-    decided = upkeep.retention.plan_forget()
-    forgotten = upkeep.retention.run_forget(decided, progress)
-    records = upkeep.forgotten(_last_told(context.instance, subject.key))
+    decided = maintenance.retention.plan_forget()
+    forgotten = maintenance.retention.run_forget(decided, progress)
+    records = maintenance.forgotten(_last_told(context.instance, subject.key))
     yield from gone_windows(translator, subject.repository, context.instance, records)
-    planned, done, refused = _freed(upkeep.pruning(), progress)
+    planned, done, refused = _freed(maintenance.pruning(), progress)
     numbers = {**prune_metadata(planned, done), **forget_metadata(decided, forgotten)}
     yield dg.MaterializeResult(asset_key=subject.key, metadata=numbers)
     yield upkeep_evaluation(nothing_refused(forgotten, refused), subject.key)
@@ -104,7 +104,7 @@ def _verify(
     from backup_platform.actions.checks.repositories import repository_stored
 
     app = translator.app.at(subject.repository)
-    result = recorded(app.verify(read="due", progress=LogProgress(log_of(context), app.clock)))
+    result = recorded(app.proofs.verify(read="due", progress=LogProgress(log_of(context), app.clock)))
     yield dg.MaterializeResult(asset_key=subject.key, metadata=verify_metadata(result))
     yield upkeep_evaluation(repository_stored(result), subject.key)
     if result.rotation is not None:

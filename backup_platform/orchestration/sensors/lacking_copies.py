@@ -147,7 +147,7 @@ class CopiesSweep:
 
     def _visit(self, source: str) -> None:
         first = next(iter(self._repositories.values()))
-        points = first.ask(lambda app: app.points(source))
+        points = first.ask(lambda app: app.points.all(source))
         if points is None:
             log_of(self._context).warning("%s: %s", source, first.problem)
             return
@@ -156,7 +156,7 @@ class CopiesSweep:
         settled = self._judge(source, points, found)
         if all(complete) and settled:
             # A backup by hand is seen within LONGEST_QUIET.
-            self._memory.quiet.begin(source, self._now, self._app.schedule(source).current(self._now))
+            self._memory.quiet.begin(source, self._now, self._app.windows.schedule(source).current(self._now))
 
     def result(self, problem: str) -> dg.SensorResult:
         return dg.SensorResult(
@@ -176,7 +176,7 @@ class CopiesSweep:
     ) -> bool:
         """Launch what one copy lacks. Returns whether it is known to lack nothing."""
         repository = self._repositories[subject.repository]
-        answer = repository.ask(lambda app: app.upkeep.find_stored(points), same)
+        answer = repository.ask(lambda app: app.copies.find_stored(points), same)
         self._tell_presence(repository)
         if answer is None:
             return False

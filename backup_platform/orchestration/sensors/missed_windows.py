@@ -163,9 +163,9 @@ class WindowsSweep:
         if not self._asked:
             self._another = self._changed()
             self._asked = True
-        since = self._memory.watched_since(source, self._app.schedule(source), self._now)
-        missing = self._app.missing(source, self._now, since)
-        points = self._app.points(source) if missing else []
+        since = self._memory.watched_since(source, self._app.windows.schedule(source), self._now)
+        missing = self._app.windows.missing(source, self._now, since)
+        points = self._app.points.all(source) if missing else []
         if missing.missed:
             presence.answering(self._app)  # a disk that was unmounted meanwhile has no points, either
         return missing, points
@@ -187,7 +187,7 @@ class WindowsSweep:
 
     def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
         incomplete = {point.window.key for point in points if point.incomplete} | _ahead(points, more_than=1)
-        late = self._app.schedule(source).late_limit
+        late = self._app.windows.schedule(source).late_limit
         for window in missing.catchable:
             # What made a point incomplete seldom passes by itself: then a few attempts are enough.
             most = INCOMPLETE_ATTEMPTS if window.key in incomplete else None

@@ -29,9 +29,7 @@ def answering(app: App) -> RepositoryInfo:
 
     with about_repository(app.repository_name):
         info = windows.answering(app.opened.store, app.plan.path(app.repository_plan.path))
-    if "repository" in vars(app) and app.repository.info.fingerprint != info.fingerprint:
-        del app.repository  # it is opened anew
-    app.recognising.require(info)
+    app.bound.answered(info)
     return info
 
 

@@ -127,13 +127,13 @@ class Quiet:
 
     def holds(self, source: str, now: datetime) -> bool:
         schedule, until = self.until.get(source, ("", 0.0))
-        if schedule == signature(self.app.schedule(source)):
+        if schedule == signature(self.app.windows.schedule(source)):
             return now.timestamp() < until <= (now + self.longest).timestamp()
         return False
 
     def begin(self, source: str, now: datetime, awaited: Window | None) -> None:
         """Until a window becomes overdue: `awaited`, the open one without a point, else the next."""
-        schedule = self.app.schedule(source)
+        schedule = self.app.windows.schedule(source)
         due = min(now + self.longest, next_overdue(schedule, now, awaited))
         self.until[source] = (signature(schedule), due.timestamp())
 

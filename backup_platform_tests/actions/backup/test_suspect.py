@@ -15,6 +15,7 @@ from backup_platform.actions.checks import points as checks
 from backup_platform.actions.forget.run import Retention
 from backup_platform.actions.points.accept import Accepting
 from backup_platform.actions.points.find import find_point
+from backup_platform.actions.trust.fingerprints import log_doubt
 from backup_platform.app import App
 from backup_platform.domain.keep.retention import KeepRules, SourceRules
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
@@ -233,9 +234,9 @@ class TestInAPlan:
             plan = tmp_path / "backup.yaml"
             plan.write_text(f"repository: {{path: repo}}\nsources: {{up: {{every: day, {source}}}}}\n")
             if not (tmp_path / "repo").exists():
-                App.load(str(plan), clock=clock).init()
+                App.load(str(plan), clock=clock).setup.init()
             app = App.load(str(plan), clock=clock)
-            app.__dict__["opened"] = OpenedStore(ClockedStore(str(tmp_path / "repo"), clock))
+            app.bound.opened = OpenedStore(ClockedStore(str(tmp_path / "repo"), clock))
             return app
 
         return load
@@ -245,21 +246,21 @@ class TestInAPlan:
     ) -> None:
         (tmp_path / "src").mkdir()
         (tmp_path / "src/a").write_bytes(b"a" * 1000)
-        assert not load("files: src").backup("up").point.suspect
+        assert not load("files: src").backups.run("up").point.suspect
         clock.advance(days=1)
         app = load('files: src, exclude: ["*"]')
-        point = app.backup("up").point
+        point = app.backups.run("up").point
         assert point.is_suspect
-        (check,) = [each for each in app.checks(point) if each.name == "plausible"]
+        (check,) = [each for each in app.proofs.checks(point) if each.name == "plausible"]
         assert (check.passed, check.severity) == (False, "error")
-        finding = next(each for each in app.doctor() if each.name == "latest of up")
+        finding = next(each for each in app.setup.doctor() if each.name == "latest of up")
         assert not finding.ok
         assert "2026-11-23" in finding.detail
         assert f"backup-platform accept {point.id[:12]}" in finding.hint
         clock.advance(days=1)
-        assert load('files: src, allow_empty: true, exclude: ["*"]').backup("up").point.suspect == ()
+        assert load('files: src, allow_empty: true, exclude: ["*"]').backups.run("up").point.suspect == ()
         clock.advance(days=1)
-        point = load("files: src, expect: {paths: [.mounted]}").backup("up").point
+        point = load("files: src, expect: {paths: [.mounted]}").backups.run("up").point
         assert point.suspect == ("the plan expects .mounted, which is not in it",)
 
     def test_a_truncated_table_a_database_without_tables_and_an_emptied_file(
@@ -272,7 +273,7 @@ class TestInAPlan:
                 connection.execute(statement)
             connection.commit()
             connection.close()
-            return load("sqlite: shop.db").backup("up").point
+            return load("sqlite: shop.db").backups.run("up").point
 
         numbers = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 99)"
         rows = f"insert into orders(id) {numbers} select * from n"
@@ -294,17 +295,17 @@ class TestInAPlan:
         (tmp_path / "src/a").write_bytes(b"a")
         app = load("files: src")
         clock.advance(days=400)
-        app.backup("up")
-        app.drill("up@latest")
+        app.backups.run("up")
+        app.proofs.drill("up@latest")
         clock.advance(days=-400)
         for manifest in (tmp_path / "repo/manifests").rglob("0*"):
             ClockedStore(str(tmp_path / "repo"), clock)._date(
                 manifest.relative_to(tmp_path / "repo").as_posix()
             )
-        point = app.backup("up").point
+        point = app.backups.run("up").point
         told: list[Any] = []
-        app.tell = told.append
-        assert app.point("up@latest") == point
+        app.listen(told.append, log_doubt)
+        assert app.points.find("up@latest") == point
         assert [each.point.window.start - point.window.start for each in told] == [timedelta(days=400)]
-        named = {each.name: each for each in app.doctor()}
+        named = {each.name: each for each in app.setup.doctor()}
         assert (named["latest of up"].ok, named["proof of up"].detail) == (True, "never drilled")

@@ -12,6 +12,7 @@ import pytest
 
 from backup_platform.actions.repair.plan import Act
 from backup_platform.actions.repair.run import Repair
+from backup_platform.app import App
 from backup_platform.domain.ports import Buffer, Capabilities
 from backup_platform.errors import StoreError
 from backup_platform.plan import Plan
@@ -19,7 +20,6 @@ from backup_platform.repository.objects.names import DAMAGED, INDEXES, MANIFESTS
 from backup_platform.repository.replicas import init_replica
 from backup_platform.stores.caching import CachingStore
 from backup_platform.stores.object_store import DirectoryStore
-from backup_platform.upkeep import Upkeep
 from backup_platform_tests.actions.repair.repair_support import Clinic, clinic_of, manifest_of
 from backup_platform_tests.support import (
     Call,
@@ -144,9 +144,10 @@ def test_what_a_cache_still_has_hides_nothing(clinic: Clinic, tmp_path: Path) ->
     (tmp_path / "backup.yaml").write_text("repository: {path: x}\nsources: {docs: {files: y, every: day}}\n")
     plan = Plan.load(str(tmp_path / "backup.yaml"))
     repository.capabilities = Capabilities(direct=store.direct)
-    upkeep = Upkeep(plan, plan.repository, repository, clinic.bench.clock)
+    app = App(plan, str(tmp_path / "backup.yaml"), clinic.bench.clock)
+    app.bound.repository = repository
     assert len(repository.points.all(reread=True)) == 2
-    assert "is damaged" in upkeep.repair().plan().lost[0]
+    assert "is damaged" in app.maintenance.repair().plan().lost[0]
 
 
 # Anything at all

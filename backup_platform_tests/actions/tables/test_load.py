@@ -50,16 +50,16 @@ def app(bench: Bench) -> App:
 
 
 def test_a_table(app: App) -> None:
-    window = app.points("shop")[0].window.key
+    window = app.points.all("shop")[0].window.key
     for name in ("orders", "public.orders"):
-        table = app.load_table("shop", window, name)
+        table = app.tables.load("shop", window, name)
         assert table.to_pydict() == {"id": [1, 2, 3], "what": ["tea", None, "x"]}
-    assert app.load_table("shop", "latest", "orders", columns=["what"]).column_names == ["what"]
+    assert app.tables.load("shop", "latest", "orders", columns=["what"]).column_names == ["what"]
 
 
 @pytest.mark.parametrize("where", [pc.field("id") > 1, [("id", ">", 1)]])
 def test_some_rows(app: App, where: object) -> None:
-    assert app.load_table("shop", "latest", "orders", columns=["what"], filter=where).to_pydict() == {
+    assert app.tables.load("shop", "latest", "orders", columns=["what"], filter=where).to_pydict() == {
         "what": [None, "x"]
     }
 
@@ -67,30 +67,30 @@ def test_some_rows(app: App, where: object) -> None:
 def test_rows_by_columns_that_are_not_wanted(app: App) -> None:
     condition = (pc.field("id") >= 1) & pc.field("what").is_valid()
     for columns, names in ((["id"], ["id"]), (["what", "id"], ["what", "id"]), (None, ["id", "what"])):
-        table = app.load_table("shop", "latest", "orders", columns=columns, filter=condition)
+        table = app.tables.load("shop", "latest", "orders", columns=columns, filter=condition)
         assert (table.num_rows, table.column_names) == (2, names)
-    assert app.load_table("shop", "latest", "orders", filter=pc.field("id") > 9).num_rows == 0
+    assert app.tables.load("shop", "latest", "orders", filter=pc.field("id") > 9).num_rows == 0
 
 
 def test_as_pandas(app: App) -> None:
-    frame = app.load_table("shop", "latest", "orders", as_pandas=True)
+    frame = app.tables.load("shop", "latest", "orders", as_pandas=True)
     assert list(frame["id"]) == [1, 2, 3]
 
 
 def test_what_is_not_there(app: App) -> None:
-    window = app.points("shop")[0].window.key
+    window = app.points.all("shop")[0].window.key
     with pytest.raises(NotFoundError):
-        app.load_table("shop", window[:-1], "orders")  # the beginning of a window's key is not the window
+        app.tables.load("shop", window[:-1], "orders")  # the beginning of a window's key is not the window
     with pytest.raises(NotFoundError, match="'nope'"):
-        app.load_table("shop", window, "nope")
+        app.tables.load("shop", window, "nope")
     with pytest.raises(UsageError, match="'nope'") as caught:
-        app.load_table("shop", window, "orders", columns=["id", "nope"])
+        app.tables.load("shop", window, "orders", columns=["id", "nope"])
     assert "id, what" in caught.value.hint
     with pytest.raises(UsageError, match="filtered"):
-        app.load_table("shop", window, "orders", filter=[("id", ">", "x")])
+        app.tables.load("shop", window, "orders", filter=[("id", ">", "x")])
     for condition in ([("nope", ">", 1)], pc.field("nope") > 1, "id > 1"):
         with pytest.raises(UsageError, match="filtered"):
-            app.load_table("shop", window, "orders", filter=condition)
+            app.tables.load("shop", window, "orders", filter=condition)
 
 
 def test_only_what_is_asked_for_is_fetched(bench: Bench) -> None:
@@ -166,8 +166,8 @@ def named_as_the_process():  # those of Arrow are
 NAME = Path("/proc/self/comm").read_text()
 app = tables_app(tables_bench(Path(sys.argv[1])))
 before = named_as_the_process()
-assert app.load_table("shop", "latest", "orders").num_rows == 3
-assert app.load_table("shop", "latest", "orders", filter=[("id", ">", 1)]).num_rows == 2
+assert app.tables.load("shop", "latest", "orders").num_rows == 3
+assert app.tables.load("shop", "latest", "orders", filter=[("id", ">", 1)]).num_rows == 2
 assert named_as_the_process() <= before
 assert not {"dagster", "duckdb", "fsspec"} & set(sys.modules)
 """

@@ -180,19 +180,22 @@ SLOW = """
 import sys, time
 from backup_platform.cli import context
 from backup_platform.cli.entry import main
-from backup_platform_tests.cli.fake import FakeApp, make_point
+from backup_platform_tests.cli.fake import FakeApp, FakeBackups, make_point
 
-class Slow(FakeApp):
-    def backup(self, source, *, window=None, force=False, progress):
+class Slow(FakeBackups):
+    def run(self, source, *, window=None, force=False, progress):
         progress.begin("", "table")
         progress.expect(items=1_000, size=1_000_000_000)
         progress.note("changed while it was read: x\\x1b[2J")
         for _ in range(20):
             progress.advance(items=25, size=25_000_000)
             time.sleep(0.1)
-        return super().backup(source, window=window, force=force, progress=progress)
+        return super().run(source, window=window, force=force, progress=progress)
 
-app = Slow(backups={"shop": make_point()})
+class SlowApp(FakeApp):
+    backups = property(Slow)
+
+app = SlowApp(captured={"shop": make_point()})
 context.app_factory = lambda plan: app
 sys.exit(main())
 """

@@ -177,7 +177,7 @@ def test_what_is_lost_is_given_up_by_who_says_so(
     (chain / "0000000001").unlink()
     (chain / "0000000002").write_bytes(b"damaged")
     app = App.load()
-    point = app.point(made[2])
+    point = app.points.find(made[2])
 
     def authentic() -> bool:
         return checks.authentic(app.repository, point, whole=True).passed

@@ -13,10 +13,10 @@ GONE = errors.SourceMissingError("/srv/x is not there.", hint="Is it mounted?")
 
 
 def test_a_backup_tells_its_numbers(cli: Cli) -> None:
-    cli.app.backups["shop"] = WHOLE
+    cli.app.captured["shop"] = WHOLE
     ran = cli("backup", "shop", "--window", "2026-11-22", "--force")
     assert ran.code == 0
-    assert cli.app.calls == [("backup", {"source": "shop", "window": "2026-11-22", "force": True})]
+    assert cli.app.calls == [("backups.run", {"source": "shop", "window": "2026-11-22", "force": True})]
     assert ran.out.splitlines() == [
         "shop: stored, window 2026-11-22, point 2273686f70aa",
         "  1 file, 104.9 MB source, 3.1 MB new, 1.2 MB stored, dedup 97.0 %",
@@ -26,15 +26,15 @@ def test_a_backup_tells_its_numbers(cli: Cli) -> None:
 
 
 def test_a_backup_of_a_database_tells_of_tables_and_not_of_the_files_they_are_stored_as(cli: Cli) -> None:
-    cli.app.backups["shop"] = make_point(facts={"tables": 1, "rows": 2000})
+    cli.app.captured["shop"] = make_point(facts={"tables": 1, "rows": 2000})
     assert "\n  1 table with 2,000 rows, 104.9 MB source," in cli("backup", "shop").out
-    cli.app.backups["shop"] = make_point(facts={"tables": 1, "rows": 2000}, kind="postgres")
+    cli.app.captured["shop"] = make_point(facts={"tables": 1, "rows": 2000}, kind="postgres")
     cli.app.kinds = registry.every()
     assert "\n  1 table with 2,000 rows, 104.9 MB as Parquet," in cli("backup", "shop").out
 
 
 def test_the_document_of_a_backup(cli: Cli) -> None:
-    cli.app.backups["shop"] = WHOLE
+    cli.app.captured["shop"] = WHOLE
     (result,) = cli("backup", "--json").document["results"]
     assert (result["source"], result["outcome"], result["created"], result["error"]) == (
         "shop",
@@ -55,7 +55,7 @@ def test_the_document_of_a_backup(cli: Cli) -> None:
 
 
 def test_an_incomplete_point_is_exit_code_3_and_lists_ten_problems(cli: Cli) -> None:
-    cli.app.backups["uploads"] = PARTIAL
+    cli.app.captured["uploads"] = PARTIAL
     ran = cli("backup", "uploads")
     assert ran.code == 3
     assert ran.out.startswith("uploads: INCOMPLETE, ")
@@ -67,7 +67,7 @@ def test_an_incomplete_point_is_exit_code_3_and_lists_ten_problems(cli: Cli) -> 
 
 
 def test_a_window_that_has_its_point_is_kept(cli: Cli) -> None:
-    cli.app.backups["shop"] = None
+    cli.app.captured["shop"] = None
     ran = cli("backup", "shop")
     assert ran.code == 0
     assert (
@@ -90,7 +90,7 @@ def test_a_window_that_has_its_point_is_kept(cli: Cli) -> None:
 def test_of_several_sources_each_is_tried_and_the_worst_decides(
     cli: Cli, backups: dict[str, object], code: int
 ) -> None:
-    cli.app.backups = dict(backups)
+    cli.app.captured = dict(backups)
     ran = cli("backup")
     assert ran.code == code
     assert [arguments["source"] for _, arguments in cli.app.calls] == list(backups)
@@ -98,7 +98,7 @@ def test_of_several_sources_each_is_tried_and_the_worst_decides(
 
 
 def test_a_failure_among_several_names_its_source(cli: Cli) -> None:
-    cli.app.backups = {"old": GONE, "shop": WHOLE}
+    cli.app.captured = {"old": GONE, "shop": WHOLE}
     ran = cli("backup")
     assert ran.err == "error [source-missing]: old: /srv/x is not there.\nhint: Is it mounted?\n"
     assert ran.out.startswith("old: FAILED\nshop: stored")
@@ -118,7 +118,7 @@ def test_a_failure_among_several_names_its_source(cli: Cli) -> None:
 def test_what_concerns_all_sources_stops_at_once_and_tells_what_was_done(
     cli: Cli, error: BaseException, code: int
 ) -> None:
-    cli.app.backups = {"shop": WHOLE, "old": error, "uploads": WHOLE}
+    cli.app.captured = {"shop": WHOLE, "old": error, "uploads": WHOLE}
     ran = cli("backup")
     assert ran.code == code
     assert len(cli.app.calls) == 2
@@ -128,11 +128,11 @@ def test_what_concerns_all_sources_stops_at_once_and_tells_what_was_done(
 
 
 def test_a_repository_that_cannot_be_reached_for_want_of_a_secret_is_told_once(cli: Cli) -> None:
-    cli.app.backups = {"shop": WHOLE, "uploads": WHOLE}
+    cli.app.captured = {"shop": WHOLE, "uploads": WHOLE}
     cli.app.answers["repository"] = errors.PlanError("No such variable.")
     assert (cli("backup").code, cli.app.calls) == (2, [("repository", {})])
 
 
 def test_a_late_capture_says_so(cli: Cli) -> None:
-    cli.app.backups["shop"] = make_point(lateness_s=3_725.0)
+    cli.app.captured["shop"] = make_point(lateness_s=3_725.0)
     assert "  captured 1 h 02 min after the end of its window\n" in cli("backup").out

@@ -169,11 +169,11 @@ def test_an_encrypted_repository_and_its_copies_share_keys(
 
 def test_the_rule_of_copies_counts_repositories_and_places_of_the_plan(made: Run, tmp_path: Path) -> None:
     app = App.load(str(tmp_path / "backup.yaml"))
-    point = app.point("docs@latest")
-    late = app.upkeep.copies_in_place(point, {"main": [point], "offsite": []})
+    point = app.points.find("docs@latest")
+    late = app.copies.in_place(point, {"main": [point], "offsite": []})
     assert (late.ran, late.metadata["lacking"]) == (False, ["offsite", "vault"])
-    assert not app.upkeep.copies_in_place(point, {"main": [point], "vault": [point]}).passed, "one place"
-    found = app.upkeep.copies_in_place(point, {"main": [point], "offsite": [point]})
+    assert not app.copies.in_place(point, {"main": [point], "vault": [point]}).passed, "one place"
+    found = app.copies.in_place(point, {"main": [point], "offsite": [point]})
     assert (found.passed, found.summary) == (True, "in main, offsite, at elsewhere, local")
 
 

@@ -17,7 +17,7 @@ EMPTIED = make_point("uploads", suspect=(REASON,))
 
 
 def test_a_suspect_point_is_exit_code_3_and_says_why_and_what_to_do(cli: Cli) -> None:
-    cli.app.backups["uploads"] = EMPTIED
+    cli.app.captured["uploads"] = EMPTIED
     ran = cli("backup", "uploads")
     assert ran.code == 3
     lines = ran.out.splitlines()
@@ -44,10 +44,10 @@ def test_points_and_show_tell_of_it_until_it_is_accepted(cli: Cli) -> None:
 
 
 def test_accept(cli: Cli) -> None:
-    cli.app.answers["accepting.accept"] = replace(EMPTIED, accepted="it moved")
+    cli.app.answers["points.accept"] = replace(EMPTIED, accepted="it moved")
     ran = cli("accept", "uploads@2026-11-22", "--reason", "it moved")
     assert (ran.code, ran.out) == (0, f"Accepted uploads@2026-11-22 ({EMPTIED.id[:12]}): it moved.\n")
-    assert cli.app.calls[-1][1]["arguments"] == ("uploads@2026-11-22", "it moved")
+    assert cli.app.calls[-1][1] == {"spec": "uploads@2026-11-22", "reason": "it moved"}
     document = cli("accept", "uploads@2026-11-22", "--reason", "it moved", "--json").document
     assert document["point"]["accepted"] == "it moved"
     assert cli("accept", "uploads@2026-11-22").code == 2

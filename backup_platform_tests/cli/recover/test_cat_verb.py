@@ -97,7 +97,7 @@ def test_damage_ends_it_before_the_first_wrong_byte(run: Verbs, tmp_path: Path) 
 
 def test_a_file_that_is_shorter_than_it_was_is_damage(run: Verbs, tmp_path: Path) -> None:
     app = App.load(str(tmp_path / "backup.yaml"))
-    point = app.point("dump@latest")
+    point = app.points.find("dump@latest")
     reader = app.repository.reader(point)
 
     class Longer:

@@ -18,7 +18,7 @@ UNREADABLE = make_entry(b"secret", status=Status.UNREADABLE, problem="Permission
 @pytest.fixture
 def filled(cli: Cli) -> Cli:
     cli.app.known = [BEFORE, AFTER]
-    cli.app.answers["ls"] = [
+    cli.app.answers["points.entries"] = [
         make_entry(b".", kind=EntryKind.DIRECTORY),
         make_entry(b"a b.txt", size=123_456_789),
         make_entry(b"caf\xe9\x1b[2J", status=Status.CHANGED),
@@ -44,7 +44,7 @@ def test_ls_looks_like_ls(filled: Cli) -> None:
 
 def test_ls_of_one_path_asks_for_it_in_the_point_that_was_found(filled: Cli) -> None:
     filled("ls", "uploads@2026-11-21", "a")
-    assert filled.app.calls == [("ls", {"spec": BEFORE.id, "path": "a"})]
+    assert filled.app.calls == [("points.entries", {"spec": BEFORE.id, "path": "a"})]
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_ls_of_one_path_asks_for_it_in_the_point_that_was_found(filled: Cli) -> 
     ],
 )
 def test_ls_shows_any_date(filled: Cli, seconds: int, shown: str) -> None:
-    (entry, *_) = filled.app.answers["ls"]
+    (entry, *_) = filled.app.answers["points.entries"]
     dated = entry._replace(stat=entry.stat._replace(mtime_ns=seconds * 10**9 + 5))
-    filled.app.answers["ls"] = [dated]
+    filled.app.answers["points.entries"] = [dated]
     assert f" {shown}" in filled("ls", BEFORE.id).out
     (found,) = filled("ls", BEFORE.id, "--json").document["entries"]
     assert found["mtime_ns"] == seconds * 10**9 + 5
@@ -94,12 +94,12 @@ def test_a_listing_in_json_has_a_row_a_line(filled: Cli) -> None:
 
 
 def test_a_path_that_is_not_there_is_11(filled: Cli) -> None:
-    filled.app.answers["ls"] = errors.NotFoundError("no path x")
+    filled.app.answers["points.entries"] = errors.NotFoundError("no path x")
     assert filled("ls", BEFORE.id, "x").code == 11
 
 
 def test_an_empty_listing_is_a_document_too(filled: Cli) -> None:
-    filled.app.answers["ls"] = []
+    filled.app.answers["points.entries"] = []
     assert filled("ls", BEFORE.id, "--json").document == {"point": BEFORE.id, "entries": []}
 
 
@@ -111,7 +111,7 @@ def difference(path: bytes, change: str) -> Any:
 
 def test_diff_marks_every_kind_of_change(filled: Cli) -> None:
     changes = ["added", "removed", "changed", "metadata", "added"]
-    filled.app.answers["diff"] = [difference(b"f\n%d" % i, change) for i, change in enumerate(changes)]
+    filled.app.answers["points.diff"] = [difference(b"f\n%d" % i, change) for i, change in enumerate(changes)]
     ran = filled("diff", "uploads@2026-11-21", "uploads@latest")
     assert ran.code == 0
     assert ran.out.splitlines() == [
@@ -130,5 +130,5 @@ def test_diff_marks_every_kind_of_change(filled: Cli) -> None:
 
 
 def test_no_differences_are_said_to_be_none(filled: Cli) -> None:
-    filled.app.answers["diff"] = []
+    filled.app.answers["points.diff"] = []
     assert filled("diff", BEFORE.id, AFTER.id).out == "No differences.\n"

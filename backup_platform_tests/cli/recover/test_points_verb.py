@@ -98,10 +98,8 @@ def test_the_document_of_points_has_the_same_states(filled: Cli) -> None:
 
 
 def test_forged_records_are_told_and_fail_the_listing(filled: Cli) -> None:
-    doubts = Doubts(forged=("ledger/proofs/x",), older=("ledger/proofs/y",))
-    filled.app.answers["evidence.proofs"] = filled.app.recorded, doubts
-    filled.app.answers["evidence.of_points"] = filled.app.answers["evidence.of_keys"] = doubts
-    filled.app.answers["key_list"] = []
+    filled.app.doubts = Doubts(forged=("ledger/proofs/x",), older=("ledger/proofs/y",))
+    filled.app.answers["keys.recipients"] = []
     for verb in (["points"], ["show", "shop@2026-11-19"], ["key", "list"]):
         ran = filled(*verb)
         assert ran.code == 1

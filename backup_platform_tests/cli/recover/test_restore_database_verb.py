@@ -32,7 +32,7 @@ DONE = DatabaseRestoreSummary(tables=2, rows=1234, bytes=5_000_000, duration_s=2
 
 
 def answering(cli: Cli, plan: DatabaseRestorePlan = PLAN, done: Any = DONE) -> Cli:
-    cli.app.answers |= {"restore_database_plan": plan, "restore_database": done}
+    cli.app.answers |= {"restores.plan_database": plan, "restores.run_database": done}
     return cli
 
 
@@ -41,7 +41,7 @@ def test_a_restore_into_a_database_tells_what_it_did(cli: Cli) -> None:
     ran = answering(cli)("restore", "shop@latest", "--into", URL, *options)
     assert ran.code == 0
     target = DatabaseTarget(URL, schemas=("a", "b"), create=True, occupied=True, jobs=4)
-    assert cli.app.calls[0] == ("restore_database_plan", {"spec": "shop@latest", "target": target})
+    assert cli.app.calls[0] == ("restores.plan_database", {"spec": "shop@latest", "target": target})
     assert ran.out.splitlines() == [
         "restored shop, window 2026-11-22 (Europe/Berlin), point 2273686f70aa, into sales (PostgreSQL 18 at db2:5432)",
         "  2 tables, 1,234 rows, 5.0 MB stored, 2.0 s",
@@ -52,7 +52,7 @@ def test_a_restore_into_a_database_tells_what_it_did(cli: Cli) -> None:
 def test_a_dry_run_tells_the_steps_and_writes_nothing(cli: Cli) -> None:
     ran = answering(cli)("restore", "shop@latest", "--into", URL, "--dry-run")
     assert ran.code == 0
-    assert [name for name, _ in cli.app.calls] == ["restore_database_plan"]
+    assert [name for name, _ in cli.app.calls] == ["restores.plan_database"]
     assert ran.out.splitlines()[1:] == [
         "  2 tables, 1,234 rows, 5.0 MB stored",
         "  1. create the schema",

@@ -37,7 +37,7 @@ DONE = RestoreSummary(files=2, bytes=5_000_000, skipped=0, warnings=(), warning_
 
 
 def answering(cli: Cli, plan: RestorePlan = PLAN, done: Any = DONE) -> Cli:
-    cli.app.answers |= {"restore_plan": plan, "restore": done}
+    cli.app.answers |= {"restores.plan": plan, "restores.run": done}
     return cli
 
 
@@ -45,7 +45,7 @@ def test_a_restore_tells_what_it_wrote(cli: Cli) -> None:
     ran = answering(cli)("restore", "shop@latest", "a", "b c", "--to", "/tmp/shop", "--overwrite")
     assert ran.code == 0
     assert cli.app.calls[0] == (
-        "restore_plan",
+        "restores.plan",
         {"spec": "shop@latest", "to": "/tmp/shop", "paths": ["a", "b c"], "overwrite": True},
     )
     assert ran.out.splitlines() == [
@@ -69,7 +69,7 @@ def test_a_dry_run_writes_nothing_and_tells_the_plan(cli: Cli) -> None:
     plan = replace(PLAN, symlinks=1, other=2, replaces=4, keeps=1, resumes=True)
     ran = answering(cli, plan)("restore", "shop@latest", "--to", "/tmp/shop", "--dry-run")
     assert ran.code == 0
-    assert [name for name, _ in cli.app.calls] == ["restore_plan"]
+    assert [name for name, _ in cli.app.calls] == ["restores.plan"]
     assert ran.out.splitlines() == [
         "shop, window 2026-11-22 (Europe/Berlin), point 2273686f70aa, into /tmp/shop; nothing was written",
         "  2 files, 1 directory, 1 symbolic link, 2 others",

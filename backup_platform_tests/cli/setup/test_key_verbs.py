@@ -47,7 +47,7 @@ def test_the_group_lists_its_verbs_and_the_program_lists_the_group(cli: Cli) -> 
 
 
 def test_a_listing_of_recipients(cli: Cli) -> None:
-    cli.app.answers["key_list"] = [
+    cli.app.answers["keys.recipients"] = [
         stored(0, tested_at=NOON),
         stored(1, retired_at=NOON + timedelta(days=1)),
     ]
@@ -66,7 +66,7 @@ def test_a_listing_of_recipients(cli: Cli) -> None:
 
 
 def test_a_test_says_what_was_opened_and_when_it_was_tested_before(cli: Cli) -> None:
-    cli.app.answers["key_test"] = [
+    cli.app.answers["keys.test"] = [
         SimpleNamespace(recipient=stored(), point=make_point(), pack="packs/aa/x"),
         SimpleNamespace(recipient=stored(tested_at=NOON - timedelta(days=400)), point=None, pack=""),
     ]
@@ -79,7 +79,7 @@ def test_a_test_says_what_was_opened_and_when_it_was_tested_before(cli: Cli) -> 
 
 
 def test_a_missing_key_is_exit_code_12(cli: Cli) -> None:
-    cli.app.answers["key_rewrap"] = KeyMissingError("no identity here", hint="Fetch it.")
+    cli.app.answers["keys.rewrap"] = KeyMissingError("no identity here", hint="Fetch it.")
     ran = cli("key", "rewrap")
     assert (ran.code, ran.err) == (12, "error [key-missing]: no identity here\nhint: Fetch it.\n")
 
@@ -264,7 +264,7 @@ def test_checks_on_a_host_that_writes_say_that_no_drill_is_possible(run: Command
     made(run)
     (world / "identity").rename(world / "away")
     app = App.load()
-    verdicts = {check.name: check for check in app.checks(app.point("uploads@latest"))}
+    verdicts = {check.name: check for check in app.proofs.checks(app.points.find("uploads@latest"))}
     assert (verdicts["drill"].passed, verdicts["drill"].ran, verdicts["drill"].severity) == (
         False,
         False,
@@ -277,5 +277,5 @@ def test_checks_on_a_host_that_writes_say_that_no_drill_is_possible(run: Command
     (world / "away").rename(world / "identity")
     run("drill", "uploads@latest")
     (world / "identity").unlink()
-    verdicts = {check.name: check for check in App.load().checks(app.point("uploads@latest"))}
+    verdicts = {check.name: check for check in App.load().proofs.checks(app.points.find("uploads@latest"))}
     assert verdicts["drill"].passed, "what another host proved counts"

@@ -78,7 +78,7 @@ def test_without_a_plan_that_names_them_this_host_remembers_and_tells(hosts: Hos
     for words in (["verify"], ["doctor"], ["key", "list"]):
         assert ATTACKER in run(*words, code=1).out, words
     app = App.load(str(hosts.root / "writer" / "backup.yaml"))
-    check = authentic(app.repository, app.points()[0])
+    check = authentic(app.repository, app.points.all()[0])
     assert not check.passed
     assert check.severity == "error"
     assert ATTACKER in check.summary
@@ -138,7 +138,7 @@ def test_a_verify_with_an_identity_that_opens_none_of_the_newest_packs_fails(hos
     for words in (["verify"], ["verify", "--read", "none"], ["verify", "--read", "due"]):
         assert f"({OWNER}) do not open packs/" in run(*words, code=1).out, words
     app = App.load(str(hosts.root / "restorer" / "backup.yaml"))
-    newest = app.points()[0]
+    newest = app.points.all()[0]
     check = stored(app.repository, newest, ReadShare(cycle=0), app.clock, QuietProgress())
     assert not check.passed
     hosts.verbs("writer", key=REPOSITORY_KEY)("verify", "--read", "none").out.index("retires")

@@ -55,14 +55,14 @@ def test_a_suspect_point_exists_and_is_red(world: World) -> None:
     [event] = run.asset_materializations_for_node("backups__uploads")
     assert event.metadata["suspect"].value is True
     assert "suspect: it holds nothing" in str(event.metadata["summary"].value)
-    world.app.upkeep.accepting.accept(f"uploads@{world.window}", "it moved")
+    world.app.points.accept(f"uploads@{world.window}", "it moved")
     assert world.launch("uploads").success, "accepted, the same window is green"
 
 
 def test_a_materialisation_carries_the_recovery_point(world: World) -> None:
     run = world.launch("uploads")
     [event] = run.asset_materializations_for_node("backups__uploads")
-    [point] = world.app.points("uploads")
+    [point] = world.app.points.all("uploads")
     assert event.metadata["recovery_point"].value == point.id
     assert event.metadata["files"].value == 1
     assert event.metadata["source_bytes"].value == 5
@@ -169,7 +169,7 @@ def test_a_run_that_is_cancelled_is_not_retried(world: World) -> None:
     with suppress(KeyboardInterrupt):
         world.launch("uploads")
     assert retries(world) == 0
-    assert world.app.points("uploads") == []
+    assert world.app.points.all("uploads") == []
 
 
 def test_a_second_run_keeps_the_point_and_checks_it_again(world: World) -> None:
@@ -179,7 +179,7 @@ def test_a_second_run_keeps_the_point_and_checks_it_again(world: World) -> None:
     [event] = run.asset_materializations_for_node("backups__uploads")
     assert event.metadata["created"].value is False
     assert set(world.evaluations(run)) >= ALWAYS
-    assert len(world.app.points("uploads")) == 1
+    assert len(world.app.points.all("uploads")) == 1
 
 
 def test_force_captures_anew(world: World) -> None:
@@ -198,7 +198,7 @@ def test_checks_can_be_run_again_alone(world: World) -> None:
     assert run.success
     assert set(world.evaluations(run)) == {"stored", "drill"}
     assert not run.asset_materializations_for_node("backups__uploads")
-    assert len(world.app.points("uploads")) == 1
+    assert len(world.app.points.all("uploads")) == 1
     tags = world.instance.get_runs()[0].tags
     assert (tags["backup/source"], tags["dagster/max_runtime"]) == ("uploads", "21600")
 

@@ -35,7 +35,7 @@ def pair(world: World) -> World:
         "late_limit": "30d",
     }
     world.load()
-    world.app.at("offsite").init()
+    world.app.at("offsite").setup.init()
     return world
 
 
@@ -94,8 +94,8 @@ def test_the_sensor_launches_what_is_lacking_and_then_rests(copied: World) -> No
     assert copied.launch("uploads").success
     [run] = follow(copied)
     assert run.success
-    assert [point.id for point in copied.app.at("offsite").points("uploads")] == [
-        point.id for point in copied.app.points("uploads")
+    assert [point.id for point in copied.app.at("offsite").points.all("uploads")] == [
+        point.id for point in copied.app.points.all("uploads")
     ]
     [event] = run.asset_materializations_for_node("copies__offsite__uploads")
     assert event.metadata["copied"].value is True
@@ -141,8 +141,8 @@ def test_copies_that_are_late_are_red_and_told_and_green_again_when_they_are_mad
 
 def test_what_was_copied_at_the_command_line_counts(copied: World) -> None:
     copied.launch("uploads")
-    copying = copied.app.at("offsite").upkeep.copying(copied.app.repository)
-    copying.run(copying.plan(copied.app.points("uploads")))
+    copying = copied.app.at("offsite").copies.copying(copied.app.repository)
+    copying.run(copying.plan(copied.app.points.all("uploads")))
     assert [run.success for run in follow(copied)] == [True]
     assert resolved(copied, "uploads", IN_PLACE, copied.window) == "SUCCEEDED"
     assert not follow(copied)
@@ -156,11 +156,11 @@ def test_a_repository_that_is_away_fails_no_backup_and_no_other_copy(unloaded: W
     }
     plan["sources"]["uploads"]["repositories"] = ["main", "away", "offsite"]
     world = unloaded.load()
-    world.app.at("offsite").init()
+    world.app.at("offsite").setup.init()
     assert world.launch("uploads").success
     [run] = follow(world)
     assert run.success
-    assert world.app.at("offsite").points("uploads")
+    assert world.app.at("offsite").points.all("uploads")
 
 
 def test_a_first_repository_that_is_another_one_is_not_told_as_a_change_of_its_copy(copied: World) -> None:
@@ -216,7 +216,7 @@ def test_what_retention_forgot_in_a_copy_is_not_brought_back(unloaded: World) ->
         world.launch("uploads", window)
     assert len(follow(world)) == 2
     assert upkeep_run(world, "prune", "offsite").success
-    assert len(world.app.at("offsite").points("uploads")) == 1
+    assert len(world.app.at("offsite").points.all("uploads")) == 1
     assert not tick(world).run_requests
     records = world.instance.fetch_observations(dg.AssetRecordsFilter(asset_key=KEY), limit=9).records
     assert [record.partition_key for record in records] == windows[:1]
@@ -239,7 +239,7 @@ def test_damage_in_the_first_repository_is_not_copied_and_told(copied: World) ->
         instance=copied.instance, partition_key=copied.window, asset_selection=[KEY], raise_on_error=False
     )
     assert not run.success
-    assert copied.app.at("offsite").points("uploads") == []
+    assert copied.app.at("offsite").points.all("uploads") == []
     copied.sensor("backup_alerts", copied.cursor)
     assert titles(copied) == ["uploads in offsite: copy failed"]
 

@@ -79,7 +79,7 @@ def test_prune_forgets_what_the_plan_does_not_keep_and_shows_why(kept: World) ->
     windows = capture(kept, 3)
     found = metadata(run(kept, "prune"))
     assert (found["points"], found["forgotten_points"]) == (1, 2)
-    assert [point.window.key for point in kept.app.points("uploads")] == windows[-1:]
+    assert [point.window.key for point in kept.app.points.all("uploads")] == windows[-1:]
     heading, _, _, _, *rows = found["retention"].splitlines()
     assert heading == "**uploads**"
     assert [row.split(" | ")[0].strip("| ") for row in rows] == list(reversed(windows)), "the newest first"
@@ -90,7 +90,7 @@ def test_prune_forgets_what_the_plan_does_not_keep_and_shows_why(kept: World) ->
 def test_windows_that_were_forgotten_are_observed_once(kept: World) -> None:
     """Also those that somebody forgot at the command line, and again none when a run is repeated."""
     windows = capture(kept, 2)
-    retention = kept.app.upkeep.retention
+    retention = kept.app.maintenance.retention
     retention.run_forget(retention.plan_forget())
     assert run(kept, "prune").success
     assert list(observed(kept)) == windows[:1]
@@ -110,7 +110,7 @@ def test_a_point_whose_window_has_another_one_is_not_gone(kept: World) -> None:
 
 def test_a_source_with_a_damaged_manifest_loses_nothing_and_the_check_says_so(kept: World) -> None:
     capture(kept, 2)
-    [point, _] = kept.app.points("uploads")
+    [point, _] = kept.app.points.all("uploads")
     path = kept.root / "repository" / kept.app.repository.points.key(point)
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-5])
@@ -210,7 +210,7 @@ def test_damage_turns_verify_red(kept: World) -> None:
 
 def test_the_newest_point_that_was_deleted_turns_verify_red(kept: World) -> None:
     capture(kept, 1)
-    [point] = kept.app.points("uploads")
+    [point] = kept.app.points.all("uploads")
     (kept.root / "repository" / kept.app.repository.points.key(point)).unlink()
     result = run(kept, "verify")
     assert not result.success

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from backup_platform.domain.ports import Source
 from backup_platform.domain.tables import Column, Storage, Table
 from backup_platform.kinds.kind import Purpose
 from backup_platform.orchestration.metadata.tables import MAX_TABLES, tables_metadata
+from backup_platform.services.sources import PlannedSources
 from backup_platform_tests.actions.tables_support import Relation, rows_table, write_tables
 from backup_platform_tests.orchestration import conftest
 from backup_platform_tests.orchestration.conftest import FaultyApp, World
@@ -29,13 +32,24 @@ ORDERS = Relation(
 )
 
 
+@dataclass(frozen=True)
+class TablesSources(PlannedSources):
+    """The sources of the plan, of which `shop` is a scripted one."""
+
+    scripted: ScriptedSource
+
+    def build(self, name: str, purpose: Purpose = "capture") -> Source:
+        return self.scripted if name == "shop" else super().build(name, purpose)
+
+
 class TablesApp(FaultyApp):
     """The app, whose source `shop` is captured as tables without a server."""
 
     scripted: ScriptedSource
 
-    def source(self, name: str, purpose: Purpose = "capture") -> Source:
-        return self.scripted if name == "shop" else super().source(name, purpose)
+    @cached_property
+    def sources(self) -> PlannedSources:
+        return TablesSources(self.plan, self.clock, self.scripted)
 
 
 @pytest.fixture

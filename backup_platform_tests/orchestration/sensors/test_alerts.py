@@ -118,7 +118,7 @@ def test_an_emptied_source_is_told_with_the_reason(watched: World) -> None:
     [(title, body)] = watched.channel.sent
     assert title == "uploads: check plausible failed"
     assert "it holds nothing" in body
-    point = watched.app.points("uploads")[-1]
+    point = watched.app.points.all("uploads")[-1]
     program = f"`backup-platform --plan {watched.app.plan_path} "
     assert f"{program}accept {point.id[:12]} --reason TEXT`" in body, "what to do is told"
     assert "bytes. Look at the source." in body

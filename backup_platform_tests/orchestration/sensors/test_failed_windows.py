@@ -74,7 +74,7 @@ def test_a_window_that_failed_and_is_over_is_missing_and_its_checks_have_no_verd
 def test_a_missed_window_that_can_be_captured_again_is(world_on_disk: World) -> None:
     """Somebody raised `late_limit`: nobody cancelled what stands for the window."""
     world = only(world_on_disk, "uploads")
-    world.app.backup("uploads")
+    world.app.backups.run("uploads")
     world.clock.time += DAY
     lost = world.window
     world.app.faults = [SourceMissingError("/srv/uploads is not there.", hint="Is it mounted?")]

@@ -69,7 +69,7 @@ class Life:
         shutil.rmtree(self.world.root / "repository", ignore_errors=True)
         vars(self.world.app).pop("repository", None)
         self.world.clock.time = self.world.clock.time.replace(hour=12, minute=12, second=second)
-        self.world.app.init()
+        self.world.app.setup.init()
         for attempt in self.attempts:
             self.world.instance.delete_run(attempt.run.run_id)
         self.cursor, self.attempts, self.ticked = '{"next": ""}', [], {}
@@ -79,13 +79,13 @@ class Life:
         self.sense()
 
     def open(self, source: str) -> Window:
-        return self.world.app.schedule(source).window_of(self.world.clock.time)
+        return self.world.app.windows.schedule(source).window_of(self.world.clock.time)
 
     def tick(self) -> None:
         """What Dagster's scheduler does: the newest tick that it did not see yet, and none before."""
         for source in self.world.app.plan.sources:
             window = self.open(source)
-            due = self.world.app.schedule(source).due(self.world.clock.time)
+            due = self.world.app.windows.schedule(source).due(self.world.clock.time)
             if due and self.ticked[source] != window.key:
                 self.ticked[source] = window.key
                 self.add(source, window.key, {})
@@ -121,8 +121,8 @@ class Life:
         """After the sensor: each window that lacks a point is at work, has just become overdue, or failed just now."""
         now = self.world.clock.time
         for source in self.world.app.plan.sources:
-            schedule = self.world.app.schedule(source)
-            captured = {point.window.key for point in self.world.app.points(source)}
+            schedule = self.world.app.windows.schedule(source)
+            captured = {point.window.key for point in self.world.app.points.all(source)}
             window = self.open(source)
             before = schedule.previous(window)
             wanted = [each for each in (before, window) if each and each.end + schedule.late_limit > now]
@@ -135,7 +135,7 @@ class Life:
         mine = [each for each in self.attempts if (each.source, each.window) == (source, window.key)]
         if any(each.ended is None for each in mine):
             return datetime.max.replace(tzinfo=window.end.tzinfo)
-        schedule = self.world.app.schedule(source)
+        schedule = self.world.app.windows.schedule(source)
         tick, end = schedule.tick(window), window.end + schedule.late_limit
         ended = [each.ended for each in mine if each.ended]
         if ended:
@@ -175,7 +175,7 @@ class Machine(RuleBasedStateMachine):
     def a_run_ends(self, data: st.DataObject, works: bool) -> None:
         attempt = data.draw(st.sampled_from(self.life.alive(_S.STARTED)))
         if works and self.life.open(attempt.source).key == attempt.window:
-            self.life.world.app.backup(attempt.source)
+            self.life.world.app.backups.run(attempt.source)
             self.life.turn(attempt, _S.SUCCESS)
         else:
             self.life.turn(attempt, _S.FAILURE)
@@ -187,7 +187,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(source=st.sampled_from(sorted(SOURCES)))
     def somebody_backs_up_at_the_command_line(self, source: str) -> None:
-        self.life.world.app.backup(source)
+        self.life.world.app.backups.run(source)
 
 
 @contextmanager
@@ -213,8 +213,8 @@ def test_a_source_is_not_left_alone_between_its_tick_and_the_end_of_the_allowanc
     """Then its regular run never came, and its window was missed."""
     with world_of({"quick": SOURCES["quick"]}) as world:
         world.clock.time = world.clock.time.replace(minute=15)
-        world.app.init()
-        world.app.backup("quick")
+        world.app.setup.init()
+        world.app.backups.run("quick")
         world.clock.time = world.clock.time.replace(minute=21)
         cursor = world.sensor(MISSED, '{"next": ""}').cursor
         launched = []
@@ -241,8 +241,8 @@ def test_a_window_that_failed_is_tried_again_before_it_is_over() -> None:
 
 def test_a_pause_that_a_clock_made_that_was_ahead_does_not_hold() -> None:
     with world_of({"quick": SOURCES["quick"]}) as world:
-        world.app.init()
-        world.app.backup("quick")
+        world.app.setup.init()
+        world.app.backups.run("quick")
         cursor = world.sensor(MISSED, '{"next": ""}').cursor
         world.clock.time -= timedelta(days=1)
         world.sensor(MISSED, cursor)
@@ -256,7 +256,7 @@ def test_a_pause_that_a_clock_made_that_was_ahead_does_not_hold() -> None:
 def test_a_run_that_died_unnoticed_keeps_no_window_for_ever() -> None:
     with world_of({"hourly": {"every": "day"}}) as world:
         life = Life(world)
-        world.app.init()
+        world.app.setup.init()
         [request] = world.sensor(MISSED, '{"next": ""}').run_requests
         life.add("hourly", request.partition_key, dict(request.tags))
         life.turn(life.attempts[0], _S.STARTED)

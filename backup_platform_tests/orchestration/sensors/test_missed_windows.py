@@ -145,7 +145,7 @@ def test_failed_windows_are_tried_again_ever_more_rarely(unloaded: World) -> Non
     unloaded.plan["sources"]["uploads"]["timezone"] = noon_zone()
     world = only(unloaded, "uploads")
     now = world.clock.time = datetime.now(UTC)
-    key = world.app.schedule("uploads").window_of(now).key
+    key = world.app.windows.schedule("uploads").window_of(now).key
     pauses = []
     for attempt in range(1, 4):
         world.app.faults = [SourceMissingError("gone")]
@@ -165,7 +165,7 @@ def test_what_a_person_cancelled_stays_cancelled(unloaded: World) -> None:
     unloaded.plan["sources"]["uploads"]["timezone"] = noon_zone()
     world = only(unloaded, "uploads")
     world.clock.time = datetime.now(UTC)
-    key = world.app.schedule("uploads").window_of(world.clock.time).key
+    key = world.app.windows.schedule("uploads").window_of(world.clock.time).key
     tags = {**world.translator.run_tags("uploads"), "dagster/partition": key}
     run = world.instance.create_run_for_job(world.job_of("uploads"), tags=tags)
     world.instance.report_run_canceled(run)
@@ -179,7 +179,7 @@ def test_an_incomplete_point_is_tried_again_a_few_times_only(unloaded: World) ->
     (world.tree / "secret.txt").write_text("x")
     (world.tree / "secret.txt").chmod(0)
     world.clock.time = datetime.now(UTC)
-    key = world.app.schedule("uploads").window_of(world.clock.time).key
+    key = world.app.windows.schedule("uploads").window_of(world.clock.time).key
     tries = []
     for _ in range(4):
         with bound_by_modes():
@@ -232,8 +232,8 @@ def test_a_repository_that_never_answers_holds_nobody_up(
 ) -> None:
     """As a hung network file system. A sensor that Dagster ends keeps nothing of what it found."""
     answer = Event()
-    missing = world.app.missing
-    monkeypatch.setattr(world.app, "missing", lambda *asked: answer.wait() and missing(*asked))
+    missing = world.app.windows.missing
+    monkeypatch.setattr(world.app.windows, "missing", lambda *asked: answer.wait() and missing(*asked))
     monkeypatch.setattr(missed, "ANSWER_WITHIN_S", 0.2)
     before = active_count()
     tick = world.sensor(NAME)
@@ -312,7 +312,8 @@ def test_many_missed_windows_are_recorded_by_the_newest(unloaded: World) -> None
     world = only(unloaded, "uploads")
     tick = world.sensor(NAME)
     assert len(observed(tick)) == missed.MOST_OF_A_SOURCE
-    last = world.app.schedule("uploads").previous(world.app.schedule("uploads").window_of(world.clock.time))
+    schedule = world.app.windows.schedule("uploads")
+    last = schedule.previous(schedule.window_of(world.clock.time))
     assert last is not None
     assert observed(tick)[-1] == ("uploads", last.key)
     assert all(event.metadata["missed_windows"].value == 5 * 24 + 12 for event in tick.asset_events)
@@ -332,13 +333,13 @@ def test_a_wide_outage_is_not_written_out_window_by_window(
 def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The sources whose points are asked for from now on."""
     seen: list[str] = []
-    missing = world.app.missing
+    missing = world.app.windows.missing
 
     def record(source: str, now: datetime, known: datetime) -> Any:
         seen.append(source)
         return missing(source, now, known)
 
-    monkeypatch.setattr(world.app, "missing", record)
+    monkeypatch.setattr(world.app.windows, "missing", record)
     return seen
 
 
@@ -378,9 +379,9 @@ def test_a_point_that_was_stored_before_its_window_is_no_capture(unloaded: World
     world.launch("uploads")
     world.clock.time += DAY
     world.launch("uploads")
-    point = world.app.points("uploads")[-1]
+    point = world.app.points.all("uploads")[-1]
     stored = (point.window.start - DAY).timestamp()
-    os.utime(world.root / "repository" / world.app.manifest_path(point), (stored, stored))
+    os.utime(world.root / "repository" / world.app.points.manifest_path(point), (stored, stored))
     world.load(init=False)
     world.clock.time += timedelta(minutes=10)
     tick = world.sensor(NAME)

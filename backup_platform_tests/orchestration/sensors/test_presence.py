@@ -47,7 +47,7 @@ def test_what_became_of_a_repository_is_told_and_no_window_is_missed(
 ) -> None:
     """As when a disk is unmounted under the running process, or while it is started anew."""
     world = only(unloaded, "uploads")
-    world.app.backup("uploads")
+    world.app.backups.run("uploads")
     cursor = world.sensor(NAME, NEW).cursor
     place = world.root / "repository"
     place.rename(world.root / "elsewhere")
@@ -64,7 +64,7 @@ def test_what_became_of_a_repository_is_told_and_no_window_is_missed(
     assert not launched(tick), "a run would fail"
     shutil.rmtree(place, ignore_errors=True)
     (world.root / "elsewhere").rename(place)
-    App.load(world.app.plan_path, clock=world.clock).backup(
+    App.load(world.app.plan_path, clock=world.clock).backups.run(
         "uploads"
     )  # as a run does, in a process of its own
     assert observed(world.sensor(NAME, cursor)) == []
@@ -128,10 +128,10 @@ def test_a_new_set_up_begins_with_a_launch_and_without_an_alarm(unloaded: World,
 
 def test_a_source_that_joins_an_old_plan_begins_without_an_alarm(unloaded: World) -> None:
     world = quick(unloaded)
-    world.app.backup("uploads")
+    world.app.backups.run("uploads")
     cursor = world.sensor(NAME, NEW).cursor
     world.clock.time += timedelta(hours=3)
-    world.app.backup("uploads")
+    world.app.backups.run("uploads")
     world.plan["sources"]["more"] = dict(world.plan["sources"]["uploads"])
     world.load()
     tick = world.sensor(NAME, cursor)
@@ -142,7 +142,7 @@ def test_a_source_that_joins_an_old_plan_begins_without_an_alarm(unloaded: World
 def test_another_schedule_begins_without_an_alarm(unloaded: World) -> None:
     world = only(unloaded, "uploads")
     for _ in range(3):
-        world.app.backup("uploads")
+        world.app.backups.run("uploads")
         world.clock.time += DAY / 2
     cursor = world.sensor(NAME, NEW).cursor
     world.plan["sources"]["uploads"]["every"] = "hour"

@@ -76,18 +76,18 @@ class Made:
         )
         app = App.load(os.fspath(plan))
         if not (self.home / "repository").exists():
-            app.init()
+            app.setup.init()
         return app
 
     def backup(self, script: str, more: str = "", env: str = "") -> RecoveryPoint:
-        return self.app(script, more, env).backup("it", force=True).point
+        return self.app(script, more, env).backups.run("it", force=True).point
 
     def failure(self, script: str, more: str = "", env: str = "") -> SourceError:
         """Of a backup that stores no point."""
         app = self.app(script, more, env)
         with pytest.raises(SourceError) as caught:
-            app.backup("it", force=True)
-        assert app.points() == []
+            app.backups.run("it", force=True)
+        assert app.points.all() == []
         assert caught.value.hint
         return caught.value
 
@@ -121,7 +121,7 @@ def test_the_facts_are_of_the_bytes_that_were_read(made: Made) -> None:
         "sha256": hashlib.sha256(b"one\ntwo\n").hexdigest(),
         "standard_error": "careful",
     }
-    assert [entry.stat.path for entry in made.app("true").ls(point.id)] == [b".", b"dump.txt"]
+    assert [entry.stat.path for entry in made.app("true").points.entries(point.id)] == [b".", b"dump.txt"]
 
 
 def test_an_exit_status_is_a_failure_with_the_last_words(made: Made) -> None:
@@ -174,7 +174,7 @@ def test_a_failure_of_the_store_ends_the_program(made: Made) -> None:
     app = made.app(f"echo $$ > {note}; head -c 40000000 /dev/urandom; exec sleep 60")
     app.repository.objects.store = NoRoomForPacks(open_store(app.repository.info.location).store)
     with pytest.raises(StoreError):
-        app.backup("it")
+        app.backups.run("it")
     assert is_over(int(note.read_text()))
 
 
@@ -217,7 +217,7 @@ def test_a_program_that_is_not_there_is_missing(made: Made) -> None:
             f"repository: {{path: {made.home}/repository}}\nsources: {{it: {{command: {words}, every: day}}}}\n"
         )
         with pytest.raises(SourceMissingError, match=where) as caught:
-            App.load(os.fspath(plan)).backup("it")
+            App.load(os.fspath(plan)).backups.run("it")
         assert caught.value.hint == "Install it for this user, or write its full path in the plan."
 
 
@@ -237,7 +237,7 @@ def test_a_program_runs_where_the_plan_is_with_what_it_needs_of_the_environment(
 def text_of(made: Made, point: RecoveryPoint) -> str:
     target = made.home / f"restored-{time.monotonic_ns()}"
     app = made.app("true")
-    app.restore(app.restore_plan(point.id, to=str(target)))
+    app.restores.run(app.restores.plan(point.id, to=str(target)))
     return (target / "output").read_text()
 
 
@@ -275,8 +275,8 @@ class TestSecrets:
         point = made.backup(f"{telling}; echo data", env=env)
         assert point.facts["standard_error"] == "password (secret)\nas %20 (secret)"
         shown = verbs("--json", "show", point.id)
-        assert "s3cret" not in shown.out + shown.err + repr(made.app("true", env=env).source("it"))
-        manifest = made.app("true").manifest_path(point)
+        assert "s3cret" not in shown.out + shown.err + repr(made.app("true", env=env).sources.build("it"))
+        manifest = made.app("true").points.manifest_path(point)
         assert b"s3cret" not in (made.home / "repository" / manifest).read_bytes()
 
     def test_a_host_that_restores_needs_none(self, made: Made, env: str) -> None:
@@ -285,7 +285,7 @@ class TestSecrets:
         point = made.backup("echo data", env=env)
         (made.home / "secret").unlink()
         check = json.dumps(["sh", "-c", f"env > {seen}"])
-        assert made.app("echo data", f", check: {check}", env).drill(point.id).report.differences == ()
+        assert made.app("echo data", f", check: {check}", env).proofs.drill(point.id).report.differences == ()
         assert "DUMP_PASSWORD" not in seen.read_text()
 
     @pytest.mark.parametrize("length", [1, 7, 700])
@@ -317,7 +317,7 @@ class TestSecrets:
 class TestDrill:
     def drilled(self, made: Made, check: list[str], **limit: Any) -> Any:
         point = made.backup("echo data")
-        return made.app("echo data", f", check: {json.dumps(check)}").drill(point.id, **limit)
+        return made.app("echo data", f", check: {json.dumps(check)}").proofs.drill(point.id, **limit)
 
     @pytest.mark.parametrize("check", [["grep", "-q", "data"], ["grep", "-q", "data", "{file}"]])
     def test_a_check_reads_the_stream(self, made: Made, check: list[str]) -> None:
@@ -335,15 +335,15 @@ class TestDrill:
     def test_a_check_that_is_not_there_proves_nothing(self, made: Made) -> None:
         with pytest.raises(SourceMissingError):
             self.drilled(made, ["no-such-program"])
-        assert made.app("true").proofs() == {}
+        assert made.app("true").proofs.by_point() == {}
 
     def test_a_check_that_does_not_end_proves_nothing(self, made: Made) -> None:
         point = made.backup("echo data")
         check = json.dumps(["sleep", "60"])
         app = made.app("echo data", f", check: {check}, max_runtime: 1s")
         with pytest.raises(TimeLimitError):
-            app.drill(point.id, progress=SILENT)
-        assert app.proofs() == {}
+            app.proofs.drill(point.id, progress=SILENT)
+        assert app.proofs.by_point() == {}
 
     def test_a_check_cannot_change_what_is_compared(self, made: Made) -> None:
         result = self.drilled(

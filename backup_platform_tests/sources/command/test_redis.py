@@ -89,7 +89,7 @@ def app(cache: Redis, tmp_path: Path) -> App:
         "    check: [redis-check-rdb, '{file}']\n"
     )
     made = App.load(os.fspath(plan))
-    made.init()
+    made.setup.init()
     return made
 
 
@@ -101,34 +101,34 @@ def contents(server: Redis) -> list[str]:
 
 
 def test_from_one_server_to_another(app: App, cache: Redis) -> None:
-    point = app.backup("cache").point
+    point = app.backups.run("cache").point
     assert point.stats.source_bytes > 50_000
-    result = app.drill(point.id)
+    result = app.proofs.drill(point.id)
     assert result.report.differences == ()
     assert result.report.compared["check"] == "passed"
     expected = contents(cache)
     assert len(expected) == 5_002
     with short_folder() as folder:
-        app.restore(app.restore_plan(point.id, to=os.fspath(folder), paths=["dump.rdb"]))
+        app.restores.run(app.restores.plan(point.id, to=os.fspath(folder), paths=["dump.rdb"]))
         with redis(folder, "dump.rdb") as other:
             assert contents(other) == expected
     with short_folder() as folder:
         with (folder / "piped.rdb").open("wb") as file:
-            file.writelines(app.cat(point.id))
+            file.writelines(app.restores.content(point.id))
         with redis(folder, "piped.rdb") as other:
             assert other.ask("hget", "user", "city") == "London"
 
 
 def test_a_dump_that_is_none_fails_the_drill(app: App, tmp_path: Path) -> None:
     """What a program writes with exit status 0 may still be worth nothing."""
-    app.backup("cache")
+    app.backups.run("cache")
     plan = tmp_path / "backup.yaml"
     text = plan.read_text()
     command = next(line for line in text.splitlines() if "command:" in line)
     cut = "    command: [bash, -c, 'set -o pipefail; echo REDIS; head -c 5000 /dev/zero']"
     plan.write_text(text.replace(command, cut))
     broken = App.load(os.fspath(plan))
-    result = broken.drill(broken.backup("cache", force=True).point.id)
+    result = broken.proofs.drill(broken.backups.run("cache", force=True).point.id)
     assert not result.proof.passed
     assert "The check redis-check-rdb ended with exit status 1" in result.report.differences[0]
 
@@ -136,6 +136,6 @@ def test_a_dump_that_is_none_fails_the_drill(app: App, tmp_path: Path) -> None:
 def test_a_wrong_password_is_a_failure(app: App, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("another-one\n")
     with pytest.raises(SourceError, match="redis-cli ended with exit status 1") as caught:
-        app.backup("cache")
+        app.backups.run("cache")
     assert "another-one" not in repr(caught.value) + caught.value.said
-    assert app.points() == []
+    assert app.points.all() == []

@@ -1,0 +1,1 @@
+"""What the command line, Dagster and users of the library ask for: one service for each topic, see `protocols.py`."""

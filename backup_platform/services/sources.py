@@ -1,0 +1,50 @@
+"""The sources of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from backup_platform.domain.ports import Clock, DatabaseSource, Source
+from backup_platform.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from backup_platform.domain.model import RecoveryPoint
+    from backup_platform.domain.restoring import DatabaseTarget
+    from backup_platform.kinds.kind import Purpose
+    from backup_platform.plan import Plan, SourceConfig
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSources:
+    """Finds and builds the sources of a plan by name. Every method raises NotFoundError for an unknown one."""
+
+    plan: Plan
+    clock: Clock
+
+    def config(self, name: str) -> SourceConfig:
+        """What the plan says of a source."""
+        if name not in self.plan.sources:
+            known = f"Its sources are: {', '.join(sorted(self.plan.sources))}."
+            raise NotFoundError(f"The plan has no source {name!r}.", subject=name, hint=known)
+        return self.plan.sources[name]
+
+    def build(self, name: str, purpose: Purpose = "capture") -> Source:
+        """Raises PlanError for a secret that is needed."""
+        from backup_platform.wiring import make_source
+
+        self.config(name)
+        return make_source(name, self.plan, self.clock, purpose)
+
+    def of_point(self, point: RecoveryPoint, purpose: Purpose) -> Source:
+        """The point's source for comparing: what it is stored as matters, not where the original is now."""
+        from backup_platform.wiring import require_kind
+
+        require_kind(point, self.config(point.source))
+        return self.build(point.source, purpose)
+
+    def database_of(self, point: RecoveryPoint, target: DatabaseTarget) -> DatabaseSource:
+        """The same for a restore into a server. Raises UsageError for what no server takes."""
+        from backup_platform.wiring import as_database
+
+        return as_database(self.of_point(point, "restore"), target)
