@@ -22,6 +22,7 @@ from backup_platform.kinds import registry
 from backup_platform.kinds.kind import SourceContext
 
 if TYPE_CHECKING:
+    from backup_platform.actions.coverage.run import CoverageSurvey
     from backup_platform.actions.trust.fingerprints import FingerprintCheck, KnownPlace
     from backup_platform.actions.trust.recipients import RecipientMemory
     from backup_platform.domain.model import RecoveryPoint
@@ -197,10 +198,22 @@ def make_source(name: str, plan: Plan, clock: Clock, purpose: Purpose = "capture
     """The source of that name. Touches nothing but the secrets that its part of the plan refers to, and of those only
     what the purpose needs: a host that restores need not know how the original is reached."""
     source = plan.sources[name]
-    context = SourceContext(
+    return source.source_kind.build(source, _source_context(name, plan, clock, purpose))
+
+
+def _source_context(name: str, plan: Plan, clock: Clock, purpose: Purpose) -> SourceContext:
+    return SourceContext(
         name, purpose, clock, plan.secret, plan.path, repositories=lambda: tuple(_local_repositories(plan))
     )
-    return source.source_kind.build(source, context)
+
+
+def make_survey(plan: Plan, plan_path: str, clock: Clock) -> CoverageSurvey:
+    """What looks for all that is in no source of the plan. Touches nothing yet."""
+    from backup_platform.actions.coverage.run import CoverageSurvey
+
+    return CoverageSurvey(
+        plan, plan_path, clock, state_of(plan), lambda name: _source_context(name, plan, clock, "capture")
+    )
 
 
 def _local_repositories(plan: Plan) -> Iterator[str]:

@@ -31,7 +31,8 @@ Exit codes:
     0  done
     1  failed, or a proof found a difference
     2  wrong usage, or an invalid plan
-    3  incomplete: the recovery point lacks a part of the source; or it is suspect
+    3  incomplete: the recovery point lacks a part of the source; or it is suspect;
+       or something is in no source
    10  there is no repository
    11  no such source, recovery point or path
    12  the key is missing or wrong, or this is another repository than before

@@ -6,6 +6,7 @@ from __future__ import annotations
 VERBS = {
     "init": ("setup.init", "init"),
     "doctor": ("setup.doctor", "doctor"),
+    "coverage": ("setup.coverage", "coverage"),
     "man": ("setup.manual", "man"),
     "backup": ("protect.backup", "backup"),
     "copy": ("protect.copy", "copy"),
@@ -52,7 +53,7 @@ GROUPS = {
 
 # heading -> its verbs and groups, in the order in which the help shows them
 PANELS = {
-    "Set up": ("plan", "init", "key", "doctor", "man"),
+    "Set up": ("plan", "init", "key", "doctor", "coverage", "man"),
     "Back up": ("backup", "copy"),
     "Prove": ("verify", "drill", "accept", "repair"),
     "Restore and look": ("points", "show", "ls", "diff", "restore", "cat", "tables", "query", "export"),

@@ -9,3 +9,4 @@ sources:
 """
 WHAT = "name what to protect, as in `files: /srv/uploads`"
 SOURCES = "write at least one, as in `sources: {uploads: {files: /srv, every: day}}`"
+WHERE = "say where to look, as in `files: /srv`"

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from backup_platform.errors import PlanError
-from backup_platform.plan import examples
+from backup_platform.kinds import registry
+from backup_platform.plan import coverage, examples
 from backup_platform.plan.document import Document, Path, PlanFile, PlanMistake, dotted, read_document
 from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
@@ -96,6 +97,7 @@ def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, li
         *_reference_problems(document, document.data, ()),
         *_source_conflicts(document),
         *_repository_conflicts(document, base),
+        *_coverage_conflicts(document),
     ]
     try:
         return Plan.from_mapping(document.data, base=base, origin=PlanFile(file, document)), problems
@@ -143,6 +145,19 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[PlanMistake
         yield PlanMistake(document.line(path), f"{dotted(path)}: {message}" if path else message)
 
 
+def _coverage_conflicts(document: Document) -> Iterator[PlanMistake]:
+    assert isinstance(document.data, dict)
+    places, sources = document.data.get("coverage"), document.data.get("sources")
+    kinds = {
+        str(name): (registry.among(source) or [""])[0]
+        for name, source in (sources.items() if isinstance(sources, dict) else ())
+        if isinstance(source, dict)
+    }
+    given = places if isinstance(places, dict) else {}
+    for path, message in coverage.coverage_conflicts(given, kinds):
+        yield PlanMistake(document.line(path), f"{dotted(path)}: {message}")
+
+
 def _problem(document: Document, error: ErrorDetails) -> PlanMistake:
     path = tuple(part for part in error["loc"] if part != "[key]")
     where = path[:-1] if error["type"] in ("missing", "extra_forbidden") else path
@@ -171,9 +186,11 @@ def _missing(path: Path) -> str:
 
 def _known_at(document: Document, path: Path) -> list[str]:
     """The keys that may stand beside the last of a path."""
-    inside = {"repository": 1, "repositories": 2, "sources": 2}.get(str(path[0]), 0)
+    inside = {"repository": 1, "repositories": 2, "sources": 2, "coverage": 2}.get(str(path[0]), 0)
     if not inside or len(path) <= inside:
         return _keys(Plan)
+    if path[0] == "coverage":
+        return coverage.known_keys(_at(document.data, path[:2]))
     source = _at(document.data, path[:2]) if path[0] == "sources" else None
     if len(path) == inside + 1:
         return known_keys(source) if path[0] == "sources" else _keys(RepositoryConfig)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from backup_platform.errors import NotFoundError, PlanError
+from backup_platform.plan.coverage import Places, coverage_conflicts
 from backup_platform.plan.document import Document, PlanFile
 from backup_platform.plan.references import problem_of, references, resolve
 from backup_platform.plan.repository import FIRST_REPOSITORY, Repositories, RepositoryConfig
@@ -42,6 +43,7 @@ class Plan(BaseModel):
     single: RepositoryConfig | None = Field(default=None, alias="repository")
     several: Annotated[Repositories, Field(min_length=1)] | None = Field(default=None, alias="repositories")
     sources: Annotated[dict[SourceName, AnySource], Field(min_length=1)]
+    coverage: Places = {}
     alerts: list[Alert] = []
     since: Day | None = None
     state: LocalPath | None = None
@@ -49,12 +51,16 @@ class Plan(BaseModel):
     _origin: PlanFile = PrivateAttr(default=PlanFile("", Document()))
 
     @model_validator(mode="after")
-    def _repositories_fit(self) -> Self:
+    def _fits_together(self) -> Self:
         given = {name: source.repositories for name, source in self.sources.items() if source.repositories}
         named = (
             None if self.several is None else {n: store_place(dict(each)) for n, each in self.several.items()}
         )
-        found = list(repository_conflicts(named, given, single=self.single is not None, base=self.base))
+        kinds = {name: source.kind for name, source in self.sources.items()}
+        found = [
+            *repository_conflicts(named, given, single=self.single is not None, base=self.base),
+            *coverage_conflicts(self.coverage, kinds),
+        ]
         if found:
             raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})
         return self

@@ -9,9 +9,10 @@ from pydantic import Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
 from backup_platform.kinds import registry
+from backup_platform.plan.coverage import place_models
 from backup_platform.plan.model import Plan
 from backup_platform.plan.source import source_model
-from backup_platform.plan.values import SourceName, show_duration
+from backup_platform.plan.values import PlaceInCoverage, SourceName, show_duration
 
 FILE = "backup.schema.json"
 LINE = f"# yaml-language-server: $schema={FILE}"  # the first of a plan, beside which the schema is
@@ -25,7 +26,9 @@ def json_schema() -> dict[str, Any]:
     """
     models = tuple(source_model(name) for name in registry.every())
     sources = Annotated[dict[SourceName, Union[models]], Field(min_length=1)]  # type: ignore[valid-type]  # noqa: UP007
-    whole = create_model("Plan", __base__=Plan, __doc__=None, sources=(sources, ...))
+    looks = place_models()
+    places = Annotated[dict[PlaceInCoverage, Union[looks]], Field(default={})]  # type: ignore[valid-type]  # noqa: UP007
+    whole = create_model("Plan", __base__=Plan, __doc__=None, sources=(sources, ...), coverage=(places, {}))
     schema = whole.model_json_schema(by_alias=True, schema_generator=_Schema)
     schema["oneOf"] = _exactly_one("repository", "repositories")
     for model in models:

@@ -172,6 +172,10 @@ def _is_percentage(value: str) -> bool:
     return bool(number) and 0 < float(value.rstrip("%")) <= 100
 
 
+def _place_in_coverage(value: str) -> str:
+    return _name(value, "place")
+
+
 def name_of_place(value: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 _.-]{0,62}", value):
         return value
@@ -348,6 +352,7 @@ Cron = Annotated[str, AfterValidator(_cron), _schema(examples=["15 2 * * mon-fri
 Timezone = Annotated[str, AfterValidator(_timezone), _schema(examples=["Europe/Berlin"])]
 SourceName = Annotated[str, AfterValidator(_source_name)]
 RepositoryName = Annotated[str, AfterValidator(_repository_name)]
+PlaceInCoverage = Annotated[str, AfterValidator(_place_in_coverage)]
 Percentage = Annotated[str, AfterValidator(_percentage), _schema(examples=["10%"])]
 Share = Annotated[str, AfterValidator(_share), _schema(examples=["all", "10%"])]
 Owner = Annotated[str, AfterValidator(_owner)]

@@ -9,18 +9,21 @@ import os
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pytest
 
 from backup_platform.app import App
 from backup_platform.clock import SILENT, SystemClock
+from backup_platform.domain.coverage import CoverageGap, PlaceCoverage
 from backup_platform.domain.model import EntryKind, RecoveryPoint
 from backup_platform.domain.ports import Buffer, DatabaseSource
 from backup_platform.errors import SourceError, StoreError
 from backup_platform.kinds import registry
+from backup_platform.kinds.kind import KindSurvey
 from backup_platform.stores.opening import open_store
 from backup_platform.stores.wrapping import WrappedStore
+from backup_platform.wiring import make_survey
 
 
 class Subject(Protocol):
@@ -41,6 +44,24 @@ class Subject(Protocol):
         ...
 
 
+@runtime_checkable
+class Surrounded(Protocol):
+    """A subject of a kind with a `survey`, alone in its place."""
+
+    def neighbour(self) -> str:
+        """Make something like it beside it, that can be backed up: its name in the place."""
+        ...
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """A subject of a kind that tells what is `left_out`."""
+
+    def leave_out(self) -> tuple[str, str]:
+        """What to add to its settings so that something is not stored, and the name of that."""
+        ...
+
+
 @dataclass
 class Protected:
     """A subject in a plan of its own."""
@@ -53,12 +74,18 @@ class Protected:
         self.app = self.app_of(self.subject.settings)
         self.app.setup.init()
 
-    def app_of(self, settings: str) -> App:
+    def app_of(self, settings: str, more: str = "") -> App:
         plan = self.home / "backup.yaml"
         plan.write_text(
-            f"repository: {{path: {self.home}/repository}}\nsources:\n  it: {{{settings}, every: day}}\n"
+            f"repository: {{path: {self.home}/repository}}\nstate: {self.home}/state\n"
+            f"sources:\n  it: {{{settings}, every: day}}\n{more}"
         )
         return App.load(os.fspath(plan))
+
+    def coverage(self, place: str, sources: str = "", settings: str = "") -> tuple[App, PlaceCoverage]:
+        """What one place of a plan with this source, and other `sources`, lacks."""
+        app = self.app_of(settings or self.subject.settings, f"{sources}coverage: {{place: {{{place}}}}}\n")
+        return app, looked_at(app)
 
     def backup(self) -> RecoveryPoint:
         return self.app.backups.run("it", force=True).point
@@ -162,6 +189,52 @@ class SourceContract:
         assert source.name == "it"
         assert source.kind == protected.app.sources.build("it").kind
 
+    def test_what_is_beside_it_is_found(self, protected: Protected) -> None:
+        """The lines that a finding offers end it: as a source, which can be backed up, and as an exception."""
+        if self.survey_of(protected) is None:
+            return
+        _, alone = protected.coverage("beside: it")
+        assert (alone.findings, alone.protected) == ((), alone.seen)
+        assert alone.seen >= 1
+        assert isinstance(protected.subject, Surrounded)
+        name = protected.subject.neighbour()
+        _, found = protected.coverage("beside: it")
+        [finding] = found.findings
+        assert (finding.name, finding.gap) == (name, CoverageGap.UNPROTECTED)
+        head, _, line = finding.as_source.partition("\n")
+        assert head == "sources:"
+        app, again = protected.coverage("beside: it", f"{line}\n")
+        assert again.findings == ()
+        assert app.backup(finding.source).point.source == finding.source
+        exception = finding.as_exception.replace("    except:", "    beside: it\n    except:")
+        excepted = looked_at(protected.app_of(protected.subject.settings, exception))
+        assert excepted.findings == ()
+        assert [(each.name, each.reason) for each in excepted.left_out] == [(name, "REASON")]
+
+    def test_a_place_that_is_not_there_is_no_empty_place(self, protected: Protected) -> None:
+        if self.survey_of(protected) is None:
+            return
+        _, found = protected.coverage("beside: it", settings=protected.subject.nowhere)
+        assert [each.gap for each in found.findings] == [CoverageGap.NOT_LOOKED]
+
+    def test_what_it_leaves_out_is_found(self, protected: Protected) -> None:
+        kind = registry.find(protected.app.source("it").kind)
+        assert kind is not None
+        if kind.left_out is None:
+            return
+        _, whole = protected.coverage("inside: it")
+        assert whole.findings == ()
+        assert isinstance(protected.subject, Divided)
+        settings, name = protected.subject.leave_out()
+        _, found = protected.coverage("inside: it", settings=f"{protected.subject.settings}, {settings}")
+        [finding] = found.findings
+        assert (finding.name, finding.gap) == (name, CoverageGap.UNPROTECTED)
+
+    def survey_of(self, protected: Protected) -> KindSurvey[Any, Any] | None:
+        kind = registry.find(protected.app.source("it").kind)
+        assert kind is not None
+        return kind.survey
+
     def test_what_is_not_there_is_an_error_that_says_what_to_do(self, protected: Protected) -> None:
         app = protected.app_of(protected.subject.nowhere)
         with pytest.raises(SourceError) as caught:
@@ -196,6 +269,12 @@ class SourceContract:
         assert all(told.parts)
         assert told.done == told.expected
         assert told.done["items"] > 0
+
+
+def looked_at(app: App) -> PlaceCoverage:
+    """The only place of a plan."""
+    [place] = make_survey(app.plan, app.plan_path, app.clock).run().places
+    return place
 
 
 class Counted:

@@ -56,8 +56,9 @@ NOT_RUN = {  # by page and first line
     ("docs/stores.md", "from backup_platform.orchestration"): "AWS: test_credentials has it",
     ("docs/stores.md", '{"Version"'): "policies: test_policies asks a server with each",
 }
-ENDS = {  # with another exit code than 0: hours of `uploads` were missed since the day before, which the page is about
-    ("docs/repair.md", "backup-platform doctor"): 1,
+ENDS = {  # with another exit code than 0
+    ("docs/repair.md", "backup-platform doctor"): 1,  # hours of `uploads` were missed the day before
+    ("docs/coverage.md", "backup-platform coverage"): 3,  # the page is about a database that somebody made
 }
 LINES_NOT_RUN = {"pip install": "the registry"}
 SOURCES = """
@@ -65,7 +66,7 @@ sources:
   shop: {postgres: "postgresql://backup@db.internal/shop", every: day}
   uploads: {files: /srv/uploads, every: day}
 """
-PLAN_KEYS = {"repository", "repositories", "sources"}
+PLAN_KEYS = {"repository", "repositories", "sources", "coverage"}
 
 
 def not_run(example: Example) -> bool:
@@ -110,6 +111,7 @@ def test_every_example_is_run_or_named_with_the_reason() -> None:
         *ENCRYPTED,
         "docs/commands.md",
         "docs/copies.md",
+        "docs/coverage.md",
     }
 
 
@@ -289,6 +291,18 @@ def at_night(scene: Scene) -> None:
             )
         },
     )
+
+
+def test_a_reader_finds_what_is_in_no_source(scene: Scene) -> None:
+    plan = "repository: {path: /var/backups/main}\n" + SOURCES + plan_of("docs/coverage.md")
+    (scene.root / "backup.yaml").write_text(scene.here(plan.replace("/srv ", "/srv/uploads/.. ")))
+    scene.make_database("postgresql://backup@db.internal/shop", *SHOP)
+    scene.make_database("postgresql://backup@db.internal/invoices")
+    follow(scene, "docs/coverage.md", {})
+    code, text = scene.run("backup-platform coverage")
+    assert code == IncompleteError.exit_code
+    assert f"database '{scene.root.name}_db_internal_invoices' of PostgreSQL" in text
+    assert "could not be looked at" not in text
 
 
 def test_a_reader_backs_up_the_output_of_programs(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

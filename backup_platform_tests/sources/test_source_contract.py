@@ -32,11 +32,16 @@ class Tree:
         (self.root / "a" / "b.txt").write_bytes(os.urandom(50_000))
         (self.root / "a" / "new").write_text("new")
 
+    def neighbour(self) -> str:
+        (self.root.parent / "beside").mkdir()
+        (self.root.parent / "beside" / "it").write_text("it")
+        return "beside"
+
 
 class TestFiles(SourceContract):
     @pytest.fixture
     def subject(self, tmp_path: Path) -> Tree:
-        root = tmp_path / "tree"
+        root = tmp_path / "place" / "tree"
         (root / "a" / "c").mkdir(parents=True)
         (root / "a-b").mkdir()
         for name in ("a/b.txt", "a/c/d", "a-b/e", "z"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from backup_platform.domain.coverage import Surroundings
 from backup_platform.domain.ports import Source
 from backup_platform.errors import PlanError
 from backup_platform.kinds.config import KindConfig
-from backup_platform.kinds.kind import SourceContext, SourceKind
+from backup_platform.kinds.kind import KindSurvey, LookContext, SourceContext, SourceKind
 from backup_platform.plan.values import LocalPath
 
 
@@ -46,4 +48,28 @@ def _build(config: FilesConfig, context: SourceContext) -> Source:
     )
 
 
-KIND = SourceKind("files", "file tree", FilesConfig, _build, local=True, tree=True)
+class FilesLook(KindConfig):
+    """A directory, in which sources are looked for."""
+
+    files: LocalPath
+
+
+def _look(config: FilesLook, context: LookContext) -> Surroundings:
+    from backup_platform.sources.files.survey import survey
+
+    return survey(context.path(config.files), context)
+
+
+def _beside(config: FilesConfig) -> FilesLook:
+    return FilesLook(files=os.path.dirname(config.files.rstrip("/")) or "/")
+
+
+KIND = SourceKind(
+    "files",
+    "file tree",
+    FilesConfig,
+    _build,
+    local=True,
+    tree=True,
+    survey=KindSurvey(FilesLook, _look, _beside),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psycopg
@@ -34,10 +35,22 @@ class Database:
             connection.execute("UPDATE t SET v = 'changed' WHERE id % 7 = 0")
             connection.execute("DELETE FROM t WHERE id % 11 = 0")
 
+    def neighbour(self) -> str:
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE beside")
+        with psycopg.connect(self.url, dbname="beside") as connection:
+            connection.execute("CREATE TABLE x AS SELECT 1 AS n")
+        return "beside"
+
+    def leave_out(self) -> tuple[str, str]:
+        return "exclude: [t]", "public.t"
+
 
 class TestPostgres(SourceContract):
     @pytest.fixture
-    def subject(self, database18: str) -> Database:
+    def subject(self, database18: str) -> Iterator[Database]:
         with psycopg.connect(database18) as connection:
             connection.execute(TABLES)
-        return Database(database18)
+        yield Database(database18)
+        with psycopg.connect(database18, autocommit=True) as connection:
+            connection.execute("DROP DATABASE IF EXISTS beside")

@@ -16,6 +16,7 @@ import pytest
 
 from backup_platform.sources.postgres.server.account import server_account
 from backup_platform.sources.postgres.server.private_server import PrivateServer, private_server
+from backup_platform_tests.actions.coverage_support import look
 from backup_platform_tests.sources.postgres.capture_support import capture
 from backup_platform_tests.sources.postgres.servers import execute, fetch_value, postgres_15
 
@@ -114,3 +115,19 @@ def test_a_standby_is_captured_and_says_what_it_lacks(replicated: tuple[str, str
     there = capture(primary)
     assert there.facts["row_hashes"]["public.t"] == found.facts["row_hashes"]["public.t"]
     assert there.facts["schema_fingerprint"] == found.facts["schema_fingerprint"]
+
+
+def test_a_source_on_the_standby_protects_the_database_of_the_primary(
+    replicated: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, standby = replicated
+    execute(primary, "CREATE TABLE IF NOT EXISTS looked_for (n int)")
+    plan = (
+        "sources: {s: {postgres: '${env:SURVEY_SOURCE}', every: day}}\n"
+        "coverage: {p: {postgres: '${env:SURVEY_PLACE}'}}\n"
+    )
+    for place, source in ((primary, standby), (standby, primary)):
+        monkeypatch.setenv("SURVEY_PLACE", place)
+        monkeypatch.setenv("SURVEY_SOURCE", source)
+        [found] = look(tmp_path, plan).places
+        assert (found.findings, found.protected) == ((), 1)

@@ -118,13 +118,22 @@ def adbc_uri(url: str, **parameters: str) -> str:
 def describe(url: str, **parameters: str) -> str:
     """The server and the database for people, without anything secret."""
     found = parse(url) | parameters
+    database = found.get("dbname") or os.environ.get("PGDATABASE") or found.get("user") or ""
+    place = _described_place(found)
+    return f"PostgreSQL database {database!r} {place}" if database else f"PostgreSQL {place}"
+
+
+def describe_server(url: str) -> str:
+    """The server alone."""
+    return f"PostgreSQL {_described_place(parse(url))}"
+
+
+def _described_place(found: Mapping[str, str]) -> str:
+    if "service" in found:
+        return f"of service {found['service']}"
     host = found.get("host") or found.get("hostaddr") or os.environ.get("PGHOST", "")
     port = found.get("port") or os.environ.get("PGPORT", "5432")
-    database = found.get("dbname") or os.environ.get("PGDATABASE") or found.get("user") or ""
-    place = f"at {host}:{port}" if host and not host.startswith("/") else f"on local port {port}"
-    if "service" in found:
-        place = f"of service {found['service']}"
-    return f"PostgreSQL database {database!r} {place}" if database else f"PostgreSQL {place}"
+    return f"at {host}:{port}" if host and not host.startswith("/") else f"on local port {port}"
 
 
 def parse(url: str) -> dict[str, str]:

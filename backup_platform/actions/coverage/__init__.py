@@ -1,0 +1,1 @@
+"""What the plan does not protect: look where it says, judge, and remember since when."""
