@@ -129,7 +129,7 @@ class App:
 
     @cached_property
     def setup(self) -> Setup:
-        """Makes repositories, and looks whether everything is in order."""
+        """Makes repositories, and looks whether everything is in order and in a source."""
         from backup_platform.services.setup import Setup
 
         return Setup(self.bound, self.sources, self.windows, self.points)

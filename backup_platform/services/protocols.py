@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.advice import Advice
     from backup_platform.domain.checks import CheckResult
+    from backup_platform.domain.coverage import Coverage
     from backup_platform.domain.keep.holds import Hold
     from backup_platform.domain.model import Entry, Proof, RecoveryPoint
     from backup_platform.domain.ports import Buffer, OpenedStore, Progress
@@ -48,6 +49,8 @@ class SetupService(Protocol):
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo: ...
 
     def doctor(self) -> list[DoctorFinding]: ...
+
+    def coverage(self) -> Coverage: ...
 
 
 class KeyService(Protocol):

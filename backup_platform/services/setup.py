@@ -1,4 +1,4 @@
-"""Making a repository, and whether everything that backups need is in order."""
+"""Making a repository, whether everything that backups need is in order, and whether everything is in a source."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from backup_platform.services.windows import Windows
 
 if TYPE_CHECKING:
     from backup_platform.actions.doctor.run import DoctorFinding
+    from backup_platform.domain.coverage import Coverage
     from backup_platform.repository.objects.info import RepositoryInfo
 
 
@@ -53,3 +54,9 @@ class Setup:
         from backup_platform.services.examination import examination
 
         return examination(self.bound, self.sources, self.windows, self.points).run()
+
+    def coverage(self) -> Coverage:
+        """What is in no source, in the places that the plan names. Needs no repository."""
+        from backup_platform.wiring import make_survey
+
+        return make_survey(self.bound.plan, self.bound.plan_path, self.bound.clock).run()

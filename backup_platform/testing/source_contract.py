@@ -23,7 +23,6 @@ from backup_platform.kinds import registry
 from backup_platform.kinds.kind import KindSurvey
 from backup_platform.stores.opening import open_store
 from backup_platform.stores.wrapping import WrappedStore
-from backup_platform.wiring import make_survey
 
 
 class Subject(Protocol):
@@ -205,7 +204,7 @@ class SourceContract:
         assert head == "sources:"
         app, again = protected.coverage("beside: it", f"{line}\n")
         assert again.findings == ()
-        assert app.backup(finding.source).point.source == finding.source
+        assert app.backups.run(finding.source).point.source == finding.source
         exception = finding.as_exception.replace("    except:", "    beside: it\n    except:")
         excepted = looked_at(protected.app_of(protected.subject.settings, exception))
         assert excepted.findings == ()
@@ -218,7 +217,7 @@ class SourceContract:
         assert [each.gap for each in found.findings] == [CoverageGap.NOT_LOOKED]
 
     def test_what_it_leaves_out_is_found(self, protected: Protected) -> None:
-        kind = registry.find(protected.app.source("it").kind)
+        kind = registry.find(protected.app.sources.build("it").kind)
         assert kind is not None
         if kind.left_out is None:
             return
@@ -231,7 +230,7 @@ class SourceContract:
         assert (finding.name, finding.gap) == (name, CoverageGap.UNPROTECTED)
 
     def survey_of(self, protected: Protected) -> KindSurvey[Any, Any] | None:
-        kind = registry.find(protected.app.source("it").kind)
+        kind = registry.find(protected.app.sources.build("it").kind)
         assert kind is not None
         return kind.survey
 
@@ -273,7 +272,7 @@ class SourceContract:
 
 def looked_at(app: App) -> PlaceCoverage:
     """The only place of a plan."""
-    [place] = make_survey(app.plan, app.plan_path, app.clock).run().places
+    [place] = app.setup.coverage().places
     return place
 
 

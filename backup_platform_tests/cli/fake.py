@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
     from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.advice import Advice
+    from backup_platform.domain.coverage import Coverage
     from backup_platform.domain.keep.holds import Hold
     from backup_platform.domain.ports import Buffer, OpenedStore
     from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
@@ -118,6 +119,10 @@ class FakeSetup:
 
     def doctor(self) -> list[DoctorFinding]:
         found: list[DoctorFinding] = self.answer("doctor")
+        return found
+
+    def coverage(self) -> Coverage:
+        found: Coverage = self.answer("coverage")
         return found
 
 

@@ -52,7 +52,7 @@ def coverage(
     session = session_of(ctx)
     if not session.app.plan.coverage:
         raise UsageError(NOWHERE[0], hint=NOWHERE[1])
-    found = _looked(session)
+    found = session.app.setup.coverage()
     session.out.document(
         {
             "passed": found.is_fine,
@@ -65,13 +65,6 @@ def coverage(
         _tell(session, place, everything=everything)
     session.out.line(_summary(found))
     return _exit_code(found)
-
-
-def _looked(session: CliSession) -> Coverage:
-    from backup_platform.wiring import make_survey
-
-    app = session.app
-    return make_survey(app.plan, app.plan_path, app.clock).run()
 
 
 def _exit_code(found: Coverage) -> int:
