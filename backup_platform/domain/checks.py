@@ -1,4 +1,4 @@
-"""What a check of a recovery point says, and which checks every source has."""
+"""What a check is, and what it says. `actions.checks.table` says which checks there are."""
 
 from __future__ import annotations
 
@@ -28,11 +28,28 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check that sources have. `severity` is the highest one that its results have."""
+    """A check. `severity` is the highest one that its results have. `blocking`: nothing builds on what fails it with
+    an error."""
 
     name: str
     severity: Severity
     description: str
+    blocking: bool = field(default=True, kw_only=True)
+
+    def result(
+        self,
+        passed: bool,
+        summary: str,
+        metadata: Mapping[str, Json] | None = None,
+        *,
+        severity: Severity | None = None,
+        ran: bool = True,
+        advice: Hint = "",
+    ) -> CheckResult:
+        """A result of this check; `severity` where it is less than the highest."""
+        return CheckResult(
+            self.name, passed, severity or self.severity, summary, metadata or {}, ran=ran, advice=advice
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +57,6 @@ class KindCheck(Check):
     """A check of some kinds only. `judge` gets all readable points of the source, and the point to judge."""
 
     judge: Callable[[Sequence[RecoveryPoint], RecoveryPoint], CheckResult]
-
-
-STORED = Check(
-    "stored",
-    "error",
-    "Every object that the recovery point needs is in the store, and has the right checksum.",
-)
-COMPLETE = Check(
-    "complete",
-    "error",
-    "Nothing was skipped, unreadable or vanished, and the counts equal the facts of the snapshot.",
-)
-AUTHENTIC = Check("authentic", "error", "The manifest is authentic, and continues the chain of its source.")
-PLAUSIBLE = Check(
-    "plausible",
-    "error",
-    "The point holds what its source usually holds and what the plan expects. Warns if the source has grown much.",
-)
-DRILL = Check(
-    "drill",
-    "error",
-    "The point was restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
-)
-
-
-def checks_with(own: Sequence[Check]) -> list[Check]:
-    """The checks of a source in the order in which they run. `own` are those of its kind."""
-    return [STORED, COMPLETE, AUTHENTIC, PLAUSIBLE, *own, DRILL]
 
 
 def not_compared(name: str, metadata: Mapping[str, Json]) -> CheckResult:

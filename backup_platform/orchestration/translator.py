@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import dagster as dg
 
+from backup_platform.actions.checks.table import COPIES_IN_PLACE, OF_COPIES, OF_PRUNE, OF_READING
 from backup_platform.advice import Hint, written
 from backup_platform.domain.windows.cadence import CADENCES
 from backup_platform.errors import BackupError, WindowError, sentences
-from backup_platform.orchestration.assets.checks import COPY_CHECKS, IN_PLACE, UPKEEP_CHECKS, check_spec
+from backup_platform.orchestration.assets.checks import check_spec
 
 if TYPE_CHECKING:
     from backup_platform.app import App
@@ -165,15 +166,15 @@ class BackupTranslator:
     def copies_check_spec(self, source: str) -> dg.AssetCheckSpec:
         """The check of a source that has copies: it is made in the runs of the copies."""
         copies = [self.copy_key(name, source) for name in self.app.plan.copies_of(source)]
-        return check_spec(IN_PLACE, self.asset_key(source), self._check_partitions(source), copies)
+        return check_spec(COPIES_IN_PLACE, self.asset_key(source), self._check_partitions(source), copies)
 
     def copy_check_specs(self, repository: str, source: str) -> list[dg.AssetCheckSpec]:
         key, partitions = self.copy_key(repository, source), self._check_partitions(source)
-        return [check_spec(check, key, partitions) for check in COPY_CHECKS]
+        return [check_spec(row.check, key, partitions) for row in OF_COPIES]
 
     def upkeep_check_specs(self, repository: str, work: Work) -> list[dg.AssetCheckSpec]:
-        key = self.upkeep_key(repository, work)
-        return [check_spec(check, key, None) for check in UPKEEP_CHECKS[work]]
+        key, rows = self.upkeep_key(repository, work), OF_PRUNE if work == "prune" else OF_READING
+        return [check_spec(row.check, key, None) for row in rows]
 
     def repositories_with(self, work: Work) -> list[str]:
         """The repositories that the plan wants pruned or read again."""

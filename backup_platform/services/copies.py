@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from backup_platform.actions.checks.table import OF_COPIES, OF_PLACES, CopyToJudge, Placement, judged
 from backup_platform.domain.ports import Progress
 from backup_platform.errors import PlanError, RepositoryError
 from backup_platform.services.bound import BoundRepository
@@ -49,14 +50,12 @@ class Copies:
 
     def checks(self, point: RecoveryPoint, progress: Progress) -> Iterator[CheckResult]:
         """Whether the copy of a point in this repository is what it must be."""
-        from backup_platform.actions.checks import points as checks
         from backup_platform.actions.verify.run import window_share
 
         repository = self.bound.repository
         share = window_share(self.bound.plan.sources[point.source].verify, point.window)
-        with repository.capabilities.direct():
-            yield checks.stored(repository, point, share, self.bound.clock, progress)
-            yield checks.authentic(repository, point)
+        given = CopyToJudge(repository, point, share, self.bound.clock, progress)
+        yield from judged(OF_COPIES, given, repository.capabilities.direct)
 
     def in_place(
         self,
@@ -66,7 +65,6 @@ class Copies:
     ) -> CheckResult:
         """Whether a point is where the plan wants it. `holdings` are the points by repository, without those that did
         not answer; `forgotten` repositories let it go."""
-        from backup_platform.actions.checks.copies import copies_in_place
         from backup_platform.domain.keep.copies import Holding, judge_copies
 
         held = {name: any(each.id == point.id for each in points) for name, points in holdings.items()}
@@ -75,7 +73,9 @@ class Copies:
             for name in self._repositories(point.source)
         ]
         rule = self.rule(point.source)
-        return copies_in_place(rule, judge_copies(rule, places, point.committed_at, self.bound.clock.now()))
+        state = judge_copies(rule, places, point.committed_at, self.bound.clock.now())
+        [found] = judged(OF_PLACES, Placement(rule, state))
+        return found
 
     def rule(self, source: str) -> CopyRule:
         """What the plan says of the copies of a source: all its repositories, unless it gives a number."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from backup_platform.actions.checks.table import PointToJudge, judged, rows_with
 from backup_platform.clock import SILENT
-from backup_platform.domain.checks import Check, CheckResult, checks_with
 from backup_platform.domain.ports import Progress
 from backup_platform.repository.records.proofs import recorded
 from backup_platform.services.bound import BoundRepository
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.evidence import Evidence
     from backup_platform.actions.verify.read_cycle import ReadCycle
     from backup_platform.actions.verify.run import VerifyResult
+    from backup_platform.domain.checks import Check, CheckResult
     from backup_platform.domain.model import Proof, RecoveryPoint
     from backup_platform.domain.windows.health import DrillPolicy
 
@@ -56,25 +57,26 @@ class Proving:
         return unvouched(self.bound.repository, points, proofs)
 
     def checks_of(self, source: str) -> list[Check]:
-        return checks_with(self.sources.config(source).source_kind.checks)
+        """The checks of each new point of a source, in the order in which they run."""
+        return [row.check for row in rows_with(self.sources.config(source).source_kind.checks)]
 
     def checks(self, point: RecoveryPoint, *, progress: Progress = SILENT) -> Iterator[CheckResult]:
         """The verdict of every check of `checks_of`, in that order. Drills only when they are due."""
-        from backup_platform.actions.checks import points as checks
         from backup_platform.actions.verify.run import window_share
 
         plan, repository = self.sources.config(point.source), self.bound.repository
         history, _ = repository.points.readable(point.source)  # `authentic` reports the damaged ones
-        share = window_share(plan.verify, point.window)
-        with repository.capabilities.direct():
-            stored = checks.stored(repository, point, share, self.bound.clock, progress)
-            authentic = checks.authentic(repository, point, whole=self.bound.is_first)
-        yield stored
-        yield checks.complete(point)
-        yield authentic
-        yield checks.plausible(history, point)
-        yield from (check.judge(history, point) for check in plan.source_kind.checks)
-        yield self.drill_check(point, plan.drill, progress=progress)
+        given = PointToJudge(
+            repository,
+            point,
+            window_share(plan.verify, point.window),
+            self.bound.clock,
+            progress,
+            whole=self.bound.is_first,
+            history=history,
+            drill=partial(self.drill_check, point, plan.drill, progress=progress),
+        )
+        yield from judged(rows_with(plan.source_kind.checks), given, repository.capabilities.direct)
 
     def drill_check(
         self, point: RecoveryPoint, policy: DrillPolicy, *, progress: Progress = SILENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backup_platform.actions.checks.table import COPIES_IN_PLACE
 from backup_platform.domain.checks import CheckResult
 from backup_platform.domain.keep.copies import CopiesState, CopyRule, InPlace
 from backup_platform.domain.model import Json
@@ -18,7 +19,7 @@ def copies_in_place(rule: CopyRule, state: CopiesState) -> CheckResult:
     }
     passed = state.verdict is InPlace.YES
     ran = state.verdict is not InPlace.NOT_YET
-    return CheckResult("copies_in_place", passed, "error", _summary(rule, state), metadata, ran=ran)
+    return COPIES_IN_PLACE.result(passed, _summary(rule, state), metadata, ran=ran)
 
 
 def _summary(rule: CopyRule, state: CopiesState) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from statistics import median
 
+from backup_platform.actions.checks.table import AUTHENTIC, COMPLETE, DRILL, PLAUSIBLE, STORED
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.evidence import Evidence
-from backup_platform.actions.verify.read_cycle import ReadStatus
 from backup_platform.actions.verify.run import ReadShare, verify
 from backup_platform.actions.verify.trusted import unvouched, unvouched_of
 from backup_platform.domain.checks import CheckResult, Severity, not_compared
@@ -17,7 +17,7 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.domain.trust.latest import in_time
 from backup_platform.domain.trust.suspicion import RECENT, Amounts, advice, baseline, grown
 from backup_platform.domain.windows.health import DrillPolicy, drill_due
-from backup_platform.domain.words import DAY_S, days, how_many, with_others
+from backup_platform.domain.words import how_many, with_others
 from backup_platform.errors import DamageError
 from backup_platform.repository.encryption.key_objects import key_problems
 from backup_platform.repository.points.chains import ChainLink, chain_breaks, chain_gaps
@@ -45,7 +45,7 @@ def stored(
     if result.packs_not_decoded:
         metadata["packs_not_decoded"] = result.packs_not_decoded
         good += f", {result.packs_not_decoded} read back and compared with their hashes: no identity here opens them"
-    return CheckResult("stored", result.passed, "error", with_others(texts) or good, metadata)
+    return STORED.result(result.passed, with_others(texts) or good, metadata)
 
 
 def complete(point: RecoveryPoint) -> CheckResult:
@@ -64,7 +64,7 @@ def complete(point: RecoveryPoint) -> CheckResult:
     mild = count > 0 and not point.incomplete and not miscounts
     severity: Severity = "warn" if mild else "error"
     summary = f"{count} problems: {texts[0]}" if texts else "nothing is missing"
-    return CheckResult("complete", not texts and not point.incomplete, severity, summary, metadata)
+    return COMPLETE.result(not texts and not point.incomplete, summary, metadata, severity=severity)
 
 
 def _warnings(point: RecoveryPoint) -> list[str]:
@@ -90,7 +90,7 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
     try:
         points = repository.points.all(point.source, reread=True)
     except DamageError as error:
-        return CheckResult("authentic", False, "error", error.message)
+        return AUTHENTIC.result(False, error.message)
     forgotten = forgotten_places(repository.objects, point.source)
     links = [ChainLink(point.source, each.sequence, each.point) for each in forgotten]
     texts = chain_breaks(points, links) + (chain_gaps(points, links) if whole else [])
@@ -105,7 +105,7 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
     metadata |= {"forged_records": len(doubts.forged)} if doubts.forged else {}
     good = f"manifest and a chain of {how_many(len(points), 'point')} hold"
     good += f", {len(forgotten)} were forgotten" if forgotten else ""
-    return CheckResult("authentic", not texts, "error", with_others(texts) or good, metadata)
+    return AUTHENTIC.result(not texts, with_others(texts) or good, metadata)
 
 
 def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
@@ -122,15 +122,15 @@ def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckRe
         metadata["listed"] = list[Json](point.suspect)
     if point.is_suspect:
         text = f"suspect: {with_others(point.suspect)}"
-        return CheckResult("plausible", False, "error", text, metadata, advice=advice(point))
+        return PLAUSIBLE.result(False, text, metadata, advice=advice(point))
     held = f"it has {Amounts.of(point.stats, point.facts)}"
     if point.accepted:
-        return CheckResult("plausible", True, "error", f"{held}; accepted: {point.accepted}", metadata)
+        return PLAUSIBLE.result(True, f"{held}; accepted: {point.accepted}", metadata)
     if not before:
-        return not_compared("plausible", metadata)
+        return not_compared(PLAUSIBLE.name, metadata)
     problem = grown(before, point.stats.source_bytes)
     good = f"{held}; compared with {how_many(len(before), 'earlier point')}"
-    return CheckResult("plausible", not problem, "warn", problem or good, metadata)
+    return PLAUSIBLE.result(not problem, problem or good, metadata, severity="warn")
 
 
 def drill_check(
@@ -164,27 +164,6 @@ def drill_check(
     return drill_skipped(policy, [at for _, at in passed], why=why)
 
 
-def read_recently(status: ReadStatus) -> CheckResult:
-    """Every byte of a repository was read within its cycle. That damage was found is an error, to be late a warning."""
-    metadata: dict[str, Json] = {
-        "bytes": status.size,
-        "bytes_read_in_cycle": status.size_read,
-        "bytes_due": status.size_due,
-        "oldest_unverified_s": status.oldest_s,
-        "cycle_s": status.cycle_s,
-        "damaged_packs": len(status.damaged),
-    }
-    age = f"the oldest unread byte is {days(status.oldest_s / DAY_S)} old, the cycle {days(status.cycle_s / DAY_S)}"
-    damaged = (
-        f"{how_many(len(status.damaged), 'pack')} damaged, the first is {status.damaged[0]}; "
-        if status.damaged
-        else ""
-    )
-    severity: Severity = "error" if damaged else "warn"
-    passed = not damaged and not status.overdue
-    return CheckResult("read_recently", passed, severity, damaged + age, metadata)
-
-
 def drilled(result: DrillResult) -> CheckResult:
     """The verdict of a drill."""
     differences = result.report.differences
@@ -192,20 +171,18 @@ def drilled(result: DrillResult) -> CheckResult:
     if differences:
         metadata["differences"] = list[Json](differences[:20])
     good = f"restored and compared in {result.proof.duration_s:.1f} s"
-    return CheckResult("drill", result.proof.passed, "error", with_others(differences) or good, metadata)
+    return DRILL.result(result.proof.passed, with_others(differences) or good, metadata)
 
 
 def drill_recorded(proof: Proof) -> CheckResult:
     """The verdict of an earlier drill of the same point."""
     verdict = "restored and compared" if proof.passed else "found different"
     metadata: dict[str, Json] = {"drilled_at": proof.at.isoformat()}
-    return CheckResult(
-        "drill", proof.passed, "error", f"{verdict} at {proof.at:%Y-%m-%d %H:%M} UTC", metadata
-    )
+    return DRILL.result(proof.passed, f"{verdict} at {proof.at:%Y-%m-%d %H:%M} UTC", metadata)
 
 
 def drill_skipped(policy: str, passed: Sequence[datetime], *, why: str = "") -> CheckResult:
     """The verdict where no drill was due or possible: not proven, so not passed. `passed`: when earlier ones did."""
     when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
     summary = f"not drilled: {why or f'policy {policy}'}; {when}"
-    return CheckResult("drill", False, "warn", summary, {"policy": policy}, ran=False)
+    return DRILL.result(False, summary, {"policy": policy}, severity="warn", ran=False)

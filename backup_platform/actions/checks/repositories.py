@@ -1,14 +1,16 @@
-"""The checks of a repository's upkeep, made of what it did: each a verdict with numbers."""
+"""The checks of a repository, made of what was done to it: each a verdict with numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from backup_platform.actions.checks.table import NOTHING_REFUSED, READ_RECENTLY, STORED
 from backup_platform.actions.forget.run import ForgetSummary
+from backup_platform.actions.verify.read_cycle import ReadStatus
 from backup_platform.actions.verify.run import VerifyResult
-from backup_platform.domain.checks import CheckResult
+from backup_platform.domain.checks import CheckResult, Severity
 from backup_platform.domain.model import Json
-from backup_platform.domain.words import how_many, point_label, with_others
+from backup_platform.domain.words import DAY_S, days, how_many, point_label, with_others
 
 MOST_LISTED = 20
 
@@ -19,9 +21,28 @@ def repository_stored(result: VerifyResult) -> CheckResult:
     texts = [f"{names.get(key, '')}{text}" for key, found in result.findings.items() for text in found]
     good = f"all that {how_many(len(result.points), 'point')} need is there; {how_many(result.packs_read, 'pack')} read"
     metadata: dict[str, Json] = {"points": len(result.points), "findings": len(texts)}
-    return CheckResult(
-        "stored", result.passed, "error", with_others(texts) or good, {**metadata, **_listed(texts)}
+    return STORED.result(result.passed, with_others(texts) or good, {**metadata, **_listed(texts)})
+
+
+def read_recently(status: ReadStatus) -> CheckResult:
+    """Every byte of a repository was read within its cycle. That damage was found is an error, to be late a warning."""
+    metadata: dict[str, Json] = {
+        "bytes": status.size,
+        "bytes_read_in_cycle": status.size_read,
+        "bytes_due": status.size_due,
+        "oldest_unverified_s": status.oldest_s,
+        "cycle_s": status.cycle_s,
+        "damaged_packs": len(status.damaged),
+    }
+    age = f"the oldest unread byte is {days(status.oldest_s / DAY_S)} old, the cycle {days(status.cycle_s / DAY_S)}"
+    damaged = (
+        f"{how_many(len(status.damaged), 'pack')} damaged, the first is {status.damaged[0]}; "
+        if status.damaged
+        else ""
     )
+    severity: Severity = "error" if damaged else "warn"
+    passed = not damaged and not status.overdue
+    return READ_RECENTLY.result(passed, damaged + age, metadata, severity=severity)
 
 
 def nothing_refused(forgotten: ForgetSummary, refused: Sequence[str]) -> CheckResult:
@@ -38,7 +59,7 @@ def nothing_refused(forgotten: ForgetSummary, refused: Sequence[str]) -> CheckRe
         **_listed(texts),
     }
     good = f"{how_many(len(forgotten.forgotten), 'point')} forgotten"
-    return CheckResult("nothing_refused", not texts, "error", with_others(texts) or good, metadata)
+    return NOTHING_REFUSED.result(not texts, with_others(texts) or good, metadata)
 
 
 def _listed(texts: Sequence[str]) -> dict[str, Json]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.actions.checks.table import COPIES_IN_PLACE, DRILL
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
-from backup_platform.orchestration.assets.checks import IN_PLACE, evaluation, not_judged, point_to_check
+from backup_platform.orchestration.assets.checks import evaluation, not_judged, point_to_check
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata.points import Metadata, point_metadata
 from backup_platform.orchestration.metadata.tables import tables_metadata
@@ -107,7 +108,7 @@ class _BackupStep:
             check = found
             if check.name not in selected:
                 continue
-            if not check.ran and asked_for and check.name == "drill":
+            if not check.ran and asked_for and check.name == DRILL.name:
                 check = self._drilled(point)
             if check.ran:
                 yield evaluation(self._context, check, self._key, point, self._translator.written)
@@ -129,6 +130,6 @@ def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
     none: one value per tag cannot speak for all of them.
     """
     run = context.run
-    alone = len([node for node in context.job_def.nodes if not node.name.endswith(IN_PLACE.name)]) == 1
+    alone = len([node for node in context.job_def.nodes if not node.name.endswith(COPIES_IN_PLACE.name)]) == 1
     if alone and not tags.keys() <= run.tags.keys():
         context.instance.add_run_tags(run.run_id, {k: v for k, v in tags.items() if k not in run.tags})

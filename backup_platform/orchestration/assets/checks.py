@@ -14,44 +14,21 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import dagster as dg
 
-from backup_platform.domain.checks import AUTHENTIC, STORED, Check
+from backup_platform.actions.checks.table import STORED
 from backup_platform.domain.trust.latest import in_time
 from backup_platform.domain.visible import inert
 from backup_platform.orchestration.metadata.points import check_metadata, plain_metadata
 
 if TYPE_CHECKING:
     from backup_platform.app import App
-    from backup_platform.domain.checks import CheckResult
+    from backup_platform.domain.checks import Check, CheckResult
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.orchestration.failures import Written
 
 CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 NEWEST = "the newest recovery point, because this run has no partition"
-IN_PLACE = Check(
-    "copies_in_place",
-    "error",
-    "The recovery point is in as many repositories and places as the plan requires, and was copied in time.",
-)
 NOT_JUDGED = "not_judged"
 HINT = "hint"  # in the metadata: what to do about what the check found
-COPY_CHECKS = (STORED, AUTHENTIC)
-UPKEEP_CHECKS = {
-    "prune": (
-        Check(
-            "nothing_refused",
-            "error",
-            "Every point that is not kept was forgotten, and all data that no point needs was marked or deleted.",
-        ),
-    ),
-    "verify": (
-        STORED,
-        Check(
-            "read_recently",
-            "error",
-            "Every stored byte was read again within the cycle of the plan, and was sound.",
-        ),
-    ),
-}
 
 
 def check_spec(
@@ -69,8 +46,7 @@ def check_spec(
             check.name,
             asset=asset,
             description=check.description,
-            # Nothing in the run of a backup waits for its copies.
-            blocking=check.severity == "error" and check is not IN_PLACE,
+            blocking=check.severity == "error" and check.blocking,
             partitions_def=partitions,
             additional_deps=after,
         )

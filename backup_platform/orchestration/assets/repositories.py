@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.actions.checks.table import OF_PRUNE, OF_READING, Pruned, judged
 from backup_platform.domain.words import how_many
 from backup_platform.errors import RepositoryError
 from backup_platform.orchestration.assets.checks import upkeep_evaluation
@@ -56,8 +57,6 @@ def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.Asse
 
 def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset) -> Results:
     """Forget and prune. Forgotten points are reported even if pruning fails afterwards."""
-    from backup_platform.actions.checks.repositories import nothing_refused
-
     maintenance = translator.app.at(subject.repository).maintenance
     progress = LogProgress(log_of(context), translator.app.clock)
     decided = maintenance.retention.plan_forget()
@@ -67,7 +66,8 @@ def _prune(context: dg.AssetExecutionContext, translator: BackupTranslator, subj
     planned, done, refused = _freed(maintenance.pruning(), progress)
     numbers = {**prune_metadata(planned, done), **forget_metadata(decided, forgotten)}
     yield dg.MaterializeResult(asset_key=subject.key, metadata=numbers)
-    yield upkeep_evaluation(nothing_refused(forgotten, refused), subject.key)
+    for found in judged(OF_PRUNE, Pruned(forgotten, refused)):
+        yield upkeep_evaluation(found, subject.key)
 
 
 def _freed(
@@ -100,12 +100,8 @@ def _last_told(instance: dg.DagsterInstance, key: dg.AssetKey) -> datetime | Non
 def _verify(
     context: dg.AssetExecutionContext, translator: BackupTranslator, subject: WatchedAsset
 ) -> Results:
-    from backup_platform.actions.checks.points import read_recently
-    from backup_platform.actions.checks.repositories import repository_stored
-
     app = translator.app.at(subject.repository)
     result = recorded(app.proofs.verify(read="due", progress=LogProgress(log_of(context), app.clock)))
     yield dg.MaterializeResult(asset_key=subject.key, metadata=verify_metadata(result))
-    yield upkeep_evaluation(repository_stored(result), subject.key)
-    if result.rotation is not None:
-        yield upkeep_evaluation(read_recently(result.rotation), subject.key)
+    for found in judged(OF_READING, result):
+        yield upkeep_evaluation(found, subject.key)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
 
+from backup_platform.actions.checks.table import COPIES_IN_PLACE
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.visible import inert
 from backup_platform.errors import BackupError, RepositoryChangedError
-from backup_platform.orchestration.assets.checks import IN_PLACE
 from backup_platform.orchestration.assets.copies import in_place
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import presence
@@ -205,7 +205,7 @@ class CopiesSweep:
             new = verdicts.note(point, in_place(self._app, point, found))
             if new and self._translator.has_window(source, point.window.key):
                 self._launcher.requests.append(self._check(source, point.window.key))
-        self._tell(source, IN_PLACE.name, verdicts.problem(source))
+        self._tell(source, COPIES_IN_PLACE.name, verdicts.problem(source))
         return verdicts.settled
 
     def _check(self, source: str, window: str) -> dg.RunRequest:

@@ -12,7 +12,7 @@ import pytest
 from backup_platform.actions.checks import points as checks
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.verify.run import ReadShare
-from backup_platform.domain.checks import CheckResult, checks_with
+from backup_platform.domain.checks import CheckResult
 from backup_platform.domain.model import (
     Content,
     Problem,
@@ -25,7 +25,7 @@ from backup_platform.domain.model import (
     Window,
 )
 from backup_platform.domain.ports import DrillReport
-from backup_platform.domain.schema_change import SCHEMA_UNCHANGED, schema_unchanged
+from backup_platform.domain.schema_change import schema_unchanged
 from backup_platform.repository.objects.names import FORGOTTEN, ManifestKey
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform_tests.support import START, Bench, QuietProgress, ScriptedStore, small_bench
@@ -307,9 +307,3 @@ def test_a_drill_that_was_not_due_is_never_passed() -> None:
         "2026-11-22 02:15 UTC" in checks.drill_skipped("weekly", [START - timedelta(days=1), START]).summary
     )
     assert "none has passed" in checks.drill_skipped("weekly", []).summary
-
-
-def test_the_names_of_the_checks_are_those_of_their_results() -> None:
-    common = ["stored", "complete", "authentic", "plausible"]
-    assert [check.name for check in checks_with(())] == [*common, "drill"]
-    assert [check.name for check in checks_with([SCHEMA_UNCHANGED])] == [*common, "schema_unchanged", "drill"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backup_platform.actions.checks.points import read_recently
+from backup_platform.actions.checks.repositories import read_recently
 from backup_platform.actions.verify import packs
 from backup_platform.actions.verify.read_cycle import CycleRun, ReadCycle
 from backup_platform.actions.verify.run import VerifyResult, verify_due
