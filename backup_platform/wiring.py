@@ -90,9 +90,9 @@ def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
         cipher_of(repository).known_recipients = known
     elif known.pinned:
         raise RecipientsChangedError(
-            f"The repository at {repository.info.location} is not encrypted, and {known.plan_key}.recipients of the "
-            "plan says whom its contents are for.",
-            hint="Somebody may have put another repository there. For one that is not encrypted, take the line out.",
+            f"The repository at {repository.info.location} is not encrypted, but the plan has "
+            f"{known.plan_key}.recipients.",
+            hint="Somebody may have put another repository there. If it is not to be encrypted, remove the line.",
         )
 
 
@@ -191,7 +191,7 @@ def _recipient_problems(plan: Plan) -> Iterator[str]:
             try:
                 bech32.decode("age", recipient)
             except ValueError as error:
-                yield f"{plan.key_of(repository)}.recipients.{number}: {recipient!r} is no recipient: {error}."
+                yield f"{plan.key_of(repository)}.recipients.{number}: {recipient!r} is not a recipient: {error}."
 
 
 def make_source(name: str, plan: Plan, clock: Clock, purpose: Purpose = "capture") -> Source:
@@ -358,7 +358,7 @@ def require_kind(point: RecoveryPoint, source: SourceConfig) -> None:
         raise UsageError(
             f"{point.source} was captured as {point.kind}, and the plan now says {source.kind}.",
             subject=point.source,
-            hint=f"To read its points, say `{point.kind}: …` there, any; a new source needs a name of its own.",
+            hint=f"To read its points, write `{point.kind}: …` there, with any value. Give a new source another name.",
         )
 
 
@@ -367,7 +367,7 @@ def as_database(source: Source, target: DatabaseTarget) -> DatabaseSource:
     server = registry.described(source.kind).server
     if server is None or not isinstance(source, DatabaseSource):
         raise UsageError(
-            f"{source.name} is no source that is restored into a server.",
+            f"{source.name} cannot be restored into a server.",
             subject=source.name,
             hint="Restore it into a directory: --to DIR.",
         )
@@ -375,7 +375,7 @@ def as_database(source: Source, target: DatabaseTarget) -> DatabaseSource:
         given = each.name != "url" and getattr(target, each.name) != each.default
         if given and each.name not in server.options:
             raise UsageError(
-                f"A restore of {source.name} does not heed `{each.name}`: sources with `{source.kind}` have none.",
+                f"A restore of {source.name} does not use `{each.name}`: sources with `{source.kind}` do not have it.",
                 subject=source.name,
             )
     return source

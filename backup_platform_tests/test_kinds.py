@@ -261,7 +261,7 @@ class TestOfOthers:
 
     def test_one_that_is_something_else_is_refused(self, tmp_path: Path, register: Register) -> None:
         register(("other", "NOTES"))
-        with pytest.raises(PlanError, match="is no SourceKind of that name"):
+        with pytest.raises(PlanError, match="is not a SourceKind with that name"):
             load(tmp_path, HEAD + "  a: {other: n, every: day}\n")
 
     def test_two_of_one_name_are_refused(self, tmp_path: Path, register: Register) -> None:
@@ -339,11 +339,11 @@ class TestServerRestore:
         kind = replace(registry.described("postgres"), server=ServerRestore("x", ("create", "jobs")))
         monkeypatch.setattr(registry, "described", lambda name: kind)
         as_database(self.source(), DatabaseTarget("x", create=True, jobs=4))
-        with pytest.raises(UsageError, match="`schemas`: sources with `postgres` have none"):
+        with pytest.raises(UsageError, match="`schemas`: sources with `postgres` do not have it"):
             as_database(self.source(), DatabaseTarget("x", create=True, schemas=("a",)))
 
     def test_a_kind_that_no_server_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         kind = replace(registry.described("postgres"), server=None)
         monkeypatch.setattr(registry, "described", lambda name: kind)
-        with pytest.raises(UsageError, match="is no source that is restored into a server"):
+        with pytest.raises(UsageError, match="cannot be restored into a server"):
             as_database(self.source(), DatabaseTarget("x"))

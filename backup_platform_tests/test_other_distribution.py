@@ -93,10 +93,7 @@ def test_it_is_used_like_those_of_this_package(run: Verbs, tmp_path: Path) -> No
     run("drill", "mine@latest", code=0)
     run("restore", "mine@latest", "--to", str(tmp_path / "restored"), code=0)
     assert (tmp_path / "restored" / "note-000002").read_text() == "call Ada"
-    assert (
-        "is no source that is restored into a server"
-        in run("restore", "mine@latest", "--into", "x", code=2).err
-    )
+    assert "cannot be restored into a server" in run("restore", "mine@latest", "--into", "x", code=2).err
     (tmp_path / "notes.txt").unlink()
     assert "There are no notes at" in run("doctor", code=1).out
 

@@ -293,7 +293,7 @@ class TestSecrets:
             load(tmp_path, FULL).secret("${file:key}")
 
     def test_a_file_without_an_end_is_no_secret(self, tmp_path: Path) -> None:
-        with pytest.raises(PlanError, match="no secret"):
+        with pytest.raises(PlanError, match="too long for a secret"):
             load(tmp_path, FULL).secret("${file:/dev/zero}")
 
     def test_paths_may_refer_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

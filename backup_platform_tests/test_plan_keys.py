@@ -67,7 +67,7 @@ def test_a_fingerprint_is_taken_however_it_is_grouped(tmp_path: Path, text: str)
     ("value", "message"),
     [
         ("[]", "is empty"),
-        ("[age1abc]", "is no recipient"),
+        ("[age1abc]", "is not a recipient"),
         (f"[{recipient()[:-1]}q]", "checksum"),
         (f"[{recipient()}, {recipient()}]", "twice"),
         (f"[{IDENTITIES[0]}]", "is an identity"),

@@ -120,8 +120,8 @@ class TestMistakes:
             ("files: /a, cron: 61 * * * *", "is not a cron expression: bad minute"),
             ("files: /a, cron: 1 * * *", "it takes five fields"),
             ('files: /a, cron: "@daily"', "it takes five fields"),
-            ("files: /a, cron: 0 0 L * *", "that all crons understand"),
-            ("files: /a, cron: 0 0 * * 1#2", "that all crons understand"),
+            ("files: /a, cron: 0 0 L * *", "that not all crons understand"),
+            ("files: /a, cron: 0 0 * * 1#2", "that not all crons understand"),
             ("files: /a, cron: 0 0 */2 * 1", "read differently"),
             ("files: /a, cron: 0 0 31 2 *", "is not a cron expression"),
             ("files: /a, cron: 0 0 29 2 *", "leap years"),
@@ -395,9 +395,9 @@ class TestWhatIsNoPlanAtAll:
             file.truncate(10**12)
         for path, said in {
             tmp_path: "Is a directory",
-            tmp_path / "pipe": "is no file but a pipe",
-            Path("/dev/zero"): "is no file but a device",
-            tmp_path / "large": "which is no plan",
+            tmp_path / "pipe": "is not a file but a pipe",
+            Path("/dev/zero"): "is not a file but a device",
+            tmp_path / "large": "too large for a plan",
         }.items():
             with pytest.raises(PlanError, match=said):
                 Plan.load(str(path))

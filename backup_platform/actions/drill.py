@@ -52,7 +52,7 @@ class FileSandbox:
             entries = how_many(summary.failure_count, "entry", "entries")
             raise TargetError(
                 f"The drill cannot restore {entries} into {self.path}: {summary.failures[0]}.",
-                hint="Let TMPDIR name a directory on a file system that takes what the source has.",
+                hint="Set TMPDIR to a directory on a file system that supports the entries of the source.",
             )
         self.warnings += summary.warnings
         return self.path
@@ -154,6 +154,6 @@ def drill_in_time(
 def _too_long(limit: TimeLimit) -> TimeLimitError:
     return TimeLimitError(
         f"The drill was ended after {timedelta(seconds=round(limit.seconds))}, its time limit: it proves nothing.",
-        hint="Give it more time, as in `--time-limit 12h`, or as `max_runtime` of the source in the plan. A database "
-        "whose own code does not end keeps any drill from ending.",
+        hint="Give it more time, as in `--time-limit 12h`, or as `max_runtime` of the source in the plan. If code "
+        "of the database never ends, no limit is enough.",
     )

@@ -65,22 +65,22 @@ class Doubts:
 
     def strangers(self) -> str:
         return (
-            f"{how_many(len(self.strange), 'object')} among the manifests {are(len(self.strange))} none, by "
-            f"{'their names' if len(self.strange) > 1 else 'its name'}: {first_of(self.strange, NAMED)}. {FIND_OUT}"
+            f"{how_many(len(self.strange), 'object')} below manifests/ {are(len(self.strange))} not named like a "
+            f"manifest: {first_of(self.strange, NAMED)}. {FIND_OUT}"
         )
 
     def age(self) -> str:
         have = "have names" if len(self.older) > 1 else "has a name"
         return (
-            f"{how_many(len(self.older), 'record')} of the ledger {have} without a hash, as older versions made them "
-            "and as anybody can. They prove nothing until `repair` has read them."
+            f"{how_many(len(self.older), 'record')} of the ledger {have} without a hash. Older versions made such "
+            "records, and anybody can forge them. They prove nothing until `repair` has read them."
         )
 
     def future(self) -> str:
         return (
-            f"{how_many(len(self.ahead), 'record')} of the ledger {are(len(self.ahead))} no evidence, because the time "
-            f"in the name is after the store received it: {first_of(self.ahead, NAMED)}. Set the clock of the host "
-            "that wrote it, or of the store, and prove the point again."
+            f"{how_many(len(self.ahead), 'record')} of the ledger {are(len(self.ahead))} not evidence, because the "
+            f"time in the name is later than when the store received it: {first_of(self.ahead, NAMED)}. Set the clock "
+            "of the host that wrote it, or of the store, and prove the point again."
         )
 
 

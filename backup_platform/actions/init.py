@@ -32,7 +32,7 @@ def choose_recipients(
     """The given recipients, or else those of the plan. Call it before anything is created. Raises UsageError."""
     if copy and given:
         raise UsageError(
-            "A copy has the recipients of the repository that it is made of.",
+            "A copy has the recipients of the repository that it is copied from.",
             hint=(
                 "Leave --recipient out. ",
                 command("key", "add", "age1…", repository="NAME"),
@@ -83,10 +83,10 @@ def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], Rep
     for name in others:
         if (held := _points_held(at(name))) is not None:
             raise ConflictError(
-                f"The repository {name} of this plan is a copy of the one that is to be made, and {held}.",
+                f"The repository {name} of this plan would be a copy of the new repository, but {held}.",
                 hint=(
                     command("init", "--from", name),
-                    " makes it anew of that copy. To begin another history, name other places for the copies in the "
+                    " makes it again from that copy. To begin a new history, name other places for the copies in the "
                     "plan.",
                 ),
             )
@@ -97,7 +97,7 @@ def _points_held(place: RepositoryPlace) -> str | None:
     try:
         count = len(place.repository.points.readable()[0])
     except KeyMissingError:
-        return "it is there, encrypted"
+        return "it exists already and is encrypted"
     except (RepositoryError, PlanError):
         return None
     return f"it holds {how_many(count, 'recovery point')}"

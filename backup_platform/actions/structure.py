@@ -68,7 +68,7 @@ def _needs(repository: Repository, packs: set[PackKey], texts: list[str]) -> Nee
     indexes = repository.indexes()
     cut = packs & indexes.misfits
     texts += [
-        f"{key} has {indexes.listed[key]:,} bytes, another size than it was written with."
+        f"{key} has {indexes.listed[key]:,} bytes, which is not the size that it was written with."
         for key in sorted(cut)
     ]
     suspects = cut | ({key for key in packs if key.meta} if texts else set())

@@ -88,7 +88,7 @@ class CliSession:
             self._note(text)
         elif not self.json and len(self._skipped) == NOTES + 1:
             listing = self.command("points", point.source)
-            self._note(f"nor are further points of {point.source}: {listing}")
+            self._note(f"further points of {point.source} were skipped: {listing}")
 
     def _note(self, text: str) -> None:
         sys.stderr.write(f"note: {visible(text)}\n")

@@ -73,7 +73,7 @@ def _mention_copies(session: CliSession, error: BackupError) -> None:
             return  # it is a copy that is away
         error.advise(f"Copies are in {', '.join(names)}: add `--repository {names[0]}`.")
         if isinstance(error, RepositoryMissingError):
-            error.advise((command("init", "--from", names[0]), " makes it anew from one."))
+            error.advise((command("init", "--from", names[0]), " makes it again from one."))
 
 
 def fail(session: CliSession, error: BackupError) -> int:
@@ -129,14 +129,14 @@ def _output_failed(session: CliSession, failure: OSError, code: int) -> int:
     _silence(session.out)
     gone = failure.errno == errno.EPIPE
     if not (gone and session.listing):
-        done = "" if session.listing else f" The work itself was done to its end, with exit code {code}."
+        done = "" if session.listing else f" The work itself was finished, with exit code {code}."
         text = f"Standard output cannot be written: {failure.strerror}.{done}"
         report(session, OutputError(text, hint=_output_hint(gone)))
     return code or (READER_GONE if gone else OutputError.exit_code)
 
 
 def _output_hint(gone: bool) -> str:
-    return "" if gone else "Make room on the disk that it goes to, or write it elsewhere."
+    return "" if gone else "Free space on the disk of the output, or write it elsewhere."
 
 
 def _silence(out: Output) -> None:

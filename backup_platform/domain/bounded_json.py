@@ -34,9 +34,9 @@ def joined(blocks: Iterable[Block], size: int) -> bytes:
 def require_bounded(text: bytes, size: int, values: int) -> None:
     """Raises TooLargeError."""
     if len(text) > size or text.count(b",") + text.count(b"[") + text.count(b"{") > values:
-        raise TooLargeError("it is larger than a document is")
+        raise TooLargeError("it is larger than the limit for a document")
     if nesting(text) > MAX_NESTING:
-        raise TooLargeError("it is nested deeper than a document is")
+        raise TooLargeError("it is nested deeper than the limit for a document")
 
 
 def loads(text: bytes) -> Any:
@@ -46,7 +46,7 @@ def loads(text: bytes) -> Any:
 
 def _integer(text: str) -> int:
     if len(text) > MAX_DIGITS:
-        raise ValueError("it has a number of too many digits")
+        raise ValueError("it has a number with too many digits")
     return int(text)
 
 

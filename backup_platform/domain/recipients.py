@@ -38,12 +38,12 @@ class Expected:
         of them."""
         if active and not self.allowed & set(active):
             raise RecipientsChangedError(
-                f"The repository names other recipients than this host knows: {', '.join(sorted(active))}. It names "
-                f"none of {', '.join(sorted(self.allowed))} any more, who could not read what is stored now.",
+                f"The repository names other recipients than this host knows: {', '.join(sorted(active))}. It no "
+                f"longer names {' or '.join(sorted(self.allowed))}, who could not read what is stored from now on.",
                 hint=(
-                    "If somebody did that on purpose on another host, run the same ",
+                    "If somebody changed them on purpose on another host, run the same ",
                     command("key", "add", "age1…"),
-                    " here, or write the recipients as `recipients` of the repository into the plan. If nobody did, a "
+                    " here, or write the recipients as `recipients` of the repository into the plan. Otherwise a "
                     "host that writes was taken over: see docs/encryption.md.",
                 ),
             )

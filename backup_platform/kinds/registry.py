@@ -79,12 +79,12 @@ def _load(name: str, found: tuple[EntryPoint, ...]) -> AnyKind:
     except Exception as error:
         raise PlanError(
             f"The kind of source {name!r} of {_owner(found[0])} cannot be loaded: {type(error).__name__}: {error}",
-            hint="Install it again, in a version that fits this one of backup-platform.",
+            hint="Install a version of it that fits this version of backup-platform.",
         ) from error
     if not isinstance(loaded, SourceKind) or loaded.name != name:
         raise PlanError(
-            f"The entry point {name!r} of {_owner(found[0])} is no SourceKind of that name.",
-            hint="It is for its authors to correct: see docs/kinds.md.",
+            f"The entry point {name!r} of {_owner(found[0])} is not a SourceKind with that name.",
+            hint="Its authors have to correct this: see docs/kinds.md.",
         )
     return loaded
 

@@ -95,7 +95,7 @@ def read_document(text: str) -> Document:
     try:
         if deep := _too_deep(text):
             document.problems.append(
-                PlanMistake(deep, f"is nested deeper than {MAX_DEPTH} levels, which no plan needs")
+                PlanMistake(deep, f"is nested deeper than {MAX_DEPTH} levels, which is the limit for a plan")
             )
             return document
         node = yaml.compose(text, Loader=_Loader)
@@ -125,7 +125,7 @@ def _build(document: Document, node: yaml.Node) -> None:
     try:
         document.data = _Builder(document).build(node, (), line)
     except _TooManyError:
-        message = f"its aliases (*) make more than {MAX_VALUES:,} values of it"
+        message = f"its aliases (*) expand to more than {MAX_VALUES:,} values"
         document.data, document.problems = None, [PlanMistake(line, message)]
 
 

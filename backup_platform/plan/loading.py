@@ -81,9 +81,11 @@ def _without_waiting(path: str, flags: int) -> int:
 
 def _require_file(path: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise PlanError(f"{path}: is no file but {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}")
+        raise PlanError(
+            f"{path}: is not a file but {_KINDS.get(stat.S_IFMT(found.st_mode), 'something else')}"
+        )
     if found.st_size > MAX_SIZE:
-        raise PlanError(f"{path}: has {found.st_size:,} bytes, which is no plan")
+        raise PlanError(f"{path}: has {found.st_size:,} bytes, which is too large for a plan")
 
 
 def _not_a_mapping(data: object) -> str:

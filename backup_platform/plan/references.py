@@ -66,7 +66,7 @@ def _look_up(kind: str, name: str, base: str) -> str:
 
 def _a_secret(text: str, origin: str) -> str:
     if len(text) > MAX_SECRET:
-        raise PlanError(f"{origin} is longer than {MAX_SECRET:,} characters, which is no secret")
+        raise PlanError(f"{origin} is longer than {MAX_SECRET:,} characters, which is too long for a secret")
     return _not_empty(text.rstrip("\r\n"), f"{origin} is empty")
 
 

@@ -121,7 +121,7 @@ def _assembled(kind: AnyKind) -> type[SourceConfig]:
     if taken := sorted(set(kind.config.model_fields) & set(SourceConfig.model_fields)):
         raise PlanError(
             f"The kind of source {kind.name!r} cannot have the key `{taken[0]}`: sources of every kind have it.",
-            hint="It is for its authors to correct: see docs/kinds.md.",
+            hint="Its authors have to correct this: see docs/kinds.md.",
         )
     title = f"{kind.name.capitalize()}Source"
     made = create_model(title, __base__=(SourceConfig, kind.config), __doc__=kind.title)

@@ -39,7 +39,9 @@ def _endpoint(value: str) -> str:
 
 def _storage_class(value: str) -> str:
     if value.upper() in _COLD:
-        raise ValueError(f'"{value}" cannot be read back at once, and every new pack is; use another class')
+        raise ValueError(
+            f'"{value}" cannot be read immediately, but every new pack is read back; use another class'
+        )
     return value
 
 

@@ -113,7 +113,7 @@ def _cron(value: str) -> str:
         raise ValueError(f'"{value}" is not a cron expression: it takes five fields, like "15 2 * * *"')
     if not set(re.findall(r"[a-z]+", value.lower())) <= _CRON_NAMES or re.search(r"[^\w*,/\s-]", value):
         raise ValueError(
-            f'"{value}" is not a cron expression that all crons understand: use numbers, names of days '
+            f'"{value}" is a cron expression that not all crons understand: use numbers, names of days '
             "and months, and * , - /"
         )
     if same := re.search(r"\b0*(\w+)-0*\1\b", value.lower()):
@@ -251,7 +251,7 @@ def url_problem(value: str) -> str:
     if segments[-1:] == [""]:
         segments.pop()
     if wrong := [each for each in map(unquote, segments) if each in ("", ".", "..")]:
-        return f'holds "/{wrong[0]}/", which is no name: leave it out'
+        return f'holds "/{wrong[0]}/", which is not a name: leave it out'
     return ""
 
 
@@ -366,7 +366,9 @@ def _recipient(value: str) -> str:
     if "secret-key" in value.lower():
         raise ValueError("is an identity, a private key: make a new one, and name its public key, age1…")
     if not _RECIPIENT.fullmatch(value):
-        raise ValueError("is no recipient: they are public keys, age1 and 58 characters, all lower case")
+        raise ValueError(
+            "is not a recipient: recipients are public keys, age1 and 58 characters, all lower case"
+        )
     return value
 
 

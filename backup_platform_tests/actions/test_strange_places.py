@@ -59,7 +59,7 @@ def test_names_that_no_manifest_has_stop_nothing_and_are_told(bench: Bench) -> N
     assert survey.problems == ()
     assert bench.backup().sequence == 4
     (note,) = Evidence(bench.open()).of_all().notes()
-    assert "among the manifests are none, by their names" in note
+    assert "below manifests/ are not named like a manifest" in note
     assert Evidence(bench.open()).of_all().findings() == []
 
 

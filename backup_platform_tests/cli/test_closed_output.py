@@ -57,7 +57,7 @@ def test_a_full_log_disk_stops_no_work(run: Verbs, full: Full, tmp_path: Path) -
     told = full("backup", code=1)
     assert "error [source-missing]: b: " in told
     assert "error [output-failed]: Standard output cannot be written: No space left on device." in told
-    assert "done to its end, with exit code 1" in told
+    assert "finished, with exit code 1" in told
     assert [p["source"] for p in run("points", "--json", code=0).document["points"]] == ["a", "c"]
 
     full("copy", code=1)
@@ -101,5 +101,5 @@ def test_a_reader_that_goes_away_stops_no_work(run: Verbs, tmp_path: Path) -> No
     )
     os.close(writing)
     assert process.returncode == 141
-    assert "Broken pipe. The work itself was done to its end, with exit code 0." in process.stderr
+    assert "Broken pipe. The work itself was finished, with exit code 0." in process.stderr
     assert [p["source"] for p in run("points", "--json", code=0).document["points"]] == ["c"]

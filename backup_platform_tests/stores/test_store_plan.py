@@ -70,7 +70,7 @@ def test_what_is_left_out_changes_nothing(tmp_path: Path) -> None:
         ("bandwidth: 20", "write one like"),
         ("bandwidth: fast", "write one like"),
         ("bandwidth: 0MB/s", "write one like"),
-        ("storage_class: {packs: GLACIER}", "cannot be read back at once"),
+        ("storage_class: {packs: GLACIER}", "cannot be read immediately"),
         ("storage_class: {indexes: STANDARD}", "not one of packs, rest"),
         ("lock: forever", "is not a duration"),
         ("lock_mode: firm", "not one of governance, compliance"),

@@ -158,7 +158,7 @@ class BackupJob:
             except ConflictError:
                 continue
         raise RepositoryError(
-            f"Other writers of {self.source.name} took the next place {COMMIT_ATTEMPTS} times.",
+            f"Other writers of {self.source.name} took the next number {COMMIT_ATTEMPTS} times.",
             subject=self.source.name,
             hint="Let one writer at a time back up a source.",
             retryable=True,

@@ -44,7 +44,7 @@ def stored(
     good = f"{how_many(result.packs_needed, 'pack')} present, {decoded} read back and decoded"
     if result.packs_not_decoded:
         metadata["packs_not_decoded"] = result.packs_not_decoded
-        good += f", {result.packs_not_decoded} read back and compared with their hashes: no identity here opens them"
+        good += f", {result.packs_not_decoded} only compared with their hashes, because no identity here opens them"
     return STORED.result(result.passed, with_others(texts) or good, metadata)
 
 
@@ -63,7 +63,7 @@ def complete(point: RecoveryPoint) -> CheckResult:
         metadata["listed"] = list[Json](texts[:20])
     mild = count > 0 and not point.incomplete and not miscounts
     severity: Severity = "warn" if mild else "error"
-    summary = f"{count} problems: {texts[0]}" if texts else "nothing is missing"
+    summary = f"{how_many(count, 'problem')}: {texts[0]}" if texts else "nothing is missing"
     return COMPLETE.result(not texts and not point.incomplete, summary, metadata, severity=severity)
 
 
@@ -176,7 +176,7 @@ def drilled(result: DrillResult) -> CheckResult:
 
 def drill_recorded(proof: Proof) -> CheckResult:
     """The verdict of an earlier drill of the same point."""
-    verdict = "restored and compared" if proof.passed else "found different"
+    verdict = "restored and compared" if proof.passed else "differences were found"
     metadata: dict[str, Json] = {"drilled_at": proof.at.isoformat()}
     return DRILL.result(proof.passed, f"{verdict} at {proof.at:%Y-%m-%d %H:%M} UTC", metadata)
 

@@ -19,7 +19,7 @@ def repository_stored(result: VerifyResult) -> CheckResult:
     """Everything that the points of a repository need is there, and what was read is as it was written."""
     names = {point.id: f"{point_label(point)}: " for point in result.points}
     texts = [f"{names.get(key, '')}{text}" for key, found in result.findings.items() for text in found]
-    good = f"all that {how_many(len(result.points), 'point')} need is there; {how_many(result.packs_read, 'pack')} read"
+    good = f"all objects of {how_many(len(result.points), 'point')} exist; {how_many(result.packs_read, 'pack')} read"
     metadata: dict[str, Json] = {"points": len(result.points), "findings": len(texts)}
     return STORED.result(result.passed, with_others(texts) or good, {**metadata, **_listed(texts)})
 

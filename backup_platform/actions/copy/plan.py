@@ -186,8 +186,8 @@ def can_store_anew(origin: Repository, key: PackKey) -> bool:
 def waits_for_prune(target: Repository, point: RecoveryPoint, pack: PackKey) -> str:
     """A pack that is being deleted cannot be stored again: it would have the same name."""
     return (
-        f"{point_name(point)} needs {pack}, which prune is deleting in {target.info.location}: it can be copied when "
-        "the prune after that is done, or by a host with an identity, which stores it under another name."
+        f"{point_name(point)} needs {pack}, which prune is deleting in {target.info.location}. It can be copied after "
+        "the next prune. A host with an identity can copy it now, because it stores the data under another name."
     )
 
 

@@ -60,7 +60,7 @@ class CopyResult:
                     command("verify"),
                     " shows what is damaged, and ",
                     command("repair"),
-                    " what can be mended from another copy.",
+                    " what can be repaired from another copy.",
                 ),
                 retryable=self.findings.keys() <= self.waiting,
             )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from backup_platform.repository.encryption.age_cipher import AgeCipher
 
 
-_DEFECT = "This is a defect in backup-platform, and says nothing of what was examined."
+_DEFECT = "This is a defect in backup-platform. It says nothing about what was examined."
 LATELY = timedelta(days=7)
 
 
@@ -264,7 +264,7 @@ def _up_to_date(
     gone = found.missed[-1].key if found.missed else ""
     count = how_many(len(found.missed), "window")
     told = f"; {count} missed since {found.missed[0].key}, the last one {gone}" if gone else ""
-    hint = ("Run ", filled_by, ", and see docs/repair.md for why nobody did.")
+    hint = ("Run ", filled_by, ", and see docs/repair.md for how to find out why there is none.")
     if found.catchable:
         keys = ", ".join(window.key for window in found.catchable[-3:])
         raise SourceError(f"no recovery point yet for {keys}, which can still be backed up{told}", hint=hint)
@@ -287,7 +287,7 @@ def _latest(source: str, points: Sequence[RecoveryPoint]) -> DoctorFinding:
     chosen = choice.point
     meant = point_label(chosen) if chosen else "no recovery point"
     if chosen is not None and not in_time(chosen):
-        text = f"{meant}: the window had not begun when the point was stored"
+        text = f"{meant}: its window had not begun when it was stored"
         return DoctorFinding(name, False, text, "Set the clocks of this host and of the store.")
     if not choice.newer:
         return DoctorFinding(name, True, meant)

@@ -106,7 +106,7 @@ class LostPoints:
         ]
         if held:
             raise UsageError(
-                f"{held[0].point[:12]} is held ({held[0]}), and is or may be one of those that are lost.",
+                f"{held[0].point[:12]} is held ({held[0]}), and it may be one of the lost points.",
                 subject=held[0].point[:12],
                 hint=(
                     "Take it from a copy (",

@@ -64,7 +64,9 @@ def name_of(subject: ProvenPoint) -> str:
 
 def _take(source: str) -> str:
     give_up = f"`forget {source} --lost` gives it up" if source else "`release` ends the hold"
-    return f"`repair` (into a copy: `copy`) brings back what another repository has; else {give_up}."
+    return (
+        f"If another repository has it, `repair` brings it back (into a copy: `copy`). Otherwise {give_up}."
+    )
 
 
 def find_losses(

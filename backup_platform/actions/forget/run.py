@@ -171,7 +171,10 @@ class Retention:
             return
         if not look.recent:
             result.kept.append(
-                (point, "this host stood still, and a hold may have been placed: forget it again")
+                (
+                    point,
+                    "this host was paused for too long, and a hold may have been placed: run forget again",
+                )
             )
             return
         try:
@@ -192,7 +195,7 @@ class Retention:
         listed = self.repository.points.stored(source)
         for point, record in result.deleted:
             if self.repository.points.key(point) in listed:
-                result.refused.append((point, "the store said that it deleted it, and still lists it"))
+                result.refused.append((point, "the store reported the deletion, but still lists the object"))
             else:
                 result.forgotten.append(record)
         result.deleted.clear()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from backup_platform.actions.points.find import find_point
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock
-from backup_platform.domain.words import are, point_name
+from backup_platform.domain.words import point_name
 from backup_platform.errors import UsageError
 from backup_platform.repository.records.acceptances import accept_point
 from backup_platform.repository.repository import Repository
@@ -25,7 +25,8 @@ class Accepting:
         UsageError for a point that is not suspect."""
         if not reason.strip():
             raise UsageError(
-                "An acceptance has a reason.", hint="Say why with --reason, for who finds it in a year."
+                "An acceptance needs a reason.",
+                hint="Give it with --reason, for somebody who reads it in a year.",
             )
         point = find_point(self.repository, spec, lambda _: None)
         name = point_name(point)
@@ -40,5 +41,5 @@ class Accepting:
         points = self.repository.points.readable(source)[0]
         named = [f"{each.id[:12]} (window {each.window.key})" for each in points if each.is_suspect]
         if not named:
-            return f"No point of {source} is."
-        return f"Of {source} {', '.join(named[-5:])} {are(len(named))}: name one by its id."
+            return f"No point of {source} is suspect."
+        return f"Suspect points of {source}: {', '.join(named[-5:])}. Name one by its id."

@@ -47,7 +47,7 @@ class Holds:
         point, reason = find_point(self.repository, spec, self.tell), _reason(reason)
         ends = parse_until(until, point.timezone) if until else None
         if ends is not None and ends <= store_now(self.repository.store):
-            raise UsageError(f"{until} is over already.", hint="Name a later day, or leave --until out.")
+            raise UsageError(f"{until} is in the past.", hint="Name a later day, or leave --until out.")
         hold = place_hold(
             self.repository.objects, point.id, reason, self.clock.now(), until=ends, legal=legal
         )
@@ -94,7 +94,7 @@ class Holds:
             raise UsageError(
                 f"{point[:12]} is under legal hold: {', '.join(hold.reason for hold in standing)}.",
                 subject=point[:12],
-                hint="Who may end that says so with --legal.",
+                hint="To end it, add --legal.",
             )
         return [release_hold(self.repository.objects, hold, reason, self.clock.now()) for hold in ending]
 
@@ -150,7 +150,7 @@ def parse_until(text: str, timezone: str) -> datetime:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise UsageError(f"{text!r} is no day.", hint="Write 2027-11-22, or 2027-11-22T12:00:00+00:00.")
+        raise UsageError(f"{text!r} is not a day.", hint="Write 2027-11-22, or 2027-11-22T12:00:00+00:00.")
     return moment
 
 

@@ -254,7 +254,7 @@ class _Run:
         if plan.refusals:
             self._delete(_nameless(plan.delete_finals))
             raise RepositoryError(
-                f"Nothing was pruned, because what is needed cannot be told: {with_others(plan.refusals)}",
+                f"Nothing was pruned, because it is not known which packs are needed: {with_others(plan.refusals)}",
                 hint=(
                     "Run ",
                     command("verify"),

@@ -56,5 +56,5 @@ def _told(key: PackKey, decoded: Decoded) -> str:
     if key in decoded.damaged:
         return f"{decoded.damaged[key]} Packs that hold the same blobs stay."
     if key in decoded.closed:
-        return f"The pack {key} cannot be looked into. Packs that hold the same blobs stay."
-    return f"The pack {key} does not hold what an index says. Its own table counts."
+        return f"The pack {key} cannot be opened here. Packs that hold the same blobs stay."
+    return f"An index is wrong about the pack {key}. The table of the pack itself is used."

@@ -138,7 +138,7 @@ class Engine:
 
 _MORE_MEMORY = "Select fewer columns or rows; sorts and joins of large values need the most."
 _HINTS = {  # by what the error says
-    "max_temp_directory_size": f"Half of the room for temporary files is used: set TMPDIR to more. {_MORE_MEMORY}",
+    "max_temp_directory_size": f"Half of the temporary space is used: set TMPDIR to a larger disk. {_MORE_MEMORY}",
     "Out of Memory Error": _MORE_MEMORY,
     "maximum total string size": _MORE_MEMORY,
 }

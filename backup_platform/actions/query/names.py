@@ -59,7 +59,7 @@ def refuse_other_case(sql: str, tables: Sequence[Table]) -> None:
         ]
         if others and name not in others:
             raise UsageError(
-                f"No table has the name {quote(name)} in queries: in quotes upper and lower case differ.",
+                f"No table has the name {quote(name)} in queries: names in quotes are case-sensitive.",
                 hint=f"Here it is {', '.join(map(quote, dict.fromkeys(others)))}.",
             )
 

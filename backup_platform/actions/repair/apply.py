@@ -127,9 +127,7 @@ class RepairRun:
             frames = check_pack(self._repository.cipher.unwrap(key, data), self._repository.cipher.hash)
         except KeyMissingError:
             if key not in rows:
-                raise DamageError(
-                    "No index names it, and no identity on this host opens its table."
-                ) from None
+                raise DamageError("No index names it, and no identity on this host opens it.") from None
             pack = rows[key]
         else:
             pack = index_pack(key, frames, len(data))
@@ -186,7 +184,7 @@ class RepairRun:
         def take(donor: Repository) -> Buffer:
             data = donor.store.get(key)
             if self._decode(key, data) != point:
-                raise DamageError("It is not what it was.")
+                raise DamageError("It has changed since the plan was made.")
             return data
 
         self._put(step, self._from_donors(step, take))
@@ -197,7 +195,7 @@ class RepairRun:
             raise DamageError(text)
         for key in sorted(needs.packs & doomed_packs(self._repository.objects)):
             raise DamageError(
-                f"{key} is being deleted by prune. Repair again after the prunes to come.", subject=key
+                f"{key} is being deleted by prune. Repair again after the next prunes.", subject=key
             )
 
     def _holds(self, key: str, point: RecoveryPoint) -> bool:
@@ -221,8 +219,8 @@ class RepairRun:
         for step, key in _needed(self._repository, committed):
             if key in doomed or key not in listed:
                 self.failed.append(
-                    f"{name_of_step(step)} is back, and {key}, which it needs, is being deleted by prune. "
-                    "Repair again after the prunes to come."
+                    f"{name_of_step(step)} was restored, but it needs {key}, which is being deleted by prune. "
+                    "Repair again after the next prunes."
                 )
 
 

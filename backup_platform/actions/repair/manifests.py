@@ -38,7 +38,9 @@ def manifest_steps(
         elif damaged:
             lost.append(f"The manifest {key} is damaged, and no copy has one that fits its chain.")
         else:
-            lost.append(f"The manifest {key} of a copy does not fit the chain here: the two went apart.")
+            lost.append(
+                f"The manifest {key} of a copy does not fit the chain here: the two repositories have diverged."
+            )
     return steps, lost
 
 

@@ -56,8 +56,8 @@ class _PackPlanner:
             RepairStep(Act.UNMARK, key, "it was marked as damaged, and is sound") for key in survey.marked
         ]
         found.notes += [
-            f"{key} was marked as damaged. It has the hash of its name, and no identity here looks into it: run "
-            "this where one is."
+            f"{key} was marked as damaged. Its hash is right, but no identity here can open it: run this on a host "
+            "that has one."
             for key in survey.closed
         ]
         return found
@@ -83,7 +83,7 @@ class _PackPlanner:
             for key, blobs in donor.packs_with(missing, meta=meta).items():
                 if key in self._doomed:
                     self._found.notes.append(
-                        f"{key} is needed, and prune is deleting it: repair again after the prunes to come."
+                        f"{key} is needed, but prune is deleting it: repair again after the next prunes."
                     )
                     continue
                 why = f"{point_name(missing[min(blobs)])} needs it"
@@ -107,7 +107,7 @@ class _PackPlanner:
 
     def _of_no_use(self) -> list[str]:
         left = self._survey.damaged.keys() - self._planned - self._doomed
-        return [f"{key} is damaged. No point needs it: prune removes it." for key in sorted(left)]
+        return [f"{key} is damaged, but no point needs it: prune removes it." for key in sorted(left)]
 
     def _index(self) -> None:
         unindexed = self._survey.indexes.unindexed - self._planned - self._doomed
@@ -120,7 +120,7 @@ class _PackPlanner:
                 closed += 1
         if closed:
             self._found.notes.append(
-                f"{closed} packs are named by no index, and only an identity opens their tables: run this where one is."
+                f"No index names {closed} packs, and only an identity can open them: run this on a host that has one."
             )
 
     def _index_of(self, key: PackKey) -> tuple[str, ...]:

@@ -46,15 +46,15 @@ class RootRepair:
     def require_same(self) -> str:
         """The key of a manifest here that is of the donor's repository. Raises RepositoryError when none is."""
         if self.store.location == self.donor.store.location:
-            raise UsageError("A repository cannot be mended from itself.", hint="Name a copy of it.")
+            raise UsageError("A repository cannot be repaired from itself.", hint="Name a copy of it.")
         keys = sorted(each.key for each in self.store.list(MANIFESTS))
         for key in keys:
             if self._is_ours(key):
                 return key
         raise RepositoryError(
-            f"Nothing at {self.store.location} tells that it is the repository of {self.donor.store.location}: "
-            f"of {how_many(len(keys), 'manifest')} none fits.",
-            hint=("Name another copy. An empty place becomes a copy by ", command("init"), "."),
+            f"{self.store.location} cannot be recognised as a copy of {self.donor.store.location}: it has "
+            f"{how_many(len(keys), 'manifest')}, and none fits.",
+            hint=("Name another copy. To make a copy in an empty place: ", command("init"), "."),
         )
 
     def run(self) -> None:

@@ -48,7 +48,9 @@ def _only_file(reader: PointReader) -> Entry:
                 )
             found = entry
     if found is None:
-        raise NotFoundError("The recovery point holds no file.", hint=(command("ls", "POINT"), " lists it."))
+        raise NotFoundError(
+            "The recovery point does not hold a file.", hint=(command("ls", "POINT"), " lists it.")
+        )
     return found
 
 
@@ -59,7 +61,7 @@ def _file_at(reader: PointReader, paths: list[bytes]) -> Entry:
         raise not_found([wanted], reader.entries())
     if entry.stat.kind is not EntryKind.FILE:
         raise UsageError(
-            f"{printable(wanted)} is no file.",
+            f"{printable(wanted)} is not a file.",
             subject=printable(wanted),
             hint=("Restore it into a directory: ", command("restore", "POINT", "PATH", "--to", "DIR"), "."),
         )

@@ -303,7 +303,7 @@ class Restorer:
 
 def conflict(entry: Entry) -> TargetError:
     return TargetError(
-        f"{printable(entry.stat.path)} exists in the target and is not what is to be restored.",
+        f"{printable(entry.stat.path)} exists in the target and differs from the recovery point.",
         subject=printable(entry.stat.path),
         hint="Restore to an empty directory, or with --overwrite.",
     )

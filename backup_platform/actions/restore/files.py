@@ -180,7 +180,7 @@ def write_checked(fd: int, entry: Entry, position: int, data: bytes) -> None:
         raise TargetError(
             f"{printable(entry.stat.path)} reads back different from what was written.",
             subject=printable(entry.stat.path),
-            hint="Distrust the target's disk and memory.",
+            hint="Check the target's disk and memory.",
         )
 
 

@@ -110,7 +110,7 @@ def open_target(to: str) -> TargetDirectory | None:
         raise TargetError(
             f"{to} cannot be restored into: {error.strerror}.",
             subject=to,
-            hint="Name a directory, or one that can be made.",
+            hint="Name a directory that exists or can be created.",
         ) from error
 
 

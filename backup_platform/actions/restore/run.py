@@ -156,7 +156,7 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
         remove_marker(target.fd, plan.point)
     restorer.finish_root()  # removing the marker has touched its time
     for pack, why in reader.failed.items():
-        maker.metadata.warnings.add(pack.encode(), f"{why} It was found elsewhere.")
+        maker.metadata.warnings.add(pack.encode(), f"{why} The same data was found elsewhere.")
     maker.tell()
     progress.advance(items=restorer.skipped)
     return restorer

@@ -151,7 +151,7 @@ def refused(path: bytes, error: OSError) -> TargetError:
     hint = "Free some space and restore again." if full else ""
     text = f"{name} cannot be written: {error.strerror}."
     if number == errno.EEXIST:
-        text = f"{name} has appeared in the target meanwhile, and is not replaced."
+        text = f"{name} was created in the target meanwhile, and is not replaced."
     elif number in (errno.ENOTDIR, errno.ELOOP):
         text = f"{name} cannot be written: something on its path in the target is not a directory."
     return TargetError(text, hint=hint, subject=name, said=error.strerror or "", number=number, full=full)

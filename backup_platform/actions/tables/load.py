@@ -37,9 +37,7 @@ def load(
     try:
         parts = [_part(tables, path, wanted, where) for path in table.parts]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, TypeError) as error:
-        raise UsageError(
-            f"{table.label} cannot be filtered like that: {error}", subject=table.label
-        ) from error
+        raise UsageError(f"{table.label} cannot be filtered: {error}", subject=table.label) from error
     return pa.concat_tables(parts)
 
 

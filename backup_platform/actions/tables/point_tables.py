@@ -95,7 +95,9 @@ class PointTables:
         if len(found) > 1:
             labels = ", ".join(table.label for table in found)
             raise UsageError(
-                f"{name!r} means {len(found)} tables: {labels}.", subject=name, hint="Write its schema, too."
+                f"{name!r} means {len(found)} tables: {labels}.",
+                subject=name,
+                hint="Add its schema to the name.",
             )
         if not found:
             raise NotFoundError(
@@ -118,7 +120,7 @@ class PointTables:
         for table in self.catalogue.partitioned:
             if table.missing:
                 named = f"{first_of(table.missing, NAMED)} {are(len(table.missing))}"
-                yield f"{table.label} can be read by its partitions only, of which {named} not stored."
+                yield f"{table.label} can only be read by its partitions, and {named} not stored."
 
     def content(self, path: str) -> Content:
         """Where a part is stored. Raises DamageError when the recovery point does not have it."""

@@ -94,11 +94,11 @@ class FingerprintCheck:
         expected, source = self._expected()
         if expected and expected != info.fingerprint:
             raise RepositoryChangedError(
-                f"Another repository is at {info.location}. Its fingerprint is {info.fingerprint}, and {expected} "
-                f"{source}.",
+                f"Another repository is at {info.location}. Its fingerprint is {info.fingerprint}. The expected one, "
+                f"{expected}, {source}.",
                 hint="Compare with the recovery sheet first. Whoever writes to the store can put a repository there "
-                "that your keys open: take nothing from it unless the sheet has its fingerprint, or somebody made it "
-                f"anew on purpose. Then write `fingerprint: {info.fingerprint}` as {self.plan_key}.fingerprint into "
+                "that your keys open. Use nothing from it unless the sheet has its fingerprint, or somebody created "
+                f"it on purpose. Then write `fingerprint: {info.fingerprint}` as {self.plan_key}.fingerprint into "
                 "the plan.",
             )
 
@@ -112,7 +112,7 @@ class FingerprintCheck:
                 what = f"is that of {other.name} at {other.location}"
                 return (
                     memory.fingerprint,
-                    f"{what}, which this plan has as the same repository in another place",
+                    f"{what}, and by the plan both are the same repository",
                 )
         return "", ""
 
@@ -138,10 +138,10 @@ class FingerprintCheck:
         """Raises UsageError where the plan already says which repository is meant."""
         if self.pin:
             raise UsageError(
-                f"The plan says at {self.pin.key}.fingerprint which repository is meant, and a new one would have "
-                "another fingerprint.",
-                hint="To make a new one on purpose, take the line out; then write the fingerprint there that init "
-                "prints.",
+                f"The plan pins the repository with {self.pin.key}.fingerprint, and a new one would have another "
+                "fingerprint.",
+                hint="To make a new one on purpose, remove the line. Then write the fingerprint that "
+                "init prints into the plan.",
             )
 
     def doubt(self, info: RepositoryInfo) -> str:
@@ -175,9 +175,9 @@ class FingerprintCheck:
         if self.pin:
             return f"pinned as {self.pin.key}.fingerprint"
         if self.has_key():
-            return "not pinned in the plan; the repository key on this host is that of it"
+            return "not pinned in the plan; the repository key on this host fits it"
         if memory and memory.vouched:
-            return f"not pinned in the plan; this host knows it since {memory.since:%Y-%m-%d}"
+            return f"not pinned in the plan; known to this host since {memory.since:%Y-%m-%d}"
         return ""
 
 

@@ -23,7 +23,9 @@ def closed_to_this_host(repository: Repository, packs: Collection[str]) -> str:
         try:
             cipher.pack_file_key(found.key, found.size)
         except KeyMissingError as error:
-            newest = "It is the newest that was looked at, so nobody restores the newest points here."
+            newest = (
+                "It is the newest pack that was tried, so the newest points cannot be restored on this host."
+            )
             shows = (command("key", "list"), " shows whether recipients were changed.")
             return written(joined(error.message, newest, error.advice, shows))
         except (DamageError, NotFoundError):

@@ -48,7 +48,7 @@ def read_share(text: str, day: date) -> ReadShare:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text)
     if not match or not 0 < float(match[1]) <= 100:
         raise UsageError(
-            f"{text!r} is no share of the packs.", hint="Say all, none, or a percentage such as 10%."
+            f"{text!r} is not a share of the packs.", hint="Write all, none, or a percentage such as 10%."
         )
     return ReadShare(cycle=max(1, round(100 / float(match[1]))), slot=day.toordinal())
 

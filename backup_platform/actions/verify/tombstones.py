@@ -57,10 +57,14 @@ def _told(tombstone: Tombstone, points: Sequence[RecoveryPoint], *, old: bool) -
     needed = (
         f"{how_many(len(points), 'recovery point')}, the first is {points[0].source}@{points[0].window.key}"
     )
-    text = f"{tombstone.key} says that packs are being deleted which are needed: by {needed}."
+    text = f"{tombstone.key} says that packs are being deleted, but they are needed by {needed}."
     if old:
         return (
-            f"{text} No prune wrote that: they were stored long before. Nothing is lost: the next backup of each "
-            "source stores its data again. Ask who wrote it. It may be deleted in the store while no prune runs."
+            f"{text} No prune wrote it, because those points were stored long before. Nothing is lost: the next backup "
+            "of each source stores its data again. Find out who wrote it. It may be deleted in the store while no "
+            "prune runs."
         )
-    return f"{text} A backup came too late for a prune, or somebody else wrote it. The next backup stores them again."
+    return (
+        f"{text} A backup finished too late for a prune, or somebody else wrote the tombstone. The next backup stores "
+        "the packs again."
+    )

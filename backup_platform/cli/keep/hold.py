@@ -31,7 +31,7 @@ def hold(
     ctx: typer.Context,
     point: POINT,
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for somebody who reads it in a year.")
+        str, typer.Option("--reason", metavar="TEXT", help="The reason, for somebody who reads it in a year.")
     ],
     until: Annotated[
         str | None,
@@ -82,7 +82,7 @@ def release(
         out.line(f"Released {each.point[:ID_SHOWN]}: {each}.")
     if not legal and session.app.maintenance.holds.stands(ended[0].point):
         again = session.command("release", point, "--reason", reason, "--legal")
-        out.line(f"It stays held by a legal hold, which only --legal ends: {again}")
+        out.line(f"It is still held by a legal hold, which only --legal ends: {again}")
     return 0
 
 

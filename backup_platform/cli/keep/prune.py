@@ -107,7 +107,7 @@ def _print_plan(out: Output, plan: PrunePlan) -> None:
 
 def _print_doubts(out: Output, plan: PrunePlan) -> None:
     if plan.doubted:
-        what = "said to hold what older packs hold; without an identity nothing tells which is right, so all stay"
+        what = "said to hold the data of older packs; only an identity can tell which are right, so all stay"
         out.line(f"  {_counted(plan.doubted, 'pack')} {what}")
         newest = sorted(plan.doubted, key=lambda pack: pack.modified, reverse=True)
         for pack in newest[:NAMED]:
@@ -139,14 +139,14 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
     if summary.damaged:
         what = words.how_many(summary.damaged, "pack")
         out.line(
-            f"  {out.paint('DAMAGED', 'bad')} {what} found that do not hold what they should: they are marked, and "
-            "packs with the same blobs stay. `verify` tells whether a point needs them."
+            f"  {out.paint('DAMAGED', 'bad')} {what} with wrong contents: marked. Other packs with the same blobs "
+            "stay. `verify` shows whether a point needs the damaged packs."
         )
     if summary.disputed:
         what = words.how_many(summary.disputed, "pack")
         out.line(
-            f"  {out.paint('DISPUTED', 'bad')} Indexes say different things of {what}: somebody who may write stored a "
-            "wrong one."
+            f"  {out.paint('DISPUTED', 'bad')} Indexes disagree about {what}: somebody who may write stored a wrong "
+            "one."
         )
 
 

@@ -108,7 +108,7 @@ def _plan(session: CliSession, source: str | None) -> ForgetPlan:
 
 def _give_up(session: CliSession, source: str | None, *, dry_run: bool, yes: bool) -> int:
     if source is None:
-        raise UsageError("--lost concerns one source.", hint="Name it.")
+        raise UsageError("--lost needs a source.", hint="Name it.")
     giving_up, out = session.app.maintenance.giving_up, session.out
     lost = giving_up.lost(source)
     done = consented(session, dry_run=dry_run, yes=yes)

@@ -16,7 +16,7 @@ def accept(
     ctx: typer.Context,
     point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
     reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why, for somebody who reads it in a year.")
+        str, typer.Option("--reason", metavar="TEXT", help="The reason, for somebody who reads it in a year.")
     ],
 ) -> int:
     """Accept a suspect recovery point, because the source is right although it holds less than before.

@@ -158,8 +158,10 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
                 words.size(outcome.result.stored_again),
                 session.command("verify", "--read", "none"),
             )
-            out.line(f"  {size} of it were stored again: packs hold them that a final tombstone names.")
-            out.line(f"  If no prune wrote it, {verify} says so.")
+            out.line(
+                f"  {size} of it was stored again, because a final tombstone names the packs that hold it."
+            )
+            out.line(f"  {verify} shows whether a prune wrote it.")
     if point.lateness_s > 0:
         out.line(f"  captured {words.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
@@ -206,8 +208,8 @@ def _print_unvouched(out: Output, point: RecoveryPoint) -> None:
     if point.unvouched and point.unvouched.size:
         size = words.size(point.unvouched.size)
         out.line(
-            f"  {size} of it is in packs that this host neither wrote nor can read: unvouched until a verify or a "
-            "drill where an identity is"
+            f"  {size} of it is in packs that this host neither wrote nor can read. It is unvouched until a verify "
+            "or a drill on a host with an identity."
         )
 
 

@@ -70,7 +70,7 @@ def verify(
 def _due(point: str | None, read: str) -> str:
     if point or read != "all":
         raise UsageError(
-            "--due is about the whole repository, and says itself how much is read.",
+            "--due reads the part of the whole repository that is due.",
             hint="Leave out the point and --read, or leave out --due.",
         )
     return "due"

@@ -32,7 +32,7 @@ def cat(
     """
     session = session_of(ctx)
     if session.json:
-        raise UsageError("cat writes the bytes of a file, and no JSON.", hint="Leave --json out.")
+        raise UsageError("cat writes the bytes of a file, not JSON.", hint="Leave --json out.")
     found = session.app.points.find(point)
     for block in session.app.restores.content(found.id, path):
         session.out.raw(block)

@@ -77,7 +77,9 @@ def query(
     chosen, most, within = _format(session, form, output), row_limit(limit), time_limit(longest)
     text = sys.stdin.read() if sql == "-" else sql
     if chosen == "parquet" and output is None and session.out.terminal:
-        raise UsageError("Parquet is not for a terminal.", hint="Write it to a file with --output FILE.")
+        raise UsageError(
+            "Parquet cannot be shown on a terminal.", hint="Write it to a file with --output FILE."
+        )
     found = session.app.points.find(point)
     if output is None:
         session.json = chosen == "json"  # of a failure, too
@@ -107,7 +109,7 @@ def _format(session: CliSession, form: str | None, output: str | None) -> Format
         ending = os.path.splitext(output or "")[1].removeprefix(".")
         form = ending if ending in FORMATS else "json" if session.json and output is None else "table"
     if form not in FORMATS:
-        raise UsageError(f"{form!r} is no format.", hint=f"Formats are {', '.join(FORMATS)}.")
+        raise UsageError(f"{form!r} is not a format.", hint=f"Formats are {', '.join(FORMATS)}.")
     if session.json and output is None and form != "json":
         raise UsageError(f"--json and --format {form} contradict each other.", hint="Give one of them.")
     return next(known for known in FORMATS if known == form)

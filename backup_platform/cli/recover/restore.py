@@ -177,8 +177,8 @@ def _print_summary(out: Output, plan: RestorePlan, summary: RestoreSummary) -> N
     _print_list(out, "not restored", summary.failures, summary.failure_count, "bad")
     if summary.failure_count:
         out.line(
-            f"  {words.how_many(summary.failure_count, 'entry', 'entries')} not restored, the rest is. "
-            "Remove the cause and run this again with --overwrite: what is there already is kept."
+            f"  {words.how_many(summary.failure_count, 'entry', 'entries')} not restored; the rest is. "
+            "Remove the cause and run this again with --overwrite: entries that are right are kept."
         )
 
 

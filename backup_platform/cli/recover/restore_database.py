@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     )
 
 _RESUME = (
-    "A restore into a database does not continue. Drop what it created (the new database, or in a living database the "
-    "restored tables), and run the same command again. Until then the database has a comment about it."
+    "A restore into a database cannot be continued. Drop what it created: the new database, or the restored tables in "
+    "an existing database. Then run the same command again. Until then a comment on the database says so."
 )
 _JOBS = 2
 _SHOWN = 20

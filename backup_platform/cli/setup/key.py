@@ -54,7 +54,7 @@ def add(ctx: typer.Context, recipient: RECIPIENT) -> int:
     planned = session.app.keys.planned
     if planned and added.text not in planned:
         out.line(
-            f"Added {added.text}. Nothing is written to it yet: name it in `recipients` of the plan, too."
+            f"Added {added.text}. Nothing is encrypted to it yet: add it to `recipients` of the plan, too."
         )
         return 0
     out.line(f"Added {added.text}: its identity can read what is stored from now on.")
@@ -74,7 +74,8 @@ def retire(ctx: typer.Context, recipient: RECIPIENT) -> int:
     out.document({"recipient": _shape(retired)})
     if retired.text in session.app.keys.planned:
         out.line(
-            f"Retired {retired.text}. The plan's `recipients` name it: until you take it out, it is written to."
+            f"Retired {retired.text}. `recipients` of the plan still name it: it is written to until you remove it "
+            "there."
         )
         return 0
     out.line(f"Retired {retired.text}: runs that start from now on do not encrypt to it.")

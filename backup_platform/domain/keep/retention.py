@@ -219,7 +219,7 @@ def _safeguards(
     for each in [each for each in complete if each.verified][:1]:
         yield each.id, "the newest that was verified"
     if not counted and real:
-        yield max(real, key=_age).id, "the only kind of point that there is"
+        yield max(real, key=_age).id, "the newest; there is no complete one"
 
 
 def _of_newest(count: int) -> str:
@@ -244,4 +244,4 @@ def _why_not(candidate: Candidate, current: set[str]) -> str:
         return "suspect, and no rule keeps it"
     if not candidate.complete:
         return "incomplete"
-    return "no rule keeps it" if candidate.id in current else "another point took its window's place"
+    return "no rule keeps it" if candidate.id in current else "its window has a newer point"

@@ -131,7 +131,7 @@ def advice(point: RecoveryPoint) -> Advice:
     return (
         "Look at the source. If it is as it should be: ",
         command("accept", point.id[:12], "--reason", "TEXT"),
-        ". Else mend it, and run ",
+        ". Otherwise correct it, and run ",
         command("backup", point.source),
         ".",
     )
@@ -145,7 +145,7 @@ def judge(
     unmet = list(_unmet(current, demands, found))
     if current.nothing and not demands.allow_empty:
         if not history:
-            return (f"it holds nothing ({current}), and no accepted point tells that this is usual", *unmet)
+            return (f"it holds nothing ({current}), and there is no accepted point to compare with", *unmet)
         if not history[-1].nothing:
             return (f"it holds nothing ({current}); the last accepted point has {history[-1]}", *unmet)
     less = [*_emptied(history, current, demands), *_shrunk(history, current, demands)]

@@ -86,7 +86,7 @@ def test_an_accepted_point_counts_like_any_other(bench: Bench) -> None:
     empty(bench)
     point = hour(bench)
     accepting = Accepting(bench.open(), bench.clock)
-    with pytest.raises(UsageError, match="has a reason"):
+    with pytest.raises(UsageError, match="needs a reason"):
         accepting.accept(point.id, " ")
     assert accepting.accept(point.id, "moved to another server").accepted == "moved to another server"
     (found,) = [each for each in bench.open().points.all() if each.id == point.id]

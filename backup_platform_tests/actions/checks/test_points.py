@@ -113,7 +113,7 @@ def test_complete_is_green_when_nothing_is_missing() -> None:
 def test_complete_is_an_error_when_something_is_missing(status: Status) -> None:
     result = checks.complete(point(incomplete=True, **problem(status)))
     assert (result.passed, result.severity) == (False, "error")
-    assert result.summary == f"1 problems: {status.value}: a why"
+    assert result.summary == f"1 problem: {status.value}: a why"
     assert result.metadata["listed"] == [f"{status.value}: a why"]
 
 
@@ -139,7 +139,7 @@ def test_complete_warns_of_what_the_source_warned_of() -> None:
     warned = point(facts={"warnings": ["The passwords of roles are not stored."]})
     result = checks.complete(warned)
     assert (result.passed, result.severity) == (False, "warn")
-    assert result.summary == "1 problems: The passwords of roles are not stored."
+    assert result.summary == "1 problem: The passwords of roles are not stored."
     assert checks.complete(replace(warned, incomplete=True)).severity == "error"
     assert checks.complete(replace(warned, facts={"warnings": []})).passed
 

@@ -63,11 +63,11 @@ def test_it_comes_from_no_other_repository(pair: Pair, tmp_path: Path) -> None:
     other.source.write(b"a", b"1")
     other.backup()
     root(pair).unlink()
-    with pytest.raises(RepositoryError, match="of 1 manifest none fits"):
+    with pytest.raises(RepositoryError, match="1 manifest, and none fits"):
         mending(pair, donor=other.open()).run()
     (tmp_path / "empty").mkdir()
     empty = DirectoryStore(str(tmp_path / "empty"))
-    with pytest.raises(RepositoryError, match="of 0 manifests none fits"):
+    with pytest.raises(RepositoryError, match="0 manifests, and none fits"):
         mending(pair, empty).run()
     with pytest.raises(UsageError):
         mending(pair, other.store, other.open()).require_same()

@@ -129,7 +129,7 @@ def test_other_bytes_under_the_same_size_and_time_are_a_conflict(interrupted: Va
     with path.open("r+b") as file:
         file.write(b"?")
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-    with pytest.raises(TargetError, match="is not what is to be restored"):
+    with pytest.raises(TargetError, match="differs from the recovery point"):
         interrupted.restore(interrupted.repository.points.all("tree")[-1], tmp_path / "to")
     assert path.read_bytes()[:1] == b"?"
 

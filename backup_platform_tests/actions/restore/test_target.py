@@ -80,7 +80,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(filled: Vault, tmp_path: 
     plan = filled.plan(filled.backup(), tmp_path / "to")
     (tmp_path / "to/dir").mkdir(parents=True)
     (tmp_path / "to/dir/05").write_bytes(b"precious")
-    with pytest.raises(TargetError, match="has appeared in the target"):
+    with pytest.raises(TargetError, match="was created in the target"):
         filled.run(plan)
     assert (tmp_path / "to/dir/05").read_bytes() == b"precious"
 

@@ -39,7 +39,7 @@ def test_a_forged_final_tombstone_is_told_by_the_backup_and_by_a_verify(bench: B
     assert result.stored_again == first.stats.source_bytes
     found = verified(bench)
     assert list(found.findings) == [""]
-    assert "No prune wrote that" in found.findings[""][0]
+    assert "No prune wrote it" in found.findings[""][0]
     assert f"docs@{first.window.key}" in found.findings[""][0]
     assert bench.content(first) == bench.source.files
     assert bench.run().stored_again == 0
@@ -53,7 +53,7 @@ def test_a_point_that_came_too_late_for_a_prune_is_a_note(bench: Bench) -> None:
     tombstone(bench, bench.keys("packs/"), final=True)
     found = verified(bench)
     assert found.passed
-    assert "came too late for a prune" in found.notes[0]
+    assert "finished too late for a prune" in found.notes[0]
 
 
 def test_a_final_tombstone_of_packs_that_nobody_needs_is_none_of_these(bench: Bench) -> None:

@@ -58,7 +58,7 @@ def test_the_table_says_of_every_point_what_becomes_of_it_and_why(run: Command, 
     lines = run("retention").out.splitlines()
     assert lines[0].split() == ["source", "window", "captured", "id", "decision", "why"]
     assert [line.split()[-6:] for line in lines[1:] if " forget " in line] == [
-        ["another", "point", "took", "its", "window's", "place"]
+        ["its", "window", "has", "a", "newer", "point"]
     ] * 2
     assert "keep      the plan keeps everything" in lines[1]
     assert "keep      newest of day 1 of 7" in lines[4]
@@ -131,7 +131,7 @@ def test_a_held_point_stays_and_shows_it(run: Command, made: list[str]) -> None:
 
 def test_holding_needs_a_reason_and_a_point(run: Command, made: list[str]) -> None:
     run("hold", made[0], code=2)
-    assert "is no day" in run("hold", made[0], "--reason", "x", "--until", "soon", code=2).err
+    assert "is not a day" in run("hold", made[0], "--reason", "x", "--until", "soon", code=2).err
     run("hold", "uploads@2001-01-01", "--reason", "x", code=11)
     run("release", made[0], "--reason", "x", code=11)
     assert run("holds").out == "Nothing is held.\n"

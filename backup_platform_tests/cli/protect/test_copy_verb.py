@@ -128,9 +128,9 @@ def test_a_lost_first_repository_comes_back_from_a_copy(made: Run, tmp_path: Pat
     made("copy")
     shutil.rmtree(tmp_path / "main")
     refused = made("init", code=1).err
-    assert "The repository offsite of this plan is a copy" in refused
+    assert "The repository offsite of this plan would be a copy" in refused
     assert "it holds 1 recovery point." in refused
-    assert "init --from offsite` makes it anew" in refused
+    assert "init --from offsite` makes it again" in refused
     assert not (tmp_path / "main").exists()
     made("init", "--from", "vault")
     assert "There is a repository at" in made("init", code=1).err
@@ -301,5 +301,5 @@ def test_where_to_copy_is_asked_for_from_a_copy_and_never_back_to_itself(made: R
 def test_a_release_tells_of_the_legal_hold_that_stays(made: Run) -> None:
     made("hold", "docs@latest", "--reason", "migration")
     made("hold", "docs@latest", "--reason", "case 4711", "--legal")
-    assert "stays held by a legal hold" in made("release", "docs@latest", "--reason", "done").out
+    assert "is still held by a legal hold" in made("release", "docs@latest", "--reason", "done").out
     assert "stays held" not in made("release", "docs@latest", "--reason", "over", "--legal").out

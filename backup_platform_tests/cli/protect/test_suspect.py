@@ -109,7 +109,7 @@ def test_a_suspect_point_that_is_asked_for_by_name_says_what_it_is(emptied: Verb
         "is suspect: it holds nothing" in emptied("restore", point, "--to", str(tmp_path / "to"), code=0).out
     )
     ran = emptied("accept", "docs@latest", "--reason", "x", code=2)
-    assert f"Of docs {point[:12]} (window " in ran.err
+    assert f"Suspect points of docs: {point[:12]} (window " in ran.err
 
 
 def test_once_the_window_was_captured_anew_nobody_has_to_decide(emptied: Verbs, tmp_path: Path) -> None:
@@ -128,5 +128,5 @@ def test_of_many_points_that_are_passed_over_the_first_are_told(
         run("backup", "--force", code=3)
     told = run("show", "docs@latest", code=0).err.splitlines()
     assert len([line for line in told if "is not `latest`: suspect" in line]) == NOTES
-    assert told[-1].startswith("note: nor are further points of docs: backup-platform ")
+    assert told[-1].startswith("note: further points of docs were skipped: backup-platform ")
     assert len(run("show", "docs@latest", "--json", code=0).document["skipped"]) == NOTES + 2

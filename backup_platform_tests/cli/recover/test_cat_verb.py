@@ -71,11 +71,11 @@ def test_the_only_file_needs_no_name(run: Verbs) -> None:
     ("words", "code", "told"),
     [
         (["tree@latest"], 2, "holds several files"),
-        (["tree@latest", "folder"], 2, "folder is no file"),
-        (["tree@latest", "link"], 2, "link is no file"),
+        (["tree@latest", "folder"], 2, "folder is not a file"),
+        (["tree@latest", "link"], 2, "link is not a file"),
         (["tree@latest", ""], 2, "empty"),
         (["tree@latest", "unusd"], 11, "Did you mean 'unused'?"),
-        (["dump@latest", "--json"], 2, "writes the bytes of a file, and no JSON"),
+        (["dump@latest", "--json"], 2, "writes the bytes of a file, not JSON"),
     ],
 )
 def test_what_is_no_file(run: Verbs, words: list[str], code: int, told: str) -> None:

@@ -79,7 +79,7 @@ def test_its_rows_are_those_of_its_partitions(run: Cli) -> None:
 def test_one_that_is_stored_in_part_is_not_offered_as_a_whole(run: Cli) -> None:
     ran = run("query", "shop@latest", "FROM logs")
     assert ran.code == 2
-    told = "public.logs can be read by its partitions only, of which public.logs_2 is not stored."
+    told = "public.logs can only be read by its partitions, and public.logs_2 is not stored."
     assert told in ran.err
     assert told in run("tables", "shop@latest").out
     assert run("query", "shop@latest", "FROM logs_1").code == 0

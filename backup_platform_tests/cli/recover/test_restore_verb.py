@@ -105,7 +105,7 @@ def test_what_is_refused_is_exit_code_3(cli: Cli, options: list[str]) -> None:
     ran = answering(cli, plan, done)("restore", "uploads@latest", "--to", "x", *options)
     assert ran.code == 3
     assert ("cannot be restored: ro/f" if options else "not restored: ro/f: Permission denied") in ran.out
-    assert options or "12 entries not restored, the rest is" in ran.out
+    assert options or "12 entries not restored; the rest is" in ran.out
 
 
 def test_warnings_are_told_and_are_no_failure(cli: Cli) -> None:

@@ -125,8 +125,8 @@ def test_what_was_done_on_another_host_is_done_here_too_or_stands_in_the_plan(ho
 
 def test_the_verbs_say_that_the_plan_decides(hosts: Hosts) -> None:
     run = hosts.verbs("writer", key=REPOSITORY_KEY, more=PINNED)
-    assert "name it in `recipients` of the plan" in run("key", "add", recipient(2), code=0).out
-    assert "until you take it out" in run("key", "retire", OWNER, code=0).out
+    assert "add it to `recipients` of the plan" in run("key", "add", recipient(2), code=0).out
+    assert "until you remove it there" in run("key", "retire", OWNER, code=0).out
 
 
 def test_a_verify_with_an_identity_that_opens_none_of_the_newest_packs_fails(hosts: Hosts) -> None:

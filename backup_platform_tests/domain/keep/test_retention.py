@@ -124,7 +124,7 @@ def test_of_a_window_that_was_captured_anew_the_newer_point_stays() -> None:
     new = replace(old, id="new", sequence=2)
     decisions = decide(KeepRules(daily=7), [old, new], NOW, "UTC")
     assert kept(decisions) == ["new"]
-    assert decisions[0].reasons == ("another point took its window's place",)
+    assert decisions[0].reasons == ("its window has a newer point",)
 
 
 def test_the_old_point_of_a_window_stays_while_it_is_the_newest_proven_one() -> None:
