@@ -62,6 +62,7 @@ def open_repository(
 ) -> Repository:
     """A repository of the plan. Raises RepositoryMissingError, KeyMissingError, StoreError."""
     from backup_platform.repository.packs.known import Known
+    from backup_platform.repository.points.notes import Notes
     from backup_platform.repository.repository import Repository
 
     recognising = recognising_of(plan, name, clock, keys)
@@ -78,6 +79,8 @@ def open_repository(
         )
     repository.name = name
     repository.known = Known(os.path.join(state_of(plan), "known", repository.info.id))
+    # copies have the id of the first repository, and other points
+    repository.notes = Notes(os.path.join(state_of(plan), "judged", repository.info.id, name))
     recognising.opened(repository.info)
     _expect_recipients(repository, known_recipients_of(plan, name, repository.info.fingerprint, clock))
     return repository

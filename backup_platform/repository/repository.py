@@ -14,6 +14,7 @@ from backup_platform.repository.objects.info import RepositoryInfo, read_info
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.packs.known import Known, table_of
+from backup_platform.repository.points.notes import Notes
 from backup_platform.repository.points.points import Points
 from backup_platform.repository.records.marks import Marks
 from backup_platform.repository.records.proofs import Proofs
@@ -29,8 +30,8 @@ class Repository:
     """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError without the right key.
 
     `objects` are what its parts work on: its `points`, the `proofs` and `marks` of its ledger, and all that need less
-    than a repository. `known` is what this host knows of it from its own work, `level` that of compression,
-    `capabilities` are those of the store.
+    than a repository. `known` is what this host knows of it from its own work, `notes` what it need not read again,
+    `level` that of compression, `capabilities` are those of the store.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Repository:
         self.points, self.proofs, self.marks = Points(self.objects), Proofs(self.objects), Marks(self.objects)
         self.level, self.capabilities = level, capabilities or Capabilities()
         self.known = Known() if known is None else known
+        self.notes = Notes()
         self.name = ""  # in the plan
         self._indexes: Indexes | None = None
         self.forgotten_windows: dict[str, Window] = {}  # by the key of their record, as far as they were read

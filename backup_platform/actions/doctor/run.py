@@ -19,6 +19,7 @@ from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.trust.latest import choose_latest, in_time
 from backup_platform.domain.trust.suspicion import advice as what_to_do
 from backup_platform.domain.windows.health import MissedWindows
+from backup_platform.domain.windows.runs import ending_after
 from backup_platform.domain.words import how_many, point_label, size, were
 from backup_platform.errors import (
     BackupError,
@@ -270,7 +271,7 @@ def _up_to_date(
         raise SourceError(f"no recovery point yet for {keys}, which can still be backed up{told}", hint=hint)
     if gone and (newest is None or newest < found.missed[-1].start):
         raise SourceError(f"no recovery point is newer than the missed windows{told}", hint=hint)
-    lately = [window for window in found.missed if window.end > now - LATELY]
+    lately = ending_after(found.missed, now - LATELY)
     if lately:
         many = f"{how_many(len(lately), 'window')} {were(len(lately))} missed"
         raise SourceError(

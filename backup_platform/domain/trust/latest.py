@@ -11,13 +11,35 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
-from backup_platform.domain.model import RecoveryPoint
+from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.visible import visible
 from backup_platform.domain.words import point_name
 
 SKEW = timedelta(minutes=5)  # between the clocks of a writer and of a store, in good order
+
+
+class Placed(Protocol):
+    """What this module needs of a recovery point."""
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def window(self) -> Window: ...
+
+    @property
+    def incomplete(self) -> bool: ...
+
+    @property
+    def is_suspect(self) -> bool: ...
+
+    @property
+    def stored_at(self) -> datetime | None: ...
+
+
+P = TypeVar("P", bound=Placed)
 
 
 class Skipped(NamedTuple):
@@ -49,11 +71,11 @@ def begun(start: datetime, stored_at: datetime | None) -> bool:
     return stored_at is None or start <= stored_at + SKEW
 
 
-def in_time(point: RecoveryPoint) -> bool:
+def in_time(point: Placed) -> bool:
     return begun(point.window.start, point.stored_at)
 
 
-def captures(points: Iterable[RecoveryPoint]) -> list[RecoveryPoint]:
+def captures(points: Iterable[P]) -> list[P]:
     """The points of one source that count as captures of their windows.
 
     A point does not count if its window had not begun when the store received it, because a clock was ahead: when
@@ -72,12 +94,13 @@ def choose_latest(points: Iterable[RecoveryPoint]) -> Choice:
     complete point. If no point is complete, it is the last stored incomplete one. A suspect point is never chosen.
     """
     ordered = sorted(points, key=lambda point: point.sequence)
-    chosen = _last(ordered)
+    chosen = last_sound(ordered)
     skipped = [Skipped(point, why) for point in ordered if (why := _why_not(point)) and _newer(point, chosen)]
     return Choice(chosen, tuple(skipped))
 
 
-def _last(ordered: Sequence[RecoveryPoint]) -> RecoveryPoint | None:
+def last_sound(ordered: Sequence[P]) -> P | None:
+    """The point that `choose_latest` selects among some, in the order of their sequence."""
     sound = [point for point in ordered if not point.is_suspect]
     complete = [point for point in sound if not point.incomplete]
     found = [point for point in complete if in_time(point)] or complete or sound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ class MissedWindows:
 
     current: Window | None
     late: tuple[Window, ...]
-    missed: tuple[Window, ...]
+    missed: Sequence[Window]
     scanned_from: Window | None = None
     awaited: Window | None = None
 
@@ -51,20 +51,23 @@ def missed_windows(
     now: datetime,
     *,
     begun: datetime | None = None,
+    judged: datetime | None = None,
     allowance: timedelta = ALLOWANCE,
     limit: int = SCAN_LIMIT,
 ) -> MissedWindows:
     """The windows of the schedule that are not in `captured`, the keys of the windows with a complete point.
 
     Backups of the source began at `begun`: windows with an earlier tick were never due. The window that was open at
-    `begun` is wanted at once, but is not missed if it ends without a point. Looks at the `limit` newest windows.
+    `begun` is wanted at once, but is not missed if it ends without a point. Looks at the `limit` newest windows, and at
+    none that ended by `judged`.
     """
     found: dict[str, Window] = {}
     late: list[Window] = []
     missed: list[Window] = []
     last: Window | None = None
+    earliest = max(filter(None, (begun, judged)), default=None)
     for count, window in enumerate(schedule.newest(now)):
-        if count == limit or (begun and window.end <= begun):
+        if count == limit or (earliest and window.end <= earliest):
             break
         last = window
         if window.key in captured:

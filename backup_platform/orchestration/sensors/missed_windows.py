@@ -20,6 +20,7 @@ from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.trust.latest import captures
 from backup_platform.domain.visible import inert
 from backup_platform.domain.windows.health import MissedWindows
+from backup_platform.domain.windows.runs import ending_after
 from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.domain.words import how_many
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
@@ -220,7 +221,8 @@ class WindowsSweep:
         log has all. Returns whether there were any, because they are reported even if a point was captured
         since."""
         last = self._memory.recorded.get(source)
-        new = [w for w in missed if last is None or w.start > datetime.fromisoformat(last)]
+        known = datetime.fromisoformat(last) if last else None
+        new = [w for w in ending_after(missed, known) if w.start > known] if known else list(missed)
         if not new:
             return False
         self._memory.recorded[source] = new[-1].start.isoformat()
@@ -256,7 +258,7 @@ def _ahead(points: Sequence[RecoveryPoint], more_than: int = 0) -> set[str]:
 
 def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> tuple[str, str]:
     detail = f"Ended without a complete recovery point: {_span(missed)}."
-    early = [window.key for window in missed if window.key in ahead]
+    early = [window.key for window in missed if window.key in ahead] if ahead else []
     if early:
         detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before its window."
     return f"{source}: {how_many(len(missed), 'window')} missed", detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
@@ -38,12 +39,18 @@ class Points:
         """Like `all`, and what is wrong with those that are damaged: for what one of them must not stop."""
         if reread:
             self._read.clear()
-        listed = sorted(self.stored(source).items())
-        with ThreadPoolExecutor(READERS) as pool:
-            results = list(pool.map(self._look, *zip(*listed, strict=True))) if listed else []
-        points = [result for result in results if isinstance(result, RecoveryPoint)]
-        errors = [result for result in results if isinstance(result, DamageError)]
+        points, errors = self.read(self.stored(source))
         return sorted(self._with_acceptances(points), key=lambda p: (p.source, p.sequence)), errors
+
+    def read(self, listed: Mapping[ManifestKey, datetime]) -> tuple[list[RecoveryPoint], list[DamageError]]:
+        """The points of some listed manifests, without their acceptances, and what is wrong with those that are
+        damaged."""
+        if not listed:
+            return [], []
+        with ThreadPoolExecutor(READERS) as pool:
+            results = list(pool.map(self._look, *zip(*sorted(listed.items()), strict=True)))
+        points = [result for result in results if isinstance(result, RecoveryPoint)]
+        return points, [result for result in results if isinstance(result, DamageError)]
 
     def ids(self) -> set[str]:
         """Of those that can be read."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from backup_platform.domain.model import Json, RecoveryPoint, Window
-from backup_platform.errors import ConflictError, DamageError
+from backup_platform.errors import ConflictError, DamageError, NotFoundError
 from backup_platform.repository.objects.documents import Fields, SignedDocument, misplaced, window_fields
 from backup_platform.repository.objects.names import FORGOTTEN, source_tag
 from backup_platform.repository.objects.objects import Objects
@@ -137,6 +137,14 @@ def forgotten_places(objects: Objects, source: str | None = None) -> list[Forgot
     # One record of each point; where an older one has a successor, that: it is listed behind it.
     found = {(place.tag, place.sequence, place.point): place for place in places}
     return sorted(found.values(), key=lambda place: (place.tag, place.sequence))
+
+
+def was_forgotten(objects: Objects, source: str, sequence: int, point: str) -> bool:
+    """Whether a point was forgotten. Asks for its record, and lists only where there is none of that name."""
+    with suppress(NotFoundError):
+        objects.store.head(_name(objects, source, sequence, point))
+        return True
+    return any(place.point == point for place in forgotten_places(objects, source))
 
 
 def _authentic(objects: Objects, places: Sequence[ForgottenPlace]) -> set[str]:
