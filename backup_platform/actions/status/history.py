@@ -9,7 +9,7 @@ from datetime import datetime
 from backup_platform.actions.status.noted import Noted, read_noted, write_noted
 from backup_platform.domain.model import Window
 from backup_platform.domain.status.outline import PointOutline
-from backup_platform.domain.status.past import corrected, extended, missed_by, reaches, signature
+from backup_platform.domain.status.past import corrected, extended, lacked_anew, missed_by, reaches, signature
 from backup_platform.domain.trust.latest import captures
 from backup_platform.domain.windows.health import MissedWindows
 from backup_platform.domain.windows.schedule import WindowSchedule
@@ -118,10 +118,16 @@ class _Judging:
         settled = self._captured | {window.key for window in forgotten}
         self._lost = tuple(p for p in away if p.id not in recorded and p.window.key not in settled)
         if self._past is not None:
-            known = {point.id for point in captures(self._before.points.values())}
-            new = {p.window.start for p in self._counting if p.id not in known and not p.incomplete}
+            seen = {point.id for point in captures(self._before.points.values())}
+            new = {p.window.start for p in self._counting if p.id not in seen and not p.incomplete}
             arrived = new | {window.start for window in forgotten}
-            self._past = corrected(self._past, self._schedule, arrived, self._without_point(settled))
+            self._past = corrected(self._past, self._schedule, arrived, ())
+            lost = lacked_anew(self._past, self._without_point(settled))
+            if lost:  # a window may have had another point, which was forgotten
+                windows, _ = windows_forgotten(self._repository, self._source, above=0)
+                lost -= (known := {window.start for window in windows})
+                self._lost = tuple(point for point in self._lost if point.window.start not in known)
+            self._past = corrected(self._past, self._schedule, (), lost)
         return self._before.forgotten | forgotten
 
     def _without_point(self, settled: Collection[str]) -> set[datetime]:

@@ -101,6 +101,12 @@ def corrected(
     return replace(past, lacking=tuple(runs))
 
 
+def lacked_anew(past: JudgedPast, lost: Collection[datetime]) -> set[datetime]:
+    """The starts of windows that the past takes for captured, of some whose points are lost."""
+    judged = (start for start in lost if past.start <= start < past.end)
+    return {start for start in judged if not any(_has(run, start) for run in past.lacking)}
+
+
 def _has(run: WindowRun, start: datetime) -> bool:
     return run.first.start <= start <= run.last.start
 
