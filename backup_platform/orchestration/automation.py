@@ -103,8 +103,8 @@ class _Maker:
 
     def upkeep(self) -> tuple[list[WatchedAsset], _Jobs, list[dg.ScheduleDefinition]]:
         """One job for each kind of work that the plan requires, and one schedule for each time of the day or
-        week."""
-        made = subjects.upkeep(self.translator)
+        week. Coverage is one of them."""
+        made = [*subjects.upkeep(self.translator), *subjects.coverage(self.translator)]
         jobs = {
             work: self._job(work, [each for each in made if each.work == work], text)
             for work, text in UPKEEP_JOBS.items()
@@ -117,7 +117,7 @@ class _Maker:
                 group.cron,
                 "UTC",
                 launch_upkeep(group.subjects),
-                LAUNCHES_UPKEEP,
+                LAUNCHES_COVERAGE if group.work == "coverage" else LAUNCHES_UPKEEP,
             )
             for group in upkeep_groups(made)
         ]
@@ -164,5 +164,7 @@ class _Maker:
 UPKEEP_JOBS = {
     "prune": "Forgets points that the plan does not keep, and frees their space, in one or several repositories.",
     "verify": "Reads a part of each repository again.",
+    "coverage": "Looks for what is in no source.",
 }
 LAUNCHES_UPKEEP = "Launches a run per repository."
+LAUNCHES_COVERAGE = "Launches the run that looks."

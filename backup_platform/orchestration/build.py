@@ -7,6 +7,7 @@ import dagster as dg
 from backup_platform.orchestration import subjects
 from backup_platform.orchestration.assets.backups import backup_asset
 from backup_platform.orchestration.assets.copies import copy_asset, in_place_check
+from backup_platform.orchestration.assets.coverage import coverage_asset
 from backup_platform.orchestration.assets.repositories import upkeep_asset
 from backup_platform.orchestration.automation import automation
 from backup_platform.orchestration.translator import BackupTranslator
@@ -20,8 +21,9 @@ def build_definitions(translator: BackupTranslator, *, running: bool = True) -> 
     copied = [source for source in plan.sources if plan.copies_of(source)]
     copies = [copy_asset(translator, name, source) for source in copied for name in plan.copies_of(source)]
     upkeep = [upkeep_asset(translator, subject) for subject in subjects.upkeep(translator)]
+    coverage = [coverage_asset(translator, subject) for subject in subjects.coverage(translator)]
     assets = dg.Definitions(
-        assets=[*backups, *upstream, *copies, *upkeep],
+        assets=[*backups, *upstream, *copies, *upkeep, *coverage],
         asset_checks=[in_place_check(translator, source) for source in copied],
     )
     return dg.Definitions.merge(assets, automation(translator, running=running))

@@ -1,4 +1,4 @@
-"""The subjects of runs and alerts: backups of sources, their copies, and the upkeep of repositories."""
+"""The subjects of runs and alerts: backups of sources, their copies, the upkeep of repositories, and coverage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, WORKS, BackupTranslator
+from backup_platform.domain.windows.cadence import CADENCES
+from backup_platform.orchestration.translator import COVERAGE_AT, MAX_RUNTIME_TAG, WORKS, BackupTranslator
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,23 @@ def upkeep(translator: BackupTranslator) -> list[WatchedAsset]:
         for work in WORKS
         for repository in translator.repositories_with(work)
     ]
+
+
+def coverage(translator: BackupTranslator) -> list[WatchedAsset]:
+    """The look for what is in no source; none where the plan does not say where."""
+    if not translator.app.plan.coverage:
+        return []
+    subject = WatchedAsset(
+        "plan/coverage",
+        translator.coverage_key(),
+        translator.name("coverage"),
+        "plan",
+        "coverage",
+        translator.coverage_tags(),
+        cron=CADENCES["day"].tick_cron(COVERAGE_AT),
+        checks=_keys(translator.coverage_check_specs()),
+    )
+    return [subject]
 
 
 def _keys(specs: Iterable[dg.AssetCheckSpec]) -> tuple[dg.AssetCheckKey, ...]:

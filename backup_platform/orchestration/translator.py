@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import dagster as dg
 
-from backup_platform.actions.checks.table import COPIES_IN_PLACE, OF_COPIES, OF_PRUNE, OF_READING
+from backup_platform.actions.checks.table import COPIES_IN_PLACE, OF_COPIES, OF_PLAN, OF_PRUNE, OF_READING
 from backup_platform.advice import Hint, written
 from backup_platform.domain.windows.cadence import CADENCES
 from backup_platform.errors import BackupError, WindowError, sentences
@@ -25,7 +25,10 @@ MAX_RUNTIME_TAG = "dagster/max_runtime"  # seconds; run monitoring ends a run th
 PARTITION_TAG = "dagster/partition"
 RUN_KEY_TAG = "dagster/run_key"
 MISSED_TAG = "backup/missed"  # on the run that stands for a missed window
+COVERAGE_TAG = "backup/coverage"  # on every run that looks for what is in no source
 LONGEST_UPKEEP = timedelta(days=1)
+LONGEST_LOOK = timedelta(hours=1)
+COVERAGE_AT = time(6)
 Work: TypeAlias = Literal["prune", "verify"]
 WORKS: dict[Work, str] = {
     "prune": "Forgets recovery points that the plan does not keep, and frees the space that no point needs. ",
@@ -42,7 +45,8 @@ DRILLS = {
 @dataclass(frozen=True)
 class BackupTranslator:
     """Answers for one plan. Keys are `<key_prefix>/<source>`; upstream, `<source_prefix>/<kind>/<source>`; downstream,
-    `copies/<repository>/<source>`; and `repositories/<repository>/<work>`. Other key prefixes begin these two, too."""
+    `copies/<repository>/<source>`; `repositories/<repository>/<work>`; and `plan/coverage`. Other key prefixes begin
+    these three, too."""
 
     app: App
     key_prefix: tuple[str, ...] = ("backups",)
@@ -62,6 +66,9 @@ class BackupTranslator:
 
     def upkeep_key(self, repository: str, work: Work) -> dg.AssetKey:
         return dg.AssetKey([*self._beside("repositories"), repository, work])
+
+    def coverage_key(self) -> dg.AssetKey:
+        return dg.AssetKey([*self._beside("plan"), "coverage"])
 
     def name(self, what: str) -> str:
         """A name for a job, schedule or sensor: unique among several plans in one project, and unlike its own."""
@@ -158,6 +165,20 @@ class BackupTranslator:
             metadata={"location": self._location(repository)},
         )
 
+    def coverage_spec(self) -> dg.AssetSpec:
+        """The asset for looking what is in no source. It has no partitions."""
+        places = ", ".join(f"`{name}`" for name in self.app.plan.coverage)
+        return dg.AssetSpec(
+            self.coverage_key(),
+            description=f"Looks for what is in no source of the plan, in the places {places}. "
+            f"Daily at {COVERAGE_AT:%H:%M} (UTC).",
+            group_name=self.group or "backup_repositories",
+            kinds={"coverage"},
+        )
+
+    def coverage_check_specs(self) -> list[dg.AssetCheckSpec]:
+        return [check_spec(row.check, self.coverage_key(), None) for row in OF_PLAN]
+
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
         key, partitions = self.asset_key(source), self._check_partitions(source)
@@ -200,6 +221,9 @@ class BackupTranslator:
 
     def upkeep_tags(self, repository: str, work: Work) -> dict[str, str]:
         return {UPKEEP_TAG: f"{repository}/{work}", MAX_RUNTIME_TAG: _seconds(LONGEST_UPKEEP)}
+
+    def coverage_tags(self) -> dict[str, str]:
+        return {COVERAGE_TAG: "plan", MAX_RUNTIME_TAG: _seconds(LONGEST_LOOK)}
 
     def _plan(self, source: str) -> SourceConfig:
         return self.app.plan.sources[source]

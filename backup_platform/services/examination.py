@@ -18,9 +18,12 @@ def examination(
     bound: BoundRepository, sources: PlannedSources, windows: Windows, points: RecoveryPoints
 ) -> Examination:
     """The examination of a plan, bound to one of its repositories. Nothing is looked at yet."""
+    from backup_platform.actions.doctor.coverage import coverage_findings
     from backup_platform.alerting.channels import known_channels
+    from backup_platform.wiring import make_survey
 
     plan = bound.plan
+    survey = make_survey(plan, bound.plan_path, bound.clock)
     return Examination(
         plan_path=bound.plan_path,
         secrets=lambda: (plan.references(), plan.unresolved()),
@@ -32,6 +35,7 @@ def examination(
         channels=lambda: known_channels([plan.secret(url) for url in plan.alerts]),
         copies=_copy_probes(bound, sources),
         filled_by=_filled_by(bound),
+        coverage=partial(coverage_findings, survey.run),
         drills={name: source.drill for name, source in plan.sources.items()},
         recognising=lambda: bound.recognising,
         now=bound.clock.now,

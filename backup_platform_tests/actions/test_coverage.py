@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from backup_platform.actions.doctor.run import DoctorFinding
+from backup_platform.app import App
 from backup_platform.domain.coverage import Coverage, CoverageGap
 from backup_platform.kinds import registry
 from backup_platform_tests.actions.coverage_support import look
@@ -116,3 +118,34 @@ def test_a_secret_that_this_host_lacks_is_a_finding(srv: Path) -> None:
     [finding] = look(srv.parent, plan).findings
     assert finding.gap is CoverageGap.NOT_LOOKED
     assert "NOT_SET_HERE" in finding.text
+
+
+class TestDoctor:
+    def named(self, srv: Path, plan: str) -> dict[str, DoctorFinding]:
+        look(srv.parent, plan)
+        app = App.load(str(srv.parent / "backup.yaml"))
+        return {each.name: each for each in app.setup.doctor() if each.name.startswith("coverage")}
+
+    def test_each_place_is_a_finding(self, srv: Path) -> None:
+        (srv / "new").mkdir()
+        (srv / "tmp").mkdir()
+        plan = (
+            "sources: {www: {files: srv/www, every: day}}\ncoverage:\n  srv: {files: srv, except: {tmp: made anew}}\n"
+            "  away: {files: away}\n  fine: {files: srv, except: {new: x, tmp: y, old: z}}\n"
+        )
+        found = self.named(srv, plan)
+        assert [(name, each.ok) for name, each in found.items()] == [
+            ("coverage of srv", False),
+            ("coverage of away", False),
+            ("coverage of fine", True),
+        ]
+        assert "directory 'new' of" in found["coverage of srv"].detail
+        assert "`backup-platform coverage` shows the lines" in found["coverage of srv"].hint
+        assert "Is its file system mounted?" in found["coverage of away"].hint
+        fine = found["coverage of fine"].detail
+        assert "1 of 3 in sources, 2 left out on purpose; the exception 'old'" in fine
+
+    def test_a_plan_that_says_nothing_is_told(self, srv: Path) -> None:
+        [finding] = self.named(srv, "sources: {www: {files: srv/www, every: day}}\n").values()
+        assert finding.ok
+        assert "does not say where to look" in finding.detail

@@ -15,6 +15,7 @@ from backup_platform.domain.checks import Check, CheckResult, KindCheck
 if TYPE_CHECKING:
     from backup_platform.actions.forget.run import ForgetSummary
     from backup_platform.actions.verify.run import ReadShare, VerifyResult
+    from backup_platform.domain.coverage import Coverage
     from backup_platform.domain.keep.copies import CopiesState, CopyRule
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.ports import Clock, Progress
@@ -58,6 +59,12 @@ READ_RECENTLY = Check(
     "read_recently",
     "error",
     "Every stored byte was read again within the cycle of the plan, and was sound.",
+)
+EVERYTHING_IN_A_SOURCE = Check(
+    "everything_in_a_source",
+    "error",
+    "All that was found where the plan's `coverage` says to look is in a source, or left out on purpose. "
+    "Warns of exceptions that leave nothing out.",
 )
 
 
@@ -151,6 +158,12 @@ def _read_recently(given: VerifyResult) -> CheckResult | None:
     return read_recently(given.rotation) if given.rotation else None
 
 
+def _everything_in_a_source(given: Coverage) -> CheckResult:
+    from backup_platform.actions.checks.coverage import everything_in_a_source
+
+    return everything_in_a_source(given)
+
+
 @dataclass(frozen=True, slots=True)
 class CheckRow(Generic[GivenT]):
     """A check of one thing, and who judges it; None if there is nothing to judge. `direct`: it reads the store itself,
@@ -182,6 +195,8 @@ OF_READING: tuple[CheckRow[VerifyResult], ...] = (
     CheckRow(STORED, _repository_stored),
     CheckRow(READ_RECENTLY, _read_recently),
 )
+# Of the plan: what is in no source.
+OF_PLAN: tuple[CheckRow[Coverage], ...] = (CheckRow(EVERYTHING_IN_A_SOURCE, _everything_in_a_source),)
 
 
 def rows_with(own: Sequence[KindCheck]) -> list[CheckRow[PointToJudge]]:

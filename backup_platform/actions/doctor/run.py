@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -67,7 +67,7 @@ class Examination:
     which windows lack a point. `channels` names the alert channels, or raises why they cannot be used. Each of
     `copies`, the other repositories, tells what was found there, or raises why nothing can be copied to it.
     `filled_by` is the command that brings a source's points, `drills` says when the plan wants a source drilled,
-    `recognising` what stands for the repository being the right one.
+    `recognising` what stands for the repository being the right one. `coverage` tells what is in no source.
     """
 
     plan_path: str
@@ -82,6 +82,7 @@ class Examination:
     copies: Mapping[str, Callable[[], str]] = field(default_factory=dict)
     filled_by: Callable[[str], Command] = lambda source: command("backup", source)
     drills: Mapping[str, str] = field(default_factory=dict)
+    coverage: Callable[[], Iterable[DoctorFinding]] = tuple
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def run(self) -> list[DoctorFinding]:
@@ -100,6 +101,7 @@ class Examination:
             findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
             findings.append(self._probe("ledger", self._ledger))
         findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
+        findings += self.coverage()
         findings += [DoctorFinding("chunker", True, fastcdc.SLOW)] if fastcdc.is_slow() else []
         return [*findings, self._probe("alerts", self._alerts)]
 

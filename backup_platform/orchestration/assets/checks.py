@@ -133,15 +133,18 @@ def not_judged(context: CheckContext, error: str, asset: dg.AssetKey) -> Iterato
         yield _of_window(context, found, asset, context.partition_key)
 
 
-def upkeep_evaluation(result: CheckResult, asset: dg.AssetKey) -> dg.AssetCheckResult:
-    """What a check of a repository found."""
+def upkeep_evaluation(
+    result: CheckResult, asset: dg.AssetKey, written: Written | None = None
+) -> dg.AssetCheckResult:
+    """What a check of a repository or of the plan found, with its advice as `written`."""
+    hint = {HINT: written(result.advice, "")} if written and result.advice else {}
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=result.name,
         passed=result.passed,
         severity=_severity(result),
         description=inert(result.summary),
-        metadata=plain_metadata(result.metadata),
+        metadata=plain_metadata({**result.metadata, **hint}),
     )
 
 

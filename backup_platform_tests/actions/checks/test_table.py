@@ -33,6 +33,7 @@ TABLES: tuple[Sequence[CheckRow[Any]], ...] = (
     table.OF_PLACES,
     table.OF_PRUNE,
     table.OF_READING,
+    table.OF_PLAN,
 )
 
 
@@ -78,6 +79,7 @@ def test_each_row_gives_the_result_of_its_check(app: App) -> None:
     assert fits([app.copies.in_place(point, {"main": [point], "offsite": [point]})], [table.COPIES_IN_PLACE])
     pruned = Pruned(ForgetSummary(()), ["the store is read-only"])
     assert fits(judged(table.OF_PRUNE, pruned), [table.NOTHING_REFUSED])
+    assert fits(judged(table.OF_PLAN, app.setup.coverage()), [table.EVERYTHING_IN_A_SOURCE])
     read = app.proofs.verify(read="due")
     assert fits(judged(table.OF_READING, read), [table.STORED, table.READ_RECENTLY])
 
@@ -114,7 +116,7 @@ def test_the_cache_says_nothing_of_what_is_stored(rows: Sequence[CheckRow[Any]])
 
 def test_a_name_stands_for_one_check() -> None:
     listed = [check for name, check in vars(table).items() if isinstance(check, Check)]
-    assert len({check.name for check in listed}) == len(listed) == 8
+    assert len({check.name for check in listed}) == len(listed) == 9
     assert {check.name for rows in TABLES for check in of(rows)} == {check.name for check in listed}
     for rows in TABLES:
         assert len({check.name for check in of(rows)}) == len(rows)
