@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from backup_platform.clock import SystemClock
-from backup_platform.domain.ports import Clock, Notifier, OpenedStore
+from backup_platform.domain.ports import Clock, Notifier
 from backup_platform.domain.trust.latest import Skipped
 from backup_platform.plan import Plan
 from backup_platform.services.bound import BoundRepository
@@ -16,7 +16,6 @@ from backup_platform.services.sources import PlannedSources
 if TYPE_CHECKING:
     from backup_platform.actions.keys.recipients import KeyRing
     from backup_platform.actions.trust.fingerprints import FingerprintCheck
-    from backup_platform.plan import RepositoryConfig
     from backup_platform.repository.repository import Repository
     from backup_platform.services.copies import Copies
     from backup_platform.services.maintenance import Maintenance
@@ -91,18 +90,9 @@ class App:
         return self.bound.name
 
     @property
-    def repository_plan(self) -> RepositoryConfig:
-        """What the plan says of the repository that this is bound to."""
-        return self.bound.settings
-
-    @property
     def repository(self) -> Repository:
         """Raises RepositoryMissingError, KeyMissingError, StoreError."""
         return self.bound.repository
-
-    @property
-    def opened(self) -> OpenedStore:
-        return self.bound.opened
 
     @property
     def recognising(self) -> FingerprintCheck:

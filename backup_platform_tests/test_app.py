@@ -70,7 +70,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
     """Where cron starts the backups there is no sensor that would."""
     clock = ManualClock(app.repository.info.created_at.replace(hour=23, minute=50))
     app = App.load(app.plan_path, clock=clock)
-    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, clock))
+    app.bound.opened = OpenedStore(ClockedStore(app.bound.settings.path, clock))
 
     def windows() -> DoctorFinding:
         return next(each for each in app.setup.doctor() if each.name == "windows of tree")
@@ -96,7 +96,7 @@ def test_doctor_tells_of_a_window_that_nobody_captured(app: App) -> None:
 def test_a_window_whose_point_was_forgotten_was_not_missed(app: App) -> None:
     clock = ManualClock(app.repository.info.created_at)
     app = App.load(app.plan_path, clock=clock)
-    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, clock))
+    app.bound.opened = OpenedStore(ClockedStore(app.bound.settings.path, clock))
     points = []
     for _ in range(4):
         points.append(app.backups.run("tree").point)
@@ -116,7 +116,7 @@ def test_a_point_of_a_window_that_had_not_begun_is_no_capture_of_it(app: App) ->
     clock = ManualClock(app.repository.info.created_at.replace(hour=12))
     stores = ManualClock(clock.now())
     app = App.load(app.plan_path, clock=clock)
-    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, stores))
+    app.bound.opened = OpenedStore(ClockedStore(app.bound.settings.path, stores))
     app.backups.run("tree")
     clock.advance(days=2)
     early = app.backups.run("tree").point
@@ -133,7 +133,7 @@ def test_where_the_clock_of_the_store_is_behind_for_all_points_count(app: App) -
     clock = ManualClock(app.repository.info.created_at.replace(hour=12))
     app = App.load(app.plan_path, clock=clock)
     stores = ManualClock(clock.now() - timedelta(days=9))
-    app.bound.opened = OpenedStore(ClockedStore(app.repository_plan.path, stores))
+    app.bound.opened = OpenedStore(ClockedStore(app.bound.settings.path, stores))
     app.backups.run("tree")
     assert not app.windows.missing("tree", clock.now()).current
     assert not app.backups.run("tree").created
@@ -195,11 +195,11 @@ def test_what_is_forged_fails_verify_and_doctor_until_it_is_deleted(app: App) ->
     app.proofs.verify(first.id)
     (key,) = (record.key for record in app.repository.objects.records(PROOFS))
     forged = key.replace(first.id, "ab" * 32)
-    app.opened.store.create(forged, b"")
+    app.bound.opened.store.create(forged, b"")
     verified = app.proofs.verify(read="none")
     assert (verified.passed, forged in verified.findings[""][0]) == (False, True)
     [found] = [each for each in app.setup.doctor() if each.name == "ledger"]
     assert (found.ok, forged in found.detail, "delete" in found.hint) == (False, True, True)
-    app.opened.store.delete(forged)
+    app.bound.opened.store.delete(forged)
     assert app.proofs.verify(read="none").passed
     assert all(each.ok for each in app.setup.doctor() if each.name == "ledger")

@@ -52,6 +52,11 @@ class BoundRepository:
         return self.plan.repositories[self.name]
 
     @property
+    def location(self) -> str:
+        """The URL or path of its store, by the plan."""
+        return self.plan.path(self.settings.path)
+
+    @property
     def first_name(self) -> str:
         """The repository that backups go to. The others are copies of it."""
         return next(iter(self.plan.repositories))

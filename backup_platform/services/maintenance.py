@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.points.holds import Holds
     from backup_platform.actions.prune.plan import PruneSettings
     from backup_platform.actions.prune.run import Pruning
+    from backup_platform.actions.repair.root import RootRepair
     from backup_platform.actions.repair.run import Repair
     from backup_platform.domain.keep.retention import KeepRules, SourceRules
     from backup_platform.plan import KeepConfig, SourceConfig
@@ -141,6 +142,12 @@ class Maintenance:
             absent=absent,
             direct=partial(_direct, [repository, *found.values()]),
         )
+
+    def repair_root(self, donor: str) -> RootRepair:
+        """Putting `repository.json` back from another repository of the plan. Raises NotFoundError, RepositoryError."""
+        from backup_platform.actions.repair.root import RootRepair
+
+        return RootRepair(self.bound.opened.store, self.bound.at(donor).repository)
 
 
 @contextmanager

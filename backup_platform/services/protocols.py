@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.points.stored import StoredPoints
     from backup_platform.actions.prune.run import Pruning
     from backup_platform.actions.query.results import QueryOptions, QueryResult
+    from backup_platform.actions.repair.root import RootRepair
     from backup_platform.actions.repair.run import Repair
     from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
     from backup_platform.actions.tables.diff import DiffOptions, TableDifference
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.coverage import Coverage
     from backup_platform.domain.keep.holds import Hold
     from backup_platform.domain.model import Entry, Proof, RecoveryPoint
-    from backup_platform.domain.ports import Buffer, OpenedStore, Progress
+    from backup_platform.domain.ports import Buffer, Progress
     from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
     from backup_platform.domain.trust.latest import Skipped
     from backup_platform.domain.windows.health import MissedWindows
@@ -210,6 +211,8 @@ class MaintenanceService(Protocol):
 
     def repair(self, donors: Sequence[str] = ()) -> Repair: ...
 
+    def repair_root(self, donor: str) -> RootRepair: ...
+
 
 class Services(Protocol):
     """The services of a plan, bound to one of its repositories: what the command line asks for."""
@@ -225,9 +228,6 @@ class Services(Protocol):
 
     @property
     def repository(self) -> Repository: ...
-
-    @property
-    def opened(self) -> OpenedStore: ...
 
     @property
     def recognising(self) -> FingerprintCheck: ...

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from backup_platform.actions.checks.table import PointToJudge, judged, rows_with
 from backup_platform.clock import SILENT
 from backup_platform.domain.ports import Progress
 from backup_platform.repository.records.proofs import recorded
@@ -58,10 +57,13 @@ class Proving:
 
     def checks_of(self, source: str) -> list[Check]:
         """The checks of each new point of a source, in the order in which they run."""
+        from backup_platform.actions.checks.table import rows_with
+
         return [row.check for row in rows_with(self.sources.config(source).source_kind.checks)]
 
     def checks(self, point: RecoveryPoint, *, progress: Progress = SILENT) -> Iterator[CheckResult]:
         """The verdict of every check of `checks_of`, in that order. Drills only when they are due."""
+        from backup_platform.actions.checks.table import PointToJudge, judged, rows_with
         from backup_platform.actions.verify.run import window_share
 
         plan, repository = self.sources.config(point.source), self.bound.repository

@@ -77,9 +77,7 @@ def _root_is_there(session: CliSession, donors: list[str], *, act: bool) -> bool
             raise
     else:
         return True
-    from backup_platform.actions.repair.root import RootRepair
-
-    mending = RootRepair(session.app.opened.store, session.app.at(donors[0]).repository)
+    mending = session.app.maintenance.repair_root(donors[0])
     problem, evidence = mending.needed(), mending.require_same()
     session.out.line(f"repository.json {problem}: {donors[0]} has it, and {evidence} fits.")
     if act:

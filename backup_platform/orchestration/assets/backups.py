@@ -84,7 +84,7 @@ class _BackupStep:
             point = result.point
             yield self._materialized(result)
         else:
-            point = point_to_check(self._context, self._app, self._source)
+            point = point_to_check(self._context, self._app.points, self._source)
         yield from self._checked(point, asked_for=not capture)
 
     def _materialized(self, result: "BackupResult") -> dg.MaterializeResult[None]:

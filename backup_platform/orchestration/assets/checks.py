@@ -20,10 +20,10 @@ from backup_platform.domain.visible import inert
 from backup_platform.orchestration.metadata.points import check_metadata, plain_metadata
 
 if TYPE_CHECKING:
-    from backup_platform.app import App
     from backup_platform.domain.checks import Check, CheckResult
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.orchestration.failures import Written
+    from backup_platform.services.protocols import PointService
 
 CheckContext: TypeAlias = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 NEWEST = "the newest recovery point, because this run has no partition"
@@ -52,16 +52,16 @@ def check_spec(
         )
 
 
-def point_to_check(context: CheckContext, app: App, source: str) -> RecoveryPoint:
+def point_to_check(context: CheckContext, points: PointService, source: str) -> RecoveryPoint:
     """That of the run's window. The UI launches checks alone without one: then the last stored, complete or not.
 
     Raises NotFoundError.
     """
     if context.has_partition_key:
-        return app.points.find(f"{source}@{context.partition_key}")
-    points = [point for point in app.points.all(source) if in_time(point)]
-    newest = max(points, key=lambda point: point.sequence, default=None)
-    return newest or app.points.find(f"{source}@latest")
+        return points.find(f"{source}@{context.partition_key}")
+    counting = [point for point in points.all(source) if in_time(point)]
+    newest = max(counting, key=lambda point: point.sequence, default=None)
+    return newest or points.find(f"{source}@latest")
 
 
 def evaluation(

@@ -64,7 +64,7 @@ def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksD
     def copies_in_place(context: dg.AssetCheckExecutionContext) -> Verdicts:
         app = translator.app
         with dagster_errors(context.retry_number, app.plan.sources[source].retries, translator.written):
-            point = point_to_check(context, app, source)
+            point = point_to_check(context, app.points, source)
             found = in_place(app, point, _stored_where(app, point))
             if found.ran:
                 yield evaluation(context, found, translator.asset_key(source), point, translator.written)
@@ -126,7 +126,7 @@ class _CopyStep:
             yield from self._checked(point)
             self._take_along()
         else:
-            yield from self._checked(point_to_check(self._context, self._there, self._source))
+            yield from self._checked(point_to_check(self._context, self._there.points, self._source))
 
     def _take_along(self) -> None:
         """Points of windows that the schedule does not have any more: no run can be of such a window."""

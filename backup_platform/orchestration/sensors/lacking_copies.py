@@ -99,7 +99,7 @@ class AskedRepository:
         if not self.id:
             self.id = self._present(same)
         answer = question(self._app)
-        if "://" not in self._app.plan.path(self._app.repository_plan.path):
+        if "://" not in self._app.bound.location:
             self._present(self.id)
         return answer
 

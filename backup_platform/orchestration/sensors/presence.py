@@ -28,7 +28,7 @@ def answering(app: App) -> RepositoryInfo:
     from backup_platform.actions.points import windows
 
     with about_repository(app.repository_name):
-        info = windows.answering(app.opened.store, app.plan.path(app.repository_plan.path))
+        info = windows.answering(app.bound.opened.store, app.bound.location)
     app.bound.answered(info)
     return info
 

@@ -180,7 +180,8 @@ SLOW = """
 import sys, time
 from backup_platform.cli import context
 from backup_platform.cli.entry import main
-from backup_platform_tests.cli.fake import FakeApp, FakeBackups, make_point
+from backup_platform_tests.cli.fake import FakeApp, make_point
+from backup_platform_tests.cli.fake_services import FakeBackups
 
 class Slow(FakeBackups):
     def run(self, source, *, window=None, force=False, progress):
