@@ -60,6 +60,7 @@ WORDS = {
     "prune": ["prune", "--yes"],
     "repair": ["repair", "--dry-run"],
     "doctor": ["doctor"],
+    "coverage": ["coverage"],
     "key generate": ["key", "generate", "TO"],
     "key add": ["key", "add", EVIL],
     "key retire": ["key", "retire", EVIL],
