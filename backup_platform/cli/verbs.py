@@ -8,6 +8,7 @@ VERBS = {
     "doctor": ("setup.doctor", "doctor"),
     "coverage": ("setup.coverage", "coverage"),
     "man": ("setup.manual", "man"),
+    "dagster-sync": ("setup.dagster_sync", "dagster_sync"),
     "backup": ("protect.backup", "backup"),
     "copy": ("protect.copy", "copy"),
     "verify": ("protect.prove", "verify"),
@@ -53,7 +54,7 @@ GROUPS = {
 
 # heading -> its verbs and groups, in the order in which the help shows them
 PANELS = {
-    "Set up": ("plan", "init", "key", "doctor", "coverage", "man"),
+    "Set up": ("plan", "init", "key", "doctor", "coverage", "dagster-sync", "man"),
     "Back up": ("backup", "copy"),
     "Prove": ("verify", "drill", "accept", "repair"),
     "Restore and look": ("points", "show", "ls", "diff", "restore", "cat", "tables", "query", "export"),

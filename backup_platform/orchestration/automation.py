@@ -12,7 +12,6 @@ from typing import Any
 import dagster as dg
 
 from backup_platform.orchestration import subjects
-from backup_platform.orchestration.claims import WindowClaims
 from backup_platform.orchestration.schedules import (
     launch_group,
     launch_upkeep,
@@ -20,6 +19,7 @@ from backup_platform.orchestration.schedules import (
     upkeep_groups,
 )
 from backup_platform.orchestration.sensors.alerts import alerts
+from backup_platform.orchestration.sensors.elsewhere import elsewhere
 from backup_platform.orchestration.sensors.lacking_copies import lacking_copies
 from backup_platform.orchestration.sensors.missed_windows import missed_windows
 from backup_platform.orchestration.subjects import WatchedAsset
@@ -28,21 +28,22 @@ from backup_platform.orchestration.translator import BackupTranslator
 MISSED_INTERVAL_S = 60
 COPIES_INTERVAL_S = 60
 ALERTS_INTERVAL_S = 30
-MISSED, ALERTS, COPIES = "missed_windows", "alerts", "copies"
+SYNC_INTERVAL_S = 60
+MISSED, ALERTS, COPIES, SYNC = "missed_windows", "alerts", "copies", "sync"
 
 
 def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions:
     """`running` is the status of schedules and sensors until a person switches them in the UI."""
-    maker = _Maker(translator, running, WindowClaims(translator.app.clock))
+    maker = _Maker(translator, running)
     backups, backup_jobs, backup_schedules = maker.backups()
     copies, copy_jobs = maker.copies()
     upkeep, upkeep_jobs, upkeep_schedules = maker.upkeep()
     watch = [schedule.name for schedule in (*backup_schedules, *upkeep_schedules)]
-    watch += [translator.name(name) for name in (MISSED, *([COPIES] if copies else []))]
+    watch += [translator.name(name) for name in (MISSED, SYNC, *([COPIES] if copies else []))]
     sensors = [
         maker.sensor(
             MISSED,
-            missed_windows(translator, backups, maker.claims, [translator.name(ALERTS)]),
+            missed_windows(translator, backups, [translator.name(ALERTS)]),
             MISSED_INTERVAL_S,
             "Launches due windows without a recovery point, and records windows that are over as missed.",
             jobs=backup_jobs,
@@ -53,6 +54,7 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
             ALERTS_INTERVAL_S,
             "Sends one message for each incident: failed runs and checks, and failing schedules and sensors.",
         ),
+        maker.sensor(SYNC, elsewhere(translator, [*backups, *copies]), SYNC_INTERVAL_S, SYNC_TEXT),
     ]
     if copies:
         launch = lacking_copies(translator, copies)
@@ -64,6 +66,10 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
     )
 
 
+SYNC_TEXT = (
+    "Reports what the repositories hold and Dagster does not show: points and checks of the command line, of another "
+    "instance, or from before this instance was lost."
+)
 COPIES_TEXT = (
     "Compares the repositories, launches the copies that are missing, and alerts when copies are late."
 )
@@ -74,7 +80,6 @@ _Jobs = list[Any]  # what `define_asset_job` makes has no public name
 class _Maker:
     translator: BackupTranslator
     running: bool
-    claims: WindowClaims
 
     def backups(self) -> tuple[list[WatchedAsset], _Jobs, list[dg.ScheduleDefinition]]:
         """One job and one schedule per tick group."""
@@ -85,7 +90,7 @@ class _Maker:
             members = subjects.backups(self.translator, group.sources, self.translator.name(name))
             when = f"whose schedule is `{group.cron}` ({group.timezone})."
             jobs.append(self._job(name, members, f"Sources {when}"))
-            launch = launch_group(self.translator, members, self.claims, name)
+            launch = launch_group(self.translator, members)
             text = "Launches a run per source for the window that contains the tick."
             schedules.append(self._schedule(name, jobs[-1], group.cron, group.timezone, launch, text))
             made += members

@@ -1,4 +1,4 @@
-"""What the command line asks of each service, and the tests' fakes answer. The docstrings are with the services."""
+"""What each service does, for whoever calls it or stands in for it in tests. The docstrings are with the services."""
 
 from __future__ import annotations
 
@@ -241,9 +241,6 @@ class Services(Protocol):
 
     @property
     def keys(self) -> KeyService: ...
-
-    @property
-    def windows(self) -> WindowService: ...
 
     @property
     def backups(self) -> BackupService: ...

@@ -61,6 +61,7 @@ WORDS = {
     "repair": ["repair", "--dry-run"],
     "doctor": ["doctor"],
     "coverage": ["coverage"],
+    "dagster-sync": ["dagster-sync"],
     "key generate": ["key", "generate", "TO"],
     "key add": ["key", "add", EVIL],
     "key retire": ["key", "retire", EVIL],
@@ -168,8 +169,10 @@ def test_no_verb_lets_text_act_on_a_terminal(
     words: list[str],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root, points = hostile
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     run = Verbs(capsys, root / "backup.yaml")
     named = {**points, "TO": str(tmp_path / "to"), 'from "TABLE"': f'from "{NAME}"'}
     chosen = [named.get(word, word) for word in words]

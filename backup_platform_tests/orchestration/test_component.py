@@ -59,7 +59,7 @@ def test_a_defs_yaml_adds_the_backups_of_a_plan(sandbox: DefsFolderSandbox) -> N
     definitions = load(sandbox)
     assert keys(definitions) == {"backups/uploads", "sources/files/uploads"}
     repository = definitions.get_repository_def()
-    assert {sensor.name for sensor in repository.sensor_defs} == {"backup_missed_windows", "backup_alerts"}
+    assert {sensor.name for sensor in repository.sensor_defs} == SENSORS
     assert [schedule.name for schedule in repository.schedule_defs] == ["backup_day_0000_utc_schedule"]
 
 
@@ -139,6 +139,7 @@ def test_without_dagster_the_error_says_what_to_install() -> None:
     assert done.returncode == 0, done.stderr
 
 
+SENSORS = {"backup_missed_windows", "backup_alerts", "backup_sync"}
 OWN_SENSORS = {"alerts", "copies", "missed_windows"}
 OWN_JOBS = {"prune", "verify"}
 OWN = f"""\
@@ -222,7 +223,7 @@ def test_dg_accepts_what_the_scaffolder_wrote(project: Project) -> None:
 def test_dg_lists_what_the_scaffolder_wrote(project: Project) -> None:
     listed = json.loads(project.run("dg", "list", "defs", "--json").stdout)
     assert "backups/example" in {asset["asset_key"] for asset in listed["assets"]}
-    ours = {"backup_missed_windows", "backup_alerts"}
+    ours = SENSORS
     assert {sensor["name"] for sensor in listed["sensors"]} == ours | OWN_SENSORS, (
         "a project's names stay its own"
     )

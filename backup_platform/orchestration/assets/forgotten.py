@@ -63,10 +63,11 @@ def _untold(
         for record in earlier.records
         if record.asset_observation and FORGOTTEN in record.asset_observation.metadata
     }
-    return (_observation(key, point) for point in points if point.point not in told)
+    return (forgotten_observation(key, point) for point in points if point.point not in told)
 
 
-def _observation(key: dg.AssetKey, point: ForgottenPoint) -> dg.AssetObservation:
+def forgotten_observation(key: dg.AssetKey, point: ForgottenPoint) -> dg.AssetObservation:
+    """What is told of a window that has no point any more."""
     return dg.AssetObservation(
         asset_key=key,
         partition=point.window.key,

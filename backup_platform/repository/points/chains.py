@@ -47,13 +47,26 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
 
     An earlier one will do, or none: those between could not be read when it was written, and were repaired since.
     """
+    return [text for _, text in _breaks(points, forgotten)]
+
+
+def broken_places(
+    points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink], *, whole: bool
+) -> list[tuple[int, str]]:
+    """What does not fit in the chain of one source, with the number behind which it is; with `whole` also what
+    `chain_gaps` finds."""
+    points, forgotten = list(points), list(forgotten)
+    return [*_breaks(points, forgotten), *(_gaps(points, forgotten) if whole else ())]
+
+
+def _breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]) -> list[tuple[int, str]]:
     links = _links(points, forgotten)
     # A place may have had another point, which was lost before its number was given again.
     ids = defaultdict[tuple[str, int], set[str]](set)
     for link in links:
         ids[link.source, link.sequence].add(link.id)
     before: ChainLink | None = None
-    breaks = []
+    breaks: list[tuple[int, str]] = []
     earlier: set[str] = set()
     for link in _places(links):
         if before is None or before.source != link.source:
@@ -64,10 +77,11 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
         named = link.predecessor
         known = named is None or named in earlier
         if follows and before is not None and before.id != LOST and not known:
-            breaks.append(
+            text = (
                 f"{link.source}: point {link.id[:12]} names {(named or 'nothing')[:12]} as its "
                 f"predecessor, but the point before it is {before.id[:12]}."
             )
+            breaks.append((link.sequence, text))
         before = link
     return breaks
 
@@ -75,15 +89,18 @@ def chain_breaks(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]
 def chain_gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink] = ()) -> list[str]:
     """Numbers of the chains with neither a point nor the record of a forgotten one: somebody removed these
     points."""
+    return [text for _, text in _gaps(points, forgotten)]
+
+
+def _gaps(points: Iterable[RecoveryPoint], forgotten: Iterable[ChainLink]) -> list[tuple[int, str]]:
     latest: dict[str, int] = {}
-    gaps = []
+    gaps: list[tuple[int, str]] = []
     for link in _places(_links(points, forgotten)):
         first, last = latest.get(link.source, 0) + 1, link.sequence - 1
         if first <= last:
             missing = f"{first}" if first == last else f"{first} to {last}"
-            gaps.append(
-                f"{link.source}: no recovery point {missing} is here, and no record says that it was forgotten."
-            )
+            text = f"{link.source}: no recovery point {missing} is here, and no record says that it was forgotten."
+            gaps.append((link.sequence, text))
         latest[link.source] = link.sequence
     return gaps
 

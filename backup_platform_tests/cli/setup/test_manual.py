@@ -66,7 +66,7 @@ def test_every_verb_is_in_one_panel_of_the_help(cli: Cli) -> None:
     assert places == sorted(places)
     for title, names in PANELS.items():
         panel = told.partition(f"\n{title}:\n")[2].partition("\n\n")[0]
-        assert re.findall(r"^  ([a-z]+)  ", panel, re.MULTILINE) == list(names)
+        assert re.findall(r"^  ([a-z-]+)  ", panel, re.MULTILINE) == list(names)
 
 
 def test_the_help_shows_arguments_as_manuals_do(cli: Cli) -> None:
