@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.coverage.run import CoverageSurvey
     from backup_platform.actions.trust.fingerprints import FingerprintCheck, KnownPlace
     from backup_platform.actions.trust.recipients import RecipientMemory
+    from backup_platform.domain.coverage import Surroundings
     from backup_platform.domain.model import RecoveryPoint
     from backup_platform.domain.restoring import DatabaseTarget
     from backup_platform.domain.trust.suspicion import Demands
@@ -210,13 +211,16 @@ def _source_context(name: str, plan: Plan, clock: Clock, purpose: Purpose) -> So
     )
 
 
-def make_survey(plan: Plan, plan_path: str, clock: Clock) -> CoverageSurvey:
-    """What looks for all that is in no source of the plan. Touches nothing yet."""
+def make_survey(
+    plan: Plan, plan_path: str, clock: Clock, assets: Callable[[], Surroundings] | None = None
+) -> CoverageSurvey:
+    """What looks for all that is in no source of the plan. Touches nothing yet. `assets` lists those of Dagster."""
     from backup_platform.actions.coverage.run import CoverageSurvey
 
-    return CoverageSurvey(
-        plan, plan_path, clock, state_of(plan), lambda name: _source_context(name, plan, clock, "capture")
-    )
+    def context(name: str) -> SourceContext:
+        return _source_context(name, plan, clock, "capture")
+
+    return CoverageSurvey(plan, plan_path, clock, state_of(plan), context, assets)
 
 
 def _local_repositories(plan: Plan) -> Iterator[str]:

@@ -21,6 +21,7 @@ ALL = SOURCES + (
     '  server: {postgres: "postgresql://backup@db/postgres", password: "${env:PASSWORD}"}\n'
     '  srv: {files: srv, except: {lost+found: of the file system, "tmp*": made anew}}\n'
     "  databases: {beside: shop}\n"
+    "  pipeline: {assets: true, except: {raw/*: fetched anew}}\n"
     "  tables: {inside: shop, except: {audit.*: kept elsewhere}}\n"
 )
 
@@ -29,7 +30,7 @@ def test_all_of_it(tmp_path: Path) -> None:
     plan = load(tmp_path, ALL)
     assert complaints(ALL) == []
     places = plan.coverage
-    assert [each.kind for each in places.values()] == ["postgres", "files", "", ""]
+    assert [each.kind for each in places.values()] == ["postgres", "files", "", "", ""]
     assert places["srv"].exceptions == {"lost+found": "of the file system", "tmp*": "made anew"}
     assert isinstance(places["databases"], BesidePlace)
     assert isinstance(places["tables"], InsidePlace)
@@ -47,9 +48,10 @@ def test_all_of_it(tmp_path: Path) -> None:
     [
         (
             "{}",
-            "coverage.p: has neither `beside`, `inside`, `files` nor `postgres`: say where to look, as in",
+            "coverage.p: has neither `beside`, `inside`, `assets`, `files` nor `postgres`: say where to look, as in",
         ),
         ("{beside: shop, files: /srv}", "coverage.p.files: has both `beside` and `files`: give one of them"),
+        ("{assets: false}", "coverage.p.assets: "),
         ("{beside: shpo}", 'coverage.p.beside: there is no source "shpo"'),
         (
             "{beside: dump}",

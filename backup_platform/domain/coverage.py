@@ -20,7 +20,8 @@ class Neighbour:
     says what it is, as in `database`.
 
     `sources` are those of the plan that protect it. `settings` are the keys of a source that would, none where a source
-    has to be changed. `note` is what else is known: why it is left out, or what may protect it.
+    has to be changed. `note` is what else is known: why it is left out, or what may protect it. `reason` says why it
+    needs no backup, if whoever made it has told.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Neighbour:
     sources: tuple[str, ...] = ()
     settings: Mapping[str, Json] = field(default_factory=dict)
     note: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +118,12 @@ class PlaceCoverage:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """All places of a plan, in its order, as they were `at` that time."""
+    """All places of a plan, in its order, as they were `at` that time. `elsewhere` are those that only Dagster can look
+    at."""
 
     places: tuple[PlaceCoverage, ...]
     at: datetime
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[CoverageFinding, ...]:
@@ -154,7 +158,7 @@ class JudgedPlace:
 def judge(place: JudgedPlace, found: Surroundings) -> PlaceCoverage:
     """What of a place is neither protected nor left out on purpose."""
     bare = [each for each in found.neighbours if not each.sources]
-    reasons = {each.name: _reason(each.name, place.exceptions) for each in bare}
+    reasons = {each.name: _reason(each, place.exceptions) for each in bare}
     lacking = [each for each in bare if reasons[each.name] is None]
     since = place.first_seen([each.name for each in lacking])
     return PlaceCoverage(
@@ -202,8 +206,9 @@ def _needless(place: JudgedPlace, found: Surroundings, bare: Sequence[str]) -> I
         yield CoverageFinding(CoverageGap.NEEDLESS, place.name, pattern, text, advice=advice)
 
 
-def _reason(name: str, exceptions: Mapping[str, str]) -> str | None:
-    return next((why for pattern, why in exceptions.items() if matching(pattern, [name])), None)
+def _reason(each: Neighbour, exceptions: Mapping[str, str]) -> str | None:
+    given = (why for pattern, why in exceptions.items() if matching(pattern, [each.name]))
+    return next(given, each.reason or None)
 
 
 def matching(pattern: str, names: Sequence[str]) -> list[str]:

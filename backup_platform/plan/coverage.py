@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -23,7 +23,7 @@ from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan import examples
 from backup_platform.plan.values import PlaceInCoverage, SourceName
 
-BESIDE, INSIDE = "beside", "inside"
+BESIDE, INSIDE, ASSETS = "beside", "inside", "assets"
 
 
 def _reason(value: str) -> str:
@@ -56,6 +56,15 @@ class InsidePlace(CoveragePlace):
     inside: SourceName
 
 
+class AssetsPlace(CoveragePlace):
+    """The assets of the Dagster code location that loads the plan."""
+
+    assets: Literal[True]
+
+
+_OWN: dict[str, type[CoveragePlace]] = {BESIDE: BesidePlace, INSIDE: InsidePlace, ASSETS: AssetsPlace}
+
+
 def place_model(name: str) -> type[CoveragePlace]:
     """The model of places that a kind looks at."""
     kind = registry.find(name)
@@ -77,12 +86,12 @@ def _assembled(kind: AnyKind) -> type[CoveragePlace]:
 def place_models() -> tuple[type[CoveragePlace], ...]:
     """All, for whoever describes plans."""
     kinds = [place_model(name) for name, kind in registry.every().items() if kind.survey is not None]
-    return (BesidePlace, InsidePlace, *kinds)
+    return (*_OWN.values(), *kinds)
 
 
 def model_for(place: Mapping[str, object]) -> type[CoveragePlace]:
     """The model of what a place names first; that of all places where it names nothing that is known."""
-    for key, model in ((BESIDE, BesidePlace), (INSIDE, InsidePlace)):
+    for key, model in _OWN.items():
         if key in place:
             return model
     named = [name for name in registry.among(place) if _looks(name)]
@@ -93,7 +102,7 @@ def known_keys(place: object) -> list[str]:
     """The keys that a place may have, for advice about one that it may not."""
     model = model_for(place) if isinstance(place, Mapping) else CoveragePlace
     own = [each.alias or name for name, each in model.model_fields.items()]
-    return own if model is not CoveragePlace else [BESIDE, INSIDE, *_looking(), *own]
+    return own if model is not CoveragePlace else [*_OWN, *_looking(), *own]
 
 
 def _of_what_it_names(
@@ -122,19 +131,19 @@ def coverage_conflicts(
 
 
 def _conflicts(place: Mapping[str, object], sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    keys = [key for key in (BESIDE, INSIDE, *registry.among(place)) if key in place]
+    keys = [key for key in (*_OWN, *registry.among(place)) if key in place]
     if len(keys) != 1:
         yield keys[1] if keys else "", _one_place(keys)
     elif keys[0] in (BESIDE, INSIDE):
         yield from _of_source(keys[0], place[keys[0]], sources)
-    elif not _looks(keys[0]):
+    elif keys[0] not in _OWN and not _looks(keys[0]):
         yield keys[0], f"nothing beside sources with `{keys[0]}` can be found: {_who(BESIDE)} can"
 
 
 def _one_place(keys: list[str]) -> str:
     if keys:
         return f"has both `{keys[0]}` and `{keys[1]}`: give one of them"
-    known = [f"`{key}`" for key in (BESIDE, INSIDE, *_looking())]
+    known = [f"`{key}`" for key in (*_OWN, *_looking())]
     return f"has neither {', '.join(known[:-1])} nor {known[-1]}: {examples.WHERE}"
 
 

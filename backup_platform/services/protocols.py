@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.advice import Advice
     from backup_platform.domain.checks import CheckResult
-    from backup_platform.domain.coverage import Coverage
+    from backup_platform.domain.coverage import Coverage, Surroundings
     from backup_platform.domain.keep.holds import Hold
     from backup_platform.domain.model import Entry, Proof, RecoveryPoint
     from backup_platform.domain.ports import Buffer, Progress
@@ -51,7 +51,7 @@ class SetupService(Protocol):
 
     def doctor(self) -> list[DoctorFinding]: ...
 
-    def coverage(self) -> Coverage: ...
+    def coverage(self, assets: Callable[[], Surroundings] | None = None) -> Coverage: ...
 
 
 class KeyService(Protocol):

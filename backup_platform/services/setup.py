@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from backup_platform.services.windows import Windows
 
 if TYPE_CHECKING:
     from backup_platform.actions.doctor.run import DoctorFinding
-    from backup_platform.domain.coverage import Coverage
+    from backup_platform.domain.coverage import Coverage, Surroundings
     from backup_platform.repository.objects.info import RepositoryInfo
 
 
@@ -55,8 +55,9 @@ class Setup:
 
         return examination(self.bound, self.sources, self.windows, self.points).run()
 
-    def coverage(self) -> Coverage:
-        """What is in no source, in the places that the plan names. Needs no repository."""
+    def coverage(self, assets: Callable[[], Surroundings] | None = None) -> Coverage:
+        """What is in no source, in the places that the plan names. Needs no repository. `assets` lists those of the
+        Dagster code location that loads the plan."""
         from backup_platform.wiring import make_survey
 
-        return make_survey(self.bound.plan, self.bound.plan_path, self.bound.clock).run()
+        return make_survey(self.bound.plan, self.bound.plan_path, self.bound.clock, assets).run()

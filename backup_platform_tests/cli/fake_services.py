@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.restore.run import RestorePlan, RestoreSummary
     from backup_platform.actions.verify.run import VerifyResult
     from backup_platform.advice import Advice
-    from backup_platform.domain.coverage import Coverage
+    from backup_platform.domain.coverage import Coverage, Surroundings
     from backup_platform.domain.keep.holds import Hold
     from backup_platform.domain.model import Entry, Proof, RecoveryPoint
     from backup_platform.domain.ports import Buffer, Progress
@@ -54,7 +54,7 @@ class FakeSetup:
         found: list[DoctorFinding] = self.answer("doctor")
         return found
 
-    def coverage(self) -> Coverage:
+    def coverage(self, assets: Callable[[], Surroundings] | None = None) -> Coverage:
         found: Coverage = self.answer("coverage")
         return found
 

@@ -22,7 +22,7 @@ from backup_platform.errors import BackupError, PlanError
 from backup_platform.extras import not_installed
 from backup_platform.kinds import registry
 from backup_platform.kinds.kind import KindSurvey, LookContext, PlannedSource, SourceContext
-from backup_platform.plan.coverage import BesidePlace, InsidePlace
+from backup_platform.plan.coverage import AssetsPlace, BesidePlace, InsidePlace
 
 if TYPE_CHECKING:
     from backup_platform.kinds.config import KindConfig
@@ -34,24 +34,31 @@ _DEFECT = "This is a defect in backup-platform, and says nothing of what is prot
 
 @dataclass(frozen=True)
 class CoverageSurvey:
-    """`state` is the directory of what this host remembers; `context` is what a source of the plan is built with."""
+    """`state` is the directory of what this host remembers; `context` is what a source of the plan is built with.
+    `assets` lists those of the code location that loads the plan; None outside Dagster, where nobody knows them."""
 
     plan: Plan
     plan_path: str
     clock: Clock
     state: str
     context: Callable[[str], SourceContext]
+    assets: Callable[[], Surroundings] | None = None
 
     def run(self) -> Coverage:
         """Each place of the plan, in its order."""
-        now = self.clock.now()
+        now, elsewhere = self.clock.now(), self._elsewhere()
         seen, names = FirstSeen(self.state, self.plan_path, now), NewSourceNames(self.plan.sources)
         places = [
             self._judged(JudgedPlace(name, place.exceptions, seen.of_place(name), names.of), place)
             for name, place in self.plan.coverage.items()
+            if name not in elsewhere
         ]
         seen.keep(list(self.plan.coverage))
-        return Coverage(tuple(places), now)
+        return Coverage(tuple(places), now, elsewhere)
+
+    def _elsewhere(self) -> tuple[str, ...]:
+        assets = [name for name, place in self.plan.coverage.items() if isinstance(place, AssetsPlace)]
+        return () if self.assets else tuple(assets)
 
     def _judged(self, judged: JudgedPlace, place: CoveragePlace) -> PlaceCoverage:
         try:
@@ -63,6 +70,9 @@ class CoverageSurvey:
             return not_looked(judged.name, known.message, known.advice)
 
     def _look(self, place: CoveragePlace) -> Surroundings:
+        if isinstance(place, AssetsPlace):
+            assert self.assets is not None, "such places are left to Dagster"
+            return self.assets()
         if isinstance(place, InsidePlace):
             return self._inside(place.inside)
         if isinstance(place, BesidePlace):

@@ -13,11 +13,13 @@ _NAMED = 3
 
 
 def coverage_findings(look: Callable[[], Coverage]) -> Iterator[DoctorFinding]:
-    places = look().places
-    if not places:
+    found = look()
+    if not found.places and not found.elsewhere:
         yield DoctorFinding("coverage", True, "the plan does not say where to look for what is in no source")
-    for place in places:
+    for place in found.places:
         yield _finding(place)
+    for name in found.elsewhere:
+        yield DoctorFinding(f"coverage of {name}", True, "only Dagster knows its assets, and looks there")
 
 
 def _finding(place: PlaceCoverage) -> DoctorFinding:

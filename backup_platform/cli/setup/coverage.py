@@ -58,11 +58,14 @@ def coverage(
             "passed": found.is_fine,
             "at": moment(found.at),
             "places": [_place_shape(session, place) for place in found.places],
+            "elsewhere": [*found.elsewhere],
         }
     )
     print_table(session.out, COLUMNS, [_row(place) for place in found.places])
     for place in found.places:
         _tell(session, place, everything=everything)
+    for name in found.elsewhere:
+        session.out.line(f"note  {name}: only Dagster knows its assets, and looks there")
     session.out.line(_summary(found))
     return _exit_code(found)
 
@@ -112,6 +115,8 @@ def _offer(session: CliSession, finding: CoverageFinding) -> None:
 def _summary(found: Coverage) -> str:
     unseen = sum(each.gap is CoverageGap.NOT_LOOKED for each in found.findings)
     lacking = len(found.gaps) - unseen
+    if not found.places:
+        return "Nothing was looked at."
     parts = [f"{how_many(lacking, 'thing')} {are(lacking)} in no source"] if lacking else []
     parts += [f"{how_many(unseen, 'place')} could not be looked at"] if unseen else []
     places = how_many(len(found.places), "place")

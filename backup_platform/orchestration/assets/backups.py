@@ -12,6 +12,7 @@ from backup_platform.actions.checks.table import COPIES_IN_PLACE, DRILL
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import BackupError
 from backup_platform.orchestration.assets.checks import evaluation, not_judged, point_to_check
+from backup_platform.orchestration.assets.graph import with_role
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata.points import Metadata, point_metadata
 from backup_platform.orchestration.metadata.tables import tables_metadata
@@ -43,7 +44,7 @@ def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefiniti
 
     @dg.multi_asset(
         name=translator.asset_key(source).to_python_identifier(),
-        specs=[translator.asset_spec(source)],
+        specs=[with_role(translator.asset_spec(source), "backup")],
         check_specs=translator.check_specs(source),
         can_subset=True,
     )

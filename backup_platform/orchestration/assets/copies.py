@@ -15,6 +15,7 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.errors import RepositoryError
 from backup_platform.orchestration.assets.backups import Results, Verdicts, tag_run
 from backup_platform.orchestration.assets.checks import evaluation, point_to_check
+from backup_platform.orchestration.assets.graph import with_role
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata.upkeep import copy_metadata
 from backup_platform.orchestration.progress import LogProgress
@@ -37,7 +38,7 @@ def copy_asset(translator: BackupTranslator, repository: str, source: str) -> dg
 
     @dg.multi_asset(
         name=key.to_python_identifier(),
-        specs=[translator.copy_spec(repository, source)],
+        specs=[with_role(translator.copy_spec(repository, source), "copy")],
         check_specs=translator.copy_check_specs(repository, source),
         can_subset=True,  # so that checks can be run again alone
     )

@@ -14,6 +14,7 @@ from backup_platform.domain.words import how_many
 from backup_platform.errors import RepositoryError
 from backup_platform.orchestration.assets.checks import upkeep_evaluation
 from backup_platform.orchestration.assets.forgotten import gone_windows
+from backup_platform.orchestration.assets.graph import with_role
 from backup_platform.orchestration.concurrent_runs import run_before
 from backup_platform.orchestration.failures import dagster_errors
 from backup_platform.orchestration.metadata.upkeep import forget_metadata, prune_metadata, verify_metadata
@@ -40,7 +41,7 @@ def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.Asse
 
     @dg.multi_asset(
         name=subject.step,
-        specs=[translator.upkeep_spec(subject.repository, work)],
+        specs=[with_role(translator.upkeep_spec(subject.repository, work), "upkeep")],
         check_specs=translator.upkeep_check_specs(subject.repository, work),
     )
     def upkeep(context: dg.AssetExecutionContext):  # type: ignore[no-untyped-def]

@@ -82,6 +82,16 @@ def test_a_plan_that_says_nothing_is_not_fine(run: Verbs, srv: Path) -> None:
     assert "docs/coverage.md" in ran.err
 
 
+def test_assets_are_left_to_dagster(run: Verbs, srv: Path) -> None:
+    plan = PLAN.partition("coverage:")[0] + "coverage: {{pipeline: {{assets: true}}}}\n"
+    (srv.parent / "backup.yaml").write_text(plan.format())
+    out = run("coverage", code=0).out
+    assert "note  pipeline: only Dagster knows its assets, and looks there" in out
+    assert out.endswith("Nothing was looked at.\n")
+    document = run("coverage", "--json", code=0).document
+    assert (document["places"], document["elsewhere"]) == ([], ["pipeline"])
+
+
 def test_the_document(run: Verbs, srv: Path) -> None:
     write(srv, "{tmp_1: made anew, old: it was big}")
     document = run("coverage", "--json", code=3).document
