@@ -136,6 +136,7 @@ def test_plans(example: Example, tmp_path: Path) -> None:
 
 READERS = (
     "README.md",
+    "docs/dagster.md",
     "docs/retention.md",
     "docs/query.md",
     "docs/postgres.md",
@@ -162,6 +163,8 @@ def scene(
     monkeypatch.setattr(app, "SystemClock", lambda: clock)
     monkeypatch.setenv("BACKUP_PLATFORM_PLAN", str(tmp_path / "backup.yaml"))
     monkeypatch.setenv("SMTP_PASSWORD", "secret")
+    (tmp_path / "dagster").mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     made = Scene(tmp_path, server, clock, capsys)
     made.make_sources()
@@ -237,6 +240,7 @@ def test_a_reader_follows_the_pages(scene: Scene) -> None:
             "backup-platform ls uploads@latest": lambda: next_day(scene),
         },
     )
+    follow(scene, "docs/dagster.md", {})
     scene.changes = {"[SOURCE] [--explain]": "shop --explain", "[SOURCE]": "uploads", "SOURCE": "uploads"}
     follow(scene, "docs/retention.md", {})
     follow(scene, "docs/query.md", {})
