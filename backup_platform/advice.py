@@ -19,14 +19,15 @@ PROGRAM: Final = "backup-platform"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command of this program, without its name. `repository` is the plan's name of the one that it is for; None: the
-    one that the advice is about. A word in capitals, or with `…`, is for the reader to replace."""
+    """A command of this program, without its name. `repository` is the plan's name of the repository that it is for.
+    None means the one that the advice is about. The reader replaces words in capitals and words with `…`."""
 
     words: tuple[str, ...]
     repository: str | None = None
 
     def arguments(self, plan: str | None = None, repository: str | None = None) -> tuple[str, ...]:
-        """With the program's name, for a plan and for `repository` where it names none itself; None: the default."""
+        """The command with the program's name, for a plan. `repository` is used if the command names none itself. None
+        means the default."""
         named = self.repository or repository
         chosen = ("--repository", named) if named else ()
         return (PROGRAM, *(("--plan", plan) if plan else ()), *chosen, *self.words)
@@ -70,7 +71,7 @@ def joined(*hints: Hint) -> Advice:
 
 
 def written(hint: Hint, plan: str | None = None, repository: str | None = None) -> str:
-    """As one text, with commands in backticks that can be pasted into a shell."""
+    """The advice as one text. Commands are in backticks and can be pasted into a shell."""
     return "".join(
         piece if isinstance(piece, str) else f"`{typed(piece.arguments(plan, repository))}`"
         for piece in advice(hint)
@@ -78,7 +79,8 @@ def written(hint: Hint, plan: str | None = None, repository: str | None = None) 
 
 
 def typed(words: Sequence[str]) -> str:
-    """Words as they are typed into a shell; those that hold `…` stay as they are, when nothing else in them acts."""
+    """Words as they are typed into a shell. A word that holds `…` stays as it is, unless something else in it needs
+    quotes."""
     return " ".join(word if _harmless(word) else shlex.quote(word) for word in words)
 
 

@@ -58,7 +58,7 @@ MOST: Final = 2_000  # characters of a message: people read it, and it goes into
 
 
 def bounded(text: str, most: int = MOST) -> str:
-    """A text for people that came from elsewhere, as a server's or a program's; what is cut is said."""
+    """A text from a server or a program, for people. If it is too long, it is cut, and says how much is missing."""
     if len(text) <= most:
         return text
     end = most // 4
@@ -78,10 +78,10 @@ class Facts(TypedDict, total=False):
 class BackupError(Exception):
     """What failed, why, and what to do next.
 
-    `code` is stable and only ever added to; `retryable` says that the same call may succeed later without a
-    change by a person; `exit_code` is the command line's. `subject` is what it is about: a source, a recovery point,
-    the key of an object, a path. `repository` is the plan's name of the one that it is about, where that is known.
-    `said` are the other side's own words: a server's, a store's, a program's.
+    `code` is stable, and codes are only added. `retryable` means that the same call may succeed later without a change
+    by a person. `exit_code` is the command line's. `subject` is what the error is about: a source, a recovery point,
+    the key of an object, a path. `repository` is the plan's name of the repository that it is about, if that is known.
+    `said` are the words of the other side: a server, a store, a program.
     """
 
     code: ClassVar[str] = "error"
@@ -105,7 +105,7 @@ class BackupError(Exception):
 
     @property
     def hint(self) -> str:
-        """The advice as text, for whoever knows no plan."""
+        """The advice as text, for callers that know no plan."""
         return written(self.advice)
 
     def advise(self, hint: Hint) -> None:
@@ -124,7 +124,7 @@ def sentences(message: str, hint: str) -> str:
 
 @contextmanager
 def about_repository(name: str) -> Iterator[None]:
-    """Errors of the block are about this repository of the plan, but for those that are about another one."""
+    """Sets the repository of the plan for errors of the block that do not name one."""
     try:
         yield
     except BackupError as error:
@@ -156,7 +156,7 @@ class RepositoryError(BackupError):
 
 
 class RepositoryMissingError(RepositoryError):
-    """`empty` when its place answered, and holds none."""
+    """`empty` means that the place answered, and holds no repository."""
 
     code = "repository-missing"
     exit_code = 10
@@ -179,7 +179,7 @@ class KeyMissingError(RepositoryError):
 
 
 class DamageError(RepositoryError):
-    """`missing` when the object is not there at all, which may be the work of a prune."""
+    """`missing` means that the object does not exist at all, which may be the work of a prune."""
 
     code = "repository-damaged"
 
@@ -212,7 +212,7 @@ Refusal = Literal["", "login", "access", "room"]
 
 
 class SourceError(BackupError):
-    """`refusal` says what a server did not give: the login, access to the database or what is in it, room on a disk."""
+    """`refusal` says what a server denied: the login, access to the database or its contents, space on a disk."""
 
     code = "source-failed"
 
@@ -275,8 +275,8 @@ class ProofError(BackupError):
 
 
 class TargetError(BackupError):
-    """`number` is that of the operating system (errno), 0 where the failure is another one. `full` when there is no
-    room left, which says nothing of what was to be restored."""
+    """`number` is the error number of the operating system (errno), 0 for other failures. `full` means that there is no
+    space left, which says nothing about the data to restore."""
 
     code = "target-unusable"
 

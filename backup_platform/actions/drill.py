@@ -60,7 +60,7 @@ class FileSandbox:
 
 @dataclass(frozen=True, slots=True)
 class LimitedReader:
-    """`ports.PointReader` that gives nothing any more once a time limit has passed."""
+    """A `ports.PointReader` that raises TimeLimitError once a time limit has passed."""
 
     reader: PointReader
     limit: TimeLimit
@@ -81,7 +81,7 @@ class LimitedReader:
 
 @dataclass(frozen=True, slots=True)
 class LimitedProgress:
-    """`ports.Progress` that ends what tells it of its progress once a time limit has passed."""
+    """A `ports.Progress` that raises TimeLimitError in its caller once a time limit has passed."""
 
     progress: Progress
     limit: TimeLimit
@@ -109,11 +109,9 @@ def drill(
     *,
     limit_s: float = math.inf,
 ) -> DrillResult:
-    """Restore, compare, record the verdict.
-
-    Damage is a verdict, and a verdict stays one when the store does not take it. A store that does not answer, a full
-    disk, a missing privilege or key is an error, and no proof. So is a TimeLimitError, after `limit_s`.
-    """
+    """Restore, compare, and record the verdict. Damage is a verdict, and it stays one if the store refuses the record.
+    It is an error, and proves nothing, if the store does not answer, a disk is full, or a privilege or key is missing.
+    The same is true of a TimeLimitError after `limit_s`."""
     repository.cipher.require_contents()
     started, reader, limit = clock.monotonic(), repository.reader(point), TimeLimit(limit_s)
     with PrivateDirectory("drill") as path:
@@ -136,7 +134,7 @@ def drill(
 def drill_in_time(
     source: Source, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
 ) -> DrillReport:
-    """Raises TimeLimitError where the limit has passed: what went wrong then says nothing of the point."""
+    """Raises TimeLimitError if the limit has passed, because another error then says nothing about the point."""
     try:
         progress.begin("comparing", registry.described(point.kind).unit)
         report = source.drill(point, reader, sandbox, progress)

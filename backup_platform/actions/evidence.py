@@ -1,4 +1,5 @@
-"""Records of the ledger that are no evidence: forged ones, those of older versions, those with a time of the future."""
+"""Records of the ledger that are not evidence: forged ones, those of older versions, and those with a time in the
+future."""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ FIND_OUT = "Find out who wrote to the store, then delete these objects there."
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
-    """Keys of records. `holds` are sentences: a hold that cannot be read holds on. `strange` are objects among the
-    manifests that have no name of one."""
+    """Keys of records. `holds` are sentences about holds that cannot be read, which stay in force. `strange` are
+    objects among the manifests that are not named like one."""
 
     forged: tuple[str, ...] = ()
     older: tuple[str, ...] = ()
@@ -103,7 +104,7 @@ def _keys(records: Iterable[Record]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Reads the records of a repository's ledger, and separates evidence from records that are none."""
+    """Reads the records of a repository's ledger, and separates evidence from records that are not."""
 
     repository: Repository
 
@@ -132,7 +133,7 @@ class Evidence:
         return replace(found, holds=unread, strange=strange_names(self.repository.objects))
 
     def listed(self, *prefixes: str) -> Doubts:
-        """Below some prefixes, by names alone."""
+        """The records below some prefixes, by names alone."""
         listings = (self.repository.objects.records(prefix) for prefix in prefixes)
         return doubts_of(record for records in listings for record in records)
 
@@ -146,7 +147,7 @@ class Evidence:
         )
 
     def authentic(self, keys: Sequence[str]) -> Iterator[str]:
-        """Those of some records of older versions whose documents are authentic, and say what their names say."""
+        """Some records of older versions: those whose documents are authentic, and match their names."""
         with ThreadPoolExecutor(READERS) as pool:
             for key, good in zip(keys, pool.map(self._is_authentic, keys), strict=True):
                 if good:

@@ -62,7 +62,7 @@ def choose_recipients(
 
 
 class RepositoryPlace(Protocol):
-    """Where a repository of the plan is, or should be. Both raise RepositoryMissingError where there is none."""
+    """Where a repository of the plan is, or should be. Both functions raise RepositoryMissingError if there is none."""
 
     @property
     def opened(self) -> OpenedStore: ...
@@ -72,9 +72,9 @@ class RepositoryPlace(Protocol):
 
 
 def refuse_new_history(first: str, names: Iterable[str], at: Callable[[str], RepositoryPlace]) -> None:
-    """Raises ConflictError if the first repository must be created from a copy, because a copy answers: a new,
-    empty repository would begin another history, which fits no copy. Also if only the `repository.json` of the
-    first repository is lost."""
+    """Raises ConflictError if a copy of the first repository answers: then the first one must be created from the copy.
+    A new, empty repository would begin another history, which fits no copy. The same is true if the first repository
+    has only lost its `repository.json`."""
     others = [name for name in names if name != first]
     if not others or _points_held(at(first)) is not None:
         return  # that it is there already is told by who makes it
@@ -106,7 +106,7 @@ def _points_held(place: RepositoryPlace) -> str | None:
 def make(
     store: Store, clock: Clock, keys: Keys, recipients: Sequence[str], origin: Repository | None
 ) -> RepositoryInfo:
-    """Raises ConflictError when there is a repository, RepositoryError, UsageError."""
+    """Raises ConflictError if there is a repository already, RepositoryError, UsageError."""
     if origin is not None:
         from backup_platform.repository.replicas import init_replica
 

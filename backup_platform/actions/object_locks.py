@@ -1,4 +1,5 @@
-"""What later recovery points need stays locked: retentions of shared, older objects are prolonged (docs/stores.md)."""
+"""Everything that later recovery points need stays locked: retentions of shared, older objects are extended
+(docs/stores.md)."""
 
 from __future__ import annotations
 
@@ -19,20 +20,19 @@ def retained_until(now: datetime, lock: timedelta) -> datetime:
 
 
 class ObjectLocks:
-    """Of one repository. No object that a new point needs has less than half of `lock` ahead of it.
+    """The locks of one repository.
 
-    At half of it everything that the source's newest point needs is prolonged and recorded, with the indexes, the
-    keys and `repository.json`; in between only older objects that the record does not name.
+    Every object that a new point needs stays locked for at least half of `lock`. When only half is left, everything
+    that the source's newest point needs is extended and recorded, with the indexes, the keys and `repository.json`. In
+    between, only older objects that the record does not name are extended.
     """
 
     def __init__(self, repository: Repository, locks: ObjectLock, clock: Clock) -> None:
         self._repository, self._locks, self._clock = repository, locks, clock
 
     def keep(self, source: str, packs: Collection[str]) -> int:
-        """Prolong what a point of a source needs, after its commit; how many objects that took.
-
-        Raises StoreError: the point is there, and another call goes on.
-        """
+        """Extend the retention of everything that a point of a source needs, after its commit. Returns for how many
+        objects. Raises StoreError: the point exists, and another call continues."""
         now, lock = self._clock.now(), self._locks.lock
         horizon = now + lock / 2
         record = newest_locks(self._repository.objects, source)

@@ -1,4 +1,5 @@
-"""JSON that others wrote: its size, its values and its depth are compared with limits before memory is taken for it."""
+"""JSON from others, read within limits. Its size, its number of values and its depth are checked before memory is
+allocated for it."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ Block: TypeAlias = bytes | bytearray | memoryview
 
 
 class TooLargeError(ValueError):
-    """It is larger, has more values or is nested deeper than it may."""
+    """The document is larger, has more values or is nested deeper than the limit."""
 
 
 def joined(blocks: Iterable[Block], size: int) -> bytes:
-    """All blocks, of `size` bytes at most. Raises TooLargeError before the first that goes beyond."""
+    """All blocks, joined. Raises TooLargeError before the first one that would exceed `size` bytes."""
     text = bytearray()
     for block in blocks:
         if len(text) + len(block) > size:
@@ -40,7 +41,7 @@ def require_bounded(text: bytes, size: int, values: int) -> None:
 
 
 def loads(text: bytes) -> Any:
-    """Of a bounded text. Raises ValueError, also for a number of very many digits."""
+    """The value of a bounded text. Raises ValueError, also for a number with too many digits."""
     return json.loads(text, parse_int=_integer)
 
 
@@ -51,7 +52,7 @@ def _integer(text: str) -> int:
 
 
 def nesting(text: bytes) -> int:
-    """How deep brackets are in each other, those in strings left out."""
+    """The depth of nested brackets. Those in strings do not count."""
     if text.count(b"[") + text.count(b"{") <= MAX_NESTING:
         return 0
     depth = deepest = 0

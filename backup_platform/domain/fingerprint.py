@@ -12,7 +12,7 @@ def grouped(digits: str) -> str:
 
 
 def parse_fingerprint(text: str) -> str:
-    """Upper case, blanks and other groups are taken, too. Raises ValueError."""
+    """Upper case, blanks and other groupings are accepted. Raises ValueError."""
     digits = re.sub(r"[-\s]", "", text).lower()
     if not re.fullmatch(rf"[0-9a-f]{{{DIGITS}}}", digits):
         raise ValueError(

@@ -114,7 +114,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that the source holds and the recovery point does not hold as it should."""
+    """An entry of the source that the recovery point lacks, or may hold in a mixed state."""
 
     path: str
     status: Status
@@ -123,9 +123,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What a source says after its last entry. `facts` were read inside the snapshot, from the source itself.
-
-    `captured_at` is the instant that the data shows; `incomplete` means that something is vanished or unreadable.
+    """What a source returns after its last entry. `facts` were read inside the snapshot, from the source itself.
+    `captured_at` is the instant that the data shows. `incomplete` means that something vanished or could not be read.
     """
 
     captured_at: datetime

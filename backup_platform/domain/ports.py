@@ -104,7 +104,7 @@ class ObjectLock(Protocol):
 
 
 class Drafts(Protocol):
-    """What writers to a directory leave when they die: no objects, and in no listing."""
+    """Files that a writer to a directory leaves if it is killed. They are not objects, and no listing has them."""
 
     def drafts(self) -> Iterator[StoredObject]: ...
 
@@ -116,10 +116,10 @@ class Drafts(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a store can do besides the verbs of `Store`; nothing of it where it cannot.
+    """What a store can do besides the verbs of `Store`. What it cannot do is None, or has no effect.
 
-    Inside `direct`, nothing that is read comes from a copy on this machine. Inside `lending`, a write that finds the
-    disk full gets the room that was kept for the work that makes room; `keep_room` keeps it.
+    Inside `direct`, every read comes from the store and none from a copy on this machine. Inside `lending`, a write
+    that finds the disk full gets the space that was reserved for work that frees space. `keep_room` reserves it.
     """
 
     object_lock: ObjectLock | None = None
@@ -137,14 +137,15 @@ class OpenedStore:
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """Bytes to store, and what gives the plain bytes of what is read back; that raises `DamageError`."""
+    """Bytes to store, and a function that returns the plain bytes of what was read back. The function raises
+    `DamageError`."""
 
     stored: Buffer
     opened: Callable[[Buffer], Part]
 
 
 class Part(Protocol):
-    """Plain bytes of a stored object, of which only what is asked for is read."""
+    """The plain bytes of a stored object. Only the requested parts are read."""
 
     @property
     def plain(self) -> int:
@@ -157,10 +158,8 @@ class Part(Protocol):
 
 
 class Cipher(Protocol):
-    """What a repository does to names and bytes. That of an unencrypted repository changes nothing.
-
-    Methods that read contents raise `KeyMissingError` without the key that they need. Thread-safe.
-    """
+    """Encrypts and decrypts names and bytes of a repository. In an unencrypted repository it changes nothing. Methods
+    that read contents raise `KeyMissingError` if the key is missing. Thread-safe."""
 
     @property
     def name(self) -> str:
@@ -172,16 +171,17 @@ class Cipher(Protocol):
 
     @property
     def secret(self) -> bytes:
-        """What only holders of the repository's key know; empty where there is none."""
+        """A value that only holders of the repository key know. Empty in an unencrypted repository."""
         ...
 
     @property
     def reads_contents(self) -> bool:
-        """Is a key for contents at hand? It may still not open every pack."""
+        """Whether a key for contents is available. It may still not open every pack."""
         ...
 
     def require_contents(self) -> None:
-        """Raises `KeyMissingError` unless a key for contents is at hand; says which, and where it is kept."""
+        """Raises `KeyMissingError` if no key for contents is available. The error says which key is needed, and where
+        it is kept."""
         ...
 
     def hash(self, data: Buffer) -> bytes:
@@ -193,10 +193,8 @@ class Cipher(Protocol):
         ...
 
     def wrap(self, key: str, plain: Buffer) -> Wrapped:
-        """The stored form of an object. `key` may be its prefix only, because packs are named by their stored form.
-
-        A bytearray is given away: its memory may become the stored form's.
-        """
+        """The stored form of an object. `key` may be only a prefix, because packs are named by their stored form. A
+        bytearray must not be used afterwards: the stored form may use its memory."""
         ...
 
     def unwrap(self, key: str, stored: Buffer) -> Buffer:
@@ -208,7 +206,7 @@ class Cipher(Protocol):
         ...
 
     def fits(self, key: str, plain: int, stored: int) -> bool:
-        """Whether a pack of so many plain bytes can have so many stored ones."""
+        """Whether a pack with so many plain bytes can have so many stored bytes."""
         ...
 
 
@@ -233,11 +231,8 @@ class Recorder(Protocol):
         ...
 
     def record(self, batch: Sequence[Entry | Stat]) -> None:
-        """Append rows to the inventory, in the order of the walk.
-
-        A bare `Stat` stands for the row of the previous recovery point, and only for a path that the immediately
-        preceding `reuse` call said yes to.
-        """
+        """Append rows to the inventory, in the order of the walk. A bare `Stat` stands for the row of the previous
+        recovery point. It is only allowed for a path for which the immediately preceding `reuse` call returned True."""
         ...
 
     def blob(self, data: Buffer) -> bytes:
@@ -259,7 +254,8 @@ class Source(Protocol):
     def kind(self) -> str: ...
 
     def probe(self) -> str:
-        """Find what a capture needs, without reading the source: what was found, for people. Raises `SourceError`."""
+        """Look for what a capture needs, without reading the source. Returns a text for people. Raises
+        `SourceError`."""
         ...
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
@@ -269,10 +265,8 @@ class Source(Protocol):
     def drill(
         self, point: RecoveryPoint, reader: PointReader, sandbox: Sandbox, progress: Progress
     ) -> DrillReport:
-        """Restore into the sandbox and compare with the recovery point's facts and inventory.
-
-        A difference is a finding; what only keeps the drill from being made is an error.
-        """
+        """Restore into the sandbox, and compare with the recovery point's facts and inventory. A difference is a
+        finding. A reason why the drill cannot be made is an error."""
         ...
 
 
@@ -304,11 +298,11 @@ class Sandbox(Protocol):
 
     @property
     def limit(self) -> TimeLimit:
-        """How long the drill may take. What runs code of others must end by itself then."""
+        """The time limit of the drill. Code that runs code of others must end by itself when it is reached."""
         ...
 
     def unpack(self) -> str:
-        """Restore the inventory of the recovery point below `path`, each file read back; the directory."""
+        """Restore the inventory of the recovery point below `path`, and read each file back. Returns the directory."""
         ...
 
 
@@ -324,7 +318,7 @@ class PointReader(Protocol):
         ...
 
     def open(self, content: Content) -> BinaryIO:
-        """A stream as a seekable file, of which only what is asked for is read. Not thread-safe."""
+        """A stream as a seekable file. Only the requested parts are read. Not thread-safe."""
         ...
 
     def blob_ids(self, content: Content) -> Iterator[bytes]:

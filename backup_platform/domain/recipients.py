@@ -59,8 +59,8 @@ class KnownRecipients(Protocol):
         ...
 
     def expected(self, active: Sequence[str], *, whole: bool) -> Expected:
-        """Compared with `active`, those that the repository names now. They are remembered where nothing was known,
-        unless some of their documents are damaged, so that these are not the `whole` of them."""
+        """The expected recipients, compared with `active`, which the repository names now. If nothing was known, the
+        active ones are remembered, unless some of their documents are damaged: then they are not the `whole` list."""
         ...
 
     def added(self, recipient: str) -> None:

@@ -35,9 +35,9 @@ class DatabaseTarget:
 
 @dataclass(frozen=True, slots=True)
 class RestoreFailure:
-    """One thing that was not restored. `what` names it and `said` are the server's words. `because` names what it
-    needs, where that was not restored either. `entry` is its line in the archive's table of contents, as
-    `pg_restore --list` shows it, "" for what is no entry."""
+    """One thing that was not restored. `what` names it, and `said` are the server's words. `because` names something
+    that it needs and that was not restored either. `entry` is its line in the archive's table of contents, as
+    `pg_restore --list` shows it. It is empty if there is none."""
 
     what: str
     said: str
@@ -70,11 +70,9 @@ class DatabaseRestorePlan:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRestoreSummary:
-    """What a restore did: how many tables it brought back whole, and how many rows in all.
-
-    `left_out` are the plan's. `failures` are what the server did not take, what others need before what needs it;
-    `advice` says what to do about them and about what the plan warned of.
-    """
+    """What a restore did: how many tables it restored completely, and how many rows in all. `left_out` is that of the
+    plan. `failures` are what the server refused, in the order of their dependencies. `advice` says what to do about
+    them, and about the plan's warnings."""
 
     tables: int
     rows: int

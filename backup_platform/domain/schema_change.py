@@ -13,7 +13,7 @@ NAME = "schema_unchanged"
 
 
 def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
-    """The schema against the point before."""
+    """Compare the schema with that of the previous point."""
     before = baseline(history, point.kind, point.sequence)
     if not before:
         return not_compared(NAME, {})

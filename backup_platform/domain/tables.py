@@ -19,7 +19,7 @@ CATALOGUE_VERSION = 1
 
 
 def counted(facts: Mapping[str, Json]) -> tuple[int, int] | None:
-    """How many tables and rows a database said it has; None of a source that has none or does not count them."""
+    """How many tables and rows a database reported. None if the source has no tables or does not count them."""
     tables, rows = facts.get("tables"), facts.get("rows")
     return (tables, rows) if isinstance(tables, int) and isinstance(rows, int) else None
 
@@ -77,11 +77,8 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Partitioned:
-    """A table that has no rows of its own: they are in its partitions, and in theirs.
-
-    `leaves` are the labels of those that are stored, `missing` of those that are not. A column is stored as text when
-    it is so in one of them.
-    """
+    """A table without rows of its own: its partitions, and theirs, have the rows. `leaves` are the labels of the stored
+    ones, and `missing` of those that are not stored. A column is stored as text if it is text in one of them."""
 
     schema: str
     name: str
@@ -105,7 +102,8 @@ class Catalogue:
 
     @property
     def readable(self) -> tuple[Table, ...]:
-        """All that can be read by a name: the stored tables, and the partitioned ones of which nothing is missing."""
+        """All tables that can be read by a name: the stored ones, and the partitioned ones without missing
+        partitions."""
         stored = {table.label: table for table in self.tables} if self.partitioned else {}
         whole = [_whole(each, stored) for each in self.partitioned if not each.missing]
         return tuple(sorted([*self.tables, *whole], key=lambda table: (table.schema, table.name)))
@@ -131,7 +129,7 @@ class Catalogue:
 
     @classmethod
     def read(cls, blocks: Iterable[Block]) -> Catalogue:
-        """A catalogue from its stream. Raises ValueError, also for what is larger than one is."""
+        """A catalogue from its stream. Raises ValueError, also if it is larger than the limit."""
         document = loads(bounded_document(blocks))
         if not isinstance(document, dict):
             raise ValueError("it is not a catalogue")  # noqa: TRY004
@@ -139,7 +137,7 @@ class Catalogue:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Json]) -> Catalogue:
-        """A catalogue from its JSON. Raises ValueError for anything else than a catalogue of this version."""
+        """A catalogue from its JSON. Raises ValueError for anything that is not a catalogue of this version."""
         if document.get("version") != CATALOGUE_VERSION:
             raise ValueError(f"catalogue version {document.get('version')!r} is not known")
         try:
@@ -153,7 +151,7 @@ class Catalogue:
 
 
 def bounded_document(blocks: Iterable[Block]) -> bytes:
-    """A document that describes tables, from its stream. Raises ValueError for one that is larger than one is."""
+    """A document that describes tables, from its stream. Raises ValueError if it is larger than the limit."""
     text = joined(blocks, MAX_TABLES_DOCUMENT)
     require_bounded(text, MAX_TABLES_DOCUMENT, MAX_TABLES_VALUES)
     return text

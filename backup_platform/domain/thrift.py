@@ -1,7 +1,5 @@
-"""Thrift's compact protocol, as far as Parquet's metadata uses it: structs as dicts from field to (type, value).
-
-What is encoded may have structs in it that are encoded already, as bytes.
-"""
+"""The part of Thrift's compact protocol that Parquet's metadata uses. Structs are dicts from field to (type, value).
+When encoding, structs that are encoded already may be given as bytes."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ List = tuple[int, list[Any]]  # type of the elements, elements
 
 
 def decode(data: bytes, most: int = 1 << 62) -> tuple[Struct, int]:
-    """A struct of at most so many values, and how many bytes it took. Raises ValueError for a type that Parquet does
-    not use, IndexError for data that end too early."""
+    """A struct with at most so many values, and how many bytes it took. Raises ValueError for a type that Parquet does
+    not use, and IndexError for data that ends too early."""
     reader = _Reader(data, most)
     return reader.struct(), reader.at
 

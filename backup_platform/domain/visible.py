@@ -1,7 +1,8 @@
-"""Text of unknown origin (names, reasons, what a server or a store says) for a terminal and for a log.
+"""Text of unknown origin (names, reasons, words of a server or a store) for a terminal and for a log.
 
-What does not print could act on a terminal or hide what a text says: escape sequences, returns, marks that turn the
-direction of writing, characters of no width. Each is replaced by its escape; letters of every script stay.
+Characters that do not print could control a terminal or hide a part of the text: escape sequences, carriage returns,
+marks that change the direction of writing, characters without width. Each one is replaced by its escape. Letters of
+every script stay.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _ACTS: Final = re.compile(r"!(?=\[)|\](?=[(\[:])|<(?=[A-Za-z/!?@#$])|(?<![A-Za-z
 
 
 def visible(text: str) -> str:
-    """In one line, with everything that does not print as an escape, such as `\\x1b`."""
+    """The text in one line. Every character that does not print is replaced by its escape, such as `\\x1b`."""
     if not hides(text):
         return text
     return "".join(escape(character) if hides(character) else character for character in text)
@@ -36,12 +37,13 @@ def inert(text: str) -> str:
 
 
 def hides(text: str) -> bool:
-    """Whether a character of it does not show as itself."""
+    """Whether a character is not shown as itself."""
     return not (text.isprintable() and _BLANK.isdisjoint(text))
 
 
 def escape(character: str) -> str:
-    """Its escape; of a byte that is not UTF-8, as `os.fsdecode` carries it, that of the byte."""
+    """The escape of a character. For a byte that is not UTF-8, as `os.fsdecode` represents it, the escape of the
+    byte."""
     code = ord(character)
     if character in _NAMED:
         return _NAMED[character]

@@ -15,7 +15,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 def how_many(amount: int, one: str, many: str = "") -> str:
-    """`1 file`, `2,000 files`; `many` where an s is not the plural."""
+    """`1 file`, `2,000 files`. Give `many` if the plural is not formed with an s."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"
 
 
@@ -91,13 +91,13 @@ def more(amount: int, of: str = "") -> str:
 
 
 def first_of(words: Sequence[str], most: int, separator: str = ", ", total: int = 0) -> str:
-    """The first ones, and how many are left out: `a, b and 3 more`. `total` where there are more than the words."""
+    """The first ones, and how many are left out: `a, b and 3 more`. Give `total` if there are more than these words."""
     left = (total or len(words)) - most
     return separator.join(words[:most]) + (f" {more(left)}" if left > 0 else "")
 
 
 def at_most(texts: Sequence[str], most: int, of: str = "") -> list[str]:
-    """The first ones, and one that says how many are left out."""
+    """The first ones, and a last one that says how many are left out."""
     left = len(texts) - most
     return [*texts[:most], *([more(left, of)] if left > 0 else [])]
 

@@ -31,12 +31,10 @@ COMMIT_ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """`created` is False when the window had a complete recovery point, which was verified and kept.
-
-    `packs` are keys of those that a new point needs. `recipients` says where the repository names other recipients than
-    the plan or this host expects: the point is whole, and somebody has to look. `stored_again` are bytes that packs
-    hold already which are being deleted, as a final tombstone says.
-    """
+    """`created` is False if the window had a complete recovery point already, which was verified and kept. `packs` are
+    the keys of the packs that a new point needs. `recipients` says where the repository names other recipients than the
+    plan or this host expects: the point is complete, but a person has to look. `stored_again` are bytes that were
+    stored again because a final tombstone names the packs that hold them."""
 
     point: RecoveryPoint
     created: bool
@@ -184,7 +182,7 @@ def _problem_count(capture: Capture) -> int:
 
 
 class PathWatch:
-    """A `Recorder` that passes everything on, and notes which of some paths are stored."""
+    """A `Recorder` that passes everything on, and records which of some paths are stored."""
 
     def __init__(self, recorder: Recorder, paths: Iterable[str]) -> None:
         self._recorder = recorder

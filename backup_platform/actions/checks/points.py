@@ -30,7 +30,8 @@ RECORDS_READ = 32  # of forgotten points, the newest: each is read many times wh
 def stored(
     repository: Repository, point: RecoveryPoint, share: ReadShare, clock: Clock, progress: Progress
 ) -> CheckResult:
-    """Every object that the point needs is there; those of this window's share are read, and decoded where a key is."""
+    """Every object that the point needs exists. The packs of this window's share are read, and decoded if there is a
+    key."""
     result = verify(repository, [point], share, clock, progress)
     texts = [text for findings in result.findings.values() for text in findings]
     metadata: dict[str, Json] = {
@@ -49,10 +50,10 @@ def stored(
 
 
 def complete(point: RecoveryPoint) -> CheckResult:
-    """Nothing skipped or unreadable, and what is held equals what the source counted.
+    """Nothing was skipped or unreadable, and the point holds as much as the source counted.
 
-    Files that changed while they were read are there, but may mix two states: a warning. So is what the source itself
-    warned of, in its facts.
+    Files that changed while they were read are stored, but may mix two states: this is a warning. So are the warnings
+    of the source itself, which are in its facts.
     """
     miscounts = [] if point.incomplete else _miscounts(point)
     warned = _warnings(point)
@@ -82,11 +83,8 @@ def _miscounts(point: RecoveryPoint) -> list[str]:
 
 
 def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = False) -> CheckResult:
-    """The manifest has the hash, place and predecessor that it must have, back to the first point of the source.
-
-    With `whole` every place of the chain is filled, by a point or the record of one that was forgotten: not so in
-    copies, which need not hold them all.
-    """
+    """The manifest has the right hash, place and predecessor, and so has every manifest before it. With `whole`, every
+    place of the chain must have a point or the record of a forgotten one. Copies need not hold all points."""
     try:
         points = repository.points.all(point.source, reread=True)
     except DamageError as error:
@@ -109,7 +107,7 @@ def authentic(repository: Repository, point: RecoveryPoint, *, whole: bool = Fal
 
 
 def plausible(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
-    """What was judged of its contents at the commit, and whether it has grown much since the points before."""
+    """The judgement about the contents at the commit, and whether they have grown much since the points before."""
     before = [each.stats.source_bytes for each in baseline(history, point.kind, point.sequence)]
     metadata: dict[str, Json] = {"points": len(before), "suspect": point.is_suspect}
     if before:
@@ -140,7 +138,7 @@ def drill_check(
     timezone: str,
     drill: Callable[[], DrillResult],
 ) -> CheckResult:
-    """Drill when the policy says that it is due; else what an earlier drill of the same point found."""
+    """Run a drill if the policy requires one. Otherwise give the result of an earlier drill of the same point."""
     possible = repository.cipher.reads_contents
     if possible and policy == "window":
         return drilled(drill())
@@ -182,7 +180,8 @@ def drill_recorded(proof: Proof) -> CheckResult:
 
 
 def drill_skipped(policy: str, passed: Sequence[datetime], *, why: str = "") -> CheckResult:
-    """The verdict where no drill was due or possible: not proven, so not passed. `passed`: when earlier ones did."""
+    """The verdict if no drill was due or possible: the point is not proven, so the check is not passed. `passed` are
+    the times of earlier drills that passed."""
     when = f"the last that passed was {max(passed):%Y-%m-%d %H:%M} UTC" if passed else "none has passed yet"
     summary = f"not drilled: {why or f'policy {policy}'}; {when}"
     return DRILL.result(False, summary, {"policy": policy}, severity="warn", ran=False)

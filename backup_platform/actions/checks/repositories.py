@@ -1,4 +1,4 @@
-"""The checks of a repository, made of what was done to it: each a verdict with numbers."""
+"""The checks of a repository's upkeep, from its results: each is a verdict with numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_LISTED = 20
 
 
 def repository_stored(result: VerifyResult) -> CheckResult:
-    """Everything that the points of a repository need is there, and what was read is as it was written."""
+    """Everything that the points of a repository need exists, and what was read was sound."""
     names = {point.id: f"{point_label(point)}: " for point in result.points}
     texts = [f"{names.get(key, '')}{text}" for key, found in result.findings.items() for text in found]
     good = f"all objects of {how_many(len(result.points), 'point')} exist; {how_many(result.packs_read, 'pack')} read"
@@ -46,10 +46,8 @@ def read_recently(status: ReadStatus) -> CheckResult:
 
 
 def nothing_refused(forgotten: ForgetSummary, refused: Sequence[str]) -> CheckResult:
-    """Forgetting and freeing went as far as the plan wants. `refused`: why prune did less than that.
-
-    What the store keeps because it is locked was to be expected, and is counted only.
-    """
+    """Everything that the plan does not keep was forgotten and freed. `refused` says why prune did less. Objects that
+    the store retains because of a lock are expected, and only counted."""
     texts = [f"{source}: {why}" for source, why in forgotten.blocked.items()]
     texts += [f"{point_label(point)}: {why}" for point, why in forgotten.refused]
     texts += refused

@@ -27,11 +27,9 @@ PACKS_PER_INDEX = 64
 
 
 class PackMover:
-    """`here` are the target's indexes, and learn what is moved.
-
-    `read` are the packs that were read back in the target, `failures` say by key what is wrong with packs of the
-    origin, `packs` and `bytes` were sent. Memory: in each of a few threads one pack, as sent and as read back.
-    """
+    """`here` are the target's indexes; moved packs are added to them. `read` are the packs that were read back in the
+    target. `failures` say by key what is wrong with packs of the origin. `packs` and `bytes` were sent. Memory: each of
+    a few threads has one pack, as sent and as read back."""
 
     def __init__(self, origin: Repository, target: Repository, here: Indexes, progress: Progress) -> None:
         self._origin, self._target, self.here, self._progress = origin, target, here, progress
@@ -119,7 +117,7 @@ class PackMover:
 
 
 def rebuilt(plain: Buffer, frames: Sequence[Frame]) -> PackBuilder:
-    """A plain pack, to be stored once more."""
+    """A plain pack with the same blobs, to be stored again."""
     view, builder = memoryview(plain), PackBuilder()
     for frame in frames:
         builder.add(view[frame.offset : frame.offset + frame.stored], frame.plain, frame.blobs)

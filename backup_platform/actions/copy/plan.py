@@ -23,7 +23,7 @@ LOOKED_AT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class CopyStep:
-    """A point to copy, and the packs that it needs and that no step before it brings, with their sizes in bytes."""
+    """A point to copy, and the packs that it needs and that no earlier step copies, with their sizes in bytes."""
 
     point: RecoveryPoint
     packs: dict[PackKey, int]
@@ -31,11 +31,10 @@ class CopyStep:
 
 @dataclass(frozen=True, slots=True)
 class CopyPlan:
-    """`kept` are in the target with all that they need. `forgotten` were, and retention there let them go.
-
-    `findings` say by point id why a point cannot be copied now. `there` are bytes of packs that an interrupted copy
-    left, which are read in the target and not moved. `keys` is how many objects of `keys/` are missing.
-    """
+    """`kept` are in the target with everything that they need. `forgotten` were in the target until retention there
+    removed them. `findings` say by point id why a point cannot be copied now. `there` are bytes of packs that an
+    interrupted copy left: they are read in the target instead of copied. `keys` is how many objects of `keys/` are
+    missing."""
 
     origin: str
     target: str
@@ -63,8 +62,8 @@ class CopyPlan:
 
 @dataclass(frozen=True, slots=True)
 class Lacking:
-    """Packs of the origin that hold what the target lacks of a point; blobs that the origin lacks itself; why the point
-    is unreadable there."""
+    """`packs` of the origin hold what the target lacks of a point. `missing` blobs are not in the origin either.
+    `problem` says why the point cannot be read there."""
 
     packs: set[PackKey]
     missing: int = 0
@@ -72,7 +71,7 @@ class Lacking:
 
 
 def lacking(origin: Repository, here: Indexes, point: RecoveryPoint) -> Lacking:
-    """By the current indexes of the origin, and `here`, the trusted ones of the target."""
+    """What the target lacks, by the current indexes of the origin and by `here`, the trusted indexes of the target."""
     there, packs = origin.indexes(), set[PackKey]()
     metadata, contents = (
         _Wanted(here.meta, there.meta, packs),
@@ -103,7 +102,7 @@ class CopyPlanner:
         self._coming: set[PackKey] = set()
 
     def plan(self, points: Iterable[RecoveryPoint], *, thorough: bool) -> CopyPlan:
-        """The newest point comes first: it is the one that would be missed most."""
+        """The newest point comes first, because its loss would be the worst."""
         each_once = {point.id: point for point in points}.values()
         wanted = sorted(each_once, key=lambda point: (point.window.start, point.sequence), reverse=True)
         sources = sorted({point.source for point in wanted})
@@ -179,7 +178,8 @@ class CopyPlanner:
 
 
 def can_store_anew(origin: Repository, key: PackKey) -> bool:
-    """Whether the blobs of a pack can be given another pack: that takes a key to contents, for packs of contents."""
+    """Whether the blobs of a pack can be stored in another pack. For a pack of contents this needs a key to
+    contents."""
     return key.meta or origin.cipher.reads_contents
 
 

@@ -32,8 +32,8 @@ PACKS_PER_GROUP = 64  # how many packs are stored before the points that need th
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """`findings` say by point id why a point was not copied; `waiting` are those of them that a later run may copy;
-    `key_problems` why objects of `keys/` were not, which stops no point."""
+    """`findings` say by point id why a point was not copied. `waiting` are those that a later run may copy.
+    `key_problems` say why objects of `keys/` were not copied, which stops no point."""
 
     copied: tuple[RecoveryPoint, ...]
     kept: tuple[RecoveryPoint, ...]
@@ -93,10 +93,8 @@ class Copying:
         self._keep_locked = keep_locked
 
     def plan(self, points: Iterable[RecoveryPoint], *, thorough: bool = True) -> CopyPlan:
-        """What the target lacks of some points of the origin. Writes nothing.
-
-        Unless it is `thorough`, points that came to the target more than a week before the newest are not looked into.
-        """
+        """What the target lacks of some points of the origin. Writes nothing. Unless it is `thorough`, it does not
+        check points that came to the target more than a week before the newest one."""
         self.origin.indexes(fresh=True)
         here = load_trusted(self.target.objects, self.target.known, adopt=False)
         return CopyPlanner(self.origin, self.target, here).plan(points, thorough=thorough)

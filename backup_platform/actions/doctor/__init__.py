@@ -1,1 +1,1 @@
-"""Is everything in order that backups and restores need?"""
+"""Whether everything that backups and restores need is in order."""

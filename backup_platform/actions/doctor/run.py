@@ -1,4 +1,4 @@
-"""Is everything in order that backups and restores need? Every probe is made, whatever the others find."""
+"""Whether everything that backups and restores need is in order. Every probe runs, whatever the others find."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ LATELY = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class DoctorFinding:
-    """One probe's verdict; `advice` says what to do where it is not `ok`, `repository` which one that is about."""
+    """The verdict of one probe. `advice` says what to do if it is not `ok`. `repository` is the repository that it is
+    about."""
 
     name: str
     ok: bool
@@ -55,7 +56,7 @@ class DoctorFinding:
 
     @property
     def hint(self) -> str:
-        """The advice as text, for whoever knows no plan."""
+        """The advice as text, for callers that know no plan."""
         return written(self.advice)
 
 
@@ -63,11 +64,11 @@ class DoctorFinding:
 class Examination:
     """What is examined.
 
-    Each of `sources` tells what was found there, or raises why it cannot be backed up. `windows` tells of each source
-    which windows lack a point. `channels` names the alert channels, or raises why they cannot be used. Each of
-    `copies`, the other repositories, tells what was found there, or raises why nothing can be copied to it.
-    `filled_by` is the command that brings a source's points, `drills` says when the plan wants a source drilled,
-    `recognising` what stands for the repository being the right one. `coverage` tells what is in no source.
+    Each of `sources` returns what was found there, or raises why the source cannot be backed up. `windows` gives for
+    each source the windows that lack a point. `channels` names the alert channels, or raises why they cannot be used.
+    Each of `copies`, the other repositories, returns what was found there, or raises why nothing can be copied to it.
+    `filled_by` is the command that stores a source's points, `drills` says when the plan wants a source drilled, and
+    `recognising` is what vouches for the repository.
     """
 
     plan_path: str
@@ -225,7 +226,7 @@ def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
 
 
 def probe_copy(origin: Callable[[], Repository], copy: Repository, points: int) -> str:
-    """What was found of a copy, also where its origin is away. Raises RepositoryError, StoreError."""
+    """What was found of a copy, even if its origin cannot be reached. Raises RepositoryError, StoreError."""
     try:
         first = origin()
     except BackupError:

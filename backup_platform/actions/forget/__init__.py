@@ -1,1 +1,1 @@
-"""Which recovery points stay, forgetting the others, and giving up those that are lost."""
+"""Which recovery points stay, how the others are forgotten, and how lost ones are given up."""

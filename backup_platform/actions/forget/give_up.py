@@ -1,4 +1,4 @@
-"""Giving up points that are lost and that no copy has: it is recorded that they are gone, so that checks judge the
+"""Giving up points that are lost and that no copy has. It is recorded that they are gone, so that checks judge only the
 others."""
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class LostPoint:
 
 @dataclass(frozen=True, slots=True)
 class LostPoints:
-    """Of one repository. What is read within `evidence` comes from the store itself."""
+    """The lost points of one repository. Reads inside `evidence` come from the store itself."""
 
     repository: Repository
     clock: Clock
@@ -42,12 +42,9 @@ class LostPoints:
 
     def lost(self, source: str) -> list[LostPoint]:
         """Numbers below the highest one without a readable point and without a record, and points that only proofs
-        know.
-
-        The highest manifest prevents that its number is used again. So if it is damaged, it can be given up only
+        know. The highest manifest keeps its number from being used again. So if it is damaged, it can only be given up
         when there is a newer point. A damaged manifest above the next number is not a point, and can be deleted at
-        once.
-        """
+        once."""
         with self.evidence():
             every, damaged = self.repository.points.readable(reread=True)
             losses = find_losses(self.repository, every, damaged, complete=False)
@@ -71,11 +68,9 @@ class LostPoints:
         return sorted(found, key=lambda each: each.sequence)
 
     def run(self, lost: Sequence[LostPoint]) -> list[LostPoint]:
-        """Record that they are gone for good, and delete the manifests that cannot be read; what was given up.
-
-        They are looked at again: what came back meanwhile stays. Raises UsageError while one of those that are known is
-        held, or one of those that cannot be read may be.
-        """
+        """Record that the points are gone for good, and delete the manifests that cannot be read. Returns what was
+        given up. The points are checked again first: one that came back meanwhile stays. Raises UsageError while a lost
+        point is held, or while an unreadable one may be held."""
         if any(point.key or point.known for point in lost):
             self._require_free(lost)
         still = {source: self.lost(source) for source in {point.source for point in lost}}

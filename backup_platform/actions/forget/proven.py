@@ -1,4 +1,4 @@
-"""Which points are proven, by the bodies of the ledger's entries: deletions go by nothing less."""
+"""Which points are proven, by the bodies of the ledger's entries. Deletions rely on bodies, not on names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(slots=True)
 class Proven:
-    """Point ids. `doubts` say of a point why what is recorded of it cannot be relied on, for better or worse."""
+    """Point ids. `doubts` say why the records of a point cannot be relied on, whether they are good or bad."""
 
     proven: set[str] = field(default_factory=set)
     verified: set[str] = field(default_factory=set)
@@ -32,10 +32,8 @@ class Proven:
 def newest_proven(
     repository: Repository, points: Sequence[RecoveryPoint], listed: Mapping[str, list[Proof]], wanted: int
 ) -> Proven:
-    """The `wanted` newest points that are proven, and the newest that is verified; older ones are not looked into.
-
-    `points` are the newest first; `listed` is what a listing of the ledger tells.
-    """
+    """The `wanted` newest points that are proven, and the newest one that is verified. Older ones are not looked at.
+    `points` are the newest first. `listed` is a listing of the ledger."""
     found = Proven()
     for point in points:
         passed = {proof.method for proof in listed.get(point.id, ()) if proof.passed}

@@ -27,7 +27,8 @@ LEFT_BEHIND = timedelta(hours=1)  # after which no forget that is under way goes
 
 
 def delete_void_records(repository: Repository, staying: Collection[str]) -> None:
-    """Delete records of points with these ids, which are here and stay. What the store does not delete is left."""
+    """Delete the records of points with these ids, which exist and stay. A record that the store does not delete is
+    left."""
     found = [place for place in forgotten_places(repository.objects) if place.point in staying]
     if not found:
         return

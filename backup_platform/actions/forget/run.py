@@ -36,14 +36,14 @@ class Judged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ForgetPlan:
-    """Every point that was looked at. `blocked` says by source why nothing of it is forgotten."""
+    """Every point that was looked at. `blocked` says by source why none of its points is forgotten."""
 
     judged: tuple[Judged, ...]
     blocked: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def forget(self) -> tuple[Judged, ...]:
-        """What goes, by source, oldest first."""
+        """The points to forget, by source, oldest first."""
         return tuple(each for each in self.judged if not each.decision.keep)
 
     @property
@@ -58,9 +58,9 @@ class ForgetPlan:
 
 @dataclass(frozen=True, slots=True)
 class ForgetSummary:
-    """What became of a plan. `kept` are points that stay after all, `locked` those that the store does not delete while
-    it retains them, `refused` those that it does not delete for another reason, each with the reason. `blocked` as in
-    the plan."""
+    """The result of a plan. `kept` are points that stay after all. `locked` are points that the store does not delete
+    while it retains them. `refused` are points that it does not delete for another reason, each with the reason.
+    `blocked` is that of the plan."""
 
     forgotten: tuple[ForgottenPoint, ...]
     kept: tuple[tuple[RecoveryPoint, str], ...] = ()
@@ -101,8 +101,9 @@ def _held(holds: Mapping[str, list[Hold]], point: str, now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Of one repository. `rules` by source; of a source without rules everything is kept. What is read within
-    `evidence` comes from the store itself; within `lending` a full disk has the room that was kept for this."""
+    """Retention of one repository. `rules` are by source; without rules everything of a source is kept. Reads inside
+    `evidence` come from the store itself. Inside `lending`, a full disk provides the space that was reserved for this
+    work."""
 
     repository: Repository
     rules: Mapping[str, SourceRules]
@@ -111,15 +112,13 @@ class Retention:
     lending: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def decisions(self, source: str) -> list[Judged]:
-        """Every point of a source with what becomes of it, oldest sequence first. Changes nothing.
-
-        While a manifest of the source is damaged all of them stay, and say why.
-        """
+        """Every point of a source with its decision, oldest sequence first. Changes nothing. While a manifest of the
+        source is damaged, all its points stay, and the reasons say so."""
         with self.evidence(), self.lending():
             return self._decisions(source, self._ledger(), reread=True)[0]
 
     def plan_forget(self, sources: Sequence[str] = ()) -> ForgetPlan:
-        """What `run_forget` would do, of some sources or of all that have points. Changes nothing."""
+        """What `run_forget` would do for some sources, or for all that have points. Changes nothing."""
         judged, blocked = list[Judged](), dict[str, str]()
         with self.evidence(), self.lending():
             ledger, named = self._ledger(), bool(sources)
@@ -131,8 +130,8 @@ class Retention:
         return ForgetPlan(tuple(judged), blocked)
 
     def run_forget(self, plan: ForgetPlan, progress: Progress = SILENT) -> ForgetSummary:
-        """Forget what the plan says, as far as it is still decided so. Raises StoreError, DamageError; what was done
-        until then is done, and recorded."""
+        """Forget the points of the plan that would still be forgotten now. Raises StoreError, DamageError; what was
+        done before the error is recorded."""
         progress.begin("", "recovery point")
         progress.expect(items=len(plan.forget))
         result = _Result()

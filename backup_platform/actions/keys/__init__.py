@@ -1,1 +1,1 @@
-"""Keys: made, added, retired, tested, exported."""
+"""Keys: creating, adding, retiring, testing, exporting them."""

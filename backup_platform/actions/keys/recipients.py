@@ -1,4 +1,4 @@
-"""The recipients of one encrypted repository, and what is done with them."""
+"""The recipients of one encrypted repository, and the operations on them."""
 
 from __future__ import annotations
 
@@ -75,14 +75,14 @@ class KeyRing:
         return [each.told for each in key_problems(self.repository.cipher)]
 
     def unexpected(self) -> tuple[Advice, ...]:
-        """Where the repository names other recipients than the plan or this host does; of any repository."""
+        """Recipients that the repository names, but that the plan or this host does not. Works for any repository."""
         return tuple(each.told for each in unexpected_recipients(self.repository.cipher))
 
     def test(self) -> list[KeyTest]:
         return test_keys(self.repository, self.clock)
 
     def rewrap(self) -> int:
-        """Every pack becomes readable for all recipients; how many packs."""
+        """Make every pack readable for all recipients. Returns how many packs."""
         return self._cipher.rewrap(self.repository.objects.packs())
 
     def export(self, path: str) -> None:

@@ -1,4 +1,4 @@
-"""What people do with keys: make, add, retire, list, test, rewrap, export."""
+"""Operations on keys: make, add, retire, list, test, rewrap, export."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def generate_key(path: str, now: datetime) -> str:
-    """A new identity in a new file; its recipient. Raises UsageError when there is such a file."""
+    """Write a new identity to a new file, and return its recipient. Raises UsageError if the file exists."""
     from backup_platform.repository.encryption import age
 
     identity = age.generate_identity()
@@ -41,10 +41,9 @@ def generate_key(path: str, now: datetime) -> str:
 
 
 def init_encrypted(store: Store, keys: Keys, recipients: Sequence[str], clock: Clock) -> RepositoryInfo:
-    """Create a repository that recipients can open. Its key is the one in the key file, else a new one, written there.
-
-    Raises ConflictError when there is a repository; UsageError for what is no recipient, or without a key file.
-    """
+    """Create a repository that recipients can open. Its key is read from the key file, or a new one is written there.
+    Raises ConflictError if there is a repository already, and UsageError for a text that is not a recipient, or without
+    a key file."""
     from backup_platform.repository.encryption.recipients import parse_recipient
 
     for text in recipients:

@@ -1,1 +1,1 @@
-"""Recovery points by name: found, listed, compared, accepted, held, and the windows that lack one."""
+"""Recovery points by name: how they are found, listed, compared, accepted and held, and which windows lack one."""

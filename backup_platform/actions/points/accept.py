@@ -1,4 +1,4 @@
-"""Accepting a suspect recovery point: a person looked at the source, and it is as it should be."""
+"""Accepting a suspect recovery point: a person has looked at the source and found it in order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class Accepting:
-    """In one repository; `copy` brings its acceptances to the others."""
+    """Acceptances in one repository. `copy` copies them to the others."""
 
     repository: Repository
     clock: Clock
 
     def accept(self, spec: str, reason: str) -> RecoveryPoint:
-        """From now on the point counts like any other, and later ones are compared with it. Raises NotFoundError;
-        UsageError for a point that is not suspect."""
+        """From now on the point counts like any other, and later ones are compared with it. Raises NotFoundError, and
+        UsageError if the point is not suspect."""
         if not reason.strip():
             raise UsageError(
                 "An acceptance needs a reason.",

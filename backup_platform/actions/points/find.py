@@ -1,4 +1,4 @@
-"""Naming recovery points: SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id."""
+"""Names of recovery points: SOURCE@latest, SOURCE@WINDOW, SOURCE@DATE, or the start of an id."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ MIN_PREFIX = 4
 def find_point(
     repository: Repository, spec: str, tell: Callable[[Skipped], None] = log_skipped
 ) -> RecoveryPoint:
-    """`tell` is told of each point that `latest` passes over. Raises NotFoundError, or UsageError when the name fits
-    several points."""
+    """`tell` is called for each point that `latest` skips. Raises NotFoundError, or UsageError if several points
+    match."""
     source, at, moment = spec.partition("@")
     if at and not (source and moment):
         missing = "a window" if source else "a source"
@@ -116,7 +116,7 @@ def _nearest(repository: Repository, source: str) -> str:
 
 
 def require_window(point: RecoveryPoint, window: str) -> None:
-    """A window was asked for, and not the nearest one before it. Raises NotFoundError."""
+    """Raises NotFoundError if the point is not of the requested window, but of the nearest one before it."""
     if window not in ("latest", point.window.key):
         raise NotFoundError(
             f"There is no recovery point {point.source}@{window}.",

@@ -26,7 +26,7 @@ UNDER_WAY = timedelta(
 
 @dataclass(frozen=True, slots=True)
 class HeldPoint:
-    """A hold with its recovery point, None for one that is not here. `in_force` by the store's clock."""
+    """A hold and its recovery point, None if the point is not here. `in_force` is judged by the store's clock."""
 
     hold: Hold
     point: RecoveryPoint | None
@@ -42,8 +42,8 @@ class Holds:
     tell: Callable[[Skipped], None] = log_skipped
 
     def place(self, spec: str, reason: str, *, until: str = "", legal: bool = False) -> HeldPoint:
-        """Keep a point whatever the rules say. Raises NotFoundError, UsageError; RepositoryError where a forget that
-        is under way may not have seen the hold."""
+        """Keep a point, whatever the rules say. Raises NotFoundError, UsageError, and RepositoryError if a forget that
+        is running may not have seen the hold."""
         point, reason = find_point(self.repository, spec, self.tell), _reason(reason)
         ends = parse_until(until, point.timezone) if until else None
         if ends is not None and ends <= store_now(self.repository.store):
@@ -77,8 +77,8 @@ class Holds:
             )
 
     def release(self, spec: str, reason: str, *, legal: bool = False) -> list[Hold]:
-        """End the holds of a point, legal ones only when `legal` is set; those that were ended. Raises NotFoundError,
-        UsageError when there is none to end."""
+        """End the holds of a point, legal ones only if `legal` is set. Returns the holds that were ended. Raises
+        NotFoundError, and UsageError if none may be ended."""
         point, reason = self._held_point(spec), _reason(reason)
         standing = [
             hold for hold in read_holds(self.repository.objects, point).get(point, []) if not hold.released_at
@@ -113,7 +113,7 @@ class Holds:
             return known[0]
 
     def listed(self) -> list[HeldPoint]:
-        """All holds, also those that are over, by source and window."""
+        """All holds, also those that have ended, by source and window."""
         found = [hold for holds in read_holds(self.repository.objects).values() for hold in holds]
         if not found:
             return []

@@ -1,4 +1,4 @@
-"""Inventories of recovery points: what is below a path, and what differs between two of them."""
+"""Inventories of recovery points: what is below a path, and the differences between two of them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Difference:
 def diff_entries(
     before: Iterator[Entry], after: Iterator[Entry], *, metadata: bool = True
 ) -> Iterator[Difference]:
-    """Both in the order of inventories; memory does not grow with them. Without `metadata` what differs in nothing else
-    is equal: of a database it only tells when each was captured."""
+    """Both inputs are in the order of inventories, and memory does not grow with them. Without `metadata`, entries that
+    differ only in metadata count as equal: for a database, metadata only shows when it was captured."""
     old, new = next(before, None), next(after, None)
     while old or new:
         side = _side(old, new)
@@ -82,7 +82,7 @@ def _metadata(entry: Entry) -> tuple[object, ...]:
 
 
 def list_entries(entries: Iterable[Entry], path: str | None) -> Iterator[Entry]:
-    """The entries at and below a path, all when it is None. Raises NotFoundError before the first, UsageError."""
+    """The entries at and below a path, or all if it is None. Raises NotFoundError before the first one, UsageError."""
     if path == "":
         raise UsageError("The path is empty.", hint="Write `.` or `/` for all, or leave the path out.")
     wanted = os.fsencode(path.strip("/")) if path else b""

@@ -12,8 +12,8 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class StoredPoints:
-    """Each point is in one of them, in the given order. `forgotten` ones retention let go here, so that nobody
-    brings them back."""
+    """Each point is in one of the lists, in the given order. `forgotten` points were removed by retention here, so they
+    must not be copied again."""
 
     held: tuple[RecoveryPoint, ...]
     forgotten: tuple[RecoveryPoint, ...]
@@ -21,7 +21,7 @@ class StoredPoints:
 
 
 def find_stored(repository: Repository, points: Sequence[RecoveryPoint]) -> StoredPoints:
-    """Points whose manifest is damaged here are lacking."""
+    """A point whose manifest is damaged here counts as missing."""
     here = {each.id for name in {p.source for p in points} for each in repository.points.readable(name)[0]}
     absent = [point for point in points if point.id not in here]
     gone = {place.point for place in forgotten_places(repository.objects)} if absent else set()

@@ -1,4 +1,4 @@
-"""Which windows of a source lack a recovery point. Only a repository that answers is believed."""
+"""Which windows of a source lack a recovery point. This is only judged if the repository answers."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from backup_platform.repository.repository import Repository
 
 
 def answering(store: Store, location: str) -> RepositoryInfo:
-    """What the repository says of itself now.
-
-    Raises RepositoryMissingError, also where its directory is not there any more, and StoreError.
-    """
+    """What the repository says about itself now. Raises RepositoryMissingError, also if its directory does not exist
+    any more, and StoreError."""
     if "://" not in location and not os.path.isdir(location):
         raise RepositoryMissingError(
             f"There is no directory {location}.",

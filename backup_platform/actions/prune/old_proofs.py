@@ -1,8 +1,6 @@
-"""Deleting the proofs of forgotten points, which would otherwise be listed without end.
-
-The record that the point was forgotten stays. It is read before the proofs are deleted: if it is altered or
-missing, the proofs show that the point is lost.
-"""
+"""Deleting the proofs of forgotten points. Otherwise their number would grow without limit. The record that the point
+was forgotten stays. It is read before the proofs are deleted: if it is altered or missing, the proofs show that the
+point is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ Found = Mapping[ForgottenPlace, tuple[StoredObject, ...]]
 
 
 def old_proofs(repository: Repository, manifests: Collection[str], now: datetime, grace: timedelta) -> Found:
-    """Proofs of points whose record is older than the grace, by the record. From two listings."""
+    """Proofs of points whose record is older than the grace, by the record. It takes two listings."""
     stored: dict[str, list[StoredObject]] = {}
     for each in repository.store.list(PROOFS):
         stored.setdefault(each.key.removeprefix(PROOFS).partition("/")[0], []).append(each)
@@ -31,7 +29,7 @@ def old_proofs(repository: Repository, manifests: Collection[str], now: datetime
 
 
 def may_go(repository: Repository, place: ForgottenPlace) -> bool:
-    """Whether the record is authentic, and no manifest is in its place."""
+    """Whether the record is authentic, and there is no manifest with its number."""
     if not read_forgotten(repository.objects, [place])[0]:
         return False
     try:

@@ -23,8 +23,8 @@ UNREADABLE_KEPT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class PruneSettings:
-    """`grace` lies between marking and deleting, by the store's clock. Packs are rewritten when the unneeded bytes in
-    needed ones exceed `max_waste`, a share of all their bytes."""
+    """`grace` is the time between marking and deleting, by the store's clock. Packs are rewritten if the unneeded bytes
+    in needed packs exceed `max_waste`, a share of all their bytes."""
 
     grace: timedelta = timedelta(days=1)
     max_waste: float = 0.1
@@ -34,10 +34,10 @@ class PruneSettings:
 class PrunePlan:
     """Objects with their sizes in bytes. `refusals` say why nothing at all will be changed.
 
-    `delete` are packs whose grace is over; `doom` those of them that have no final tombstone yet. `condemn` are packs
-    that nobody needs now, `waiting` those that were condemned before. `doubted` packs stay because they are said to
-    hold what others hold, too, and no key at hand tells which do. Of `disputed` ones indexes say different things.
-    `needs_identity` are bytes that only a host with an identity can save by rewriting.
+    `delete` are packs whose grace is over, and `doom` those of them that have no final tombstone yet. `condemn` are
+    packs that no point needs now, and `waiting` those that were condemned before. `doubted` packs stay: they are said
+    to hold the same blobs as others, and no available key shows which of them really do. Indexes disagree about
+    `disputed` packs. `needs_identity` are bytes that only a host with an identity can save by rewriting.
     """
 
     now: datetime  # the store's
@@ -67,7 +67,7 @@ class PrunePlan:
 
     @property
     def freed_bytes(self) -> int:
-        """What is deleted, in bytes: packs, indexes and drafts."""
+        """Bytes to delete: packs, indexes and drafts."""
         return size_of([*self.delete, *self.delete_indexes, *self.drafts])
 
     @property
@@ -91,10 +91,8 @@ def size_of(objects: Iterable[StoredObject]) -> int:
 
 
 def refuse(found: Survey, settings: PruneSettings) -> PrunePlan:
-    """The plan of doing nothing, because something cannot be read that might need anything.
-
-    An altered final tombstone is removed when it is a day old: no prune is deleting on its account any more.
-    """
+    """A plan that changes nothing, because an object cannot be read that might need any pack. An altered final
+    tombstone is removed when it is a day old, because no prune is deleting by it any more."""
     forgotten = [
         each.key
         for each in found.tombstones.unreadable_finals
@@ -193,7 +191,7 @@ class Rewriting:
 
 
 def plan_rewriting(decided: Decisions, *, reads_contents: bool) -> Rewriting:
-    """The most wasteful packs, until what is left is within the limit."""
+    """The packs with the most waste, until the rest is within the limit."""
     found = decided.found
     waste = found.unused
     excess = sum(waste.values()) - decided.settings.max_waste * size_of(found.packs[k] for k in found.needed)

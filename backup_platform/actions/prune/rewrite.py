@@ -33,7 +33,7 @@ class Rewritten:
 
 
 def rewrite(repository: Repository, found: Survey, packs: Sequence[PackKey], progress: Progress) -> Rewritten:
-    """Raises DamageError when what was written reads back different, StoreError."""
+    """Raises DamageError if the written data reads back different, and StoreError."""
     result = Rewritten()
     for meta in (True, False):
         if some := [key for key in packs if key.meta == meta]:

@@ -1,4 +1,5 @@
-"""Prune: delete what no recovery point needs. Two phases, no lock, and it may end anywhere (FORMAT.md §10)."""
+"""Prune: delete what no recovery point needs. It has two phases, takes no lock, and may be interrupted anywhere
+(FORMAT.md §10)."""
 
 from __future__ import annotations
 
@@ -46,10 +47,13 @@ S = TypeVar("S", bound=StoredObject)
 
 @dataclass(frozen=True, slots=True)
 class PruneSummary:
-    """What was done. Sizes in bytes; `locked` are objects whose retention is not over, left for a later run. Left for
-    other reasons are those that the store `refused` to delete (`refusal` is the first of its reasons). `damaged` packs
-    were found, of `disputed` ones indexes say different things: somebody wrote what is wrong. `doubted` ones stay,
-    because nobody here can tell whether they or others hold the same blobs."""
+    """What was done. Sizes are in bytes.
+
+    `locked` objects are left for a later run, because their retention is not over. The store `refused` to delete
+    others; `refusal` is the first reason. `damaged` packs were found. Indexes disagree about `disputed` packs: somebody
+    wrote a wrong one. `doubted` packs stay, because no key here shows whether they or others really hold the same
+    blobs.
+    """
 
     packs_deleted: int = 0
     freed_bytes: int = 0
@@ -75,11 +79,9 @@ class PruneSummary:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """Of one repository; `drafts` where its store has any. Inside `evidence` nothing is read from a cache, and inside
-    `lending` a full disk has the room that was kept for this. `keep_room` keeps some for the next time.
-
-    Raises StoreError, KeyMissingError.
-    """
+    """Prune of one repository. `drafts` is given if its store has drafts. Inside `evidence`, reads do not use a cache.
+    Inside `lending`, a full disk provides the space that was reserved for this work, and `keep_room` reserves it for
+    the next time. Raises StoreError, KeyMissingError."""
 
     repository: Repository
     settings: PruneSettings
@@ -141,8 +143,8 @@ class Pruning:
         return tuple(draft for draft in drafts if found.now - draft.modified >= least)
 
     def run(self, plan: PrunePlan, progress: Progress) -> PruneSummary:
-        """Carry out a plan, as far as it still holds. Raises RepositoryError, before anything is deleted, where
-        something cannot be read that might need anything."""
+        """Carry out the steps of a plan that are still right. Raises RepositoryError before anything is deleted, if an
+        object cannot be read that might need any pack."""
         with self.evidence(), self.lending():
             summary = _Run(self, progress).run(plan)
         self.keep_room()
@@ -169,7 +171,8 @@ def _objects(found: Survey, keys: Iterable[PackKey]) -> tuple[StoredPack, ...]:
 
 
 def narrowed(fresh: PrunePlan, agreed: PrunePlan) -> PrunePlan:
-    """A fresh plan without deletions that the one agreed to did not have, except of indexes that were disputed."""
+    """A fresh plan, without deletions that the agreed plan did not have. Indexes that were disputed are an
+    exception."""
     assert agreed.survey is not None
     delete = {each.key for each in agreed.delete}
     disputed = {each.stored.key for each in agreed.survey.indexes if each.disputed}

@@ -20,11 +20,9 @@ def compared(
     again: Callable[[], PrunePlan],
     progress: Progress,
 ) -> PrunePlan:
-    """The plan, made `again` as often as a pack turns out to be something else than indexes say.
-
-    Whatever is written to the store meanwhile, only packs of this plan go: it ends when all that they rely on was read.
-    Raises StoreError.
-    """
+    """The plan, made `again` each time a pack turns out to be different from what indexes say. It ends when all packs
+    on which it relies have been read. Only packs of this plan are deleted, whatever others write meanwhile. Raises
+    StoreError."""
     while asked := _asked(repository, plan) - decoded.known:
         assert plan.survey is not None
         decoded.read(repository.objects, repository.known, asked, plan.survey.said)

@@ -1,1 +1,2 @@
-"""SQL over the tables of a recovery point: DuckDB, locked down, reading only the blobs that it needs."""
+"""SQL on the tables of a recovery point. DuckDB reads only the blobs that it needs, and has no access to anything
+else."""

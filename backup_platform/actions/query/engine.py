@@ -39,10 +39,9 @@ LOCKED = (
 
 
 class Engine:
-    """One private in-memory database. A context manager: leaving it ends what runs and removes what was spilled.
-
-    What it does may take `time_limit_s` in all, None for any time; what it spills, half of what is free on the disk.
-    """
+    """One private in-memory database. It is a context manager: leaving it ends running queries and removes temporary
+    files. All work together may take `time_limit_s`, None for no limit. Temporary files may take half of the free disk
+    space."""
 
     def __init__(self, *, memory: str = MEMORY, time_limit_s: float | None = None) -> None:
         self.files = TableFiles()
@@ -71,7 +70,7 @@ class Engine:
         self._spill.cleanup()
 
     def offer(self, tables: PointTables, sql: str) -> None:
-        """Make the tables visible whose names the query holds; opening all of them would read each one's end."""
+        """Make those tables visible whose names are in the query. Opening all tables would read the end of each."""
         catalogue, text = tables.catalogue.readable, sql.lower()
         for table, name in zip(catalogue, sql_names(catalogue), strict=True):
             if name.name.lower().replace('"', '""') not in text or not table.columns:
@@ -82,7 +81,7 @@ class Engine:
                 self._execute(f"CREATE VIEW main.{quote(name.name)} AS FROM {name.quoted}")
 
     def rows(self, tables: PointTables, table: Table, parts: Sequence[str]) -> str:
-        """A query for the rows of some parts of a table, with the columns of the table also when there are none."""
+        """A query for the rows of some parts of a table. It has the columns of the table even if there are no rows."""
         if not parts and table.parts:
             return f"FROM ({self.rows(tables, table, table.parts[:1])}) LIMIT 0"
         if not parts:
@@ -118,7 +117,7 @@ class Engine:
 
     @contextmanager
     def translated(self, advice: str = "") -> Iterator[None]:
-        """Errors of DuckDB as ours: those of the store are the store's, the others are the query's."""
+        """Translates errors of DuckDB: errors of the store become the store's, all others become the query's."""
         try:
             yield
         except (duckdb.Error, pa.ArrowException, OSError) as error:  # what fails late comes through Arrow
@@ -128,7 +127,8 @@ class Engine:
             raise UsageError(f"The query failed: {str(error).strip()}", hint=hint) from error
 
     def run(self, work: Callable[[], T]) -> T:
-        """Do it so that Ctrl-C, SIGTERM and the time limit end it. Raises TimeLimitError, and what the work raises."""
+        """Run the work so that Ctrl-C, SIGTERM and the time limit end it. Raises TimeLimitError, and the errors of the
+        work."""
         return self._jobs.run(work)
 
     def _execute(self, statement: str) -> None:

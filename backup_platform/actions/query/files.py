@@ -16,10 +16,8 @@ WRITTEN = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """An fsspec file system of the streams that were added; nothing else is in it, and nothing can be written.
-
-    DuckDB wraps what is raised while it reads: `failure` keeps the first such error.
-    """
+    """An fsspec file system that has only the streams that were added, and cannot be written. DuckDB wraps errors that
+    are raised while it reads: `failure` keeps the first one."""
 
     protocol = PROTOCOL
     cachable = False  # fsspec's instances are otherwise shared
@@ -73,7 +71,7 @@ class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no typ
 
 
 class OpenTable(io.RawIOBase):
-    """An open file with a position for each thread: DuckDB may seek and read in several at once."""
+    """An open file with a position for each thread, because DuckDB may seek and read in several threads at once."""
 
     def __init__(self, files: TableFiles, name: str, size: int) -> None:
         self._files, self._name, self._size = files, name, size

@@ -13,7 +13,7 @@ ROW_GROUP_BYTES = 64 << 20
 
 
 class Limited:
-    """The batches of a result up to `limit` rows; `rows` counts them, `more` says that there were others."""
+    """The batches of a result, up to `limit` rows. `rows` counts them, and `more` says whether there were others."""
 
     def __init__(self, batches: Iterator[pa.RecordBatch], limit: int | None) -> None:
         self._batches, self._limit = batches, limit
@@ -31,7 +31,7 @@ class Limited:
 
 
 def write_csv(batches: Iterator[pa.RecordBatch], write: Write) -> None:
-    """As RFC 4180, UTF-8, with a heading. NULL is nothing between the commas, an empty text is `""`."""
+    """As RFC 4180, in UTF-8, with a heading. NULL is written as nothing, an empty text as `""`."""
     import pyarrow as pa
     from pyarrow import csv
 

@@ -18,7 +18,7 @@ AGAIN_S = 0.1
 
 
 class Job(Generic[T]):
-    """One piece of work, and what came of it."""
+    """One piece of work, and its result."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self._work = work
@@ -41,12 +41,9 @@ class Job(Generic[T]):
 
 
 class Jobs:
-    """Pieces of work one after the other, in a thread, which may take `limit_s` in all. `interrupt` makes the one that
-    runs end.
-
-    The thread is there before the first one: a signal may come at any moment, and whoever ends what runs must not have
-    to ask whether it began.
-    """
+    """Runs pieces of work one after the other in a thread. Together they may take `limit_s`. `interrupt` ends the one
+    that runs. The thread is started before the first work: a signal may come at any moment, and its handler must not
+    depend on whether the thread exists."""
 
     def __init__(self, interrupt: Callable[[], None], limit_s: float | None) -> None:
         self._interrupt = interrupt
@@ -57,7 +54,7 @@ class Jobs:
         self._thread.start()
 
     def run(self, work: Callable[[], T]) -> T:
-        """Raises TimeLimitError, and what the work raises. Once it was ended, nothing more is done."""
+        """Raises TimeLimitError, and the errors of the work. After it was ended, it runs nothing more."""
         if self._over:
             raise self._too_long()
         job = Job(work)
@@ -84,7 +81,8 @@ class Jobs:
         return True
 
     def end(self) -> None:
-        """End what runs, and wait for its end: an interruption says nothing to a query that is about to begin."""
+        """End the running work, and wait until it has ended: an interruption has no effect on a query that is about to
+        begin."""
         self._over = True
         self._queue.put(None)
         while self._thread.is_alive():

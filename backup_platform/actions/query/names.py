@@ -1,4 +1,4 @@
-"""What tables are called in SQL. DuckDB's names do not tell upper from lower case, PostgreSQL's do."""
+"""The names of tables in SQL. Names in DuckDB are not case-sensitive, and those in PostgreSQL are."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESERVED = frozenset({"information_schema", "pg_catalog", "memory", "system", "t
 
 @dataclass(frozen=True, slots=True)
 class SqlName:
-    """`bare` is whether the name alone says which table is meant."""
+    """`bare` says whether the name without its schema is unique."""
 
     schema: str
     name: str
@@ -45,8 +45,8 @@ _TEXT = re.compile("'(?:[^']|'')*'")
 
 
 def refuse_other_case(sql: str, tables: Sequence[Table]) -> None:
-    """`"T1"` is not `t1`: the database tells them apart, and DuckDB does not. Raises UsageError for a table that is
-    there in another case only."""
+    """Raises UsageError for a table that only exists with its name in another case. For the database `"T1"` and `t1`
+    are different tables, but not for DuckDB."""
     named = [(name.name, table.name) for table, name in zip(tables, sql_names(tables), strict=True)]
     plain = _TEXT.sub("''", sql)
     own = {found[1] for found in _QUERY_NAME.finditer(plain)}
@@ -73,7 +73,8 @@ def _quote_if_needed(name: str) -> str:
 
 
 def unique(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """The names, a number appended to those that differ in case only from one before, or from one in lower case."""
+    """The names. A number is appended to a name that differs only in case from an earlier one, or from a lower-case
+    one."""
     seen, result = set(taken), list(names)
     for place in sorted(range(len(names)), key=lambda i: names[i] != names[i].lower()):
         number = 0
@@ -85,7 +86,7 @@ def unique(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
 
 
 def sql_names(tables: Sequence[Table]) -> list[SqlName]:
-    """The SQL name of each table; its own, unless DuckDB would take it for another one's."""
+    """The SQL name of each table. It is the table's own name, unless DuckDB would take it for another table's."""
     schemas = list(dict.fromkeys(table.schema for table in tables))
     renamed = dict(zip(schemas, unique(schemas, RESERVED), strict=True))
     pairs: dict[Table, tuple[str, str]] = {}

@@ -41,11 +41,9 @@ class ResultColumn:
 
 
 class QueryResult:
-    """The result of one query, run when it is read.
-
-    `form` is how values come. `native`: Arrow's types. `text`: booleans, numbers and texts; times as ISO 8601,
-    bytes as `\\x` and hexadecimal digits. `json`: like text, and what is nested as JSON.
-    """
+    """The result of one query, which runs when it is read. `form` says how values are represented. `native`: Arrow's
+    types. `text`: booleans, numbers and texts; times as ISO 8601, bytes as `\\x` and hexadecimal digits. `json`: like
+    text, with nested values as JSON."""
 
     def __init__(self, engine: Engine, relation: duckdb.DuckDBPyRelation, form: Form, advice: str) -> None:
         self._engine, self._relation, self._advice = engine, relation, advice
@@ -59,7 +57,7 @@ class QueryResult:
         self._selection = ", ".join(shown)
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """At least one, so that there is always a schema. Raises UsageError, and what the store raises."""
+        """At least one batch, so that there is always a schema. Raises UsageError, and the errors of the store."""
         with self._engine.translated(self._advice):
             relation = self._relation.project(self._selection)
             reader = self._engine.run(lambda: relation.to_arrow_reader(ROWS_PER_BATCH))
@@ -75,7 +73,7 @@ class QueryResult:
             return self._engine.run(lambda: next(reader, None))
 
     def objects(self, batches: Iterator[pa.RecordBatch] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows (of these batches) as JSON objects, in the form `json`: what JSON has no number for is a text."""
+        """Rows as JSON objects, in the form `json`. A number that JSON cannot represent is a text."""
         converters = [
             _converter(c.type, nested) for c, nested in zip(self.columns, self._nested, strict=True)
         ]

@@ -21,10 +21,8 @@ LONGEST_S = 600.0
 def query(
     tables: PointTables, sql: str, *, form: Form = "native", time_limit_s: float | None = LONGEST_S
 ) -> Iterator[QueryResult]:
-    """The result of one query, to be read inside of the block. The time limit is of the work, not of who reads.
-
-    Raises UsageError for what is wrong with the query, TimeLimitError, DamageError or StoreError when reading fails.
-    """
+    """The result of one query, to be read inside the block. The time limit is for the query's work, not for its reader.
+    Raises UsageError if the query is wrong, and TimeLimitError, DamageError or StoreError if reading fails."""
     with open_engine(time_limit_s) as engine:
         from backup_platform.actions.query.names import refuse_other_case, sql_names
         from backup_platform.actions.query.results import QueryResult
@@ -39,7 +37,7 @@ def query(
 
 
 def open_engine(time_limit_s: float | None = LONGEST_S) -> Engine:
-    """Raises NotInstalledError where DuckDB is not installed."""
+    """Raises NotInstalledError if DuckDB is not installed."""
     try:
         from backup_platform.actions.query.engine import Engine
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Carrying out a repair: objects are compared before they are stored and after, and only damaged ones replaced."""
+"""Carrying out a repair. Objects are compared before and after they are stored. Only damaged objects are replaced."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OF_PACKS = (PACKS, META)
 
 
 class RepairRun:
-    """`done` and `failed` fill as it goes: what one step meets does not stop the others."""
+    """`done` and `failed` are filled while it runs. A failure of one step does not stop the others."""
 
     def __init__(self, repository: Repository, donors: Sequence[Donor], progress: Progress) -> None:
         self._repository, self._progress = repository, progress
@@ -47,7 +47,8 @@ class RepairRun:
         self.bytes = 0
 
     def run(self, steps: Sequence[RepairStep]) -> None:
-        """Raises StoreError when the repository's own store fails; a copy's only fails what it was asked for."""
+        """Raises StoreError if the repository's own store fails. If a copy's store fails, only the steps that need it
+        fail."""
         for step in steps:
             if step.key.startswith(KEYS):
                 self._try(step, self._mend_key)

@@ -1,4 +1,4 @@
-"""What is wrong with a repository's packs, and which blobs its recovery points therefore miss. Writes nothing."""
+"""What is wrong with a repository's packs, and which blobs its recovery points therefore lack. Writes nothing."""
 
 from __future__ import annotations
 
@@ -25,12 +25,10 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(slots=True)
 class DamageSurvey:
-    """`damaged` packs with what is wrong with them, and `marked` ones that turned out to be sound.
-
-    `closed` are marked, have the hash of their name, and no key here opens them. `missing` blobs are in no sound pack,
-    by kind (metadata or not), with one of the points that need them. `unread` points are those whose needs cannot be
-    told, because their metadata is gone everywhere.
-    """
+    """`damaged` are packs, each with what is wrong with it. `marked` packs are marked as damaged, but are sound.
+    `closed` ones are marked and have the right hash, but no key here opens them. `missing` blobs are in no sound pack,
+    by kind (metadata or not), with one of the points that need them. `unread` are points whose needs are unknown,
+    because all copies of their metadata are lost."""
 
     indexes: Indexes
     damaged: dict[PackKey, str] = field(default_factory=dict)
@@ -49,7 +47,7 @@ class _Uses:
 
 
 class Surveyor:
-    """Looks at a repository, with copies at hand for the metadata that it lost."""
+    """Examines a repository. Copies provide the metadata that it lost."""
 
     def __init__(self, repository: Repository, donors: Sequence[Donor], progress: Progress) -> None:
         self._repository, self._donors, self._progress = repository, donors, progress

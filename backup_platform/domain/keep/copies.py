@@ -19,8 +19,8 @@ class CopyRule:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One repository of a source. `holds` is None while it does not answer; `forgot`: its own retention let the point
-    go, which is as the plan wants it."""
+    """One repository of a source. `holds` is None if the repository does not answer. `forgot` means that its own
+    retention removed the point, as the plan wants."""
 
     repository: str
     place: str
@@ -36,7 +36,7 @@ class InPlace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CopiesState:
-    """`repositories` and `places` are where the point is, or was until retention there let it go."""
+    """`repositories` and `places` are where the point is, or was until retention removed it there."""
 
     verdict: InPlace
     repositories: tuple[str, ...]

@@ -8,8 +8,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """`until` None: until it is released. `damaged` says why a document of it cannot be read; a hold whose own cannot
-    be read holds as a legal one does."""
+    """`until` is None if only a release ends the hold. `damaged` says why a document of the hold cannot be read. A hold
+    whose own document cannot be read counts as a legal hold."""
 
     id: str
     point: str

@@ -1,12 +1,12 @@
 """Which recovery points of a source to keep, and why. Standard library only, no side effects.
 
-Buckets (hours, days ...) are those of the source's time zone. Of each of the newest N buckets that have points the
-newest point is kept, as restic's `forget` does, so that a source that was not backed up for a while keeps what it
-has. A point counts by the start of its window and never by when somebody says that it was written.
+Buckets (hours, days ...) are in the source's time zone. As in restic's `forget`, the newest point of each of the newest
+N buckets that have points is kept. So a source that was not backed up for a while keeps its points.
 
-A point that was stored long after its window, or of a window that the plan's schedule does not give, may be forged, and
-a suspect one may show a source that was emptied: each is kept where a rule wants it, but evicts none of the others. So
-the rules are asked several times, with more points each time, and what any answer keeps stays.
+A point counts by the start of its window, never by the time that its writer claims. Two kinds of points may be forged:
+those that were stored long after their window, and those whose window is not in the plan's schedule. A suspect point
+may show a source that was emptied. Each of these is kept if a rule keeps it, but never evicts another point. Therefore
+the rules are applied several times, each time with more points, and a point stays if any result keeps it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from backup_platform.domain.windows.schedule import WindowSchedule
 
 @dataclass(frozen=True, slots=True)
 class KeepRules:
-    """How many buckets of each kind keep their newest point; `last` counts points; `within` reaches back from the
-    newest point. Whatever they say, `min_points` and `min_proven` newest points stay."""
+    """How many buckets of each kind keep their newest point. `last` counts points, and `within` reaches back from the
+    newest point. The newest `min_points` points and the newest `min_proven` proven points stay in any case."""
 
     hourly: int = 0
     daily: int = 0
@@ -38,8 +38,8 @@ class KeepRules:
 
 @dataclass(frozen=True, slots=True)
 class SourceRules:
-    """What a plan says of a source; `keep` None: everything. A point that was stored more than `patience` after the
-    end of its window is late; `schedule` gives the windows, where it is known."""
+    """What a plan says about a source. `keep` None keeps everything. A point is late if it was stored more than
+    `patience` after the end of its window. `schedule` gives the windows, if it is known."""
 
     keep: KeepRules | None = None
     timezone: str = "UTC"
@@ -49,10 +49,13 @@ class SourceRules:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What retention must know of a point. `stored_at` is the store's clock; `proven` by a drill, `verified` at least
-    by a verify; `held` is the reason of a hold; `doubt` says why it is not known whether it is proven; `late`: it was
-    stored long after its window; `suspect`: it looks emptied or shrunk, and nobody has accepted it; `foreign`: the
-    plan's schedule does not give its window; `strange` says why no schedule can."""
+    """What retention must know about a point.
+
+    `stored_at` is the store's clock. `proven` means by a drill, and `verified` at least by a verify. `held` is the
+    reason of a hold. `doubt` says why it is not known whether the point is proven. `late` means that it was stored long
+    after its window. `suspect` means that it looks emptied or shrunk, and that nobody has accepted it. `foreign` means
+    that the plan's schedule does not have its window. `strange` says why no schedule can have it.
+    """
 
     id: str
     sequence: int
@@ -70,13 +73,13 @@ class Candidate:
     strange: str = ""
 
     def counts(self, now: datetime) -> bool:
-        """Whether a schedule can give its window, and that has begun."""
+        """Whether a schedule can have the point's window, and the window has begun."""
         return not self.strange and begun(self.start, min(now, self.stored_at))
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`reasons` say why it is kept; or, of one that is not kept, why nothing keeps it."""
+    """`reasons` say why the point is kept or, if it is not kept, why no rule keeps it."""
 
     id: str
     keep: bool
@@ -97,12 +100,13 @@ _BUCKETS: tuple[tuple[str, str, _Bucket], ...] = (
 def decide(
     rules: KeepRules | None, candidates: Sequence[Candidate], now: datetime, timezone: str
 ) -> list[Decision]:
-    """One decision per candidate of one source, in their order. `now` is the store's clock.
+    """One decision for each candidate of one source, in their order. `now` is the store's clock. Without rules
+    everything is kept.
 
-    Without rules everything is kept. A point whose window starts after `now`, or after it was stored, is kept and
-    not counted: it cannot evict others. So is one of a window that no schedule can give. Neither the newest complete
-    point, the newest proven nor the newest verified one ever goes, of those that are not suspect, nor the last of the
-    chain, whose number would be given again.
+    A point is kept but not counted if its window starts after `now` or after the point was stored, or if no schedule
+    can have its window: such a point cannot evict others. The newest complete point, the newest proven one and the
+    newest verified one always stay, if they are not suspect. So does the last point of the chain, because its number
+    would be used again.
     """
     reasons: dict[str, list[str]] = {each.id: [] for each in candidates}
     if rules is None:

@@ -1,1 +1,1 @@
-"""How far a point, or what is stored, can be trusted: from what is recorded, and what it holds."""
+"""How far a point, or stored data, can be trusted: by what is recorded about it, and by what it holds."""

@@ -43,7 +43,7 @@ P = TypeVar("P", bound=Placed)
 
 
 class Skipped(NamedTuple):
-    """A point that `latest` passes over, although it is newer than the chosen one or says so."""
+    """A point that `latest` skips, although it is newer than the chosen one or claims to be."""
 
     point: RecoveryPoint
     why: str
@@ -54,7 +54,7 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`point` is None where nothing qualifies. `skipped` are oldest first."""
+    """`point` is None if no point qualifies. `skipped` are oldest first."""
 
     point: RecoveryPoint | None
     skipped: tuple[Skipped, ...] = ()
@@ -67,7 +67,7 @@ class Choice:
 
 
 def begun(start: datetime, stored_at: datetime | None) -> bool:
-    """Whether a window had begun when the store received its point. Else the writer's clock was ahead."""
+    """Whether a window had begun when the store received its point. If not, the writer's clock was ahead."""
     return stored_at is None or start <= stored_at + SKEW
 
 
@@ -123,5 +123,5 @@ def _why_not(point: RecoveryPoint) -> str:
 
 
 def log_skipped(skipped: Skipped) -> None:
-    """For who has no better place to say it."""
+    """For callers that have no better place to report it."""
     logging.getLogger("backup_platform").warning("%s", visible(str(skipped)))

@@ -12,7 +12,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class LastSeen:
-    """An object of a store, and when its bytes were last seen to be right: when they were written, or read."""
+    """An object of a store, and when its bytes were last known to be right: when they were written or read."""
 
     key: str
     size: int

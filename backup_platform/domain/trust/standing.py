@@ -22,7 +22,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """`proof` is the one that decided, None for a point without proofs that count."""
+    """`proof` is the proof that decided. None if no proof of the point counts."""
 
     state: State
     proof: Proof | None = None

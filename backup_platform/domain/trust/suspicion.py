@@ -1,8 +1,9 @@
-"""Does a new recovery point hold what its source should? Judged at its commit, by the accepted points before it.
+"""Does a new recovery point hold what its source should hold? It is judged at its commit, in comparison with the
+accepted points before it.
 
-A source that was emptied, or lost most of what it had, is stored as well as any other. Median and median absolute
-deviation (MAD) are robust: one strange point in the history moves neither. What was judged suspect is no part of the
-history, so that waiting changes nothing: a person or the plan accepts it, or the source is mended.
+A source that was emptied, or lost most of its contents, is stored as well as any other. Median and median absolute
+deviation (MAD) are robust: one strange point in the history changes neither. A suspect point never becomes part of the
+history by itself. So waiting changes nothing: a person or the plan must accept it, or the source must be corrected.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ LISTED = 10
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How much a point holds; `rows` by table, None of a source that has no tables. `uncounted` are tables whose rows
-    the source could not count. Tables that the database keeps for itself do not count: their rows come and go without
-    the application."""
+    """How much a point holds. `rows` is by table, and None if the source has no tables. `uncounted` are tables whose
+    rows the source could not count. Tables that the database keeps for itself are left out, because their rows change
+    without the application."""
 
     files: int = 0
     bytes: int = 0
@@ -73,12 +74,10 @@ class Amounts:
 
 @dataclass(frozen=True, slots=True)
 class Demands:
-    """What the plan says of the contents of a source.
-
-    `allow_empty`: it, or any table, may hold nothing; `may_be_empty`: these tables may. `shrink` is the share of the
-    usual that it may lose, below 1. The others must be there: at least so many `files` and `bytes`, these `paths` and
-    `tables`, and in tables that fit a pattern together at least so many `rows`.
-    """
+    """What the plan says about the contents of a source. With `allow_empty` the source, or any table, may be empty;
+    `may_be_empty` are tables that may be. `shrink` is the share of the usual amount that it may lose, below 1. The
+    others are required: at least so many `files` and `bytes`, these `paths` and `tables`, and at least so many `rows`
+    in all tables that match a pattern."""
 
     allow_empty: bool = False
     may_be_empty: tuple[str, ...] = ()
@@ -93,11 +92,9 @@ class Demands:
 def suspicion(
     points: Collection[RecoveryPoint], point: RecoveryPoint, demands: Demands, found: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Why a point is suspect beside all the points of its source before it; () when it is not.
-
-    An incomplete point tells the least that its source had, and some sources never have a complete one. Complete points
-    are asked alone as well: an incomplete one that holds hardly anything would hide a loss.
-    """
+    """Why a point is suspect in comparison with all earlier points of its source; () if it is not. An incomplete point
+    shows the least that its source had, and some sources never have a complete one. Complete points are also compared
+    alone, because an incomplete point that holds almost nothing would hide a loss."""
     for incomplete in (True, False):
         history = baseline(points, point.kind, incomplete=incomplete)
         amounts = [Amounts.of(each.stats, each.facts) for each in history]
@@ -109,8 +106,8 @@ def suspicion(
 def baseline(
     points: Iterable[RecoveryPoint], kind: str, before: int | None = None, *, incomplete: bool = False
 ) -> list[RecoveryPoint]:
-    """The accepted points that a new one of this kind, or the one with the sequence `before`, is compared with, oldest
-    first; with `incomplete` also those. A window counts once, by its last capture."""
+    """The accepted points, oldest first, with which a new point of this kind, or the one with the sequence `before`, is
+    compared. Incomplete ones are only included with `incomplete`. Each window counts once, by its last capture."""
     chosen: dict[str, RecoveryPoint] = {}
     for point in sorted(points, key=lambda each: each.sequence):
         earlier = before is None or point.sequence < before
@@ -140,8 +137,8 @@ def advice(point: RecoveryPoint) -> Advice:
 def judge(
     history: Sequence[Amounts], current: Amounts, demands: Demands, found: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Why a point is suspect; () when it is not. `history` are the accepted points before it, oldest first; `found` are
-    those of the demanded paths that it holds."""
+    """Why a point is suspect; () if it is not. `history` are the accepted points before it, oldest first. `found` are
+    the demanded paths that it holds."""
     unmet = list(_unmet(current, demands, found))
     if current.nothing and not demands.allow_empty:
         if not history:
@@ -239,7 +236,7 @@ def _usual(history: Sequence[int]) -> tuple[int, float]:
 
 
 def grown(history: Sequence[int], current: int) -> str:
-    """What to say of a size that is much more than the history explains; "" when it is not."""
+    """A text about a size that is much larger than the history explains; "" if it is not."""
     if len(history) < ENOUGH:
         return ""
     usual, spread = _usual(history)
@@ -249,6 +246,6 @@ def grown(history: Sequence[int], current: int) -> str:
 
 
 def fits(table: str, patterns: Iterable[str]) -> bool:
-    """Whether a table is meant: patterns are those of the plan, `schema.table` or `table`, with `*` and `?`."""
+    """Whether a table matches one of the plan's patterns: `schema.table` or `table`, with `*` and `?`."""
     bare = table.rpartition(".")[2]
     return any(fnmatchcase(table if "." in pattern else bare, pattern) for pattern in patterns)

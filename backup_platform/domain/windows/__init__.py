@@ -1,1 +1,1 @@
-"""Windows: where a time line is cut, when a window may be captured, and which ones lack a point."""
+"""Windows: how time is divided, when a window may be captured, and which windows lack a point."""

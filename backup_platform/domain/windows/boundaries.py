@@ -28,7 +28,7 @@ _JUMP_HOURS = (1, 2, 3)
 
 
 class Boundary(NamedTuple):
-    """One cut: the instant in UTC, and the local time that names it, which the clock may have skipped."""
+    """One cut: the instant in UTC, and the local time that names it. The local clock may have skipped that time."""
 
     instant: datetime
     wall: datetime
@@ -183,7 +183,7 @@ def _descending(readings: Iterable[_TickCuts]) -> Iterator[Boundary]:
 
 
 def read_wall(wall: datetime, zone: ZoneInfo, *, once_a_day: bool) -> datetime:
-    """The local time that Dagster takes a cron's wall time for; it keeps a skipped midnight as its name."""
+    """The local time that Dagster uses for a cron's wall time. A skipped midnight keeps its name."""
     local = wall.replace(tzinfo=zone)
     if local.hour in _JUMP_HOURS and _jump(local) > timedelta(0):
         local = local.replace(minute=0) + ((local + timedelta(hours=1)).dst() or timedelta(0))

@@ -22,11 +22,9 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """One interval of the plan's `every`, or a cron.
-
-    `cron` cuts the windows. `minutes` is the span that `at` moves the tick within: the window, at most a day;
-    0 for a cron, which ticks at the start of its windows.
-    """
+    """One interval of the plan's `every`, or a cron. `cron` gives the boundaries of the windows. `minutes` is the span
+    within which `at` moves the tick: the window, at most a day. It is 0 for a cron, which ticks at the start of its
+    windows."""
 
     name: str
     cron: str
@@ -42,7 +40,8 @@ class Cadence:
         return self.minutes == 0
 
     def key_format(self, timezone: str) -> str:
-        """The strftime format of keys. Sub-daily ones carry the offset: a clock shows some hours twice."""
+        """The strftime format of keys. Keys of windows shorter than a day have the offset, because a clock shows some
+        hours twice."""
         if self.name in ("day", "week", "month"):
             return "%Y-%m-%d"
         return "%Y-%m-%dT%H:%M" if timezone == "UTC" else "%Y-%m-%dT%H:%M%z"
@@ -61,11 +60,8 @@ class Cadence:
         )
 
     def zone_problem(self, zone: ZoneInfo, since: datetime) -> str | None:
-        """Why this cadence has no stable windows in a zone from `since` on; None when it has.
-
-        Where the clock moves by half an hour, Dagster's hours start at :00 or :30 depending on the day of
-        asking.
-        """
+        """Why this cadence has no stable windows in a zone from `since` on; None if it has. If the clock moves by half
+        an hour, Dagster's hours start at :00 or :30, depending on the day on which it is asked."""
         period = timedelta(minutes=self.minutes or 60)
         if not (self.minutes in (15, 30, 60) or (self.is_cron and ticks_every_hour(self.cron))):
             return None

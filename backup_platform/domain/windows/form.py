@@ -1,8 +1,8 @@
-"""What a point says of its window, and whether that can be true. Standard library only.
+"""What a point says about its window, and whether that can be true. Standard library only.
 
-Whoever forges a point chooses key, start, end and time zone. What a schedule gives belongs together: the key names the
-start, and the plan's schedule gives exactly this window. Points of schedules that were changed since are not of the
-plan's schedule any more, and a cron is not recorded: of those only the form can be looked at.
+Whoever forges a point chooses key, start, end and time zone. In a real point these fit together: the key names the
+start, and the plan's schedule has exactly this window. Points of an earlier schedule are not in the plan's schedule any
+more, and a cron is not recorded. For those only the form can be checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST = timedelta(days=1)  # that is believed of a window that the plan's sch
 
 
 def strange_form(window: Window, timezone: str) -> str:
-    """Why no schedule gives a window, for people; empty when one can."""
+    """Why no schedule can have a window, for people; empty if one can."""
     if not _EPOCH <= window.start < window.end:
         return "its window does not end after its start"
     if window.start.second or window.start.microsecond:
@@ -48,9 +48,9 @@ def gives(schedule: WindowSchedule, window: Window) -> bool:
 
 
 def stored_late(window: Window, stored_at: datetime, patience: timedelta, *, planned: bool) -> bool:
-    """Whether the store received a point more than `patience` after the end of its window. Of a window that is not
-    `planned`, only the first day counts: otherwise a forged window that started long ago and ends tomorrow would be
-    in time."""
+    """Whether the store received a point more than `patience` after the end of its window. For a window that is not
+    `planned`, only the first day counts. Otherwise a forged window that started long ago and ends tomorrow would be in
+    time."""
     length = window.end - window.start
     over = stored_at - window.start - patience
     return over > (length if planned else min(length, _LONGEST))

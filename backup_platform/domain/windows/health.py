@@ -103,7 +103,8 @@ def overdue_at(
 
 
 def next_overdue(schedule: WindowSchedule, now: datetime, awaited: Window | None) -> datetime:
-    """When a window becomes overdue next: `awaited`, an open one without a point, or the one that follows."""
+    """When a window becomes overdue next: the `awaited` one, which is open and has no point, or else the window after
+    it."""
     if now < schedule.first.start:
         return overdue_at(schedule, schedule.first)
     due = overdue_at(schedule, awaited) if awaited else now
@@ -118,13 +119,11 @@ def drill_due(
     *,
     on_trust: bool = False,
 ) -> bool:
-    """Whether the point of `window` must be drilled; `drilled` are the windows of points whose drill passed.
+    """Whether the point of `window` must be drilled. `drilled` are the windows of points whose drill passed. A point
+    that took something `on_trust` is drilled in any case, unless the policy is `never`.
 
-    One that took something `on_trust` is drilled whatever was drilled before, unless the policy is `never`.
-
-    `daily` and `weekly` ask for one drilled point per day and per week, Monday to Sunday in the source's
-    zone. Points count by their windows, not by when the drill ran: one that ends after midnight proves the
-    day before.
+    `daily` and `weekly` require one drilled point for each day and each week, Monday to Sunday, in the source's zone.
+    Points count by their windows, not by the time of the drill: a drill that ends after midnight proves the day before.
     """
     if policy in ("window", "never"):
         return policy == "window"

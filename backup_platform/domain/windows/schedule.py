@@ -19,12 +19,12 @@ _MINUTE = timedelta(minutes=1)
 
 
 class WindowSchedule:
-    """Windows without gap or overlap from the one that contains `since` on; each has a unique key.
+    """Windows without gap or overlap, from the one that contains `since`. Each has a unique key.
 
-    Windows are in UTC, because aware times of one zone compare by their wall time, which a clock that is set
-    back shows twice. `since` is an instant, or a date for its midnight in the schedule's zone. Only a cron
-    needs `ticks`. Raises ValueError for a naive `since`, and for what `Cadence.at_problem` and
-    `Cadence.zone_problem` tell of; WindowError for a cron that never ticks.
+    Windows are in UTC, because aware times of one zone compare by their wall time, which a clock that is set back shows
+    twice. `since` is an instant, or a date, which means its midnight in the schedule's zone. Only a cron needs `ticks`.
+    Raises ValueError for a naive `since` and for the problems of `Cadence.at_problem` and `Cadence.zone_problem`, and
+    WindowError for a cron that never ticks.
     """
 
     def __init__(
@@ -76,7 +76,8 @@ class WindowSchedule:
         return self._window(self._boundaries.at(instant))
 
     def window(self, key: str) -> Window:
-        """The window of a key. Raises WindowError when it is malformed, of no window or before the first."""
+        """The window of a key. Raises WindowError if the key is malformed, has no window, or is before the first
+        one."""
         found = self.window_of(self._key_instant(key))
         if found.key != key:
             raise WindowError(
@@ -132,11 +133,8 @@ class WindowSchedule:
         return window if window is not None and self.tick(window) <= _instant(now) else None
 
     def capturable(self, window: Window, now: datetime) -> timedelta:
-        """How late a capture of `window` is now: 0 within it, until `window.end + late_limit`.
-
-        Raises WindowError for a window to come and for one that is over: a snapshot shows what is, not what
-        was.
-        """
+        """How late a capture of `window` is now: 0 within it, and then up to `late_limit` after its end. Raises
+        WindowError for a future window and for one that is over, because a snapshot shows the present state only."""
         now = _instant(now)
         if now < window.start:
             raise WindowError(
