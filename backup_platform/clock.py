@@ -17,7 +17,7 @@ class SystemClock:
 
 
 class Silent:
-    """`ports.Progress` that nobody watches."""
+    """A `ports.Progress` that shows nothing."""
 
     def begin(self, doing: str, unit: str = "file") -> None:
         """Nothing to show."""

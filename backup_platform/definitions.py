@@ -1,7 +1,7 @@
-"""What Dagster loads: `dagster dev -m backup_platform.definitions`, or workspace.yaml, which names this module.
+"""What Dagster loads: `dagster dev -m backup_platform.definitions`, or a workspace.yaml that names this module.
 
-The plan is `$BACKUP_PLATFORM_PLAN`, else `./backup.yaml`. A plan that is missing or wrong is an error of the
-code location, never an empty one: nobody would see that nothing is backed up.
+The plan is `$BACKUP_PLATFORM_PLAN`, else `./backup.yaml`. If the plan is missing or wrong, the code location fails to
+load. It is never loaded empty, because then nobody would notice that nothing is backed up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Private directories for what is on its way. Who is killed leaves its own: whoever makes the next one removes it."""
+"""Private directories for temporary data. A process that is killed leaves its directories: the next process that makes
+one removes them."""
 
 from __future__ import annotations
 
@@ -70,7 +71,7 @@ def _is_settled(entry: os.DirEntry[str]) -> bool:
 
 
 def lock_directory(path: str) -> int | None:
-    """A descriptor that holds its lock until the process ends; None where another one has it."""
+    """A descriptor that holds the lock until the process ends. None if another process has it."""
     with suppress(OSError):
         lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:

@@ -1,4 +1,4 @@
-"""From parts of the plan to the objects they describe. Each kind's module is imported only when it is named."""
+"""From parts of the plan to the objects that they describe. The module of a kind is only imported when it is named."""
 
 from __future__ import annotations
 
@@ -42,10 +42,8 @@ DEFAULT_PLAN = "backup.yaml"
 
 
 def repository_keys(plan: Plan, repository: RepositoryConfig) -> Keys:
-    """Where this host's keys are: what the environment names, else what the plan does. Reads none of them.
-
-    Copies have the key of the first repository, so that its part of the plan serves them, too.
-    """
+    """Where this host's keys are: as the environment says, else as the plan says. Reads none of them. Copies have the
+    key of the first repository, so its part of the plan is used for them, too."""
     from backup_platform.repository.encryption.key_files import IDENTITY_VARIABLE, KEY_VARIABLE, Keys
 
     first = plan.repository
@@ -331,7 +329,7 @@ def _remember(note: str, created: datetime) -> None:
 
 
 def state_directory() -> str:
-    """Where small notes are kept that may be lost (XDG Base Directory Specification)."""
+    """The directory for small files that may be lost (XDG Base Directory Specification)."""
     home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return os.path.join(home, "backup-platform")
 
@@ -370,7 +368,8 @@ def require_kind(point: RecoveryPoint, source: SourceConfig) -> None:
 
 
 def as_database(source: Source, target: DatabaseTarget) -> DatabaseSource:
-    """Raises UsageError for a source that no server takes, and for what a restore of its kind does not heed."""
+    """Raises UsageError for a source that cannot be restored into a server, and for options that a restore of its kind
+    does not use."""
     server = registry.described(source.kind).server
     if server is None or not isinstance(source, DatabaseSource):
         raise UsageError(

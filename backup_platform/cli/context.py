@@ -32,7 +32,7 @@ app_factory: Callable[[str | None], Services] = _load  # tests put theirs here
 
 
 class CliSession:
-    """Options that every verb has. `resume` is the advice for whoever interrupts the verb."""
+    """Options that every verb has. `resume` is the advice if the verb is interrupted."""
 
     def __init__(self) -> None:
         self.plan: str | None = None

@@ -33,7 +33,7 @@ class InterruptError(BackupError):
 
 
 class UnexpectedError(BackupError):
-    """A defect of this program, or a failure that nobody foresaw."""
+    """A defect of this program, or a failure that it does not know."""
 
     code: ClassVar[str] = "unexpected"
 

@@ -1,4 +1,4 @@
-"""Which of many recovery points a listing shows, and in which time zone."""
+"""Which recovery points a listing shows, and in which time zone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PointFilter:
 
     @classmethod
     def of(cls, last: str | None, since: str | None, state: str | None) -> PointFilter:
-        """From the words of the command line. Raises UsageError."""
+        """Made from the options of the command line. Raises UsageError."""
         if last is not None and not (last.isdecimal() and int(last)):
             raise UsageError(f"--last {last}: not a number of points.", hint="Write one like --last 10.")
         if state is not None and state not in list(State):

@@ -22,7 +22,7 @@ def printable(path: bytes) -> str:
 
 
 def order(path: bytes) -> bytes:
-    """The key by which sorted paths come in the order of the walk."""
+    """The key that sorts paths in the order of the walk."""
     return b"" if path == ROOT else path.replace(b"/", b"\0")
 
 
@@ -33,7 +33,8 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 
 
 def below(root_fd: int, path: bytes, act: Callable[[int, bytes], T], *, follow: bool = False) -> T:
-    """`act(directory fd, path relative to it)`, through opened directories where the path is long."""
+    """Calls `act(directory fd, path relative to it)`. If the path is long, its directories are opened one after the
+    other."""
     if len(path) <= LONG:
         return act(root_fd, path)
     directory, name = split(path)

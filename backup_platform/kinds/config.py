@@ -1,4 +1,5 @@
-"""The base of what a plan says of sources of one kind. Imports pydantic, which only plans need."""
+"""The base class of the part of a plan that describes sources of one kind. It imports pydantic, which only plans
+need."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class SourceContext:
     repositories: Callable[[], tuple[str, ...]]
 
     def located(self, value: str) -> str:
-        """Where the original is. A host that only drills or restores need not have the secrets that lead there: it
-        gets the value as the plan has it."""
+        """The location of the source, with its references looked up. A host that only drills or restores need not have
+        these secrets: it gets the text as it is in the plan."""
         try:
             return self.path(value)
         except PlanError:
@@ -49,8 +49,8 @@ class SourceContext:
 
 @dataclass(frozen=True, slots=True)
 class ServerRestore:
-    """`restore POINT --into URL`. `url` is an example in which `{source}` stands for the source's name, `options` are
-    the fields of `DatabaseTarget` that the kind heeds."""
+    """`restore POINT --into URL`. `url` is an example, in which `{source}` stands for the source's name. `options` are
+    the fields of `DatabaseTarget` that the kind uses."""
 
     url: str
     options: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ def built_in() -> tuple[str, ...]:
 
 @cache
 def registered() -> dict[str, tuple[EntryPoint, ...]]:
-    """The entry points of other distributions by the kind that they name; none of a built-in's name."""
+    """The entry points of other distributions, by the kind that they name. Names of built-in kinds are left out."""
     found: dict[str, tuple[EntryPoint, ...]] = {}
     for each in entry_points(group=GROUP):
         if each.name not in built_in():
@@ -108,7 +108,7 @@ def every() -> dict[str, AnyKind]:
 
 
 def described(name: str) -> AnyKind:
-    """The kind of a recovery point, for words about it. Where that kind is not installed, one that can do nothing."""
+    """The kind of a recovery point, for texts about it. If that kind is not installed, a kind that can do nothing."""
     try:
         found = find(name)
     except PlanError:

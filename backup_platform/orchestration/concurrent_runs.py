@@ -1,7 +1,7 @@
-"""One run at a time: whether a run has to leave the work to another one. This needs no setting of the instance.
+"""One run at a time: whether another run already does the work of this run.
 
-`tag_concurrency_limits` in dagster.yaml keep runs in the queue instead, which is better, but setting them is
-optional.
+This needs no setting of the instance. `tag_concurrency_limits` in dagster.yaml keep runs in the queue instead, which is
+better, but setting them is optional.
 """
 
 from __future__ import annotations

@@ -89,11 +89,11 @@ def next_attempt(attempts: Iterable[dg.RunRecord]) -> int:
 
 
 def why_wait(attempts: Iterable[dg.RunRecord], now: datetime, until: datetime | None = None) -> str:
-    """Why a window with these attempts, newest first, is not to be launched now; "" when it is.
+    """Why a window with these attempts, newest first, must not be launched now; "" if it may be.
 
-    The pause doubles with each attempt, and is at most half of what remains `until` it is too late. What a person
-    cancelled stays cancelled: Dagster calls a run cancelled only when its end was asked for, and failed when it was
-    interrupted.
+    The pause doubles with each attempt. It is at most half of the time that remains `until` it is too late. A run that
+    a person cancelled is not launched again. Dagster only calls a run cancelled if somebody asked for its end; an
+    interrupted run is called failed.
     """
     records = list(attempts)
     if not records:

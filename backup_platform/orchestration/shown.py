@@ -1,7 +1,7 @@
-"""Text of unknown origin (names, reasons, what a server says) in Dagster: in metadata, in its Markdown, in its logs.
+"""Text of unknown origin (names, reasons, words of a server) in Dagster: in metadata, its Markdown and its logs.
 
-Everything that reaches the event log goes through here. Dagster's UI renders Markdown: a name that holds an image would
-make the browser of whoever looks ask somebody else's server for it.
+Everything that is written to the event log goes through this module. Dagster's UI renders Markdown. Without this
+module, a name that contains an image would make the viewer's browser request it from another server.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def path(value: str) -> dg.MetadataValue:
 
 
 def document(value: list[Json] | dict[str, Json]) -> dg.MetadataValue:
-    """As JSON, which the UI shows as a tree."""
+    """The value as JSON, which the UI shows as a tree."""
     return dg.MetadataValue.json(_document(value))
 
 

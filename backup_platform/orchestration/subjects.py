@@ -13,10 +13,8 @@ from backup_platform.orchestration.translator import COVERAGE_AT, MAX_RUNTIME_TA
 
 @dataclass(frozen=True, slots=True)
 class WatchedAsset:
-    """One asset. `id` names its incidents and `name` begins their titles; every run of it has the `tags`.
-
-    `checks` are those that its own runs make; `cron`, in UTC, is of what has no windows.
-    """
+    """One asset. `id` names its incidents, `name` is the start of their titles, and all its runs have the `tags`.
+    `checks` are evaluated in its own runs. `cron`, in UTC, is given for assets without windows."""
 
     id: str
     key: dg.AssetKey

@@ -1,4 +1,4 @@
-"""From a plan to the names and specs of Dagster. Subclass it to name, group or tag assets differently."""
+"""From a plan to names and specs in Dagster. Make a subclass to name, group or tag assets differently."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class BackupTranslator:
         return written(hint, self.app.plan_path, None if about in ("", first) else about)
 
     def told(self, error: BackupError) -> str:
-        """An error with what to do about it."""
+        """An error as a text, with its advice."""
         return sentences(error.message, self.written(error.advice, error.repository))
 
     @property

@@ -1,4 +1,4 @@
-"""YAML text as plain data in which every value knows its line, free of YAML 1.1's surprises."""
+"""YAML text as plain data in which every value knows its line. Surprising rules of YAML 1.1 are switched off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a plan that says what a source must hold, and what it may lose, before somebody has to look."""
+"""The part of a plan that says what a source must hold, and how much it may lose before a person has to look."""
 
 from __future__ import annotations
 

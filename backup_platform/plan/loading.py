@@ -37,7 +37,7 @@ def load_plan(path: str) -> Plan:
 
 
 def parse_plan(text: str, path: str) -> Plan:
-    """The plan in a text; `path` names it in errors and is where relative paths start."""
+    """The plan in a text. `path` is its name in errors, and relative paths start there."""
     document = read_document(text)
     plan: Plan | None = None
     problems = list(document.problems)

@@ -26,7 +26,7 @@ def references(value: object) -> Iterator[str]:
 
 
 def problem_of(value: str, base: str) -> tuple[str, PlanError] | None:
-    """The first reference of a text that leads nowhere, and why."""
+    """The first reference of a text that cannot be looked up, and why."""
     for reference in references(value):
         try:
             resolve(reference, base)
@@ -49,7 +49,7 @@ def reference_problem(text: str) -> str | None:
 
 
 def resolve(text: str, base: str) -> str:
-    """The text with what its references point to; files are relative to `base`. Raises PlanError."""
+    """The text, with references replaced by their values. Files are relative to `base`. Raises PlanError."""
     return _REFERENCE.sub(lambda found: _look_up(found[1], found[2], base), text)
 
 

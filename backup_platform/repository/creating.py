@@ -58,7 +58,7 @@ def init_repository(
 
 
 def require_unused(store: Store) -> None:
-    """Raises ConflictError where recovery points are without their `repository.json`: another one would hide them."""
+    """Raises ConflictError if there are recovery points without their `repository.json`: a new one would hide them."""
     if next(iter(store.list(MANIFESTS)), None) is None:
         return
     try:

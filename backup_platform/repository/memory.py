@@ -1,4 +1,4 @@
-"""Keep the process's memory close to what it uses."""
+"""Keep the memory of the process close to what is in use."""
 
 from __future__ import annotations
 

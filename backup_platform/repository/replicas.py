@@ -84,11 +84,9 @@ def missing_keys(origin: Repository, store: Store) -> list[str]:
 
 
 def copy_keys(origin: Repository, store: Store) -> tuple[int, list[str]]:
-    """Give a copy the recipients that it lacks, also retired ones, and file keys that were rewrapped: how many objects,
-    and what is wrong with those that are damaged and stay behind.
-
-    Nothing is taken away: a copy may have recipients of its own. A recipient that nobody expects stays behind, too.
-    """
+    """Copy the recipients and rewrapped file keys that a copy lacks, also retired recipients. Returns how many objects,
+    and what is wrong with damaged ones, which are not copied. Nothing is removed: a copy may have recipients of its
+    own. A recipient that nobody expects is not copied either."""
     from backup_platform.repository.encryption.key_objects import key_problems
 
     missing = missing_keys(origin, store)
@@ -124,7 +122,7 @@ def put_object(repository: Repository, key: str, data: Buffer) -> None:
 
 
 def is_sound(repository: Repository, key: str) -> bool:
-    """Whether an object has the bytes of its name; one that these credentials may not read counts as not."""
+    """Whether the bytes of an object have the hash that is its name. False if these credentials may not read it."""
     try:
         repository.objects.verified(key)
     except (DamageError, StoreRefusedError):

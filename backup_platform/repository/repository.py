@@ -27,12 +27,10 @@ if TYPE_CHECKING:
 
 
 class Repository:
-    """Opened on a store. Raises RepositoryMissingError when there is none, KeyMissingError without the right key.
-
-    `objects` are what its parts work on: its `points`, the `proofs` and `marks` of its ledger, and all that need less
-    than a repository. `known` is what this host knows of it from its own work, `notes` what it need not read again,
-    `level` that of compression, `capabilities` are those of the store.
-    """
+    """An open repository on a store. Raises RepositoryMissingError if there is none, and KeyMissingError without the
+    right key. `objects` is what its parts use: `points`, the `proofs` and `marks` of its ledger, and all code that
+    needs no whole repository. `known` is what this host knows of it from its own work, `level` the level of
+    compression, and `capabilities` those of the store."""
 
     def __init__(
         self,

@@ -34,7 +34,8 @@ class CachingStore(WrappedStore):
 
     @contextmanager
     def direct(self) -> Iterator[None]:
-        """Inside, everything comes from the store: for what says whether it holds what it should."""
+        """Inside the block, every read comes from the store. For code that checks whether the store holds what it
+        should."""
         with self._lock:
             self._passing += 1
         try:

@@ -69,10 +69,8 @@ class ThrottledStore(WrappedStore):
 
 
 class SingleWriterStore(WrappedStore):
-    """For a store that overwrites in spite of the condition: looks before it creates.
-
-    Two writers at the same instant may both find nothing; the second then replaces what the first one wrote.
-    """
+    """For a store that overwrites an object in spite of the condition. It looks before it creates. Two writers at the
+    same instant may both find nothing; then the second one replaces the object of the first one."""
 
     def create(self, key: str, data: Buffer) -> None:
         try:
@@ -84,11 +82,9 @@ class SingleWriterStore(WrappedStore):
 
 
 class WriteOnlyStore(WrappedStore):
-    """For credentials that may not read packs: what was just sent is read back from memory.
-
-    The store compared it with the SHA-256 that was sent along before it said yes. A pack that is there already may not
-    be looked at, so it is written again: its name is the hash of its bytes.
-    """
+    """For credentials that may not read packs. An object that was just sent is read back from memory; the store has
+    compared it with the SHA-256 that was sent with it. A pack that exists already cannot be read, so it is written
+    again: its name is the hash of its bytes."""
 
     def __init__(self, inner: Store) -> None:
         super().__init__(inner)

@@ -34,7 +34,7 @@ NOT_PARTIAL = "non-partial response"  # obstore, of a server that sends a part a
 
 
 class Puts(Protocol):
-    """How objects are written: which backend takes a key, with which attributes."""
+    """How objects are written: the backend and the attributes for a key."""
 
     def __call__(self, key: str) -> tuple[Backend, dict[str, str]]: ...
 
@@ -273,7 +273,7 @@ class DirectoryStore(ObjectStore):
                     yield StoredObject(os.path.relpath(path, self._root), status.st_size, _written_at(status))
 
     def delete_draft(self, key: str) -> None:
-        """Raises ValueError for what is no draft."""
+        """Raises ValueError if the key is not a draft."""
         if not DRAFT.search(key):
             raise ValueError(f"{key} is not a draft")
         with self._translated("delete", key), suppress(FileNotFoundError):

@@ -8,7 +8,7 @@ from backup_platform.domain.ports import Buffer, Store, StoredObject
 
 
 class WrappedStore:
-    """`ports.Store` that does what another one does."""
+    """A `ports.Store` that passes every call to another store."""
 
     def __init__(self, inner: Store) -> None:
         self.inner = inner

@@ -12,7 +12,7 @@ _NAMED = {"\x1b": "\\e", "\\": "\\\\", "'": "\\'"}
 
 
 def printable(name: bytes | str) -> str:
-    """The name as it is where that prints, else in the shell's `$'…'` form, which can be pasted back."""
+    """The name itself if it prints, else in the shell's form `$'…'`, which can be pasted."""
     text = os.fsdecode(name)
     if not hides(text) and not text.startswith("$'"):
         return text

@@ -17,7 +17,7 @@ _STYLES = {"good": "32", "warn": "33", "bad": "1;31", "dim": "2", "bold": "1", "
 
 
 class OutputClosedError(OSError):
-    """Nothing more can be written: whoever read it has gone away (`| head`), or the disk is full."""
+    """The output cannot be written any more: its reader has ended (`| head`), or the disk is full."""
 
 
 def colours(stream: TextIO) -> bool:

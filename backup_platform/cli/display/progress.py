@@ -26,10 +26,8 @@ _NOTES_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class ProgressCounts:
-    """What was done of what is expected so far; expected is 0 where nobody knows. `size` in bytes.
-
-    `doing` is the part of the work that this is about, `unit` what one of its items is called.
-    """
+    """What was done so far, and how much is expected; 0 if that is unknown. `size` is in bytes. `doing` is the current
+    part of the work. `unit` is the name of one item."""
 
     items: int = 0
     size: int = 0
@@ -117,7 +115,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ProgressView:
-    """What a display shows at one moment; `left_s` is None where nobody can tell."""
+    """What a display shows at one moment. `left_s` is None if it is unknown."""
 
     amounts: ProgressCounts
     bytes_per_s: float

@@ -27,7 +27,7 @@ class _Shown:
 
 
 def bare(stream: TextIO) -> TextIO:
-    """The stream itself, for what is to act on the terminal: colours, a progress bar."""
+    """The unguarded stream, for output that controls the terminal: colours, a progress bar."""
     return stream.bare if isinstance(stream, _Shown) else stream
 
 

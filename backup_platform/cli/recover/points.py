@@ -121,7 +121,7 @@ def points(
 
 
 def print_doubts(out: Output, doubts: Doubts) -> None:
-    """What the ledger has that is no evidence."""
+    """Print the records of the ledger that are not evidence."""
     for text in doubts.findings():
         out.line(out.paint("FORGED  ", "bad") + text)
     for text in doubts.notes():

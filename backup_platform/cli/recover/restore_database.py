@@ -59,7 +59,7 @@ class Wishes:
                 )
 
     def target(self, url: str) -> DatabaseTarget:
-        """Raises UsageError for a number of connections that is none."""
+        """Raises UsageError for an invalid number of connections."""
         return DatabaseTarget(
             url,
             schemas=self.schemas,
@@ -84,7 +84,7 @@ def _number(text: str | None) -> int:
 
 
 def refuse_of_directory(to: str | None, paths: Sequence[str], overwrite: bool) -> None:
-    """Raise UsageError for what only goes with --to."""
+    """Raise UsageError for options that are only valid with --to."""
     if to is not None:
         raise UsageError("Give --to or --into, not both.")
     if paths:

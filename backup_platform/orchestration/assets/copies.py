@@ -1,7 +1,7 @@
-"""The copies of a source in another repository: an asset downstream of its backup, with the same partitions.
+"""The copies of a source in another repository. They are an asset downstream of its backup, with the same partitions.
 
-Copies have runs of their own: a repository that is away fails none of the backups, and a slow one keeps none waiting.
-Annotations stay evaluated here: Dagster reads the type of `context` from one.
+Copies have their own runs. So an unreachable repository fails no backup, and a slow one delays none. Annotations must
+be evaluated here, because Dagster reads the type of `context` from one.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,8 @@ def copy_asset(translator: BackupTranslator, repository: str, source: str) -> dg
 
 
 def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksDefinition:
-    """Whether a window's point is where the plan wants it. No verdict while there is time left to copy it."""
+    """Whether a window's point is in the places that the plan requires. There is no verdict while there is time left to
+    copy it."""
     spec = translator.copies_check_spec(source)
 
     @dg.multi_asset_check(
@@ -76,7 +77,7 @@ def in_place_check(translator: BackupTranslator, source: str) -> dg.AssetChecksD
 
 
 def in_place(app: "App", point: RecoveryPoint, found: "Mapping[str, StoredPoints]") -> "CheckResult":
-    """The verdict about a point, by what its copies said; those that did not answer are not among them."""
+    """The verdict about a point, from the answers of its copies. Copies that did not answer are left out."""
     holdings = {name: each.held for name, each in found.items()}
     forgotten = [name for name, each in found.items() if point in each.forgotten]
     return app.copies.in_place(point, {app.repository_name: [point], **holdings}, forgotten)

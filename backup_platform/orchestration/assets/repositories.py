@@ -1,6 +1,7 @@
-"""The upkeep of a repository as assets: `prune` forgets and frees, `verify` reads again what was read longest ago.
+"""The upkeep of a repository as assets. `prune` forgets points and frees space. `verify` reads the data again that was
+not read for the longest time.
 
-Annotations stay evaluated here: Dagster reads the type of `context` from one.
+Annotations must be evaluated here, because Dagster reads the type of `context` from one.
 """
 
 from collections.abc import Iterator, Sequence

@@ -57,8 +57,8 @@ def _unvouched(point: RecoveryPoint, created: bool) -> Metadata:
 
 
 def check_metadata(measured: Mapping[str, Json], *, window: str, point: str, chosen: str = "") -> Metadata:
-    """The metadata of a check evaluation: what it measured, of which recovery point, and why that was `chosen` where
-    the run does not name it."""
+    """The metadata of a check evaluation: its numbers, its recovery point, and why that point was `chosen` if the run
+    does not name it."""
     return {
         **plain_metadata(measured),
         "window": shown.text(window),

@@ -92,7 +92,8 @@ def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
 
 
 def retention_table(judged: Sequence[Judged]) -> str:
-    """Every point with what becomes of it and why, a table per source, the newest first; of many, the newest."""
+    """Every point, with its decision and the reasons: one table for each source, newest first. If there are many, only
+    the newest."""
     newest = sorted(judged, key=lambda each: (each.point.window.start, each.point.sequence), reverse=True)
     tables: dict[str, list[str]] = {}
     for each in newest[:MOST_ROWS]:

@@ -26,8 +26,8 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class StoredIndex:
-    """An index object and how many rows it has of which pack; nothing where it is altered, nor of packs of which it is
-    known to say something wrong. Of `disputed` packs another index says something else."""
+    """An index object, and how many rows it has for each pack. It has none if it is altered, and none for packs about
+    which it is known to be wrong. Another index disagrees about the `disputed` packs."""
 
     stored: StoredObject
     rows: dict[PackKey, int]
@@ -37,11 +37,9 @@ class StoredIndex:
 
 @dataclass(slots=True)
 class Survey:
-    """`problems` say why nothing may be deleted. Packs are named by their keys.
-
-    `disputed` are packs of which indexes say different things. `doubted` are said to hold needed blobs that others
-    hold, too, and no key at hand tells which of them really do.
-    """
+    """`problems` say why nothing may be deleted. Packs are given by their keys. Indexes disagree about `disputed`
+    packs. `doubted` packs are said to hold the same needed blobs as others, and no available key shows which of them
+    really do."""
 
     now: datetime  # the store's, before anything else was read
     tombstones: Tombstones

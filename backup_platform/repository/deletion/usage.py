@@ -38,7 +38,7 @@ class Kept:
 
 
 class Usage:
-    """Of the blobs of one kind of pack."""
+    """Which blobs of one kind of pack are needed."""
 
     def __init__(self, index: BlobIndex) -> None:
         self._index = index
@@ -57,11 +57,9 @@ class Usage:
         weak: Callable[[int], bool],
         closed: Callable[[int], bool] = lambda number: False,
     ) -> Kept:
-        """Take each needed blob from the best of the packs that hold it; all of them stay if the best is `weak`, and
-        it is taken from all if the best is `closed`: nobody can look whether that one really holds it.
-
-        `standing` is told which share of its bytes is needed.
-        """
+        """Take each needed blob from the best pack that holds it. If the best pack is `weak`, all of them stay. If it
+        is `closed`, the blob is taken from all of them, because nobody can check whether that pack really holds it.
+        `standing` is called with the needed share of a pack's bytes."""
         index, count = self._index, len(self._index.packs)
         packs = index.rows["pack"]
         rows, groups = self._needed_rows()

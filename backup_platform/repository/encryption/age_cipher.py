@@ -118,8 +118,8 @@ class AgeCipher:
         return cipher
 
     def require_contents(self) -> None:
-        """Raises KeyMissingError if contents cannot be opened, and StoreError. Objects below `keys/` are not
-        needed: packs say for whom they are."""
+        """Raises KeyMissingError if contents cannot be opened, and StoreError. Objects below `keys/` are not needed,
+        because packs show their recipients."""
         if not self.identities:
             raise self.keys.missing_identity(self.store.location, self._needed())
         known = {recipient.text for recipient in self._known_recipients()}

@@ -29,7 +29,7 @@ ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Where a key is kept: a file, or a text that a reference in the plan led to. Never shows the key."""
+    """Where a key is kept: a file, or a text from a reference in the plan. Never shows the key."""
 
     origin: str  # the file's path, or what led to the text
     text: str | None = field(default=None, repr=False)
@@ -37,11 +37,11 @@ class Secret:
 
     @classmethod
     def of(cls, value: str, name: str, path: Callable[[str], str]) -> Secret:
-        """From what the plan says, its references looked up: a path, or the key itself."""
+        """Made from the value in the plan, with references looked up: a path, or the key itself."""
         return cls(name, value) if holds_key(value) else cls(path(value))
 
     def find(self) -> tuple[str | None, str]:
-        """The key's text or None, and why there is none. Raises KeyMissingError for a file that others may read."""
+        """The key's text, or None and the reason. Raises KeyMissingError for a file that other users can read."""
         if self.text is not None or self.problem:
             return self.text, self.problem
         try:
@@ -68,7 +68,8 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Which keys this host was told of. They are read when they are needed. `plan_key` is where the plan names them."""
+    """The keys that this host was given. They are read when they are needed. `plan_key` is the part of the plan that
+    names them."""
 
     key: Secret | None = None
     identity: Secret | None = None
@@ -85,7 +86,8 @@ class Keys:
         return parse_repository_key(text, self.key.origin)
 
     def identities(self) -> list[Identity]:
-        """Empty when there is none here. Raises KeyMissingError for a file that holds none, or is open to others."""
+        """Empty if this host has none. Raises KeyMissingError for a file that holds none, or that other users can
+        read."""
         from backup_platform.repository.encryption.age import Identity
 
         text = self.identity.find()[0] if self.identity else None
@@ -100,7 +102,7 @@ class Keys:
         return found
 
     def missing_key(self, location: str) -> KeyMissingError:
-        """For a host that has neither."""
+        """The error for a host with neither the repository key nor an identity."""
         return KeyMissingError(
             f"The repository at {location} is encrypted. This host has neither its repository key "
             f"({_where(self.key, 'no key file is named')}) nor an identity "
@@ -114,7 +116,7 @@ class Keys:
         )
 
     def missing_identity(self, location: str, recipients: str) -> KeyMissingError:
-        """For a host that cannot read contents."""
+        """The error for a host that cannot read contents."""
         return KeyMissingError(
             f"The contents of the repository at {location} can only be opened with an identity. This host has none "
             f"({_where(self.identity, 'no identity file is named')}). It needs the identity of {recipients}.",

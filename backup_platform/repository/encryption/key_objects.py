@@ -33,9 +33,9 @@ NAMED = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class KeyProblem:
-    """`what` is the matter with an object, as in "is missing"; `effect` is what follows, `advice` what to do.
-    `recipient` is whose wrapped repository key can be made anew; empty where only a copy can help. `decides` who reads:
-    it is sound, and only a person can tell whether it is right."""
+    """`what` is wrong with an object, as in "is missing". `effect` is the consequence, and `advice` says what to do.
+    `recipient` is given if this recipient's wrapped repository key can be made again; if it is empty, only a copy can
+    help. `decides` means that the object is sound, and that only a person can decide whether it is right."""
 
     key: str
     what: str
@@ -76,8 +76,8 @@ def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
 
 
 def unexpected_recipients(cipher: Cipher) -> list[KeyProblem]:
-    """Where an encrypted repository names other recipients than the plan or this host. Nothing else is looked at.
-    After a backup this costs no listing: what was listed when its recipients were chosen is used."""
+    """Where an encrypted repository names other recipients than the plan or this host. Nothing else is checked. After a
+    backup this needs no listing, because the listing that was made when its recipients were chosen is used."""
     from backup_platform.repository.encryption.age_cipher import AgeCipher
     from backup_platform.repository.encryption.recipients import listed_keys
 

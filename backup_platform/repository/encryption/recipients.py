@@ -109,7 +109,8 @@ def _stored(added: SignedDocument, retired: SignedDocument | None) -> StoredReci
 
 
 def read_document(objects: Objects, key: str, data: Buffer | None = None) -> SignedDocument:
-    """Of a recipient: `….recipient` or `….retired`. Raises DamageError unless it is this repository's, in its place."""
+    """A document of a recipient: `….recipient` or `….retired`. Raises DamageError unless it belongs to this repository
+    and to this key."""
     stored = objects.get(key) if data is None else data
     document = objects.codec.decode(key, objects.cipher.unwrap(key, stored))
     recipient, suffix = document.fields.values.get("recipient"), ADDED if key.endswith(ADDED) else RETIRED
@@ -128,10 +129,8 @@ def wrapped_key(objects: Objects, recipient: age.Recipient) -> bytes:
 
 
 def add_recipient(objects: Objects, recipient: age.Recipient, now: datetime) -> StoredRecipient:
-    """From now on new packs are written to it, too. A document of it that is damaged is written anew.
-
-    Raises ConflictError for one that is there, or was retired.
-    """
+    """From now on new packs are encrypted to this recipient, too. Its document is written again if it is damaged.
+    Raises ConflictError if the recipient exists already, or was retired."""
     known, problems = readable_recipients(objects, listed_keys(objects))
     for each in known:
         if each.text == recipient.text:

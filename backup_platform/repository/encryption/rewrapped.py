@@ -28,7 +28,7 @@ class RewrappedKeys:
         return cls(_entries(store, identities))
 
     def file_key(self, pack: bytes, header: age.Header) -> bytes | None:
-        """The file key of a pack; None when there is none here, or none that made this header."""
+        """The file key of a pack. None if there is none here, or if none fits this header."""
         for file_key in self._keys.get(pack, ()):
             try:
                 header.payload_key(file_key)

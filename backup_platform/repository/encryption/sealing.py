@@ -40,7 +40,8 @@ class Secrets:
 
 
 def seal(secrets: Secrets, plain: Buffer) -> bytearray:
-    """The stored form of metadata; another one each time. A bytearray becomes it."""
+    """The stored form of metadata. It is different each time. A bytearray must not be used afterwards: the stored form
+    may use its memory."""
     salt = os.urandom(HEAD - len(MAGIC))
     sealed = plain if isinstance(plain, bytearray) else bytearray(plain)
     write_stream(derive("sealed", secrets.metadata + salt), MAGIC + salt, sealed)

@@ -24,7 +24,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Of the signed documents of one repository, by its id. `hashed` is keyed in an encrypted one."""
+    """Reads and writes the signed documents of one repository, given by its id. `hashed` is keyed in an encrypted
+    repository."""
 
     repository: str
     hashed: Hash = digest

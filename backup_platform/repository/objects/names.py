@@ -45,10 +45,8 @@ def _hex(hashed: bytes) -> str:
 
 
 class Name(str):
-    """A text of one form: whoever has one need not check it again. Raises ValueError for another text.
-
-    `str.__new__` makes one of a text that is known to have the form: of these there are many.
-    """
+    """A text of one form. Code that has a name need not check it again. Raises ValueError for any other text.
+    `str.__new__` makes a name from a text that is known to have the form, because there are very many."""
 
     __slots__ = ()
     FORM: ClassVar[re.Pattern[str]]

@@ -23,11 +23,9 @@ from backup_platform.repository.objects.record_names import Record, RecordNames
 
 
 class Objects:
-    """Where they are stored, what seals and opens them, which repository they are of, and the time.
-
-    `codec` is that of signed documents, `names` makes and judges names of records. `authentic_records` are keys of
-    records by older versions whose documents were read and found to be authentic. Thread-safe.
-    """
+    """The store, its cipher, the repository that the objects belong to, and a clock. `codec` is for signed documents.
+    `names` makes and checks names of records. `authentic_records` are keys of records by older versions whose documents
+    were read and found authentic. Thread-safe."""
 
     def __init__(self, store: Store, cipher: Cipher, info: RepositoryInfo, clock: Clock) -> None:
         self.store, self.cipher, self.info, self.clock = store, cipher, info, clock
@@ -66,15 +64,14 @@ class Objects:
         return self.cipher.unwrap(key, self.verified(key) if named else self.get(key))
 
     def put(self, key: str, plain: Buffer, *, anew: bool = False) -> None:
-        """Seal and store an object. Raises ConflictError when there is one under this key, unless it is to be written
-        `anew`."""
+        """Seal and store an object. Raises ConflictError if the key exists, unless the object is written `anew`."""
         stored = self.cipher.wrap(key, plain).stored
         (self.store.replace if anew else self.store.create)(key, stored)
 
     # Objects that are named by their hash
 
     def put_named(self, key: HashedKey, stored: Buffer) -> bool:
-        """Store an object under its own hash, or mend one that is damaged; whether there was none before."""
+        """Store an object under its own hash, or repair a damaged one. Returns whether there was none before."""
         try:
             self.store.create(key, stored)
         except ConflictError:
@@ -94,14 +91,14 @@ class Objects:
             raise
 
     def packs(self) -> dict[PackKey, StoredPack]:
-        """The packs in the store. What has no name of a pack is none, and nobody touches it."""
+        """The packs in the store. Objects that are not named like a pack are ignored, and never touched."""
         listed = (found for prefix in (PACKS, META) for found in self.store.list(prefix))
         return {pack.key: pack for pack in packs_among(listed)}
 
     # Signed documents
 
     def write_document(self, key: str, fields: Mapping[str, Json], *, anew: bool = False) -> None:
-        """Raises ConflictError when there is one under this key, unless it is to be written `anew`."""
+        """Raises ConflictError if the key exists, unless the document is written `anew`."""
         self.put(key, self.codec.encode(fields)[1], anew=anew)
 
     def read_document(self, key: str, place: Mapping[str, Json] | None = None) -> SignedDocument:

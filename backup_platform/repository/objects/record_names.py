@@ -1,7 +1,5 @@
-"""Names of the ledger's records end in a keyed hash of what they say (FORMAT.md §8).
-
-So a listing tells which of them a holder of the repository's key made.
-"""
+"""Names of the ledger's records. They end in a keyed hash of their content (FORMAT.md §8). So a listing shows which of
+them were made by a holder of the repository's key."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Parquet files of which nobody knows who wrote them: what reading takes is known before it is taken (FORMAT.md §12).
+"""Parquet files of unknown origin: the memory for reading them is known before it is allocated (FORMAT.md §12).
 
-A few bytes can stand for any number of values: a compressed page, a run of one value, a dictionary. The headers of the
-pages tell how large they become, and Arrow believes them: so they are read first.
+A few bytes can stand for any number of values: a compressed page, a run of one value, a dictionary. Arrow believes the
+headers of the pages, which say how large the pages become. So these headers are read and checked first.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from backup_platform.repository.packs.index import IndexedPack
 
 @dataclass(slots=True)
 class Claims:
-    """By the keys of packs: what the first index says, and what others say that differ from it."""
+    """By the keys of packs: the rows of the first index, and the rows of other indexes that differ from it."""
 
     first: dict[PackKey, IndexedPack] = field(default_factory=dict)
     others: dict[PackKey, list[IndexedPack]] = field(default_factory=dict)

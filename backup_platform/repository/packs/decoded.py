@@ -43,8 +43,8 @@ class Decoded:
         keys: Collection[PackKey],
         said: Callable[[PackKey], IndexedPack],
     ) -> None:
-        """Decode packs that were not read before, or compare them with what this host remembers of them (`said` is what
-        indexes say). What is damaged is marked. Raises StoreError."""
+        """Decode packs that were not read before, or compare them with what this host remembers of them. `said` is what
+        indexes say. Damaged packs and wrong indexes are marked. Raises StoreError."""
         unread = sorted(set(keys) - self.known)
         decoded = partial(_decoded, objects, known, said)
         with ThreadPoolExecutor(worker_count()) as pool:

@@ -1,7 +1,5 @@
-"""Where blobs are: the index in memory (FORMAT.md §5).
-
-A blob costs 68 bytes, whatever the length of its stream.
-"""
+"""Where blobs are: the index in memory (FORMAT.md §5). It takes 68 bytes for each blob, whatever the length of its
+stream."""
 
 from __future__ import annotations
 
@@ -78,7 +76,7 @@ def index_pack(key: PackKey, frames: Sequence[Frame], size: int = 0) -> IndexedP
 
 
 def pack_lengths(packs: Sequence[IndexedPack]) -> NDArray[Any]:
-    """The length of each pack's plain form, by what its rows say."""
+    """The length of each pack's plain form, computed from its rows."""
     if not packs:
         return np.zeros(0, "<i8")
     blobs = np.array([len(pack.rows) for pack in packs], "<i8")
@@ -138,7 +136,7 @@ class BlobIndex:
         return next(self.rows_holding(blob), ABSENT)
 
     def rows_holding(self, blob: bytes) -> Iterator[int]:
-        """Every row of a blob, in the order in which they were added."""
+        """Every row of a blob, in the order in which the rows were added."""
         keys, prefix = self._keys, int.from_bytes(blob[:8], "little")
         position = bisect_left(keys, prefix)
         while position < len(keys) and keys[position] == prefix:
@@ -152,7 +150,7 @@ class BlobIndex:
         return bool(self._unequal) and int.from_bytes(blob[:8], "little") in self._unequal
 
     def find_all(self, blobs: Buffer) -> NDArray[Any]:
-        """Rows of joined ids (int64, ABSENT where there is none)."""
+        """Row numbers of joined ids (int64). ABSENT if there is none."""
         wanted = np.frombuffer(blobs, "<u8").reshape(-1, 4)
         if not len(self._rows):
             return np.full(len(wanted), ABSENT, "<i8")
@@ -201,7 +199,7 @@ class BlobIndex:
         return next(self.locations(blob), None)
 
     def locations(self, blob: bytes) -> Iterator[Location]:
-        """Every place where a blob is said to be, in the order in which they were added."""
+        """Every place of a blob according to the indexes, in the order in which they were added."""
         for row in self.rows_holding(blob):
             record = self._rows[row]
             yield Location(self.packs[record["pack"]], *(int(record[name]) for name in NUMBERS))

@@ -49,7 +49,7 @@ class Indexes:
     passed_over: tuple[IndexedPack, ...] = ()
 
     def table(self, key: PackKey, hashed: Hash) -> str:
-        """The hash of a pack's rows; empty where there are none."""
+        """The hash of a pack's rows; empty if it has none."""
         index = self.meta if key.meta else self.contents
         number = index.number_of(key)
         return "" if number is None else table_of(index.rows[index.rows_of(number)], hashed)
@@ -61,11 +61,9 @@ class Indexes:
 
 
 def load_indexes(objects: Objects, *, without: AbstractSet[HashedKey] = frozenset()) -> Indexes:
-    """For reading: a blob is looked for first in packs that are not known to be damaged and can be whole, then in those
-    that an index names, then in those that the store has had for longest.
-
-    Packs in `without` are left out as if the store did not list them.
-    """
+    """Indexes for a reader. A blob is looked for in this order: packs that are not known to be damaged and can be
+    whole, packs that an index names, packs that have been in the store for the longest time. Packs in `without` are
+    left out, as if the store did not list them."""
     damaged = Marks(objects).damaged()
     stored = {key: found for key, found in objects.packs().items() if key not in without}
     listed = {key: found.size for key, found in stored.items()}
@@ -96,8 +94,8 @@ def load_indexes(objects: Objects, *, without: AbstractSet[HashedKey] = frozense
 def misfits(
     cipher: Cipher, packs: Mapping[PackKey, IndexedPack], listed: Mapping[PackKey, int], claims: Claims
 ) -> frozenset[PackKey]:
-    """Those of some packs that have another size in the store than their blobs make: they are not whole. Of those that
-    are disputed nothing that an index says fits."""
+    """Packs whose size in the store does not fit their blobs: they are not whole. For disputed packs this cannot be
+    judged by what indexes say."""
     lengths = pack_lengths(list(packs.values())).tolist()
     odd = {
         key for key, length in zip(packs, lengths, strict=True) if not cipher.fits(key, length, listed[key])
@@ -111,8 +109,8 @@ def misfits(
 
 
 def load_trusted(objects: Objects, known: Known, *, adopt: bool = True) -> Indexes:
-    """For a writer: without what it must not build on. What an interrupted writer left is verified and indexed, if it
-    is to be adopted."""
+    """Indexes for a writer, without packs that it must not use. With `adopt`, packs of an interrupted writer are
+    verified and indexed."""
     # Before the packs are listed: prune deletes these first.
     tombstones = read_tombstones(objects)
     tombstones.require_finals()

@@ -1,8 +1,6 @@
-"""What this host knows of a repository from its own work: packs that it wrote or read, points that it made.
-
-Kept in the state directory, so that nobody else who holds the repository key can add to it. It may be lost: then this
-host knows less, and says so.
-"""
+"""What this host knows of a repository from its own work: packs that it wrote or read, and points that it made. It is
+kept in the state directory, where other holders of the repository key cannot add to it. It may be lost: then this host
+knows less, and says so."""
 
 from __future__ import annotations
 

@@ -182,7 +182,7 @@ def check_pack(pack: Buffer, hashed: Hash = digest) -> list[Frame]:
 
 
 def check_stored(stored: Buffer, part: Part, hashed: Hash = digest) -> list[Frame]:
-    """The same for the stored form, of which one frame at a time is decrypted. Raises DamageError."""
+    """Like `check_pack`, for the stored form. One frame at a time is decrypted. Raises DamageError."""
     view, decompressor = memoryview(stored), zstandard.ZstdDecompressor()
 
     def plain(start: int, length: int) -> Buffer:

@@ -20,7 +20,7 @@ READERS = 8
 
 
 class Points:
-    """Those of one repository. Manifests that were read before are only listed again."""
+    """The recovery points of one repository. Manifests that were read before are not read again."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
@@ -36,7 +36,8 @@ class Points:
     def readable(
         self, source: str | None = None, *, reread: bool = False
     ) -> tuple[list[RecoveryPoint], list[DamageError]]:
-        """Like `all`, and what is wrong with those that are damaged: for what one of them must not stop."""
+        """Like `all`, and what is wrong with the damaged manifests. For callers that a damaged manifest must not
+        stop."""
         if reread:
             self._read.clear()
         points, errors = self.read(self.stored(source))
@@ -53,7 +54,7 @@ class Points:
         return points, [result for result in results if isinstance(result, DamageError)]
 
     def ids(self) -> set[str]:
-        """Of those that can be read."""
+        """The ids of all readable points."""
         return {point.id for point in self.readable()[0]}
 
     def _look(self, key: ManifestKey, stored_at: datetime) -> RecoveryPoint | DamageError:
@@ -87,7 +88,8 @@ class Points:
         return f"{self._objects.store.location.rstrip('/')}/{self.key(point)}"
 
     def stored(self, source: str | None = None) -> dict[ManifestKey, datetime]:
-        """When the store received each manifest, of a source or of all, by key. Objects of other names are none."""
+        """When the store received each manifest, of one source or of all, by key. Objects that are not named like a
+        manifest are left out."""
         listed = self._objects.store.list(MANIFESTS if source is None else self._chain(source))
         return {key: found.modified for found in listed if (key := ManifestKey.match(found.key))}
 
@@ -95,11 +97,9 @@ class Points:
         return f"{MANIFESTS}{source_tag(source, self._objects.cipher.hash)}/"
 
     def next_sequence(self, source: str) -> int:
-        """The place in the chain of a source that its next point takes.
-
-        Behind the highest manifest that can be read, and behind those that cannot within reach: each of them may be a
-        point that comes back. One further up is none that a backup wrote, and must not use up the places.
-        """
+        """The number in the chain of a source that its next point gets. It is higher than the highest readable
+        manifest, and higher than unreadable manifests in reach, because each of them may be repaired. An unreadable one
+        further up was not written by a backup, and must not use up the numbers."""
         stored = self.stored(source)
         highest = max(stored, key=lambda key: key.sequence, default=None)
         if highest and isinstance(self._look(highest, stored[highest]), RecoveryPoint):
@@ -118,11 +118,9 @@ class Points:
     # Changes
 
     def commit(self, point: RecoveryPoint) -> RecoveryPoint:
-        """Create the manifest and read it back. Raises ConflictError when another writer took the sequence, and
-        RepositoryError when there is no place left.
-
-        A second call with the same point succeeds, too: the store's client may repeat what was answered too late.
-        """
+        """Create the manifest and read it back. Raises ConflictError if another writer took the number, and
+        RepositoryError if no number is left. A second call with the same point succeeds as well, because the store's
+        client may repeat a request that was answered too late."""
         complete, data = encode_manifest(point, self._objects.codec)
         require_place(complete, self._chain(complete.source))
         key = self.key(complete)

@@ -51,8 +51,9 @@ class ForgottenPoint:
 
 
 def record_forgotten(objects: Objects, point: RecoveryPoint, reason: str, now: datetime) -> ForgottenPoint:
-    """Before the manifest goes, and read back. One that an interrupted call left is kept, and stored again: its time
-    tells whoever places a hold that this is under way. Raises DamageError when it is altered."""
+    """Create the record before the manifest is deleted, and read it back. A record that an interrupted call left is
+    kept and stored again, because its time shows to a program that places a hold that a forget is running. Raises
+    DamageError if it is altered."""
     record = ForgottenPoint(
         point.id, point.source, point.sequence, point.window, point.captured_at, now, reason
     )

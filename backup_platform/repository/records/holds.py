@@ -1,4 +1,4 @@
-"""Holds in the ledger (FORMAT.md §8): a document for each, and another one when it is released."""
+"""Holds in the ledger (FORMAT.md §8): one document for each hold, and a second one when it is released."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ class LockRecord:
 
 
 def write_locks(objects: Objects, source: str, record: LockRecord, now: datetime) -> None:
-    """Of very many objects only as many are named as a document holds: the others are prolonged again the next time.
-    Raises StoreError."""
+    """Record the retention of these objects. If there are too many for one document, the others are extended again the
+    next time. Raises StoreError."""
     name = f"{now.astimezone(UTC).strftime(TIME)}-{secrets.token_hex(4)}"
     keys: list[Json] = [*sorted(record.keys)[:LOCKED_KEYS]]
     document: dict[str, Json] = {
@@ -40,7 +40,7 @@ def write_locks(objects: Objects, source: str, record: LockRecord, now: datetime
 
 
 def newest_locks(objects: Objects, source: str) -> LockRecord | None:
-    """None without a record that can be read: then everything is to be retained anew."""
+    """The newest record that can be read. If it is None, everything must be retained again."""
     for record in reversed(objects.records(_prefix(objects, source))):
         if record.origin is Origin.FORGED:
             continue

@@ -32,7 +32,7 @@ def marked(says: str) -> PackKey | IndexKey | None:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Those of one repository."""
+    """The damage marks of one repository."""
 
     objects: Objects
 
@@ -45,7 +45,8 @@ class Marks:
         return {key for mark in marks if (key := marked(mark))}
 
     def mark(self, key: HashedKey, reason: str) -> None:
-        """Make writers store the blobs of a pack again, from sources that still have them; let nobody use an index."""
+        """Mark a pack as damaged, so that writers store its blobs again if a source still has them. Or mark an index as
+        wrong, so that nobody uses it."""
         objects = self.objects
         said = {"at": objects.clock.now().isoformat(), "pack": str(key), "reason": reason}
         with suppress(ConflictError):

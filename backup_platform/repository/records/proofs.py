@@ -25,7 +25,7 @@ KEY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ProvenPoint:
-    """The recovery point that a proof is about, as far as whoever finds the proof alone must know it."""
+    """What a proof says about its recovery point, for readers that have only the proof."""
 
     point: str
     source: str
@@ -131,7 +131,7 @@ def decode_subject(key: str, data: Buffer, codec: Codec) -> ProvenPoint | None:
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """Those of one repository."""
+    """The proofs of one repository."""
 
     objects: Objects
 
@@ -157,7 +157,7 @@ class Proofs:
                     raise
 
     def keys(self, point: str) -> list[str]:
-        """Where the verdicts of one point are whose bodies may be authentic, oldest first."""
+        """Keys of verdicts about one point whose bodies may be authentic, oldest first."""
         records = self.objects.records(f"{PROOFS}{point}/")
         return [each.key for each in records if each.origin in (Origin.GENUINE, Origin.OLDER)]
 
@@ -194,7 +194,7 @@ def recorded(result: R) -> R:
 
 @dataclass(slots=True)
 class Unrecorded:
-    """Why something of what was found out is not in the ledger: the first reason."""
+    """The first reason why a result could not be recorded in the ledger."""
 
     error: StoreError | None = None
 

@@ -25,11 +25,8 @@ READERS = 8
 
 @dataclass(slots=True)
 class Reads:
-    """When each pack was last read, by its id, and the objects that say so.
-
-    `tables` has the hash of their rows (`table_of`) for packs that were decoded as well, `points` the points of which
-    every pack was.
-    """
+    """When each pack was last read, by its id, and the objects that say so. `tables` has the hash of the rows
+    (`table_of`) of packs that were also decoded. `points` are points of which every pack was decoded."""
 
     last: dict[ObjectId, datetime] = field(default_factory=dict)
     objects: tuple[str, ...] = ()
@@ -37,7 +34,7 @@ class Reads:
     points: set[str] = field(default_factory=set)
 
     def learn(self, other: Reads, until: datetime) -> None:
-        """Nothing was read after `until`, when the store got the word of it, whatever the reader's clock said."""
+        """No read counts as later than `until`, the store's time of the record, whatever the reader's clock said."""
         for pack, at in other.last.items():
             at = min(at, until)
             self.last[pack] = max(at, self.last.get(pack, at))
@@ -106,7 +103,7 @@ def _load(objects: Objects, found: Record) -> Reads | None:
 def record_reads(
     objects: Objects, read: Mapping[PackKey, str], at: datetime, points: Iterable[str] = ()
 ) -> None:
-    """That these packs were read now and are right, by key: the hash of their rows where they were decoded, else
+    """Record that these packs were read now and are right. By key: the hash of their rows if they were decoded, else
     nothing. `points` are those of which every pack was decoded, now or before."""
     tables = {key.id: table for key, table in read.items() if table}
     _write(objects, Reads({key.id: at for key in read}, (), tables, set(points)), at)

@@ -149,7 +149,8 @@ class Look:
 
     @property
     def recent(self) -> bool:
-        """By no clock was it long ago, nor in the future: a host that slept or was set back does not know."""
+        """Whether it was recently, and not in the future, by every clock. A host that was suspended, or whose clock was
+        set back, cannot rely on one clock."""
         passed = self.clock.now() - self.instant
         return (
             timedelta() <= passed <= CLOSE and self.clock.monotonic() - self.moment <= CLOSE.total_seconds()
