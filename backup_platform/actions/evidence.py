@@ -109,7 +109,7 @@ class Evidence:
     repository: Repository
 
     def proofs(self) -> tuple[dict[str, list[Proof]], Doubts]:
-        """Proofs by point id, and the records that are no evidence. It takes one listing."""
+        """Proofs by point id, and the records that are not evidence. It takes one listing."""
         records = self.repository.objects.records(PROOFS)
         found = doubts_of(records)
         if len(found.older) <= READ_MOST:

@@ -1,4 +1,4 @@
-"""Is everything there that recovery points need? Listings, indexes and inventories only, no content is read."""
+"""Whether everything that recovery points need exists. Only listings, indexes and inventories are read, no contents."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Keys of the packs that a recovery point needs, and what is wrong with it. `suspects` are those packs of them that
-    are not whole, or may not be: reading them tells."""
+    """Keys of the packs that a recovery point needs, and what is wrong with it. `suspects` are packs among them that
+    are not whole, or may not be: this shows when they are read."""
 
     packs: frozenset[PackKey]
     findings: tuple[str, ...]

@@ -47,7 +47,8 @@ _OF_LIBPQ = frozenset(
 
 
 def environment(*, client: bool = False, **more: str) -> dict[str, str]:
-    """What a program needs of this process's environment, a client of PostgreSQL with what libpq reads; with `more`."""
+    """The variables of this process's environment that a program needs, and `more`. A client of PostgreSQL also gets
+    those that libpq reads."""
     names = {*_OF_PROGRAMS, *(_OF_CLIENTS if client else ())}
     kept = {
         name: value
@@ -58,7 +59,7 @@ def environment(*, client: bool = False, **more: str) -> dict[str, str]:
 
 
 def start(command: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any) -> Child:
-    """As `subprocess.Popen`. Raises `OSError`."""
+    """Like `subprocess.Popen`. Raises `OSError`."""
     return subprocess.Popen(command, env=environment() if env is None else env, **options)
 
 

@@ -24,7 +24,7 @@ def refuse_inside(path: str, directories: frozenset[Identity]) -> None:
             raise SourceFormatError(
                 f"{path} is in the repository {place}: a repository is not backed up into itself.",
                 subject=path,
-                hint="Name another directory for one of them. A repository may be inside of a source: it is left out.",
+                hint="Name another directory for one of them. A repository may be inside a source: it is left out.",
             )
         if place == (place := os.path.dirname(place)):
             return

@@ -1,4 +1,4 @@
-"""What the error codes of stores ask of a person: those of S3 and what speaks like it, of Google and of Azure."""
+"""What a person has to do for the error codes of stores: those of S3 and compatible stores, of Google and of Azure."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _LASTING: dict[str, Hint] = {
 
 
 def lasting(code: str) -> Hint:
-    """What to do about a code that no repetition mends; empty for every other."""
+    """What to do about an error code for which a retry does not help; empty for every other."""
     if code.startswith(("KMS.", "KeyVault")):
         return _KEY
     return _LASTING.get(code, "")

@@ -1,4 +1,4 @@
-"""What a failed call of obstore means: which error of ours, whether it may pass by itself, and what to do."""
+"""The meaning of a failed call of obstore: which of our errors it is, whether it may be temporary, and what to do."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def without_secrets(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """One line, without secrets: the server's own words where it said any."""
+    """One line without secrets: the server's own words if there are any."""
     text = str(error).strip()
     said = re.search(r"status code: (\d{3}[^:]*)", text)
     message = re.search(r"<Message>\s*([^<]*?)\s*</Message>", text)

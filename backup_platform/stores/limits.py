@@ -14,10 +14,8 @@ PACKS = "packs/"
 
 
 class ThrottledStore(WrappedStore):
-    """At most `rate` bytes per second on average, in both directions together and over all threads.
-
-    An object is one transfer: it goes at the line's speed, and what follows it waits.
-    """
+    """At most `rate` bytes per second on average, for both directions and all threads together. An object is one
+    transfer: it uses the full speed, and the next one waits."""
 
     def __init__(
         self,

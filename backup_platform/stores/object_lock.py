@@ -1,4 +1,4 @@
-"""S3 Object Lock: retentions of objects that are stored already. obstore has no such call, boto3 has."""
+"""S3 Object Lock: extending retentions of stored objects. obstore has no such call, but boto3 has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REFUSED = {"AccessDenied", "InvalidRequest", "InvalidArgument", "403"}
 
 
 def require_boto3(place: str) -> None:
-    """Before the first object is locked, rather than when the first retention is to be prolonged."""
+    """Checked before the first object is locked, not only when the first retention is to be extended."""
     if find_spec("boto3") is None:
         raise StoreError(
             f"`lock` of the store {place} needs boto3, which extends retentions.",

@@ -40,7 +40,7 @@ class Puts(Protocol):
 
 
 class ObjectStore:
-    """`ports.Store` over any obstore backend. `puts` is asked for each write where writes differ from reads."""
+    """`ports.Store` over any obstore backend. `puts` is given if writes differ from reads."""
 
     _location: str
 
@@ -160,11 +160,8 @@ def _cut_short(key: str, size: int, needed: int) -> DamageError:
 
 
 class DirectoryStore(ObjectStore):
-    """A local directory, durable: an object is on the disk before `create` returns.
-
-    Its bytes are there before its name: a power cut leaves no name without its bytes. What is written is for the
-    owner's eyes only.
-    """
+    """A local directory, durable: an object is on the disk before `create` returns. Its bytes are written before its
+    name, so a power failure leaves no name without its bytes. Only the owner can read the files."""
 
     def __init__(self, path: str) -> None:
         from obstore.store import LocalStore
@@ -262,7 +259,7 @@ class DirectoryStore(ObjectStore):
             _fsync(folder)
 
     def drafts(self) -> Iterator[StoredObject]:
-        """What writers left that died; their times are those of the last write."""
+        """Files that killed writers left. Their times are those of the last write."""
         for folder, _, names in os.walk(self._root):
             for name in filter(DRAFT.search, names):
                 path = os.path.join(folder, name)

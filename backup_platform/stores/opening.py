@@ -1,4 +1,4 @@
-"""The store at a place, with the behaviour that its options ask for."""
+"""Opening the store at a place, with the behaviour that its options require."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from backup_platform.stores.retrying import RetryingStore
 
 
 def open_store(location: str, options: StoreOptions | None = None, *, create: bool = False) -> OpenedStore:
-    """The store at a directory path or URL. A directory is only made when `create` is set.
-
-    Raises RepositoryMissingError for a directory that is not there, StoreError for a URL that cannot be used.
-    """
+    """The store at a directory path or URL. A directory is only created if `create` is set. Raises
+    RepositoryMissingError if the directory does not exist, and StoreError for a URL that cannot be used."""
     options = options or StoreOptions()
     if location.startswith("file://"):
         from backup_platform.stores.remote import require_whole

@@ -1,4 +1,4 @@
-"""Does a store do what a repository relies on? Asked with objects of its own, before anything depends on it."""
+"""Whether a store does what a repository relies on. It is tried with test objects before anything depends on it."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Probe:
 
 
 def probe_store(store: Store) -> Probe:
-    """Try every verb. Raises DamageError for a store that gives back something else than it was given, and StoreError
-    for one that fails or does not let these credentials write and list."""
+    """Try every verb. Raises DamageError if the store returns other content than was written, and StoreError if it
+    fails or does not let these credentials write and list."""
     return _Examiner(store).run()
 
 

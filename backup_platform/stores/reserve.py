@@ -1,4 +1,5 @@
-"""Room that a directory keeps for the work that makes room: a full disk has none for the record of a deletion."""
+"""Disk space that a directory reserves for work that frees space. On a full disk even the record of a deletion could
+not be written."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Reserve:
 
     @contextmanager
     def lent(self) -> Iterator[None]:
-        """Inside, a write that finds no room gets this. Afterwards what fits is kept again."""
+        """Inside the block, a write that finds no space gets the reserve. Afterwards as much as fits is reserved
+        again."""
         self._lent = True
         try:
             yield

@@ -1,4 +1,5 @@
-"""Repeats what may pass: with growing pauses that differ from writer to writer, and never a lasting failure."""
+"""Repeats calls that failed for a temporary reason, with growing, random pauses. A lasting failure is never
+repeated."""
 
 from __future__ import annotations
 
@@ -17,10 +18,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 20.0
 
 
 class RetryingStore(WrappedStore):
-    """At most 5 attempts. A listing is not repeated here: its pages are, by obstore.
-
-    A creation whose answer was lost may have happened: when a later attempt meets the object, its bytes decide.
-    """
+    """At most 5 attempts. A listing is not repeated here, because obstore repeats its pages. If the answer to a
+    creation is lost, the object may exist: if a later attempt meets the object, its bytes decide."""
 
     def __init__(self, inner: Store, sleep: Callable[[float], None] = time.sleep) -> None:
         super().__init__(inner)

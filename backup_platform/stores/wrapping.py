@@ -1,4 +1,4 @@
-"""A store that passes everything on: behaviour is added by overriding a verb of it."""
+"""A store that passes everything on. Subclasses add behaviour by overriding a verb."""
 
 from __future__ import annotations
 

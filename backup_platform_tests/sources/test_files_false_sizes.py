@@ -31,7 +31,7 @@ def test_it_is_read_to_its_end(directory: str, name: str, said: int) -> None:
     content, row = path.read_bytes(), recorder.row(name.encode())
     assert recorder.bytes_of(name.encode()) == content
     assert (row.stat.size, row.status) == (len(content), Status.CHANGED)
-    assert row.problem == f"its size was said to be {said:,} bytes, and reading it gave {len(content):,}"
+    assert row.problem == f"its reported size was {said:,} bytes, but {len(content):,} were read"
     assert [problem.path for problem in captured.problems] == [name]
     assert (captured.facts["bytes"], captured.incomplete) == (len(content), False)
 

@@ -238,7 +238,7 @@ def test_wal_mode_in_a_read_only_directory_is_copied_when_nobody_writes(shared: 
 def test_wal_mode_in_a_read_only_directory_is_busy_when_it_was_just_written(shared: Path) -> None:
     shop(shared / "data" / "shop.db", mode="wal")
     os.chmod(shared / "data", 0o555)
-    with pytest.raises(SourceBusyError, match="only while nobody writes"):
+    with pytest.raises(SourceBusyError, match="only be copied while nobody writes"):
         unprivileged(lambda: rows_seen(shared, "shop.db", ahead=timedelta()))
 
 
@@ -367,6 +367,6 @@ def test_a_write_after_the_copying_makes_it_busy(shared: Path, monkeypatch: pyte
         os.utime(path)
 
     monkeypatch.setattr(shutil, "copyfile", then_touch)
-    with pytest.raises(SourceBusyError, match="only while nobody writes"):
+    with pytest.raises(SourceBusyError, match="only be copied while nobody writes"):
         rows_seen(shared, "shop.db")
     assert os.listdir(shared / "scratch") == []

@@ -54,10 +54,8 @@ class Surveyor:
         self._examined: set[PackKey] = set()
 
     def survey(self, points: Sequence[RecoveryPoint], lost: Sequence[RecoveryPoint] = ()) -> DamageSurvey:
-        """Of the repository's own points, and of `lost` ones that only copies still have.
-
-        What lost points need is read entirely: no verify looked at it while nobody knew that it is needed.
-        """
+        """Examines what the repository's own points need, and what `lost` points need that only copies still have.
+        Everything that lost points need is read completely, because no verify read it while they were missing."""
         survey = DamageSurvey(self._repository.indexes(fresh=True))
         try:
             self._examine_marked(survey)

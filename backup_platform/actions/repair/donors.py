@@ -16,7 +16,7 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class Donor:
-    """A copy, and what it holds that is not known to be damaged. `points` are by the keys of their manifests."""
+    """A copy, and its objects that are not known to be damaged. `points` are by the keys of their manifests."""
 
     name: str
     repository: Repository
@@ -24,7 +24,7 @@ class Donor:
     points: Mapping[ManifestKey, RecoveryPoint]
 
     def packs_with(self, blobs: Iterable[bytes], *, meta: bool) -> dict[PackKey, set[bytes]]:
-        """Keys of all its packs that are said to hold some of these blobs, and which."""
+        """Keys of all its packs that are said to hold some of these blobs, and which blobs."""
         index: BlobIndex = self.indexes.meta if meta else self.indexes.contents
         found: dict[PackKey, set[bytes]] = {}
         for blob in sorted(blobs):
@@ -34,11 +34,11 @@ class Donor:
         return found
 
     def rows_of(self, keys: Iterable[PackKey]) -> dict[PackKey, IndexedPack]:
-        """What its indexes say of some packs: an encrypted one needs no identity for that."""
+        """The rows of its indexes about some packs. In an encrypted copy, this needs no identity."""
         return self._claims(keys).all_said()
 
     def agreed_rows_of(self, keys: Iterable[PackKey]) -> dict[PackKey, IndexedPack]:
-        """What all of its indexes say that name some packs."""
+        """The rows on which all of its indexes agree, of some packs."""
         return self._claims(keys).agreed()
 
     def _claims(self, keys: Iterable[PackKey]) -> Claims:

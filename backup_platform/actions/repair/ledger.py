@@ -13,7 +13,7 @@ from backup_platform.repository.repository import Repository
 
 
 def ledger_steps(repository: Repository) -> tuple[list[RepairStep], list[str]]:
-    """A step for each kind of records, and a sentence for what is forged: nothing mends that. Writes nothing."""
+    """A step for each kind of record, and a sentence about forged records, which cannot be repaired. Writes nothing."""
     found = Evidence(repository).of_all()
     steps = [
         RepairStep(

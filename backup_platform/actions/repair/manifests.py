@@ -17,11 +17,9 @@ from backup_platform.repository.repository import Repository
 def manifest_steps(
     repository: Repository, points: Iterable[RecoveryPoint], donors: Sequence[Donor], *, complete: bool
 ) -> tuple[list[RepairStep], list[str]]:
-    """Manifests to put back, in the order of their chains, and a sentence for each that no copy can give.
-
-    `points` are those that can be read here. Where every point was written here first (`complete`), one that only a
-    copy has was lost, unless it was forgotten.
-    """
+    """Manifests to restore, in the order of their chains, and a sentence for each that no copy has. `points` are those
+    that can be read here. `complete` means that every point was written here first: then a point that only a copy has
+    was lost here, unless it was forgotten."""
     chains: dict[str, list[RecoveryPoint]] = {}
     for point in points:
         chains.setdefault(point.source, []).append(point)

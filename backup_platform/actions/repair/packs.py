@@ -27,7 +27,7 @@ class PackSteps:
 def pack_steps(
     repository: Repository, donors: Sequence[Donor], survey: DamageSurvey, doomed: AbstractSet[PackKey]
 ) -> PackSteps:
-    """`doomed` packs are being deleted, and nobody can store them again until that is over."""
+    """`doomed` packs are being deleted. They cannot be stored again until that is over."""
     return _PackPlanner(repository, donors, survey, doomed).plan()
 
 

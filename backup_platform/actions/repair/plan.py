@@ -9,7 +9,7 @@ from backup_platform.domain.model import RecoveryPoint
 
 
 class Act(StrEnum):
-    """What is done to one object. Nothing that is sound is ever written over, and nothing is deleted but marks."""
+    """What is done to one object. Sound objects are never overwritten, and only marks are deleted."""
 
     REPLACE = "replace"  # a damaged object, by its own bytes out of a copy
     TAKE = "take"  # an object that is missing, out of a copy
@@ -21,7 +21,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RepairStep:
-    """One object to mend. `donors` are the copies that hold it, best first; `point` is that of a manifest."""
+    """One object to repair. `donors` are the copies that hold it, best first. `point` is given for a manifest."""
 
     act: Act
     key: str
@@ -33,8 +33,8 @@ class RepairStep:
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """In the order in which it is done. `lost` is what cannot be mended now, one sentence each; `notes` is what else
-    somebody should know, such as a copy that does not answer."""
+    """Steps, in the order in which they are done. `lost` has one sentence for each thing that cannot be repaired now.
+    `notes` are other facts for people, such as a copy that does not answer."""
 
     steps: tuple[RepairStep, ...] = ()
     lost: tuple[str, ...] = ()
@@ -52,7 +52,8 @@ class RepairPlan:
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """`failed` says why a step was not done, `remaining` what is still wrong after it, as a verify would see it."""
+    """`failed` says why a step was not done. `remaining` is what is still wrong afterwards, as a verify would see
+    it."""
 
     done: tuple[RepairStep, ...]
     failed: tuple[str, ...]

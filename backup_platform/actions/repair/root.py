@@ -34,7 +34,7 @@ class RootRepair:
     donor: Repository
 
     def needed(self) -> str:
-        """What is wrong with `repository.json`; empty when nothing is. Raises StoreError."""
+        """What is wrong with `repository.json`; empty if nothing is. Raises StoreError."""
         try:
             read_info(self.store)
         except RepositoryMissingError:
@@ -44,7 +44,7 @@ class RootRepair:
         return ""
 
     def require_same(self) -> str:
-        """The key of a manifest here that is of the donor's repository. Raises RepositoryError when none is."""
+        """The key of a manifest here that belongs to the donor's repository. Raises RepositoryError if none does."""
         if self.store.location == self.donor.store.location:
             raise UsageError("A repository cannot be repaired from itself.", hint="Name a copy of it.")
         keys = sorted(each.key for each in self.store.list(MANIFESTS))
@@ -58,7 +58,7 @@ class RootRepair:
         )
 
     def run(self) -> None:
-        """Raises RepositoryError as `require_same` does, ConflictError when there is a sound one by now."""
+        """Raises RepositoryError like `require_same`, and ConflictError if there is a sound one meanwhile."""
         problem = self.needed()
         if not problem:
             raise ConflictError(f"{ROOT_KEY} at {self.store.location} is sound.")

@@ -29,12 +29,10 @@ from backup_platform.repository.repository import Repository
 
 
 class Repair:
-    """Of one repository, from copies of it by name. Raises RepositoryError for one that is another repository.
-
-    `complete`: every point was written here first, so that one that only a copy has was lost. It is false of a
-    repository of copies: there `copy` brings what is missing. `absent` says of copies why they could not be opened.
-    Inside `direct` nothing comes from a cache.
-    """
+    """Repair of one repository, from copies of it, given by name. Raises RepositoryError for a copy that is another
+    repository. `complete` means that every point was written here first, so that a point that only a copy has was lost
+    here. It is false for a copy, because `copy` stores what is missing there. `absent` says why copies could not be
+    opened. Inside `direct`, reads do not use a cache."""
 
     def __init__(
         self,
@@ -52,10 +50,8 @@ class Repair:
         self._complete, self._absent, self._direct = complete, tuple(absent), direct
 
     def plan(self, progress: Progress = SILENT) -> RepairPlan:
-        """Find what is wrong, and who has it. Reads inventories, and the packs that are suspect; writes nothing.
-
-        Damage that nobody met yet is found by a verify, not here.
-        """
+        """Find what is wrong, and which copy has it. Reads inventories and the packs that are suspect; writes nothing.
+        Unknown damage is found by a verify, not here."""
         with self._direct():
             return self._plan(progress)
 
@@ -77,10 +73,8 @@ class Repair:
         )
 
     def run(self, plan: RepairPlan, progress: Progress = SILENT) -> RepairResult:
-        """Carry out a plan; what is still wrong afterwards. Interrupted anywhere, the next repair goes on.
-
-        Raises StoreError when the repository's own store fails.
-        """
+        """Carry out a plan. Returns what is still wrong afterwards. If it is interrupted, the next repair continues.
+        Raises StoreError if the repository's own store fails."""
         with self._direct():
             return self._run(plan, progress)
 

@@ -1,1 +1,1 @@
-"""Bring files of a recovery point back: what to restore, where it may go, and how each entry is made."""
+"""Restoring files of a recovery point: which entries, where they may go, and how each one is made."""

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 
 
 def file_content(reader: PointReader, point: RecoveryPoint, path: str | None) -> Iterator[Buffer]:
-    """The bytes of the file at a path, or of the only file if none is given. Holes are zeros.
-
-    Each block was compared with its id before it is given. Raises NotFoundError and UsageError at once; DamageError
-    as soon as a block cannot be read, and at the end when it is not as long as it was.
-    """
+    """The bytes of the file at a path, or of the only file if no path is given. Holes are zeros. Each block is compared
+    with its id before it is returned. Raises NotFoundError and UsageError at once. Raises DamageError as soon as a
+    block cannot be read, and at the end if the length is wrong."""
     entry = _only_file(reader) if path is None else _file_at(reader, relative_paths([path], point))
     if entry.hardlink is not None:
         entry = _file_at(reader, [entry.hardlink])

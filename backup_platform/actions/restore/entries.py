@@ -34,7 +34,7 @@ NOTHING = memoryview(b"")
 
 
 class Contents(Protocol):
-    """What a restore asks of the repository."""
+    """What a restore needs from the repository."""
 
     def blob_ids(self, content: Content) -> Iterator[bytes]: ...
 
@@ -87,7 +87,7 @@ class Restorer:
     _root: Entry | None = None
 
     def run(self, entries: Iterable[tuple[Entry, Role]]) -> None:
-        """All but the metadata of the root. Raises TargetError, RepositoryError."""
+        """Restores everything but the metadata of the root. Raises TargetError, RepositoryError."""
         try:
             for count, (entry, role) in enumerate(entries):
                 self._leave(entry.stat.path)
@@ -104,7 +104,7 @@ class Restorer:
 
     @property
     def locks_root(self) -> bool:
-        """Will the root's own mode keep its owner from removing what is in it?"""
+        """Whether the root's own mode will keep its owner from removing its entries."""
         return self._root is not None and self._root.stat.mode & 0o300 != 0o300
 
     def finish_root(self) -> None:

@@ -1,4 +1,4 @@
-"""What is in the target already, and what that means for each entry."""
+"""What exists in the target already, and what that means for each entry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Treatment(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TargetSurvey:
-    """`resumes`: an earlier run of the same restore may have made what is there."""
+    """`resumes` means that an earlier run of the same restore may have made the existing entries."""
 
     target: TargetDirectory
     resumes: bool
@@ -29,7 +29,7 @@ class TargetSurvey:
 
     @property
     def may_change(self) -> bool:
-        """Is the metadata of directories that are there already the restore's to set?"""
+        """Whether the restore may set the metadata of directories that exist already."""
         return self.resumes or self.overwrite
 
     def standing(self, entry: Entry) -> Treatment:
@@ -46,8 +46,8 @@ class TargetSurvey:
         return Treatment.REPLACED if self.overwrite else Treatment.CONFLICT
 
     def admits(self, path: bytes, *, owned: bool) -> bool:
-        """Can names in the directory of this path be made and replaced, as far as can be known? `owned`: the directory
-        is to be restored, too."""
+        """Whether names in the directory of this path can be created and replaced, as far as this can be known. `owned`
+        means that the directory is to be restored, too."""
         with self.target.place(path) as (fd, _):
             if os.access(b".", os.W_OK | os.X_OK, dir_fd=fd, effective_ids=True):
                 return True

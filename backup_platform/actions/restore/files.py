@@ -24,7 +24,7 @@ NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 
 
 def temporary(name: bytes) -> bytes:
-    """The name of a file until it is complete; always the same, so that a later run removes it."""
+    """The name of a file until it is complete. It is always the same, so a later run removes it."""
     return b".backup-platform-" + blake2b(name, digest_size=12).hexdigest().encode()
 
 
@@ -103,7 +103,7 @@ class Maker:
 
 
 def replace_by(temp: bytes, name: bytes, dir_fd: int) -> None:
-    """Give what is complete its name, or leave nothing of it."""
+    """Give a complete file its name, or remove it."""
     try:
         os.rename(temp, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
     except OSError:
@@ -240,7 +240,7 @@ class LargeFile:
 
 
 class FileComparison:
-    """An existing file of the right size and time, which may already be what is to be restored."""
+    """An existing file with the right size and time, which may already have the right content."""
 
     def __init__(self, maker: Maker, entry: Entry) -> None:
         self.entry = entry

@@ -1,4 +1,4 @@
-"""The note that an unfinished restore leaves in its target, so that the same restore can go on."""
+"""The note that an unfinished restore leaves in its target, so that the same restore can be continued."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMIT = 4096
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """`fresh` says that the target was empty before, so that everything in it is the restore's."""
+    """`fresh` means that the target was empty before, so everything in it belongs to the restore."""
 
     point: str
     fresh: bool
@@ -26,7 +26,7 @@ class Marker:
 
 
 def marker_name(point: str) -> str:
-    """It holds the point's id, which no file in that point can know."""
+    """It contains the point's id, which no file in that point can contain."""
     return f".backup-platform-restore-{point[:16]}.json"
 
 

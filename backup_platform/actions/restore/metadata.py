@@ -1,4 +1,4 @@
-"""Owner, attributes, mode and times of what was restored."""
+"""Owner, attributes, mode and times of restored entries."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Fresh:
 
 
 def probe(root_fd: int) -> Fresh:
-    """Found out by making a file: groups, modes and ACLs can be inherited from directories and mounts."""
+    """Made by creating a file, because groups, modes and ACLs can be inherited from directories and mounts."""
     try:
         fd = _nameless(root_fd)
     except PermissionError:  # below it may be directories where files can be made
@@ -157,7 +157,8 @@ class Metadata:
             self.apply(Opened(fd), entry)
 
     def apply(self, handle: Handle, entry: Entry) -> None:
-        """Everything. chown clears setuid and capabilities, and an ACL sets the mode: hence the order."""
+        """Apply all metadata. chown clears setuid and capabilities, and an ACL sets the mode: the order depends on
+        this."""
         stat = entry.stat
         applied = self._own(handle, stat)
         if entry.xattrs and not self.privileged and stat.kind in (EntryKind.FILE, EntryKind.DIRECTORY):

@@ -101,7 +101,7 @@ def make_plan(
 
 
 def open_target(to: str) -> TargetDirectory | None:
-    """None when it does not exist yet. Raises TargetError when it is no directory, or is not accessible."""
+    """None if it does not exist yet. Raises TargetError if it is not a directory, or is not accessible."""
     try:
         return TargetDirectory(to)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Restore: bring a recovery point, or a part of it, back into a directory. Plan, then run."""
+"""Restore: write a recovery point, or a part of it, into a directory. Plan, then run."""
 
 from __future__ import annotations
 
@@ -33,11 +33,9 @@ NAMED_CONFLICTS = 5
 
 @dataclass(frozen=True, slots=True)
 class RestoreSummary:
-    """What a restore did. `files` were made with `bytes` of content; `skipped` were there already, and equal.
-
-    `warnings` are the first hundred of `warning_count` things that could not be applied or were not stored, `failures`
-    of `failure_count` entries that could not be made or brought to their state.
-    """
+    """What a restore did. `files` were made, with `bytes` of content. `skipped` existed already and were equal.
+    `warnings` are the first hundred of `warning_count` things that could not be applied or were not stored. `failures`
+    are the first of `failure_count` entries that could not be restored."""
 
     files: int
     bytes: int
@@ -59,9 +57,9 @@ def plan_restore(
 ) -> RestorePlan:
     """What a restore into the directory `to` will do; writes nothing.
 
-    `paths` are relative to the source's root, each with all that is below it; none means everything. What is
-    in the way is listed in the plan. Raises NotFoundError for a path that is not in the point, TargetError
-    when `to` is no directory or has no room.
+    `paths` are relative to the source's root. Each one includes everything below it, and no paths mean everything. The
+    plan lists existing entries that are in the way. Raises NotFoundError for a path that is not in the point, and
+    TargetError if `to` is not a directory or has no space.
     """
     return make_plan(reader, point, to, paths, overwrite)
 
@@ -69,11 +67,12 @@ def plan_restore(
 def run_restore(
     plan: RestorePlan, repository: Repository, clock: Clock, progress: Progress
 ) -> RestoreSummary:
-    """Carry out a plan. A name in the target only shows a complete file; what was written is read back.
+    """Carry out a plan.
 
-    What one file or directory refuses is listed, and the rest restored. An interrupted restore continues when it is run
-    again. Raises TargetError, before anything is written if
-    the plan has conflicts, KeyMissingError, too; DamageError for content that cannot be read.
+    A name in the target only shows a complete file, and written data is read back. An entry that cannot be restored is
+    listed, and the rest is restored. An interrupted restore continues when it is run again. Raises TargetError and
+    KeyMissingError, before anything is written if the plan has conflicts, and DamageError for content that cannot be
+    read.
     """
     refuse_conflicts(plan)
     repository.cipher.require_contents()

@@ -24,7 +24,7 @@ class Role(Enum):
 
 
 class PathSelection:
-    """Paths with all that is below them; no paths mean everything."""
+    """Paths with everything below them. No paths mean everything."""
 
     def __init__(self, paths: Sequence[bytes]) -> None:
         self.paths = frozenset(paths)

@@ -1,4 +1,4 @@
-"""What differs between two recovery points in the rows of one table."""
+"""The differences between two recovery points in the rows of one table."""
 
 from __future__ import annotations
 
@@ -35,10 +35,8 @@ class RowDifference:
 
 @dataclass(frozen=True, slots=True)
 class TableDifference:
-    """`key` is () where rows were compared as a whole: then nothing is `changed`, and `changed_columns` is empty.
-
-    Columns that only one side has are named, and not compared. `rows` are the first differences, by key.
-    """
+    """`key` is () if rows were compared as a whole: then nothing is `changed`, and `changed_columns` is empty. Columns
+    that only one side has are named, but not compared. `rows` are the first differences, by key."""
 
     table: str
     key: tuple[str, ...]
@@ -70,10 +68,8 @@ def diff_table(
     first: int = 20,
     time_limit_s: float | None = LONGEST_S,
 ) -> TableDifference:
-    """Raises NotFoundError when a point lacks the table, UsageError, TimeLimitError, and what the store raises.
-
-    Parts that both points hold alike are not read. Memory does not grow with the tables.
-    """
+    """Raises NotFoundError if a point lacks the table, UsageError, TimeLimitError, and the errors of the store. Parts
+    that are the same in both points are not read. Memory does not grow with the tables."""
     new = after.find(name)
     old = before.find(new.label)
     with open_engine(time_limit_s) as engine:

@@ -1,4 +1,4 @@
-"""Where exported files go: a directory or an object store. A file is there whole, or not at all."""
+"""Where exported files go: a directory or an object store. A file exists completely, or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = 4 << 20
 
 
 class Uploads(Protocol):
-    """What an export needs of an object store."""
+    """What an export needs from an object store."""
 
     @property
     def location(self) -> str: ...
@@ -105,7 +105,7 @@ def _sync(folder: str) -> None:
 
 
 class StoreTarget:
-    """Drafts are in a local directory; what was uploaded is read back and compared."""
+    """Drafts are in a local directory. Uploaded files are read back and compared."""
 
     def __init__(self, store: Uploads, folder: str) -> None:
         self._store, self._folder = store, folder

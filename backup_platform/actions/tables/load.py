@@ -21,11 +21,8 @@ if TYPE_CHECKING:
 def load(
     tables: PointTables, name: str, *, columns: Sequence[str] | None = None, where: Any = None
 ) -> pa.Table:
-    """The rows, or some columns of those that `where` fits: a pyarrow expression, or a filter of `read_table`.
-
-    Only the columns and row groups that are asked for are read. Raises NotFoundError, UsageError, and what the
-    store raises.
-    """
+    """The rows, or some columns of the rows that match `where`: a pyarrow expression, or a filter of `read_table`. Only
+    the required columns and row groups are read. Raises NotFoundError, UsageError, and the errors of the store."""
     import pyarrow as pa
 
     table = tables.find(name)

@@ -23,10 +23,8 @@ NAMED = 20
 
 @dataclass(frozen=True, slots=True)
 class SizedTable:
-    """A table and its size: of its Parquet streams, and of what they take in the store, in bytes.
-
-    Blobs that other tables or recovery points share count in full.
-    """
+    """A table and two sizes in bytes: that of its Parquet streams, and what they take in the store. Blobs that other
+    tables or recovery points share count in full."""
 
     table: Table
     bytes: int
@@ -39,7 +37,7 @@ def has_tables(point: RecoveryPoint) -> bool:
 
 
 def alike(tables: Iterable[Table], pattern: Table) -> bool:
-    """Whether they store the same columns in the same order and form."""
+    """Whether tables store the same columns in the same order and form."""
     wanted = [(column.name, column.storage) for column in pattern.columns]
     return all([(column.name, column.storage) for column in table.columns] == wanted for table in tables)
 
@@ -87,10 +85,8 @@ class PointTables:
         return {e.stat.path: e.content for e in self._reader.entries() if e.stat.path in wanted}
 
     def find(self, name: str) -> Table:
-        """The table that `schema.name`, or a name that only one schema has, means.
-
-        Raises NotFoundError, UsageError.
-        """
+        """The table with the name `schema.name`, or with a name that only one schema has. Raises NotFoundError,
+        UsageError."""
         found = list(self.catalogue.find(name))
         if len(found) > 1:
             labels = ", ".join(table.label for table in found)

@@ -1,4 +1,4 @@
-"""Two sets of rows compared in DuckDB, which spills what does not fit into memory."""
+"""Comparing two sets of rows in DuckDB, which writes data that does not fit into memory to temporary files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Side:
 
 
 class RowComparison:
-    """`common` are places of the columns to compare, as (in a, in b); `key`, places in `common`, may be empty."""
+    """`common` are positions of the columns to compare, as (in a, in b). `key` are positions in `common`, and may be
+    empty."""
 
     def __init__(
         self, engine: Engine, a: Side, b: Side, common: Sequence[tuple[int, int]], key: Sequence[int]
@@ -61,7 +62,8 @@ class RowComparison:
         return added, removed, changed, columns
 
     def first_by_key(self, limit: int) -> Iterator[tuple[bool, bool, list[Any], list[Any], list[bool]]]:
-        """By key: is it in a, is it in b, the values in a, the values in b, which of them differ."""
+        """By key: whether it is in a, whether it is in b, the values in a, the values in b, and which of them
+        differ."""
         amount = len(self._pairs)
         differing = [self._differs(place) for place in range(amount)]
         shown = [

@@ -1,1 +1,1 @@
-"""Is it the repository that is meant, with the recipients that are meant? The plan and this host tell."""
+"""Whether it is the expected repository, with the expected recipients, by the plan and by what this host remembers."""

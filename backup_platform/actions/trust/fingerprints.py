@@ -1,8 +1,8 @@
-"""Is it the right repository? Whoever controls a store and knows a public key can put another repository there,
-encrypted to the same recipients (docs/encryption.md).
+"""Whether it is the right repository.
 
-Three things detect that: the fingerprint in the plan, what this host remembers, and the repository key if this host
-has it.
+Whoever controls a store and knows a public key can put another repository there, encrypted to the same recipients
+(docs/encryption.md). Three things detect that: the fingerprint in the plan, what this host remembers, and the
+repository key if this host has it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FOLDER = "fingerprints"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """What the plan says, and where."""
+    """The fingerprint in the plan, and its key there."""
 
     fingerprint: str
     key: str
@@ -33,8 +33,8 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class KnownFingerprint:
-    """Which repository was at a place when this host used it first. `vouched`: something stood for it then, or
-    somebody was told that nothing did."""
+    """Which repository was at a place when this host first used it. `vouched` means that something vouched for it then,
+    or that a person was told that nothing did."""
 
     fingerprint: str
     since: datetime
@@ -79,8 +79,9 @@ class KnownPlace:
 
 @dataclass(frozen=True, slots=True)
 class FingerprintCheck:
-    """Of one repository of a plan. `others` are the plan's other repositories, which are copies and so have the same
-    fingerprint; `has_key` tells whether the repository key is on this host; `plan_key` is its part of the plan."""
+    """The check of one repository of a plan. `others` are the plan's other repositories, which are copies and so have
+    the same fingerprint. `has_key` tells whether the repository key is on this host. `plan_key` is its part of the
+    plan."""
 
     place: KnownPlace
     others: Sequence[KnownPlace]
@@ -145,8 +146,8 @@ class FingerprintCheck:
             )
 
     def doubt(self, info: RepositoryInfo) -> str:
-        """What to tell before data of this repository is used, where nothing vouches for it; else empty. Once told, it
-        is remembered."""
+        """A warning before data of this repository is used, if nothing vouches for it; else empty. It is given once and
+        then remembered."""
         memory = self.place.memory()
         if self._stood_for(info) or (memory and memory.vouched):
             return ""
@@ -182,5 +183,5 @@ class FingerprintCheck:
 
 
 def log_doubt(text: str) -> None:
-    """For who has no better place to say it."""
+    """For callers that have no better place to report it."""
     logging.getLogger("backup_platform").warning("%s", text)

@@ -41,7 +41,7 @@ class RecipientNote:
         return cls(os.path.join(os.path.dirname(folder), FOLDER, name))
 
     def read(self, fingerprint: str) -> Remembered | None:
-        """None where there is none that can be read, or that is about another repository."""
+        """None if there is no readable note, or if it is about another repository."""
         with suppress(OSError, ValueError, KeyError, TypeError), open(self.path, encoding="utf-8") as file:
             found = json.load(file)
             since = datetime.fromisoformat(found["since"])
@@ -68,7 +68,7 @@ class RecipientNote:
 @dataclass(frozen=True, slots=True)
 class RecipientMemory:
     """`domain.recipients.KnownRecipients` of one repository of a plan. `others` are notes of the plan's other
-    repositories, which are copies; `plan_key` is where the plan names `pinned`."""
+    repositories, which are copies. `plan_key` is the part of the plan that names `pinned`."""
 
     note: RecipientNote
     others: Sequence[RecipientNote]

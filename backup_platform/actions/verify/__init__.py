@@ -1,1 +1,1 @@
-"""Read what is stored again: present, authentic, decodable, and readable by whom it was written for."""
+"""Reading stored data again: is it present, authentic, decodable, and readable for its recipients?"""

@@ -12,7 +12,7 @@ from backup_platform.repository.repository import Repository
 
 
 def closed_to_this_host(repository: Repository, packs: Collection[str]) -> str:
-    """What is wrong where this host has identities, and none opens the newest of these packs; empty otherwise."""
+    """What is wrong if this host has identities, but none opens the newest of these packs; empty otherwise."""
     from backup_platform.repository.encryption.age_cipher import AgeCipher
 
     cipher = repository.cipher

@@ -1,4 +1,4 @@
-"""Reading stored packs again: each is compared with the hash of its name, and decoded where a key opens it."""
+"""Reading stored packs again. Each is compared with the hash that is its name, and decoded if a key opens it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SLICE = 64  # packs between two records of progress: about 1 GiB
 
 @dataclass(slots=True)
 class PacksRead:
-    """Packs by what was found. `sound` ones have the hash of their rows (`table_of`) where a key on this host opens
-    them; `not_decoded` of them have the hash of their name only. `damaged` and `gone` (since they were listed) say
-    why."""
+    """Packs by result. `sound` ones have the hash of their rows (`table_of`) if a key on this host opens them.
+    `not_decoded` ones among them were only compared with the hash that is their name. `damaged` and `gone` (since they
+    were listed) say why."""
 
     sound: dict[PackKey, str] = field(default_factory=dict)
     damaged: dict[PackKey, str] = field(default_factory=dict)
@@ -55,11 +55,9 @@ def read_packs(
     progress: Progress,
     after: Callable[[Mapping[PackKey, str]], None] = lambda sound: None,
 ) -> PacksRead:
-    """Read packs, mark those that are damaged, take marks from those that are sound. Raises StoreError; where the store
-    takes no marks, the reading says so.
-
-    `after` is told of the sound ones of every few packs, so that an interrupted reading is not all lost.
-    """
+    """Read packs, mark damaged ones, and remove marks from sound ones. Raises StoreError. If the store refuses a mark,
+    the result says so. `after` is called with the sound ones after every few packs, so that the work of an interrupted
+    reading is not lost."""
     reading, known = PacksRead(), repository.marks.damaged()
     with ThreadPoolExecutor(worker_count()) as pool:
         for start in range(0, len(packs), SLICE):

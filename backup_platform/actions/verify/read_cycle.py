@@ -1,6 +1,7 @@
-"""Reading everything that is stored again, a part each time, so that no byte is unread for longer than a cycle.
+"""Reading all stored data again, a part each time, so that no byte is unread for longer than a cycle.
 
-What was read when is in the ledger (FORMAT.md §8). The age of what was not read for longest is a number to watch.
+The ledger has the time of each read (FORMAT.md §8). The age of the data that was not read for the longest time is a
+number to monitor.
 """
 
 from __future__ import annotations
@@ -24,11 +25,9 @@ DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ReadStatus:
-    """How far the reading is. Sizes in bytes, ages in seconds.
-
-    `size_read` was read again within the cycle; `size_never` was not read since it was written and compared.
-    `oldest_s` is the age of the byte that was not seen to be right for longest. `damaged` packs have no part in this.
-    """
+    """The progress of the reading. Sizes are in bytes, ages in seconds. `size_read` was read again within the cycle.
+    `size_never` was not read since it was written and compared. `oldest_s` is the age of the last successful check of
+    the byte that was not checked for the longest time. `damaged` packs are left out of these numbers."""
 
     packs: int
     size: int
@@ -51,7 +50,7 @@ class ReadStatus:
 
 @dataclass(frozen=True, slots=True)
 class CycleRun:
-    """What a run read, and how things stand after it."""
+    """What a run read, and the status after it."""
 
     reading: PacksRead
     status: ReadStatus
@@ -85,7 +84,7 @@ class ReadCycle:
     every: timedelta = DAY
 
     def due(self, now: datetime | None = None) -> list[LastSeen]:
-        """What to read now, oldest first; nothing is read for it but listings and the ledger."""
+        """What to read now, oldest first. Only listings and the ledger are read for this."""
         survey = self._survey()
         return due(survey.held.values(), now or survey.now, self.cycle, self.every)
 
@@ -93,10 +92,8 @@ class ReadCycle:
         return self._status(self._survey())
 
     def run(self, progress: Progress, *, budget: int | None = None) -> CycleRun:
-        """Read what is due, at most `budget` bytes but at least one pack. Raises StoreError.
-
-        Progress is recorded as it is made: whoever repeats an interrupted run goes on where it ended.
-        """
+        """Read what is due, at most `budget` bytes but at least one pack. Raises StoreError. Progress is recorded
+        continually: if an interrupted run is repeated, it continues where it ended."""
         survey = self._survey()
         packs = _within(due(survey.held.values(), survey.now, self.cycle, self.every), budget)
         progress.expect(size=sum(held.size for held in packs))

@@ -1,7 +1,8 @@
 """Verify: is stored data present, authentic and decodable?
 
-Packs that are read are decoded and compared blob by blob. Without a key to the contents, they are only compared
-with the hash in their name: then they are what was decoded and compared when they were written. The result says so.
+Packs that are read are decoded and compared blob by blob. Without a key to the contents they are only compared with the
+hash that is their name. This shows that they are unchanged since they were written, when they were decoded and
+compared. The result says so.
 """
 
 from __future__ import annotations
@@ -29,10 +30,8 @@ from backup_platform.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class ReadShare:
-    """Which of the packs are re-read: one of `cycle` parts, chosen by pack id and `slot`; all when `cycle` is 1.
-
-    Consecutive slots read every pack once per cycle: a rotation, not a lottery.
-    """
+    """Which packs are read again: one of `cycle` parts, chosen by pack id and `slot`; all if `cycle` is 1. Consecutive
+    slots read every pack once per cycle."""
 
     cycle: int = 1
     slot: int = 0
@@ -54,7 +53,7 @@ def read_share(text: str, day: date) -> ReadShare:
 
 
 def window_share(text: str, window: Window) -> ReadShare:
-    """The share of a window: as long as the windows follow each other, each reads the part after the last one's."""
+    """The share of a window. If the windows follow each other, each one reads the part after that of the one before."""
     length = max((window.end - window.start).total_seconds(), 1)
     share = read_share(text, window.start.date())
     return ReadShare(share.cycle, round(window.start.timestamp() / length))
@@ -62,12 +61,10 @@ def window_share(text: str, window: Window) -> ReadShare:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository).
-
-    `packs_not_decoded` of those that were read have the hash of their name, and no key on this host opens them.
-    `rotation` says how far the reading of everything is, where it was asked for. `unrecorded`: why the ledger does not
-    have all of this. `notes` are sentences of the repository that say nothing of its points.
-    """
+    """`findings` has one sentence for each thing that is wrong, by point id (`""`: the repository). `packs_not_decoded`
+    of the packs that were read have the right hash, but no key on this host opens them. `rotation` is the status of the
+    read cycle, if it was asked for. `unrecorded` says why the ledger lacks a part of the result. `notes` are sentences
+    about the repository that do not concern its points."""
 
     points: tuple[RecoveryPoint, ...]
     packs_needed: int
@@ -96,11 +93,9 @@ def verify(
     unreadable: Sequence[str] = (),
     after: Callable[[Mapping[PackKey, str]], None] = lambda sound: None,
 ) -> VerifyResult:
-    """Verify recovery points, and record a proof for each where every needed pack was re-read.
-
-    `unreadable` says what is wrong with manifests that are damaged or lost: findings of the repository. `after` is told
-    which packs were read and are sound, every few of them.
-    """
+    """Verify recovery points, and record a proof for each point of which every needed pack was read again. `unreadable`
+    says what is wrong with damaged or lost manifests: these are findings of the repository. `after` is called with the
+    sound packs that were read, after every few of them."""
     started = clock.monotonic()
     needs = _needs(repository, points)
     shared = {key for need in needs.values() for key in need.packs if key in share or key in need.suspects}
@@ -142,9 +137,10 @@ def verify_due(
     unreadable: Sequence[str] = (),
     budget: int | None = None,
 ) -> VerifyResult:
-    """Verify that everything that points need is there, and read of all that is stored what is due.
+    """Verify that everything that points need exists, and read the stored data that is due.
 
-    A point that needs a damaged pack gets that verdict recorded; a good one is none, as not all was read.
+    If a point needs a damaged pack, this verdict is recorded. A good verdict is not recorded, because not everything
+    was read.
     """
     repository, clock = cycle.repository, cycle.clock
     started = clock.monotonic()

@@ -1,5 +1,5 @@
-"""Final tombstones that no prune wrote. Whoever writes to the store can make one, and it is believed: no writer builds
-on the packs that it names, and none of them that is needed is ever deleted."""
+"""Final tombstones that no prune wrote. Anybody who can write to the store can make one. It is obeyed: no writer uses
+the packs that it names, but a pack that is needed is never deleted because of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ SEEN = timedelta(days=1)  # after which a prune that writes a final tombstone ha
 
 @dataclass(frozen=True, slots=True)
 class TombstoneDoubts:
-    """`forged` is what no prune can have written. `late` may be of a prune that a writer came too late for."""
+    """No prune can have written `forged` ones. `late` ones may belong to a prune, if a writer committed too late for
+    it."""
 
     forged: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
@@ -28,7 +29,7 @@ class TombstoneDoubts:
 def doubted_tombstones(
     repository: Repository, points: Sequence[RecoveryPoint], needs: Mapping[str, Needs]
 ) -> TombstoneDoubts:
-    """Of the final tombstones those whose packs recovery points need."""
+    """The final tombstones that name packs which recovery points need."""
     finals = read_tombstones(repository.objects, final=True).readable
     forged: list[str] = []
     late: list[str] = []

@@ -1,4 +1,4 @@
-"""Reading unvouched packs first (docs/encryption.md): until somebody decodes them, their indexes may be wrong on
+"""Reading unvouched packs first (docs/encryption.md). Until somebody decodes them, their indexes may be wrong on
 purpose."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def load_vouched(repository: Repository) -> Vouched:
 def unvouched(
     repository: Repository, points: Sequence[RecoveryPoint], proofs: Mapping[str, Sequence[Proof]]
 ) -> dict[str, int | None]:
-    """`unvouched_bytes` by point id. Reads what the ledger has on reads, and no inventory."""
+    """`unvouched_bytes` by point id. Reads the ledger's records of reads, and no inventory."""
     vouched = Vouched() if _nothing_taken(points) else load_vouched(repository)
     return {point.id: unvouched_bytes(point, vouched, proofs.get(point.id, ())) for point in points}
 
@@ -59,7 +59,7 @@ class Trusting:
         return cls(repository, tuple(left), vouched)
 
     def packs(self, needs: Mapping[str, Needs]) -> list[PackKey]:
-        """What to read first, the largest parts first; nothing where no key opens it."""
+        """What to read first, the largest parts first. Empty if no key opens it."""
         if not self.repository.cipher.reads_contents:
             return []
         named: dict[PackKey, int] = {}
@@ -81,8 +81,8 @@ class Trusting:
         return {key: sizes[key.id] for key in wanted if key.id in sizes}
 
     def settle(self, read: Mapping[PackKey, str], needs: Mapping[str, Needs]) -> None:
-        """Record the points of which every needed pack was decoded, now or before, and holds what the index says.
-        Raises StoreError."""
+        """Record the points whose needed packs were all decoded, now or before, and hold what the index says. Raises
+        StoreError."""
         tables = {**self.vouched.tables, **{str(key.id): table for key, table in read.items() if table}}
         wanted = {key for point in self.points for key in needs[point.id].packs}
         indexes, hashed = self.repository.indexes(), self.repository.cipher.hash

@@ -1,7 +1,8 @@
-"""Notes of this host on what it read of a repository, one document for each source, in the state directory.
+"""Notes of this host about what it read of a repository: one document for each source, in the state directory.
 
-They spare reading again what cannot have changed. They may be deleted at any time, and are no evidence: nobody else who
-holds the repository key can write them, and what a listing does not have is not there, whatever they say.
+With them, data that cannot have changed is not read again. They may be deleted at any time. They are not evidence. No
+other holder of the repository key can write them. An object that a listing lacks does not exist, whatever the notes
+say.
 """
 
 from __future__ import annotations

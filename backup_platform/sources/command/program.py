@@ -1,4 +1,4 @@
-"""A running program: its output, its end, and that nothing of it stays."""
+"""A running program: its output, its end, and that all its processes are gone afterwards."""
 
 from __future__ import annotations
 
@@ -92,7 +92,8 @@ class Program:
             self._selector.register(pipe, selectors.EVENT_READ)
 
     def output(self) -> Iterator[bytes]:
-        """What it writes to standard output, until nobody can write there any more. Raises TimeLimitError."""
+        """Everything that it writes to standard output, until no process can write there any more. Raises
+        TimeLimitError."""
         stdout = self._pipe(self.child.stdout)
         while stdout in self._selector.get_map():
             self.limit.check()
@@ -115,7 +116,8 @@ class Program:
         return _described(self.child.returncode)
 
     def kill(self) -> None:
-        """Also what it started. Its process is waited for last, so that its number belongs to nobody else before."""
+        """Kills it and the processes that it started. It is waited for last, so that no other process can get its
+        process id before."""
         self._selector.close()
         if self._ended:
             return

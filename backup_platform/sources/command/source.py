@@ -111,7 +111,7 @@ class CommandSource:
                 + _told_by(said),
                 subject=self.name,
                 said=said.text(),
-                hint="Its output is not kept. If it may be so short, write a smaller `min_size` into the plan.",
+                hint="Its output is not kept. If so little output is normal, write a smaller `min_size` into the plan.",
             )
 
     def _too_long(self, said: LastWords) -> SourceError:

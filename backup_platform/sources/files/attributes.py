@@ -1,4 +1,4 @@
-"""What belongs to an entry besides its row and its bytes: owners and extended attributes."""
+"""Owners and extended attributes of an entry. They are neither in its row nor in its content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the walk to the recorder: what is unchanged passes through, the rest is examined and read."""
+"""From the walk to the recorder. Unchanged entries are passed through, and all others are examined and read."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import os
 from backup_platform.domain.model import Status
 
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.ELOOP, errno.ENXIO})
-WAIT_TEXT = "reading it would wait until there is something to read, such as a message of the kernel"
+WAIT_TEXT = "reading it would block until it has data, for example a message of the kernel"
 
 
 class ReplacedError(OSError):
@@ -19,7 +19,7 @@ class ReplacedError(OSError):
 
 
 def status_of(error: OSError) -> tuple[Status, str]:
-    """ELOOP and ENXIO come when a link, a FIFO or a socket took the place of what the walk saw."""
+    """ELOOP and ENXIO mean that a link, a FIFO or a socket replaced the file that the walk saw."""
     status = Status.VANISHED if error.errno in GONE else Status.UNREADABLE
     if error.errno == errno.EAGAIN:
         return status, WAIT_TEXT

@@ -1,6 +1,6 @@
-"""Patterns with the meaning that git gives them (gitignore(5)), for walks that do not enter what is excluded.
+"""Patterns with the meaning that git gives them (gitignore(5)), for walks that do not enter excluded directories.
 
-Written out because the known libraries answer for a path without knowing whether it is a directory: `foo/**` must not
+Known libraries are not used, because they judge a path without knowing whether it is a directory: `foo/**` must not
 match `foo`, or `!foo/kept` would never be reached. A test compares this with git itself.
 """
 

@@ -1,7 +1,7 @@
-"""Files that the kernel makes up while they are read, as those of procfs and sysfs.
+"""Files whose content the kernel makes when they are read, such as those of procfs and sysfs.
 
-Their size is said to be 0, a page, or the whole address space. Some have no end, and some have nothing to read until
-something happens.
+Their reported size is 0, a page, or the whole address space. Some have no end. Some have no data until an event
+happens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading regular files that may change, shrink, vanish or turn into something else meanwhile."""
+"""Reading regular files that may change, shrink, vanish or be replaced at the same time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from backup_platform.sources.files.walk import make_stat
 
 SMALL = 1 << 20  # bytes; files up to this are read whole
 CHANGED_TEXT = "it changed while it was read, twice"
-FALSE_SIZE_TEXT = "its size was said to be {said:,} bytes, and reading it gave {count:,}"
+FALSE_SIZE_TEXT = "its reported size was {said:,} bytes, but {count:,} were read"
 
 # O_NONBLOCK: opening a FIFO that took the file's place must not wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
@@ -141,7 +141,8 @@ def settle(
 
 
 def has_more(fd: int, size: int) -> bool:
-    """Whether a file holds more than its size says, as those of procfs do. One that has grown meanwhile is none."""
+    """Whether a file holds more than its size says, as files of procfs do. A file that has grown since does not
+    count."""
     return bool(os.pread(fd, 1, size)) and os.fstat(fd).st_size <= size
 
 
@@ -159,7 +160,7 @@ def pieces_of(size: int, extents: Extents | None) -> Extents:
 
 
 def reached(pieces: Extents, count: int, size: int) -> Extents:
-    """The ranges that hold the first `count` bytes of the pieces, and of what comes after the said `size`."""
+    """The ranges that hold the first `count` bytes of the pieces, and of the data after the reported `size`."""
     taken = []
     for offset, length in pieces:
         if not count:

@@ -1,4 +1,4 @@
-"""What a capture counts on its way, and which names belong to the same file."""
+"""The counts of a capture, and which names belong to the same file."""
 
 from __future__ import annotations
 

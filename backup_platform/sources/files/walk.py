@@ -256,7 +256,7 @@ def is_directory(entry: os.DirEntry[str]) -> bool:
 
 
 def unexamined(path: bytes, entry: os.DirEntry[str]) -> Stat:
-    """A row for what was listed and then could not be examined: all that the listing told."""
+    """A row for an entry that was listed, but could not be examined. It has what the listing gave."""
     kind = EntryKind.FILE
     try:
         if entry.is_symlink():

@@ -119,7 +119,7 @@ def encode(database: CapturedDatabase) -> bytes:
 
 
 def decode(document: bytes) -> CapturedDatabase:
-    """Raises ValueError for what is no document of this version."""
+    """Raises ValueError if it is not a document of this version."""
     database = _adapter().validate_json(document)
     if database.version != DOCUMENT_VERSION:
         raise ValueError(f"database.json has version {database.version}, which is not known")

@@ -82,7 +82,7 @@ _BY_CODE = {
     "25P03": _LOST,
     "40": _Meaning(
         SourceError,
-        "gave up a query because of concurrent work",
+        "cancelled a query because of concurrent work",
         "On a standby: set hot_standby_feedback, or raise max_standby_streaming_delay.",
         retryable=True,
     ),

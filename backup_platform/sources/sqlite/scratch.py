@@ -1,4 +1,4 @@
-"""The private copy of a snapshot, on the way to the repository."""
+"""The private copy of a snapshot, from which the repository is written."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
 """A read snapshot of a database that others may be writing to.
 
-The database is opened read-only, and one read transaction holds the snapshot from the first fact to the
-last copied page. In WAL mode writers go on meanwhile. In rollback-journal mode they can prepare a
-transaction but commit only when the snapshot is closed: consistency costs that there, for the time of
-reading facts and copying pages. Giving the lock back between steps would let writers in, and each commit
-would start the copy anew, so that a busy database would never be copied.
+The database is opened read-only. One read transaction holds the snapshot from the first fact to the last copied page.
+In WAL mode, writers continue meanwhile. In rollback-journal mode they can prepare a transaction, but commit only when
+the snapshot is closed: there, writers wait while facts are read and pages are copied. If the lock were released between
+steps, writers could commit, and each commit would restart the copy. Then a busy database would never be copied.
 """
 
 from __future__ import annotations
@@ -191,7 +190,7 @@ class Opening:
 
     def _unsettled(self) -> SourceBusyError:
         return SourceBusyError(
-            f"The SQLite database {self.path!r} can be copied only while nobody writes to it: somebody did.",
+            f"The SQLite database {self.path!r} can only be copied while nobody writes to it, but another process did.",
             subject=self.path,
             hint="Let this user write to its directory (WAL mode needs a -shm file), "
             "or let the application open the database once (it recovers from a crash then).",

@@ -1,1 +1,1 @@
-"""What sources of tables need, whatever the engine: Parquet, chunks, digests of rows, what a drill compares."""
+"""Code for sources of tables, whatever the engine: Parquet, chunks, digests of rows, the comparison of a drill."""

@@ -1,6 +1,6 @@
-"""Chunks of a table's stream: its Parquet pages, whose ends the content of the column decides.
+"""Chunks of a table's stream: its Parquet pages, which end at positions that depend on the content of the column.
 
-A page holds values of one column only, so a column that did not change repeats, whatever happened to those beside it.
+A page holds values of one column only. So the pages of an unchanged column repeat, whatever changed in other columns.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of a recovery point against those of the restored database, value by value."""
+"""Comparing the tables of a recovery point with those of the restored database, value by value."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class TableComparison:
         self, group: TableGroup, names: Sequence[str], old: Digest, new: Digest, seed: int
     ) -> Iterator[str]:
         columns = [name for name, a, b in zip(names, old.columns, new.columns, strict=True) if a != b]
-        named = f"in {', '.join(columns[:5])}" if columns else "in how values belong together"
+        named = f"in {', '.join(columns[:5])}" if columns else "in how values are combined"
         yield f"table {group.label}: the rows stored and restored differ {named}."
         if self.located >= LOCATED:
             return

@@ -1,9 +1,9 @@
-"""Digests of a table's rows that do not depend on their order, in memory that does not grow with the table.
+"""Digests of a table's rows that do not depend on their order. The memory does not grow with the table.
 
-Every row becomes a 64-bit hash of all its values. A digest adds the hashes up, in buckets: equal digests mean equal
-multisets of rows. The hash is keyed with a seed, random for every comparison, so that no data can be made to pass;
-another table passes with probability 2**-64. Where digests differ, the buckets and the sums of single columns say
-where to look.
+Every row becomes a 64-bit hash of all its values. A digest adds up the hashes, in buckets: equal digests mean equal
+multisets of rows. The hash is keyed with a random seed for every comparison, so nobody can construct data that passes.
+A different table passes with probability 2**-64. If digests differ, the buckets and the sums of single columns show
+where the difference is.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Digest:
 
 
 def digest(batches: Iterable[pa.RecordBatch], width: int, seed: int) -> Digest:
-    """Of all rows of the batches, which have `width` columns each. Raises TypeError for a type it does not know."""
+    """The digest of all rows of the batches, which have `width` columns each. Raises TypeError for an unknown type."""
     buckets, columns, rows = np.zeros(BUCKETS, np.uint64), np.zeros(width, np.uint64), 0
     for batch in batches:
         hashes, sums = row_hashes(batch, seed)

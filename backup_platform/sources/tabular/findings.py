@@ -1,4 +1,4 @@
-"""What one comparison of a drill says."""
+"""The result of one comparison of a drill."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def longs(numbers: Mapping[int, int]) -> Struct:
 
 
 def end_of(meta: Struct) -> bytes:
-    """Of a file with this metadata: the footer, its length and the magic."""
+    """The end of a file with this metadata: the footer, its length and the magic."""
     data = thrift.encode(meta)
     return data + LENGTH.pack(len(data)) + MAGIC
 

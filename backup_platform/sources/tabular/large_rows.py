@@ -1,9 +1,9 @@
 """Row groups of one row with large values, written piece by piece.
 
-pyarrow needs a value several times in memory to write it. Here it writes the row with empty values in place of the
-large ones, and each of their pages, a header and one value, is made from that of the empty value. The specification is
-Parquet's (github.com/apache/parquet-format): PageHeader, ColumnChunk, RowGroup. pyarrow reads what was
-made so before the file is recorded (`read_back`).
+pyarrow needs several copies of a value in memory to write it. So it writes the row here with empty values instead of
+the large ones. Each page of a large value, a header and one value, is made from the page of the empty value. The
+specification is Parquet's (github.com/apache/parquet-format): PageHeader, ColumnChunk, RowGroup. pyarrow reads the
+result before the file is recorded (`read_back`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LargeValue:
-    """A value of `size` bytes, 1 or more, which `pieces` gives anew at each call."""
+    """A value of `size` bytes, at least 1. Each call of `pieces` gives its bytes from the beginning."""
 
     size: int
     pieces: Callable[[], Iterator[Buffer]]
@@ -33,7 +33,7 @@ class LargeValue:
 
 @dataclass(frozen=True, slots=True)
 class LargeRow:
-    """`row` has one row, in which the values of the columns of `values`, by number, are empty texts."""
+    """`row` has one row. The values of the columns in `values`, given by number, are empty texts in it."""
 
     row: pa.Table
     values: Mapping[int, LargeValue]

@@ -1,4 +1,4 @@
-"""Which rows differ, once digests say that some do: keys and columns of the first few, in bounded memory."""
+"""Which rows differ, if digests show that some do: keys and columns of the first few, in bounded memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Parquet files as blocks, one row group at a time.
 
-Pages are not compressed: the repository compresses what is new, in larger frames than a page, and equal values then
-are equal bytes. Encodings are those that make numbers small before that.
+Pages are not compressed. So equal values are equal bytes, and the repository compresses only new data, in larger frames
+than a page. The encodings make numbers smaller before that.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What we patched in a Parquet file is read by pyarrow before the file is recorded.
+"""pyarrow reads what we patched in a Parquet file before the file is recorded.
 
-The pages and the footer of rows with large values are not pyarrow's own (`large_rows`, `footers`). A mistake there
-would only show when the table is needed. So pyarrow opens each such row group and reads every page of it up to the
-value, and it reads the new footer. What it finds must be what it wrote itself, except for places and sizes. Large
-values are not read: in their place is memory that is never touched.
+The pages and the footer of rows with large values are not written by pyarrow (`large_rows`, `footers`). A mistake there
+would only be noticed when the table is needed. So pyarrow opens each such row group, reads every page of it up to the
+value, and reads the new footer. The result must be what pyarrow itself wrote, except for positions and sizes. Large
+values are not read: memory that is never touched takes their place.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ def _spoilt(table: str, what: str, found: str) -> SourceError:
     import pyarrow as pa
 
     return SourceError(
-        f"The Parquet file of {table} is spoilt: {what} was read back, and {found}. It is not recorded.",
+        f"The Parquet file of {table} is damaged: {what} was read back, and {found}. It is not recorded.",
         hint=f"This is a defect of backup-platform with pyarrow {pa.__version__}. Report it. Until it is repaired, "
         "install the release of pyarrow that you had before, or exclude the table.",
     )

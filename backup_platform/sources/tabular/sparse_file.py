@@ -1,4 +1,4 @@
-"""A file of which only some parts are at hand, for pyarrow to read."""
+"""A file of which only some parts are available, for pyarrow to read."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 
 class SparseFile:
-    """A file of which some parts are at hand, by their offsets; all the rest reads as zeros.
-
-    pyarrow reads a column at once, and looks at no byte of a large value: memory of zeros is not taken until then.
-    """
+    """A file of which some parts are given, by their offsets. All other bytes read as zeros. pyarrow reads a
+    whole column at once, but does not look at the bytes of a large value. So the memory for these zeros is never
+    allocated."""
 
     closed = False
 

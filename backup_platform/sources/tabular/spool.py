@@ -1,4 +1,4 @@
-"""Where a drill reads the restored tables into: digests of their rows, and of the data nothing that lasts."""
+"""Where a drill reads the restored tables into. It keeps digests of their rows, and none of the data."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class DigestingRecorder:
 
 
 def digested(file: IO[bytes] | BinaryIO, seed: int) -> Digested:
-    """Of a file of Parquet."""
+    """The digest of a Parquet file's rows."""
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(file)

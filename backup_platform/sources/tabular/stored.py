@@ -1,4 +1,4 @@
-"""A stored table: its description, its parts, and where they are in a recovery point."""
+"""A stored table: its description, its parts, and their places in a recovery point."""
 
 from __future__ import annotations
 

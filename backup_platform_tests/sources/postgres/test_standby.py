@@ -110,8 +110,10 @@ def test_a_standby_is_captured_and_says_what_it_lacks(replicated: tuple[str, str
     assert found.facts["large_objects"] == 1
     assert "/" in found.facts["lsn"]
     assert found.facts["sequences"]["public.s"][0] >= 40
-    assert found.left_out == {"public.scratch": "unlogged table: unlogged, and so not on this standby"}
-    assert found.facts["warnings"] == ["public.scratch is not stored: unlogged, and so not on this standby."]
+    assert found.left_out == {"public.scratch": "unlogged table: unlogged, so it is not on this standby"}
+    assert found.facts["warnings"] == [
+        "public.scratch is not stored: unlogged, so it is not on this standby."
+    ]
     there = capture(primary)
     assert there.facts["row_hashes"]["public.t"] == found.facts["row_hashes"]["public.t"]
     assert there.facts["schema_fingerprint"] == found.facts["schema_fingerprint"]

@@ -48,7 +48,7 @@ def masks(size: int) -> Iterator[tuple[int, int]]:
 def refusal() -> str:
     with pytest.raises(SourceError) as caught:
         written()
-    assert caught.value.message.startswith("The Parquet file of a table is spoilt: ")
+    assert caught.value.message.startswith("The Parquet file of a table is damaged: ")
     assert caught.value.message.endswith(". It is not recorded.")
     assert pa.__version__ in caught.value.hint
     assert not caught.value.retryable

@@ -1,7 +1,8 @@
-"""Batches of the driver as columns of the stored types, with every value checked to be one that they hold.
+"""Batches of the driver as columns of the stored types. Every value is checked: the stored type must be able to hold
+it.
 
-The driver returns a finite wrong value for an infinite date and for a year that Arrow's users cannot hold: whatever is
-outside of the range that is legal here has another text form on the server, and is no data.
+For an infinite date, and for a year that users of Arrow cannot represent, the driver returns a wrong, finite value. So
+a value outside the range that is valid here is not used: the server's text form is stored instead.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class NotNativeError(Exception):
 
 
 class NotTextError(NotNativeError):
-    """A value of the column is no text in UTF-8."""
+    """A value of the column is not text in UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,8 @@ def form_of(
 
 
 def convert(batch: pa.RecordBatch, form: Form, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch in the schema of the form. Raises `NotNativeError`, or SourceError where the driver gave another type
-    than it gives for what it was asked for."""
+    """The batch in the schema of the form. Raises `NotNativeError`, and SourceError if the driver returned another type
+    than the requested one."""
     import pyarrow as pa
 
     arrays = [_convert(batch.column(n), form, n, schema.field(n).type) for n in range(len(schema))]

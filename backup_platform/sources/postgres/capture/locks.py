@@ -1,9 +1,9 @@
-"""The locks of a capture: who takes them, and who is in their way.
+"""The locks of a capture: who takes them, and who holds conflicting ones.
 
-Each session of a capture that reads holds all locks from the start where the server's lock table has room for that. A
-session that asked for its first lock in the middle would queue behind a migration that is waiting for this capture to
-end. With so many tables that there is no room (`crowded`), pg_dump takes the locks alone, then the main session alone,
-and the sessions that read take theirs for one table at a time: as many tables as pg_dump manages.
+If the server's lock table has room for it, each session of a capture that reads holds all locks from the start.
+Otherwise a session that asked for its first lock later could wait behind a migration, which waits for the end of this
+capture. If there are too many tables for that (`crowded`), first only pg_dump takes the locks, then only the main
+session, and the reading sessions lock one table at a time. So as many tables can be captured as pg_dump can handle.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def blocked(
 
 
 def no_room(connection: Connection, selection: RelationSelection, server: str) -> SourceError:
-    """The lock table is full, with what it holds and what is needed."""
+    """The lock table is full. Says what it holds, and what is needed."""
     row = connection.execute(_ROOM).fetchone()
     each, slots = row or (0, 1)
     tables = len(selection.locked)

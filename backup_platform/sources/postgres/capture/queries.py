@@ -1,4 +1,4 @@
-"""What is asked of the server about one relation, and its answers as Arrow batches."""
+"""The queries about one relation, and their answers as Arrow batches."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _selected(form: Form) -> list[str]:
 
 
 def count_rows(connection: Connection, relation: Relation) -> int:
-    """Rows of a relation of which no column is stored. Raises SourceError."""
+    """Counts the rows of a relation without stored columns. Raises SourceError."""
     query = f"SELECT pg_catalog.count(*) FROM {_from(relation, '')}"  # noqa: S608  names are quoted
     with (
         postgres_errors(f"The server, asked for the rows of {relation.label},"),

@@ -1,8 +1,8 @@
-"""A relation in pieces, each a condition on its rows: every row meets exactly one.
+"""A relation in pieces. Each piece is a condition on rows, and every row meets exactly one.
 
-Pieces of a relation that is read in the order of its key are ranges of the key's first column, and those of others are
-ranges of heap pages. The first is open below and the last above, so what the bounds were made from, statistics that may
-be old and sizes that grow, decides only how equal the pieces are.
+The pieces are ranges of the key's first column if the relation is read in the order of its key, and otherwise ranges of
+heap pages. The first piece has no lower bound, and the last one no upper bound. Bounds come from statistics that may be
+old and from sizes that grow. This only affects how equal the pieces are.
 """
 
 from __future__ import annotations

@@ -1,21 +1,22 @@
 """One snapshot of a database, and the sessions that share it.
 
-The tables are locked before the snapshot is taken, in the same transaction, which `LOCK TABLE` allows. What is read
-of the catalogue as it is now (locks, `pg_get_indexdef` and its like, the columns of a query) is then what the snapshot
-shows, for every table that is captured: nobody can alter, truncate or drop one of them until the capture ends. The list
-of tables is made before the locks and again in the snapshot; where the two differ, both are done again. What no lock
-of a table protects (names of schemas, labels of enums) is compared at the end.
+The tables are locked before the snapshot is taken, in the same transaction, which `LOCK TABLE` allows. Some reads of
+the catalogue show its current state (locks, `pg_get_indexdef` and similar functions, the columns of a query). Because
+of the locks, this is the same as in the snapshot for every captured table: nobody can alter, truncate or drop one of
+them until the capture ends. The list of tables is made before the locks and again in the snapshot. If the two differ,
+both are done again. Objects that no lock of a table protects (names of schemas, labels of enums) are compared at the
+end.
 
-Where the lock table of the server has no room for that (`locks.py`), the snapshot comes first, pg_dump takes its own
-locks, and the main session locks the tables when pg_dump is done. Then the rows of the catalogue that describe them
-must be the very ones that the snapshot shows, or all is done again.
+If the lock table of the server has no room for that (`locks.py`), the snapshot comes first, then pg_dump takes its own
+locks, and then the main session locks the tables. After that, the rows of the catalogue that describe the tables must
+be the same as in the snapshot, or everything is done again.
 
-Isolation is REPEATABLE READ. DEFERRABLE has a meaning only with SERIALIZABLE, which no standby offers and which may
-wait for ever behind a stream of serializable writers; what it would exclude is the rare state that no serial order of
-transactions gives, but which every reader of the source could have seen as well.
+Isolation is REPEATABLE READ. DEFERRABLE only has a meaning with SERIALIZABLE. No standby offers that, and it may wait
+for ever behind a stream of serializable writers. It would only exclude the rare state that no serial order of
+transactions gives. Every other reader of the source could have seen that state as well.
 
-The settings are pinned for the transaction, too, and looked at inside it: whatever stands between this machine and the
-server, a transaction is in one session.
+The settings are pinned for the transaction as well, and checked inside it: whatever is between this machine and the
+server, a transaction runs in one session.
 """
 
 from __future__ import annotations
@@ -84,8 +85,8 @@ UNION ALL SELECT 'parent', inhrelid::int8, inhparent::int8, xmin::text FROM pg_i
 
 
 class OvertakenError(Exception):
-    """Somebody waits for this capture, and it for them; or the schema was changed before it was locked. All is to be
-    begun anew."""
+    """Another session waits for this capture, which waits for that session; or the schema was changed before it was
+    locked. The capture must be started again."""
 
     def __init__(self, reason: SourceError) -> None:
         super().__init__(reason.message)

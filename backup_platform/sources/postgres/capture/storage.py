@@ -1,7 +1,7 @@
 """Which columns are stored natively, and how the server is asked for each column.
 
-Native is a whitelist: the driver decodes a few types exactly, and others wrongly without an error. A column of any
-other type, a domain over a native type included, is stored as the text that COPY would write for it.
+Native types are a whitelist, because the driver decodes only a few types exactly, and others wrongly without an error.
+A column of any other type, also of a domain over a native type, is stored as the text that COPY would write for it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def storage_of(column: RelationColumn) -> Storage:
 def stored_columns(
     relation: Relation, as_text: Collection[str] = (), as_bytes: Collection[str] = ()
 ) -> tuple[Column, ...]:
-    """The relation's columns as they are stored; those of `as_text` hold values that have no native form, and those of
-    `as_bytes` ones that are no text in UTF-8."""
+    """The relation's columns as they are stored. Columns in `as_text` have values without a native form, and those in
+    `as_bytes` have values that are not text in UTF-8."""
 
     def form(column: RelationColumn) -> Storage:
         if column.name in as_bytes:

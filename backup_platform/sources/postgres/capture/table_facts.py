@@ -105,8 +105,9 @@ def best_algorithm(connection: Connection) -> str:
 def table_facts(
     connection: Connection, tables: Sequence[Table], mode: Facts, algorithm: str = RECORD_HASH
 ) -> dict[str, TableFact]:
-    """By label. The connection has the pinned settings; a table or column that this server lacks is left out, and so
-    has no fact or another hash. Raises the driver's errors, and `SourceError` for an unknown algorithm."""
+    """Facts by label. The connection has the pinned settings. A table or column that this server lacks is left
+    out: then there is no fact, or a different hash. Raises the driver's errors, and `SourceError` for an unknown
+    algorithm."""
     return shared_table_facts([connection], tables, mode, algorithm)
 
 

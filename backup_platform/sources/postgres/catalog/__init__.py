@@ -1,1 +1,1 @@
-"""What the catalogue of a server says of the database to capture, by concept."""
+"""What the catalogue of a server says about the database to capture, by topic."""

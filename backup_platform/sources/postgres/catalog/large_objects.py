@@ -1,4 +1,4 @@
-"""Large objects: whose they are, and their data as a Parquet stream in slices."""
+"""Large objects: their owners, and their data as a Parquet stream in slices."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _Row = tuple[int, int, bytes]
 
 
 def large_objects(connection: Connection) -> tuple[LargeObject, ...]:
-    """Those that this role may read, by oid."""
+    """The large objects that this role may read, by oid."""
     return tuple(
         LargeObject(oid, owner, None if acl is None else tuple(map(tuple, acl)), comment)
         for oid, owner, comment, acl in connection.execute(_OWNED.encode())
@@ -65,11 +65,11 @@ def large_objects(connection: Connection) -> tuple[LargeObject, ...]:
 
 
 def denied_large_objects(connection: Connection) -> tuple[LeftOut, ...]:
-    """Those that it may not, as one line."""
+    """The large objects that this role may not read, as one line."""
     row = connection.execute(_DENIED.encode()).fetchone()
     if row is None or not row[0]:
         return ()
-    reason = f"this role may not read {row[0]:,} of {row[2]:,}, of which {row[1]} is the first: they are not stored"
+    reason = f"this role may not read {row[0]:,} of {row[2]:,}, the first is {row[1]}: they are not stored"
     return (LeftOut("large objects", ALL_LARGE_OBJECTS, reason),)
 
 

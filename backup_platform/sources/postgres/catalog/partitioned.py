@@ -1,4 +1,4 @@
-"""The partitioned tables above stored ones, so that a recovery point can be asked by their names, too."""
+"""The partitioned tables above stored ones, so that they can be queried by their names, too."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def partitioned_tables(
     connection: Connection, selection: RelationSelection, stored: Sequence[Table]
 ) -> tuple[Partitioned, ...]:
-    """Of a selection, read in the snapshot; `stored` are the tables that were."""
+    """The partitioned tables of a selection, read in the snapshot. `stored` are the stored tables."""
     leaves: dict[int, list[Found]] = {each.oid: [] for each in selection.parents}
     for found in selection.found:
         for above in selection.ancestors(found) if found.kind != PARTITIONED else ():

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 TABLE, PARTITIONED, FOREIGN, VIEW, SEQUENCE = "r", "p", "f", "m", "S"
 UNLOGGED = "u"
 _NAMED = 5  # in messages
-_DEFINITION = "this role may not read it, so that its definition is not stored either"
-_DENIED = "this role may not read it, so that neither its rows nor its definition are stored"
+_DEFINITION = "this role may not read it, so its definition is not stored either"
+_DENIED = "this role may not read it, so neither its rows nor its definition is stored"
 
 _FOUND = """
 SELECT c.oid::int8, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text,
@@ -187,7 +187,7 @@ def _reason_against(
     if each.kind == FOREIGN:
         return "its rows are on another server: only its definition is stored"
     if each.persistence == UNLOGGED and standby and each.kind != VIEW:
-        return "unlogged, and so not on this standby"
+        return "unlogged, so it is not on this standby"
     if each.kind == SEQUENCE:
         return ""
     if each.persistence == UNLOGGED and not options.unlogged:
@@ -200,7 +200,7 @@ def _reason_against(
 def _denial(each: Found) -> str:
     """Why this role cannot read what the plan wants whole; "" when it can."""
     if not each.readable:
-        return _DENIED if each.kind == TABLE else "this role may not read it, so that its value is not stored"
+        return _DENIED if each.kind == TABLE else "this role may not read it, so its value is not stored"
     return "row security would hide rows from this role" if each.kind == TABLE and each.filtered else ""
 
 

@@ -1,7 +1,7 @@
 """Values of sequences.
 
-Sequences are outside of transactions: no snapshot holds their values. They are read after the snapshot was taken, so
-that a value is never behind the rows of the snapshot, and may be ahead of them, as after a crash of the server.
+Sequences are outside of transactions: no snapshot holds their values. They are read after the snapshot was taken. So a
+value is never behind the rows of the snapshot. It may be ahead of them, as after a crash of the server.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a server says of itself and of the database, beside its tables."""
+"""What a server says about itself and about the database, apart from its tables."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def collation_facts(connection: Connection) -> tuple[dict[str, Json], list[str]]
     if connection.info.server_version >= 150000:
         rows += connection.execute(_DEFAULT_COLLATION).fetchall()
     warnings = [
-        f"The collation {name} has version {now} on the source, and indexes were built with {built}: "
+        f"The collation {name} has version {now} on the source, but indexes were built with {built}: "
         "they may be out of order until they are rebuilt."
         for name, built, now in rows
         if now is not None and now != built
@@ -71,7 +71,7 @@ def reads_passwords(connection: Connection) -> bool:
 
 
 def clock_skew(here: datetime, there: datetime) -> tuple[float, list[str]]:
-    """Seconds by which the server's clock is ahead of this machine's, and a warning when it is far off."""
+    """By how many seconds the server's clock is ahead of this machine's, and a warning if they differ much."""
     skew = round((there - here).total_seconds(), 3)
     if abs(skew) <= SKEW_S:
         return skew, []

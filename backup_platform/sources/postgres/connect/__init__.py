@@ -1,1 +1,1 @@
-"""Connections to a server, the session settings that they pin, and what may stand between."""
+"""Connections to a server, the session settings that they pin, and poolers between this machine and the server."""

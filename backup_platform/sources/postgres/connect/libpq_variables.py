@@ -1,8 +1,8 @@
-"""Connections that take nothing from the environment of whoever runs this.
+"""Connections that ignore the libpq variables of this process's environment.
 
-libpq fills what a url leaves open from PGPORT, PGOPTIONS, PGSERVICE and some thirty more variables, in this process
-(psycopg, ADBC) and in PostgreSQL's tools. For a server that this program started they are always wrong, and a url
-cannot take back a service. So they are out of the environment while such a server is used.
+libpq takes values that a url does not give from PGPORT, PGOPTIONS, PGSERVICE and some thirty other variables. It does
+so in this process (psycopg, ADBC) and in PostgreSQL's tools. For a server that this program started they are always
+wrong, and a url cannot override a service. So they are removed from the environment while such a server is used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _taken: dict[str, str] = {}
 
 @contextmanager
 def without_libpq_variables() -> Iterator[None]:
-    """For the whole process, until the last block has ended that any thread is in."""
+    """Removes them for the whole process, until the last block of any thread has ended."""
     global _users
     with _lock:
         _users += 1

@@ -1,12 +1,12 @@
 """Connection poolers between this machine and a server.
 
-A pooler that gives a client another session of the server for each transaction, or each statement, is refused: what
-was pinned would hold for somebody else, and pg_dump works in several transactions. One that keeps a client's session
-until it disconnects is no hindrance; what was set is reset before the session goes back to it.
+A pooler is refused if it gives a client another session of the server for each transaction or statement: the pinned
+settings would apply to other clients, and pg_dump needs several transactions. A pooler that keeps a client's session
+until it disconnects is accepted. Settings are reset before the session goes back to it.
 
-A pooler makes up the process number that a client is told when it connects, so it differs from what the session says
-of itself. Then two clients are compared while both are connected: with a session each, both have one of their own at
-every question.
+A pooler invents the process id that a client gets when it connects, so it differs from the one that the session itself
+returns. If they differ, two clients are compared while both are connected: if each has its own session, their process
+ids differ at every query.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def require_safe_start(connection: Connection, server: str) -> None:
             f"{server} is read as a superuser through a connection pooler that cannot be relied on to pass on "
             "search_path: the owner of the database could run code with a superuser's rights.",
             subject=server,
-            hint="Use a role that is no superuser, or connect to the server itself, or run once: "
+            hint="Use a role that is not a superuser, or connect to the server itself, or run once: "
             "ALTER ROLE … SET search_path = pg_catalog, for the role that backs up.",
         )
 

@@ -1,7 +1,7 @@
-"""Connection services: names for parameters that stand in a file, `pg_service.conf`.
+"""Connection services: names for parameters in a file, `pg_service.conf`.
 
-They are looked up here and not left to libpq, of which the drivers and each of PostgreSQL's programs have a copy of
-their own, built to look for the file of the whole machine in different places.
+They are looked up here instead of by libpq. The drivers and each of PostgreSQL's programs have their own copy of libpq,
+and each copy looks for the system-wide file in a different place.
 """
 
 from __future__ import annotations

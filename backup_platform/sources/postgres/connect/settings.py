@@ -1,10 +1,10 @@
 """The session settings under which everything is read, written and compared.
 
-A server may be configured to print a date, a float or a name in many ways, by role, by database or by the
-environment of the client. Capture, load and drill pin what they depend on, all to the same values.
+A role, a database or the environment of the client can configure how a server prints a date, a float or a name.
+Capture, load and drill pin all settings that affect them, to the same values.
 
-Text travels as UTF-8 from databases of every encoding. A database in SQL_ASCII holds bytes of no known encoding: its
-texts are asked for as bytes, and stored as text where they are UTF-8 and as bytes where they are not.
+Text travels as UTF-8 from databases of every encoding. A database in SQL_ASCII holds bytes of unknown encoding. Its
+texts are read as bytes. They are stored as text if they are UTF-8, and as bytes otherwise.
 """
 
 from __future__ import annotations

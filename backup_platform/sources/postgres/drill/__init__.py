@@ -1,1 +1,1 @@
-"""A recovery point restored into a scratch database, and compared in every way there is."""
+"""A recovery point, restored into a scratch database and compared in several independent ways."""

@@ -1,4 +1,4 @@
-"""What only a running server can check: that indexes agree with their tables, and what the user asserts."""
+"""Checks that need a running server: that indexes agree with their tables, and the user's assertions."""
 
 from __future__ import annotations
 

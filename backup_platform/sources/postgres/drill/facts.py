@@ -1,5 +1,5 @@
-"""What the source's server said of its data in the snapshot, against what the restored server says: the half of the
-proof in which no row passes through this program."""
+"""Facts that the source's server computed in the snapshot, compared with those of the restored server. In this half of
+the proof no row passes through this program."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ ORDER BY 1, 2
 
 
 def unstored_tables(connection: Connection, contents: PointContents) -> Iterator[str]:
-    """Tables of the schema that the recovery point neither stores nor says that it left out."""
+    """Tables of the schema that the recovery point neither stores nor lists as left out."""
     known = {table.label for table in contents.catalogue.tables}
     known |= {left.name for left in contents.database.left_out}
     for schema, name in connection.execute(_TABLES):
         if label_of(schema, name) not in known:
-            yield f"table {label_of(schema, name)} is in the schema, and the recovery point does not hold its rows."
+            yield f"table {label_of(schema, name)} is in the schema, but the recovery point does not hold its rows."
 
 
 _POPULATED = """
@@ -80,13 +80,13 @@ def _tables(
         yield "The recovery point lacks the facts that the server computed of its tables."
         return
     for label in sorted(rows.keys() - found.keys()):
-        yield f"facts: table {label} had {rows[label]} rows in the source, and is not restored."
+        yield f"facts: table {label} had {rows[label]} rows in the source, but was not restored."
     taken = {label: TableFact(int(str(rows.get(label, -1))), str(hashes.get(label, ""))) for label in found}
     before, after = _grouped(taken, through), _grouped(found, through)
     for label in sorted(before):
         old, new = before[label], after[label]
         if old.rows != new.rows:
-            yield f"facts: table {label} had {old.rows} rows in the source, and has {new.rows} restored."
+            yield f"facts: table {label} had {old.rows} rows in the source, and {new.rows} after the restore."
         elif mode != "counts" and old.hash != new.hash:
             yield (
                 f"facts: the rows of table {label} differ from those of the source, as both servers hash them: "
@@ -123,8 +123,8 @@ def _sequences(connection: Connection, contents: PointContents) -> Iterator[str]
         row = connection.execute(f"SELECT last_value, is_called FROM {name}".encode()).fetchone()  # noqa: S608
         if row != (value.last_value, value.is_called):
             yield (
-                f"sequence {value.sequence.label} stood at {value.last_value} (called: {value.is_called}), "
-                f"and stands at {row} restored."
+                f"sequence {value.sequence.label} stood at {value.last_value} (called: {value.is_called}) "
+                f"in the source, and at {row} after the restore."
             )
 
 
@@ -163,4 +163,4 @@ def _views(connection: Connection, contents: PointContents) -> Iterator[str]:
     populated = {QualifiedName(*row) for row in connection.execute(_POPULATED)}
     for name in contents.database.refresh:
         if name not in populated:
-            yield f"materialised view {name.label} had its rows in the source, and is not populated restored."
+            yield f"materialised view {name.label} had rows in the source, but is not populated after the restore."

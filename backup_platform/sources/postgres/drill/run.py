@@ -105,7 +105,7 @@ class _Drill:
             found = True
             yield difference
         if found and self._older():
-            yield f"{self._older()}: drill the point on a server as new as the source before you call it damaged."
+            yield f"{self._older()}: drill the point on a server as new as the source before you treat it as damaged."
 
     def _compared(self) -> Iterator[str]:
         yield from self._compare_schema()

@@ -1,4 +1,4 @@
-"""Where a drill restores: a private server, or a database of its own on the server that the plan names."""
+"""Where a drill restores: a private server, or a new database on the server that the plan names."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _STORED = 2  # the state of an entry's rows: they have an offset in the file
 
 
 class UnknownArchiveError(ValueError):
-    """It is no archive, one with rows, or of a format that is not known here."""
+    """The file is not an archive, holds rows, or has an unknown format."""
 
 
 @dataclass
@@ -74,7 +74,7 @@ def rewrite_definitions(archive: bytes, rewrite: Rewrite) -> bytes:
 
 def _head(copy: _Copy) -> None:
     if copy.take(len(_MAGIC)) != _MAGIC:
-        raise UnknownArchiveError("It is no archive of pg_dump.")
+        raise UnknownArchiveError("It is not an archive of pg_dump.")
     major, minor, _ = copy.take(3)
     copy.version = (major, minor)
     copy.integer, copy.offset, form = copy.take(3)

@@ -1,6 +1,6 @@
 """pg_restore on the stored archive: its list, a section into the target, and the statements of single entries.
 
-pg_restore goes on after an error, and so does this: every error is read from what it says.
+pg_restore continues after an error. Every error is read from its standard error.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def _lost(errors: Iterable[ToolError]) -> bool:
 
 
 def without_second_tries(errors: Sequence[ToolError]) -> list[ToolError]:
-    """Without those of a second try that say that the first one made the thing, and only failed with what it has."""
+    """The errors, without those of a second try which only say that the first try created the object."""
     others = {error.entry for error in errors if not _THERE.search(error.text)}
     return [error for error in errors if error.entry not in others or not _THERE.search(error.text)]
 

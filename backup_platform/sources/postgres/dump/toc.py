@@ -45,7 +45,8 @@ _DEPENDS = re.compile(r"^;\s+depends on: ([\d ]+)$")
 
 @dataclass(frozen=True, slots=True)
 class TocEntry:
-    """`schema` is "" for what is in none. `tag` is the name, after the table's name for what belongs to a table."""
+    """`schema` is "" if the entry is in no schema. `tag` is the name. For an object of a table it is preceded by the
+    table's name."""
 
     id: int
     kind: str

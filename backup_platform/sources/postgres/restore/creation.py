@@ -13,7 +13,7 @@ _RULES_SINCE = 16
 
 
 def create_statement(name: str, locale: Locale, owner: str | None, major: int) -> str:
-    """For a server of version `major`; `owner` None leaves it to who runs it."""
+    """For a server of version `major`. If `owner` is None, the role that runs it becomes the owner."""
     parts = [f"CREATE DATABASE {identifier(name)} TEMPLATE template0", *_options(locale, major)]
     if owner is not None:
         parts.append(f"OWNER {identifier(owner)}")

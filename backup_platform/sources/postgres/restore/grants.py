@@ -40,7 +40,7 @@ _DATABASE_KINDS = ("DATABASE PROPERTIES", "ACL", "COMMENT", "SECURITY LABEL")
 
 @dataclass(frozen=True, slots=True)
 class Grants:
-    """`missing` are roles that the dump names, and that the server lacks or to which nothing can be given."""
+    """`missing` are roles that the dump names, but that the server lacks or to which this role can give nothing."""
 
     archive: Archive
     missing: Sequence[str]

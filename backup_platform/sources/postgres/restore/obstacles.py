@@ -67,7 +67,7 @@ def _creation(prepared: Preparation) -> Iterator[str]:
     if found is not None and found.unfinished:
         yield f"{_unfinished(name, found)} Drop it (DROP DATABASE) and run this again, or take another name."
     elif found is not None:
-        yield f"The database {name!r} exists already: take another name, or leave --create away."
+        yield f"The database {name!r} exists already: take another name, or leave out --create."
     if not prepared.standing.creates:
         yield f"The role {prepared.standing.user!r} may not create databases."
 
@@ -103,10 +103,10 @@ def _in_the_way(prepared: Preparation, found: ExistingDatabase) -> Iterator[str]
     entries = chosen(prepared)
     for entry in entries:
         if entry.kind in _RELATIONS and (entry.schema, entry.tag) in there:
-            yield f"The {entry.label} exists already in {prepared.database.name!r}, and nothing is ever replaced."
+            yield f"The {entry.label} exists already in {prepared.database.name!r}, and nothing is replaced."
     if prepared.scope.large_objects and any(item.kind == "large object" for item in found.objects):
         name = prepared.database.name
-        yield f"The database {name!r} has large objects, whose numbers may be those to be restored."
+        yield f"The database {name!r} has large objects, which may have the same numbers as those to restore."
 
 
 def kept(prepared: Preparation) -> tuple[TocEntry, ...]:
@@ -135,7 +135,7 @@ def _existing_tables(prepared: Preparation) -> Iterator[str]:
             columns = dict(connection.execute(_COLUMNS, (into.schema, into.name)).fetchall())
             missing = [column.name for column in table.columns if column.name not in columns]
             if missing or not _is_table(connection, into):
-                lack = f"has no column {missing[0]!r} to load" if missing else "is no table"
+                lack = f"has no column {missing[0]!r} to load" if missing else "is not a table"
                 yield f"The table {into.label} is missing, or {lack}."
             elif not prepared.target.occupied and _has_rows(connection, into):
                 yield f"The table {into.label} is not empty. --occupied allows rows to be added."
@@ -151,7 +151,7 @@ def _loading(prepared: Preparation) -> Iterator[str]:
     """For --data-only: what may keep rows from being those that were captured."""
     silent = prepared.standing.privileges.silences
     if not silent:
-        yield "Foreign keys are checked while data is loaded: only a superuser may load without that."
+        yield "Foreign keys are checked while data is loaded: only a superuser can load without this check."
     with prepared.database.connection() as connection:
         for table, into in zip(prepared.scope.tables, prepared.scope.through, strict=True):
             if not silent and not _value(connection, _OWNED, into):
@@ -181,7 +181,7 @@ def missing_roles(prepared: Preparation) -> tuple[str, ...]:
 
 
 def foreign_roles(prepared: Preparation) -> tuple[str, ...]:
-    """Roles that are there, and to which the role of the url can give nothing."""
+    """Roles that exist, but to which the role of the url can give nothing."""
     if prepared.standing.superuser or prepared.target.owner is False or prepared.target.data_only:
         return ()
     owners = {entry.owner for entry in chosen(prepared)} | _owner(prepared)
@@ -212,7 +212,7 @@ def _as_written(role: str) -> str:
 
 
 def missing_tablespaces(prepared: Preparation) -> tuple[str, ...]:
-    """Those of the recovery point that are not there, or that the role may not use."""
+    """Tablespaces of the recovery point that do not exist, or that the role may not use."""
     usable = prepared.standing.tablespaces & prepared.standing.privileges.tablespaces
     return tuple(sorted(set(prepared.contents.database.tablespaces) - usable))
 
@@ -238,7 +238,7 @@ def warnings(prepared: Preparation) -> Iterator[str]:
     yield from _encoding(prepared)
     found = prepared.standing.found
     if found is not None and not found.owned:
-        yield "The role does not own the database, so an unfinished restore will not be marked as one."
+        yield "The role does not own the database, so a comment cannot mark an unfinished restore."
     if found is not None and found.unfinished and (prepared.target.occupied or prepared.target.data_only):
         yield _unfinished(prepared.database.name, found)
     if prepared.scope.entries is None:
@@ -265,8 +265,8 @@ def _cluster(prepared: Preparation) -> Iterator[str]:
         )
     if foreign := foreign_roles(prepared):
         yield (
-            f"{prepared.standing.user!r} is no member of the roles {', '.join(map(repr, foreign))}: what they own will "
-            f"belong to {prepared.standing.user!r}. --no-owner says that this is wanted."
+            f"{prepared.standing.user!r} is not a member of the roles {', '.join(map(repr, foreign))}: what they own "
+            f"will belong to {prepared.standing.user!r}. Give --no-owner if you want that."
         )
     for entry in chosen(prepared):
         extension = entry.tag.removeprefix("EXTENSION ")
@@ -280,7 +280,7 @@ def _cluster(prepared: Preparation) -> Iterator[str]:
 
 def _definitions(prepared: Preparation) -> Iterator[str]:
     for label in prepared.scope.left_out:
-        yield f"Left out, because it needs what is not restored: {label}."
+        yield f"Left out, because it needs something that is not restored: {label}."
     for label in prepared.scope.empty_parents:
         yield f"The table {label} is restored without its rows, because a table inherits from it."
     for entry in kept(prepared):

@@ -1,8 +1,9 @@
-"""What a restore cannot bring back on this server, or as this role, although it was asked for: known beforehand, left
-out, and named.
+"""Requested objects that a restore cannot create on this server or as this role. This is known beforehand, and they are
+left out and listed.
 
-PostgreSQL lets only a superuser make some kinds of things. Whoever owns a database on a managed server is none; for
-its administrator, who may do more there than PostgreSQL says, only the attempt tells.
+PostgreSQL lets only a superuser create some kinds of objects. The owner of a database on a managed server is not a
+superuser. The administrator of such a server may do more than PostgreSQL reports, so for this role only an attempt
+shows it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ _NAMED = 3
 
 
 def out_of_reach(prepared: Preparation) -> dict[int, str]:
-    """By entry why it is left out; "" for what only belongs to such an entry, and for comments on extensions."""
+    """Why an entry is left out, by entry. "" for an entry that only belongs to such an entry, and for comments on
+    extensions."""
     if prepared.target.data_only:
         return {}
     entries = chosen(prepared)
@@ -117,7 +119,7 @@ def _reason(prepared: Preparation, entry: TocEntry, script: str, entries: Sequen
     if entry.tag == "SCHEMA public" and not rights.owns_public:
         return _of_public(prepared, entry, script)
     if entry.kind == "SUBSCRIPTION" and not rights.subscribes:
-        return "the role may make no subscriptions"
+        return "the role may not create subscriptions"
     if entry.kind == "TYPE" and _is_base(entry, entries):
         return _SUPERUSER
     return _of_script(prepared, entry, script)

@@ -146,7 +146,7 @@ def _steps(prepared: Preparation) -> Iterator[str]:
     if scope.sequences:
         yield f"set {how_many(len(scope.sequences), 'sequence')}"
     if not target.data_only:
-        yield "create indexes, constraints, triggers and what else comes after the data"
+        yield "create indexes, constraints, triggers and everything else that comes after the data"
     if scope.refresh:
         yield f"refresh {how_many(len(scope.refresh), 'materialised view')}"
     if scope.data:

@@ -66,7 +66,8 @@ class Privileges:
 
 
 def privileges(connection: Connection[TupleRow], *, superuser: bool, exists: bool) -> Privileges:
-    """`exists`: the connection is to the database itself, else to another one, and this one is to be made."""
+    """`exists` says whether the connection is to the database itself. Otherwise it is to another one, and the database
+    is to be created."""
     version = connection.info.server_version
     members = _names(connection, _MEMBERS.format("SET" if version >= _SET_SINCE else "MEMBER"))
     creates = not exists or _value(connection, _CREATES)

@@ -1,8 +1,8 @@
 """Restore of a recovery point into a server: pg_restore for definitions, COPY over several connections for rows.
 
-The database carries a comment that says that a restore is not finished, from before the first change to after the
-last one, so that what a killed restore leaves behind is told from a database by everybody who looks. What the server
-does not take is noted, and everything else goes on: only a server that is lost or full ends a restore.
+From before the first change until after the last one, a comment on the database says that the restore is not finished.
+So everybody can see that a database was left by a killed restore. Objects that the server refuses are recorded, and all
+others are restored. Only a server that is lost or full ends a restore.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run_restore(
         if now.conflicts:
             raise TargetError(
                 f"Nothing was written. {with_others(now.conflicts)}",
-                hint="Restore into another database (--create makes it), and take over from there what is needed.",
+                hint="Restore into another database (--create makes it), and copy what you need from there.",
             )
         progress.expect(items=len(now.tables) if prepared.scope.data else 0, size=now.bytes)
         restoration = _Restoration(prepared, progress)
@@ -154,7 +154,7 @@ class _Restoration:
                 f"{self._tables_done(done)} What was restored into {name!r} stays there: remove it, "
                 "then run this again."
             )
-        return f"{self._tables_done(done)} Drop the database {name!r}, then run this again: it starts anew."
+        return f"{self._tables_done(done)} Drop the database {name!r}, then run this again: it starts again."
 
     def _tables_done(self, done: int) -> str:
         total = len(self.prepared.tables)

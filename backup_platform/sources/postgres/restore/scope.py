@@ -1,4 +1,4 @@
-"""Which part of a recovery point a restore is about."""
+"""Which part of a recovery point a restore covers."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _named(toc: Sequence[TocEntry], name: str) -> list[tuple[str, str]]:
     for entry in found:
         if entry.kind != "TABLE":
             raise NotFoundError(
-                f"{name!r} is a {entry.kind.lower()}: restored by table are tables only.", subject=name
+                f"{name!r} is a {entry.kind.lower()}: --table restores only tables.", subject=name
             )
     return [(entry.schema, entry.tag) for entry in found]
 

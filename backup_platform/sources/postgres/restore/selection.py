@@ -1,7 +1,7 @@
-"""Which entries of a dump a narrowed restore needs: what was asked for, what that rests on, what belongs to it.
+"""Which entries of a dump a narrowed restore needs: the requested ones, their dependencies, and what belongs to them.
 
-An entry is left out, and told of, when it needs a relation that is not restored: a foreign key to another table, a
-view over one, the attachment of a partition to its parent.
+An entry is left out, and listed, if it needs a relation that is not restored: a foreign key to another table, a view of
+one, the attachment of a partition to its parent.
 """
 
 from __future__ import annotations

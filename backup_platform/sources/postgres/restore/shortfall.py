@@ -116,7 +116,7 @@ def advice(
         left = len(lacking) - _NAMED
         others = f" ({how_many(left, 'other table lacks', 'other tables lack')} rows.)" if left > 0 else ""
         yield (
-            "When a table is there, is empty and takes the rows, load them: ",
+            "When a table exists, is empty and accepts the rows, load them: ",
             command("restore", point, "--into", "URL", "--data-only", *tables),
             f".{others}",
         )

@@ -1,7 +1,7 @@
-"""Subscriptions that a newer pg_dump wrote of an older server, and that this server does not take as they are written.
+"""Subscriptions of an older server, written by a newer pg_dump, which this server refuses in that form.
 
-Since 16, pg_dump names for older servers what they do without being told: they know no such parameter, and refuse the
-statement. Without these words it means the same there.
+Since 16, pg_dump names parameters that older servers apply by default. Older servers do not know these parameters, and
+refuse the statement. Without them it has the same meaning there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IMPLIED = re.compile(r", (?:streaming = off|run_as_owner = true)(?=[,)])")  # b
 
 
 def refused(errors: Iterable[ToolError]) -> list[ToolError]:
-    """Those that come of parameters which the server does not know."""
+    """The failures that were caused by parameters which the server does not know."""
     found = [error for error in errors if _OF_SUBSCRIPTION.match(error.command)]
     if not any(_UNKNOWN in error.text for error in found):
         return []

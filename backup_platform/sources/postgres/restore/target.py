@@ -1,4 +1,4 @@
-"""The server and database that a restore is to fill, as they are now."""
+"""The current state of the server and database that a restore fills."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Throw-away servers for drills: started, confined, and removed when nobody needs them."""
+"""Temporary servers for drills: started, isolated, and removed when nobody needs them."""

@@ -1,4 +1,4 @@
-"""As whom a private server runs: PostgreSQL refuses to run as root."""
+"""The user of a private server, because PostgreSQL refuses to run as root."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Account:
                 os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def may_enter(self, path: str) -> None:
-        """Let it pass through a directory that stays its creator's, and let nobody else."""
+        """Let this account pass through a directory that stays its creator's, and nobody else."""
         if self.uid >= 0:
             os.chown(path, -1, self.gid)
             os.chmod(path, 0o710)  # noqa: S103 - the group has no other member
@@ -66,11 +66,8 @@ class Account:
 
 
 def server_account() -> Account:
-    """This user's own; for root `nobody`, in a group of its own.
-
-    Other processes of `nobody` are not in that group, so that they cannot reach what the group may enter. Raises
-    `SourceError`.
-    """
+    """This user's own account. For root it is `nobody`, in a separate group. Other processes of `nobody` are not in
+    that group, so they cannot enter directories that only the group may enter. Raises `SourceError`."""
     if os.geteuid() != 0:
         return Account()
     taken = {group.gr_gid for group in grp.getgrall()}
@@ -98,7 +95,7 @@ def usable_binaries(bin_dir: str, account: Account, home: str, programs: Sequenc
         except OSError as error:
             raise _unusable(bin_dir, f"nor copied: {error.strerror or error}") from error
         if not _runnable(copied, programs, account):
-            raise _unusable(bin_dir, "nor does a copy run")
+            raise _unusable(bin_dir, "and a copy does not run either")
     return copied
 
 

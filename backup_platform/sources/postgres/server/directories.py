@@ -1,4 +1,4 @@
-"""Directories of private servers: private, locked while somebody guards them, removed when nobody does."""
+"""Directories of private servers. They are private, locked while a process guards them, and removed when none does."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Home:
 
 
 def make_home(base: str) -> Home:
-    """A new home below `base`, after those that nobody guards any more are removed. Raises `SourceError`."""
+    """A new home below `base`. Homes that no process guards any more are removed first. Raises `SourceError`."""
     try:
         remove_stale(base)
         path = tempfile.mkdtemp(prefix=PREFIX, dir=base)
@@ -80,7 +80,7 @@ def _new_log(path: str) -> BinaryIO:
 
 
 def read_regular(path: str, limit: int) -> str:
-    """The start of a file that the server wrote; "" for what is no regular file with one name. Raises `OSError`."""
+    """The start of a file that the server wrote; "" if it is not a regular file with one name. Raises `OSError`."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
@@ -89,7 +89,7 @@ def read_regular(path: str, limit: int) -> str:
 
 
 def write_anew(path: str, text: str) -> None:
-    """In place of whatever is there, which is not written to."""
+    """Replaces an existing file, instead of writing to it."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

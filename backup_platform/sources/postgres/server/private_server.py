@@ -1,4 +1,4 @@
-"""A throw-away server: reached only by who started it, tuned for one restore, gone without a trace afterwards."""
+"""A temporary server, tuned for one restore. Only its starter can reach it, and nothing of it stays afterwards."""
 
 from __future__ import annotations
 

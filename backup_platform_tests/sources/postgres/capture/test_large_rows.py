@@ -158,7 +158,7 @@ def test_a_table_whose_file_is_spoilt_is_not_recorded(
     )
     make, recorder = large_rows._head, MemoryRecorder()
     monkeypatch.setattr(large_rows, "_head", lambda *given: make(*given).replace(b"\x15", b"\x17", 1))
-    with pytest.raises(SourceError, match=r"table public\.t is spoilt: a row was read back"):
+    with pytest.raises(SourceError, match=r"table public\.t is damaged: a row was read back"):
         read(database, relation_of(connection, "t"), recorder=recorder)
     assert recorder.streams == []
 

@@ -129,7 +129,7 @@ def test_large_objects_of_others_are_named(database: str, as_plain: Callable[...
     found = as_plain()
     (problem,) = found.capture.problems
     assert found.capture.incomplete
-    assert "may not read 1 of 2, of which 78 is the first" in problem.detail
+    assert "may not read 1 of 2, the first is 78" in problem.detail
     assert "large_objects: false" in problem.detail
     assert [each.oid for each in found.database.large_objects] == [77]
     assert found.facts["large_objects"] == 1

@@ -160,12 +160,12 @@ def test_every_change_is_seen_by_the_servers_facts_alone(
     found = "\n".join(differences)
     for expected in (
         "facts: the rows of table shop.items differ",
-        "facts: table public.log had 500 rows in the source, and has 499 restored.",
+        "facts: table public.log had 500 rows in the source, and 499 after the restore.",
         "facts: the rows of table public.moods differ",
         "sequence public.orders stood at 41",
         "facts: the data of large objects differs",
         "large object 77: comment None stored, 'new' restored.",
-        "materialised view public.stock had its rows in the source, and is not populated restored.",
+        "materialised view public.stock had rows in the source, but is not populated after the restore.",
     ):
         assert expected in found, expected
     assert len(differences) == 7
@@ -176,9 +176,9 @@ def test_a_table_that_no_part_of_the_point_knows_is_named(
 ) -> None:
     meddle("CREATE TABLE forgotten (a int)", "DROP TABLE empty")
     found = "\n".join(on_server.drill().differences)
-    assert "table public.forgotten is in the schema, and the recovery point does not hold its rows." in found
+    assert "table public.forgotten is in the schema, but the recovery point does not hold its rows." in found
     assert "table public.empty is missing in the restored database." in found
-    assert "facts: table public.empty had 0 rows in the source, and is not restored." in found
+    assert "facts: table public.empty had 0 rows in the source, but was not restored." in found
 
 
 def test_an_index_that_disagrees_with_its_table_is_found(
@@ -278,7 +278,7 @@ class TestOlderRelease:
         rows: dict[str, Json] = dict.fromkeys(counts, 7)
         report = shop.drill(row_counts=rows)
         assert "had 7 rows" in report.differences[0]
-        assert "before you call it damaged" in report.differences[-1]
+        assert "before you treat it as damaged" in report.differences[-1]
         assert "18.99" in str(report.compared["older_server"])
 
 

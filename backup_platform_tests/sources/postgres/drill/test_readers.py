@@ -138,7 +138,7 @@ def test_and_in_the_drill_if_the_capture_believed_it(
     monkeypatch.setattr(reading, "batches", drop_last(queries.batches))
     monkeypatch.setattr(_Capture, "_compare", lambda *_: None)
     report = captured(database18, open_tmp).drill()
-    assert "facts: table public.t had 50 rows in the source, and has 49 restored." in report.differences
+    assert "facts: table public.t had 50 rows in the source, and 49 after the restore." in report.differences
 
 
 def test_a_reader_that_goes_wrong_after_the_capture_is_caught_in_the_streams(

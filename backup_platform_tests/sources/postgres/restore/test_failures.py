@@ -147,7 +147,7 @@ def test_a_row_that_the_target_keeps_out_is_missed(
     assert "Triggers of public.one fire" in planned.warnings[1]
     (failure,) = restore(sample, url, data_only=True, tables=("one",)).failures
     assert failure.what == "rows of public.one"
-    assert "of 4 rows sent, the server took 3: a trigger keeps rows out (3 of 7 rows" in failure.said
+    assert "the server took 3 of 4 rows: a trigger rejected some (3 of 7 rows" in failure.said
 
 
 def test_a_lost_connection_says_what_is_done_and_how_to_go_on(sample: Streams, database18: str) -> None:

@@ -158,7 +158,7 @@ def test_beside_what_is_there(sample15: Streams, database18: str) -> None:
     assert "not empty" in plan(sample15, database18).conflicts[0]
     occupied = plan(sample15, database18, occupied=True)
     assert occupied.conflicts == (
-        f"The table public.one exists already in {occupied.database!r}, and nothing is ever replaced.",
+        f"The table public.one exists already in {occupied.database!r}, and nothing is replaced.",
     )
     restore(sample15, database18, tables=("app.parent",), occupied=True)
     assert fetch_value(database18, "SELECT count(*) FROM app.parent") == 3

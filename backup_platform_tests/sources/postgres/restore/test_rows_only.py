@@ -122,7 +122,7 @@ def test_rows_that_a_trigger_changed_after_all_are_named(
     wishes = DatabaseTarget(url, data_only=True, tables=("t",))
     done = with_facts(captured, target, wishes)
     assert "Triggers of public.t fire: the role does not own the table." in done.warnings
-    assert [(failure.what, "not those that were captured" in failure.said) for failure in done.failures] == [
+    assert [(failure.what, "differ from the captured ones" in failure.said) for failure in done.failures] == [
         ("rows of public.t", True)
     ]
     execute(target, "TRUNCATE t")
@@ -154,7 +154,7 @@ def test_what_takes_rows_elsewhere_is_in_the_way_and_other_types_are_told(
     with server.database() as url:
         execute(url, "CREATE TABLE t (id bigint, v text)", "CREATE VIEW always AS SELECT 1 AS id, 'x' AS v")
         view = plan(captured, url, data_only=True, tables=("always",))
-        assert view.conflicts == ("The table public.always is missing, or is no table.",)
+        assert view.conflicts == ("The table public.always is missing, or is not a table.",)
         (warning,) = plan(captured, url, data_only=True, tables=("t",)).warnings
         assert "column 'id' of public.t is of type bigint, captured as integer" in warning
 

@@ -113,7 +113,7 @@ def test_without_owners_and_grants_nothing_is_said_of_roles(captured: Streams, o
     wishes: dict[str, Any] = {"schemas": ("s",), "owner": False, "privileges": False}
     planned = plan(captured, own, **wishes)
     assert planned.warnings[0] == (
-        "Left out, because it needs what is not restored: publication table s.orders good."
+        "Left out, because it needs something that is not restored: publication table s.orders good."
     )
     major = int(fetch_value(own, "SHOW server_version_num")) // 10_000
     lacking = find_tools(major, prefer=major).major != major

@@ -1,1 +1,1 @@
-"""What a restore fills: tables, large objects, sequences, materialised views."""
+"""The data that a restore loads: tables, large objects, sequences, materialised views."""

@@ -1,4 +1,4 @@
-"""Statistics of what was restored, over several connections."""
+"""Gathering statistics of the restored tables, over several connections."""
 
 from __future__ import annotations
 

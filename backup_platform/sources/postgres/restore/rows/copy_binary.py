@@ -1,7 +1,8 @@
 """Stored rows as the bytes that COPY … FROM STDIN (FORMAT binary) takes, for tables whose every column allows it.
 
-The server reads them at less than half of what text costs it. A row is a count of fields, and per field its length
-(-1 for a null) and its bytes. Arrow joins the rows: what has one width is laid out by numpy, column beside column.
+Reading them costs the server less than half as much as reading text. A row is the number of fields, and for each field
+its length (-1 for a null) and its bytes. Arrow joins the rows. Columns of a fixed width are laid out by numpy, side by
+side.
 """
 
 from __future__ import annotations

@@ -89,7 +89,9 @@ def _fixed_hex(column: Array) -> Array:
 
     width = column.type.byte_width
     if width != _UUID_BYTES:
-        raise DamageError(f"A column of {width} bytes a value is of no type that a capture stores.")
+        raise DamageError(
+            f"A column with {width} bytes for each value does not have a type that a capture stores."
+        )
     data = column.buffers()[1]
     first = column.offset * width
     digits = hexlify(memoryview(data)[first : first + len(column) * width])

@@ -1,4 +1,5 @@
-"""What a restore fills: tables, large objects, sequences, materialised views. Each that cannot be is noted."""
+"""The data that a restore loads: tables, large objects, sequences, materialised views. A failure is recorded, and the
+others continue."""
 
 from __future__ import annotations
 
@@ -86,12 +87,10 @@ class Rows:
         tables = [
             t for t, into in direct if t.label in self.whole and into == QualifiedName(t.schema, t.name)
         ]
-        self.progress.note("comparing the rows with those that were captured")
+        self.progress.note("comparing the rows with the captured ones")
         with self.prepared.database.connection() as connection:
             for label in changed_tables(connection, tables, self.prepared.point.facts):
-                self._lacks(
-                    label, "they were loaded, and are not those that were captured: something changed them"
-                )
+                self._lacks(label, "the loaded rows differ from the captured ones: something changed them")
 
     def _lacks(self, label: str, said: str, because: str = "") -> None:
         self.lacking.append(label)

@@ -1,7 +1,7 @@
-"""Tables into a server: several connections, each one stored part at a time, the largest first.
+"""Loading tables into a server: several connections, each with one stored part at a time, the largest first.
 
-What the server refuses is tried again after the others, for as long as that brings something in: a CHECK or a foreign
-key may ask for the rows of another table.
+Tables that the server refuses are tried again after the others, as long as that makes progress: a CHECK or a foreign
+key may need the rows of another table.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ class Loader:
             for batch in batches(file, load.table):
                 if self._stopped.is_set():
                     raise TargetError(
-                        f"Loading {load.table.label} was given up, because something else failed.",
+                        f"Loading {load.table.label} was stopped, because something else failed.",
                         subject=load.table.label,
                     )
                 sent += batch.num_rows
@@ -212,7 +212,7 @@ class Loader:
 
     def _taken(self, load: Load, sent: int, taken: int) -> int:
         if taken != sent:
-            said = f"of {sent:,} rows sent, the server took {taken:,}: a trigger keeps rows out"
+            said = f"the server took {taken:,} of {sent:,} rows: a trigger rejected some"
             raise TargetRefusedError(f"{self.server}, table {load.table.label}: {said}.", said=said)
         return sent
 
@@ -241,7 +241,7 @@ def batches(file: BinaryIO, table: Table) -> Iterator[RecordBatch]:
         parquet = pq.ParquetFile(file, buffer_size=_READ_BYTES, pre_buffer=False)
         if parquet.schema_arrow.names != [column.name for column in table.columns]:
             raise DamageError(
-                f"A stored part of {table.label} has not the columns that the catalogue says.",
+                f"A stored part of {table.label} does not have the columns that the catalogue says.",
                 subject=table.label,
             )
         for group in range(parquet.num_row_groups):

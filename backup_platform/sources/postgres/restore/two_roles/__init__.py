@@ -1,2 +1,2 @@
-"""Restores into a private server by two roles: one that no code of the restored database can make anything of, and a
-superuser, for what only a superuser may make and what runs no such code."""
+"""Restores into a private server by two roles. Code of the restored database can gain nothing from the first role. The
+second one is a superuser, for objects that only a superuser may create and that run no such code."""

@@ -1,12 +1,12 @@
-"""Whose definition says whether a superuser must make it, and whether that calls no code of the database.
+"""Objects whose definition shows whether a superuser must create them, and whether that calls code of the database.
 
-A constant of an array, a range or a composite over a domain runs the domain's checks where it is parsed: in the
-default of an argument or a column, in a check, in the body of a function in standard SQL, as the first state of an
-aggregate. `pg_dump` writes names of others than the server's own with their schema: with a dot.
+A constant of an array, a range or a composite over a domain runs the domain's checks when it is parsed: in the default
+of an argument or a column, in a check, in the body of a function in standard SQL, as the first state of an aggregate.
+`pg_dump` writes names with their schema, so with a dot, unless they are the server's own.
 
-Of some types a constant calls no code of the database, whoever owns them: enums, base types and what is a domain over
-such a type. What a type is, the server tells just before the superuser reads the constant: code that ran since the
-definitions were read may have put another one in its place.
+For some types a constant calls no code of the database, whoever owns them: enums, base types, and domains over such a
+type. The server is asked for the kind of a type just before the superuser reads the constant, because code that ran
+since the definitions were read may have replaced the type.
 """
 
 from __future__ import annotations
@@ -55,10 +55,8 @@ _HINT = "Name a drill_server in the plan, or let the definition hold no constant
 
 
 def for_superusers(archive: Archive, toc: Iterable[TocEntry]) -> dict[int, Collection[str]]:
-    """By entry the types of whose constants `quiet_types` must be asked.
-
-    Raises `SourceError` for what nobody may make: that needs a superuser and may call code of the database.
-    """
+    """By entry, the types of constants for which `quiet_types` must be asked. Raises `SourceError` for an object that
+    nobody may create, because it needs a superuser and may call code of the database."""
     asked = [entry for entry in toc if entry.kind in (*_KINDS, "SERVER")]
     scripts = archive.scripts([entry.id for entry in asked]) if asked else {}
     plain = {entry.id: unquoted(scripts.get(entry.id, "")) for entry in asked}
@@ -105,7 +103,7 @@ def _of_foreign_table(entry: TocEntry, script: str, file_servers: Collection[str
 
 
 def quiet_types(connection: Connection, names: Collection[str]) -> set[str]:
-    """Those types whose constants call no code of the database, as they are now."""
+    """The types whose constants currently call no code of the database."""
     return {row[0] for row in connection.execute(_QUIET, [sorted(names)]).fetchall()}
 
 

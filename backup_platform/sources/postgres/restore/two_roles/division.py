@@ -1,4 +1,4 @@
-"""The definitions of a recovery point into a database by two roles."""
+"""Restoring the definitions of a recovery point into a database by two roles."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ SELECT format('%%s USAGE ON FOREIGN SERVER %%I %%s %%I', %(verb)s::text, s.srvna
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The urls of a private server: with them two roles come into the same databases. `owners` are roles that may be
-    owners there, none of them a superuser."""
+    """The urls of a private server, with which two roles connect to the same databases. `owners` are roles that may own
+    objects there. None of them is a superuser."""
 
     runner: str
     superuser: str

@@ -1,9 +1,9 @@
-"""Which entries of a dump which of the two roles restores, and when.
+"""Which of the two roles restores which entries of a dump, and when.
 
-Code of the database runs where rows are checked, indexed, routed and computed, and wherever the server simplifies an
-expression: an expression of a partition key runs when a partition is attached. So the runner, who is no superuser,
-makes everything but what is listed here, and what `definitions` finds. What the superuser makes of it calls no code
-of the database.
+Code of the database runs when rows are checked, indexed, routed and computed, and whenever the server simplifies an
+expression. For example, an expression of a partition key runs when a partition is attached. So the runner, which is not
+a superuser, restores everything except the entries that are listed here and those that `definitions` finds. The
+superuser only restores entries that call no code of the database.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def after_data(toc: Sequence[TocEntry]) -> list[int]:
 
 
 def at_last(toc: Sequence[TocEntry]) -> tuple[list[int], list[int]]:
-    """By the superuser: owners, grants, and what is late; then event triggers, which from then on fire."""
+    """By the superuser: owners, grants, and late entries. Then event triggers, which are active from then on."""
     late, triggers = _late(toc), _with_what_is_about(toc, {e.id for e in toc if e.kind == "EVENT TRIGGER"})
     most = (e for e in toc if e.id in late or e.kind in OWNED or e.kind in GRANTS)
     return [e.id for e in most if e.id not in triggers], [e.id for e in toc if e.id in triggers & late]

@@ -1,7 +1,7 @@
-"""The roles of a private server: owners that nobody can log in as, and the runner, who is a member of all of them.
+"""The roles of a private server: owners, as which nobody can log in, and the runner, which is a member of all of them.
 
-None of them is a superuser, nor may it read files or run programs. The runner reads past policies, as whoever restores
-must, and everything where the server knows such a right.
+None of them is a superuser, or may read files or run programs. The runner bypasses policies, as a restore must. It may
+read everything if the server has such a right.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Functions of a database that a superuser would call: those that check options of foreign data, and functions.
+"""Functions of a database that a superuser would call: validators of foreign data, and of languages.
 
-A server calls the validator of a foreign-data wrapper for every server, table and mapping that is made of it, and that
-of a language for every function. Whoever owns the validator decides what it does. So wrappers and languages that
-belong to no extension are made without theirs, and get them when nothing more is made.
+A server calls the validator of a foreign-data wrapper for every server, table and mapping of it, and the validator of a
+language for every function. The owner of a validator decides what it does. So wrappers and languages that belong to no
+extension are created without their validators, and get them after everything else was created.
 """
 
 from __future__ import annotations

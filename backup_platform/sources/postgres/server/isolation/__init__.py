@@ -1,1 +1,1 @@
-"""What keeps a private server's processes from everything that is not theirs; the standard library only."""
+"""Isolation of a private server's processes from everything that does not belong to them. Standard library only."""

@@ -41,7 +41,7 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 
 
 def detach(target: str) -> None:
-    """Unmount, now or when nobody uses it any more. Raises `OSError`."""
+    """Unmount, now or when no process uses it any more. Raises `OSError`."""
     _checked(_libc().umount2(os.fsencode(target), 2))
 
 

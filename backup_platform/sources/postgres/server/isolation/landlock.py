@@ -1,6 +1,7 @@
-"""Landlock: the kernel refuses a process and its children every file but those named, whatever user they run as.
+"""Landlock: the kernel denies a process and its children every file except those named, whatever user they run as.
 
-Since Linux 5.13, without privileges. Later versions also refuse TCP connections, and signals to processes outside.
+Available since Linux 5.13, without privileges. Later versions also deny TCP connections, and signals to processes
+outside.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Namespaces: a root directory with nothing in it but what a server needs, no network, no processes of others.
+"""Namespaces: a root directory that has only what a server needs, no network, and no other processes.
 
-Root makes them by itself; others in a user namespace, which not every machine and hardly any container allows.
+Root creates them directly. Other users need a user namespace, which some machines and most containers do not allow.
 """
 
 from __future__ import annotations

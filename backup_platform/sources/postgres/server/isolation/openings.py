@@ -1,4 +1,4 @@
-"""What the layers around a drill leave open, in words, and whether the plan puts up with it."""
+"""What the layers around a drill leave open, in words, and whether the plan accepts it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from backup_platform.sources.postgres.server.isolation.starting import LANDLOCK,
 NONE = "none"
 _HINT = (
     "Allow it user namespaces, or Landlock (Linux 5.13) and seccomp; docs/postgres.md tells how. "
-    "Or write `drill_isolation: available`: then the drill is made, and says what is open."
+    "Or write `drill_isolation: available`: then the drill runs, and its proof says what was open."
 )
 
 
 def left_open(layers: Sequence[str]) -> Iterator[str]:
     if NAMESPACES not in layers and LANDLOCK not in layers:
-        yield "files that its user can read, the environment of its processes among them"
+        yield "files that its user can read, including the environment of its processes"
     if NAMESPACES not in layers and SECCOMP not in layers:
         yield "the network"
 
@@ -40,7 +40,7 @@ def require_shut(layers: Sequence[str]) -> None:
 
 
 def require_no_server() -> None:
-    """Of a server that the plan names, nobody here knows what can be reached from it. Raises `DrillExposedError`."""
+    """For a server that the plan names, it is unknown what can be reached from it. Raises `DrillExposedError`."""
     raise DrillExposedError(
         "The drill is not made: the plan says `drill_isolation: required`, and a drill_server is not isolated by this "
         "program.",

@@ -1,4 +1,4 @@
-"""What a server's programs need of the machine: their own files, the system's libraries, a few devices."""
+"""The files of the machine that a server's programs need: their own files, the system's libraries, a few devices."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A filter of system calls: no sockets but those that a client of the same machine comes to, no way into others.
+"""A filter of system calls: no sockets except those for clients on the same machine, and no access to other processes.
 
-It needs no privileges, and is what containers allow where they allow nothing else. A server that listens on a socket
-file connects to nothing, so that `connect` is refused as a whole: socket files of others cannot be reached either.
+It needs no privileges, and works in containers that allow nothing else. A server that listens on a socket file connects
+to nothing, so `connect` is denied completely. Therefore it cannot reach socket files of others either.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class _Program(ctypes.Structure):
 
 
 def restrict() -> None:
-    """For this process and its children, for good. Raises `OSError` where it cannot be."""
+    """For this process and its children, permanently. Raises `OSError` if it is not possible."""
     machine = os.uname().machine
     if machine not in _ARCHITECTURES or sys.maxsize < 1 << 32:
         raise OSError(errno.ENOSYS, f"no filter for {machine}")
