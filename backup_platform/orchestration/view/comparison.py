@@ -89,6 +89,18 @@ class Comparison:
 
     # Checks
 
+    @cached_property
+    def newest(self) -> RecoveryPoint | None:
+        """The point that the newest window shows."""
+        return max(self.shown.values(), key=lambda point: point.window.start, default=None)
+
+    def newest_verdicts(self) -> Iterator[LackingVerdict]:
+        """All verdicts of the newest window, as changed ones; none while a run works on it."""
+        point = self.newest
+        if point is not None and point.window.key not in self._active:
+            for verdict in self.holdings.verdicts(point):
+                yield LackingVerdict(point, verdict, point.window.key, changed=True)
+
     def verdicts(self) -> Iterator[LackingVerdict]:
         """The verdicts that Dagster lacks, those of the newest windows first."""
         holdings = self.holdings

@@ -118,10 +118,16 @@ class Sync:
     # Checks
 
     def _verdicts(self, comparisons: Sequence[Comparison]) -> None:
+        """Dagster's list of checks has what it was told last of each: that must be the newest window."""
         lacking = [(each, found) for each in comparisons for found in self._lacking(each)]
         lacking.sort(key=lambda pair: pair[1].point.window.start, reverse=True)
-        work = (partial(self._evaluate, each, found) for each, found in lacking)
-        self.reported.checks += self._each("checks", work, len(lacking))
+        older = [(each, found) for each, found in lacking if found.point is not each.newest]
+        work = (partial(self._evaluate, each, found) for each, found in older)
+        done = self._each("checks", work, len(older))
+        newest = [(each, found) for each, found in lacking if found.point is each.newest]
+        for each, found in [*newest, *_once_more(older[:done], newest)]:
+            self._evaluate(each, found)
+        self.reported.checks += done + len(newest)
 
     def _lacking(self, comparison: Comparison) -> Iterator[LackingVerdict]:
         for found in comparison.verdicts():
@@ -164,3 +170,17 @@ class Sync:
             told = self._records.evaluations(evaluation.asset_check_key, evaluation.partition)
             self._records.evaluated(evaluation, gone.at, self._runs.run_for(subject) if told else "")
         self._note(subject)
+
+
+_Found = tuple[Comparison, LackingVerdict]
+
+
+def _once_more(reported: Sequence[_Found], newest: Sequence[_Found]) -> Iterator[_Found]:
+    """The verdicts of the newest window that Dagster had already, of checks of which older ones were reported."""
+    names: dict[Comparison, set[str]] = {}
+    for each, found in reported:
+        names.setdefault(each, set()).add(found.verdict.result.name)
+    for each, found in newest:
+        names.get(each, set()).discard(found.verdict.result.name)
+    for each, left in names.items():
+        yield from ((each, found) for found in each.newest_verdicts() if found.verdict.result.name in left)

@@ -271,3 +271,23 @@ def test_what_fails_in_the_middle_is_not_written_at_all(tmp_path: Path) -> None:
         assert instance.get_materialized_partitions(dg.AssetKey("a")) == set()
         instance.report_runless_asset_event(dg.AssetMaterialization("a", partition="2"))
         assert instance.get_materialized_partitions(dg.AssetKey("a")) == {"2"}
+
+
+def test_the_list_of_checks_has_the_newest_window(daily: World) -> None:
+    """It shows what was told last, also if the call is interrupted, and if older windows are told later."""
+    daily.app.proofs.verify()
+    checks = [dg.AssetCheckKey(key_of(daily), name) for name in ("stored", "complete", "authentic")]
+
+    def listed() -> set[str | None]:
+        found = daily.instance.event_log_storage.get_latest_asset_check_execution_by_key(checks)
+        return {record.partition for record in found.values()}
+
+    refill(daily)
+    assert listed() == {daily.window}
+    older = daily.app.points.all("uploads")[0]
+    with daily.instance.event_log_storage.index_connection() as connection:  # type: ignore[attr-defined]
+        sql = "delete from asset_check_executions where partition = ?"
+        connection.exec_driver_sql(sql, (older.window.key,))
+    assert refill(daily).checks > 0
+    assert listed() == {daily.window}
+    assert not refill(daily).any
