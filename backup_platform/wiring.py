@@ -22,6 +22,7 @@ from backup_platform.kinds import registry
 from backup_platform.kinds.kind import SourceContext
 
 if TYPE_CHECKING:
+    from backup_platform.actions.coverage.bucket import Bucket
     from backup_platform.actions.coverage.run import CoverageSurvey
     from backup_platform.actions.trust.fingerprints import FingerprintCheck, KnownPlace
     from backup_platform.actions.trust.recipients import RecipientMemory
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.windows.schedule import Ticks, WindowSchedule
     from backup_platform.kinds.kind import Purpose
     from backup_platform.plan import Plan, SourceConfig
+    from backup_platform.plan.coverage import BucketPlace
     from backup_platform.plan.repository import RepositoryConfig
     from backup_platform.repository.encryption.key_files import Keys, Secret
     from backup_platform.repository.repository import Repository
@@ -218,7 +220,43 @@ def make_survey(
     def context(name: str) -> SourceContext:
         return _source_context(name, plan, clock, "capture")
 
-    return CoverageSurvey(plan, plan_path, clock, state_of(plan), context, assets)
+    def bucket(name: str, place: BucketPlace) -> Bucket:
+        return _bucket(plan, f"coverage.{name}", place)
+
+    return CoverageSurvey(plan, plan_path, clock, state_of(plan), context, bucket, assets)
+
+
+def _bucket(plan: Plan, key: str, place: BucketPlace) -> Bucket:
+    """A bucket of the plan's `coverage`. Raises PlanError, StoreError."""
+    from backup_platform.actions.coverage.bucket import Bucket
+    from backup_platform.stores.options import StoreOptions
+    from backup_platform.stores.remote import open_url
+
+    options = StoreOptions(
+        endpoint=plan.secret(place.endpoint or ""),
+        region=plan.secret(place.region or ""),
+        path_style=place.path_style,
+        allow_http=place.allow_http,
+        credentials={name: plan.secret(value) for name, value in place.credentials.items()},
+        plan_key=key,
+    )
+    store = open_url(plan.path(place.store), options)
+    return Bucket(store.location, store.level, list(_repositories_in(plan, place)))
+
+
+def _repositories_in(plan: Plan, place: BucketPlace) -> Iterator[str]:
+    """The prefixes of repositories in a bucket; "" for one that holds all of it."""
+    from backup_platform.plan.values import same_place
+
+    here, endpoint = same_place(plan.path(place.store), plan.base), plan.secret(place.endpoint or "")
+    for repository in plan.repositories.values():
+        with suppress(PlanError):  # one that this host knows no way to
+            there = same_place(plan.path(repository.path), plan.base)
+            if plan.secret(repository.endpoint or "").rstrip("/") == endpoint.rstrip("/"):
+                if f"{here}/".startswith(f"{there}/"):
+                    yield ""
+                elif there.startswith(f"{here}/"):
+                    yield there.removeprefix(f"{here}/")
 
 
 def _local_repositories(plan: Plan) -> Iterator[str]:

@@ -21,6 +21,7 @@ ALL = SOURCES + (
     '  server: {postgres: "postgresql://backup@db/postgres", password: "${env:PASSWORD}"}\n'
     '  srv: {files: srv, except: {lost+found: of the file system, "tmp*": made anew}}\n'
     "  databases: {beside: shop}\n"
+    '  bucket: {store: s3://acme, region: eu-central-1, credentials: {access_key_id: "${env:PASSWORD}"}}\n'
     "  pipeline: {assets: true, except: {raw/*: fetched anew}}\n"
     "  tables: {inside: shop, except: {audit.*: kept elsewhere}}\n"
 )
@@ -30,7 +31,7 @@ def test_all_of_it(tmp_path: Path) -> None:
     plan = load(tmp_path, ALL)
     assert complaints(ALL) == []
     places = plan.coverage
-    assert [each.kind for each in places.values()] == ["postgres", "files", "", "", ""]
+    assert [each.kind for each in places.values()] == ["postgres", "files", "", "", "", ""]
     assert places["srv"].exceptions == {"lost+found": "of the file system", "tmp*": "made anew"}
     assert isinstance(places["databases"], BesidePlace)
     assert isinstance(places["tables"], InsidePlace)
@@ -48,9 +49,16 @@ def test_all_of_it(tmp_path: Path) -> None:
     [
         (
             "{}",
-            "coverage.p: has neither `beside`, `inside`, `assets`, `files` nor `postgres`: say where to look, as in",
+            "coverage.p: has neither `beside`, `inside`, `assets`, `store`, `files` nor `postgres`: say where",
         ),
         ("{beside: shop, files: /srv}", "coverage.p.files: has both `beside` and `files`: give one of them"),
+        ("{store: /srv}", "coverage.p.store: is not the URL of a bucket; write one like s3://bucket"),
+        ("{store: file:///srv}", "coverage.p.store: is not the URL of a bucket"),
+        ('{store: "s3://id:secret@b"}', "coverage.p.store: holds a password or token"),
+        (
+            "{store: s3://b, credentials: {access_key_id: AKID}}",
+            "coverage.p.credentials.access_key_id: must refer",
+        ),
         ("{assets: false}", "coverage.p.assets: "),
         ("{beside: shpo}", 'coverage.p.beside: there is no source "shpo"'),
         (

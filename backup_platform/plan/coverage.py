@@ -21,9 +21,10 @@ from pydantic import (
 from backup_platform.kinds import registry
 from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan import examples
-from backup_platform.plan.values import PlaceInCoverage, SourceName
+from backup_platform.plan.store import StoreAccess
+from backup_platform.plan.values import Location, PlaceInCoverage, SourceName, is_url
 
-BESIDE, INSIDE, ASSETS = "beside", "inside", "assets"
+BESIDE, INSIDE, ASSETS, STORE = "beside", "inside", "assets", "store"
 
 
 def _reason(value: str) -> str:
@@ -62,7 +63,24 @@ class AssetsPlace(CoveragePlace):
     assets: Literal[True]
 
 
-_OWN: dict[str, type[CoveragePlace]] = {BESIDE: BesidePlace, INSIDE: InsidePlace, ASSETS: AssetsPlace}
+def _bucket(value: str) -> str:
+    if not is_url(value) or value.lower().startswith("file:"):
+        raise ValueError("is not the URL of a bucket; write one like s3://bucket")
+    return value
+
+
+class BucketPlace(CoveragePlace, StoreAccess):
+    """The prefixes of a bucket, or of a part of it."""
+
+    store: Annotated[Location, AfterValidator(_bucket)]
+
+
+_OWN: dict[str, type[CoveragePlace]] = {
+    BESIDE: BesidePlace,
+    INSIDE: InsidePlace,
+    ASSETS: AssetsPlace,
+    STORE: BucketPlace,
+}
 
 
 def place_model(name: str) -> type[CoveragePlace]:

@@ -65,8 +65,8 @@ CredentialName = Literal[
 ]
 
 
-class StoreConfig(BaseModel):
-    """Options of a store (docs/stores.md). Credentials that are left out come from the environment."""
+class StoreAccess(BaseModel):
+    """How a store is reached (docs/stores.md). Credentials that are left out come from the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -75,6 +75,11 @@ class StoreConfig(BaseModel):
     path_style: bool | None = None
     allow_http: bool = False
     credentials: dict[CredentialName, Annotated[str, AfterValidator(only_reference)]] = {}
+
+
+class StoreConfig(StoreAccess):
+    """How a store is reached and used."""
+
     single_writer: bool = False
     write_only: bool = False
     bandwidth: Rate | None = None

@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -135,6 +135,12 @@ class ObjectStore:
             for batch in self._backend.list(prefix.rstrip("/") or None, chunk_size=1000):
                 for meta in batch:
                     yield StoredObject(meta["path"], meta["size"], meta["last_modified"])
+
+    def level(self, prefix: str) -> tuple[Sequence[str], Sequence[str]]:
+        """The prefixes and the keys of objects that are directly below a prefix, "" for the root."""
+        with self._translated("list", prefix):
+            found = self._backend.list_with_delimiter(prefix or None)
+            return list(found["common_prefixes"]), [meta["path"] for meta in found["objects"]]
 
     def delete(self, key: str) -> None:
         try:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from backup_platform.actions.coverage.bucket import Bucket
 from backup_platform.actions.coverage.first_seen import FirstSeen
 from backup_platform.domain.coverage import (
     Coverage,
@@ -22,7 +23,7 @@ from backup_platform.errors import BackupError, PlanError
 from backup_platform.extras import not_installed
 from backup_platform.kinds import registry
 from backup_platform.kinds.kind import KindSurvey, LookContext, PlannedSource, SourceContext
-from backup_platform.plan.coverage import AssetsPlace, BesidePlace, InsidePlace
+from backup_platform.plan.coverage import AssetsPlace, BesidePlace, BucketPlace, InsidePlace
 
 if TYPE_CHECKING:
     from backup_platform.kinds.config import KindConfig
@@ -35,13 +36,15 @@ _DEFECT = "This is a defect in backup-platform, and says nothing of what is prot
 @dataclass(frozen=True)
 class CoverageSurvey:
     """`state` is the directory of what this host remembers; `context` is what a source of the plan is built with.
-    `assets` lists those of the code location that loads the plan; None outside Dagster, where nobody knows them."""
+    `bucket` opens one of a place. `assets` lists those of the code location that loads the plan; None outside Dagster,
+    where nobody knows them."""
 
     plan: Plan
     plan_path: str
     clock: Clock
     state: str
     context: Callable[[str], SourceContext]
+    bucket: Callable[[str, BucketPlace], Bucket]
     assets: Callable[[], Surroundings] | None = None
 
     def run(self) -> Coverage:
@@ -62,17 +65,19 @@ class CoverageSurvey:
 
     def _judged(self, judged: JudgedPlace, place: CoveragePlace) -> PlaceCoverage:
         try:
-            return judge(judged, self._look(place))
+            return judge(judged, self._look(judged.name, place))
         except Exception as error:  # one that nobody foresaw must not keep the findings of other places
             known = error if isinstance(error, BackupError) else not_installed(error)
             if known is None:
                 return not_looked(judged.name, f"{type(error).__name__}: {error}", (_DEFECT,))
             return not_looked(judged.name, known.message, known.advice)
 
-    def _look(self, place: CoveragePlace) -> Surroundings:
+    def _look(self, name: str, place: CoveragePlace) -> Surroundings:
         if isinstance(place, AssetsPlace):
             assert self.assets is not None, "such places are left to Dagster"
             return self.assets()
+        if isinstance(place, BucketPlace):
+            return self.bucket(name, place).surroundings()
         if isinstance(place, InsidePlace):
             return self._inside(place.inside)
         if isinstance(place, BesidePlace):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +16,7 @@ from backup_platform.kinds.kind import PlannedSource
 from backup_platform.sources.postgres.catalog import relations
 from backup_platform.sources.postgres.catalog.large_objects import excluded_large_objects
 from backup_platform.sources.postgres.connect.connections import connect, describe_server
+from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class _ServerIdentity(NamedTuple):
 
 def survey(place: Place, sources: Sequence[SourcePlace]) -> Surroundings:
     """The databases of a server. Raises SourceError."""
-    with connect(place.url) as connection:
+    with _asking(place.url) as connection:
         here = _identity(connection)
         found = [(str(name), bool(allowed)) for name, allowed in connection.execute(_DATABASES)]
     protecting, unclear = _protecting(here, sources)
@@ -118,8 +120,19 @@ def _protecting(
 def _identity_of(source: SourcePlace) -> _ServerIdentity:
     if source.url is None:
         raise SourceError(source.why)
-    with connect(source.url) as connection:
+    with _asking(source.url) as connection:
         return _identity(connection)
+
+
+@contextmanager
+def _asking(url: str, database: str | None = None) -> Iterator[Connection]:
+    """A connection whose queries raise SourceError, too."""
+    with postgres_errors(describe_server(url)), _connection(url, database) as connection:
+        yield connection
+
+
+def _connection(url: str, database: str | None) -> Connection:
+    return connect(url) if database is None else connect(url, dbname=database)
 
 
 def _identity(connection: Connection) -> _ServerIdentity:
@@ -134,7 +147,7 @@ def _is_empty_maintenance(place: Place, name: str, allowed: bool) -> bool:
     if name != MAINTENANCE or not allowed:
         return False
     try:
-        with connect(place.url, dbname=name) as connection:
+        with _asking(place.url, name) as connection:
             row = connection.execute(_HOLDS_SOMETHING).fetchone()
     except SourceError:
         return False
@@ -154,7 +167,7 @@ def other_database(url: str, database: str) -> str:
 
 def left_out(name: str, options: PostgresOptions) -> Iterator[Neighbour]:
     """What the source of a database stores and leaves out now. Raises SourceError."""
-    with connect(options.url) as connection:
+    with _asking(options.url) as connection:
         standby = bool(connection.execute("SELECT pg_is_in_recovery()").fetchone()[0])  # type: ignore[index]
         selected = relations.select(relations.find(connection), options, standby=standby)
         objects = () if options.large_objects else excluded_large_objects(connection)

@@ -123,6 +123,28 @@ class TestDatabases:
         [finding] = looked(tmp_path, f'postgres: "{shop}"', f'postgres: "{shop}"', unknown).findings
         assert "NOT_SET_HERE" in finding.text
 
+    def test_a_server_that_does_not_say_who_it_is(
+        self, server18: Server, database18: str, tmp_path: Path
+    ) -> None:
+        """Every role may ask, unless somebody took that away."""
+        execute(database18, "CREATE ROLE asking LOGIN", "CREATE DATABASE other_one")
+        revoked = "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM public"
+        execute(server18.url(), revoked)
+        try:
+            url = server18.url("postgres", user="asking")
+            [place] = looked(tmp_path, f'postgres: "{url}"', f'postgres: "{database18}"').findings
+            execute(database18, revoked)
+            asking = database18.replace("postgres@", "asking@")
+            found = looked(tmp_path, f'postgres: "{database18}"', f'postgres: "{asking}"')
+        finally:
+            execute(server18.url(), "GRANT EXECUTE ON FUNCTION pg_control_system() TO public")
+            execute(database18, "DROP DATABASE other_one")
+        assert place.gap is CoverageGap.NOT_LOOKED
+        assert "pg_control_system" in place.text
+        assert "defect" not in str(place.advice)
+        assert len(named(found)) == 2
+        assert "the source s0 cannot be asked for its server" in found.findings[0].text
+
     def test_a_server_that_is_away_is_not_empty(self, database18: str, tmp_path: Path) -> None:
         [finding] = looked(
             tmp_path, 'postgres: "postgresql://127.0.0.1:1/x"', f'postgres: "{database18}"'
