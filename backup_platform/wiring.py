@@ -90,8 +90,10 @@ def open_repository(
 def _expect_recipients(repository: Repository, known: RecipientMemory) -> None:
     if repository.info.key_id:
         from backup_platform.actions.keys.run import cipher_of
+        from backup_platform.repository.encryption.recipients import meet_recipients
 
         cipher_of(repository).known_recipients = known
+        meet_recipients(repository.objects, known)
     elif known.pinned:
         raise RecipientsChangedError(
             f"The repository at {repository.info.location} is not encrypted, but the plan has "
@@ -122,13 +124,15 @@ def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -
 
     settings = plan.repositories[name]
     naming = settings if settings.recipients else plan.repository
+    note = RecipientNote.beside(_place(plan, name).note)
     return RecipientMemory(
-        RecipientNote.beside(_place(plan, name).note),
+        note,
         [RecipientNote.beside(other.note) for other in _other_places(plan, name)],
         tuple(naming.recipients or ()),
         plan.key_of(naming),
         fingerprint,
         clock,
+        first_use=note.read(fingerprint) is None,
     )
 
 

@@ -49,6 +49,11 @@ class Expected:
             )
         return list(active)
 
+    def to_rewrap(self, active: Sequence[str]) -> list[str]:
+        """The recipients for whom older contents are made readable, if the plan names none: those that this host
+        knows. Raises RecipientsChangedError if it knows none of them."""
+        return [text for text in self.to_write(active) if text in self.allowed]
+
 
 class KnownRecipients(Protocol):
     """What the plan and this host know of the recipients of one repository."""
@@ -56,6 +61,11 @@ class KnownRecipients(Protocol):
     @property
     def pinned(self) -> Sequence[str]:
         """The recipients of the plan. Empty if it names none."""
+        ...
+
+    @property
+    def first_use(self) -> bool:
+        """Whether this host knew no recipients of this repository before this process opened it."""
         ...
 
     def expected(self, active: Sequence[str], *, whole: bool) -> Expected:
@@ -69,4 +79,9 @@ class KnownRecipients(Protocol):
 
     def retired(self, recipient: str) -> None:
         """Note that somebody retired a recipient on this host, on purpose."""
+        ...
+
+    def chosen(self, recipients: Sequence[str]) -> None:
+        """Note that somebody named these on this host, on purpose. At the first use, only these are known then, and
+        without any, none is."""
         ...

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.evidence import Doubts
     from backup_platform.actions.forget.give_up import LostPoints
     from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary
+    from backup_platform.actions.keys.recipients import Rewrapped
     from backup_platform.actions.keys.run import KeyTest
     from backup_platform.actions.points.holds import HeldPoint
     from backup_platform.actions.points.inventory import Difference
@@ -68,7 +69,7 @@ class KeyService(Protocol):
 
     def test(self) -> list[KeyTest]: ...
 
-    def rewrap(self) -> int: ...
+    def rewrap(self, named: Sequence[str] = ()) -> Rewrapped: ...
 
     def export(self, path: str) -> None: ...
 

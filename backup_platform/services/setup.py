@@ -33,7 +33,7 @@ class Setup:
         Raises ConflictError when there is one, StoreError where none may be, UsageError.
         """
         from backup_platform.actions.init import choose_recipients, make, refuse_new_history
-        from backup_platform.wiring import make_store, probe_planned
+        from backup_platform.wiring import known_recipients_of, make_store, probe_planned
 
         bound = self.bound
         origin = bound.at(copy_of)
@@ -47,6 +47,7 @@ class Setup:
         info = make(opened.store, bound.clock, bound.keys, recipients, other)
         opened.capabilities.keep_room()
         bound.recognising.made(info)
+        known_recipients_of(bound.plan, bound.name, info.fingerprint, bound.clock).chosen(recipients)
         return info
 
     def doctor(self) -> list[DoctorFinding]:

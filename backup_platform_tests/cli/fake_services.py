@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from backup_platform.actions.evidence import Doubts
     from backup_platform.actions.forget.give_up import LostPoints
     from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary
+    from backup_platform.actions.keys.recipients import Rewrapped
     from backup_platform.actions.keys.run import KeyTest
     from backup_platform.actions.points.holds import HeldPoint
     from backup_platform.actions.points.inventory import Difference
@@ -83,9 +84,9 @@ class FakeKeys:
         tests: list[KeyTest] = self.answer("keys.test")
         return tests
 
-    def rewrap(self) -> int:
-        count: int = self.answer("keys.rewrap")
-        return count
+    def rewrap(self, named: Sequence[str] = ()) -> Rewrapped:
+        done: Rewrapped = self.answer("keys.rewrap", named=tuple(named))
+        return done
 
     def export(self, path: str) -> None:
         self.answer("keys.export", path=path)

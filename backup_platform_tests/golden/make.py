@@ -18,6 +18,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from backup_platform.actions.keys.recipients import KeyRing
 from backup_platform.actions.keys.run import cipher_of, generate_key
 from backup_platform.domain.model import (
     Content,
@@ -210,7 +211,7 @@ def main() -> None:
     )
     repository.marks.mark(sorted(repository.objects.packs())[0], "for the golden repository")
     if encrypted:
-        cipher_of(repository).rewrap(repository.objects.packs())
+        KeyRing(repository, clock).rewrap()
     expected = {"points": [expectation(1), expectation(2)], "ids": [first.id, second.id]}
     (here / "expected.json").write_text(json.dumps(expected, indent=1, sort_keys=True) + "\n")
 

@@ -31,7 +31,8 @@ def encrypted_bench(folder: Path) -> Bench:
 
 def rewrap(repository: Repository) -> int:
     """Every pack becomes readable for all recipients; how many packs."""
-    return cipher_of(repository).rewrap(repository.objects.packs())
+    cipher = cipher_of(repository)
+    return cipher.rewrap(repository.objects.packs(), cipher.recipients_to_rewrap(()))
 
 
 def opened(bench: Bench, keys: Keys) -> Repository:

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewrapped:
+    """How many packs the recipients `to` can read now, and where the repository names other recipients than the plan
+    or this host: these were left out."""
+
+    packs: int
+    to: tuple[str, ...]
+    unexpected: tuple[Advice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class KeyRing:
     """Every method raises UsageError when the repository is not encrypted, KeyMissingError without the key needed."""
 
@@ -81,9 +91,13 @@ class KeyRing:
     def test(self) -> list[KeyTest]:
         return test_keys(self.repository, self.clock)
 
-    def rewrap(self) -> int:
-        """Make every pack readable for all recipients. Returns how many packs."""
-        return self._cipher.rewrap(self.repository.objects.packs())
+    def rewrap(self, named: Sequence[str] = ()) -> Rewrapped:
+        """Make every pack readable for the `named` recipients, or else for those that the plan names or this host
+        knows. Raises RecipientsChangedError, without writing anything, if this host knows none."""
+        cipher = self._cipher
+        to = cipher.recipients_to_rewrap(named)
+        packs = cipher.rewrap(self.repository.objects.packs(), to)
+        return Rewrapped(packs, tuple(to), self.unexpected())
 
     def export(self, path: str) -> None:
         export_key(self.repository, path, self.clock.now())

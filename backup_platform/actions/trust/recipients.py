@@ -64,11 +64,16 @@ class RecipientNote:
                 json.dump(document, file)
             os.replace(draft, self.path)
 
+    def remove(self) -> None:
+        with suppress(OSError):
+            os.unlink(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class RecipientMemory:
     """`domain.recipients.KnownRecipients` of one repository of a plan. `others` are notes of the plan's other
-    repositories, which are copies. `plan_key` is the part of the plan that names `pinned`."""
+    repositories, which are copies. `plan_key` is the part of the plan that names `pinned`. `first_use` means that there
+    was no note when this object was made."""
 
     note: RecipientNote
     others: Sequence[RecipientNote]
@@ -76,6 +81,7 @@ class RecipientMemory:
     plan_key: str
     fingerprint: str
     clock: Clock
+    first_use: bool
 
     def expected(self, active: Sequence[str], *, whole: bool) -> Expected:
         if self.pinned:
@@ -99,6 +105,15 @@ class RecipientMemory:
     def retired(self, recipient: str) -> None:
         if own := self._read():
             self._write(own.active - {recipient}, own.retired | {recipient}, own.since)
+
+    def chosen(self, recipients: Sequence[str]) -> None:
+        named, own = frozenset(recipients), self._read()
+        if own and not self.first_use:
+            self._write(own.active | named, own.retired - named, own.since)
+        elif named:
+            self._write(named, frozenset(), self.clock.now())
+        else:
+            self.note.remove()
 
     def _read(self) -> Remembered | None:
         return self.note.read(self.fingerprint)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from backup_platform.repository.encryption.recipients import StoredRecipient
 
 FILE = Annotated[str, typer.Argument(metavar="FILE", help="A file that does not exist yet.")]
+NAMED = Annotated[list[str] | None, typer.Argument(metavar="[RECIPIENT]...", help="Only for these, age1…")]
 RECIPIENT = Annotated[str, typer.Argument(metavar="RECIPIENT", help="A public key, age1…")]
 
 
@@ -145,8 +146,11 @@ def test(ctx: typer.Context) -> int:
     return 0
 
 
-def rewrap(ctx: typer.Context) -> int:
-    """Let all current recipients read everything that is stored. Needs an identity. No pack is stored again.
+def rewrap(ctx: typer.Context, recipients: NAMED = None) -> int:
+    """Let recipients read everything that is stored. Needs an identity. No pack is stored again.
+
+    These are the ones given, or else those that the plan names, or else the current ones that this host knows. Others
+    are named, and get nothing: the exit code is 3.
 
     \b
     Example:
@@ -154,10 +158,15 @@ def rewrap(ctx: typer.Context) -> int:
     """
     session = session_of(ctx)
     with session.progress("key rewrap"):
-        count = session.app.keys.rewrap()
-    session.out.document({"packs": count})
-    session.out.line(f"All active recipients can now read {how_many(count, 'pack')}.")
-    return 0
+        done = session.app.keys.rewrap(recipients or ())
+    out, texts = session.out, [session.written(each) for each in done.unexpected]
+    out.document({"packs": done.packs, "to": list[Json](done.to), "recipients": list[Json](texts)})
+    out.line(f"{how_many(done.packs, 'pack')} can now be read by {', '.join(done.to)}.")
+    for text in texts:
+        out.line(f"{out.paint('x', 'bad')} {text}")
+    if texts:
+        out.line("Recipients that this host or the plan does not know got nothing.")
+    return 3 if texts else 0
 
 
 def export(ctx: typer.Context, file: FILE) -> int:

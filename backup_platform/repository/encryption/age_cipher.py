@@ -19,7 +19,9 @@ from backup_platform.repository.encryption.key_files import KEY_VARIABLE, Keys
 from backup_platform.repository.encryption.recipients import (
     StoredRecipient,
     listed_keys,
+    parse_recipient,
     readable_recipients,
+    recipients_to_rewrap,
     recipients_to_write,
 )
 from backup_platform.repository.encryption.rewrapped import RewrappedKeys, write_rewrapped
@@ -173,16 +175,21 @@ class AgeCipher:
     def _recipients_to_write(self) -> list[age.Recipient]:
         self.listed = listed_keys(self.objects)
         texts = recipients_to_write(self.objects, self.known_recipients, self.listed)
-        return [age.Recipient(text) for text in texts]
+        return [parse_recipient(text) for text in texts]
 
-    def rewrap(self, packs: Mapping[PackKey, StoredPack]) -> int:
-        """Make packs readable for all recipients of now; how many packs of contents. Needs an identity that opens them
+    def recipients_to_rewrap(self, named: Sequence[str]) -> list[str]:
+        """`recipients.recipients_to_rewrap` of what is listed now."""
+        self.listed = listed_keys(self.objects)
+        return recipients_to_rewrap(self.objects, self.known_recipients, self.listed, named)
+
+    def rewrap(self, packs: Mapping[PackKey, StoredPack], to: Sequence[str]) -> int:
+        """Make packs readable for the recipients `to`; how many packs of contents. Needs an identity that opens them
         all.
 
         Raises KeyMissingError, DamageError; what was written until then is valid.
         """
         self.require_contents()
-        recipients = self._recipients_to_write()
+        recipients = [parse_recipient(text) for text in to]
         contents = [packs[key] for key in sorted(packs) if not key.meta]
         entries = ((pack.key.id.hash, self.pack_file_key(pack.key, pack.size)) for pack in contents)
         return write_rewrapped(self.store, entries, recipients)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
@@ -14,7 +15,14 @@ from backup_platform.domain.limits import MAX_RECIPIENTS
 from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Buffer
 from backup_platform.domain.recipients import KnownRecipients
-from backup_platform.errors import ConflictError, DamageError, NotFoundError, UsageError
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    NotFoundError,
+    RecipientsChangedError,
+    RepositoryError,
+    UsageError,
+)
 from backup_platform.repository.encryption import age
 from backup_platform.repository.objects.documents import SignedDocument, misplaced
 from backup_platform.repository.objects.names import ADDED, KEYS, RETIRED, digest, recipient_name
@@ -77,6 +85,69 @@ def recipients_to_write(objects: Objects, known: KnownRecipients | None, listed:
         return list(known.pinned)
     active = [each.text for each in read_recipients(objects, listed) if not each.retired_at]
     return known.expected(active, whole=True).to_write(active) if known else active
+
+
+def recipients_to_rewrap(
+    objects: Objects, known: KnownRecipients | None, listed: Iterable[str], named: Sequence[str]
+) -> list[str]:
+    """The recipients for whom older contents are made readable: the `named` ones, or else those of the plan, or else
+    those of the repository that this host knows. Raises DamageError; RecipientsChangedError if this host knows none
+    of them; UsageError for a named one that the plan or the repository does not name."""
+    if known and known.first_use:
+        known.chosen(())  # nobody has looked at what was remembered a moment ago
+    active = [each.text for each in read_recipients(objects, listed) if not each.retired_at]
+    if named:
+        return _checked(named, active, known)
+    if known is None:
+        return active
+    if known.pinned:
+        return list(known.pinned)
+    if known.first_use:
+        raise _unknown(active)
+    return known.expected(active, whole=True).to_rewrap(active)
+
+
+def _checked(named: Sequence[str], active: Sequence[str], known: KnownRecipients | None) -> list[str]:
+    pinned = known.pinned if known else ()
+    for text in named:
+        parse_recipient(text)
+        if text not in active:
+            raise UsageError(
+                f"The repository names no recipient {text}, or it was retired.",
+                hint=(command("key", "list"), " shows all."),
+            )
+        if pinned and text not in pinned:
+            raise UsageError(
+                f"The plan names recipients, and {text} is not one of them.",
+                hint="If it is to read everything that is stored, add it to `recipients` of the plan first.",
+            )
+    if known:
+        known.chosen(named)
+    return list(dict.fromkeys(named))
+
+
+def _unknown(active: Sequence[str]) -> RecipientsChangedError:
+    return RecipientsChangedError(
+        "This host does not know the recipients of the repository. Any host with the repository key may have added "
+        f"one, and the recipients would be able to read everything that is stored: {', '.join(sorted(active))}.",
+        hint=(
+            "Compare them with the recovery sheet. Then write the right ones as `recipients` of the repository into "
+            "the plan, or name them: ",
+            command("key", "rewrap", "age1…", "age1…"),
+            ".",
+        ),
+    )
+
+
+def meet_recipients(objects: Objects, known: KnownRecipients) -> None:
+    """Let this host remember the recipients at its first use of a repository. A store that does not show them now is
+    asked again at the next use."""
+    if known.pinned:
+        known.expected((), whole=False)
+    elif known.first_use:
+        with suppress(RepositoryError):
+            found, damaged = readable_recipients(objects, listed_keys(objects))
+            known.expected([each.text for each in found if not each.retired_at], whole=not damaged)
 
 
 def readable_recipients(

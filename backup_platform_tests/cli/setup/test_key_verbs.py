@@ -232,7 +232,9 @@ def test_rotation(run: Command, world: Path, monkeypatch: pytest.MonkeyPatch) ->
     made(run)
     run("key", "test")
     run("key", "add", recipient(1))
-    assert json.loads(run("key", "rewrap", "--json").out) == {"packs": 1}
+    both = [recipient(0), recipient(1)]
+    done = json.loads(run("key", "rewrap", "--json").out)
+    assert (done["packs"], sorted(done["to"]), done["recipients"]) == (1, sorted(both), [])
     run("key", "retire", recipient(0))
     listed = json.loads(run("key", "list", "--json").out)["recipients"]
     assert [bool(each["retired_at"]) for each in listed] == [True, False]

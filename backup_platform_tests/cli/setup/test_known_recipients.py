@@ -14,7 +14,7 @@ from backup_platform.repository.objects.names import recipient_name
 from backup_platform_tests.cli.conftest import Verbs
 from backup_platform_tests.cli.test_fingerprints import Hosts
 from backup_platform_tests.docs.cells import shows
-from backup_platform_tests.support import REPOSITORY_KEY, QuietProgress, recipient
+from backup_platform_tests.support import IDENTITIES, REPOSITORY_KEY, QuietProgress, recipient
 
 OWNER, ATTACKER = recipient(0), recipient(1)
 PINNED = f", recipients: [{OWNER}]"
@@ -156,6 +156,78 @@ def test_both_objects_of_a_recipient_are_missed(hosts: Hosts) -> None:
     assert run("repair").out.count("makes it again") == 0
     run("key", "add", OWNER, code=0)
     run("verify", code=0)
+
+
+def added_by_an_attacker(hosts: Hosts, state: str, more: str = "") -> Verbs:
+    """An attacker adds itself after a host with an identity used the repository. The owner runs `key rewrap` there."""
+    attack(hosts, retire=False)
+    return hosts.verbs(state, identity=True, more=more)
+
+
+def readable_for_the_attacker(hosts: Hosts) -> bool:
+    """What was stored before it was added."""
+    run = hosts.verbs("attacker", identity=True)
+    (hosts.root / "attacker" / "identity").write_text(IDENTITIES[1])
+    done = run("restore", "docs@latest", "--to", str(hosts.root / "stolen"))
+    return done.code == 0
+
+
+@shows("writer", "adds")
+def test_key_rewrap_gives_nothing_to_a_recipient_that_is_not_in_the_plan(hosts: Hosts) -> None:
+    run = added_by_an_attacker(hosts, "restorer", PINNED)
+    done = run("key", "rewrap", "--json", code=3).document
+    assert (done["packs"], done["to"]) == (1, [OWNER])
+    assert f"{ATTACKER}, which repository.recipients of the plan does not" in done["recipients"][0]
+    refused = run("key", "rewrap", ATTACKER, code=2).err
+    assert "is not one of them" in refused
+    assert not readable_for_the_attacker(hosts)
+
+
+@shows("writer", "adds")
+@pytest.mark.parametrize("used", [["points"], ["restore", "docs@latest", "--to", "out"], ["doctor"]])
+def test_key_rewrap_gives_nothing_to_a_recipient_that_this_host_does_not_know(
+    hosts: Hosts, used: list[str]
+) -> None:
+    """The recipients are remembered at the first use, whichever verb that is."""
+    words = [str(hosts.root / word) if word == "out" else word for word in used]
+    hosts.verbs("restorer", identity=True)(*words)
+    run = added_by_an_attacker(hosts, "restorer")
+    done = run("key", "rewrap", code=3).out
+    assert f"1 pack can now be read by {OWNER}." in done
+    assert f"names {ATTACKER}, which was not added on this host" in done
+    assert f"key add {ATTACKER}" in done
+    assert not readable_for_the_attacker(hosts)
+    run("key", "add", ATTACKER, code=0)
+    assert run("key", "rewrap", "--json", code=0).document["to"] == sorted([OWNER, ATTACKER])
+    assert readable_for_the_attacker(hosts)
+
+
+@shows("writer", "adds")
+def test_key_rewrap_on_a_host_that_knows_no_recipients_is_refused_until_they_are_named(hosts: Hosts) -> None:
+    run = added_by_an_attacker(hosts, "restorer")
+    for _ in range(2):
+        refused = run("key", "rewrap", code=12).err
+        assert "error [recipients-changed]: This host does not know the recipients" in refused
+        assert ATTACKER in refused
+        assert "key rewrap age1… age1…`" in refused
+    assert not (hosts.store / "keys" / "rewrap").exists()
+    assert "is not a recipient" in run("key", "rewrap", "age1x", code=2).err
+    assert "names no recipient" in run("key", "rewrap", recipient(2), code=2).err
+    named = run("key", "rewrap", OWNER, "--json", code=3).document
+    assert named["to"] == [OWNER]
+    assert ATTACKER in named["recipients"][0]
+    assert run("key", "rewrap", "--json", code=3).document["to"] == [OWNER]
+    assert not readable_for_the_attacker(hosts)
+
+
+def test_what_init_was_given_is_known_before_anything_else_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hosts = Hosts(tmp_path, capsys)
+    (tmp_path / "docs").mkdir()
+    hosts.verbs("writer", key=REPOSITORY_KEY)("init", "--recipient", OWNER, code=0)
+    attack(hosts, retire=False)
+    assert ATTACKER in hosts.verbs("writer", key=REPOSITORY_KEY)("key", "list", code=1).out
 
 
 def test_a_copy_is_not_given_recipients_that_nobody_expects_and_knows_those_of_the_first(
