@@ -203,8 +203,8 @@ def _recipient_problems(plan: Plan) -> Iterator[str]:
 
 
 def make_source(name: str, plan: Plan, clock: Clock, purpose: Purpose = "capture") -> Source:
-    """The source of that name. Touches nothing but the secrets that its part of the plan refers to, and of those only
-    what the purpose needs: a host that restores need not know how the original is reached."""
+    """The source of that name. It only looks up the secrets of its part of the plan that the purpose needs: a host that
+    restores need not know how the original is reached."""
     source = plan.sources[name]
     return source.source_kind.build(source, _source_context(name, plan, clock, purpose))
 
@@ -287,7 +287,7 @@ def make_store(
 
 
 def probe_planned(store: Store, plan: Plan, repository: RepositoryConfig) -> str:
-    """Whether it does what a repository relies on: what was seen. Raises StoreError."""
+    """What a probe of the store found, before a repository relies on it. Raises StoreError."""
     from backup_platform.stores.probe import probe_store, require_one_creator
 
     probe = probe_store(store)
@@ -323,7 +323,7 @@ def store_options(
 
 
 def demands_of(source: SourceConfig) -> Demands:
-    """What the plan says of the contents of a source."""
+    """What the plan says about the contents of a source."""
     from backup_platform.domain.trust.suspicion import Demands
 
     expect, empty = source.expect, source.allow_empty
@@ -340,7 +340,7 @@ def demands_of(source: SourceConfig) -> Demands:
 
 
 def state_of(plan: Plan) -> str:
-    """The plan's directory of notes that may be lost."""
+    """The plan's directory for notes that may be lost."""
     return plan.path(plan.state) if plan.state else state_directory()
 
 
@@ -400,7 +400,7 @@ def _ticks(cron: str) -> Ticks:
 
 
 def require_kind(point: RecoveryPoint, source: SourceConfig) -> None:
-    """Raises UsageError when the plan has another kind of source by this name now."""
+    """Raises UsageError if the plan now has a source of another kind by this name."""
     if source.kind != point.kind:
         raise UsageError(
             f"{point.source} was captured as {point.kind}, and the plan now says {source.kind}.",

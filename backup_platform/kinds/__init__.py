@@ -1,1 +1,1 @@
-"""Kinds of sources: what the platform knows of one, and which there are."""
+"""Kinds of sources: what the platform knows about each, and which exist."""

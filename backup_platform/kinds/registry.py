@@ -1,10 +1,10 @@
-"""Which kinds of sources there are: those of this package, and those that other distributions register.
+"""Which kinds of sources exist: those of this package, and those that other distributions register.
 
-A kind of this package is a folder of `sources` with a module `kind`, which has the kind as `KIND`. One of another
-distribution is an entry point of the group `backup_platform.sources`, named like the kind.
+A kind of this package is a folder of `sources` with a module `kind`, which has the kind as `KIND`. A kind of another
+distribution is an entry point of the group `backup_platform.sources` with the name of the kind.
 
-Kinds are found by name and imported when they are asked for. So the plan can have their models, a command pays for the
-kinds of its plan only, and entry points are read only where a plan names something else.
+Kinds are found by name, and imported when they are needed. So the plan can have their models, a command only imports
+the kinds of its plan, and entry points are only read if a plan names an unknown kind.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _owner(found: EntryPoint) -> str:
 
 
 def every() -> dict[str, AnyKind]:
-    """All kinds that can be used, by name. One of another distribution that cannot is left out: it must not stop what
-    does not need it."""
+    """All kinds that can be used, by name. A kind of another distribution that cannot be used is left out, so that it
+    does not stop others."""
     usable = {}
     for name in names():
         try:

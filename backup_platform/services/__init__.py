@@ -1,1 +1,1 @@
-"""What the command line, Dagster and users of the library ask for: one service for each topic, see `protocols.py`."""
+"""What the command line, Dagster and users of the library call: one service for each topic, see `protocols.py`."""

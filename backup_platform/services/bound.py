@@ -1,4 +1,4 @@
-"""A plan, bound to one of its repositories: what the services are made of."""
+"""A plan, bound to one of its repositories. The services are made of it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class BoundRepository:
-    """The repository `name` of a plan. It is opened when it is first asked for.
-
-    `credentials` gives those of the store when the plan has none. `tell` is told of each point that `latest` passes
-    over, `warn` where nothing vouches for the repository.
-    """
+    """The repository `name` of a plan. It is opened when it is first needed. `credentials` gives those of the store if
+    the plan has none. `tell` is called for each point that `latest` skips, and `warn` if nothing vouches for the
+    repository."""
 
     plan: Plan
     plan_path: str
@@ -48,7 +46,7 @@ class BoundRepository:
 
     @property
     def settings(self) -> RepositoryConfig:
-        """What the plan says of it."""
+        """The part of the plan that describes it."""
         return self.plan.repositories[self.name]
 
     @property
@@ -101,8 +99,8 @@ class BoundRepository:
         return repository_keys(self.plan, self.settings)
 
     def answered(self, info: RepositoryInfo) -> None:
-        """Note what the repository says of itself now: another one than before is opened anew. Raises
-        RepositoryError for one that is not meant."""
+        """Note what the repository says about itself now. If it is another one than before, it is opened again. Raises
+        RepositoryError if it is not the expected one."""
         if "repository" in vars(self) and self.repository.info.fingerprint != info.fingerprint:
             del self.repository
         self.recognising.require(info)

@@ -49,7 +49,7 @@ class Copies:
         return find_stored(self.bound.repository, points)
 
     def checks(self, point: RecoveryPoint, progress: Progress) -> Iterator[CheckResult]:
-        """Whether the copy of a point in this repository is what it must be."""
+        """The checks of the copy of a point in this repository."""
         from backup_platform.actions.verify.run import window_share
 
         repository = self.bound.repository
@@ -63,8 +63,8 @@ class Copies:
         holdings: Mapping[str, Iterable[RecoveryPoint]],
         forgotten: Collection[str] = (),
     ) -> CheckResult:
-        """Whether a point is where the plan wants it. `holdings` are the points by repository, without those that did
-        not answer; `forgotten` repositories let it go."""
+        """Whether a point is in the places that the plan requires. `holdings` are the points by repository, without
+        those that did not answer. `forgotten` are repositories whose retention removed the point."""
         from backup_platform.domain.keep.copies import Holding, judge_copies
 
         held = {name: any(each.id == point.id for each in points) for name, points in holdings.items()}
@@ -78,7 +78,7 @@ class Copies:
         return found
 
     def rule(self, source: str) -> CopyRule:
-        """What the plan says of the copies of a source: all its repositories, unless it gives a number."""
+        """What the plan says about the copies of a source: all its repositories, unless it gives a number."""
         from backup_platform.domain.keep.copies import CopyRule
 
         copies = self.bound.plan.sources[source].copies

@@ -1,4 +1,4 @@
-"""What `doctor` examines of a plan: put together here, looked at in `actions.doctor`."""
+"""What `doctor` examines of a plan. It is put together here, and examined in `actions.doctor`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from backup_platform.services.windows import Windows
 def examination(
     bound: BoundRepository, sources: PlannedSources, windows: Windows, points: RecoveryPoints
 ) -> Examination:
-    """The examination of a plan, bound to one of its repositories. Nothing is looked at yet."""
+    """The examination of a plan, bound to one of its repositories. Nothing is examined yet."""
     from backup_platform.actions.doctor.coverage import coverage_findings
     from backup_platform.alerting.channels import known_channels
     from backup_platform.wiring import make_survey

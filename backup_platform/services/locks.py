@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlannedLocks:
-    """Prolongs the retentions of what a new point needs, where the plan has a `lock`. Raises StoreError."""
+    """Extends the retentions of everything that a new point needs, if the plan has a `lock`. Raises StoreError."""
 
     bound: BoundRepository
 

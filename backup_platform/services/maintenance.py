@@ -1,4 +1,4 @@
-"""What keeps a repository small and sound: holds, retention, prune, repair."""
+"""The upkeep of a repository: holds, retention, prune, repair."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Maintenance:
 
     @property
     def giving_up(self) -> LostPoints:
-        """What is done about points that are lost, and that no copy has."""
+        """Giving up points that are lost and that no copy has."""
         from backup_platform.actions.forget.give_up import LostPoints
 
         repository = self.bound.repository
@@ -51,13 +51,14 @@ class Maintenance:
 
     @property
     def holds(self) -> Holds:
-        """What keeps points of this repository whatever the rules say."""
+        """The holds of points in this repository."""
         from backup_platform.actions.points.holds import Holds
 
         return Holds(self.bound.repository, self.bound.clock, self.bound.tell)
 
     def pruning(self, grace: str | None = None) -> Pruning:
-        """Deleting what no point needs; `grace` (a time such as 24h) instead of the plan's. Raises UsageError."""
+        """Deleting everything that no point needs. `grace` (a time such as 24h) replaces the plan's. Raises
+        UsageError."""
         from backup_platform.actions.prune.run import Pruning
 
         repository = self.bound.repository
@@ -85,10 +86,11 @@ class Maintenance:
         try:
             return replace(settings, grace=parse_duration(grace))
         except ValueError as error:
-            raise UsageError(f"--grace {grace}: {error}.", hint="Say for example 24h or 0.") from error
+            raise UsageError(f"--grace {grace}: {error}.", hint="Write for example 24h or 0.") from error
 
     def forgotten(self, since: datetime | None = None) -> list[ForgottenPoint]:
-        """Records of points that were forgotten here, since an instant of the store's clock; not the damaged ones."""
+        """Records of points that were forgotten here, since an instant of the store's clock, without damaged
+        records."""
         from backup_platform.repository.records.forgotten import forgotten_places, read_forgotten
 
         objects = self.bound.repository.objects
@@ -112,16 +114,17 @@ class Maintenance:
         }
 
     def keep_rules(self, source: str) -> KeepRules | None:
-        """What the plan keeps of a source in this repository; None: everything, also of one that left the plan."""
+        """The rules of the plan for a source in this repository. None keeps everything, also of a source that is no
+        longer in the plan."""
         planned = self.bound.plan.sources.get(source)
         keep = planned and (self.bound.settings.keep or planned.keep)
         return _rules(keep) if keep else None
 
     def repair(self, donors: Sequence[str] = ()) -> Repair:
-        """Mending from other repositories of the plan, all of them unless some are named.
+        """Repairing from other repositories of the plan, from all of them unless some are named.
 
-        One that cannot be opened is left out, and told in the repair's plan. Raises NotFoundError for an unknown name,
-        RepositoryError for one that is no copy.
+        A repository that cannot be opened is left out, and listed in the repair's plan. Raises NotFoundError for an
+        unknown name, and RepositoryError for a repository that is not a copy.
         """
         from backup_platform.actions.repair.run import Repair
 
@@ -144,7 +147,7 @@ class Maintenance:
         )
 
     def repair_root(self, donor: str) -> RootRepair:
-        """Putting `repository.json` back from another repository of the plan. Raises NotFoundError, RepositoryError."""
+        """Restoring `repository.json` from another repository of the plan. Raises NotFoundError, RepositoryError."""
         from backup_platform.actions.repair.root import RootRepair
 
         return RootRepair(self.bound.opened.store, self.bound.at(donor).repository)

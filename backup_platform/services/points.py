@@ -26,8 +26,8 @@ class RecoveryPoints:
     def all(self, source: str | None = None) -> list[RecoveryPoint]:
         """The recovery point of every window that has one, by source, oldest first.
 
-        Damaged manifests do not hide the others: `unreadable` tells of them. Raises NotFoundError for a source that
-        neither the plan nor the repository has.
+        Damaged manifests do not hide the others: `unreadable` lists them. Raises NotFoundError for a source that is
+        neither in the plan nor in the repository.
         """
         from backup_platform.repository.points.chains import effective_points
 
@@ -43,7 +43,7 @@ class RecoveryPoints:
         return undecided_points(self.bound.repository.points.readable(source)[0])
 
     def unreadable(self, source: str | None = None) -> list[str]:
-        """What is wrong with the manifests that are damaged, one sentence each."""
+        """What is wrong with damaged manifests, one sentence each."""
         return [error.message for error in self.bound.repository.points.readable(source)[1]]
 
     def find(self, spec: str) -> RecoveryPoint:
@@ -71,7 +71,7 @@ class RecoveryPoints:
         return list_entries(self.bound.repository.reader(self.find(spec)).entries(), path)
 
     def diff(self, a: str, b: str) -> Iterator[Difference]:
-        """What differs from point `a` to point `b`."""
+        """The differences from point `a` to point `b`."""
         from backup_platform.actions.points.inventory import diff_entries
 
         points = [self.find(spec) for spec in (a, b)]

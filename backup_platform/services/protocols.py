@@ -1,4 +1,4 @@
-"""What each service does, for whoever calls it or stands in for it in tests. The docstrings are with the services."""
+"""The methods of each service, for callers and for fakes in tests. Their docstrings are with the services."""
 
 from __future__ import annotations
 

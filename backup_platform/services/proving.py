@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Proving:
-    """Proves points of one repository, and tells what was proven."""
+    """Proves points of one repository, and shows what was proven."""
 
     bound: BoundRepository
     sources: PlannedSources
@@ -34,7 +34,7 @@ class Proving:
 
     @property
     def evidence(self) -> Evidence:
-        """The evidence in the ledger, and the records that are none."""
+        """The evidence in the ledger, and the records that are not evidence."""
         from backup_platform.actions.evidence import Evidence
 
         return Evidence(self.bound.repository)
@@ -62,7 +62,7 @@ class Proving:
         return [row.check for row in rows_with(self.sources.config(source).source_kind.checks)]
 
     def checks(self, point: RecoveryPoint, *, progress: Progress = SILENT) -> Iterator[CheckResult]:
-        """The verdict of every check of `checks_of`, in that order. Drills only when they are due."""
+        """The verdict of every check of `checks_of`, in that order. A drill only runs if it is due."""
         from backup_platform.actions.checks.table import PointToJudge, judged, rows_with
         from backup_platform.actions.verify.run import window_share
 
@@ -83,7 +83,7 @@ class Proving:
     def drill_check(
         self, point: RecoveryPoint, policy: DrillPolicy, *, progress: Progress = SILENT
     ) -> CheckResult:
-        """Drill when the policy says that it is due; else what an earlier drill of the same point found."""
+        """Run a drill if the policy requires one. Otherwise give the result of an earlier drill of the same point."""
         from backup_platform.actions.checks.points import drill_check
 
         timezone = self.sources.config(point.source).timezone
@@ -98,8 +98,8 @@ class Proving:
     def drill(
         self, spec: str, *, progress: Progress = SILENT, time_limit_s: float | None = None
     ) -> DrillResult:
-        """Restore a point into a sandbox and compare. The verdict is recorded. Within the plan's `max_runtime`, unless
-        another time is given. Raises NotFoundError, TimeLimitError."""
+        """Restore a point into a sandbox and compare. The verdict is recorded. The time limit is the plan's
+        `max_runtime`, unless another one is given. Raises NotFoundError, TimeLimitError."""
         return self._drill(self.points.find(spec), progress, time_limit_s)
 
     def _drill(self, point: RecoveryPoint, progress: Progress, limit: float | None = None) -> DrillResult:
@@ -123,9 +123,9 @@ class Proving:
     def verify(
         self, spec: str | None = None, *, read: str = "all", progress: Progress = SILENT
     ) -> VerifyResult:
-        """Verify one point, or every point of the repository, and read a share of what they need (all, none, N%), or
-        of the repository what is `due`. What is read counts for the rotation of reading, and how far that is is told
-        where the plan asks for one."""
+        """Verify one point, or every point of the repository, and read a share of their packs (all, none, N%), or
+        `due`: the data of the repository that is due in the read cycle. Every read counts for the read cycle. The
+        result has the status of the cycle if the plan has one."""
         with self.bound.repository.capabilities.direct():
             points = (
                 [self.points.find(spec)] if spec else self.bound.repository.points.readable(reread=True)[0]

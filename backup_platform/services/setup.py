@@ -1,4 +1,4 @@
-"""Making a repository, whether everything that backups need is in order, and whether everything is in a source."""
+"""Creating a repository; whether everything that backups need is in order; whether everything is in a source."""
 
 from __future__ import annotations
 
@@ -27,11 +27,9 @@ class Setup:
     points: RecoveryPoints
 
     def init(self, *, recipients: Sequence[str] = (), copy_of: str | None = None) -> RepositoryInfo:
-        """Create the plan's repository, encrypted if there are recipients, given or in the plan. One that is not the
-        first is made as a copy of the first; `copy_of` names another one.
-
-        Raises ConflictError when there is one, StoreError where none may be, UsageError.
-        """
+        """Create the plan's repository. It is encrypted if recipients are given or in the plan. A repository that is
+        not the first is created as a copy of the first, or of `copy_of`. Raises ConflictError if there is one already,
+        StoreError if the store cannot hold one, UsageError."""
         from backup_platform.actions.init import choose_recipients, make, refuse_new_history
         from backup_platform.wiring import known_recipients_of, make_store, probe_planned
 

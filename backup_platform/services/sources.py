@@ -23,28 +23,28 @@ class PlannedSources:
     clock: Clock
 
     def config(self, name: str) -> SourceConfig:
-        """What the plan says of a source."""
+        """The part of the plan that describes a source."""
         if name not in self.plan.sources:
             known = f"Its sources are: {', '.join(sorted(self.plan.sources))}."
             raise NotFoundError(f"The plan has no source {name!r}.", subject=name, hint=known)
         return self.plan.sources[name]
 
     def build(self, name: str, purpose: Purpose = "capture") -> Source:
-        """Raises PlanError for a secret that is needed."""
+        """Raises PlanError if a required secret cannot be looked up."""
         from backup_platform.wiring import make_source
 
         self.config(name)
         return make_source(name, self.plan, self.clock, purpose)
 
     def of_point(self, point: RecoveryPoint, purpose: Purpose) -> Source:
-        """The point's source for comparing: what it is stored as matters, not where the original is now."""
+        """The source of a point, for comparing. Only its kind matters, not where the original is now."""
         from backup_platform.wiring import require_kind
 
         require_kind(point, self.config(point.source))
         return self.build(point.source, purpose)
 
     def database_of(self, point: RecoveryPoint, target: DatabaseTarget) -> DatabaseSource:
-        """The same for a restore into a server. Raises UsageError for what no server takes."""
+        """The source of a point, for a restore into a server. Raises UsageError if it cannot be restored into one."""
         from backup_platform.wiring import as_database
 
         return as_database(self.of_point(point, "restore"), target)

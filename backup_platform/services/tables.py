@@ -35,19 +35,19 @@ class Tables:
         return PointTables(self.bound.giving.reader(self.points.find(spec)), elsewhere=having)
 
     def of_point(self, point: RecoveryPoint) -> PointTables | None:
-        """The tables of a point; None, and nothing is read, when its kind has none."""
+        """The tables of a point. If its kind has none, None, and nothing is read."""
         from backup_platform.actions.tables.point_tables import PointTables, has_tables
 
         return PointTables(self.bound.repository.reader(point)) if has_tables(point) else None
 
     def query(self, spec: str, sql: str, **how: Unpack[QueryOptions]) -> AbstractContextManager[QueryResult]:
-        """SQL over the tables of a recovery point. Raises UsageError for what is wrong with it."""
+        """SQL on the tables of a recovery point. Raises UsageError if the query is wrong."""
         from backup_platform.actions.query.run import query
 
         return query(self.of(spec), sql, **how)
 
     def diff(self, a: str, b: str, table: str, **how: Unpack[DiffOptions]) -> TableDifference:
-        """What differs from point `a` to point `b` in one table; the first differences are listed."""
+        """The differences from point `a` to point `b` in one table. The first differences are listed."""
         from backup_platform.actions.tables.diff import diff_table
 
         return diff_table(self.of(a), self.of(b), table, **how)

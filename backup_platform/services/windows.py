@@ -1,4 +1,4 @@
-"""The windows of sources: which there are, and which lack a point."""
+"""The windows of sources, and which of them lack a point."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Windows:
     sources: PlannedSources
 
     def schedule(self, source: str) -> WindowSchedule:
-        """The windows of a source. Works while a remote repository is away. Raises NotFoundError."""
+        """The windows of a source. Works while a remote repository cannot be reached. Raises NotFoundError."""
         from backup_platform.wiring import make_schedule
 
         return make_schedule(self.sources.config(source), self.since)
@@ -46,10 +46,8 @@ class Windows:
         )
 
     def missing(self, source: str, now: datetime, known: datetime | None = None) -> MissedWindows:
-        """Which windows lack a complete point; `known` is since when somebody watches a source that never had one.
-
-        Raises DamageError: a window whose manifest cannot be read was not missed.
-        """
+        """Which windows lack a complete point. `known` is since when a source that never had a point is watched. Raises
+        DamageError, because a window whose manifest cannot be read was not missed."""
         from backup_platform.actions.points.windows import missing
 
         return missing(self.bound.repository, self.schedule(source), source, now, known)

@@ -89,7 +89,7 @@ class S3ObjectLock:
                 f"{text}.", hint=f"Allow {ALLOWED}, and turn Object Lock on for the bucket."
             )
         return StoreError(
-            f"{text}.", hint="Run the backup again: it goes on.", retryable=status >= 500 or status == 429
+            f"{text}.", hint="Run the backup again: it continues.", retryable=status >= 500 or status == 429
         )
 
     @cached_property
@@ -124,6 +124,6 @@ def _unanswered(key: str, error: Exception) -> StoreError:
     return StoreError(
         f"The store did not answer about the retention of {key}: {type(error).__name__}.",
         subject=key,
-        hint="Run the backup again: it goes on.",
+        hint="Run the backup again: it continues.",
         retryable=True,
     )

@@ -34,7 +34,7 @@ def read_recently(status: ReadStatus) -> CheckResult:
         "cycle_s": status.cycle_s,
         "damaged_packs": len(status.damaged),
     }
-    age = f"the oldest unread byte is {days(status.oldest_s / DAY_S)} old, the cycle {days(status.cycle_s / DAY_S)}"
+    age = f"the oldest unread byte is {days(status.oldest_s / DAY_S)} old; the cycle is {days(status.cycle_s / DAY_S)}"
     damaged = (
         f"{how_many(len(status.damaged), 'pack')} damaged, the first is {status.damaged[0]}; "
         if status.damaged

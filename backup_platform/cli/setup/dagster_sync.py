@@ -38,7 +38,7 @@ def dagster_sync(
       DAGSTER_HOME=~/dagster backup-platform dagster-sync
     """
     session = session_of(ctx)
-    session.resume = "Run the same command again: it goes on."
+    session.resume = "Run the same command again: it continues."
     refill = import_module(_REFILL).refill
     with session.progress("dagster-sync") as progress:
         done, left_out = refill(session.app, key_prefix.split("/"), progress)

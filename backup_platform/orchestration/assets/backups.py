@@ -38,8 +38,8 @@ class BackupOptions(dg.Config):
 def backup_asset(translator: BackupTranslator, source: str) -> dg.AssetsDefinition:
     """Materialising a window backs it up and then checks it. Windows that are over fail, with the reason.
 
-    It can be subset, for two reasons: checks can be run again alone from the UI, and a check that is not due
-    may stay without an evaluation (Dagster requires one of every check of a step that cannot be subset).
+    It can be subset for two reasons: checks can be run again alone from the UI, and a check that is not due may stay
+    without an evaluation. In a step that cannot be subset, Dagster requires an evaluation of every check.
     """
 
     @dg.multi_asset(
@@ -125,11 +125,8 @@ class _BackupStep:
 
 
 def tag_run(context: dg.AssetExecutionContext, tags: dict[str, str]) -> None:
-    """Give a run that was launched by hand the tags that the schedule gives.
-
-    They limit its time and its concurrency, and find it in the list of runs. A run of several assets gets
-    none: one value per tag cannot speak for all of them.
-    """
+    """Give a run that was launched by hand the tags that the schedule gives. They limit its time and its concurrency,
+    and help to find it in the list of runs. A run of several assets gets none, because a tag has only one value."""
     run = context.run
     alone = len([node for node in context.job_def.nodes if not node.name.endswith(COPIES_IN_PLACE.name)]) == 1
     if alone and not tags.keys() <= run.tags.keys():

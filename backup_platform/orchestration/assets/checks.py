@@ -1,9 +1,8 @@
-"""The asset checks of a source: what Dagster is told of them before and after they run.
+"""The asset checks of a source: what Dagster gets before and after they run.
 
-A check that fails with severity ERROR is blocking: the run turns red, its exit code is not 0 and nothing
-downstream builds on the recovery point. Warnings leave the run green. A check that did not run (a drill that
-the policy does not make due in this window) gets no evaluation: Dagster then shows it as skipped, neither
-passed nor failed.
+A check that fails with severity ERROR is blocking: the run turns red, its exit code is not 0, and nothing downstream
+uses the recovery point. Warnings leave the run green. A check that did not run (a drill that is not due in this window)
+gets no evaluation: Dagster then shows it as skipped, neither passed nor failed.
 """
 
 from __future__ import annotations
@@ -53,10 +52,8 @@ def check_spec(
 
 
 def point_to_check(context: CheckContext, points: PointService, source: str) -> RecoveryPoint:
-    """That of the run's window. The UI launches checks alone without one: then the last stored, complete or not.
-
-    Raises NotFoundError.
-    """
+    """The point of the run's window. If the UI launches checks alone, there is no window: then the last stored point,
+    complete or not. Raises NotFoundError."""
     if context.has_partition_key:
         return points.find(f"{source}@{context.partition_key}")
     counting = [point for point in points.all(source) if in_time(point)]
@@ -114,10 +111,8 @@ def _of_window(
 
 
 def not_judged(context: CheckContext, error: str, asset: dg.AssetKey) -> Iterator[dg.AssetCheckEvaluation]:
-    """What the checks of a window say whose capture failed: Dagster would show each as failed, `authentic` too.
-
-    The first one fails and says why; the others warn that they say nothing.
-    """
+    """The evaluations for a window whose capture failed. Otherwise Dagster would show every check as failed, also
+    `authentic`. The first one fails and says why. The others warn that they were not evaluated."""
     names = {key.name for key in context.selected_asset_check_keys if key.asset_key == asset}
     for name in sorted(names, key=lambda name: name != STORED.name):
         first = name == STORED.name

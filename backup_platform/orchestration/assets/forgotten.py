@@ -67,7 +67,7 @@ def _untold(
 
 
 def forgotten_observation(key: dg.AssetKey, point: ForgottenPoint) -> dg.AssetObservation:
-    """What is told of a window that has no point any more."""
+    """The observation of a window that has no point any more."""
     return dg.AssetObservation(
         asset_key=key,
         partition=point.window.key,

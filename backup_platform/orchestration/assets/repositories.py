@@ -36,7 +36,7 @@ DAY = timedelta(days=1)
 
 
 def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.AssetsDefinition:
-    """Materialising it does the work now. Of two runs at once, the second fails and says which is the first."""
+    """Materialising it does the work now. If two runs do it at once, the second one fails and names the first one."""
     [work] = [each for each in WORKS if each == subject.work]
     do = {"prune": _prune, "verify": _verify}[work]
 
@@ -49,7 +49,7 @@ def upkeep_asset(translator: BackupTranslator, subject: WatchedAsset) -> dg.Asse
         first = run_before(context.instance, context.run.run_id, Runs([subject]), LONGEST_UPKEEP)
         if first:
             raise dg.Failure(
-                f"Run {first} does it already: {work} of {subject.repository}.", allow_retries=False
+                f"Run {first} is already doing this: {work} of {subject.repository}.", allow_retries=False
             )
         with dagster_errors(context.retry_number, RETRIES, translator.written):
             yield from do(context, translator, subject)
@@ -87,7 +87,7 @@ def _freed(
     damaged = [f"wrong contents in {how_many(done.damaged, 'pack')}"] if done.damaged else []
     if done.disputed:
         damaged.append(
-            f"indexes say different things of {how_many(done.disputed, 'pack')}: somebody stored a wrong one"
+            f"indexes disagree about {how_many(done.disputed, 'pack')}: somebody stored a wrong one"
         )
     refused = [f"{how_many(done.refused, 'object')} not deleted: {done.refusal}"] if done.refused else []
     return planned, done, [*damaged, *refused]

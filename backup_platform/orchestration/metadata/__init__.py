@@ -1,1 +1,1 @@
-"""What points, tables and upkeep say of themselves in the UI of Dagster."""
+"""The metadata of points, tables and upkeep in the UI of Dagster."""

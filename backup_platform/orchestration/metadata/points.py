@@ -68,7 +68,7 @@ def check_metadata(measured: Mapping[str, Json], *, window: str, point: str, cho
 
 
 def plain_metadata(measured: Mapping[str, Json]) -> Metadata:
-    """Each value as what the UI shows best."""
+    """Each value in the form that the UI shows best."""
     return {visible(name): _value(name, value) for name, value in measured.items() if value is not None}
 
 

@@ -62,7 +62,7 @@ def forget_metadata(plan: ForgetPlan, summary: ForgetSummary) -> Metadata:
 
 
 def prune_metadata(plan: PrunePlan, done: PruneSummary | None) -> Metadata:
-    """What was freed, and how large the repository is; `done` is None where prune refused."""
+    """What was freed, and how large the repository is. `done` is None if prune refused."""
     size: Metadata = {
         "packs": dg.MetadataValue.int(plan.packs),
         "stored_bytes": dg.MetadataValue.int(plan.pack_bytes),
@@ -122,7 +122,7 @@ def _first(reasons: Sequence[str]) -> str:
 
 
 def verify_metadata(result: VerifyResult) -> Metadata:
-    """What was read now, and how far the reading of everything is."""
+    """What was read now, and the progress of the read cycle."""
     numbers: Metadata = {
         "points": dg.MetadataValue.int(len(result.points)),
         "packs_read": dg.MetadataValue.int(result.packs_read),
