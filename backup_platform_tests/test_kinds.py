@@ -87,6 +87,7 @@ WORDS = {"files", "command"}
 ALLOWED = {
     "plan/examples.py": "an example of a plan, which has to protect something",
     "orchestration/scaffolder.py": "writes an example of a plan",
+    "orchestration/view/batches.py": "names a class of Dagster, which keeps its events in SQLite",
     "repository/rescue.py": "stands alone, and keeps its places in a database of its own",
     "repository/rescue_tables.py": "stands alone, and writes for psql",
 }

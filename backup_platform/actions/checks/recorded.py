@@ -74,9 +74,9 @@ class RecordedChecks:
         if proof.passed:
             text = f"every pack was read back at {when}, and was sound"
         else:
-            text = with_others(self._findings(point, proof)) or f"found damaged at {when}"
+            text = with_others(self._findings(point, proof)) or f"damage was found at {when}"
         metadata: dict[str, Json] = {"verified_at": proof.at.isoformat()}
-        return CheckResult(STORED.name, proof.passed, "error", text, metadata)
+        return STORED.result(proof.passed, text, metadata)
 
     def _findings(self, point: RecoveryPoint, proof: Proof) -> list[str]:
         """What the proof found; nothing where its record cannot be read."""
@@ -91,7 +91,7 @@ class RecordedChecks:
         texts = [text for sequence, text in self._broken if sequence <= point.sequence]
         metadata: dict[str, Json] = {"chain_length": len(self.history)}
         good = f"manifest and a chain of {how_many(len(self.history), 'point')} hold"
-        return CheckResult(AUTHENTIC.name, not texts, "error", with_others(texts) or good, metadata)
+        return AUTHENTIC.result(not texts, with_others(texts) or good, metadata)
 
     @cached_property
     def _broken(self) -> list[tuple[int, str]]:
