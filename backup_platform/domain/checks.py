@@ -29,12 +29,13 @@ class CheckResult:
 @dataclass(frozen=True, slots=True)
 class Check:
     """A check. `severity` is the highest one that its results have. `blocking`: nothing builds on what fails it with
-    an error."""
+    an error. `remedy` says what to do about a failure."""
 
     name: str
     severity: Severity
     description: str
     blocking: bool = field(default=True, kw_only=True)
+    remedy: Hint = field(default="", kw_only=True)
 
     def result(
         self,

@@ -45,4 +45,5 @@ SCHEMA_UNCHANGED = KindCheck(
     "warn",
     "The schema is that of the recovery point before. Warns, and shows the difference.",
     schema_unchanged,
+    remedy="Nothing is lost. Find out whether the change was meant: the point before has the old schema.",
 )

@@ -26,10 +26,7 @@ class BackupPlan(dg.Component, dg.Resolvable, dg.Model):
         min_length=1,
         description="The beginning of all asset keys. Each plan of a project needs another one.",
     )
-    group: str | None = Field(
-        default=None,
-        description="The group of all assets. Default: `backup_` and the kind of the source.",
-    )
+    group: str = Field(default="backups", description="The group of all assets.")
     running: bool = Field(
         default=True, description="Whether schedules and sensors run, until somebody switches them in the UI."
     )

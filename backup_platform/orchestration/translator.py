@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import time, timedelta
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import dagster as dg
 
 from backup_platform.actions.checks.table import COPIES_IN_PLACE, OF_COPIES, OF_PLAN, OF_PRUNE, OF_READING
-from backup_platform.advice import Hint, written
+from backup_platform.advice import Hint, command, written
 from backup_platform.domain.windows.cadence import CADENCES
 from backup_platform.errors import BackupError, WindowError, sentences
 from backup_platform.orchestration.assets.checks import check_spec
 
 if TYPE_CHECKING:
     from backup_platform.app import App
+    from backup_platform.domain.checks import Check
     from backup_platform.plan import SourceConfig
 
 SOURCE_TAG = "backup/source"  # on every run of a source: dagster.yaml limits concurrent runs by it
@@ -51,7 +53,7 @@ class BackupTranslator:
     app: App
     key_prefix: tuple[str, ...] = ("backups",)
     source_prefix: tuple[str, ...] = ("sources",)
-    group: str | None = None  # None: `backup_` and the kind of the source
+    group: str = "backups"
     # The UI computes the status of partitioned checks at each load: 2 s for 1,826 windows, 13 s for 8,760.
     max_checked_windows: int = 2_000
 
@@ -118,8 +120,8 @@ class BackupTranslator:
         return dg.AssetSpec(
             self.asset_key(source),
             deps=[self.source_key(source)],
-            description=self._description(plan),
-            group_name=self.group or f"backup_{plan.kind}",
+            description=f"{self._description(plan)}\n\n{self._restoring(plan, source)}",
+            group_name=self.group,
             kinds={plan.kind, "backup"},
             owners=list(plan.owners),
             tags=dict(plan.tags),
@@ -134,7 +136,7 @@ class BackupTranslator:
             self.source_key(source),
             description=plan.description
             or f"The data that `{'/'.join(self.asset_key(source).path)}` backs up.",
-            group_name=self.group or f"backup_{plan.kind}",
+            group_name=self.group,
             kinds={plan.kind},
             owners=list(plan.owners),
             metadata={"location": dg.MetadataValue.path(plan.location)},
@@ -146,8 +148,9 @@ class BackupTranslator:
         return dg.AssetSpec(
             self.copy_key(repository, source),
             deps=[self.asset_key(source)],
-            description=f"Copies of `{'/'.join(self.asset_key(source).path)}` in the repository {repository}.",
-            group_name=self.group or f"backup_{plan.kind}",
+            description=f"Copies of `{'/'.join(self.asset_key(source).path)}` in the repository {repository}.\n\n"
+            + self._restoring(plan, source, repository),
+            group_name=self.group,
             kinds={plan.kind, "copy"},
             owners=list(plan.owners),
             tags=dict(plan.tags),
@@ -160,7 +163,7 @@ class BackupTranslator:
         return dg.AssetSpec(
             self.upkeep_key(repository, work),
             description=WORKS[work] + self._timing(repository, work),
-            group_name=self.group or "backup_repositories",
+            group_name=self.group,
             kinds={work},
             metadata={"location": self._location(repository)},
         )
@@ -172,30 +175,41 @@ class BackupTranslator:
             self.coverage_key(),
             description=f"Looks for what is in no source of the plan, in the places {places}. "
             f"Daily at {COVERAGE_AT:%H:%M} (UTC).",
-            group_name=self.group or "backup_repositories",
+            group_name=self.group,
             kinds={"coverage"},
         )
 
     def coverage_check_specs(self) -> list[dg.AssetCheckSpec]:
-        return [check_spec(row.check, self.coverage_key(), None) for row in OF_PLAN]
+        return [self._check_spec(row.check, self.coverage_key(), None) for row in OF_PLAN]
 
     def check_specs(self, source: str) -> list[dg.AssetCheckSpec]:
         """Partitioned like the asset up to `max_checked_windows`; beyond, their metadata name the window."""
         key, partitions = self.asset_key(source), self._check_partitions(source)
-        return [check_spec(check, key, partitions) for check in self.app.proofs.checks_of(source)]
+        return [self._check_spec(check, key, partitions) for check in self.app.proofs.checks_of(source)]
 
     def copies_check_spec(self, source: str) -> dg.AssetCheckSpec:
         """The check of a source that has copies: it is made in the runs of the copies."""
         copies = [self.copy_key(name, source) for name in self.app.plan.copies_of(source)]
-        return check_spec(COPIES_IN_PLACE, self.asset_key(source), self._check_partitions(source), copies)
+        partitions = self._check_partitions(source)
+        return self._check_spec(COPIES_IN_PLACE, self.asset_key(source), partitions, copies)
 
     def copy_check_specs(self, repository: str, source: str) -> list[dg.AssetCheckSpec]:
         key, partitions = self.copy_key(repository, source), self._check_partitions(source)
-        return [check_spec(row.check, key, partitions) for row in OF_COPIES]
+        return [self._check_spec(row.check, key, partitions, about=repository) for row in OF_COPIES]
 
     def upkeep_check_specs(self, repository: str, work: Work) -> list[dg.AssetCheckSpec]:
         key, rows = self.upkeep_key(repository, work), OF_PRUNE if work == "prune" else OF_READING
-        return [check_spec(row.check, key, None) for row in rows]
+        return [self._check_spec(row.check, key, None, about=repository) for row in rows]
+
+    def _check_spec(
+        self,
+        check: Check,
+        key: dg.AssetKey,
+        partitions: dg.TimeWindowPartitionsDefinition | None,
+        after: Sequence[dg.AssetKey] = (),
+        about: str = "",
+    ) -> dg.AssetCheckSpec:
+        return check_spec(check, key, partitions, self.written(check.remedy, about), after)
 
     def repositories_with(self, work: Work) -> list[str]:
         """The repositories that the plan wants pruned or read again."""
@@ -259,6 +273,20 @@ class BackupTranslator:
             DRILLS[plan.drill],
         ]
         return "\n\n".join(line for line in lines if line)
+
+    def _restoring(self, plan: SourceConfig, source: str, repository: str = "") -> str:
+        """How the newest point is restored: the command is needed when nobody finds the documentation."""
+        target = ("--into", "URL") if plan.source_kind.server else ("--to", "DIRECTORY")
+        return self.written(
+            (
+                "Restore the newest recovery point: ",
+                command("restore", f"{source}@latest", *target),
+                ". Any other one: ",
+                command("points", source),
+                " lists them.",
+            ),
+            repository,
+        )
 
 
 def _seconds(span: timedelta) -> str:

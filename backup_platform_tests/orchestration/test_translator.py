@@ -26,7 +26,7 @@ def test_what_the_plan_says_of_a_source_is_shown(unloaded: World) -> None:
     )
     world = unloaded.load()
     node = world.repository.asset_graph.get(dg.AssetKey(["backups", "shop"]))
-    assert node.group_name == "backup_sqlite"
+    assert node.group_name == "backups"
     assert node.kinds == {"sqlite", "backup"}
     assert list(node.owners) == ["team:shop", "ann@example.com"]
     assert node.tags["tier"] == "1"
@@ -98,7 +98,33 @@ def specs(world: World, source: str = "uploads") -> dict[str, dg.AssetCheckSpec]
 def test_a_source_has_the_checks_of_its_kind(world: World) -> None:
     assert set(specs(world)) == {"stored", "complete", "authentic", "plausible", "drill"}
     assert set(specs(world, "shop")) == {*specs(world), "schema_unchanged"}
-    assert all(spec.description for spec in specs(world, "shop").values())
+    assert all("If it is red: " in (spec.description or "") for spec in specs(world, "shop").values())
+
+
+def test_what_to_do_when_a_check_is_red_is_a_command_for_this_plan(world: World) -> None:
+    plan = world.root / "backup.yaml"
+    assert f"`backup-platform --plan {plan} repair --dry-run`" in (specs(world)["stored"].description or "")
+
+
+def test_the_page_of_an_asset_says_how_to_restore(unloaded: World) -> None:
+    plan = unloaded.plan
+    plan["repositories"] = {
+        "main": plan.pop("repository"),
+        "offsite": {"path": str(unloaded.root / "offsite")},
+    }
+    plan["sources"]["uploads"]["repositories"] = ["main", "offsite"]
+    world = unloaded.load()
+    said = f"`backup-platform --plan {world.root / 'backup.yaml'}"
+    assert f"{said} restore uploads@latest --to DIRECTORY`" in (
+        world.translator.asset_spec("uploads").description or ""
+    )
+    copy = world.translator.copy_spec("offsite", "uploads").description or ""
+    assert f"{said} --repository offsite restore uploads@latest --to DIRECTORY`" in copy
+
+
+def test_the_assets_of_a_plan_are_one_group(world: World) -> None:
+    graph = world.repository.asset_graph
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"backups"}
 
 
 def test_errors_block_and_warnings_do_not(world: World) -> None:
@@ -146,7 +172,7 @@ def test_copies_and_upkeep_are_named_after_their_repositories(unloaded: World) -
         *(f"repositories/{name}/{work}" for name in ("main", "offsite") for work in ("prune", "verify")),
     }
     node = world.repository.asset_graph.get(dg.AssetKey(["copies", "offsite", "shop"]))
-    assert (node.group_name, node.kinds) == ("backup_sqlite", {"sqlite", "copy"})
+    assert (node.group_name, node.kinds) == ("backups", {"sqlite", "copy"})
     text = world.repository.asset_graph.get(dg.AssetKey(["repositories", "main", "prune"])).description
     assert "Every day at 04:00 (UTC)" in (text or "")
 

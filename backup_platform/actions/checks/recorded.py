@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 from backup_platform.actions.checks.points import complete, drill_recorded, plausible
-from backup_platform.actions.checks.table import AUTHENTIC, DRILL, STORED
+from backup_platform.actions.checks.table import AUTHENTIC, STORED
 from backup_platform.domain.checks import CheckResult, KindCheck
 from backup_platform.domain.model import Json, Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.trust.suspicion import HISTORY
@@ -53,7 +53,7 @@ class RecordedChecks:
         for check in own:
             yield Verdict(check.judge(before, point), point.committed_at)
         if drill := self._latest(point, ProofMethod.DRILL):
-            yield Verdict(replace(drill_recorded(drill), name=DRILL.name), drill.at)
+            yield Verdict(drill_recorded(drill), drill.at)
 
     def of_copy(self, point: RecoveryPoint) -> Iterator[Verdict]:
         """Those that a copy of a point has."""

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from backup_platform.advice import command
 from backup_platform.domain.checks import Check, CheckResult, KindCheck
 
 if TYPE_CHECKING:
@@ -27,44 +28,90 @@ STORED = Check(
     "stored",
     "error",
     "Every object that the recovery point needs is in the store, and has the right checksum.",
+    remedy=(
+        command("repair", "--dry-run"),
+        " shows what another repository can replace. A backup in an open window stores what is missing again.",
+    ),
 )
 COMPLETE = Check(
     "complete",
     "error",
     "Nothing was skipped, unreadable or vanished, and the counts equal the facts of the snapshot.",
+    remedy="The result lists the paths. Let the backup read them, or exclude them in the plan, then capture the window "
+    "again with `force`.",
 )
-AUTHENTIC = Check("authentic", "error", "The manifest is authentic, and continues the chain of its source.")
+AUTHENTIC = Check(
+    "authentic",
+    "error",
+    "The manifest is authentic, and continues the chain of its source.",
+    remedy=(
+        "Manifests or records in the store were changed or deleted. ",
+        command("verify", "--read", "none"),
+        " lists them, and ",
+        command("repair", "--dry-run"),
+        " shows what another repository can replace.",
+    ),
+)
 PLAUSIBLE = Check(
     "plausible",
     "error",
     "The point holds what its source usually holds and what the plan expects. Warns if the source has grown much.",
+    remedy=(
+        "Look at the source. If it is as it should be: ",
+        command("accept", "POINT", "--reason", "TEXT"),
+        ". Else mend it, and capture the window again.",
+    ),
 )
 DRILL = Check(
     "drill",
     "error",
     "The point was restored into a sandbox and compared with the source's facts. Skipped while no drill is due.",
+    remedy=(
+        "The result lists the differences. ",
+        command("drill", "POINT"),
+        " repeats it. Until it passes, restore an earlier point that is proven: ",
+        command("points"),
+        " lists them.",
+    ),
 )
 COPIES_IN_PLACE = Check(
     "copies_in_place",
     "error",
     "The recovery point is in as many repositories and places as the plan requires, and was copied in time.",
     blocking=False,  # nothing in the run of a backup waits for its copies
+    remedy=(
+        "The result names the repositories. ",
+        command("copy"),
+        " copies what they lack, and says why it cannot.",
+    ),
 )
 NOTHING_REFUSED = Check(
     "nothing_refused",
     "error",
     "Every point that is not kept was forgotten, and all data that no point needs was marked or deleted.",
+    remedy=(
+        "The result says why. For damage, ",
+        command("repair", "--dry-run"),
+        " shows what another repository can replace. If the store refused to delete, give it the right to.",
+    ),
 )
 READ_RECENTLY = Check(
     "read_recently",
     "error",
     "Every stored byte was read again within the cycle of the plan, and was sound.",
+    remedy=(
+        command("verify", "--due"),
+        " reads what is due. For damage, ",
+        command("repair", "--dry-run"),
+        " shows what another repository can replace.",
+    ),
 )
 EVERYTHING_IN_A_SOURCE = Check(
     "everything_in_a_source",
     "error",
     "All that was found where the plan's `coverage` says to look is in a source, or left out on purpose. "
     "Warns of exceptions that leave nothing out.",
+    remedy=(command("coverage"), " lists what is in no source, with the lines for the plan."),
 )
 
 

@@ -34,17 +34,18 @@ def check_spec(
     check: Check,
     asset: dg.AssetKey,
     partitions: dg.PartitionsDefinition[str] | None,
+    remedy: str = "",
     after: Sequence[dg.AssetKey] = (),
 ) -> dg.AssetCheckSpec:
-    """The spec of one check; `partitions` is that of the asset, or None for a check without partitions. In a run that
-    makes other assets, too, it comes `after` these."""
+    """The spec of one check; `partitions` is that of the asset, or None for a check without partitions. `remedy` says
+    what to do when it is red. In a run that makes other assets, too, it comes `after` these."""
     with warnings.catch_warnings():
         # `partitions_def` is a preview in 1.13, and pyproject.toml keeps Dagster below 1.14.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
             check.name,
             asset=asset,
-            description=check.description,
+            description=f"{check.description}\n\nIf it is red: {remedy}" if remedy else check.description,
             blocking=check.severity == "error" and check.blocking,
             partitions_def=partitions,
             additional_deps=after,
