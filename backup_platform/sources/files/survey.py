@@ -11,6 +11,7 @@ from backup_platform.domain.model import Json
 from backup_platform.domain.words import first_of, how_many
 from backup_platform.errors import SourceError, SourceFormatError, SourceMissingError
 from backup_platform.kinds.kind import LookContext, PlannedSource
+from backup_platform.sources.files.excludes import Excludes
 from backup_platform.sources.files.kind import FilesConfig
 
 LOOSE = "(files)"
@@ -34,10 +35,13 @@ class _Tree:
 
     source: PlannedSource
     root: str
+    excludes: Excludes | None = None
 
     @classmethod
     def of(cls, source: PlannedSource) -> _Tree:
-        return cls(source, os.path.realpath(source.path))
+        config, root = source.config, os.path.realpath(source.path)
+        patterns = config.exclude if isinstance(config, FilesConfig) else ()
+        return cls(source, root, Excludes(patterns) if patterns else None)
 
     def why_not(self, path: str) -> str | None:
         """Why it does not protect what is at a path below it, or "" if it does; None of what is elsewhere."""
@@ -46,20 +50,16 @@ class _Tree:
         config, name = self.source.config, self.source.name
         if not isinstance(config, FilesConfig) or path == self.root:
             return ""
-        if _excluded(os.path.relpath(path, self.root), config, directory=os.path.isdir(path)):
+        if self.excludes and _excluded(self.excludes, os.path.relpath(path, self.root), os.path.isdir(path)):
             return f"excluded by `exclude` of the source {name}"
         if config.one_file_system and _file_system(path) != _file_system(self.root):
             return f"on another file system than the source {name}, which has one_file_system"
         return ""
 
 
-def _excluded(path: str, config: FilesConfig, *, directory: bool) -> bool:
+def _excluded(excludes: Excludes, path: str, directory: bool) -> bool:
     """Whether a capture leaves out what is at a path below the source, or a directory above it."""
-    if not config.exclude:
-        return False
-    from backup_platform.sources.files.excludes import Excludes
-
-    excludes, parts = Excludes(config.exclude), os.fsencode(path).split(b"/")
+    parts = os.fsencode(path).split(b"/")
     above = (b"/".join(parts[:end]) for end in range(1, len(parts)))
     return any(excludes.match(each, directory=True) for each in above) or excludes.match(
         os.fsencode(path), directory=directory

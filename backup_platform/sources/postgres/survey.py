@@ -15,7 +15,7 @@ from backup_platform.errors import BackupError, SourceError
 from backup_platform.kinds.kind import PlannedSource
 from backup_platform.sources.postgres.catalog import relations
 from backup_platform.sources.postgres.catalog.large_objects import excluded_large_objects
-from backup_platform.sources.postgres.connect.connections import connect, describe_server
+from backup_platform.sources.postgres.connect.connections import connect, describe_server, parse
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
 
@@ -105,10 +105,10 @@ def _protecting(
 ) -> tuple[dict[str, list[str]], list[str]]:
     """The sources of each database of a server, and which of them could not be asked where they are."""
     protecting: dict[str, list[str]] = {}
-    unclear = []
+    unclear, ask = [], _Asked()
     for source in sources:
         try:
-            there = _identity_of(source)
+            there = ask.identity_of(source)
         except BackupError as error:
             unclear.append(f"the source {source.source.name} cannot be asked for its server: {error.message}")
             continue
@@ -117,11 +117,27 @@ def _protecting(
     return protecting, unclear
 
 
-def _identity_of(source: SourcePlace) -> _ServerIdentity:
-    if source.url is None:
-        raise SourceError(source.why)
-    with _asking(source.url) as connection:
-        return _identity(connection)
+@dataclass
+class _Asked:
+    """Asks sources for their servers. One that does not answer is asked once: each time it takes 15 s to know that."""
+
+    away: dict[tuple[str | None, ...], BackupError] = field(default_factory=dict)
+
+    def identity_of(self, source: SourcePlace) -> _ServerIdentity:
+        """Raises SourceError."""
+        if source.url is None:
+            raise SourceError(source.why)
+        words = parse(source.url)
+        server = tuple(words.get(name) for name in ("service", "host", "hostaddr", "port"))
+        if server in self.away:
+            raise self.away[server]
+        try:
+            with _asking(source.url) as connection:
+                return _identity(connection)
+        except BackupError as error:
+            if error.retryable:
+                self.away[server] = error
+            raise
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backup_platform.domain.coverage import CoverageGap, PlaceCoverage
+from backup_platform.sources.postgres import survey
+from backup_platform.sources.postgres.connect.connections import connect
 from backup_platform.sources.postgres.survey import _ServerIdentity, other_database
 from backup_platform_tests.actions.coverage_support import look
 from backup_platform_tests.sources.postgres.servers import SECRET, Server, execute
@@ -122,6 +125,28 @@ class TestDatabases:
         unknown = 'postgres: "postgresql://db/other_one", password: "${env:NOT_SET_HERE}"'
         [finding] = looked(tmp_path, f'postgres: "{shop}"', f'postgres: "{shop}"', unknown).findings
         assert "NOT_SET_HERE" in finding.text
+
+    def test_a_dead_server_of_many_sources_is_asked_once(
+        self, shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each time it may take as long as a connection may take."""
+        asked: list[str] = []
+
+        def counted(url: str, **parameters: Any) -> Any:
+            asked.append(url)
+            return connect(url, **parameters)
+
+        monkeypatch.setattr(survey, "connect", counted)
+        dead = [f'postgres: "postgresql://127.0.0.1:1/n{number}"' for number in range(5)]
+        [finding] = looked(tmp_path, f'postgres: "{shop}"', f'postgres: "{shop}"', *dead).findings
+        assert finding.text.count("cannot be asked") == 5
+        assert len([url for url in asked if "127.0.0.1:1" in url]) == 1
+        missing = [f'postgres: "{other_database(shop, name)}"' for name in ("none_1", "none_2")]
+        asked.clear()
+        looked(tmp_path, f'postgres: "{shop}"', *missing, f'postgres: "{shop}"')
+        assert len([url for url in asked if "none_" in url]) == 2, (
+            "the server answers, and the next may be there"
+        )
 
     def test_a_server_that_does_not_say_who_it_is(
         self, server18: Server, database18: str, tmp_path: Path
