@@ -35,23 +35,39 @@ NAMED = 5  # of the records in a sentence
 READ_MOST = 32  # records of older versions, for who only lists points
 # Those of older versions that are read whenever they are asked for, or replaced by themselves, need no new name.
 ADOPTED = (PROOFS, DAMAGED, KEY_TESTS, ACCEPTED, FORGOTTEN)
+SETTLE = (
+    "Only somebody with the repository key can store such an index, in an unencrypted repository whoever may write. "
+    "Find out who did: docs/repair.md. Then delete the record in the store."
+)
 FIND_OUT = "Find out who wrote to the store, then delete these objects there."
 
 
 @dataclass(frozen=True, slots=True)
 class Doubts:
     """Keys of records. `holds` are sentences about holds that cannot be read, which stay in force. `strange` are
-    objects among the manifests that are not named like one."""
+    objects among the manifests that are not named like one. `claims` are sentences about the first of the `claimed`
+    packs that indexes described falsely."""
 
     forged: tuple[str, ...] = ()
     older: tuple[str, ...] = ()
     ahead: tuple[str, ...] = ()
     holds: tuple[str, ...] = ()
     strange: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    claimed: int = 0
 
     def findings(self) -> list[str]:
         """What is wrong with a repository, one sentence each."""
-        return [*([f"{self.forgery()} {FIND_OUT}"] if self.forged else []), *self.holds]
+        return [*([f"{self.forgery()} {FIND_OUT}"] if self.forged else []), *self.holds, *self.false_claims()]
+
+    def false_claims(self) -> list[str]:
+        """What somebody has to look at, one sentence."""
+        if not self.claimed:
+            return []
+        return [
+            f"Indexes made false claims about {how_many(self.claimed, 'pack')}, or nobody here could check them: "
+            f"{first_of(self.claims, NAMED, ' ', self.claimed)} {SETTLE}"
+        ]
 
     def forgery(self) -> str:
         return (
@@ -130,7 +146,9 @@ class Evidence:
         found = self._settled(self.listed(LEDGER))
         held = [hold for holds in read_holds(self.repository.objects).values() for hold in holds]
         unread = tuple(f"{hold.damaged} The point stays held." for hold in held if hold.damaged)
-        return replace(found, holds=unread, strange=strange_names(self.repository.objects))
+        claims, claimed = self.repository.marks.false_claims(NAMED)
+        strange = strange_names(self.repository.objects)
+        return replace(found, holds=unread, strange=strange, claims=tuple(claims), claimed=claimed)
 
     def listed(self, *prefixes: str) -> Doubts:
         """The records below some prefixes, by names alone."""

@@ -77,5 +77,6 @@ def _add_recipients(
     from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient
 
     objects = AgeCipher(info, store, Keys(), key, clock).objects
+    now = clock.now()  # the same for all: none of them is older than another
     for recipient in recipients:
-        add_recipient(objects, parse_recipient(recipient), clock.now())
+        add_recipient(objects, parse_recipient(recipient), now)

@@ -154,6 +154,7 @@ class Proving:
             self.bound.clock,
             progress,
             unreadable=unreadable,
+            whole=whole,
             after=partial(record_reads, repository.objects, at=now),
         )
         if result.packs_read:

@@ -100,6 +100,24 @@ class Writer:
         self.index([pack])
         return pack
 
+    def store_honest(self, content: bytes) -> IndexedPack:
+        """A pack that is what its own table says, in no index yet."""
+        cipher, builder = self.repository.cipher, PackBuilder()
+        frame = zstandard.ZstdCompressor().compress(content)
+        builder.add(frame, len(content), [(cipher.hash(content), len(content))])
+        frames = list(builder.frames)
+        stored = bytes(cipher.wrap(PACKS, builder.finish()).stored)
+        pack = index_pack(PackKey.of(digest(stored), meta=False), frames, len(stored))
+        self.repository.store.create(pack.key, stored)
+        return pack
+
+    def claim_more(self, content: bytes, *, instead: bool = False) -> PackKey:
+        """An honest pack, and an index that says that it holds what other packs hold, besides or `instead`."""
+        others = [pack.rows for key, pack in self.known().items() if not key.meta]
+        pack = self.store_honest(content)
+        self.index([replace(pack, rows=np.concatenate(others if instead else [pack.rows, *others]))])
+        return pack.key
+
     def praised_garbage(self) -> None:
         """What the ledger says of it is authentic: the writer holds the key."""
         pack, at = self.garbage(), self.repository.clock.now()

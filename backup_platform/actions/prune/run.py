@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
+from backup_platform.actions.prune.false_claims import tell_false_claims
 from backup_platform.actions.prune.old_proofs import Found, may_go, old_proofs
 from backup_platform.actions.prune.plan import (
     FINAL_KEPT,
@@ -51,7 +52,8 @@ class PruneSummary:
 
     `locked` objects are left for a later run, because their retention is not over. The store `refused` to delete
     others; `refusal` is the first reason. `damaged` packs were found. Indexes disagree about `disputed` packs: somebody
-    wrote a wrong one. `doubted` packs stay, because no key here shows whether they or others really hold the same
+    wrote a wrong one. `false_claims` counts packs that do not hold what an index says, or that nobody here can open
+    although somebody should. `doubted` packs stay, because no key here shows whether they or others really hold the same
     blobs.
     """
 
@@ -72,6 +74,7 @@ class PruneSummary:
     refusal: str = ""
     damaged: int = 0
     disputed: int = 0
+    false_claims: int = 0
     doubted: int = 0
     doubted_bytes: int = 0
     duration_s: float = 0.0
@@ -202,8 +205,9 @@ class _Run:
         started = self._pruning.clock.monotonic()
         plan = self._pruning.current(plan)
         self._require_sound(plan)
-        disputed = plan.disputed
+        disputed, first = plan.disputed, plan
         plan = self._compared(plan)
+        told = tell_false_claims(self._repository, first, self._decoded, self._progress)
         assert plan.survey is not None
         self._progress.expect(size=size_of([*plan.rewrite, *plan.delete]))
         write_tombstones(self._repository.objects, {each.key for each in plan.condemn})
@@ -221,6 +225,7 @@ class _Run:
         return replace(
             summary,
             disputed=len(disputed),
+            false_claims=len(told),
             packs_deleted=len(deleted),
             indexes_written=merged,
             indexes_deleted=len(indexes),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from backup_platform.actions.structure import Needs, needs_of
+from backup_platform.actions.verify.claims import ClaimDoubts, doubted_claims, needed_but_closed
 from backup_platform.actions.verify.opening import closed_to_this_host
 from backup_platform.actions.verify.packs import PacksRead, read_packs
 from backup_platform.actions.verify.read_cycle import ReadCycle, ReadStatus
@@ -23,6 +24,7 @@ from backup_platform.domain.ports import Clock, Progress
 from backup_platform.errors import UsageError
 from backup_platform.repository.objects.names import PackKey
 from backup_platform.repository.packs.decoded import disown, misdescribed
+from backup_platform.repository.packs.false_claims import NOT_HELD
 from backup_platform.repository.points.chains import chain_breaks, forgotten_links
 from backup_platform.repository.records.proofs import Unrecorded
 from backup_platform.repository.repository import Repository
@@ -91,11 +93,13 @@ def verify(
     *,
     record: bool = True,
     unreadable: Sequence[str] = (),
+    whole: bool = False,
     after: Callable[[Mapping[PackKey, str]], None] = lambda sound: None,
 ) -> VerifyResult:
     """Verify recovery points, and record a proof for each point of which every needed pack was read again. `unreadable`
     says what is wrong with damaged or lost manifests: these are findings of the repository. `after` is called with the
-    sound packs that were read, after every few of them."""
+    sound packs that were read, after every few of them. `whole`: these are all points. If everything is read, what
+    indexes say of packs that no point needs is then compared, too."""
     started = clock.monotonic()
     needs = _needs(repository, points)
     shared = {key for need in needs.values() for key in need.packs if key in share or key in need.suspects}
@@ -107,7 +111,19 @@ def verify(
     progress.expect(size=sum(sizes.get(key, 0) for key in packs))
     reading = read_packs(repository, packs, progress, after)
     wrong = _disowned(repository, reading, record=record)
-    result = _result(repository, points, needs, reading, unreadable, clock.monotonic() - started, wrong=wrong)
+    claims = (
+        _unneeded(repository, needs, reading, record=record) if whole and share.cycle == 1 else ClaimDoubts()
+    )
+    result = _result(
+        repository,
+        points,
+        needs,
+        reading,
+        [*unreadable, *claims.wrong.values()],
+        clock.monotonic() - started,
+        wrong=wrong,
+        notes=claims.notes,
+    )
     if record:
         _record(repository, result, clock, whole=share.cycle == 1)
         with result.unrecorded.noting():
@@ -121,7 +137,25 @@ def _disowned(repository: Repository, reading: PacksRead, *, record: bool = True
     if wrong and record:
         with reading.unrecorded.noting():
             disown(repository.objects, {key: reading.sound[key] for key in wrong})
+            _note_claims(repository, wrong)
     return wrong
+
+
+def _unneeded(
+    repository: Repository, needs: Mapping[str, Needs], reading: PacksRead, *, record: bool
+) -> ClaimDoubts:
+    """What indexes say wrongly of packs that no point needs. It is recorded."""
+    needed = {key for need in needs.values() for key in need.packs}
+    doubts = doubted_claims(repository, needed)
+    if record:
+        with reading.unrecorded.noting():
+            _note_claims(repository, doubts.wrong)
+    return doubts
+
+
+def _note_claims(repository: Repository, wrong: Mapping[PackKey, str]) -> None:
+    for key in sorted(wrong):
+        repository.marks.note_false_claim(key, NOT_HELD)
 
 
 def _breaks(repository: Repository, points: Sequence[RecoveryPoint]) -> list[str]:
@@ -175,14 +209,17 @@ def _result(
     rotation: ReadStatus | None = None,
     *,
     wrong: Mapping[PackKey, str],
+    notes: Sequence[str] = (),
 ) -> VerifyResult:
     known = rotation.damaged if rotation else ()
     damaged = {key: reading.damaged.get(key) or f"The pack {key} is damaged." for key in known}
-    findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone, **wrong})
+    shut = needed_but_closed(repository, [key for key, table in reading.sound.items() if not table])
+    findings = _findings(needs, {**damaged, **reading.damaged, **reading.gone, **wrong, **shut})
     needed = {key for need in needs.values() for key in need.packs}
     closed = [text for text in [closed_to_this_host(repository, needed)] if text]
     tombstones = doubted_tombstones(repository, points, needs)
-    for text in (*unreadable, *_breaks(repository, points), *closed, *tombstones.forged):
+    others = [wrong[key] for key in sorted(wrong.keys() - needed)]
+    for text in (*unreadable, *_breaks(repository, points), *closed, *tombstones.forged, *others):
         findings.setdefault("", []).append(text)
     return VerifyResult(
         points=tuple(points),
@@ -194,7 +231,7 @@ def _result(
         packs_not_decoded=reading.not_decoded,
         rotation=rotation,
         unrecorded=reading.unrecorded,
-        notes=tombstones.late,
+        notes=(*tombstones.late, *notes),
     )
 
 

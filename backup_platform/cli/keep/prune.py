@@ -67,7 +67,7 @@ def prune(
         summary = pruning.run(plan, progress)
     out.document({"dry_run": False, "plan": _plan_shape(plan), "result": _summary_shape(summary)})
     _print_summary(out, summary)
-    return 1 if summary.damaged or summary.disputed or summary.refused else 0
+    return 1 if summary.damaged or summary.disputed or summary.false_claims or summary.refused else 0
 
 
 def _print_plan(out: Output, plan: PrunePlan) -> None:
@@ -141,6 +141,12 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
         out.line(
             f"  {out.paint('DAMAGED', 'bad')} {what} with wrong contents: marked. Other packs with the same blobs "
             "stay. `verify` shows whether a point needs the damaged packs."
+        )
+    if summary.false_claims:
+        what = words.how_many(summary.false_claims, "pack")
+        out.line(
+            f"  {out.paint('DAMAGED', 'bad')} Indexes make false claims about {what}, or nobody here can check them: "
+            "recorded in the ledger. `doctor` and `verify` tell of it until somebody deletes the record."
         )
     if summary.disputed:
         what = words.how_many(summary.disputed, "pack")

@@ -85,6 +85,10 @@ def _freed(
             raise
         return planned, None, planned.refusals
     damaged = [f"wrong contents in {how_many(done.damaged, 'pack')}"] if done.damaged else []
+    if done.false_claims:
+        damaged.append(
+            f"indexes make false claims about {how_many(done.false_claims, 'pack')}: `doctor` tells of it"
+        )
     if done.disputed:
         damaged.append(
             f"indexes disagree about {how_many(done.disputed, 'pack')}: somebody stored a wrong one"

@@ -18,6 +18,7 @@ from backup_platform.domain.ports import Cipher, StoredObject
 from backup_platform.domain.trust.latest import SKEW
 from backup_platform.repository.objects.names import (
     ACCEPTED,
+    CLAIMS,
     DAMAGED,
     FORGOTTEN,
     INDEXES,
@@ -37,7 +38,7 @@ _TIMED = re.compile(r".*/(?P<at>[0-9]{8}T[0-9]{6}\.[0-9]{6}Z)-[^/]*")
 _ID, _AT, _ANY = "[0-9a-f]{64}", r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z", "[0-9a-f]{8}"
 _KINDS = {
     PROOFS: f"{_ID}/{_AT}-(?:verify|drill)-(?:passed|failed)-{_ANY}",
-    DAMAGED: f"(?:packs|meta|indexes)/{_ID}",
+    DAMAGED: f"(?:packs|meta|indexes|claims)/{_ID}",
     KEY_TESTS: f"{_ID}/{_AT}-(?:passed|failed)-{_ANY}",
     ACCEPTED: f"{_ID}/[0-9a-f]{{16}}",
     FORGOTTEN: f"[0-9a-f]{{32}}/[0-9]{{10}}-(?:{_ID}|lost)",
@@ -77,7 +78,7 @@ def name_key(secret: bytes, repository: str) -> bytes:
 
 def is_mark(record: Record) -> bool:
     """Whether a damage mark counts."""
-    older = record.origin is Origin.OLDER and not record.says.startswith(f"{DAMAGED}{INDEXES}")
+    older = record.origin is Origin.OLDER and not record.says.startswith((f"{DAMAGED}{INDEXES}", CLAIMS))
     return record.counts or older
 
 

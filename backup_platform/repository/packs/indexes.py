@@ -182,12 +182,17 @@ def named_by(objects: Objects, indexes: Iterable[str]) -> set[PackKey]:
 
 def by_its_table(packs: PackRanges, key: PackKey) -> IndexedPack | None:
     try:
-        tail = packs.tail(key, TABLE_GUESS)
-        length = table_length(tail)
-        table = tail[-length:] if length <= len(tail) else packs.tail(key, length)
-        return index_pack(key, decode_table(table))
+        return read_table(packs, key)
     except (DamageError, KeyMissingError, NotFoundError):
         return None
+
+
+def read_table(packs: PackRanges, key: PackKey) -> IndexedPack:
+    """What a pack holds by its own table. Raises DamageError, KeyMissingError, NotFoundError."""
+    tail = packs.tail(key, TABLE_GUESS)
+    length = table_length(tail)
+    table = tail[-length:] if length <= len(tail) else packs.tail(key, length)
+    return index_pack(key, decode_table(table))
 
 
 def _sound(objects: Objects, keys: Iterable[PackKey]) -> Iterator[IndexedPack]:

@@ -1,4 +1,5 @@
-"""Marks in the ledger (FORMAT.md §8): packs that a verify found damaged, and indexes that it found wrong."""
+"""Marks in the ledger (FORMAT.md §8): packs that a verify found damaged, indexes that it found wrong, and false claims
+that somebody has to look at."""
 
 from __future__ import annotations
 
@@ -6,9 +7,17 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from backup_platform.errors import ConflictError
-from backup_platform.repository.objects.documents import misplaced
-from backup_platform.repository.objects.names import DAMAGED, META, PACKS, HashedKey, IndexKey, PackKey
+from backup_platform.errors import ConflictError, DamageError
+from backup_platform.repository.objects.documents import Fields, misplaced
+from backup_platform.repository.objects.names import (
+    CLAIMS,
+    DAMAGED,
+    META,
+    PACKS,
+    HashedKey,
+    IndexKey,
+    PackKey,
+)
 from backup_platform.repository.objects.objects import Objects
 from backup_platform.repository.objects.record_names import is_mark
 
@@ -52,6 +61,27 @@ class Marks:
         with suppress(ConflictError):
             objects.put(objects.names.name(mark_name(key)), objects.codec.sign({**said})[1])
 
+    def note_false_claim(self, pack: PackKey, reason: str) -> None:
+        """Tell until a person deletes the record: somebody who may write stored a wrong index or a wrong pack. The pack
+        and its indexes may be gone by then."""
+        objects = self.objects
+        said = {"at": objects.clock.now().isoformat(), "pack": str(pack), "reason": reason}
+        with suppress(ConflictError):
+            objects.put(objects.names.name(f"{CLAIMS}{pack.id}"), objects.codec.sign({**said})[1])
+
+    def false_claims(self, most: int) -> tuple[list[str], int]:
+        """The first sentences of what such records say, and how many records there are. Raises StoreError."""
+        records = [each for each in self.objects.records(CLAIMS) if each.counts]
+        told = [text for each in records[:most] if (text := self._told(each.key))]
+        return told, len(records)
+
+    def _told(self, key: str) -> str:
+        try:
+            document = self.objects.codec.unsign(key, self.objects.plain(key))
+            return f"{key}: {document.decoded(_claim)}"
+        except DamageError as error:
+            return "" if error.missing else f"{key}: {error.message}"
+
     def unmark(self, key: HashedKey) -> None:
         name = mark_name(key)
         for mark in (name, self.objects.names.name(name)):  # the first is that of an older version
@@ -63,3 +93,8 @@ class Marks:
         document = self.objects.codec.unsign(key, self.objects.plain(key))
         if document.fields.values.get("pack") != marked(key):
             raise misplaced(key)
+
+
+def _claim(said: Fields) -> str:
+    at, pack, reason = said.instant("at"), PackKey(said.text("pack")), said.text("reason")
+    return f"found on {at:%Y-%m-%d %H:%M} UTC of {pack}. {reason}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 
 import pytest
 
+from backup_platform.clock import SystemClock
 from backup_platform.errors import StoreLockedError, StoreRefusedError
-from backup_platform.stores.object_store import ObjectStore
+from backup_platform.repository.repository import Repository
+from backup_platform.stores.object_store import DirectoryStore, ObjectStore
 from backup_platform_tests.cli.conftest import Verbs, docs_backed_up
+from backup_platform_tests.faults.hostile import Writer
 from backup_platform_tests.support import flipped, noise
 
 PLAN = """
@@ -62,6 +66,25 @@ def test_it_refuses_while_a_manifest_is_damaged(run: Verbs, tmp_path: Path) -> N
     assert ran.code == 1
     assert "Nothing is deleted" in ran.out
     assert sorted((tmp_path / "repository").rglob("*")) == before
+
+
+def test_an_index_that_lies_is_no_success_and_stays_told(run: Verbs, tmp_path: Path) -> None:
+    store = DirectoryStore(str(tmp_path / "repository"))
+    run("prune", "--yes")
+    run("prune", "--yes", code=0)
+    run("verify", code=0)
+    key = Writer(Repository(store, SystemClock()), random.Random(1)).claim_more(noise(20_000, 7))
+    ran = run("prune", "--yes", code=1)
+    assert "DAMAGED Indexes make false claims about 1 pack" in ran.out
+    for _ in range(3):
+        run("prune", "--yes")
+    assert not (tmp_path / "repository" / key).exists()
+    assert run("prune", "--yes", "--json", code=0).document["result"]["false_claims"] == 0
+    assert key in run("verify", "--read", "none", code=1).out
+    assert "false claims about 1 pack" in run("doctor", code=1).out
+    next((tmp_path / "repository/ledger/damaged/claims").iterdir()).unlink()
+    run("verify", code=0)
+    assert "false claims" not in run("doctor").out
 
 
 def test_a_damaged_pack_that_should_be_rewritten_is_no_success(run: Verbs, tmp_path: Path) -> None:

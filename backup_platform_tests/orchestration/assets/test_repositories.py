@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import random
 from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from backup_platform.clock import SystemClock
 from backup_platform.errors import StoreLockedError, StoreRefusedError
 from backup_platform.orchestration.subjects import upkeep
 from backup_platform.orchestration.translator import Work
-from backup_platform.stores.object_store import ObjectStore
+from backup_platform.repository.repository import Repository
+from backup_platform.stores.object_store import DirectoryStore, ObjectStore
+from backup_platform_tests.faults.hostile import Writer
 from backup_platform_tests.orchestration.conftest import DAY, World
+from backup_platform_tests.support import noise
 
 DAYS = 4
 
@@ -164,6 +169,15 @@ def test_damage_that_prune_meets_while_rewriting_turns_its_check_red(kept: World
     assert not passed
     assert "wrong contents in " in why
     assert not result.success
+
+
+def test_an_index_that_lies_turns_the_check_of_prune_red(kept: World) -> None:
+    prunable(kept, "100%")
+    store = DirectoryStore(str(kept.root / "repository"))
+    Writer(Repository(store, SystemClock()), random.Random(1)).claim_more(noise(20_000, 7))
+    passed, why = nothing_refused(run(kept, "prune"))
+    assert not passed
+    assert "false claims about 1 pack" in why
 
 
 @pytest.mark.parametrize(("error", "passes"), [(StoreRefusedError, False), (StoreLockedError, True)])
