@@ -10,6 +10,7 @@ from dataclasses import fields
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from backup_platform.domain.limits import MAX_RECIPIENTS
 from backup_platform.domain.ports import Clock, DatabaseSource, OpenedStore, Source, Store
 from backup_platform.errors import (
     PlanError,
@@ -195,6 +196,8 @@ def _recipient_problems(plan: Plan) -> Iterator[str]:
     from backup_platform.repository.encryption import bech32
 
     for repository in plan.repositories.values():
+        if (count := len(repository.recipients or ())) > MAX_RECIPIENTS:
+            yield f"{plan.key_of(repository)}.recipients: {count} are named, and the limit is {MAX_RECIPIENTS}."
         for number, recipient in enumerate(repository.recipients or ()):
             try:
                 bech32.decode("age", recipient)

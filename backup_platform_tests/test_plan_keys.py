@@ -8,6 +8,7 @@ import pytest
 
 from backup_platform.errors import PlanError
 from backup_platform.plan import Plan
+from backup_platform.repository.encryption import bech32
 from backup_platform.wiring import read_plan
 from backup_platform_tests.support import IDENTITIES, recipient
 
@@ -72,6 +73,10 @@ def test_a_fingerprint_is_taken_however_it_is_grouped(tmp_path: Path, text: str)
         (f"[{recipient()}, {recipient()}]", "twice"),
         (f"[{IDENTITIES[0]}]", "is an identity"),
         (recipient(), "must be"),
+        (
+            f"[{', '.join(bech32.encode('age', n.to_bytes(32)) for n in range(2, 503))}]",
+            "501 are named, and the limit",
+        ),
     ],
 )
 def test_what_are_no_recipients(tmp_path: Path, value: str, message: str) -> None:

@@ -14,13 +14,15 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backup_platform.domain.limits import MAX_HEADER, MAX_RECIPIENTS
 from backup_platform.errors import DamageError
-from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption import age, bech32
 from backup_platform.repository.encryption.age import SEALED, SEGMENT, Identity, Recipient
 from backup_platform_tests.support import IDENTITIES, flipped, noise
 
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT + 5]
 OURS, OTHERS, STRANGER = (Identity(text) for text in IDENTITIES)
+LOW_ORDER = (bytes(32), b"\x01" + bytes(31), bytes.fromhex("ed" + "ff" * 30 + "7f"))
 BOTH = [Recipient(OURS.recipient), Recipient(OTHERS.recipient)]
 
 
@@ -254,6 +256,20 @@ def test_malformed_stanzas_are_refused(stanza: bytes) -> None:
         age.decrypt(with_stanza(stanza), [OURS])
 
 
+def test_a_header_that_is_too_large_is_not_called_cut_short() -> None:
+    file, _ = age.encrypt(b"data", [Recipient(OURS.recipient)] * (MAX_HEADER // 98 + 1))
+    with pytest.raises(
+        DamageError, match=f"larger than 64 KiB: it has more than {MAX_RECIPIENTS} recipients"
+    ):
+        age.decrypt(file, [OURS])
+    with pytest.raises(DamageError, match="larger than 64 KiB"):
+        age.decrypt(file[: 67 << 10], [OURS])
+    most, _ = age.encrypt(b"data", [Recipient(OURS.recipient)] * MAX_RECIPIENTS)
+    assert age.decrypt(most, [OURS]) == b"data"
+    with pytest.raises(DamageError, match="cut short"):
+        age.decrypt(most[: 40 << 10], [OURS])
+
+
 def test_a_header_without_stanzas_is_refused() -> None:
     header, _ = age.make_header(bytes(16), [])
     with pytest.raises(DamageError):
@@ -305,7 +321,19 @@ def test_a_part_read_checks_what_it_reads(sample: tuple[bytes, bytes]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "age1", "age1qqqq", OURS.recipient.upper(), OURS.recipient[:-1], IDENTITIES[0], "ssh-ed25519 AAAA"],
+    [
+        *(
+            "",
+            "age1",
+            "age1qqqq",
+            OURS.recipient.upper(),
+            OURS.recipient[:-1],
+            IDENTITIES[0],
+            "ssh-ed25519 AAAA",
+        ),
+        *(bech32.encode("age", point) for point in (b"", bytes(31), bytes(33))),
+        *(bech32.encode("age", point) for point in LOW_ORDER),
+    ],
 )
 def test_what_is_no_recipient(text: str) -> None:
     with pytest.raises(ValueError):

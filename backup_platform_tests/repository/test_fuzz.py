@@ -22,13 +22,13 @@ from hypothesis import strategies as st
 from backup_platform.actions.keys.run import cipher_of
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.errors import DamageError, RepositoryError
-from backup_platform.repository.encryption import age
-from backup_platform.repository.encryption.recipients import read_recipients
+from backup_platform.repository.encryption import age, bech32
+from backup_platform.repository.encryption.recipients import read_document, read_recipients
 from backup_platform.repository.encryption.rewrapped import RewrappedKeys
 from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
 from backup_platform.repository.objects.canonical import canonical
 from backup_platform.repository.objects.info import read_info
-from backup_platform.repository.objects.names import TOMBSTONES, ManifestKey, ObjectId, digest
+from backup_platform.repository.objects.names import TOMBSTONES, ManifestKey, ObjectId, digest, recipient_name
 from backup_platform.repository.packs.index_objects import decode_index
 from backup_platform.repository.packs.packs import check_pack, decode_table, frames_of, table_length
 from backup_platform.repository.points.inventory import InventoryWriter, entries_of, read_rows, rows_of
@@ -170,6 +170,18 @@ class Scene:
             path.write_bytes(seal(secrets, text))
             return read_recipients(cipher.objects)
 
+        def named_recipient(text: str) -> object:
+            """It encrypts to the recipient that an authentic document names."""
+            key = f"keys/{recipient_name(text)}.recipient"
+            said = {"added_at": NOW.isoformat(), "recipient": text, "repository": cipher.info.id}
+            line = canonical(said)
+            signed_line = line + b"\n" + cipher.hash(line).hex().encode() + b"\n"
+            document = read_document(cipher.objects, key, seal(secrets, signed_line))
+            return age.encrypt(b"", [age.Recipient(document.fields.text("recipient"))])
+
+        def recipient_of(point: bytes) -> object:
+            return named_recipient(bech32.encode("age", point))
+
         rewrapped, _ = age.encrypt(noise(48 * 5, 1), [age.Recipient(recipient(0))])
 
         def rewrapped_keys(data: bytes) -> object:
@@ -179,6 +191,11 @@ class Scene:
 
         self.targets |= {
             "key document {}": (line, recipients),
+            "recipient": (
+                recipient(0).encode(),
+                lambda data: named_recipient(data.decode(errors="replace")),
+            ),
+            "recipient point": (age.Recipient(recipient(0)).point, recipient_of),
             "rewrapped keys": (bytes(rewrapped), rewrapped_keys),
         }
 
@@ -306,7 +323,8 @@ def feed(scene: Scene, name: str, count: int, number: int) -> None:
 
 NAMES = (
     "index", "pack", "frames", "pack table", "age header", "age file", "age payload", "sealed object",
-    "key document {}", "rewrapped keys", "inventory 1", "inventory 2", "manifest {}", "repository.json {}",
+    "key document {}", "recipient", "recipient point", "rewrapped keys",
+    "inventory 1", "inventory 2", "manifest {}", "repository.json {}",
     "tombstone {}", "reads {}",
     "proof {}", "hold {}", "acceptance {}", "forgotten {}", "locks {}", "ledger name",
 )  # fmt: skip

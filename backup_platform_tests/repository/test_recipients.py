@@ -9,8 +9,15 @@ import pytest
 from backup_platform.actions.backup.run import BackupJob
 from backup_platform.actions.keys.run import cipher_of, init_encrypted
 from backup_platform.actions.keys.run import test_keys as prove_keys
-from backup_platform.errors import ConflictError, DamageError, KeyMissingError, NotFoundError, UsageError
-from backup_platform.repository.encryption import age
+from backup_platform.errors import (
+    ConflictError,
+    DamageError,
+    KeyMissingError,
+    NotFoundError,
+    RecipientsChangedError,
+    UsageError,
+)
+from backup_platform.repository.encryption import age, recipients
 from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.encryption.key_tests import list_recipients
 from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, read_recipients
@@ -134,6 +141,30 @@ def test_the_last_recipient_and_unknown_and_known_ones(bench: Bench) -> None:
         add(bench, 1)
     with pytest.raises(UsageError, match="last recipient"):
         retire(bench, 0)
+
+
+def test_more_recipients_than_fit_are_told_before_anything_is_stored(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host with the repository key can write more documents than `key add` does."""
+    bench.backup()
+    for number in (1, 2):
+        add(bench, number)
+    monkeypatch.setattr(recipients, "MAX_RECIPIENTS", 2)
+    before = bench.keys()
+    another = parse_recipient(age.Identity(age.generate_identity()).recipient)
+    objects = cipher_of(opened(bench, writer_keys())).objects
+    with pytest.raises(UsageError, match="has 3 recipients that are not retired"):
+        add_recipient(objects, another, bench.clock.now())
+    bench.source.write(b"docs/small", text(4_000, 5))
+    for action in (bench.backup, lambda: rewrap(opened(bench, reader_keys(0)))):
+        with pytest.raises(RecipientsChangedError, match=r"names 3 recipients .* at most 2") as raised:
+            action()
+        assert "`recipients` of the repository into the plan" in raised.value.hint
+        assert "key retire age1…" in raised.value.hint
+    assert bench.keys() == before
+    retire(bench, 2)
+    assert bench.backup().sequence == 2
 
 
 def test_an_addition_that_was_interrupted_is_finished_by_the_next(bench: Bench) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.actions.structure import needs_of
 from backup_platform.advice import command
+from backup_platform.domain.limits import MAX_RECIPIENTS
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import Clock, Store
 from backup_platform.domain.trust.latest import in_time
@@ -50,6 +51,8 @@ def init_encrypted(store: Store, keys: Keys, recipients: Sequence[str], clock: C
         parse_recipient(text)
     if len(set(recipients)) < len(recipients):
         raise UsageError("A recipient is given twice.")
+    if len(recipients) > MAX_RECIPIENTS:
+        raise UsageError(f"{len(recipients)} recipients are given. The limit is {MAX_RECIPIENTS}.")
     require_unused(store)
     try:
         store.head(ROOT_KEY)

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from backup_platform.domain.limits import MAX_HEADER
+from backup_platform.domain.limits import MAX_HEADER, MAX_RECIPIENTS
 from backup_platform.domain.ports import Buffer
 from backup_platform.errors import DamageError
 from backup_platform.repository.encryption import bech32
@@ -37,6 +37,7 @@ HEADER = len(VERSION) + len("--- ") + 43 + 1 + NONCE  # without stanzas
 WRAPPED = len("-> X25519 ") + 2 * (43 + 1)  # a stanza of `Recipient.wrap`
 STANZA = re.compile(rb"-> ([!-~]+(?: [!-~]+)*)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63})\n")
 END = re.compile(rb"--- ([A-Za-z0-9+/]{43})\n")
+PROBE = X25519PrivateKey.from_private_bytes(bytes(range(32)))
 Read = Callable[[int, int], Buffer]  # (start, length) -> exactly those bytes
 Random = Callable[[int], bytes]
 
@@ -68,6 +69,10 @@ class Recipient:
         self.point = bech32.decode(RECIPIENT, text)
         if len(self.point) != 32 or text != text.lower():
             raise ValueError("is not a recipient: those begin with age1 and are lower case")
+        try:
+            PROBE.exchange(X25519PublicKey.from_public_bytes(self.point))
+        except ValueError as error:  # the all-zero secret of a point of low order
+            raise ValueError("is not a recipient: everybody could read what is encrypted to it") from error
         self.text = text
 
     def wrap(self, file_key: bytes, random: Random = os.urandom) -> bytes:
@@ -172,10 +177,14 @@ def parse_header(data: bytes) -> Header | None:
     """The header that a file begins with; None when it does not end within `data`. Raises DamageError."""
     if not data.startswith(VERSION[: len(data)]):
         raise DamageError("It is not an age v1 file, or its beginning is altered.")
-    if (found := data.find(b"\n--- ")) < 0 or len(data) < found + 49 + NONCE:
+    found = data.find(b"\n--- ")
+    if found > MAX_HEADER or (found < 0 and len(data) > MAX_HEADER + len("\n--- ")):
+        raise DamageError(
+            f"The age header is larger than {MAX_HEADER >> 10} KiB: it has more than {MAX_RECIPIENTS} recipients, or "
+            "it is altered."
+        )
+    if found < 0 or len(data) < found + 49 + NONCE:
         return None
-    if found > MAX_HEADER:
-        raise DamageError("The age header is larger than the limit.")
     position, stanzas = len(VERSION), []
     while stanza := STANZA.match(data, position):
         stanzas.append((stanza[1].split(b" "), _unbase64(stanza[2].replace(b"\n", b""))))

@@ -19,7 +19,7 @@ from backup_platform.repository.encryption.key_files import KEY_VARIABLE, Keys
 from backup_platform.repository.encryption.recipients import (
     StoredRecipient,
     listed_keys,
-    parse_recipient,
+    parse_recipients,
     readable_recipients,
     recipients_to_rewrap,
     recipients_to_write,
@@ -174,8 +174,7 @@ class AgeCipher:
 
     def _recipients_to_write(self) -> list[age.Recipient]:
         self.listed = listed_keys(self.objects)
-        texts = recipients_to_write(self.objects, self.known_recipients, self.listed)
-        return [parse_recipient(text) for text in texts]
+        return parse_recipients(recipients_to_write(self.objects, self.known_recipients, self.listed))
 
     def recipients_to_rewrap(self, named: Sequence[str]) -> list[str]:
         """`recipients.recipients_to_rewrap` of what is listed now."""
@@ -189,7 +188,7 @@ class AgeCipher:
         Raises KeyMissingError, DamageError; what was written until then is valid.
         """
         self.require_contents()
-        recipients = [parse_recipient(text) for text in to]
+        recipients = parse_recipients(to)
         contents = [packs[key] for key in sorted(packs) if not key.meta]
         entries = ((pack.key.id.hash, self.pack_file_key(pack.key, pack.size)) for pack in contents)
         return write_rewrapped(self.store, entries, recipients)

@@ -60,6 +60,25 @@ def parse_recipient(text: str) -> age.Recipient:
         raise UsageError(f"{text!r} is not a recipient: it {error}.", hint="They look like age1…") from None
 
 
+def parse_recipients(texts: Sequence[str]) -> list[age.Recipient]:
+    """Those of one age file. Raises UsageError, and RecipientsChangedError if there are too many (FORMAT.md §12)."""
+    if len(texts) > MAX_RECIPIENTS:
+        raise RecipientsChangedError(
+            f"The repository names {len(texts)} recipients that are not retired, and data can be encrypted to at most "
+            f"{MAX_RECIPIENTS}.",
+            hint=(
+                "Write the right ones as `recipients` of the repository into the plan: then data is encrypted to "
+                "nobody else. Or retire the others: ",
+                command("key", "list"),
+                " shows all, and ",
+                command("key", "retire", "age1…"),
+                " retires one. `key add` stops at that number, so a host with the repository key may have been taken "
+                "over: see docs/encryption.md.",
+            ),
+        )
+    return [parse_recipient(text) for text in texts]
+
+
 def listed_keys(objects: Objects) -> list[str]:
     """What is stored below `keys/`."""
     return [found.key for found in objects.store.list(KEYS)]
@@ -188,6 +207,12 @@ def read_document(objects: Objects, key: str, data: Buffer | None = None) -> Sig
     if not isinstance(recipient, str) or key != KEYS + recipient_name(recipient) + suffix:
         raise misplaced(key)
     document.decoded(lambda said: said.instant("added_at" if suffix == ADDED else "retired_at"))
+    try:
+        age.Recipient(recipient)
+    except ValueError as error:
+        raise DamageError(
+            f"The recipient that the object {key} names is not a public key.", subject=key
+        ) from error
     return document
 
 
@@ -209,9 +234,9 @@ def add_recipient(objects: Objects, recipient: age.Recipient, now: datetime) -> 
             raise ConflictError(
                 f"The recipient {recipient.text} {state}.", hint=(command("key", "list"), " shows all.")
             )
-    if sum(not each.retired_at for each in known) >= MAX_RECIPIENTS:
+    if (count := sum(not each.retired_at for each in known)) >= MAX_RECIPIENTS:
         raise UsageError(
-            f"The repository has {MAX_RECIPIENTS} recipients, which is the limit.",
+            f"The repository has {count} recipients that are not retired. The limit is {MAX_RECIPIENTS}.",
             hint=("Retire one first: ", command("key", "retire", "age1…"), "."),
         )
     name, wrapped = recipient_name(recipient.text), wrapped_key(objects, recipient)
