@@ -59,6 +59,11 @@ def test_all_of_it(tmp_path: Path) -> None:
             "{store: s3://b, credentials: {access_key_id: AKID}}",
             "coverage.p.credentials.access_key_id: must refer",
         ),
+        (
+            "{files: /srv, backed_up_by: {mysql: dmp}}",
+            'coverage.p.backed_up_by.mysql: there is no source "dmp"',
+        ),
+        ("{files: /srv, backed_up_by: [x]}", "coverage.p.backed_up_by: must be keys and values"),
         ("{assets: false}", "coverage.p.assets: "),
         ("{beside: shpo}", 'coverage.p.beside: there is no source "shpo"'),
         (

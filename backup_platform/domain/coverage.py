@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import chain, count
@@ -147,16 +147,19 @@ class Coverage:
 @dataclass(frozen=True, slots=True)
 class JudgedPlace:
     """A place of the plan, as it is judged: its name, its exceptions with their reasons, since when names are known to
-    lack protection, and a name for a new source of something."""
+    lack protection, and a name for a new source of something. `backed_up_by` has the sources of what shows none."""
 
     name: str
     exceptions: Mapping[str, str]
     first_seen: Callable[[Sequence[str]], Mapping[str, datetime]]
     source_for: Callable[[str], str]
+    backed_up_by: Mapping[str, str] = field(default_factory=dict)
 
 
 def judge(place: JudgedPlace, found: Surroundings) -> PlaceCoverage:
     """What of a place is neither protected nor left out on purpose."""
+    unseen = [each.name for each in found.neighbours if not each.sources]
+    found = replace(found, neighbours=[_told(each, place.backed_up_by) for each in found.neighbours])
     bare = [each for each in found.neighbours if not each.sources]
     reasons = {each.name: _reason(each, place.exceptions) for each in bare}
     lacking = [each for each in bare if reasons[each.name] is None]
@@ -173,7 +176,8 @@ def judge(place: JudgedPlace, found: Surroundings) -> PlaceCoverage:
         ),
         findings=(
             *(_unprotected(place, found, each, since.get(each.name)) for each in lacking),
-            *_needless(place, found, [each.name for each in bare]),
+            *_needless(place, found, place.exceptions, [each.name for each in bare]),
+            *_needless(place, found, place.backed_up_by, unseen),
         ),
     )
 
@@ -193,10 +197,19 @@ def _unprotected(
     return CoverageFinding(CoverageGap.UNPROTECTED, place.name, each.name, text, since, each.settings, source)
 
 
-def _needless(place: JudgedPlace, found: Surroundings, bare: Sequence[str]) -> Iterator[CoverageFinding]:
+def _told(each: Neighbour, backed_up_by: Mapping[str, str]) -> Neighbour:
+    """With the source that the plan names for it."""
+    told = (source for pattern, source in backed_up_by.items() if matching(pattern, [each.name]))
+    source = None if each.sources else next(told, None)
+    return replace(each, sources=(source,)) if source else each
+
+
+def _needless(
+    place: JudgedPlace, found: Surroundings, patterns: Iterable[str], bare: Sequence[str]
+) -> Iterator[CoverageFinding]:
     """Exceptions that leave nothing out: what they were for is gone, or is in a source."""
     protected = [each.name for each in found.neighbours if each.sources]
-    for pattern in place.exceptions:
+    for pattern in patterns:
         if matching(pattern, bare):
             continue
         covered = matching(pattern, protected)

@@ -38,11 +38,13 @@ Exceptions = dict[Annotated[str, Field(min_length=1)], Reason]
 
 
 class CoveragePlace(BaseModel):
-    """Somewhere to look. `except` has what is left out on purpose, by name or pattern, each with the reason."""
+    """Somewhere to look. `except` has what is left out on purpose, by name or pattern, each with the reason.
+    `backed_up_by` has what is in a source that does not show it, as a dump is of another program's directory."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True)
     kind: ClassVar[str] = ""
     exceptions: Exceptions = Field(default={}, alias="except")
+    backed_up_by: dict[Annotated[str, Field(min_length=1)], SourceName] = {}
 
 
 class BesidePlace(CoveragePlace):
@@ -146,6 +148,10 @@ def coverage_conflicts(
         if isinstance(given, Mapping):
             for key, message in _conflicts(given, sources):
                 yield ("coverage", name, *([key] if key else [])), message
+            named = given.get("backed_up_by")
+            for pattern, source in named.items() if isinstance(named, Mapping) else ():
+                if source not in sources:
+                    yield ("coverage", name, "backed_up_by", pattern), f'there is no source "{source}"'
 
 
 def _conflicts(place: Mapping[str, object], sources: Mapping[str, str]) -> Iterator[tuple[str, str]]:

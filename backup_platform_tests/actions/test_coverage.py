@@ -120,6 +120,15 @@ def test_a_secret_that_this_host_lacks_is_a_finding(srv: Path) -> None:
     assert "NOT_SET_HERE" in finding.text
 
 
+def test_a_dump_is_in_a_source_that_does_not_show_it(srv: Path) -> None:
+    (srv / "mysql").mkdir()
+    sources = "sources: {www: {files: srv/www, every: day}, dump: {command: [mysqldump], every: day}}\n"
+    plan = "coverage: {srv: {files: srv, backed_up_by: {mysql: dump}}}\n"
+    assert look(srv.parent, sources + plan).is_fine
+    (srv / "new").mkdir()
+    assert list(since(look(srv.parent, sources + plan))) == ["new"]
+
+
 class TestDoctor:
     def named(self, srv: Path, plan: str) -> dict[str, DoctorFinding]:
         look(srv.parent, plan)

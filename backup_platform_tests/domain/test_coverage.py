@@ -27,9 +27,17 @@ from backup_platform.domain.coverage import (
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def judged(neighbours: Sequence[Neighbour], exceptions: Mapping[str, str] | None = None) -> PlaceCoverage:
+def judged(
+    neighbours: Sequence[Neighbour],
+    exceptions: Mapping[str, str] | None = None,
+    told: Mapping[str, str] | None = None,
+) -> PlaceCoverage:
     place = JudgedPlace(
-        "server", exceptions or {}, lambda names: dict.fromkeys(names, NOON), NewSourceNames(["shop"]).of
+        "server",
+        exceptions or {},
+        lambda names: dict.fromkeys(names, NOON),
+        NewSourceNames(["shop"]).of,
+        told or {},
     )
     return judge(place, Surroundings("the server", neighbours))
 
@@ -69,6 +77,16 @@ class TestJudging:
 
     def test_one_that_another_makes_superfluous_still_leaves_something_out(self) -> None:
         assert judged([database("tmp")], {"t*": "a", "tmp": "b"}).findings == ()
+
+    def test_what_the_plan_says_is_in_a_source_is_fine(self) -> None:
+        found = judged([database("shop", "shop"), database("mail"), database("new")], told={"ma*": "dump"})
+        assert ([each.name for each in found.findings], found.protected) == (["new"], 2)
+
+    def test_where_that_says_nothing_new_it_is_a_warning(self) -> None:
+        for told in ({"gone": "dump"}, {"shop": "dump"}):
+            [finding] = judged([database("shop", "shop")], told=told).findings
+            assert finding.is_warning
+        assert judged([database("mail")], {"mail": "x"}, told={"mail": "dump"}).findings[0].is_warning
 
     def test_the_whole(self) -> None:
         warned = judged([database("shop", "shop")], {"gone": "x"})

@@ -52,7 +52,9 @@ class CoverageSurvey:
         now, elsewhere = self.clock.now(), self._elsewhere()
         seen, names = FirstSeen(self.state, self.plan_path, now), NewSourceNames(self.plan.sources)
         places = [
-            self._judged(JudgedPlace(name, place.exceptions, seen.of_place(name), names.of), place)
+            self._judged(
+                JudgedPlace(name, place.exceptions, seen.of_place(name), names.of, place.backed_up_by), place
+            )
             for name, place in self.plan.coverage.items()
             if name not in elsewhere
         ]
