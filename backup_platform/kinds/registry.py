@@ -70,6 +70,13 @@ def find(name: str) -> AnyKind | None:
     return _load(name, registered()[name]) if name in registered() else None
 
 
+def known(name: str) -> AnyKind:
+    """The kind of a name that `among` or `names` gave. Raises PlanError for a kind that cannot be used."""
+    kind = find(name)
+    assert kind is not None, name
+    return kind
+
+
 def _load(name: str, found: tuple[EntryPoint, ...]) -> AnyKind:
     if len(found) > 1:
         owners = listing(sorted(_owner(each) for each in found))

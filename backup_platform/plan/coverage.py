@@ -9,7 +9,6 @@ from typing import Annotated, Any, ClassVar, Literal, cast
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationInfo,
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from backup_platform.kinds import registry
+from backup_platform.kinds.config import STRICT
 from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan import examples
 from backup_platform.plan.store import StoreAccess
@@ -41,7 +41,7 @@ class CoveragePlace(BaseModel):
     """Somewhere to look. `except` has what is left out on purpose, by name or pattern, each with the reason.
     `backed_up_by` has what is in a source that does not show it, as a dump is of another program's directory."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True)
+    model_config = {**STRICT, "serialize_by_alias": True}
     kind: ClassVar[str] = ""
     exceptions: Exceptions = Field(default={}, alias="except")
     backed_up_by: dict[Annotated[str, Field(min_length=1)], SourceName] = {}
@@ -87,9 +87,7 @@ _OWN: dict[str, type[CoveragePlace]] = {
 
 def place_model(name: str) -> type[CoveragePlace]:
     """The model of places that a kind looks at."""
-    kind = registry.find(name)
-    assert kind is not None
-    return _assembled(kind)
+    return _assembled(registry.known(name))
 
 
 @cache

@@ -10,7 +10,6 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
@@ -18,6 +17,7 @@ from pydantic import (
 )
 
 from backup_platform.kinds import registry
+from backup_platform.kinds.config import STRICT
 from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan.values import Count, Pattern, parse_pattern
 
@@ -77,7 +77,7 @@ class ExpectConfig(BaseModel):
     """What must be there: at least so many `files` and `bytes`, these `paths`; of a database these `tables`, and at
     least so many `rows` in tables."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = STRICT
     files: Count = 0
     bytes: Size = 0
     paths: list[Annotated[str, AfterValidator(_inside)]] = []

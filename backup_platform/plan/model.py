@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from backup_platform.errors import NotFoundError, PlanError
+from backup_platform.kinds.config import STRICT
 from backup_platform.plan.coverage import Places, coverage_conflicts
 from backup_platform.plan.document import Document, PlanFile
 from backup_platform.plan.references import problem_of, references, resolve
@@ -39,7 +40,7 @@ class Plan(BaseModel):
     The first of its `repositories` is the one that is written to; the others hold copies.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, serialize_by_alias=True)
+    model_config = {**STRICT, "serialize_by_alias": True}
     single: RepositoryConfig | None = Field(default=None, alias="repository")
     several: Annotated[Repositories, Field(min_length=1)] | None = Field(default=None, alias="repositories")
     sources: Annotated[dict[SourceName, AnySource], Field(min_length=1)]

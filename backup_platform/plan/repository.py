@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import time, timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from backup_platform.domain.fingerprint import parse_fingerprint
+from backup_platform.kinds.config import STRICT
 from backup_platform.plan.store import StoreConfig
 from backup_platform.plan.values import (
     At,
@@ -27,7 +28,7 @@ Positive = Annotated[int, Field(strict=True, ge=1)]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = STRICT
 
 
 class KeepConfig(_Model):

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     SerializeAsAny,
     ValidationInfo,
@@ -29,6 +28,7 @@ from pydantic_core import PydanticCustomError
 from backup_platform.domain.windows.cadence import CADENCES, Cadence
 from backup_platform.errors import PlanError
 from backup_platform.kinds import registry
+from backup_platform.kinds.config import STRICT
 from backup_platform.kinds.kind import AnyKind
 from backup_platform.plan import examples
 from backup_platform.plan.expect import AllowEmpty, ExpectConfig, expect_conflicts
@@ -58,7 +58,7 @@ _EXAMPLE_INSTANT = datetime(2026, 1, 1, tzinfo=UTC)
 class SourceConfig(BaseModel):
     """One thing to protect, when, for how long, and how it is proven: the keys that sources of every kind have."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = STRICT
     kind: ClassVar[str] = ""
     every: Every | None = None
     cron: Cron | None = None
@@ -89,9 +89,7 @@ class SourceConfig(BaseModel):
 
     @property
     def source_kind(self) -> AnyKind:
-        found = registry.find(self.kind)
-        assert found is not None
-        return found
+        return registry.known(self.kind)
 
     @property
     def location(self) -> str:
@@ -111,9 +109,7 @@ class SourceConfig(BaseModel):
 
 def source_model(name: str) -> type[SourceConfig]:
     """The model of sources of a kind. Raises PlanError for a kind that takes a key which all sources have."""
-    kind = registry.find(name)
-    assert kind is not None
-    return _assembled(kind)
+    return _assembled(registry.known(name))
 
 
 @cache

@@ -9,12 +9,12 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
 )
 
+from backup_platform.kinds.config import STRICT
 from backup_platform.plan.values import Span, only_reference, without_secret
 
 _RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kMG]?)B/s")
@@ -68,8 +68,7 @@ CredentialName = Literal[
 class StoreAccess(BaseModel):
     """How a store is reached (docs/stores.md). Credentials that are left out come from the environment."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
+    model_config = STRICT
     endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
     region: Annotated[str, Field(min_length=1)] | None = None
     path_style: bool | None = None

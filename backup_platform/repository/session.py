@@ -16,7 +16,7 @@ from backup_platform.repository.memory import return_large_buffers
 from backup_platform.repository.objects.names import ObjectId, PackKey
 from backup_platform.repository.packs.blob_reader import BlobReader
 from backup_platform.repository.packs.blob_writer import BlobWriter, Workers
-from backup_platform.repository.packs.index import ABSENT
+from backup_platform.repository.packs.index import ABSENT, BlobIndex
 from backup_platform.repository.packs.indexes import load_trusted
 from backup_platform.repository.packs.reliance import Reliance
 from backup_platform.repository.packs.storing import checked_pack, write_index
@@ -59,40 +59,29 @@ class Session:
         self._met_damage = False
         return_large_buffers()
         self._workers = Workers()
-        level = repository.level
-        self._contents_relied, self._meta_relied = (
-            Reliance(
-                repository.objects,
-                repository.known,
-                index,
-                meta=meta,
-                sizes=self._indexes.listed,
-                vouched=self._vouched,
-            )
-            for index, meta in ((self._indexes.contents, False), (self._indexes.meta, True))
-        )
-        self._contents = BlobWriter(
-            self._indexes.contents,
-            self._workers,
-            lambda p: repository.store_pack(p, meta=False, avoided=self._indexes.doomed),
-            level,
-            cipher.hash,
-            self._contents_relied.rely,
-        )
-        self._meta = BlobWriter(
-            self._indexes.meta,
-            self._workers,
-            lambda p: repository.store_pack(p, meta=True, avoided=self._indexes.doomed),
-            level,
-            cipher.hash,
-            self._meta_relied.rely,
-        )
+        self._contents_relied = self._reliance(self._indexes.contents, meta=False)
+        self._meta_relied = self._reliance(self._indexes.meta, meta=True)
+        self._contents = self._writer(self._indexes.contents, self._contents_relied, meta=False)
+        self._meta = self._writer(self._indexes.meta, self._meta_relied, meta=True)
         self.recorder = PointRecorder(
             self._contents,
             self._meta,
             self._inventory(),
             partial(write_index, repository.objects),
             cipher,
+        )
+
+    def _reliance(self, index: BlobIndex, *, meta: bool) -> Reliance:
+        repository, sizes = self._repository, self._indexes.listed
+        return Reliance(
+            repository.objects, repository.known, index, meta=meta, sizes=sizes, vouched=self._vouched
+        )
+
+    def _writer(self, index: BlobIndex, reliance: Reliance, *, meta: bool) -> BlobWriter:
+        repository = self._repository
+        store = partial(repository.store_pack, meta=meta, avoided=self._indexes.doomed)
+        return BlobWriter(
+            index, self._workers, store, repository.level, repository.cipher.hash, reliance.rely
         )
 
     def _inventory(self) -> PreviousInventory | None:

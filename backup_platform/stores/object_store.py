@@ -21,6 +21,7 @@ from backup_platform.errors import (
     StoreFullError,
     StoreRefusedError,
 )
+from backup_platform.filesystem.durable import sync_directory
 from backup_platform.stores.failures import translation
 from backup_platform.stores.reserve import Reserve
 
@@ -262,7 +263,7 @@ class DirectoryStore(ObjectStore):
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(draft)
-            _fsync(folder)
+            sync_directory(folder)
 
     def drafts(self) -> Iterator[StoredObject]:
         """Files that killed writers left. Their times are those of the last write."""
@@ -290,7 +291,7 @@ class DirectoryStore(ObjectStore):
         self._make(parent)
         with suppress(FileExistsError):
             os.mkdir(folder, 0o700)
-        _fsync(parent)
+        sync_directory(parent)
 
 
 def _written_at(status: os.stat_result) -> datetime:
@@ -306,11 +307,3 @@ def _write(path: str, data: Buffer) -> None:
         while rest:
             rest = rest[file.write(rest) :]
         os.fsync(descriptor)
-
-
-def _fsync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,13 @@ from operator import call
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from backup_platform.actions.restore.existing import TargetSurvey, Treatment
-from backup_platform.actions.restore.files import FileComparison, LargeFile, Maker, content_size, wrong_length
+from backup_platform.actions.restore.files import (
+    FileComparison,
+    FileWriter,
+    LargeFile,
+    content_size,
+    wrong_length,
+)
 from backup_platform.actions.restore.metadata import Named, Opened
 from backup_platform.actions.restore.selection import Role, available
 from backup_platform.actions.restore.specials import make_link, make_special
@@ -72,7 +78,7 @@ class Restorer:
     contents: Contents
     sizes: Callable[[bytes], list[int]]
     target: TargetDirectory
-    maker: Maker
+    writer: FileWriter
     survey: TargetSurvey | None
     own_root: bool
     failures: Warnings = field(default_factory=Warnings)
@@ -109,7 +115,7 @@ class Restorer:
 
     def finish_root(self) -> None:
         if self._root is not None:
-            self.maker.metadata.apply(Opened(self.target.fd), self._root)
+            self.writer.metadata.apply(Opened(self.target.fd), self._root)
 
     def _attempt(self, entry: Entry, act: Callable[..., None], *arguments: Any) -> None:
         """Do something for an entry. If only this entry is refused, that is noted, and the restore continues."""
@@ -142,7 +148,7 @@ class Restorer:
     def _restore(self, entry: Entry, role: Role) -> None:
         if entry.status is not Status.OK:
             text = f"{entry.status} when it was backed up: {entry.problem}"
-            self.maker.metadata.warnings.add(entry.stat.path, text)
+            self.writer.metadata.warnings.add(entry.stat.path, text)
             if not available(entry):
                 return
         kind = entry.stat.kind
@@ -203,7 +209,7 @@ class Restorer:
             self._apply(entry)
         else:
             replace = standing is Treatment.REPLACED
-            if not make_special(self.target, self.maker.metadata, entry, replace=replace):
+            if not make_special(self.target, self.writer.metadata, entry, replace=replace):
                 self._unmade.add(entry.stat.path)
 
     def _file(self, entry: Entry) -> None:
@@ -211,7 +217,7 @@ class Restorer:
         if standing is not Treatment.KEPT:
             self._write(entry, replace=standing is Treatment.REPLACED)
             return
-        comparison = FileComparison(self.maker, entry)
+        comparison = FileComparison(self.writer, entry)
         comparison.check_holes()
         self._batch.compared.append(comparison)
         self._request(self._batch.to_compare, comparison.take, entry)
@@ -219,14 +225,14 @@ class Restorer:
     def _write(self, entry: Entry, *, replace: bool) -> None:
         content = entry.content
         if len(content.blobs) > BLOB_ID_BYTES or content.depth:
-            large = LargeFile(self.maker, entry, replace)
+            large = LargeFile(self.writer, entry, replace)
             self._batch.large.append(large)
             self._request(self._batch.to_write, large.take, entry)
         elif content.blobs:
-            write = partial(self._attempt, entry, self.maker.write_small, entry, replace)
+            write = partial(self._attempt, entry, self.writer.write_small, entry, replace)
             self._batch.to_write.append((content.blobs, write))
         else:
-            self.maker.write_small(entry, replace, NOTHING)
+            self.writer.write_small(entry, replace, NOTHING)
 
     def _request(
         self, requests: list[Request], take: Callable[[int, memoryview], None], entry: Entry
@@ -274,7 +280,7 @@ class Restorer:
             self._write(entry, replace=True)
             return
         with comparison.opened() as fd:
-            self.maker.metadata.apply(Opened(fd), entry)
+            self.writer.metadata.apply(Opened(fd), entry)
         self.skipped += 1
 
     def _link(self, entry: Entry, in_new: bool) -> None:
@@ -285,20 +291,20 @@ class Restorer:
         elif entry.hardlink in self._failed:
             self._fail(entry, "what it is another name of could not be made")
         elif entry.hardlink in self._unmade:
-            self.maker.metadata.warnings.add(entry.stat.path, "what it is another name of could not be made")
+            self.writer.metadata.warnings.add(entry.stat.path, "what it is another name of could not be made")
         else:
             make_link(self.target, entry.hardlink, entry.stat.path, replace=standing is Treatment.REPLACED)
-            self.maker.made(0, int(is_file))
+            self.writer.count(0, int(is_file))
 
     def _finish_directory(self, entry: Entry) -> None:
-        if not self.maker.metadata.privileged and entry.stat.mode & 0o700 != 0o700:
+        if not self.writer.metadata.privileged and entry.stat.mode & 0o700 != 0o700:
             self._locked.append(entry)  # later hard links may still have to be made from what is in it
         else:
             self._apply(entry)
 
     def _apply(self, entry: Entry) -> None:
         with self.target.place(entry.stat.path) as (dir_fd, name):
-            self.maker.metadata.apply(Named(dir_fd, name), entry)
+            self.writer.metadata.apply(Named(dir_fd, name), entry)
 
 
 def conflict(entry: Entry) -> TargetError:

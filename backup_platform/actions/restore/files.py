@@ -28,7 +28,7 @@ def temporary(name: bytes) -> bytes:
     return b".backup-platform-" + blake2b(name, digest_size=12).hexdigest().encode()
 
 
-class Maker:
+class FileWriter:
     """Creates files under no name or a temporary one, and gives them their name when they are complete."""
 
     def __init__(self, target: TargetDirectory, metadata: Metadata, progress: Progress) -> None:
@@ -56,7 +56,7 @@ class Maker:
                 self.publish(fd, temp, dir_fd, name, replace=replace)
             finally:
                 os.close(fd)
-        self.made(len(whole))
+        self.count(len(whole))
 
     def create(self, dir_fd: int, name: bytes, mode: int) -> tuple[int, bytes]:
         """Create a file: its descriptor and its temporary name, which is empty if it has none."""
@@ -86,7 +86,7 @@ class Maker:
                 os.link(source, temp, dst_dir_fd=dir_fd, follow_symlinks=True)
             replace_by(temp, name, dir_fd)
 
-    def made(self, size: int, files: int = 1) -> None:
+    def count(self, size: int, files: int = 1) -> None:
         """Count what was done, and tell of it now and then."""
         with self._lock:
             self.files += files
@@ -187,9 +187,9 @@ def write_checked(fd: int, entry: Entry, position: int, data: bytes) -> None:
 class LargeFile:
     """A file whose content comes in many pieces, in any order. Complete when the last one came."""
 
-    def __init__(self, maker: Maker, entry: Entry, replace: bool) -> None:
+    def __init__(self, writer: FileWriter, entry: Entry, replace: bool) -> None:
         self.entry = entry
-        self._maker, self._replace = maker, replace
+        self._writer, self._replace = writer, replace
         self._left = content_size(entry)
         self._fd, self._temp = -1, b""
         self._lock = threading.Lock()
@@ -202,7 +202,7 @@ class LargeFile:
         with self._lock:
             self._left -= len(data)
             complete = not self._left
-        self._maker.made(len(data), int(complete))
+        self._writer.count(len(data), int(complete))
         if complete:
             self._complete()
 
@@ -210,16 +210,16 @@ class LargeFile:
         with self._lock:
             if self._fd < 0:
                 stat = self.entry.stat
-                with self._maker.target.place(stat.path) as (dir_fd, name):
-                    self._fd, self._temp = self._maker.create(dir_fd, name, stat.mode & 0o777)
+                with self._writer.target.place(stat.path) as (dir_fd, name):
+                    self._fd, self._temp = self._writer.create(dir_fd, name, stat.mode & 0o777)
                 if self.entry.extents is not None:
                     os.ftruncate(self._fd, stat.size)
             return self._fd
 
     def _complete(self) -> None:
-        with self._maker.target.place(self.entry.stat.path) as (dir_fd, name):
-            self._maker.metadata.complete_new(self._fd, self.entry)
-            self._maker.publish(self._fd, self._temp, dir_fd, name, replace=self._replace)
+        with self._writer.target.place(self.entry.stat.path) as (dir_fd, name):
+            self._writer.metadata.complete_new(self._fd, self.entry)
+            self._writer.publish(self._fd, self._temp, dir_fd, name, replace=self._replace)
         self.close()
 
     @property
@@ -229,7 +229,7 @@ class LargeFile:
     def abandon(self) -> None:
         """Leave nothing of it."""
         if self._temp:
-            with suppress(TargetError), self._maker.target.place(self.entry.stat.path) as (dir_fd, name):
+            with suppress(TargetError), self._writer.target.place(self.entry.stat.path) as (dir_fd, name):
                 clear(dir_fd, temporary(name))
         self.close()
 
@@ -242,10 +242,10 @@ class LargeFile:
 class FileComparison:
     """An existing file with the right size and time, which may already have the right content."""
 
-    def __init__(self, maker: Maker, entry: Entry) -> None:
+    def __init__(self, writer: FileWriter, entry: Entry) -> None:
         self.entry = entry
         self.different = False
-        self._maker = maker
+        self._writer = writer
 
     def take(self, offset: int, data: memoryview) -> None:
         with self._unreadable_is_different():
@@ -277,7 +277,7 @@ class FileComparison:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        with self._maker.target.place(self.entry.stat.path) as (dir_fd, name):
+        with self._writer.target.place(self.entry.stat.path) as (dir_fd, name):
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=dir_fd)
             try:
                 yield fd

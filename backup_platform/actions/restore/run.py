@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.actions.restore.entries import Restorer
 from backup_platform.actions.restore.existing import TargetSurvey
-from backup_platform.actions.restore.files import Maker
+from backup_platform.actions.restore.files import FileWriter
 from backup_platform.actions.restore.marker import Marker, remove_marker
 from backup_platform.actions.restore.metadata import Metadata, probe
 from backup_platform.actions.restore.plan import RestorePlan, make_plan, open_target
@@ -79,16 +79,16 @@ def run_restore(
     started = clock.monotonic()
     target = make_target(plan.to)
     try:
-        maker = _maker(plan, target, progress)
-        restorer = _restore(plan, repository, maker, progress)
+        writer = _file_writer(plan, target, progress)
+        restorer = _restore(plan, repository, writer, progress)
     except OSError as error:
         raise TargetError(f"{plan.to} cannot be restored into: {error.strerror}.", subject=plan.to) from error
     finally:
         target.close()
-    warnings, duration = maker.metadata.warnings, clock.monotonic() - started
+    warnings, duration = writer.metadata.warnings, clock.monotonic() - started
     return RestoreSummary(
-        maker.files,
-        maker.size,
+        writer.files,
+        writer.size,
         restorer.skipped,
         tuple(warnings.listed),
         warnings.count,
@@ -119,12 +119,12 @@ def make_target(to: str) -> TargetDirectory:
     return target
 
 
-def _maker(plan: RestorePlan, target: TargetDirectory, progress: Progress) -> Maker:
+def _file_writer(plan: RestorePlan, target: TargetDirectory, progress: Progress) -> FileWriter:
     open_root(plan, target)
     found = probe(target.fd)
     # Directories that were there before may give what they like to new files.
     metadata = Metadata(replace(found, plain=found.plain and plan.fresh), os.geteuid() == 0, Warnings())
-    return Maker(target, metadata, progress)
+    return FileWriter(target, metadata, progress)
 
 
 def open_root(plan: RestorePlan, target: TargetDirectory) -> None:
@@ -134,14 +134,14 @@ def open_root(plan: RestorePlan, target: TargetDirectory) -> None:
         os.fchmod(target.fd, modes.S_IMODE(st.st_mode) | 0o700)
 
 
-def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: Progress) -> Restorer:
-    target, reader = maker.target, repository.reader(plan.point)
+def _restore(plan: RestorePlan, repository: Repository, writer: FileWriter, progress: Progress) -> Restorer:
+    target, reader = writer.target, repository.reader(plan.point)
     untouched = plan.fresh and not plan.resumes
     restorer = Restorer(
         contents=reader,
         sizes=reader.lengths,
         target=target,
-        maker=maker,
+        writer=writer,
         survey=None if untouched else TargetSurvey(target, plan.resumes, plan.overwrite),
         own_root=plan.fresh or plan.overwrite,
     )
@@ -149,14 +149,14 @@ def _restore(plan: RestorePlan, repository: Repository, maker: Maker, progress: 
     noted = plan.resumes or save_marker(plan, target)
     selection = PathSelection(plan.wanted)
     restorer.run(selected(reader.entries(selection.needed), selection))
-    if maker.metadata.privileged or not restorer.locks_root:
+    if writer.metadata.privileged or not restorer.locks_root:
         restorer.finish_root()
     if noted:
         remove_marker(target.fd, plan.point)
     restorer.finish_root()  # removing the marker has touched its time
     for pack, why in reader.failed.items():
-        maker.metadata.warnings.add(pack.encode(), f"{why} The same data was found elsewhere.")
-    maker.tell()
+        writer.metadata.warnings.add(pack.encode(), f"{why} The same data was found elsewhere.")
+    writer.tell()
     progress.advance(items=restorer.skipped)
     return restorer
 

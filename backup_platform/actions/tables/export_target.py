@@ -12,6 +12,7 @@ from blake3 import blake3
 
 from backup_platform.domain.ports import Buffer, StoredObject
 from backup_platform.errors import NotFoundError, TargetError
+from backup_platform.filesystem.durable import sync_directory
 from backup_platform.temporary import PrivateDirectory
 
 BLOCK = 4 << 20
@@ -93,15 +94,7 @@ class DirectoryTarget:
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(draft)
-        _sync(os.path.dirname(path))
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(os.path.dirname(path))
 
 
 class StoreTarget:

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import session_of
 from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.domain.words import ID_SHOWN, point_name
 
 if TYPE_CHECKING:
     from backup_platform.actions.points.holds import HeldPoint
 
-POINT = Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]
 _COLUMNS = (
     TableColumn("source"),
     TableColumn("window"),

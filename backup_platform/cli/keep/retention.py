@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import ONE_SOURCE
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
@@ -20,7 +21,6 @@ from backup_platform.errors import UsageError
 if TYPE_CHECKING:
     from backup_platform.actions.forget.run import ForgetPlan, ForgetSummary, Judged
 
-SOURCE = Annotated[str | None, typer.Argument(metavar="SOURCE", help="Only this source. [default: all]")]
 _COLUMNS = (
     TableColumn("source"),
     TableColumn("window"),
@@ -33,7 +33,7 @@ _COLUMNS = (
 
 def retention(
     ctx: typer.Context,
-    source: SOURCE = None,
+    source: ONE_SOURCE = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Show all reasons. [default: the first one of each point]")
     ] = False,
@@ -56,7 +56,7 @@ def retention(
 
 def forget(
     ctx: typer.Context,
-    source: SOURCE = None,
+    source: ONE_SOURCE = None,
     dry_run: DRY_RUN = False,
     yes: YES = False,
     lost: Annotated[

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import session_of
 from backup_platform.cli.display import json_shapes as shapes
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.domain.words import point_name
 
 
 def accept(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="The reason, for somebody who reads it in a year.")
     ],

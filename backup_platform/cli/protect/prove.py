@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT, POINT_HELP
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.values import value_lines
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.rows import seconds_of
 from backup_platform.domain import words
 from backup_platform.domain.model import Json
@@ -146,7 +146,7 @@ def _print_verified(session: CliSession, result: VerifyResult) -> None:
 
 def drill(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     longest: Annotated[
         str | None,
         typer.Option(

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import session_of
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.errors import UsageError
 
 
 def cat(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     path: Annotated[
         str | None,
         typer.Argument(metavar="PATH", help="The file. [default: the only file of the point]"),

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import session_of
 from backup_platform.cli.display.names import printable
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.domain import words
 
 _RESUME = "Files that are complete stay; catalogue.json is written last."
@@ -16,7 +16,7 @@ _RESUME = "Files that are complete stay; catalogue.json is written last."
 
 def export(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     to: Annotated[str, typer.Option("--to", metavar="DIR|URL", help="A directory, or the URL of a bucket.")],
     table: Annotated[
         list[str] | None,

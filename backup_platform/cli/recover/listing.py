@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT, POINT_HELP
 from backup_platform.cli.context import session_of
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.names import printable
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.row_diff import diff_rows
 from backup_platform.cli.recover.rows import TIME_LIMIT_HELP
 from backup_platform.domain.model import Entry, EntryKind, Status
@@ -44,7 +44,7 @@ _COUNTED = {
 
 def ls(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     path: Annotated[
         str | None, typer.Argument(metavar="PATH", help="Only this path and everything below it.")
     ] = None,

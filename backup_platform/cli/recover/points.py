@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import ONE_SOURCE, POINT
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display import formats
 from backup_platform.cli.display import json_shapes as shapes
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from backup_platform.actions.evidence import Doubts
 
 FACT_LINES = 20  # of one fact, for people
-POINT_HELP = "SOURCE@latest, SOURCE@2026-11-21, SOURCE@WINDOW, or the beginning of an id."
 
 _WORDS = {
     State.FAILED: "FAILED proof",
@@ -55,9 +55,7 @@ _COLUMNS = (
 
 def points(
     ctx: typer.Context,
-    source: Annotated[
-        str | None, typer.Argument(metavar="SOURCE", help="Only this source. [default: all]")
-    ] = None,
+    source: ONE_SOURCE = None,
     last: Annotated[
         str | None, typer.Option("--last", metavar="N", help="Only the newest N of each source.")
     ] = None,
@@ -155,7 +153,7 @@ def state_text(point: RecoveryPoint, judged: Standing, zone: str) -> str:
     return word if judged.proof is None else f"{word} {formats.instant(judged.proof.at, zone)}"
 
 
-def show(ctx: typer.Context, point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)]) -> int:
+def show(ctx: typer.Context, point: POINT) -> int:
     """Show everything that is recorded about a recovery point, and the commands that restore it.
 
     \b

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, get_args
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display.output import Output
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.rows import (
     TIME_LIMIT_HELP,
     Format,
@@ -35,7 +35,7 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 def query(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     sql: Annotated[
         str,
         typer.Argument(metavar="SQL", help="One query in DuckDB's SQL, or - to read it from standard input."),

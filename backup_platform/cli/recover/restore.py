@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display import json_shapes as shapes
 from backup_platform.cli.display.names import printable
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.cli.recover.restore_database import Wishes, refuse_of_directory, restore_database
 from backup_platform.domain import words
 from backup_platform.domain.model import Json
@@ -28,7 +28,7 @@ _RESUME = "Run the same command again: it continues where it stopped."
 
 def restore(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     paths: Annotated[
         list[str] | None,
         typer.Argument(metavar="PATH", help="Only these paths and everything below them. [default: all]"),

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import session_of
 from backup_platform.cli.display.output import Output
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
-from backup_platform.cli.recover.points import POINT_HELP
 from backup_platform.domain import words
 from backup_platform.domain.model import Json
 
@@ -37,7 +37,7 @@ _COLUMNS = (
 
 def tables(
     ctx: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="POINT", help=POINT_HELP)],
+    point: POINT,
     table: Annotated[
         str | None,
         typer.Argument(metavar="TABLE", help="Show the columns of this table (schema.name, or name)."),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.rows import TupleRow
 
-    from backup_platform.sources.postgres.restore.plan import Preparation
+    from backup_platform.sources.postgres.restore.preparation import Preparation
 
 _SHOWN = 5
 _TRANSACTION_TIMEOUT_SINCE = 17

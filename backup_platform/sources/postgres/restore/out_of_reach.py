@@ -18,7 +18,7 @@ from backup_platform.sources.postgres.dump.toc import TocEntry
 
 if TYPE_CHECKING:
     from backup_platform.sources.postgres.dump.pg_restore import Archive
-    from backup_platform.sources.postgres.restore.plan import Preparation
+    from backup_platform.sources.postgres.restore.preparation import Preparation
 
 _SUPERUSER = "only a superuser may make it"
 _OF_SUPERUSERS = frozenset(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.ports import PointReader
 from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseTarget
-from backup_platform.domain.tables import Table
 from backup_platform.domain.words import how_many
 from backup_platform.errors import SourceError, TargetError, UsageError
 from backup_platform.sources.postgres.contents import PointContents, read_contents
@@ -18,32 +17,12 @@ from backup_platform.sources.postgres.dump.pg_restore import Archive
 from backup_platform.sources.postgres.dump.toc import TocEntry, parse_toc
 from backup_platform.sources.postgres.restore.obstacles import advice, conflicts, warnings
 from backup_platform.sources.postgres.restore.out_of_reach import left_out, out_of_reach
+from backup_platform.sources.postgres.restore.preparation import Preparation
 from backup_platform.sources.postgres.restore.scope import Scope, scope_of
-from backup_platform.sources.postgres.restore.target import TargetDatabase, TargetState
+from backup_platform.sources.postgres.restore.target import TargetDatabase
 from backup_platform.sources.postgres.restore.two_roles.division import Pair
 from backup_platform.sources.postgres.tools import find_tools
 from backup_platform.temporary import PrivateDirectory
-
-
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """All that a restore needs to know before it writes. `archive` is gone when `prepare`'s block ends."""
-
-    point: RecoveryPoint
-    target: DatabaseTarget
-    database: TargetDatabase
-    standing: TargetState
-    contents: PointContents
-    archive: Archive
-    toc: tuple[TocEntry, ...]
-    scope: Scope
-    beyond: Mapping[int, str] = field(default_factory=dict)  # entries that are left out, and why
-    large_objects_there: frozenset[int] = frozenset()  # of those to be restored beside what is there
-    pair: Pair | None = None  # of a private server, whose roles they are
-
-    @property
-    def tables(self) -> tuple[Table, ...]:
-        return self.scope.tables
 
 
 @contextmanager

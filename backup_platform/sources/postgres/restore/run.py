@@ -31,7 +31,8 @@ from backup_platform.sources.postgres.restore.obstacles import (
     too_new,
 )
 from backup_platform.sources.postgres.restore.out_of_reach import chosen
-from backup_platform.sources.postgres.restore.plan import Preparation, plan_of, prepare
+from backup_platform.sources.postgres.restore.plan import plan_of, prepare
+from backup_platform.sources.postgres.restore.preparation import Preparation
 from backup_platform.sources.postgres.restore.rows.analyze import analyze
 from backup_platform.sources.postgres.restore.rows.fill import Rows
 from backup_platform.sources.postgres.restore.rows.large_objects import describe_large_objects

@@ -13,7 +13,7 @@ from backup_platform.domain.tables import Table
 from backup_platform.sources.postgres.capture.table_facts import RECORD_SEND, table_facts
 from backup_platform.sources.postgres.document import QualifiedName
 from backup_platform.sources.postgres.quoting import identifier
-from backup_platform.sources.postgres.restore.plan import Preparation
+from backup_platform.sources.postgres.restore.preparation import Preparation
 from backup_platform.sources.postgres.restore.rows.large_objects import restore_large_objects
 from backup_platform.sources.postgres.restore.rows.load import Load, Loader
 from backup_platform.sources.postgres.restore.shortfall import Shortfall
