@@ -123,6 +123,8 @@ class TestMistakes:
             ("files: /a, cron: 0 0 L * *", "that not all crons understand"),
             ("files: /a, cron: 0 0 * * 1#2", "that not all crons understand"),
             ("files: /a, cron: 0 0 */2 * 1", "read differently"),
+            ("files: /a, cron: 0 0 * * 1/6", "in 1/6, give the step a range"),
+            ("files: /a, cron: 0 0 31/2 * *", "in 31/2, give the step a range"),
             ("files: /a, cron: 0 0 31 2 *", "is not a cron expression"),
             ("files: /a, cron: 0 0 29 2 *", "leap years"),
             ("files: /a, cron: '0 0 29,30 02 *'", "leap years"),

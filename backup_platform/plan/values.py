@@ -118,6 +118,10 @@ def _cron(value: str) -> str:
         )
     if same := re.search(r"\b0*(\w+)-0*\1\b", value.lower()):
         raise ValueError(f'"{value}" is read differently by different crons: write {same[1]}, not {same[0]}')
+    if step := re.search(r"(?<![\w/*-])\w+/\d+", value):
+        raise ValueError(
+            f'"{value}" is read differently by different crons: in {step[0]}, give the step a range, like 1-31/2'
+        )
     day, weekday = fields[2], fields[4]
     if (day.startswith("*/") and weekday != "*") or (weekday.startswith("*/") and day != "*"):
         raise ValueError(f'"{value}" is read differently by different crons: make one of its day fields "*"')
