@@ -53,8 +53,8 @@ class PruneSummary:
     `locked` objects are left for a later run, because their retention is not over. The store `refused` to delete
     others; `refusal` is the first reason. `damaged` packs were found. Indexes disagree about `disputed` packs: somebody
     wrote a wrong one. `false_claims` counts packs that do not hold what an index says, or that nobody here can open
-    although somebody should. `doubted` packs stay, because no key here shows whether they or others really hold the same
-    blobs.
+    although somebody should. `doubted` packs stay, because no key here shows whether they or others really hold the
+    same blobs.
     """
 
     packs_deleted: int = 0
