@@ -21,7 +21,7 @@ from backup_platform.repository.objects.names import (
     PROOFS,
 )
 from backup_platform.repository.objects.objects import Objects
-from backup_platform.repository.objects.record_names import Origin, Record, kind_of
+from backup_platform.repository.objects.record_names import Origin, Record, counts_unread, kind_of
 from backup_platform.repository.points.chains import strange_names
 from backup_platform.repository.records.acceptances import read_acceptance
 from backup_platform.repository.records.forgotten import require_authentic
@@ -46,7 +46,7 @@ FIND_OUT = "Find out who wrote to the store, then delete these objects there."
 class Doubts:
     """Keys of records. `holds` are sentences about holds that cannot be read, which stay in force. `strange` are
     objects among the manifests that are not named like one. `claims` are sentences about the first of the `claimed`
-    packs that indexes described falsely."""
+    packs that indexes described falsely. `counting` are damage marks that are not authentic, and count."""
 
     forged: tuple[str, ...] = ()
     older: tuple[str, ...] = ()
@@ -55,10 +55,20 @@ class Doubts:
     strange: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
     claimed: int = 0
+    counting: tuple[str, ...] = ()
 
     def findings(self) -> list[str]:
         """What is wrong with a repository, one sentence each."""
-        return [*([f"{self.forgery()} {FIND_OUT}"] if self.forged else []), *self.holds, *self.false_claims()]
+        forged = [f"{self.forgery()} {FIND_OUT}"] if self.forged else []
+        counting = [f"{self.forged_marks()} {FIND_OUT}"] if self.counting else []
+        return [*forged, *counting, *self.holds, *self.false_claims()]
+
+    def forged_marks(self) -> str:
+        return (
+            f"{how_many(len(self.counting), 'damage mark')} {are(len(self.counting))} forged or altered. Such a mark "
+            "counts, because it only makes writers careful: the next backup stores the data of the pack again, which "
+            f"costs space: {first_of(self.counting, NAMED)}."
+        )
 
     def false_claims(self) -> list[str]:
         """What somebody has to look at, one sentence."""
@@ -145,7 +155,9 @@ class Evidence:
         """Doubts about the whole ledger. The bodies of holds are read as well."""
         found = self._settled(self.listed(LEDGER))
         held = [hold for holds in read_holds(self.repository.objects).values() for hold in holds]
-        unread = tuple(f"{hold.damaged} The point stays held." for hold in held if hold.damaged)
+        unread = tuple(
+            f"{hold.damaged} The point stays held." for hold in held if hold.damaged and not hold.released_at
+        )
         claims, claimed = self.repository.marks.false_claims(NAMED)
         strange = strange_names(self.repository.objects)
         return replace(found, holds=unread, strange=strange, claims=tuple(claims), claimed=claimed)
@@ -158,9 +170,11 @@ class Evidence:
     def _settled(self, found: Doubts) -> Doubts:
         """The documents of older versions are read: they tell which of these records are forged."""
         genuine = set(self.authentic(found.older)) if found.older else set()
+        false = [key for key in found.older if key not in genuine]
         return replace(
             found,
-            forged=(*found.forged, *(key for key in found.older if key not in genuine)),
+            forged=(*found.forged, *(key for key in false if not counts_unread(key))),
+            counting=tuple(key for key in false if counts_unread(key)),
             older=tuple(key for key in found.older if key in genuine),
         )
 

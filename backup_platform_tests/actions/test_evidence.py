@@ -13,6 +13,7 @@ from backup_platform.actions.checks.points import authentic, drill_check
 from backup_platform.actions.drill import DrillResult
 from backup_platform.actions.evidence import Evidence
 from backup_platform.actions.keys.run import cipher_of
+from backup_platform.actions.points.holds import Holds
 from backup_platform.actions.repair.run import Repair
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
 from backup_platform.domain.trust.standing import State, standing
@@ -184,13 +185,14 @@ def test_repair_adopts_what_is_authentic_and_nothing_else(sealed: Bench) -> None
     repair = Repair(sealed.open(), {}, sealed.clock)
     plan = repair.plan()
     assert [(step.act, step.key) for step in plan.steps] == [("adopt", KEY_TESTS), ("adopt", PROOFS)]
-    assert "5 records" in plan.notes[-1]
+    assert ["4 records" in plan.notes[-2], "1 damage mark" in plan.notes[-1]] == [True, True]
     assert len(repair.run(plan).done) == 2
     assert state(sealed.open(), first) is State.PROVEN
     assert state(sealed.open(), second) is State.UNPROVEN
     assert list_recipients(cipher_of(sealed.open()).objects)[0].tested_at
     found = Evidence(sealed.open()).of_all()
-    assert (set(found.forged), found.older) == (forged, ())
+    assert ({*found.forged, *found.counting}, found.older) == (forged, ())
+    assert found.counting == (f"{DAMAGED}meta/{'ab' * 32}",)
     assert repair.plan().steps == ()
 
 
@@ -238,6 +240,35 @@ def test_a_hold_that_somebody_made_up_holds_and_is_told(bench: Bench) -> None:
     assert read_holds(bench.open().objects)[point.id][0].in_force(bench.clock.now())
     (text,) = Evidence(bench.open()).of_all().findings()
     assert "stays held" in text
+
+
+def test_a_forged_hold_that_was_released_is_told_no_more(bench: Bench) -> None:
+    point, _ = points_of(bench)
+    bench.store.create(f"{HOLDS}{point.id}/{'01' * 8}", b"made up")
+    Holds(bench.open(), bench.clock).release(point.id, "nobody placed it", legal=True)
+    (held,) = Holds(bench.open(), bench.clock).listed()
+    assert (held.in_force, bool(held.hold.damaged)) == (False, True)
+    assert Evidence(bench.open()).of_all().findings() == []
+
+
+@shows("store owner", "forges")
+@shows("store owner", "adds")
+def test_a_damage_mark_that_somebody_made_up_costs_space_and_is_told(sealed: Bench) -> None:
+    points_of(sealed)
+    packs = sealed.keys("packs/")
+    marks = [f"{DAMAGED}packs/{pack[-64:]}" for pack in packs]
+    for mark in marks:
+        sealed.store.create(mark, b"")
+    found = Evidence(sealed.open()).of_all()
+    assert found.forged == ()
+    (text,) = found.findings()
+    assert "counts, because it only makes writers careful" in text
+    assert "ignored" not in text
+    sealed.backup()
+    assert sealed.keys("packs/") > packs, "it counts"
+    for mark in marks:
+        sealed.store.delete(mark)
+    assert Evidence(sealed.open()).of_all().findings() == []
 
 
 def test_an_acceptance_is_made_up_by_nobody(bench: Bench) -> None:

@@ -183,6 +183,8 @@ class Examination:
         doubts = Evidence(self.repository()).of_all()
         if doubts.forged:
             raise DamageError(doubts.forgery(), hint=FIND_OUT)
+        if doubts.counting:
+            raise DamageError(doubts.forged_marks(), hint=FIND_OUT)
         if claims := doubts.false_claims():
             raise DamageError(claims[0], hint="docs/repair.md says what to do.")
         if doubts.holds:

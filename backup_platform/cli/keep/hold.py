@@ -99,10 +99,10 @@ def holds(ctx: typer.Context) -> int:
         print_table(out, _COLUMNS, [_row(each) for each in found])
     else:
         out.line("Nothing is held.")
-    for each in found:
-        if each.hold.damaged:
-            out.line(out.paint("DAMAGED ", "bad") + each.hold.damaged)
-    return 1 if any(each.hold.damaged for each in found) else 0
+    damaged = [each.hold.damaged for each in found if each.hold.damaged and not each.hold.released_at]
+    for text in damaged:
+        out.line(out.paint("DAMAGED ", "bad") + text)
+    return 1 if damaged else 0
 
 
 def _row(held: HeldPoint) -> list[Cell]:

@@ -78,8 +78,12 @@ def name_key(secret: bytes, repository: str) -> bytes:
 
 def is_mark(record: Record) -> bool:
     """Whether a damage mark counts."""
-    older = record.origin is Origin.OLDER and not record.says.startswith((f"{DAMAGED}{INDEXES}", CLAIMS))
-    return record.counts or older
+    return record.counts or (record.origin is Origin.OLDER and counts_unread(record.says))
+
+
+def counts_unread(says: str) -> bool:
+    """Whether this is a damage mark that counts without a hash, whatever its body says: that of a pack."""
+    return kind_of(says) == DAMAGED and not says.startswith((f"{DAMAGED}{INDEXES}", CLAIMS))
 
 
 @dataclass(frozen=True, slots=True)
