@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo dev test lint format unit soak bench bench-postgres bench-stores lock clean
+.PHONY: help venv demo dev test lint format unit soak bench bench-postgres bench-stores bench-state lock clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench-postgres: venv ## compare with pg_dump, restic and pgBackRest (benchmarks/
 
 bench-stores: venv ## compare with restic over S3 on the loopback (benchmarks/README.md)
 	@$(BIN)/python -m benchmarks.stores $(ARGS)
+
+bench-state: venv ## look at 500 sources with five years of hourly windows (benchmarks/README.md)
+	@$(BIN)/python -m benchmarks.state $(ARGS)
 
 lock: venv ## write requirements.lock anew (ARGS=--upgrade for newer releases)
 	$(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes --all-extras \

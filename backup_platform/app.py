@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from backup_platform.services.proving import Proving
     from backup_platform.services.restores import Restores
     from backup_platform.services.setup import Setup
+    from backup_platform.services.state import PlanState
     from backup_platform.services.tables import Tables
     from backup_platform.services.windows import Windows
     from backup_platform.stores.options import CredentialProvider
@@ -123,6 +124,13 @@ class App:
         from backup_platform.services.setup import Setup
 
         return Setup(self.bound, self.sources, self.windows, self.points)
+
+    @cached_property
+    def state(self) -> PlanState:
+        """Tells the state of all sources and repositories."""
+        from backup_platform.services.state import PlanState
+
+        return PlanState(self.bound, self.windows)
 
     @property
     def keys(self) -> KeyRing:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import files, postgres, report, stores, workload
+from benchmarks import files, postgres, report, state, stores, workload
 from benchmarks.counting import Requests
 from benchmarks.measure import BenchmarkError, Command, measure
 
@@ -152,3 +152,16 @@ def test_what_is_left_of_a_link_is_not_counted_as_a_file(tree: Path) -> None:
     assert workload.census(tree) == workload.Census(entries=34, files=30, size=30_000)
     os.unlink(tree / "link")
     assert workload.census(tree).entries == 33
+
+
+def test_the_state_of_a_long_past_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(state, "ROUNDS", 1)
+    monkeypatch.setattr(state, "FIVE_YEARS", 1_500 * state.DAY)
+    monkeypatch.setattr(state, "COMMANDS", {"status": state.COMMANDS["status"]})
+    monkeypatch.setattr(sys, "argv", ["state", "--sources", "2", "--scratch", str(tmp_path)])
+    state.main()
+    told = capsys.readouterr().out
+    assert "2 sources, 36,000 windows each, 282 manifests and proofs" in told
+    assert "| status | " in told

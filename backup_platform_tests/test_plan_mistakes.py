@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,11 @@ class TestMistakes:
             ("files: /a, every: day, late_limit: 5", 'write one like "30s"'),
             ("files: /a, every: day, late_limit: -2h", 'write one like "30s"'),
             ("files: /a, every: day, max_runtime: 0s", "longer than 0"),
+            ("files: /a, every: day, rpo: 0s", "longer than 0"),
+            ("files: /a, every: day, rto: soon", 'write one like "30s"'),
+            ("files: /a, every: day, rpo: 24h", "`rpo: 1d` cannot be kept: with `every: day`"),
+            ("files: /a, every: week, rpo: 6d", "up to 7 d old"),
+            ("files: /a, every: month, rpo: 4w", "up to 31 d old"),
             ("files: /a, every: day, late_limit: 99999999999999w", 'write one like "30s"'),
             ("files: /a, every: day, since: 2026-02-30", "there is no day 2026-02-30"),
             ("files: /a, every: day, since: 2026", "is not a date"),
@@ -251,6 +257,24 @@ class TestMistakes:
 
 
 TWO = "repositories:\n  main: {path: /a}\n  offsite: {path: /b}\nsources:\n  a: {files: /a, every: day, "
+
+
+class TestObjectives:
+    def test_the_plans_default_must_be_kept_by_each_source_without_its_own(self, tmp_path: Path) -> None:
+        text = (
+            "repository: {path: r}\nrpo: 2h\nsources:\n  a: {files: /a, every: hour}\n  b: {files: /b, every: day}\n"
+            "  c: {files: /c, every: day, rpo: 26h}\n  d: {files: /d, cron: 1 2 * * *}\n"
+        )
+        (found,) = problems(tmp_path, text)
+        assert found.startswith("5: sources.b: the plan's `rpo: 2h` cannot be kept: with `every: day`")
+        assert found.endswith("or give this source an `rpo`")
+
+    def test_models_refuse_the_same(self) -> None:
+        source = {"files": "/a", "every": "day"}
+        data = {"repository": {"path": "r"}, "rpo": "2h", "sources": {"a": source}}
+        with pytest.raises(ValidationError, match="cannot be kept"):
+            Plan.from_mapping(data, base="/")
+        assert Plan.from_mapping({**data, "rpo": "26h"}, base="/").rpo == timedelta(hours=26)
 
 
 class TestRepositories:

@@ -122,6 +122,7 @@ def drill(
     detail: dict[str, Json] = {
         "compared": report.compared,
         "differences": list(report.differences[:MAX_RECORDED]),
+        "source_bytes": point.stats.source_bytes,
         "warnings": list[Json]([*reader.failed.values(), *sandbox.warnings][:MAX_RECORDED]),
     }
     proof = Proof(point.id, ProofMethod.DRILL, not report.differences, clock.now(), duration, detail)

@@ -9,6 +9,7 @@ VERBS = {
     "coverage": ("setup.coverage", "coverage"),
     "man": ("setup.manual", "man"),
     "dagster-sync": ("setup.dagster_sync", "dagster_sync"),
+    "status": ("watch.status", "status"),
     "backup": ("protect.backup", "backup"),
     "copy": ("protect.copy", "copy"),
     "verify": ("protect.prove", "verify"),
@@ -56,6 +57,7 @@ GROUPS = {
 PANELS = {
     "Set up": ("plan", "init", "key", "doctor", "coverage", "dagster-sync", "man"),
     "Back up": ("backup", "copy"),
+    "Watch": ("status",),
     "Prove": ("verify", "drill", "accept", "repair"),
     "Restore and look": ("points", "show", "ls", "diff", "restore", "cat", "tables", "query", "export"),
     "Keep and delete": ("retention", "forget", "prune", "hold", "release", "holds"),
@@ -63,6 +65,7 @@ PANELS = {
 
 # Verbs that only print. They stop when nobody can read their output any more.
 LISTINGS = {
+    "status",
     "points",
     "show",
     "ls",

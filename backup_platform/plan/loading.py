@@ -18,7 +18,14 @@ from backup_platform.plan.document import Document, Path, PlanFile, PlanMistake,
 from backup_platform.plan.model import Plan, repository_conflicts
 from backup_platform.plan.references import reference_problem
 from backup_platform.plan.repository import RepositoryConfig
-from backup_platform.plan.source import CONFLICT, SourceConfig, conflicts, known_keys, model_for
+from backup_platform.plan.source import (
+    CONFLICT,
+    SourceConfig,
+    conflicts,
+    default_objective_conflicts,
+    known_keys,
+    model_for,
+)
 from backup_platform.plan.values import store_place, suggest
 
 MAX_SIZE = 4_000_000
@@ -100,6 +107,7 @@ def _validate(document: Document, base: str, file: str) -> tuple[Plan | None, li
         *_source_conflicts(document),
         *_repository_conflicts(document, base),
         *_coverage_conflicts(document),
+        *_objective_conflicts(document),
     ]
     try:
         return Plan.from_mapping(document.data, base=base, origin=PlanFile(file, document)), problems
@@ -145,6 +153,14 @@ def _repository_conflicts(document: Document, base: str) -> Iterator[PlanMistake
         return  # it is no mapping, which is told elsewhere
     for path, message in repository_conflicts(named, given, single="repository" in document.data, base=base):
         yield PlanMistake(document.line(path), f"{dotted(path)}: {message}" if path else message)
+
+
+def _objective_conflicts(document: Document) -> Iterator[PlanMistake]:
+    assert isinstance(document.data, dict)
+    sources = document.data.get("sources")
+    given = sources if isinstance(sources, dict) else {}
+    for path, message in default_objective_conflicts(document.data.get("rpo"), given):
+        yield PlanMistake(document.line(path), f"{dotted(path)}: {message}")
 
 
 def _coverage_conflicts(document: Document) -> Iterator[PlanMistake]:

@@ -15,12 +15,13 @@ from backup_platform.plan.coverage import Places, coverage_conflicts
 from backup_platform.plan.document import Document, PlanFile
 from backup_platform.plan.references import problem_of, references, resolve
 from backup_platform.plan.repository import FIRST_REPOSITORY, Repositories, RepositoryConfig
-from backup_platform.plan.source import CONFLICT, AnySource
+from backup_platform.plan.source import CONFLICT, AnySource, default_objective_conflicts
 from backup_platform.plan.values import (
     Alert,
     Day,
     LocalPath,
     SourceName,
+    Span,
     StorePlace,
     absolute,
     is_url,
@@ -45,6 +46,8 @@ class Plan(BaseModel):
     several: Annotated[Repositories, Field(min_length=1)] | None = Field(default=None, alias="repositories")
     sources: Annotated[dict[SourceName, AnySource], Field(min_length=1)]
     coverage: Places = {}
+    rpo: Span | None = None
+    rto: Span | None = None
     alerts: list[Alert] = []
     since: Day | None = None
     state: LocalPath | None = None
@@ -61,6 +64,7 @@ class Plan(BaseModel):
         found = [
             *repository_conflicts(named, given, single=self.single is not None, base=self.base),
             *coverage_conflicts(self.coverage, kinds),
+            *default_objective_conflicts(self.rpo, {name: dict(each) for name, each in self.sources.items()}),
         ]
         if found:
             raise PydanticCustomError(CONFLICT, "{text}", {"text": "; ".join(text for _, text in found)})

@@ -49,6 +49,8 @@ from backup_platform.plan.values import (
     TagValue,
     Timezone,
     parse_at,
+    parse_duration,
+    show_duration,
 )
 
 CONFLICT = "plan_conflict"
@@ -66,6 +68,8 @@ class SourceConfig(BaseModel):
     timezone: Timezone = "UTC"
     since: Day | None = None
     late_limit: Duration = timedelta(0)
+    rpo: Span | None = None
+    rto: Span | None = None
     keep: KeepConfig | None = None
     repositories: Annotated[list[RepositoryName], Field(min_length=1)] | None = None
     copies: CopiesConfig = CopiesConfig()
@@ -187,6 +191,7 @@ def _rule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     given = {key for key, value in source.items() if value is not None}
     yield from _one_of(given, ("every", "cron"), "say how often, as in `every: day`")
     yield from _schedule_conflicts(source)
+    yield from _objective_conflicts(source)
     yield from _copies_conflicts(source)
 
 
@@ -223,6 +228,26 @@ def _schedule_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str
         yield "timezone", problem
 
 
+def _objective_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    cadence, rpo = _cadence(source.get("every"), source.get("cron")), _try_duration(source.get("rpo"))
+    if cadence is not None and rpo and (problem := cadence.objective_problem(rpo)):
+        yield "rpo", f"`rpo: {show_duration(rpo)}` cannot be kept: {problem}"
+
+
+def default_objective_conflicts(
+    rpo: object, sources: Mapping[str, object]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Sources that cannot keep the plan's `rpo` and have none of their own, as (path, message)."""
+    wanted = _try_duration(rpo)
+    for name, source in sources.items() if wanted else ():
+        if not isinstance(source, Mapping) or source.get("rpo") is not None:
+            continue
+        cadence = _cadence(source.get("every"), source.get("cron"))
+        if wanted and cadence is not None and (problem := cadence.objective_problem(wanted)):
+            text = f"the plan's `rpo: {show_duration(wanted)}` cannot be kept: {problem}; or give this source an `rpo`"
+            yield ("sources", name), text
+
+
 def _copies_conflicts(source: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Refuse a rule that requires more than the source's repositories can ever fulfil: its check would always be
     red."""
@@ -239,6 +264,13 @@ def _cadence(every: object, cron: object) -> Cadence | None:
     if isinstance(cron, str) and every is None:
         return Cadence.from_cron(cron) if len(cron.split()) == 5 else None
     return CADENCES.get(every) if isinstance(every, str) and cron is None else None
+
+
+def _try_duration(value: object) -> timedelta | None:
+    try:
+        return parse_duration(value) if value is not None else None
+    except ValueError:
+        return None
 
 
 def _try_at(value: object) -> time | None:

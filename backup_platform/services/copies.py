@@ -85,6 +85,10 @@ class Copies:
         number = copies.number or len(self._repositories(source))
         return CopyRule(number, copies.places, copies.within)
 
+    def places(self, source: str) -> dict[str, str]:
+        """The places of the repositories of a source, by their names, the first one first."""
+        return {name: self._place(name) for name in self._repositories(source)}
+
     def _repositories(self, source: str) -> list[str]:
         return [self.bound.first_name, *self.bound.plan.copies_of(source)]
 

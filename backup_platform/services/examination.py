@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from backup_platform.actions.doctor.run import Examination, probe_copy
 from backup_platform.advice import Command, command
@@ -30,7 +30,7 @@ def examination(
         sources={name: partial(_probe_source, sources, name) for name in plan.sources},
         repository=lambda: bound.repository,
         store=partial(probe_store, bound),
-        points=points.all,
+        points=cache(points.all),
         windows=_due_windows(bound, windows),
         channels=lambda: known_channels([plan.secret(url) for url in plan.alerts]),
         copies=_copy_probes(bound, sources),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.model import Entry, Proof, RecoveryPoint
     from backup_platform.domain.ports import Buffer, Progress
     from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+    from backup_platform.domain.status.values import PlanStatus
     from backup_platform.domain.trust.latest import Skipped
     from backup_platform.domain.windows.health import MissedWindows
     from backup_platform.domain.windows.schedule import WindowSchedule
@@ -53,6 +54,10 @@ class SetupService(Protocol):
     def doctor(self) -> list[DoctorFinding]: ...
 
     def coverage(self, assets: Callable[[], Surroundings] | None = None) -> Coverage: ...
+
+
+class StateService(Protocol):
+    def look(self, unprotected: Sequence[str] = ()) -> PlanStatus: ...
 
 
 class KeyService(Protocol):
@@ -239,6 +244,9 @@ class Services(Protocol):
 
     @property
     def setup(self) -> SetupService: ...
+
+    @property
+    def state(self) -> StateService: ...
 
     @property
     def keys(self) -> KeyService: ...

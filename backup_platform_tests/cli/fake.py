@@ -34,6 +34,7 @@ from backup_platform_tests.cli.fake_services import (
     FakeProofs,
     FakeRestores,
     FakeSetup,
+    FakeState,
 )
 
 if TYPE_CHECKING:
@@ -150,6 +151,10 @@ class FakeApp:
     @property
     def setup(self) -> FakeSetup:
         return FakeSetup(self.answer)
+
+    @property
+    def state(self) -> FakeState:
+        return FakeState(self.answer)
 
     @property
     def keys(self) -> FakeKeys:

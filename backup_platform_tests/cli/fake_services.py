@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from backup_platform.domain.model import Entry, Proof, RecoveryPoint
     from backup_platform.domain.ports import Buffer, Progress
     from backup_platform.domain.restoring import DatabaseRestorePlan, DatabaseRestoreSummary, DatabaseTarget
+    from backup_platform.domain.status.values import PlanStatus
     from backup_platform.kinds.kind import AnyKind
     from backup_platform.repository.encryption.recipients import StoredRecipient
     from backup_platform.repository.objects.info import RepositoryInfo
@@ -57,6 +58,15 @@ class FakeSetup:
 
     def coverage(self, assets: Callable[[], Surroundings] | None = None) -> Coverage:
         found: Coverage = self.answer("coverage")
+        return found
+
+
+@dataclass
+class FakeState:
+    answer: Answer
+
+    def look(self, unprotected: Sequence[str] = ()) -> PlanStatus:
+        found: PlanStatus = self.answer("look")
         return found
 
 

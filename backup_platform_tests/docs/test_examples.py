@@ -57,11 +57,16 @@ NOT_RUN = {  # by page and first line
     ("docs/kinds.md", "[build-system]"): "a distribution: test_other_distribution installs the same",
     ("docs/kinds.md", "sources:"): "a kind that is not installed: test_other_distribution loads it",
     ("docs/kinds.md", "from dataclasses"): "tests of the kind: test_other_distribution has the same",
+    ("docs/operations.md", "STATE"): "output: test_status_verb has its parts",
+    ("docs/operations.md", "backup-platform status --watch"): "it ends with Ctrl-C: test_status_verb ends it",
     ("docs/rescue.md", "python3 -m venv"): "the registry",
     ("docs/stores.md", "from backup_platform.orchestration"): "AWS: test_credentials has it",
     ("docs/stores.md", '{"Version"'): "policies: test_policies asks a server with each",
 }
 ENDS = {  # with another exit code than 0
+    ("README.md", "backup-platform status"): 1,  # nobody drilled `uploads` yet
+    ("docs/operations.md", "backup-platform status"): 1,
+    ("docs/operations.md", "backup-platform status --json"): 1,
     ("docs/repair.md", "backup-platform doctor"): 1,  # hours of `uploads` were missed the day before
     ("docs/coverage.md", "backup-platform coverage"): 3,  # the page is about a database that somebody made
 }
@@ -145,6 +150,7 @@ READERS = (
     "docs/repair.md",
     "docs/prune.md",
     "docs/plan.md",
+    "docs/operations.md",
 )
 ENCRYPTED = ("docs/encryption.md", "docs/rescue.md")
 

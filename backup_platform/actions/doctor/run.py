@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -149,6 +150,8 @@ class Examination:
 
     def _scratch(self) -> str:
         """A drill restores a whole recovery point into the temporary directory."""
+        if not self.repository().cipher.reads_contents:
+            return "this host cannot drill: it has no identity"
         directory = tempfile.gettempdir()
         free = shutil.disk_usage(directory).free
         needed = max((p.stats.source_bytes for p in self.points()), default=0)
@@ -161,18 +164,20 @@ class Examination:
         return f"{directory} has {size(free)} free, the largest drill needs {size(needed)}"
 
     def _windows(self) -> Iterator[DoctorFinding]:
+        found = _by_source(self.points())
         for source, missing in self.windows.items():
-            mine = [p for p in self.points() if p.source == source and not p.incomplete and in_time(p)]
+            mine = [p for p in found.get(source, ()) if not p.incomplete and in_time(p)]
             newest = max((point.window.start for point in mine), default=None)
             look = partial(_up_to_date, source, missing, newest, self.filled_by(source), self.now())
             yield self._probe(f"windows of {source}", look)
 
     def _proofs(self) -> Iterator[DoctorFinding]:
-        recorded = self.repository().proofs.by_point()
+        recorded, found = self.repository().proofs.by_point(), _by_source(self.points())
+        stored = _by_source(self.repository().points.readable()[0])
         for source in self.sources:
-            mine = [p for p in self.points() if p.source == source]
+            mine = found.get(source, [])
             if mine:
-                yield _latest(source, self.repository().points.readable(source)[0])
+                yield _latest(source, stored.get(source, []))
             drilled = _last_drill(mine, recorded)
             if not drilled and mine and (elsewhere := self._drilled_elsewhere(source)):
                 yield DoctorFinding(f"proof of {source}", True, elsewhere)
@@ -215,6 +220,13 @@ class Examination:
                 hint="Add a channel to `alerts` in the plan.",
             )
         return ", ".join(channels)
+
+
+def _by_source(points: Sequence[RecoveryPoint]) -> dict[str, list[RecoveryPoint]]:
+    found = defaultdict[str, list[RecoveryPoint]](list)
+    for point in points:
+        found[point.source].append(point)
+    return found
 
 
 def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:

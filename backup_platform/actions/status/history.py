@@ -9,11 +9,19 @@ from datetime import datetime
 from backup_platform.actions.status.noted import Noted, read_noted, write_noted
 from backup_platform.domain.model import Window
 from backup_platform.domain.status.outline import PointOutline
-from backup_platform.domain.status.past import corrected, extended, lacked_anew, missed_by, reaches, signature
+from backup_platform.domain.status.past import (
+    corrected,
+    extended,
+    lacked_anew,
+    missed_by,
+    reaches,
+    settled_until,
+    signature,
+)
 from backup_platform.domain.trust.latest import captures
 from backup_platform.domain.windows.health import MissedWindows
 from backup_platform.domain.windows.schedule import WindowSchedule
-from backup_platform.errors import DamageError, WindowError
+from backup_platform.errors import BackupError, DamageError, WindowError
 from backup_platform.repository.objects.names import ManifestKey
 from backup_platform.repository.records.forgotten import (
     forgotten_places,
@@ -32,7 +40,7 @@ class SourceHistory:
 
     points: tuple[PointOutline, ...]
     missed: MissedWindows | None
-    damaged: tuple[DamageError, ...] = ()
+    damaged: tuple[BackupError, ...] = ()
 
 
 def look_back(
@@ -96,7 +104,8 @@ class _Judging:
         if self._past is not None and not reaches(self._past, self._schedule, begun):
             self._past = None
         forgotten = set(self._settle_gone())
-        highest = self._before.highest if self._past else 0
+        ahead = self._past is not None and self._past.end > settled_until(self._schedule, now)
+        highest = self._before.highest if self._past and not ahead else 0
 
         def recorded() -> set[str]:
             nonlocal highest

@@ -35,7 +35,7 @@ def error_object(
         "code": error.code,
         "message": error.message,
         "hint": written(error.advice, plan, repository),
-        "advice": [_piece(piece, plan, repository) for piece in error.advice],
+        "advice": [piece_shape(piece, plan, repository) for piece in error.advice],
         "subject": error.subject or None,
         "repository": error.repository or None,
         "said": error.said or None,
@@ -44,7 +44,8 @@ def error_object(
     }
 
 
-def _piece(piece: Piece, plan: str | None, repository: str | None) -> Json:
+def piece_shape(piece: Piece, plan: str | None, repository: str | None) -> Json:
+    """A piece of advice: its text, and the words of a command as they can be run."""
     if isinstance(piece, str):
         return {"text": piece}
     words = piece.arguments(plan, repository)
@@ -85,6 +86,11 @@ class Output:
         """One line. What does not print in it is shown as its escape, a line's end too."""
         if not self.json:
             self._write(self._styled(text) + "\n")
+
+    def clear(self) -> None:
+        """An empty screen, where output is a terminal."""
+        if self.terminal and not self.json:
+            self._write("\x1b[2J\x1b[H")
 
     def paint(self, text: str, style: str) -> str:
         """The text in a style (good, warn, bad, dim, bold), plain where colours are not shown. For `line`."""

@@ -46,17 +46,26 @@ def width_of(text: str) -> int:
     )
 
 
-def print_table(out: Output, columns: Sequence[TableColumn], rows: Sequence[Sequence[Cell]]) -> None:
-    """Print a heading and the rows, fitted to the terminal; in full where output is not a terminal."""
+def print_table(
+    out: Output,
+    columns: Sequence[TableColumn],
+    rows: Sequence[Sequence[Cell]],
+    below: Sequence[Sequence[str]] = (),
+) -> None:
+    """Print a heading and the rows, fitted to the terminal; in full where output is not a terminal. The lines `below`
+    each row are printed as they are."""
     columns = [replace(column, title=visible(column.title)) for column in columns]
     shown = [[cell.shown() for cell in row] for row in rows]
     available = shutil.get_terminal_size().columns if out.terminal else _UNLIMITED
     kept, shown = _fit(columns, shown, available)
     widths = [_width(column, [row[i] for row in shown]) for i, column in enumerate(kept)]
     heading = [Cell(column.title, "bold") for column in kept]
-    for row in [heading, *shown]:
+    lines = [[], *below] if below else [[] for _ in range(len(shown) + 1)]
+    for row, more in zip([heading, *shown], lines, strict=True):
         cells = zip(row, kept, widths, strict=True)
         out.line(_GAP.join(_cell(out, cell, column, width) for cell, column, width in cells).rstrip())
+        for line in more:
+            out.line(line)
 
 
 def _fit(

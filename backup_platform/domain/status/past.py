@@ -78,7 +78,9 @@ def _until(past: JudgedPast, end: datetime, schedule: WindowSchedule) -> JudgedP
     """Without windows that are to come yet: the clock was ahead when they were judged."""
     if past.end <= end:
         return past
-    runs = [part for run in past.lacking for part in _part(run, schedule, lambda window: window.end <= end)]
+    over = [run for run in past.lacking if run.last.end <= end]
+    crossing = (run for run in past.lacking if run.first.start < end < run.last.end)
+    runs = [*over, *(part for run in crossing for part in _part(run, schedule, lambda w: w.end <= end))]
     return replace(past, end=max(end, past.start), lacking=tuple(runs))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
-from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.model import Proof, ProofMethod
 
 
 class State(StrEnum):
@@ -20,6 +21,16 @@ class State(StrEnum):
     UNPROVEN = "unproven"
 
 
+class JudgedPoint(Protocol):
+    """What decides besides its proofs."""
+
+    @property
+    def incomplete(self) -> bool: ...
+
+    @property
+    def is_suspect(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """`proof` is the proof that decided. None if no proof of the point counts."""
@@ -28,7 +39,7 @@ class Standing:
     proof: Proof | None = None
 
 
-def standing(point: RecoveryPoint, proofs: Iterable[Proof]) -> Standing:
+def standing(point: JudgedPoint, proofs: Iterable[Proof]) -> Standing:
     """The state of a point, judged in this order: failed, suspect, incomplete, proven, verified, unproven.
 
     A failure stands until a later proof of the same strength or more passes: a drill clears both, a verify

@@ -16,6 +16,7 @@ from backup_platform.domain.windows.boundaries import (
     offset_of,
     ticks_every_hour,
 )
+from backup_platform.domain.words import span
 
 _DAY = timedelta(days=1)
 
@@ -38,6 +39,22 @@ class Cadence:
     @property
     def is_cron(self) -> bool:
         return self.minutes == 0
+
+    @property
+    def longest(self) -> timedelta | None:
+        """How long its longest window is, without the change of a clock; None for a cron."""
+        of_days = {"week": 7 * _DAY, "month": 31 * _DAY}
+        return None if self.is_cron else of_days.get(self.name, timedelta(minutes=self.minutes))
+
+    def objective_problem(self, rpo: timedelta) -> str | None:
+        """Why no data can be as young as `rpo` at all times, for people; None when it can."""
+        longest = self.longest
+        if longest is None or rpo > longest:
+            return None
+        return (
+            f"with `every: {self.name}` the newest recovery point is up to {span(longest)} old, and older while a "
+            "backup runs: write a longer time, or shorter windows"
+        )
 
     def key_format(self, timezone: str) -> str:
         """The strftime format of keys. Keys of windows shorter than a day have the offset, because a clock shows some

@@ -81,7 +81,11 @@ class Points:
     # Places
 
     def key(self, point: RecoveryPoint) -> ManifestKey:
-        return ManifestKey.of(point.source, point.sequence, self._objects.cipher.hash)
+        return self.key_of(point.source, point.sequence)
+
+    def key_of(self, source: str, sequence: int) -> ManifestKey:
+        """The key of the manifest in a place of a chain."""
+        return ManifestKey.of(source, sequence, self._objects.cipher.hash)
 
     def location(self, point: RecoveryPoint) -> str:
         """Where a point's manifest is, for people."""

@@ -1,0 +1,1 @@
+"""Verbs that tell the state of what a plan protects."""
