@@ -127,12 +127,14 @@ class Comparison:
     def _changed(
         self, point: RecoveryPoint, verdict: Verdict, window: str | None, before: KnownVerdict
     ) -> Iterator[LackingVerdict]:
-        """A verdict that is of another point than the last one, or newer and different."""
-        if before.passed is None and not self._records.is_over(before.run):
+        """A verdict that is of another point than the last one, or newer and different; any where a run left none."""
+        if before.passed is None:
+            if self._records.is_over(before.run):
+                yield LackingVerdict(point, verdict, window, changed=True)
             return
         records = self._records.evaluations(dg.AssetCheckKey(self.holdings.key, verdict.result.name), window)
         last = next((each for each in records if each.event), None)
-        found = last.evaluation if last and before.passed is not None else None
+        found = last.evaluation if last else None
         of = found.metadata.get(POINT) if found and isinstance(found, dg.AssetCheckEvaluation) else None
         same = of is not None and of.value == point.id
         if same and before.passed == verdict.result.passed:

@@ -174,8 +174,11 @@ def test_a_first_repository_that_is_another_one_is_not_told_as_a_change_of_its_c
     assert tick(copied).run_requests == []
     [(title, body)] = copied.channel.sent
     assert title == "repository offsite is not a copy of the first one: nothing is copied to it"
-    assert f"Another repository is at {copied.root}/offsite. Its fingerprint is {before}, and" in body
-    assert f"{other.repository.info.fingerprint} is that of main" in body
+    assert (
+        f"Another repository is at {copied.root}/offsite. Its fingerprint is {before}. The expected one, "
+        in body
+    )
+    assert f"{other.repository.info.fingerprint}, is that of main" in body
 
 
 def test_a_repository_that_is_away_is_asked_once_for_all_sources(

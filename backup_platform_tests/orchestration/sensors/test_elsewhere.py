@@ -69,9 +69,11 @@ def test_a_window_that_a_run_works_on_is_left_to_it(world: World) -> None:
     key = key_of(world)
     tags = world.translator.run_tags("uploads") | {"dagster/partition": world.window}
     job = world.job_of("uploads").get_subset(asset_selection={key})
-    world.instance.create_run_for_job(job, tags=tags, asset_selection=frozenset({key}))
+    run = world.instance.create_run_for_job(job, tags=tags, asset_selection=frozenset({key}))
     assert tick(world) == SHOWN
     assert "MATERIALIZED" not in grid(world, key_of(world)).values()
+    world.instance.report_run_canceled(run)
+    assert tick(world).startswith("1 point reported, "), "it did not do it"
 
 
 def test_a_repository_that_is_away_has_lost_nothing(world: World) -> None:

@@ -86,15 +86,20 @@ def test_a_verdict_that_no_run_gave_changes_as_often_as_it_must(drilled: World) 
         assert not refill(drilled).any
 
 
-def test_an_older_proof_does_not_stand_against_a_later_run(world: World) -> None:
+def test_an_older_proof_does_not_stand_against_a_later_run(unloaded: World) -> None:
+    """The run finds everything in place, and reads too little for a newer proof."""
+    unloaded.plan["sources"]["uploads"] |= {"verify": "1%", "drill": "never"}
+    world = unloaded.load()
     by_hand(world, "uploads", 1)
     shutil.copytree(world.root / "repository", world.root / "sound")
     world.damage_largest_pack()
     world.app.proofs.verify()
     shutil.rmtree(world.root / "repository" / "packs")
     shutil.move(world.root / "sound" / "packs", world.root / "repository" / "packs")
-    assert world.launch("uploads").success, "the run is later, by the clock of the machine"
     refill(world)
+    assert not last(world, "stored", world.window).evaluation.passed
+    assert world.checks_alone("stored").success, "later, by the clock of the machine"
+    assert not refill(world).any
     assert last(world, "stored", world.window).evaluation.passed
 
 
@@ -141,6 +146,16 @@ def test_a_point_that_vanished_is_reported_and_red(drilled: World) -> None:
     assert (stored.passed, stored.severity) == (False, dg.AssetCheckSeverity.ERROR)
     assert not last(drilled, "authentic", drilled.window).evaluation.passed, "its place in the chain is empty"
     assert not refill(drilled).any
+
+
+def test_a_point_that_nobody_proved_and_that_vanished_is_known_from_dagster(world: World) -> None:
+    [first, _] = by_hand(world, "uploads", 2)
+    refill(world)
+    remove(world, first)
+    assert refill(world).gone == 1
+    [told] = observations(world)
+    assert (told.partition, told.metadata["lost_point"].value) == (first.window.key, first.id)
+    assert not refill(world).any
 
 
 def test_a_point_that_vanished_before_the_instance_is_reported_too(drilled: World, tmp_path: object) -> None:
