@@ -12,7 +12,7 @@ Identity = tuple[int, int]
 
 
 def identities(paths: Iterable[str]) -> frozenset[Identity]:
-    """Of the directories that are there."""
+    """The identities of the directories that exist."""
     return frozenset(found for path in paths if (found := _identity(path)))
 
 

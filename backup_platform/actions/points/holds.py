@@ -137,7 +137,9 @@ class Holds:
 
 def _reason(text: str) -> str:
     if not text.strip():
-        raise UsageError("A hold has a reason.", hint="Say why with --reason, for who finds it in a year.")
+        raise UsageError(
+            "A hold needs a reason.", hint="Give it with --reason, for somebody who reads it in a year."
+        )
     return text.strip()
 
 

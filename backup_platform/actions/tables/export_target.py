@@ -89,7 +89,7 @@ class DirectoryTarget:
                 os.link(draft, path)
         except FileExistsError as error:
             raise TargetError(
-                f"{path} is there already.", subject=path, hint="--overwrite replaces it."
+                f"{path} exists already.", subject=path, hint="--overwrite replaces it."
             ) from error
         finally:
             with suppress(FileNotFoundError):

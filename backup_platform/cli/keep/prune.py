@@ -151,8 +151,8 @@ def _print_summary(out: Output, summary: PruneSummary) -> None:
     if summary.disputed:
         what = words.how_many(summary.disputed, "pack")
         out.line(
-            f"  {out.paint('DISPUTED', 'bad')} Indexes disagree about {what}: somebody who may write stored a wrong "
-            "one."
+            f"  {out.paint('DISPUTED', 'bad')} Indexes disagree about {what}: somebody with write access stored a "
+            "wrong one."
         )
 
 

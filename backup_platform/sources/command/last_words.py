@@ -38,7 +38,7 @@ class LastWords:
         return found[-LINES:]
 
     def text(self) -> str:
-        """The same as one text."""
+        """The last lines as one text."""
         text = "\n".join(self.lines())
         return text if len(text) <= CHARACTERS else f"…{text[-CHARACTERS:]}"
 

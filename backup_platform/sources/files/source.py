@@ -41,7 +41,7 @@ class FileTreeSource:
         return readable(self.root)
 
     def capture(self, recorder: Recorder, progress: Progress) -> Capture:
-        """Raises SourceMissingError; SourceFormatError when the root is no directory; SourceError."""
+        """Raises SourceMissingError, SourceFormatError if the root is not a directory, and SourceError."""
         from backup_platform.sources.files.capture import TreeCapture
         from backup_platform.sources.files.excludes import Excludes
         from backup_platform.sources.files.walk import Walk
@@ -87,7 +87,7 @@ class FileTreeSource:
 
 
 def open_restored(root: str) -> int:
-    """The same of a tree of this user's own, whose mode may not even let its owner in."""
+    """Like `open_root`, for a tree that belongs to this user, whose mode may deny access even to its owner."""
     mode = stat.S_IMODE(os.stat(root).st_mode)
     if mode & 0o500 == 0o500 or os.geteuid() == 0:
         return open_root(root)

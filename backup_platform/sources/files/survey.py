@@ -135,7 +135,7 @@ class _Look:
 
 
 def _settings(path: str) -> dict[str, Json]:
-    """Of a source; none for a name that no plan can hold, because it is no text."""
+    """The keys of a source for this path. Empty if no plan can hold the name, because it is not text."""
     return {"files": path} if path.isprintable() else {}
 
 

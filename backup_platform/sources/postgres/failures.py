@@ -178,7 +178,8 @@ def postgres_errors(server: str) -> Iterator[None]:
 
 @contextmanager
 def arrow_errors(server: str) -> Iterator[None]:
-    """The same for the next batch of a result, whose failures come as pyarrow's: the block does nothing else."""
+    """Like `postgres_errors`, for the next batch of a result, whose failures are pyarrow's. The block does nothing
+    else."""
     import pyarrow as pa
 
     with postgres_errors(server):

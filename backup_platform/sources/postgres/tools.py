@@ -213,7 +213,7 @@ def _tools(place: str) -> Tools | None:
 
 @lru_cache(maxsize=64)
 def _version(program: str) -> int:
-    """0 for what is no PostgreSQL program."""
+    """The version of a program; 0 if it is not a PostgreSQL program."""
     try:
         said = children.run([program, "--version"]).stdout
     except (OSError, children.ChildError):

@@ -40,7 +40,8 @@ class WrittenPage:
 
 
 class ReadBack:
-    """Of one file, that of `table`. Rows are read some at a time: to open a file costs more than to read one."""
+    """Reads back one file, that of `table`. It reads several rows at a time, because opening a file costs more than
+    reading a row."""
 
     def __init__(self, table: str) -> None:
         self._table = table

@@ -129,7 +129,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(
     (to / "public").mkdir(parents=True)
     (to / "public/one.parquet").write_text("mine")
     monkeypatch.setattr(export_target.DirectoryTarget, "occupied", lambda self, names: [])
-    with pytest.raises(TargetError, match="there already"):
+    with pytest.raises(TargetError, match="exists already"):
         run(str(to), "one")
     assert files(to) == ["public/one.parquet"]
     assert (to / "public/one.parquet").read_text() == "mine"

@@ -78,7 +78,7 @@ def _histogram(relation: Relation, column: RelationColumn, connection: Connectio
 
 
 def quantiles(bounds: Sequence[str], count: int) -> list[str]:
-    """At most `count - 1` of the bounds, evenly spaced; the outermost are no cuts."""
+    """At most `count - 1` of the bounds, evenly spaced. The outermost bounds are not used as cuts."""
     steps = len(bounds) - 1
     chosen = sorted({round(steps * n / count) for n in range(1, count)} - {0, steps})
     return [bounds[n] for n in chosen if 0 < n < steps]

@@ -224,7 +224,7 @@ def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -
 
 
 def too_few_connections(error: SourceError, jobs: int) -> SourceError:
-    """The same, with the number that a capture needs."""
+    """The error, with the number of connections that a capture needs."""
     less = f", or lower the source's jobs: with 1 it needs {_connections(1)}" if jobs > 1 else ""
     return SourceConnectionsError(
         f"{error.message} A capture with jobs: {jobs} needs {_connections(jobs)} connections at once.",

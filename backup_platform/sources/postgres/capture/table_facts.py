@@ -114,7 +114,7 @@ def table_facts(
 def shared_table_facts(
     connections: Sequence[Connection], tables: Sequence[Table], mode: Facts, algorithm: str = RECORD_HASH
 ) -> dict[str, TableFact]:
-    """The same over several connections that see the same; the largest table first."""
+    """Like `table_facts`, over several connections with the same snapshot, the largest table first."""
     if algorithm not in (RECORD_SEND, RECORD_HASH):
         raise SourceError(
             f"The recovery point's rows were hashed by {algorithm!r}, which this version does not know.",

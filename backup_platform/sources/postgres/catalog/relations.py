@@ -62,10 +62,10 @@ ORDER BY a.attrelid, a.attnum
 
 
 class Found(NamedTuple):
-    """A relation of the user's, or one whose rows an extension wants stored.
+    """A user's relation, or one whose rows an extension wants stored.
 
-    `parent` is the oid of the partitioned table that it is a part of. `condition` is the extension's, None for what
-    is not its configuration. `filtered`: a row security policy applies to this role.
+    `parent` is the oid of the partitioned table that it is a part of. `condition` is the extension's condition, None if
+    it is not a configuration table. `filtered` means that a row security policy applies to this role.
     """
 
     oid: int

@@ -173,7 +173,7 @@ def tool_conninfo(url: str, *, writes: bool = False, **parameters: str) -> str:
 
 
 def writer_conninfo(url: str, **parameters: str) -> str:
-    """The same for a tool that writes, also where transactions are read-only unless they say otherwise."""
+    """Like `tool_conninfo`, for a tool that writes. It also works where transactions are read-only by default."""
     return tool_conninfo(url, writes=True, **parameters)
 
 
@@ -194,7 +194,7 @@ def tool_environment(url: str) -> Iterator[dict[str, str]]:
 
 
 def milliseconds(seconds: float) -> str:
-    """As a timeout setting takes it; a positive time is never rounded to none."""
+    """The form of a timeout setting. A positive time is never rounded to 0."""
     return str(max(1, round(seconds * 1000)) if seconds > 0 else 0)
 
 

@@ -132,7 +132,8 @@ def of_whom_it_was(schema: Schema, superuser: str, stored: Schema) -> Schema:
 
 
 def without_roles(schema: Schema, roles: Iterable[str]) -> Schema:
-    """Without what cannot be made where these roles are missing: policies for them, and mappings of them."""
+    """The schema without the entries that cannot be created while these roles are missing: policies for them, and their
+    mappings."""
     names = [*roles]
     return {
         DumpEntry(entry.kind, entry.schema, entry.name, ""): texts

@@ -111,7 +111,7 @@ class Archive:
     path: str
 
     def listing(self) -> str:
-        """Raises TargetError for what is no archive that these tools read."""
+        """Raises TargetError if these tools cannot read the archive."""
         with target_errors("the target"), tempfile.TemporaryFile() as output:
             run_tool(self.tools, "pg_restore", ["--list", "--verbose", self.path], stdout=output)
             output.seek(0)

@@ -188,7 +188,8 @@ class _Selector:
         return list(refused.values())
 
     def _belongs(self, entry: TocEntry) -> bool:
-        """A sequence belongs to the table it needs; what needs one only for its default is no owner."""
+        """Whether an entry belongs to a selected one. A sequence belongs to the table that it needs. A table that needs
+        a sequence only for its default does not own it."""
         if entry.id in self.chosen or entry.kind in _ON_DEMAND or entry.kind in _OF_DATABASE:
             return False
         owners = [n for n in entry.needs if n in self.chosen and self.by_id[n].kind != "SCHEMA"]

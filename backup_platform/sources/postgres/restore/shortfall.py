@@ -38,10 +38,8 @@ class Shortfall:
         self._found.append((RestoreFailure(what, _short(said), because, self._line(entry)), entry))
 
     def definitions(self, errors: Iterable[ToolError]) -> None:
-        """Of each entry the first error: when it is not made, all that is done to it fails as well.
-
-        Raises TargetError where the server was lost: then nothing is known of what came after.
-        """
+        """The first error of each entry: if an entry is not created, all later statements about it fail as well. Raises
+        TargetError if the server was lost, because nothing is known about the entries after that."""
         seen: set[int] = set()
         for error in errors:
             if any(phrase in error.text for phrase in LOST):

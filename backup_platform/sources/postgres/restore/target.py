@@ -80,7 +80,8 @@ class ExistingDatabase:
 
     @property
     def occupied(self) -> bool:
-        """A schema by itself is none: those for extensions are made beforehand."""
+        """Whether the database holds objects. A schema alone does not count, because those for extensions are created
+        beforehand."""
         return any(item.kind != "schema" for item in self.objects)
 
 
@@ -185,7 +186,7 @@ class TargetDatabase:
         )
 
     def large_objects(self, numbers: Sequence[int]) -> frozenset[int]:
-        """Those that are there already."""
+        """The large objects that exist already."""
         query = b"SELECT oid::bigint FROM pg_largeobject_metadata WHERE oid = ANY(%s::oid[])"
         with self.connection() as connection:
             return frozenset(row[0] for row in connection.execute(query, (list(numbers),)))

@@ -86,7 +86,7 @@ class PrivateServer:
     isolation: tuple[str, ...]
 
     def url(self, database: str = "postgres", user: str = "") -> str:
-        """As the superuser, or as a role with the same password."""
+        """For the superuser, or for a role with the same password."""
         host = quote(self.home.socket_dir, safe="")
         return f"postgresql://{quote(user or self.superuser)}:{self.password}@/{quote(database, safe='')}?host={host}"
 

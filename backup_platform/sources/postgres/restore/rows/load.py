@@ -233,7 +233,7 @@ class Loader:
 
 
 def batches(file: BinaryIO, table: Table) -> Iterator[RecordBatch]:
-    """The rows of a stored part in order, a few megabytes at a time. Raises DamageError for what is no such part."""
+    """The rows of a stored part in order, a few megabytes at a time. Raises DamageError if it is not such a part."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

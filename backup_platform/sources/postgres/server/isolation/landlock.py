@@ -36,8 +36,8 @@ class _Beneath(ctypes.Structure):
 
 
 def restrict(readable: Sequence[str], writable: Sequence[str]) -> None:
-    """From now on this process and its children may reach nothing but these paths and what is below them; those that
-    do not exist are passed over. Raises `OSError` where the kernel has no Landlock."""
+    """From now on, this process and its children can access only these paths and everything below them. Paths that do
+    not exist are skipped. Raises `OSError` if the kernel does not have Landlock."""
     version = kernel.system_call(_CREATE, None, 0, _ASK_VERSION)
     every = (1 << _FILE_RIGHTS.get(version, _NEWEST_FILE_RIGHTS)) - 1
     wanted = _Ruleset(every, _TCP if version >= _TCP_SINCE else 0, _SCOPE if version >= _SCOPE_SINCE else 0)

@@ -53,8 +53,8 @@ def socket_of(home: str) -> str:
 
 
 def short_socket_of(home: str) -> str:
-    """Where the socket is if `home` is too long a path for it. The name says to which home it belongs, so that
-    nothing in that home has to be believed."""
+    """The place of the socket if the path of `home` is too long for it. Its name says to which home it belongs, so the
+    contents of the home need not be trusted."""
     return os.path.join("/tmp", SOCKET_PREFIX + os.path.basename(home).removeprefix(PREFIX))  # noqa: S108 - private
 
 
