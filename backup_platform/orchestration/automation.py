@@ -12,6 +12,7 @@ from typing import Any
 import dagster as dg
 
 from backup_platform.orchestration import subjects
+from backup_platform.orchestration.claims import WindowClaims
 from backup_platform.orchestration.schedules import (
     launch_group,
     launch_upkeep,
@@ -34,7 +35,7 @@ MISSED, ALERTS, COPIES, SYNC = "missed_windows", "alerts", "copies", "sync"
 
 def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions:
     """`running` is the status of schedules and sensors until a person switches them in the UI."""
-    maker = _Maker(translator, running)
+    maker = _Maker(translator, running, WindowClaims(translator.app.clock))
     backups, backup_jobs, backup_schedules = maker.backups()
     copies, copy_jobs = maker.copies()
     upkeep, upkeep_jobs, upkeep_schedules = maker.upkeep()
@@ -43,7 +44,7 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
     sensors = [
         maker.sensor(
             MISSED,
-            missed_windows(translator, backups, [translator.name(ALERTS)]),
+            missed_windows(translator, backups, maker.claims, [translator.name(ALERTS)]),
             MISSED_INTERVAL_S,
             "Launches due windows without a recovery point, and records windows that are over as missed.",
             jobs=backup_jobs,
@@ -80,6 +81,7 @@ _Jobs = list[Any]  # what `define_asset_job` makes has no public name
 class _Maker:
     translator: BackupTranslator
     running: bool
+    claims: WindowClaims
 
     def backups(self) -> tuple[list[WatchedAsset], _Jobs, list[dg.ScheduleDefinition]]:
         """One job and one schedule per tick group."""
@@ -90,7 +92,7 @@ class _Maker:
             members = subjects.backups(self.translator, group.sources, self.translator.name(name))
             when = f"whose schedule is `{group.cron}` ({group.timezone})."
             jobs.append(self._job(name, members, f"Sources {when}"))
-            launch = launch_group(self.translator, members)
+            launch = launch_group(self.translator, members, self.claims, name)
             text = "Launches a run per source for the window that contains the tick."
             schedules.append(self._schedule(name, jobs[-1], group.cron, group.timezone, launch, text))
             made += members

@@ -57,6 +57,12 @@ class Runs:
         runs = [record.dagster_run for record in records if not _dead(record, now)]
         return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
 
+    def asked_since(self, instance: dg.DagsterInstance, then: datetime) -> set[tuple[str, str]]:
+        """(id of the subject, window) of every run that was created since then."""
+        records = instance.get_run_records(filters=dg.RunsFilter(created_after=then))
+        runs = [record.dagster_run for record in records]
+        return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
+
     def attempts(
         self, instance: dg.DagsterInstance, subject: WatchedAsset, window: str
     ) -> list[dg.RunRecord]:

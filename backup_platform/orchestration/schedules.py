@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
+from backup_platform.orchestration.claims import WindowClaims
+from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.tick_names import tick_name
 from backup_platform.orchestration.translator import BackupTranslator
@@ -67,31 +69,37 @@ def launch_upkeep(
 
 
 def launch_group(
-    translator: BackupTranslator, subjects: Sequence[WatchedAsset]
+    translator: BackupTranslator, subjects: Sequence[WatchedAsset], claims: WindowClaims, name: str
 ) -> Callable[[dg.ScheduleEvaluationContext], Iterator[dg.RunRequest | dg.SkipReason]]:
-    """The evaluation of a group's schedule: one run per source, for the window that contains the tick."""
+    """The evaluation of the group's schedule `name`: one run per source, for the window that contains the tick, unless
+    the sensor of missed windows was faster."""
+    runs = Runs(subjects)
 
     def evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
-        windows = [
-            (subject, translator.app.windows.schedule(subject.source).current(tick)) for subject in subjects
-        ]
-        for subject, window in windows:
-            if window:
+        asked = runs.active(context.instance, translator.app.clock.now())
+        asked |= runs.asked_since(context.instance, tick)
+        reasons = []
+        for subject in subjects:
+            window = translator.app.windows.schedule(subject.source).current(tick)
+            if window is None:
+                reasons.append(f"the first window of {subject.source} starts after {tick.isoformat()}")
+            elif (subject.id, window.key) in asked or not claims.take(name, subject.id, window.key):
+                reasons.append(f"window {window.key} of {subject.source} was launched already")
+            else:
                 yield run_request(subject, window.key)
-        if not any(window for _, window in windows):
-            sources = ", ".join(subject.source for subject, _ in windows)
-            yield dg.SkipReason(f"the first windows of {sources} start after {tick.isoformat()}")
+        if len(reasons) == len(subjects):
+            yield dg.SkipReason("; ".join(reasons))
 
     return evaluate
 
 
 def run_request(
-    subject: WatchedAsset, window: str | None, *, job: str | None = None, attempt: int = 0, tick: str = ""
+    subject: WatchedAsset, window: str | None, *, job: str | None = None, attempt: int = 1, tick: str = ""
 ) -> dg.RunRequest:
     """A run of one subject, for one window if it has windows. Dagster never launches a run key twice: attempts need
-    numbers, and what has no windows the `tick` that it is launched for."""
-    run_key = f"{subject.key.to_user_string()}|{window or tick}" + (f"|{attempt}" if attempt else "")
+    numbers, the first of a window's is 1, and what has no windows needs the `tick` that it is launched for."""
+    run_key = f"{subject.key.to_user_string()}|" + (f"{window}|{attempt}" if window else tick)
     return dg.RunRequest(
         run_key=run_key,
         job_name=job,

@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import dagster as dg
 import pytest
@@ -174,6 +175,17 @@ class World:
             instance=self.instance, cursor=cursor, repository_def=self.repository, sensor_name=name
         )
         return self.repository.get_sensor_def(name).evaluate_tick(context)
+
+    def schedule(self, name: str, tick: datetime) -> Any:
+        """One evaluation of a schedule, with the machinery that Dagster puts around it."""
+        there = patch.object(
+            dg.ScheduleEvaluationContext, "instance", self.instance
+        )  # none that lives in memory is
+        context = dg.build_schedule_context(
+            self.instance, scheduled_execution_time=tick, repository_def=self.repository
+        )
+        with there, context:
+            return self.repository.get_schedule_def(name).evaluate_tick(context)
 
     def checks_alone(
         self, *names: str, key: dg.AssetKey | None = None, partition: bool = True

@@ -7,7 +7,7 @@ sensors do not see failed checks and handle five runs a tick.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
@@ -32,15 +32,16 @@ _End: TypeAlias = Literal[
     dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED
 ]
 _ENDS: tuple[_End, ...] = (_T.RUN_SUCCESS, _T.RUN_FAILURE, _T.RUN_CANCELED)
-_DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.STEP_FAILURE}
+_DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.ASSET_MATERIALIZATION, _T.STEP_FAILURE, _T.STEP_SUCCESS}
 
 
 @dataclass
 class AlertsCursor:
-    """What the sensor keeps between evaluations: its cursor. `positions` are storage ids by event type."""
+    """What the sensor keeps between evaluations: its cursor. `position` is the storage id of the last end of a run
+    that was judged; Dagster gives them to events of all types in one order."""
 
     desk: Desk
-    positions: dict[str, int]
+    position: int
 
     @classmethod
     def load(
@@ -48,14 +49,13 @@ class AlertsCursor:
     ) -> AlertsCursor:
         """The first evaluation starts at now: what happened before is history, not news."""
         state = read_cursor(cursor)
-        before = state.get("positions", {})
-        positions = {
-            end.value: before[end.value] if end.value in before else _latest(instance, end) for end in _ENDS
-        }
-        return cls(Desk(state.get("desk"), subjects), positions)
+        before = state.get("positions", {}).values()  # of an older version: one for each type
+        known = state.get("position", min(before, default=None))
+        position = max(_latest(instance, end) for end in _ENDS) if known is None else known
+        return cls(Desk(state.get("desk"), subjects), position)
 
     def dump(self) -> str:
-        return json.dumps({"desk": self.desk.state(), "positions": self.positions})
+        return json.dumps({"desk": self.desk.state(), "position": self.position})
 
 
 def alerts(
@@ -72,7 +72,7 @@ def alerts(
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
         ticks.tell_failures(context, memory.desk, watched, app.clock.now())
-        for record in _ended(context.instance, memory.positions):
+        for record in _ended(context.instance, memory.position):
             _judged(context, watch, record)
             seen += 1
             if app.clock.monotonic() >= deadline:
@@ -110,7 +110,7 @@ class Watch:
     def run_ended(self, record: dg.EventLogRecord) -> None:
         """One run, and the evaluations of its checks. The position moves with it."""
         end = record.event_log_entry.get_dagster_event()
-        self._memory.positions[end.event_type_value] = record.storage_id
+        self._memory.position = record.storage_id
         run = self._instance.get_run_by_id(record.run_id)
         if run is None or MISSED_TAG in run.tags or not self._runs.concerns(run):
             return
@@ -120,8 +120,9 @@ class Watch:
         where = f"Window {window}, run {run.run_id}." if window else f"Run {run.run_id}."
         for subject in self._runs.materialized(run):
             failure = self._failure(subject, end, entries)
-            problem = (subject.failed, f"{failure} {where}") if failure else None
-            self._memory.desk.observe(subject.id, "run", problem, self._now)
+            if failure or _worked(subject, entries):
+                problem = (subject.failed, f"{failure} {where}") if failure else None
+                self._memory.desk.observe(subject.id, "run", problem, self._now)
         for entry in entries:
             evaluation = entry.get_dagster_event().event_specific_data
             if isinstance(evaluation, dg.AssetCheckEvaluation):
@@ -133,8 +134,9 @@ class Watch:
         self._memory.desk.observe(ALL, "judge", problem, self._now)
 
     def _failure(self, subject: WatchedAsset, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
-        """Why nothing was captured, or "". If a step failed only because of its checks, the checks report it."""
-        if end.event_type == _T.RUN_SUCCESS:
+        """Why nothing was captured; "" if something was, or if another step failed before this one began. If a step
+        failed only because of its checks, the checks report it."""
+        if end.event_type == _T.RUN_SUCCESS or _succeeded(subject, entries):
             return ""
         if end.event_type == _T.RUN_CANCELED:
             return "The run was cancelled."
@@ -183,13 +185,19 @@ def _sentences(*parts: str | dg.MetadataValue[Any] | None) -> str:
     return " ".join(text if text.endswith((".", "!", "?", "…")) else f"{text}." for text in texts if text)
 
 
-def _ended(instance: dg.DagsterInstance, positions: Mapping[str, int]) -> Iterator[dg.EventLogRecord]:
-    """Ends of runs after the positions, in the order in which they happened."""
+def _ended(instance: dg.DagsterInstance, position: int) -> list[dg.EventLogRecord]:
+    """Ends of runs after the position, in the order in which they were recorded. Of no type are there more than of
+    the one whose page is full: after its last one, something may be lacking."""
     found: list[dg.EventLogRecord] = []
+    horizon = None
     for end in _ENDS:
-        after = dg.RunStatusChangeRecordsFilter(event_type=end, after_storage_id=positions[end.value])
-        found += instance.fetch_run_status_changes(after, limit=PAGE, ascending=True).records
-    return iter(sorted(found, key=lambda record: (record.timestamp, record.storage_id)))
+        after = dg.RunStatusChangeRecordsFilter(event_type=end, after_storage_id=position)
+        page = instance.fetch_run_status_changes(after, limit=PAGE, ascending=True).records
+        found += page
+        if len(page) == PAGE:
+            horizon = min(horizon or page[-1].storage_id, page[-1].storage_id)
+    known = [record for record in found if horizon is None or record.storage_id <= horizon]
+    return sorted(known, key=lambda record: record.storage_id)
 
 
 def _latest(instance: dg.DagsterInstance, end: _End) -> int:
@@ -199,3 +207,18 @@ def _latest(instance: dg.DagsterInstance, end: _End) -> int:
 
 def _is_failure(entry: dg.EventLogEntry) -> bool:
     return entry.get_dagster_event().event_type == _T.STEP_FAILURE
+
+
+def _succeeded(subject: WatchedAsset, entries: list[dg.EventLogEntry]) -> bool:
+    return any(
+        entry.step_key == subject.step and entry.get_dagster_event().event_type == _T.STEP_SUCCESS
+        for entry in entries
+    )
+
+
+def _worked(subject: WatchedAsset, entries: list[dg.EventLogEntry]) -> bool:
+    """Whether the run was seen to make the asset. What did not run did not work."""
+    events = [entry.get_dagster_event() for entry in entries]
+    return any(
+        event.event_type == _T.ASSET_MATERIALIZATION and event.asset_key == subject.key for event in events
+    )

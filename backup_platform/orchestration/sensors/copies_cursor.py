@@ -34,14 +34,20 @@ class Verdicts:
         default_factory=list
     )  # windows that a run is to copy, which then checks itself
 
-    def unsettled(self, points: Sequence[RecoveryPoint]) -> list[RecoveryPoint]:
-        """The points to judge, oldest first: new ones, and those that were not in place. First of all, the newest."""
+    def unsettled(self, points: Sequence[RecoveryPoint], now: datetime) -> list[RecoveryPoint]:
+        """The points to judge, oldest first: new ones, and those that were not in place. First of all, the newest.
+        A point of a window to come, which a clock made that was ahead, waits for its window."""
+        points = [point for point in points if point.window.start <= now]
         windows = {point.window.key for point in points}
         self.open = {window: text for window, text in self.open.items() if window in windows}
         self.launched = [window for window in self.launched if window in windows]
         if not self.seen:
             return list(points[-1:])
+        over = (point.window.start for point in points if point.window.end <= now)
         seen = datetime.fromisoformat(self.seen)
+        if seen > now:  # the clock was ahead, and is right now
+            seen = max(over, default=datetime.min.replace(tzinfo=now.tzinfo))
+            self.seen = seen.isoformat()
         found = [point for point in points if point.window.start > seen or point.window.key in self.open]
         return found[-MOST_OPEN:]
 

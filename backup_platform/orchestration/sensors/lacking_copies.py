@@ -19,6 +19,7 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.visible import inert
 from backup_platform.errors import BackupError, RepositoryChangedError
 from backup_platform.orchestration.assets.copies import in_place
+from backup_platform.orchestration.claims import WindowClaims
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import presence
 from backup_platform.orchestration.sensors import sweep as sweeping
@@ -134,7 +135,9 @@ class CopiesSweep:
         self._context = context
         self._memory = memory
         self._now = self._app.clock.now()
-        self._launcher = sweeping.Launcher(context, translator, runs, self._now)
+        self._launcher = sweeping.Launcher(
+            context, translator, runs, WindowClaims(self._app.clock), self._now
+        )
         for repository in repositories.values():
             repository.begin()
 
@@ -201,7 +204,7 @@ class CopiesSweep:
     def _judge(self, source: str, points: Sequence[RecoveryPoint], found: Mapping[str, StoredPoints]) -> bool:
         """Have verdicts recorded that are new. Whether there is one for every window."""
         verdicts = self._memory.verdicts[source]
-        for point in verdicts.unsettled(points):
+        for point in verdicts.unsettled(points, self._now):
             new = verdicts.note(point, in_place(self._app, point, found))
             if new and self._translator.has_window(source, point.window.key):
                 self._launcher.requests.append(self._check(source, point.window.key))

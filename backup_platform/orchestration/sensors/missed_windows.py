@@ -24,6 +24,7 @@ from backup_platform.domain.windows.runs import ending_after
 from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.domain.words import how_many
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
+from backup_platform.orchestration.claims import WindowClaims
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import failed_ticks as ticks
 from backup_platform.orchestration.sensors import presence
@@ -93,11 +94,24 @@ class WindowsCursor:
         if kept != signature(schedule):
             since = now.isoformat()
             self.known[source] = [signature(schedule), since]
-        return datetime.fromisoformat(since)
+        if datetime.fromisoformat(since) > now:  # the clock was ahead, and is right now
+            self.known[source] = [kept, now.isoformat()]
+        return min(datetime.fromisoformat(since), now)
+
+    def recorded_until(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime | None:
+        """The start of the last window that is recorded as missed. None if that window is not over: the clock was
+        ahead, and is right now, and what it said then does not count."""
+        current, last = schedule.current(now), self.recorded.get(source)
+        if current is None or last is None or datetime.fromisoformat(last) >= current.start:
+            return None
+        return datetime.fromisoformat(last)
 
 
 def missed_windows(
-    translator: BackupTranslator, backups: Sequence[WatchedAsset], watched: Sequence[str] = ()
+    translator: BackupTranslator,
+    backups: Sequence[WatchedAsset],
+    claims: WindowClaims,
+    watched: Sequence[str] = (),
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor. It also reports failures of the `watched` sensors, which report all others."""
     subjects = {subject.source: subject for subject in backups}
@@ -106,7 +120,8 @@ def missed_windows(
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = WindowsCursor.load(context.cursor, app, [ticks.subject_of(name) for name in watched])
         ticks.tell_failures(context, memory.desk, watched, app.clock.now())
-        sweep = WindowsSweep(translator, subjects, runs, patience, context, memory)
+        launcher = sweeping.Launcher(context, translator, runs, claims, app.clock.now())
+        sweep = WindowsSweep(translator, subjects, launcher, patience, context, memory)
         return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
 
     return evaluate
@@ -119,7 +134,7 @@ class WindowsSweep:
         self,
         translator: BackupTranslator,
         subjects: Mapping[str, WatchedAsset],
-        runs: Runs,
+        launcher: sweeping.Launcher,
         patience: BoundedCall,
         context: dg.SensorEvaluationContext,
         memory: WindowsCursor,
@@ -130,8 +145,8 @@ class WindowsSweep:
         self._patience = patience
         self._context = context
         self._memory = memory
-        self._now = self._app.clock.now()
-        self._launcher = sweeping.Launcher(context, translator, runs, self._now)
+        self._now = launcher.now
+        self._launcher = launcher
         self._observations: list[dg.AssetObservation] = []
         self._asked = False
         self._another: RepositoryChangedError | None = None
@@ -220,9 +235,8 @@ class WindowsSweep:
         """Record missed windows as observations, if they were not recorded before; of many only the newest, and the
         log has all. Returns whether there were any, because they are reported even if a point was captured
         since."""
-        last = self._memory.recorded.get(source)
-        known = datetime.fromisoformat(last) if last else None
-        new = [w for w in ending_after(missed, known) if w.start > known] if known else list(missed)
+        last = self._memory.recorded_until(source, self._app.windows.schedule(source), self._now)
+        new = [w for w in ending_after(missed, last) if w.start > last] if last else list(missed)
         if not new:
             return False
         self._memory.recorded[source] = new[-1].start.isoformat()

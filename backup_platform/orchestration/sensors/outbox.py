@@ -73,7 +73,8 @@ class Outbox:
         A channel that fails is tried again after 1, 2, 4 ... minutes, because the channels that work get the
         message each time.
         """
-        if not self._pending or now.timestamp() < self._retry_at:
+        latest = (now + LONGEST_PAUSE).timestamp()  # a clock that was ahead must not hold anything back
+        if not self._pending or now.timestamp() < self._retry_at <= latest:
             return ""
         try:
             notifier().send(*self._digest(), over=self._over())

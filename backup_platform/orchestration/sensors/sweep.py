@@ -12,6 +12,7 @@ import dagster as dg
 from backup_platform.domain.model import Window
 from backup_platform.domain.windows.health import next_overdue
 from backup_platform.domain.windows.schedule import WindowSchedule
+from backup_platform.orchestration.claims import WindowClaims
 from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.sensors.outbox import Desk
@@ -83,6 +84,7 @@ class Launcher:
     context: dg.SensorEvaluationContext
     translator: BackupTranslator
     runs: Runs
+    claims: WindowClaims
     now: datetime
     requests: list[dg.RunRequest] = field(default_factory=list)
 
@@ -102,6 +104,8 @@ class Launcher:
         wait = why_wait(attempts, self.now, until)
         if most is not None and len(attempts) >= most:
             wait = f"incomplete after {len(attempts)} attempts"
+        if not wait and not self.claims.take(self.context.sensor_name, subject.id, window):
+            wait = "its schedule has just launched it"
         if wait:
             log_of(self.context).info("%s %s: %s", subject.name, window, wait)
             return False

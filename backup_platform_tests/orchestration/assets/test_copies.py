@@ -111,11 +111,7 @@ def test_the_run_of_a_backup_asks_for_no_copy(copied: World) -> None:
     """A repository that does not answer could keep it waiting."""
     checks = copied.repository.get_job("backup_day_0000_utc").asset_layer.asset_graph.asset_check_keys
     assert IN_PLACE not in {check.name for check in checks}
-    with dg.build_schedule_context(
-        copied.instance, scheduled_execution_time=copied.clock.time, repository_def=copied.repository
-    ) as context:
-        schedule = copied.repository.get_schedule_def("backup_day_0000_utc_schedule")
-        [request] = schedule.evaluate_tick(context).run_requests or []
+    [request] = copied.schedule("backup_day_0000_utc_schedule", copied.clock.time).run_requests
     assert {check.name for check in request.asset_check_keys or ()} == ALWAYS | {"plausible", "drill"}
     assert copied.launch("uploads").success
 

@@ -227,3 +227,77 @@ def test_the_end_of_a_failed_check_says_of_which_window_it_is(watched: World) ->
     assert list(told) == ["uploads: check stored failed", "Resolved: uploads: check stored passes again"]
     assert f"Window {watched.window}" in list(told.values())[1]
     assert "stands until that is run again" in list(told.values())[1]
+
+
+@pytest.mark.parametrize("worked_last", [True, False])
+def test_nothing_is_judged_from_a_page_that_may_be_incomplete(
+    watched: World, monkeypatch: pytest.MonkeyPatch, worked_last: bool
+) -> None:
+    """Of more runs than fit into a page, successes and failures reach to different times."""
+    monkeypatch.setattr(alerts, "PAGE", 2)
+    first, last = (5, 1) if worked_last else (1, 5)
+    for works, count in ((not worked_last, first), (worked_last, last)):
+        for _ in range(count):
+            watched.app.faults = [] if works else [gone()]
+            watched.launch("uploads")
+    for _ in range(6):
+        tick(watched)
+    told = titles(watched)
+    ended = ["uploads: backup failed", "Resolved: uploads: backup failed"]
+    assert told == (ended if worked_last else ended[:1])
+
+
+def test_runs_are_judged_in_the_order_of_their_records(
+    watched: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clocks of two hosts differ: what a run says of its time orders nothing."""
+    watched.launch("uploads")
+    watched.app.faults = [gone()]
+    watched.launch("uploads")
+    fetch = watched.instance.fetch_run_status_changes
+
+    def skewed(records_filter: Any, **how: Any) -> Any:
+        found = fetch(records_filter, **how)
+        records = [
+            each._replace(event_log_entry=each.event_log_entry._replace(timestamp=-each.storage_id))
+            for each in found.records
+        ]
+        return type(found)(records, found.cursor, found.has_more)
+
+    monkeypatch.setattr(watched.instance, "fetch_run_status_changes", skewed)
+    tick(watched)
+    assert titles(watched) == ["uploads: backup failed"]
+
+
+def test_what_never_ran_is_not_over(unloaded: World) -> None:
+    """A run of a backup and its copy, whose backup fails: the copy, which failed before, was not made."""
+    unloaded.plan["repositories"] = {
+        "main": {"path": str(unloaded.root / "repository")},
+        "offsite": {"path": str(unloaded.root / "offsite")},
+    }
+    del unloaded.plan["repository"]
+    unloaded.plan["sources"]["uploads"]["repositories"] = ["main", "offsite"]
+    world = unloaded.load()
+    world.cursor = world.sensor(NAME).cursor
+    world.launch("uploads")
+    keys = [world.translator.asset_key("uploads"), world.translator.copy_key("offsite", "uploads")]
+
+    def run(*selected: dg.AssetKey) -> None:
+        world.repository.get_job("__ASSET_JOB").execute_in_process(
+            instance=world.instance,
+            partition_key=world.window,
+            asset_selection=[*selected],
+            raise_on_error=False,
+        )
+
+    run(keys[1])
+    tick(world)
+    assert titles(world) == ["uploads in offsite: copy failed"], "its repository was never made"
+    world.app.faults = [gone()]
+    run(*keys)
+    tick(world)
+    assert titles(world)[1:] == ["uploads: backup failed"]
+    world.app.at("offsite").setup.init()
+    run(*keys)
+    tick(world)
+    assert "Resolved: uploads in offsite: copy failed" in "\n".join(map("\n".join, world.channel.sent))

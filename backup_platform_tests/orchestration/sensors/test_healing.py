@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,12 @@ from hypothesis.stateful import (
 
 from backup_platform.domain.model import Window
 from backup_platform.orchestration.sensors.sweep import Quiet
-from backup_platform_tests.orchestration.conftest import World
+from backup_platform_tests.orchestration.conftest import DAY, World
 from backup_platform_tests.scratch import scratch
 
 MISSED = "backup_missed_windows"
 MINUTE = timedelta(minutes=1)
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 SOURCES = {
     "quick": {"cron": "*/5 * * * *"},
     "hourly": {"every": "hour", "at": "00:20", "late_limit": "10min"},
@@ -63,6 +64,8 @@ class Life:
     ticked: dict[str, str] = field(
         default_factory=dict
     )  # by source, the last window that the schedule launched
+    missed: dict[tuple[str, str], datetime] = field(default_factory=dict)  # recorded, and when
+    blind_until: datetime = LONG_AGO  # Dagster's scheduler, after its clock was ahead
 
     def begin(self, second: int) -> None:
         """A new repository, made in the middle of a window, and a new instance."""
@@ -72,8 +75,8 @@ class Life:
         self.world.app.setup.init()
         for attempt in self.attempts:
             self.world.instance.delete_run(attempt.run.run_id)
-        self.cursor, self.attempts, self.ticked = '{"next": ""}', [], {}
-        self.began = self.world.clock.time
+        self.cursor, self.attempts, self.ticked, self.missed = '{"next": ""}', [], {}, {}
+        self.began, self.blind_until = self.world.clock.time, LONG_AGO
         for source in self.world.app.plan.sources:
             self.ticked[source] = self.open(source).key
         self.sense()
@@ -83,7 +86,7 @@ class Life:
 
     def tick(self) -> None:
         """What Dagster's scheduler does: the newest tick that it did not see yet, and none before."""
-        for source in self.world.app.plan.sources:
+        for source in self.world.app.plan.sources if self.world.clock.time >= self.blind_until else ():
             window = self.open(source)
             due = self.world.app.windows.schedule(source).due(self.world.clock.time)
             if due and self.ticked[source] != window.key:
@@ -93,6 +96,9 @@ class Life:
     def sense(self) -> None:
         tick = self.world.sensor(MISSED, self.cursor)
         self.cursor = tick.cursor
+        now = self.world.clock.time
+        self.missed = {missed: at for missed, at in self.missed.items() if at <= now}
+        self.missed |= {(event.asset_key.path[-1], event.partition): now for event in tick.asset_events}
         for request in tick.run_requests or []:
             self.add(request.tags["backup/source"], request.partition_key, dict(request.tags))
 
@@ -129,6 +135,9 @@ class Life:
             for each in wanted:
                 if each.key not in captured and each.end > self.began:
                     assert now < self.deadline(source, each), (source, each.key, now)
+            for each in schedule.windows(self.began, now):
+                if each.end + schedule.late_limit <= now and schedule.tick(each) >= self.began:
+                    assert each.key in captured or (source, each.key) in self.missed, (source, each.key, now)
 
     def deadline(self, source: str, window: Window) -> datetime:
         """Until when nothing has to be at work for a window."""
@@ -165,6 +174,16 @@ class Machine(RuleBasedStateMachine):
         self.life.sense()
         self.life.check()
 
+    @rule(hours=st.integers(1, 50))
+    def the_clock_is_ahead_once_and_right_again(self, hours: int) -> None:
+        """Dagster's scheduler does not tick meanwhile: it has ticked up to the wrong time."""
+        self.life.world.clock.time += timedelta(hours=hours)
+        self.life.sense()
+        self.life.blind_until = max(self.life.blind_until, self.life.world.clock.time)
+        self.life.world.clock.time -= timedelta(hours=hours)
+        self.life.sense()
+        self.life.check()
+
     @precondition(lambda self: self.life.alive(_S.QUEUED))
     @rule(data=st.data())
     def a_run_starts(self, data: st.DataObject) -> None:
@@ -194,6 +213,7 @@ class Machine(RuleBasedStateMachine):
 def world_of(sources: dict[str, Any]) -> Iterator[World]:
     with tempfile.TemporaryDirectory(dir=scratch()) as root, dg.DagsterInstance.ephemeral() as instance:
         world = World(Path(root), instance)
+        world.clock.time -= 2 * DAY  # Dagster knows no window of the future, and a clock may be ahead
         files = {"files": str(world.tree), "since": f"{world.clock.time:%Y-%m-%d}"}
         world.plan["sources"] = {name: {**files, **each} for name, each in sources.items()}
         yield world.load(init=False)
