@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
 from backup_platform.clock import SystemClock
-from backup_platform.domain.ports import Clock, Notifier
+from backup_platform.domain.ports import AlertChannel, Clock
 from backup_platform.domain.trust.latest import Skipped
 from backup_platform.plan import Plan
 from backup_platform.services.bound import BoundRepository
@@ -100,11 +100,11 @@ class App:
         """What vouches for the repository being the right one."""
         return self.bound.recognising
 
-    def notifier(self) -> Notifier:
-        """The plan's alert channels. Raises PlanError for a secret that cannot be read."""
-        from backup_platform.alerting.channels import AppriseNotifier
+    def channels(self) -> Sequence[AlertChannel]:
+        """The plan's alert channels. Secrets are looked up when a message is sent."""
+        from backup_platform.alerting.channels import apprise_channels
 
-        return AppriseNotifier([self.plan.secret(url) for url in self.plan.alerts])
+        return apprise_channels(self.plan.alerts, self.plan.secret)
 
     @cached_property
     def sources(self) -> PlannedSources:

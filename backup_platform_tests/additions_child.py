@@ -85,7 +85,8 @@ def alerted(app: App) -> list[str]:
         return True
 
     decorators.notify(on="pager")(page)
-    app.notifier().send("docs", "The backup failed")
+    for channel in app.channels():
+        channel.send("docs", "The backup failed")
     return told
 
 

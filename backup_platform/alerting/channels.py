@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,27 +21,27 @@ _TALKATIVE = ("apprise", "urllib3.connectionpool")
 
 
 @dataclass(frozen=True)
-class AppriseNotifier:
-    """Sends to every channel, each given as an apprise URL. The URLs hold secrets and are never shown."""
+class AppriseChannel:
+    """One channel, by its apprise URL as the plan has it. URLs hold secrets, and are never shown."""
 
-    urls: Sequence[str] = field(repr=False)
+    name: str
+    url: str = field(repr=False)
+    resolve: Callable[[str], str] = field(repr=False, default=str)
 
     def send(self, title: str, body: str, *, over: bool = False) -> None:
         """As a failure, which pagers ring for; what is `over`, as a success. Of what the texts hold no service makes a
         header, a link, an image or a mention.
 
-        Raises `BackupError` naming the channels that refused, after all the others were served.
+        Raises `BackupError` if the channel refused, or if a secret of its URL cannot be read.
         """
-        if not self.urls:
-            return
         apprise = _apprise()
         title, body = inert(visible(title)), "\n".join(map(inert, body.split("\n")))
-        with _silenced():
-            failed = [url for url in self.urls if not _deliver(apprise, url, title, body, over)]
-        if failed:
-            names = ", ".join(public_name(url) for url in failed)
+        url = self.resolve(self.url)
+        with _SILENCE:
+            taken = _deliver(apprise, url, title, body, over)
+        if not taken:
             raise BackupError(
-                f"The alert was not accepted by {len(failed)} of {len(self.urls)} channels: {names}.",
+                f"The alert was not accepted by {public_name(url)}.",
                 hint=(
                     "Check the plan's `alerts`: ",
                     shell("apprise", "-vv", "URL"),
@@ -49,6 +49,23 @@ class AppriseNotifier:
                 ),
                 retryable=True,
             )
+
+
+def apprise_channels(urls: Sequence[str], resolve: Callable[[str], str] = str) -> list[AppriseChannel]:
+    """The channels of a plan; nothing is sent. Of several with one name, the later ones have a number."""
+    names = [_name(url, resolve, number) for number, url in enumerate(urls, 1)]
+    unique = [
+        name if name not in names[:index] else f"{name} #{names[:index].count(name) + 1}"
+        for index, name in enumerate(names)
+    ]
+    return [AppriseChannel(name, url, resolve) for name, url in zip(unique, urls, strict=True)]
+
+
+def _name(url: str, resolve: Callable[[str], str], number: int) -> str:
+    try:
+        return public_name(resolve(url))
+    except BackupError:  # a secret is missing: whoever sends says which
+        return f"channel {number} of the plan"
 
 
 def known_channels(urls: Sequence[str]) -> list[str]:
@@ -62,7 +79,7 @@ def known_channels(urls: Sequence[str]) -> list[str]:
         names = ", ".join(public_name(url) for url in urls)
         return [f"{names} (not checked: alerts are sent by a host with Dagster, which is not installed here)"]
     apprise = _apprise()
-    with _silenced():
+    with _SILENCE:
         wrong = [url for url in urls if not apprise.Apprise().add(url)]
     if wrong:
         raise BackupError(
@@ -111,17 +128,28 @@ def _apprise() -> Any:
     return apprise
 
 
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Keep apprise's log to itself: it holds whole URLs, of channels that it cannot parse even as errors."""
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    for logger in loggers:
-        logger.addFilter(_drop)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(_drop)
+class _Silence:
+    """Keeps apprise's log to itself while somebody sends: it holds whole URLs, of channels that it cannot parse even as
+    errors. Safe for threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._senders = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._senders += 1
+            for name in _TALKATIVE:
+                logging.getLogger(name).addFilter(_drop)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._senders -= 1
+            for name in _TALKATIVE if not self._senders else ():
+                logging.getLogger(name).removeFilter(_drop)
+
+
+_SILENCE = _Silence()
 
 
 def _drop(_: logging.LogRecord) -> bool:

@@ -334,10 +334,13 @@ class DrillReport:
     differences: tuple[str, ...]
 
 
-class Notifier(Protocol):
-    """Sends one message to people."""
+class AlertChannel(Protocol):
+    """Sends messages to people. `name` tells it from the plan's other channels, and holds no secret."""
+
+    @property
+    def name(self) -> str: ...
 
     def send(self, title: str, body: str, *, over: bool = False) -> None:
         """Send a message. `over` means that everything in it has ended, and nobody has to act. Raises `BackupError`
-        if a channel refused it."""
+        if the channel did not take it."""
         ...

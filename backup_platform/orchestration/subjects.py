@@ -28,11 +28,6 @@ class WatchedAsset:
     checks: tuple[dg.AssetCheckKey, ...] = ()
 
     @property
-    def failed(self) -> str:
-        """The title of the alert for a run that failed."""
-        return f"{self.name}: {self.work} failed"
-
-    @property
     def mark(self) -> dict[str, str]:
         """The tags that distinguish its runs from others."""
         return {name: value for name, value in self.tags.items() if name != MAX_RUNTIME_TAG}

@@ -10,7 +10,7 @@ import ctypes
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ import pytest
 from backup_platform.actions.backup.run import BackupResult
 from backup_platform.app import App
 from backup_platform.clock import SILENT
-from backup_platform.domain.ports import Notifier, Progress
+from backup_platform.domain.ports import AlertChannel, Progress
 from backup_platform.errors import BackupError, ConflictError
 from backup_platform.orchestration.build import build_definitions
 from backup_platform.orchestration.sensors.sweep import signature
@@ -52,6 +52,8 @@ class SettableClock:
 
 class Channel:
     """Receives alerts; refuses them while it is `down`."""
+
+    name = "test://"
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
@@ -88,8 +90,8 @@ class FaultyApp(App):
     def backups(self) -> BackupService:
         return FaultyBackups(super().backups, lambda: self.faults)
 
-    def notifier(self) -> Notifier:
-        return self.channel
+    def channels(self) -> Sequence[AlertChannel]:
+        return [self.channel]
 
 
 class World:

@@ -6,7 +6,6 @@ sensors do not see failed checks and handle five runs a tick.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +13,16 @@ from typing import Any, Literal, TypeAlias
 
 import dagster as dg
 
+from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.visible import inert
 from backup_platform.domain.words import how_many
 from backup_platform.orchestration.assets.checks import HINT, NOT_JUDGED
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import failed_ticks as ticks
-from backup_platform.orchestration.sensors.outbox import ALL, Desk, read_cursor
+from backup_platform.orchestration.sensors.kept import SensorState
+from backup_platform.orchestration.sensors.outbox import ALL, Desk
+from backup_platform.orchestration.sensors.sweep import send
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
@@ -41,33 +44,36 @@ class AlertsCursor:
     that was judged; Dagster gives them to events of all types in one order."""
 
     desk: Desk
+    kept: SensorState
     position: int
 
     @classmethod
-    def load(
-        cls, cursor: str | None, subjects: Collection[str], instance: dg.DagsterInstance
-    ) -> AlertsCursor:
+    def load(cls, context: dg.SensorEvaluationContext, subjects: Collection[str]) -> AlertsCursor:
         """The first evaluation starts at now: what happened before is history, not news."""
-        state = read_cursor(cursor)
+        kept = SensorState.load(context)
+        state, instance = kept.state, context.instance
         before = state.get("positions", {}).values()  # of an older version: one for each type
         known = state.get("position", min(before, default=None))
         position = max(_latest(instance, end) for end in _ENDS) if known is None else known
-        return cls(Desk(state.get("desk"), subjects), position)
+        return cls(Desk(state.get("desk"), subjects), kept, position)
 
     def dump(self) -> str:
-        return json.dumps({"desk": self.desk.state(), "position": self.position})
+        return self.kept.cursor(self.state())
+
+    def state(self) -> dict[str, Any]:
+        return {"desk": self.desk.state(), "position": self.position}
 
 
 def alerts(
     translator: BackupTranslator, subjects: Sequence[WatchedAsset], watched: Sequence[str] = ()
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules."""
-    runs = Runs(subjects)
+    runs, couriers = Runs(subjects), Couriers()
     ids = [*(subject.id for subject in subjects), *(ticks.subject_of(name) for name in watched)]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         app = translator.app
-        memory = AlertsCursor.load(context.cursor, ids, context.instance)
+        memory = AlertsCursor.load(context, ids)
         watch = Watch(runs, context.instance, memory, app.clock.now())
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
@@ -77,9 +83,7 @@ def alerts(
             seen += 1
             if app.clock.monotonic() >= deadline:
                 break
-        problem = memory.desk.deliver(app.notifier, app.clock.now())
-        if problem:
-            log_of(context).error(problem)
+        problem = send(context, app, memory.desk, couriers, lambda: memory.kept.remember(memory.state()))
         return dg.SensorResult(
             skip_reason=inert(problem) or f"{how_many(seen, 'run')} ended", cursor=memory.dump()
         )
@@ -121,7 +125,7 @@ class Watch:
         for subject in self._runs.materialized(run):
             failure = self._failure(subject, end, entries)
             if failure or _worked(subject, entries):
-                problem = (subject.failed, f"{failure} {where}") if failure else None
+                problem = Trouble(subject.name, f"{subject.work} failed", failure, where) if failure else None
                 self._memory.desk.observe(subject.id, "run", problem, self._now)
         for entry in entries:
             evaluation = entry.get_dagster_event().event_specific_data
@@ -129,8 +133,8 @@ class Watch:
                 self._judge(evaluation, where)
 
     def judged(self, record: dg.EventLogRecord, error: Exception | None) -> None:
-        title = f"run {record.run_id} cannot be evaluated: look at it in the Dagster UI"
-        problem = (title, f"{type(error).__name__}: {error}") if error else None
+        what = f"run {record.run_id} cannot be evaluated: look at it in the Dagster UI"
+        problem = Trouble("", what, f"{type(error).__name__}: {error}") if error else None
         self._memory.desk.observe(ALL, "judge", problem, self._now)
 
     def _failure(self, subject: WatchedAsset, end: dg.DagsterEvent, entries: list[dg.EventLogEntry]) -> str:
@@ -162,11 +166,12 @@ class Watch:
         if NOT_JUDGED in evaluation.metadata:  # the run that failed is told
             return
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
-        found = _sentences(evaluation.description, evaluation.metadata.get(HINT), where)
-        problem = (f"{subject.name}: check {name} {verb}", found)
+        found = _sentences(evaluation.description, evaluation.metadata.get(HINT))
+        warning = evaluation.severity == dg.AssetCheckSeverity.WARN
+        problem = Trouble(subject.name, f"check {name} {verb}", found, where, warning=warning)
         # The incident is of the check, and each window has a verdict of its own.
         over = (
-            f"{subject.name}: check {name} passes again",
+            f"check {name} passes again",
             f"{where} What another window's check found stands until that is run again.",
         )
         what = f"check {name}"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from backup_platform.domain.checks import CheckResult
+from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.words import how_many
-from backup_platform.orchestration.sensors.outbox import Desk, read_cursor
+from backup_platform.orchestration.sensors.kept import SensorState
+from backup_platform.orchestration.sensors.outbox import Desk
 from backup_platform.orchestration.sensors.sweep import Quiet
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from backup_platform.app import App
 
 MOST_OPEN = 50  # windows of a source: older ones without a verdict get one when somebody asks for it
@@ -74,18 +77,21 @@ class Verdicts:
     def settled(self) -> bool:
         return WAITING not in self.open.values()
 
-    def problem(self, source: str) -> tuple[str, str] | None:
+    def problem(self, source: str) -> Trouble | None:
         """Title and detail of what is wrong."""
         wrong = [(window, text) for window, text in self.open.items() if text != WAITING]
         if not wrong:
             return None
         windows = how_many(len(wrong), "window")
-        return f"{source}: copies of {windows} are not in place", f"{wrong[-1][1]} (window {wrong[-1][0]})"
+        return Trouble(
+            source, f"copies of {windows} are not in place", f"{wrong[-1][1]} (window {wrong[-1][0]})"
+        )
 
 
 @dataclass
 class CopiesCursor:
     desk: Desk
+    kept: SensorState
     quiet: Quiet
     next: str = ""  # the source to start with
     verdicts: dict[str, Verdicts] = field(default_factory=dict)
@@ -93,20 +99,21 @@ class CopiesCursor:
     @classmethod
     def load(
         cls,
-        cursor: str | None,
+        context: dg.SensorEvaluationContext,
         app: App,
         sources: Collection[str],
         subjects: Collection[str],
         longest: timedelta,
     ) -> CopiesCursor:
         """Load what concerns the sources and copies of the plan. The rest is dropped."""
-        state = read_cursor(cursor)
+        saved = SensorState.load(context)
+        state = saved.state
         quiet = Quiet.load(app, longest, state.get("pauses", {}))
         kept = state.get("verdicts", {})
         verdicts = {name: Verdicts(**kept.get(name, {})) for name in sources}
-        return cls(Desk(state.get("desk"), subjects), quiet, state.get("next", ""), verdicts)
+        return cls(Desk(state.get("desk"), subjects), saved, quiet, state.get("next", ""), verdicts)
 
     def dump(self) -> str:
         verdicts = {name: asdict(each) for name, each in self.verdicts.items()}
         state = {"next": self.next, "pauses": self.quiet.until, "verdicts": verdicts}
-        return json.dumps({"desk": self.desk.state(), **state})
+        return self.kept.cursor({"desk": self.desk.state(), **state})

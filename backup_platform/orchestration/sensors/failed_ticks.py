@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, InstigatorType, TickStatus
 
+from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.orchestration.sensors.outbox import ALL, Desk
 from backup_platform.orchestration.shown import log_of
 
@@ -31,13 +32,15 @@ def tell_failures(
     context: dg.SensorEvaluationContext, desk: Desk, names: Collection[str], now: datetime
 ) -> None:
     """One incident for each of the schedules and sensors `names` that fails. One that was stopped fails no more."""
-    problem = None
+    problem: Trouble | None = None
     try:
         for state in _states(context, names):
             desk.observe(subject_of(state.instigator_name), "ticks", _problem(context.instance, state), now)
     except Exception as error:  # these are Dagster's own parts, and the sensor has more to tell
         log_of(context).exception("ticks")
-        problem = "whether schedules and sensors fail cannot be seen", f"{type(error).__name__}: {error}"
+        problem = Trouble(
+            "", "whether schedules and sensors fail cannot be seen", f"{type(error).__name__}: {error}"
+        )
     desk.observe(ALL, "ticks", problem, now)
 
 
@@ -54,14 +57,14 @@ def _states(context: dg.SensorEvaluationContext, names: Collection[str]) -> Iter
             yield state
 
 
-def _problem(instance: dg.DagsterInstance, state: InstigatorState) -> tuple[str, str] | None:
+def _problem(instance: dg.DagsterInstance, state: InstigatorState) -> Trouble | None:
     needed = IN_A_ROW.get(state.instigator_type, 1)
     ticks = _ended(instance, state, needed) if state.is_running else []
     if len(ticks) < needed or any(tick.status != TickStatus.FAILURE for tick in ticks):
         return None
     kind = state.instigator_type.value.lower()
     what = f"What it does is not done meanwhile. See Automation, {state.instigator_name} in the Dagster UI."
-    return f"the {kind} {state.instigator_name} fails", f"{_text(ticks[0].error)}\n{what}"
+    return Trouble("", f"the {kind} {state.instigator_name} fails", f"{_text(ticks[0].error)}\n{what}")
 
 
 def _ended(instance: dg.DagsterInstance, state: InstigatorState, limit: int) -> list[InstigatorTick]:

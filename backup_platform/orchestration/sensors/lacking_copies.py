@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 
 from backup_platform.actions.checks.table import COPIES_IN_PLACE
+from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.visible import inert
 from backup_platform.errors import BackupError, RepositoryChangedError
@@ -52,14 +54,14 @@ def lacking_copies(
     by_source: dict[str, list[WatchedAsset]] = {}
     for subject in copies:
         by_source.setdefault(subject.source, []).append(subject)
-    app, runs = translator.app, Runs(copies)
+    app, runs, couriers = translator.app, Runs(copies), Couriers()
     repositories = {name: AskedRepository(name, app.at(name)) for name in app.plan.repositories}
     known = [*by_source, *(repository.subject for repository in repositories.values())]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = CopiesCursor.load(context.cursor, app, by_source, known, LONGEST_QUIET)
+        memory = CopiesCursor.load(context, app, by_source, known, LONGEST_QUIET)
         sweep = CopiesSweep(translator, by_source, runs, repositories, context, memory)
-        return sweep.result(sweeping.sweep(context, app, by_source, memory, sweep.visit))
+        return sweep.result(sweeping.sweep(context, app, by_source, memory, sweep.visit, couriers))
 
     return evaluate
 
@@ -227,8 +229,10 @@ class CopiesSweep:
     def _tell_presence(self, repository: AskedRepository) -> None:
         state = presence.state_of(repository.problem) if repository.problem else ""
         for each, title in PRESENCE.items():
-            problem = (title.format(repository.name), str(repository.problem)) if each == state else None
+            problem = (
+                Trouble("", title.format(repository.name), str(repository.problem)) if each == state else None
+            )
             self._tell(repository.subject, each, problem)
 
-    def _tell(self, subject: str, what: str, problem: tuple[str, str] | None) -> None:
+    def _tell(self, subject: str, what: str, problem: Trouble | None) -> None:
         self._memory.desk.observe(subject, what, problem, self._now)

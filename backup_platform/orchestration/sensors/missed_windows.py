@@ -7,7 +7,6 @@ missed.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.trust.latest import captures
 from backup_platform.domain.visible import inert
@@ -31,7 +32,8 @@ from backup_platform.orchestration.sensors import presence
 from backup_platform.orchestration.sensors import sweep as sweeping
 from backup_platform.orchestration.sensors.bounded_call import BoundedCall
 from backup_platform.orchestration.sensors.failed_windows import settle_failed
-from backup_platform.orchestration.sensors.outbox import ALL, Desk, read_cursor
+from backup_platform.orchestration.sensors.kept import SensorState
+from backup_platform.orchestration.sensors.outbox import ALL, Desk
 from backup_platform.orchestration.sensors.sweep import Quiet, signature
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
@@ -59,6 +61,7 @@ class WindowsCursor:
     """What the sensor keeps between evaluations: its cursor."""
 
     desk: Desk
+    kept: SensorState
     quiet: Quiet
     next: str = ""  # the source to start with
     repository: str = ""  # its id
@@ -68,14 +71,18 @@ class WindowsCursor:
     )  # by source, its schedule and since when it is watched
 
     @classmethod
-    def load(cls, cursor: str | None, app: App, watched: Collection[str] = ()) -> WindowsCursor:
-        state, sources = read_cursor(cursor), app.plan.sources
+    def load(
+        cls, context: dg.SensorEvaluationContext, app: App, watched: Collection[str] = ()
+    ) -> WindowsCursor:
+        kept = SensorState.load(context)
+        state, sources = kept.state, app.plan.sources
         recorded, known = (
             {name: value for name, value in state.get(part, {}).items() if name in sources}
             for part in ("recorded", "known")
         )
         return cls(
             Desk(state.get("desk"), [*sources, *watched]),
+            kept,
             Quiet.load(app, LONGEST_QUIET, state.get("pauses", {})),
             state.get("next", ""),
             state.get("repository", ""),
@@ -86,7 +93,7 @@ class WindowsCursor:
     def dump(self) -> str:
         state = {"next": self.next, "recorded": self.recorded, "repository": self.repository}
         more = {"known": self.known, "pauses": self.quiet.until}
-        return json.dumps({"desk": self.desk.state(), **state, **more})
+        return self.kept.cursor({"desk": self.desk.state(), **state, **more})
 
     def watched_since(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime:
         """Since when the source is watched with this schedule. No earlier window counts as missed."""
@@ -116,13 +123,14 @@ def missed_windows(
     """The evaluation of the sensor. It also reports failures of the `watched` sensors, which report all others."""
     subjects = {subject.source: subject for subject in backups}
     runs, app, patience = Runs(backups), translator.app, BoundedCall()
+    couriers = Couriers()
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-        memory = WindowsCursor.load(context.cursor, app, [ticks.subject_of(name) for name in watched])
+        memory = WindowsCursor.load(context, app, [ticks.subject_of(name) for name in watched])
         ticks.tell_failures(context, memory.desk, watched, app.clock.now())
         launcher = sweeping.Launcher(context, translator, runs, claims, app.clock.now())
         sweep = WindowsSweep(translator, subjects, launcher, patience, context, memory)
-        return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit))
+        return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit, couriers))
 
     return evaluate
 
@@ -163,7 +171,9 @@ class WindowsSweep:
             missing, points = self._patience.ask(lambda: self._ask(source), ANSWER_WITHIN_S)
         except DamageError as error:
             self._tell(
-                source, "unknown", (f"{source}: missed windows cannot be found", self._translator.told(error))
+                source,
+                "unknown",
+                Trouble(source, "missed windows cannot be found", self._translator.told(error)),
             )
             return True
         except RepositoryError as error:
@@ -199,7 +209,7 @@ class WindowsSweep:
         meant = f" {IF_MEANT.format(self._context.sensor_name)}" if error and error is self._another else ""
         text = self._translator.told(error) if error else ""
         for each, title in PRESENCE.items():
-            self._tell(ALL, each, (title, text + meant) if each == state else None)
+            self._tell(ALL, each, Trouble("", title, text + meant) if each == state else None)
 
     def _judge(self, source: str, missing: MissedWindows, points: list[RecoveryPoint]) -> None:
         incomplete = {point.window.key for point in points if point.incomplete} | _ahead(points, more_than=1)
@@ -217,7 +227,7 @@ class WindowsSweep:
                 source,
                 "missed",
                 _problem(source, missed, _ahead(points)) if lasts or news else None,
-                _over(source, missed),
+                _over(missed),
             )
         if not (missing.catchable or lasts or news):
             self._memory.quiet.begin(source, self._now, missing.awaited)
@@ -254,7 +264,7 @@ class WindowsSweep:
         )
 
     def _tell(
-        self, source: str, what: str, problem: tuple[str, str] | None, over: tuple[str, str] | None = None
+        self, source: str, what: str, problem: Trouble | None, over: tuple[str, str] | None = None
     ) -> None:
         self._memory.desk.observe(source, what, problem, self._now, over)
 
@@ -270,21 +280,21 @@ def _ahead(points: Sequence[RecoveryPoint], more_than: int = 0) -> set[str]:
     return {window for window, count in found.items() if count > more_than}
 
 
-def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> tuple[str, str]:
+def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> Trouble:
     detail = f"Ended without a complete recovery point: {_span(missed)}."
     early = [window.key for window in missed if window.key in ahead] if ahead else []
     if early:
         detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before its window."
-    return f"{source}: {how_many(len(missed), 'window')} missed", detail
+    return Trouble(source, f"{how_many(len(missed), 'window')} missed", where=detail)
 
 
-def _over(source: str, missed: Sequence[Window]) -> tuple[str, str] | None:
+def _over(missed: Sequence[Window]) -> tuple[str, str] | None:
     """The end of the incident: what was missed stays so."""
     if not missed:
         return None
     verb = "stays" if len(missed) == 1 else "stay"
     return (
-        f"{source}: backed up again, {how_many(len(missed), 'window')} {verb} missed",
+        f"backed up again, {how_many(len(missed), 'window')} {verb} missed",
         f"No recovery point: {_span(missed)}.",
     )
 

@@ -1,26 +1,31 @@
-"""The open incidents of a sensor, and its messages that are not sent yet.
-
-Both are kept in the sensor's cursor. So a lasting failure is reported once, and a failing channel delays an alert
-but never loses it.
-"""
+"""The incidents that a sensor observes, and their messages on the way to the channels of the plan."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+import socket
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backup_platform.alerting.incidents import IncidentBook, Occasion
-from backup_platform.domain.ports import Notifier
-from backup_platform.domain.words import how_many, more, were
+from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.book import SETTLES, IncidentBook
+from backup_platform.domain.incidents.digest import Parcel
+from backup_platform.domain.incidents.message import Message
+from backup_platform.domain.incidents.outbox import Outbox
+from backup_platform.domain.incidents.policy import AlertPolicy
+from backup_platform.domain.incidents.trouble import Trouble
+from backup_platform.domain.ports import AlertChannel
 from backup_platform.errors import BackupError
 
-LONGEST_PAUSE = timedelta(hours=1)
+if TYPE_CHECKING:
+    from backup_platform.app import App
+
 ALL = "*"  # in the place of a source: what concerns all of them
-MOST_IN_FULL = 10  # of one message; of the others it has the titles
-MOST_PENDING = 200  # beyond, the oldest are counted instead of kept: a cursor is no archive
+SEND_WITHIN_S = (
+    10.0  # of an evaluation, which Dagster ends after 60; a channel that takes longer is asked later
+)
+FAILED_IN_A_ROW = 3  # before the other channels are told of one
 
 
 def read_cursor(cursor: str | None) -> dict[str, Any]:
@@ -33,87 +38,20 @@ def read_cursor(cursor: str | None) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-@dataclass(frozen=True, slots=True)
-class PendingAlert:
-    """A message on its way. `over` when what it tells of has ended; one that an older version kept rings once more."""
-
-    title: str
-    body: str
-    over: bool = False
-
-
-class Outbox:
-    """What one sensor has to say. All that is pending goes out as one message, of however many sources."""
-
-    def __init__(self, state: dict[str, Any] | None = None) -> None:
-        state = state or {}
-        self._pending = [PendingAlert(*told) for told in state.get("pending", [])]
-        self._dropped: int = state.get("dropped", 0)
-        self._failures: int = state.get("failures", 0)
-        self._retry_at: float = state.get("retry_at", 0.0)
-
-    def state(self) -> dict[str, Any]:
-        """JSON-serialisable."""
-        return {
-            "pending": [[each.title, each.body, each.over] for each in self._pending],
-            "dropped": self._dropped,
-            "failures": self._failures,
-            "retry_at": self._retry_at,
-        }
-
-    def add(self, title: str, body: str, *, over: bool = False) -> None:
-        self._pending.append(PendingAlert(title, body, over))
-        if len(self._pending) > MOST_PENDING:
-            self._pending.pop(0)
-            self._dropped += 1
-
-    def deliver(self, notifier: Callable[[], Notifier], now: datetime) -> str:
-        """Send what is pending; the reason when it could not be sent, else "".
-
-        A channel that fails is tried again after 1, 2, 4 ... minutes, because the channels that work get the
-        message each time.
-        """
-        latest = (now + LONGEST_PAUSE).timestamp()  # a clock that was ahead must not hold anything back
-        if not self._pending or now.timestamp() < self._retry_at <= latest:
-            return ""
-        try:
-            notifier().send(*self._digest(), over=self._over())
-        except BackupError as error:
-            self._failures += 1
-            pause = min(timedelta(minutes=2 ** min(self._failures - 1, 10)), LONGEST_PAUSE)
-            self._retry_at = (now + pause).timestamp()
-            return f"{how_many(len(self._pending), 'alert')} not sent, next try in {pause}: {error}"
-        self._pending, self._dropped, self._failures, self._retry_at = [], 0, 0, 0.0
-        return ""
-
-    def _over(self) -> bool:
-        return not self._dropped and all(each.over for each in self._pending)
-
-    def _digest(self) -> tuple[str, str]:
-        if len(self._pending) == 1 and not self._dropped:
-            return self._pending[0].title, self._pending[0].body
-        lost = (
-            [f"{how_many(self._dropped, 'older alert')} {were(self._dropped)} dropped."]
-            if self._dropped
-            else []
-        )
-        bad_news_first = sorted(self._pending, key=lambda each: each.over)
-        parts = [f"{each.title}\n{each.body}".strip() for each in bad_news_first[:MOST_IN_FULL]]
-        parts += [each.title for each in bad_news_first[MOST_IN_FULL:]]
-        title = f"{bad_news_first[0].title} ({more(len(self._pending) + self._dropped - 1)})"
-        return title, "\n\n".join(parts + lost)
-
-
 class Desk:
     """The incidents of sources: each is a source and what is wrong with it."""
 
-    def __init__(self, state: dict[str, Any] | None, sources: Collection[str]) -> None:
-        """Keeps incidents of `sources` only, because nobody observes those of a source that left the plan."""
+    def __init__(
+        self, state: dict[str, Any] | None, sources: Collection[str], policy: AlertPolicy | None = None
+    ) -> None:
+        """`sources` are those that are observed. Incidents of others are closed, and that is told."""
         state = state or {}
-        self._book = _book(state.get("book", ""))
-        known = {*sources, ALL}
-        self._book.forget([key for key in self._book.incidents if key.partition("|")[0] not in known])
+        self._policy = policy or AlertPolicy()
+        self._book = _book(state.get("book", ""), self._policy)
         self._outbox = Outbox(state.get("outbox"))
+        self._known = {*sources, ALL}
+        self._settled_at: datetime | None = None
+        self._news: list[tuple[Message, str | None]] = []
 
     def state(self) -> dict[str, Any]:
         """JSON-serialisable."""
@@ -122,27 +60,106 @@ class Desk:
     def observe(
         self,
         source: str,
-        what: str,
-        problem: tuple[str, str] | None,
+        kind: str,
+        problem: Trouble | None,
         now: datetime,
         over: tuple[str, str] | None = None,
+        *,
+        settles: timedelta = SETTLES,
+        since: datetime | None = None,
+        besides: str | None = None,
     ) -> None:
-        """Note the state of something. `problem` is its title and detail, and None means that there is no problem.
-        `over` replaces the title in the message of its end, if something remains."""
-        title, detail = problem or ("", "")
-        message = self._book.observe(f"{source}|{what}", problem is not None, title, detail, now, over=over)
+        """Note the state of something, see `IncidentBook.observe`. `besides` is a channel that is not told."""
+        self._settle(now)
+        key = f"{source}|{kind}"
+        message = self._book.observe(key, problem, now, over=over, settles=settles, since=since)
         if message:
-            self._outbox.add(message.title, message.body, over=message.occasion is Occasion.RESOLVED)
+            self._news.append((message, besides))
 
-    def deliver(self, notifier: Callable[[], Notifier], now: datetime) -> str:
-        """See `Outbox.deliver`."""
-        return self._outbox.deliver(notifier, now)
+    def deliver(
+        self,
+        channels: Sequence[AlertChannel],
+        couriers: Couriers,
+        now: datetime,
+        remember: Callable[[], None],
+        signature: str = "",
+    ) -> str:
+        """Send what is due, to all channels at once and within `SEND_WITHIN_S`; why something was not sent, or "".
+
+        `remember` is called before anything is sent, and after each channel that took it.
+        """
+        self._outbox.address([channel.name for channel in channels])
+        for landed in couriers.landed():
+            self._landed(landed.channel, landed.ids, landed.error, now)
+        self._collect(now)
+        held = {m.id for m in self._outbox.waiting() if self._policy.holds(m.warning, now)}
+        due = {channel: self._outbox.due(channel.name, now, held) for channel in channels}
+        if any(due.values()):
+            remember()
+        for channel, parcel in due.items():
+            if parcel and channel.name not in couriers.away:
+                couriers.send(channel.name, parcel, _sending(channel, signature))
+        problems = []
+        for landed in couriers.landed(SEND_WITHIN_S):
+            problems.append(self._landed(landed.channel, landed.ids, landed.error, now))
+            remember()
+        for name in sorted(couriers.away & {channel.name for channel, parcel in due.items() if parcel}):
+            problems.append(self._outbox.refused(name, f"no answer within {SEND_WITHIN_S:.0f} s", now))
+        return " ".join(problem for problem in problems if problem)
+
+    def _landed(self, channel: str, ids: Collection[str], error: str, now: datetime) -> str:
+        if error:
+            return self._outbox.refused(channel, error, now)
+        self._outbox.sent(channel, ids)
+        return ""
+
+    def _collect(self, now: datetime) -> None:
+        """What is to be told, besides what was observed."""
+        gone = [key for key in self._book.keys if key.partition("|")[0] not in self._known]
+        self._news += [(message, None) for message in self._book.leave(gone, now)]
+        self._settle(now)
+        self._observe_channels(now)
+        for message, besides in self._news:
+            self._outbox.add(message, besides=besides)
+        self._news = []
+
+    def _settle(self, now: datetime) -> None:
+        """Once for each time: there may be many incidents."""
+        if self._settled_at == now:
+            return
+        self._settled_at = now
+        self._news += [(message, None) for message in self._book.settle(now)]
+
+    def _observe_channels(self, now: datetime) -> None:
+        failing = self._outbox.failing(FAILED_IN_A_ROW)
+        for name, queue in failing.items():
+            since = datetime.fromisoformat(queue.failing_since)
+            problem = Trouble(f"alert channel {name}", "takes no messages", queue.reason)
+            self.observe(ALL, f"channel {name}", problem, now, since=since, besides=name)
+        for key in self._book.incidents:
+            source, _, kind = key.partition("|")
+            name = kind.removeprefix("channel ")
+            if source == ALL and kind != name and not self._outbox.fails(name):
+                self.observe(ALL, kind, None, now)
 
 
-def _book(text: str) -> IncidentBook:
+def _sending(channel: AlertChannel, signature: str) -> Callable[[Parcel], None]:
+    def deliver(parcel: Parcel) -> None:
+        body = "\n".join(part for part in (parcel.body, signature) if part)
+        channel.send(parcel.title, body, over=parcel.over)
+
+    return deliver
+
+
+def signature(app: App) -> str:
+    """The last line of a message: where it comes from."""
+    return f"Plan {app.plan_path} on host {socket.gethostname()}."
+
+
+def _book(text: str, policy: AlertPolicy) -> IncidentBook:
     """The book of incidents. An unreadable one counts as empty: then open incidents are reported once more, which
     is better than silence."""
     try:
-        return IncidentBook.from_json(text)
+        return IncidentBook.from_json(text, policy)
     except BackupError:
-        return IncidentBook()
+        return IncidentBook(policy=policy)

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
+from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.model import Window
 from backup_platform.domain.windows.health import next_overdue
 from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.orchestration.claims import WindowClaims
 from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
+from backup_platform.orchestration.sensors.kept import SensorState
 from backup_platform.orchestration.sensors.outbox import Desk
+from backup_platform.orchestration.sensors.outbox import signature as signature_of
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import BackupTranslator
@@ -30,6 +34,7 @@ class Cursor(Protocol):
     """What a sensor keeps: `next` is the source to start with."""
 
     desk: Desk
+    kept: SensorState
     next: str
 
 
@@ -39,6 +44,7 @@ def sweep(
     sources: Collection[str],
     cursor: Cursor,
     visit: Callable[[str], bool],
+    couriers: Couriers,
 ) -> str:
     """Visit sources until the time is used up, or until a visit says that the others need none. Then send the
     messages; returns why that failed, or "". If a visit fails, that is an incident of its source, and the other
@@ -49,7 +55,20 @@ def sweep(
         if not _visited(context, app, source, cursor, visit) or app.clock.monotonic() >= deadline:
             break
     cursor.next = next(rest, "")
-    problem = cursor.desk.deliver(app.notifier, app.clock.now())
+    return send(
+        context, app, cursor.desk, couriers, lambda: cursor.kept.remember({"desk": cursor.desk.state()})
+    )
+
+
+def send(
+    context: dg.SensorEvaluationContext,
+    app: App,
+    desk: Desk,
+    couriers: Couriers,
+    remember: Callable[[], None],
+) -> str:
+    """Send the messages of a desk; returns why that failed, or ""."""
+    problem = desk.deliver(app.channels(), couriers, app.clock.now(), remember, signature_of(app))
     if problem:
         log_of(context).error(problem)
     return problem
@@ -59,13 +78,15 @@ def _visited(
     context: dg.SensorEvaluationContext, app: App, source: str, cursor: Cursor, visit: Callable[[str], bool]
 ) -> bool:
     """What the visit says; True after one that failed."""
-    problem, more = None, True
+    problem: Trouble | None = None
+    more = True
     try:
         more = visit(source)
     except Exception as error:
         log_of(context).exception("%s", source)
-        title = f"{source}: the sensor {context.sensor_name} fails for this source"
-        problem = title, f"{type(error).__name__}: {error}\nThe traceback is in the log of the sensor's tick."
+        what = f"the sensor {context.sensor_name} fails for this source"
+        text = f"{type(error).__name__}: {error}\nThe traceback is in the log of the sensor's tick."
+        problem = Trouble(source, what, text)
     cursor.desk.observe(source, "sensor", problem, app.clock.now())
     return more
 

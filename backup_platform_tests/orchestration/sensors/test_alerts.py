@@ -190,7 +190,7 @@ def test_runs_are_judged_in_the_order_in_which_they_ended(watched: World) -> Non
     watched.app.faults = [gone()]
     watched.launch("uploads")
     tick(watched)
-    assert titles(watched)[-1] == "uploads: backup failed"
+    assert titles(watched)[-1] == "Again: uploads: backup failed"
     assert len(watched.channel.sent) == 2
 
 

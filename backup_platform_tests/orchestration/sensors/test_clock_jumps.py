@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from backup_platform.domain.model import RecoveryPoint
 from backup_platform.orchestration.sensors.copies_cursor import Verdicts
-from backup_platform.orchestration.sensors.outbox import Outbox
 from backup_platform_tests.orchestration.conftest import DAY, World
 from backup_platform_tests.orchestration.sensors.test_missed_windows import NAME, launched, observed, only
-from backup_platform_tests.orchestration.sensors.test_outbox import Channel
 
 HOUR = timedelta(hours=1)
 NEW = '{"next": ""}'
@@ -38,7 +35,7 @@ def test_a_sensor_that_was_ahead_once_sees_the_next_missed_windows(hourly: World
     hourly.app.backups.run("uploads")
     tick = hourly.sensor(NAME, cursor)
     assert len(observed(tick)) == 1
-    assert [title for title, _ in hourly.channel.sent] == ["uploads: 1 window missed"]
+    assert [title for title, _ in hourly.channel.sent] == ["Again: uploads: 1 window missed"]
 
 
 def test_a_sensor_that_began_while_the_clock_was_ahead_sees_what_is_due(hourly: World) -> None:
@@ -50,16 +47,6 @@ def test_a_sensor_that_began_while_the_clock_was_ahead_sees_what_is_due(hourly: 
     tick = hourly.sensor(NAME, cursor)
     assert len(launched(tick)) == 1
     assert len(observed(tick)) == 1
-
-
-def test_a_message_is_not_held_back_until_the_wrong_time() -> None:
-    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
-    outbox, channel = Outbox(), Channel(failures=1)
-    outbox.add("shop: backup failed", "why")
-    assert outbox.deliver(lambda: channel, now + 2 * DAY)
-    outbox = Outbox(json.loads(json.dumps(outbox.state())))
-    assert outbox.deliver(lambda: channel, now) == ""
-    assert len(channel.sent) == 1
 
 
 def test_copies_are_judged_although_a_point_of_a_window_to_come_was_judged(hourly: World) -> None:
