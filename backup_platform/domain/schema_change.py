@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from backup_platform.domain.checks import CheckResult, KindCheck, not_compared
 from backup_platform.domain.model import Json, RecoveryPoint
 from backup_platform.domain.trust.suspicion import baseline
-from backup_platform.domain.words import how_many
+from backup_platform.domain.words import first_of, how_many
 
 NAME = "schema_unchanged"
+MOST_NAMED = 5  # objects in the summary; the metadata have all
 
 
 def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> CheckResult:
@@ -22,7 +23,9 @@ def schema_unchanged(history: Sequence[RecoveryPoint], point: RecoveryPoint) -> 
     difference = [] if same else _schema_difference(old.get("schema"), new.get("schema"))
     metadata: dict[str, Json] = {"difference": list(difference)} if difference else {}
     compared = f"compared with {before[-1].window.key}"
-    summary = f"as before, {compared}" if same else f"{how_many(len(difference), 'difference')}, {compared}"
+    found = f"{how_many(len(difference), 'difference')}, {compared}"
+    named = f"{found}: {first_of(difference, MOST_NAMED)}" if difference else found
+    summary = f"as before, {compared}" if same else named
     return CheckResult(NAME, same, "warn", summary, metadata)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from backup_platform.orchestration import subjects
-from backup_platform.orchestration.claims import WindowClaims
+from backup_platform.orchestration.runs import WindowClaims
 from backup_platform.orchestration.schedules import (
     launch_group,
     launch_upkeep,
@@ -44,14 +44,14 @@ def automation(translator: BackupTranslator, *, running: bool) -> dg.Definitions
     sensors = [
         maker.sensor(
             MISSED,
-            missed_windows(translator, backups, maker.claims, [translator.name(ALERTS)]),
+            missed_windows(translator, backups, maker.claims, [translator.name(ALERTS)], running=running),
             MISSED_INTERVAL_S,
             "Launches due windows without a recovery point, and records windows that are over as missed.",
             jobs=backup_jobs,
         ),
         maker.sensor(
             ALERTS,
-            alerts(translator, [*backups, *copies, *upkeep], watch),
+            alerts(translator, [*backups, *copies, *upkeep], watch, running=running),
             ALERTS_INTERVAL_S,
             "Sends one message for each incident: failed runs and checks, and failing schedules and sensors.",
         ),

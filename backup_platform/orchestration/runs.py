@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 
 import dagster as dg
 
+from backup_platform.domain.ports import Clock
 from backup_platform.domain.trust.latest import SKEW
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_TAG, RUN_KEY_TAG
@@ -14,6 +16,7 @@ from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_
 SHORTEST_PAUSE = timedelta(minutes=1)
 FIRST_PAUSE = timedelta(minutes=5)
 LONGEST_PAUSE = timedelta(hours=3)
+HELD_S = 120.0  # after that, the run exists, or the evaluation failed
 SUBMITTED_WITHIN = timedelta(minutes=10)
 LONGEST_RUN_S = 86_400.0  # of a run without the tag: one that was launched by hand and died before it began
 
@@ -51,11 +54,15 @@ class Runs:
         """The subject whose asset it is."""
         return self._subjects.get(key)
 
-    def active(self, instance: dg.DagsterInstance, now: datetime) -> set[tuple[str, str]]:
-        """(id of the subject, window) of everything that is queued or running."""
+    def active(self, instance: dg.DagsterInstance, now: datetime) -> dict[tuple[str, str], dg.RunRecord]:
+        """Everything that is queued or running, by id of the subject and window."""
         records = instance.get_run_records(filters=dg.RunsFilter(statuses=ACTIVE))
-        runs = [record.dagster_run for record in records if not _dead(record, now)]
-        return {(each.id, run.tags.get(PARTITION_TAG, "")) for run in runs for each in self.materialized(run)}
+        alive = [record for record in records if not _dead(record, now)]
+        return {
+            (each.id, record.dagster_run.tags.get(PARTITION_TAG, "")): record
+            for record in alive
+            for each in self.materialized(record.dagster_run)
+        }
 
     def asked_since(self, instance: dg.DagsterInstance, then: datetime) -> set[tuple[str, str]]:
         """(id of the subject, window) of every run that was created since then."""
@@ -115,3 +122,27 @@ def why_wait(attempts: Iterable[dg.RunRecord], now: datetime, until: datetime | 
         pause = min(pause, max(remaining / 2, SHORTEST_PAUSE))
     wait = ended + pause.total_seconds() - now.timestamp()
     return f"{len(records)} attempts; next try in {wait:.0f} s" if wait > 0 else ""
+
+
+class WindowClaims:
+    """Which windows a schedule or a sensor has just asked for: whoever asks first has a window for a while. Safe for
+    threads.
+
+    Dagster creates runs only after the evaluation, and compares run keys of one schedule or sensor only. All
+    evaluations of a code location are in one process, so that memory is enough.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._held: dict[tuple[str, str], tuple[str, float]] = {}  # by subject and window: who, and when
+
+    def take(self, who: str, subject: str, window: str) -> bool:
+        """Whether the window is free for `who`, the name of a schedule or a sensor; then it is taken."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._held = {each: held for each, held in self._held.items() if now - held[1] < HELD_S}
+            holder, _ = self._held.get((subject, window), (who, now))
+            if holder == who:
+                self._held[subject, window] = (who, now)
+            return holder == who

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import dagster as dg
 
-from backup_platform.orchestration.claims import WindowClaims
-from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.runs import Runs, WindowClaims
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.tick_names import tick_name
 from backup_platform.orchestration.translator import BackupTranslator
@@ -77,7 +76,7 @@ def launch_group(
 
     def evaluate(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
-        asked = runs.active(context.instance, translator.app.clock.now())
+        asked = set(runs.active(context.instance, translator.app.clock.now()))
         asked |= runs.asked_since(context.instance, tick)
         reasons = []
         for subject in subjects:

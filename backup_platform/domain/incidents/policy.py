@@ -9,6 +9,13 @@ from zoneinfo import ZoneInfo
 
 REMIND = (timedelta(hours=1), timedelta(days=1))
 
+WINDOWS_TO_SETTLE = 3
+
+
+def settles_after(window: timedelta) -> timedelta:
+    """For how long a source with such windows has not failed when its trouble is over: between hours and a week."""
+    return min(max(WINDOWS_TO_SETTLE * window, timedelta(hours=6)), timedelta(days=7))
+
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import dagster as dg
 
 from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.book import SETTLES
+from backup_platform.domain.incidents.policy import settles_after
 from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.visible import inert
 from backup_platform.domain.words import how_many
@@ -21,11 +24,15 @@ from backup_platform.orchestration.assets.checks import HINT, NOT_JUDGED
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import failed_ticks as ticks
 from backup_platform.orchestration.sensors.kept import SensorState
+from backup_platform.orchestration.sensors.long_runs import tell_long_runs
 from backup_platform.orchestration.sensors.outbox import ALL, Desk
 from backup_platform.orchestration.sensors.sweep import send
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
+
+if TYPE_CHECKING:
+    from backup_platform.app import App
 
 BUDGET_S = 20.0  # Dagster ends a sensor after 60
 PAGE = 200
@@ -35,6 +42,7 @@ _End: TypeAlias = Literal[
     dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED
 ]
 _ENDS: tuple[_End, ...] = (_T.RUN_SUCCESS, _T.RUN_FAILURE, _T.RUN_CANCELED)
+DIED = "The process of the run died, or was ended, and left no message. The end of its log may say why."
 _DETAILS = {_T.ASSET_CHECK_EVALUATION, _T.ASSET_MATERIALIZATION, _T.STEP_FAILURE, _T.STEP_SUCCESS}
 
 
@@ -65,19 +73,25 @@ class AlertsCursor:
 
 
 def alerts(
-    translator: BackupTranslator, subjects: Sequence[WatchedAsset], watched: Sequence[str] = ()
+    translator: BackupTranslator,
+    subjects: Sequence[WatchedAsset],
+    watched: Sequence[str] = (),
+    *,
+    running: bool = True,
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
-    """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules."""
+    """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules;
+    `running` says whether all of them are on until somebody switches them off."""
     runs, couriers = Runs(subjects), Couriers()
     ids = [*(subject.id for subject in subjects), *(ticks.subject_of(name) for name in watched)]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         app = translator.app
         memory = AlertsCursor.load(context, ids)
-        watch = Watch(runs, context.instance, memory, app.clock.now())
+        watch = Watch(app, runs, context.instance, memory, app.clock.now())
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
-        ticks.tell_failures(context, memory.desk, watched, app.clock.now())
+        ticks.tell_failures(context, memory.desk, watched, app.clock.now(), running=running)
+        tell_long_runs(context.instance, memory.desk, runs, subjects, app.clock.now())
         for record in _ended(context.instance, memory.position):
             _judged(context, watch, record)
             seen += 1
@@ -105,7 +119,10 @@ def _judged(context: dg.SensorEvaluationContext, watch: Watch, record: dg.EventL
 class Watch:
     """Turns the end of runs into observations of incidents."""
 
-    def __init__(self, runs: Runs, instance: dg.DagsterInstance, memory: AlertsCursor, now: datetime) -> None:
+    def __init__(
+        self, app: App, runs: Runs, instance: dg.DagsterInstance, memory: AlertsCursor, now: datetime
+    ) -> None:
+        self._windows = app.windows
         self._runs = runs
         self._instance = instance
         self._memory = memory
@@ -125,8 +142,13 @@ class Watch:
         for subject in self._runs.materialized(run):
             failure = self._failure(subject, end, entries)
             if failure or _worked(subject, entries):
-                problem = Trouble(subject.name, f"{subject.work} failed", failure, where) if failure else None
-                self._memory.desk.observe(subject.id, "run", problem, self._now)
+                code = _code(subject, entries)
+                problem = (
+                    Trouble(subject.name, f"{subject.work} failed", failure, where, code) if failure else None
+                )
+                settles = self._settles(subject)
+                since = datetime.fromtimestamp(record.timestamp, UTC)
+                self._memory.desk.observe(subject.id, "run", problem, self._now, settles=settles, since=since)
         for entry in entries:
             evaluation = entry.get_dagster_event().event_specific_data
             if isinstance(evaluation, dg.AssetCheckEvaluation):
@@ -146,7 +168,7 @@ class Watch:
             return "The run was cancelled."
         steps = {entry.step_key: entry.get_dagster_event() for entry in entries if _is_failure(entry)}
         if not steps:
-            return end.message or "The run failed."
+            return _plainly(end.message) or "The run failed."
         step = steps.get(subject.step)
         if step is None:
             return ""
@@ -155,7 +177,7 @@ class Watch:
         if error == "DagsterAssetCheckFailedError":
             return ""
         if error == "DagsterExecutionInterruptedError":
-            return end.message or "The run was interrupted."
+            return _plainly(end.message) or "The run was interrupted."
         described = data.user_failure_data.description if data.user_failure_data else None
         return described or (data.error.message.strip() if data.error else "The step failed.")
 
@@ -168,7 +190,7 @@ class Watch:
         verb = "warns" if evaluation.severity == dg.AssetCheckSeverity.WARN else "failed"
         found = _sentences(evaluation.description, evaluation.metadata.get(HINT))
         warning = evaluation.severity == dg.AssetCheckSeverity.WARN
-        problem = Trouble(subject.name, f"check {name} {verb}", found, where, warning=warning)
+        problem = Trouble(subject.name, f"check {name} {verb}", found, where, _aspect(evaluation), warning)
         # The incident is of the check, and each window has a verdict of its own.
         over = (
             f"check {name} passes again",
@@ -181,7 +203,29 @@ class Watch:
             None if evaluation.passed else problem,
             self._now,
             over if subject.source else None,
+            settles=self._settles(subject),
         )
+
+    def _settles(self, subject: WatchedAsset) -> timedelta:
+        """For how long the subject has not failed when an incident that came and went is over."""
+        window = self._windows.schedule(subject.source).current(self._now) if subject.source else None
+        return settles_after(window.end - window.start) if window else SETTLES
+
+
+def _code(subject: WatchedAsset, entries: list[dg.EventLogEntry]) -> str:
+    """The class of the error that a step failed with: another one is news, although the incident is known."""
+    for entry in entries:
+        if entry.step_key == subject.step and _is_failure(entry):
+            failure = entry.get_dagster_event().step_failure_data.user_failure_data
+            value = failure.metadata.get("error") if failure and failure.metadata else None
+            return str(value.value) if value else ""
+    return ""
+
+
+def _aspect(evaluation: dg.AssetCheckEvaluation) -> str:
+    """What a check that lists differences found: another difference is another one."""
+    value = evaluation.metadata.get("difference")
+    return blake2b(str(value.value).encode(), digest_size=8).hexdigest() if value else ""
 
 
 def _sentences(*parts: str | dg.MetadataValue[Any] | None) -> str:
@@ -212,6 +256,11 @@ def _latest(instance: dg.DagsterInstance, end: _End) -> int:
 
 def _is_failure(entry: dg.EventLogEntry) -> bool:
     return entry.get_dagster_event().event_type == _T.STEP_FAILURE
+
+
+def _plainly(message: str | None) -> str:
+    """What Dagster says of a run that no step says anything of."""
+    return DIED if message and "outside the execution context" in message else message or ""
 
 
 def _succeeded(subject: WatchedAsset, entries: list[dg.EventLogEntry]) -> bool:

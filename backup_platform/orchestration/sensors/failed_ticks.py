@@ -11,7 +11,13 @@ from datetime import datetime
 from typing import Any
 
 import dagster as dg
-from dagster._core.scheduler.instigation import InstigatorState, InstigatorTick, InstigatorType, TickStatus
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorTick,
+    InstigatorType,
+    TickStatus,
+)
 
 from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.orchestration.sensors.outbox import ALL, Desk
@@ -29,13 +35,24 @@ def subject_of(name: str) -> str:
 
 
 def tell_failures(
-    context: dg.SensorEvaluationContext, desk: Desk, names: Collection[str], now: datetime
+    context: dg.SensorEvaluationContext,
+    desk: Desk,
+    names: Collection[str],
+    now: datetime,
+    *,
+    running: bool,
 ) -> None:
     """One incident for each of the schedules and sensors `names` that fails. One that was stopped fails no more."""
     problem: Trouble | None = None
     try:
         for state in _states(context, names):
-            desk.observe(subject_of(state.instigator_name), "ticks", _problem(context.instance, state), now)
+            subject = subject_of(state.instigator_name)
+            off = running and state.status == InstigatorStatus.STOPPED
+            desk.observe(
+                subject, "off", _off(state) if off else None, now, (f"{_name(state)} is on again", "")
+            )
+            if state.is_running:  # what is off was not seen to work
+                desk.observe(subject, "ticks", _problem(context.instance, state), now)
     except Exception as error:  # these are Dagster's own parts, and the sensor has more to tell
         log_of(context).exception("ticks")
         problem = Trouble(
@@ -59,12 +76,21 @@ def _states(context: dg.SensorEvaluationContext, names: Collection[str]) -> Iter
 
 def _problem(instance: dg.DagsterInstance, state: InstigatorState) -> Trouble | None:
     needed = IN_A_ROW.get(state.instigator_type, 1)
-    ticks = _ended(instance, state, needed) if state.is_running else []
+    ticks = _ended(instance, state, needed)
     if len(ticks) < needed or any(tick.status != TickStatus.FAILURE for tick in ticks):
         return None
-    kind = state.instigator_type.value.lower()
     what = f"What it does is not done meanwhile. See Automation, {state.instigator_name} in the Dagster UI."
-    return Trouble("", f"the {kind} {state.instigator_name} fails", f"{_text(ticks[0].error)}\n{what}")
+    return Trouble("", f"{_name(state)} fails", f"{_text(ticks[0].error)}\n{what}")
+
+
+def _off(state: InstigatorState) -> Trouble:
+    """Of one that somebody switched off, which Dagster tells nobody."""
+    what = "What it does is not done meanwhile. Switch it on again in the Dagster UI, under Automation."
+    return Trouble("", f"{_name(state)} is switched off", what)
+
+
+def _name(state: InstigatorState) -> str:
+    return f"the {state.instigator_type.value.lower()} {state.instigator_name}"
 
 
 def _ended(instance: dg.DagsterInstance, state: InstigatorState, limit: int) -> list[InstigatorTick]:

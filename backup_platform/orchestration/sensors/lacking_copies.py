@@ -21,8 +21,7 @@ from backup_platform.domain.model import RecoveryPoint
 from backup_platform.domain.visible import inert
 from backup_platform.errors import BackupError, RepositoryChangedError
 from backup_platform.orchestration.assets.copies import in_place
-from backup_platform.orchestration.claims import WindowClaims
-from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.runs import Runs, WindowClaims
 from backup_platform.orchestration.sensors import presence
 from backup_platform.orchestration.sensors import sweep as sweeping
 from backup_platform.orchestration.sensors.bounded_call import BoundedCall

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from backup_platform.alerting.couriers import Couriers
+from backup_platform.domain.incidents.book import SETTLES
+from backup_platform.domain.incidents.policy import settles_after
 from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.model import RecoveryPoint, Window
 from backup_platform.domain.trust.latest import captures
@@ -25,8 +27,7 @@ from backup_platform.domain.windows.runs import ending_after
 from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.domain.words import how_many
 from backup_platform.errors import BackupError, DamageError, RepositoryChangedError, RepositoryError
-from backup_platform.orchestration.claims import WindowClaims
-from backup_platform.orchestration.runs import Runs
+from backup_platform.orchestration.runs import Runs, WindowClaims
 from backup_platform.orchestration.sensors import failed_ticks as ticks
 from backup_platform.orchestration.sensors import presence
 from backup_platform.orchestration.sensors import sweep as sweeping
@@ -48,6 +49,7 @@ LONGEST_QUIET = timedelta(hours=1)
 # Dagster writes each into its database, some 10 ms apiece, before the next sensor's turn.
 MOST_OF_A_SOURCE = 20
 MANY = 200
+MOST_ROWS = 6  # of consecutive windows in a message
 PRESENCE = {
     presence.AWAY: "The repository is unreachable: missed windows cannot be found",
     presence.EMPTY: "The place of the repository is empty: missed windows cannot be found",
@@ -69,6 +71,7 @@ class WindowsCursor:
     known: dict[str, list[str]] = field(
         default_factory=dict
     )  # by source, its schedule and since when it is watched
+    begun: dict[str, str] = field(default_factory=dict)  # by source, the start of an incident's first window
 
     @classmethod
     def load(
@@ -76,9 +79,9 @@ class WindowsCursor:
     ) -> WindowsCursor:
         kept = SensorState.load(context)
         state, sources = kept.state, app.plan.sources
-        recorded, known = (
+        recorded, known, begun = (
             {name: value for name, value in state.get(part, {}).items() if name in sources}
-            for part in ("recorded", "known")
+            for part in ("recorded", "known", "begun")
         )
         return cls(
             Desk(state.get("desk"), [*sources, *watched]),
@@ -88,11 +91,12 @@ class WindowsCursor:
             state.get("repository", ""),
             recorded,
             known,
+            begun,
         )
 
     def dump(self) -> str:
         state = {"next": self.next, "recorded": self.recorded, "repository": self.repository}
-        more = {"known": self.known, "pauses": self.quiet.until}
+        more = {"known": self.known, "begun": self.begun, "pauses": self.quiet.until}
         return self.kept.cursor({"desk": self.desk.state(), **state, **more})
 
     def watched_since(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime:
@@ -104,6 +108,16 @@ class WindowsCursor:
         if datetime.fromisoformat(since) > now:  # the clock was ahead, and is right now
             self.known[source] = [kept, now.isoformat()]
         return min(datetime.fromisoformat(since), now)
+
+    def of_incident(
+        self, source: str, missed: Sequence[Window], news: Sequence[Window], *, lasts: bool
+    ) -> list[Window]:
+        """The windows that are missed since the incident began, which ends when it neither `lasts` nor has `news`."""
+        first = self.begun.pop(source, None)
+        if lasts or news:
+            since = [*news, *missed[-1:]][0].start.isoformat()
+            first = self.begun[source] = min(first or since, since)
+        return [window for window in missed if first and window.start >= datetime.fromisoformat(first)]
 
     def recorded_until(self, source: str, schedule: WindowSchedule, now: datetime) -> datetime | None:
         """The start of the last window that is recorded as missed. None if that window is not over: the clock was
@@ -119,6 +133,8 @@ def missed_windows(
     backups: Sequence[WatchedAsset],
     claims: WindowClaims,
     watched: Sequence[str] = (),
+    *,
+    running: bool = True,
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor. It also reports failures of the `watched` sensors, which report all others."""
     subjects = {subject.source: subject for subject in backups}
@@ -127,7 +143,7 @@ def missed_windows(
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = WindowsCursor.load(context, app, [ticks.subject_of(name) for name in watched])
-        ticks.tell_failures(context, memory.desk, watched, app.clock.now())
+        ticks.tell_failures(context, memory.desk, watched, app.clock.now(), running=running)
         launcher = sweeping.Launcher(context, translator, runs, claims, app.clock.now())
         sweep = WindowsSweep(translator, subjects, launcher, patience, context, memory)
         return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit, couriers))
@@ -221,13 +237,15 @@ class WindowsSweep:
         missed = () if self._another else missing.missed
         news = self._record(source, missed)
         lasts = bool(missed) and not _captured_after(points, missed[-1])
+        own = self._memory.of_incident(source, missed, news, lasts=lasts)
         if not self._another:
             settle_failed(self._context, self._translator, self._subjects[source], missed)
             self._tell(
                 source,
                 "missed",
-                _problem(source, missed, _ahead(points)) if lasts or news else None,
-                _over(missed),
+                self._problem(source, own, len(missed), _ahead(points)) if lasts or news else None,
+                _over(own),
+                settles=self._settles(source),
             )
         if not (missing.catchable or lasts or news):
             self._memory.quiet.begin(source, self._now, missing.awaited)
@@ -241,19 +259,19 @@ class WindowsSweep:
             cursor=self._memory.dump(),
         )
 
-    def _record(self, source: str, missed: Sequence[Window]) -> bool:
+    def _record(self, source: str, missed: Sequence[Window]) -> list[Window]:
         """Record missed windows as observations, if they were not recorded before; of many only the newest, and the
         log has all. Returns whether there were any, because they are reported even if a point was captured
         since."""
         last = self._memory.recorded_until(source, self._app.windows.schedule(source), self._now)
         new = [w for w in ending_after(missed, last) if w.start > last] if last else list(missed)
         if not new:
-            return False
+            return []
         self._memory.recorded[source] = new[-1].start.isoformat()
         log_of(self._context).warning("%s: newly missed: %s", source, _span(new))
         most = MOST_OF_A_SOURCE if len(self._observations) < MANY else 1
         self._observations += [self._observation(source, w, len(missed)) for w in new[-most:]]
-        return True
+        return new
 
     def _observation(self, source: str, window: Window, total: int) -> dg.AssetObservation:
         return dg.AssetObservation(
@@ -264,9 +282,35 @@ class WindowsSweep:
         )
 
     def _tell(
-        self, source: str, what: str, problem: Trouble | None, over: tuple[str, str] | None = None
+        self,
+        source: str,
+        what: str,
+        problem: Trouble | None,
+        over: tuple[str, str] | None = None,
+        *,
+        settles: timedelta = SETTLES,
     ) -> None:
-        self._memory.desk.observe(source, what, problem, self._now, over)
+        self._memory.desk.observe(source, what, problem, self._now, over, settles=settles)
+
+    def _settles(self, source: str) -> timedelta:
+        window = self._app.windows.schedule(source).current(self._now)
+        return settles_after(window.end - window.start) if window else SETTLES
+
+    def _problem(self, source: str, own: Sequence[Window], total: int, ahead: Collection[str]) -> Trouble:
+        """Of the windows that are missed since the incident began; `total` are all that ever were."""
+        detail = f"Ended without a complete recovery point: {_span(own)}."
+        if total > len(own):
+            detail += f" Missed before: {how_many(total - len(own), 'window')}."
+        early = [window.key for window in own if window.key in ahead]
+        if early:
+            early_one = f"The point of {early[-1]} does not count"
+            detail += f" {early_one}: a clock was ahead, and it was stored before its window."
+        working = self._launcher.at_work(self._subjects[source])
+        if working:
+            since = datetime.fromtimestamp(working[1].start_time or 0.0, UTC)
+            run = working[1].dagster_run.run_id
+            detail += f" Run {run} of window {working[0]} has been at work since {since:%Y-%m-%d %H:%M} UTC."
+        return Trouble(source, f"{how_many(len(own), 'window')} missed", where=detail)
 
 
 def _captured_after(points: Sequence[RecoveryPoint], window: Window) -> bool:
@@ -278,14 +322,6 @@ def _ahead(points: Sequence[RecoveryPoint], more_than: int = 0) -> set[str]:
     counting = {point.id for point in captures(points)}
     found = Counter(point.window.key for point in points if point.id not in counting)
     return {window for window, count in found.items() if count > more_than}
-
-
-def _problem(source: str, missed: Sequence[Window], ahead: Collection[str]) -> Trouble:
-    detail = f"Ended without a complete recovery point: {_span(missed)}."
-    early = [window.key for window in missed if window.key in ahead] if ahead else []
-    if early:
-        detail += f" The point of {early[-1]} does not count: a clock was ahead, and it was stored before its window."
-    return Trouble(source, f"{how_many(len(missed), 'window')} missed", where=detail)
 
 
 def _over(missed: Sequence[Window]) -> tuple[str, str] | None:
@@ -300,5 +336,17 @@ def _over(missed: Sequence[Window]) -> tuple[str, str] | None:
 
 
 def _span(windows: Sequence[Window]) -> str:
-    first, last = windows[0].key, windows[-1].key
-    return first if len(windows) == 1 else f"{len(windows)} windows from {first} to {last}"
+    """`2026-11-18 to 2026-11-20 (3 windows), 2026-11-22`: points in between are not among them. The newest last."""
+    rows: list[list[Window]] = []
+    for window in windows:
+        if rows and rows[-1][-1].end == window.start:
+            rows[-1].append(window)
+        else:
+            rows.append([window])
+    shown = [_row(row) for row in rows[-MOST_ROWS:]]
+    earlier = sum(map(len, rows[:-MOST_ROWS]))
+    return ", ".join([*([f"{how_many(earlier, 'earlier window')}"] if earlier else []), *shown])
+
+
+def _row(row: Sequence[Window]) -> str:
+    return row[0].key if len(row) == 1 else f"{row[0].key} to {row[-1].key} ({len(row):,} windows)"

@@ -14,8 +14,7 @@ from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.model import Window
 from backup_platform.domain.windows.health import next_overdue
 from backup_platform.domain.windows.schedule import WindowSchedule
-from backup_platform.orchestration.claims import WindowClaims
-from backup_platform.orchestration.runs import Runs, next_attempt, why_wait
+from backup_platform.orchestration.runs import Runs, WindowClaims, next_attempt, why_wait
 from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.sensors.kept import SensorState
 from backup_platform.orchestration.sensors.outbox import Desk
@@ -111,6 +110,12 @@ class Launcher:
 
     def __post_init__(self) -> None:
         self._active = self.runs.active(self.context.instance, self.now)
+
+    def at_work(self, subject: WatchedAsset) -> tuple[str, dg.RunRecord] | None:
+        """The window and the record of the oldest run of the subject that has started."""
+        mine = [(window, record) for (each, window), record in self._active.items() if each == subject.id]
+        started = [(window, record) for window, record in mine if record.start_time]
+        return min(started, key=lambda each: each[1].start_time or 0.0, default=None)
 
     def launch(
         self, subject: WatchedAsset, window: str, *, until: datetime | None = None, most: int | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from backup_platform.errors import SourceMissingError
+from backup_platform.errors import SourceFormatError, SourceMissingError, StoreError
 from backup_platform.orchestration.sensors import alerts
 from backup_platform_tests.orchestration.conftest import World
 
@@ -301,3 +301,62 @@ def test_what_never_ran_is_not_over(unloaded: World) -> None:
     run(*keys)
     tick(world)
     assert "Resolved: uploads in offsite: copy failed" in "\n".join(map("\n".join, world.channel.sent))
+
+
+def test_a_process_that_died_is_told_in_plain_words(watched: World) -> None:
+    watched.instance.report_run_failed(started(watched))
+    tick(watched)
+    assert "The process of the run died" in watched.channel.sent[0][1]
+    assert "outside the execution context" not in watched.channel.sent[0][1]
+
+
+def test_a_second_change_of_the_schema_is_told_and_both_name_the_objects(watched: World) -> None:
+    watched.clock.time -= timedelta(days=1)
+    assert watched.launch("shop").success
+    for name in ("notes", "stock"):
+        with closing(sqlite3.connect(watched.database)) as connection:
+            connection.execute(f"create table {name} (id integer)")
+        watched.clock.time += timedelta(days=1)
+        assert watched.launch("shop").success
+        tick(watched)
+    title = "shop: check schema_unchanged warns"
+    assert titles(watched) == [title, f"Also: {title}"]
+    first, second = (body for _, body in watched.channel.sent)
+    assert "added table notes" in first
+    assert "added table stock" in second
+
+
+def test_a_failure_of_another_kind_is_told_although_the_incident_is_known(watched: World) -> None:
+    for error in (gone(), gone(), SourceFormatError("The database is locked."), gone()):
+        watched.app.faults = [error]
+        watched.launch("uploads")
+        tick(watched)
+    assert titles(watched) == ["uploads: backup failed", "Also: uploads: backup failed"]
+    assert "The database is locked." in watched.channel.sent[1][1]
+
+
+def test_a_source_that_fails_every_other_time_is_one_incident(watched: World) -> None:
+    for _ in range(4):
+        watched.app.faults = [gone()]
+        watched.launch("uploads")
+        tick(watched)
+        watched.launch("uploads")
+        tick(watched)
+    title = "uploads: backup failed"
+    assert titles(watched) == [title, f"Resolved: {title}", f"Again: {title}"]
+
+
+def test_many_sources_on_one_dead_store_are_one_message_with_a_list(unloaded: World) -> None:
+    for n in range(5):
+        unloaded.plan["sources"][f"s{n}"] = dict(unloaded.plan["sources"]["uploads"])
+    world = unloaded.load()
+    world.cursor = world.sensor(NAME).cursor
+    for n in range(5):
+        world.app.faults = [StoreError("The store at 10.0.0.7 does not answer.")]
+        world.launch(f"s{n}")
+    tick(world)
+    [(title, body)] = world.channel.sent
+    assert title == "s0 and 4 more: backup failed"
+    assert body.startswith("s0, s1, s2, s3, s4.\n")
+    assert body.count("does not answer") == 1
+    assert f"Plan {world.app.plan_path} on host " in body

@@ -75,13 +75,21 @@ def test_a_sensor_that_fails_again_and_again_is_told_and_that_it_works_again(wor
     assert told(world_on_disk) == [title, f"Resolved: {title}"]
 
 
-def test_a_schedule_is_told_at_once_and_what_was_stopped_is_not(world_on_disk: World) -> None:
+def test_a_schedule_is_told_at_once_and_so_is_one_that_somebody_switched_off(world_on_disk: World) -> None:
     tick(world_on_disk, SCHEDULE, TickStatus.FAILURE, InstigatorType.SCHEDULE)
     tick(world_on_disk, "somebody_elses", TickStatus.FAILURE, InstigatorType.SCHEDULE)
     assert told(world_on_disk) == [f"the schedule {SCHEDULE} fails"]
     stopped = state_of(SCHEDULE, InstigatorType.SCHEDULE, InstigatorStatus.STOPPED)
     world_on_disk.instance.update_instigator_state(stopped)
-    assert told(world_on_disk)[1:] == [f"Resolved: the schedule {SCHEDULE} fails"]
+    assert told(world_on_disk)[1:] == [f"the schedule {SCHEDULE} is switched off"], "it was not seen to work"
+    world_on_disk.instance.update_instigator_state(stopped.with_status(InstigatorStatus.RUNNING))
+    assert told(world_on_disk)[2:] == [f"Resolved: the schedule {SCHEDULE} is on again"]
+
+
+def test_the_sensor_that_tells_is_told_by_the_other_when_it_is_off(world_on_disk: World) -> None:
+    off = state_of(ALERTS, InstigatorType.SENSOR, InstigatorStatus.STOPPED)
+    world_on_disk.instance.add_instigator_state(off)
+    assert told(world_on_disk, MISSED) == [f"the sensor {ALERTS} is switched off"]
 
 
 def test_the_sensor_that_tells_is_watched_by_the_other(world_on_disk: World) -> None:

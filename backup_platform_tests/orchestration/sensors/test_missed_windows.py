@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -260,12 +261,26 @@ def test_a_window_that_was_missed_is_told_even_if_the_next_was_captured_at_once(
     world.clock.time += 2 * DAY
     world.launch("uploads")
     cursor = world.sensor(NAME, cursor).cursor
-    assert [title for title, _ in world.channel.sent] == ["uploads: 6 windows missed"]
-    assert days(world, -1, 0)[0] in world.channel.sent[0][1]
+    assert [title for title, _ in world.channel.sent] == ["Again: uploads: 1 window missed"]
+    assert f"point: {days(world, -1, 0)[0]}. Missed before: 5 windows." in world.channel.sent[0][1]
     world.sensor(NAME, cursor)
-    assert [title for title, _ in world.channel.sent][1:] == [
-        "Resolved: uploads: backed up again, 6 windows stay missed"
-    ]
+    assert len(world.channel.sent) == 1, (
+        "what comes and goes is told as over when it has not failed for three days"
+    )
+
+
+def test_a_message_of_missed_windows_shows_the_points_between_them(unloaded: World) -> None:
+    unloaded.plan["sources"]["uploads"]["every"] = "hour"
+    world = only(unloaded, "uploads")
+    world.app.backups.run("uploads")
+    cursor = world.sensor(NAME, '{"next": ""}').cursor
+    for hours in (2, 3):
+        world.clock.time += timedelta(hours=hours)
+        world.app.backups.run("uploads")
+    world.sensor(NAME, cursor)
+    [(title, body)] = world.channel.sent
+    assert title == "uploads: 3 windows missed"
+    assert re.search("point: [0-9-]+T13:00, [0-9-]+T15:00 to [0-9-]+T16:00 .2 windows.[.]", body)
 
 
 def test_a_channel_that_is_down_delays_the_alert_and_hinders_no_launch(unloaded: World) -> None:
