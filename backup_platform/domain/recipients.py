@@ -7,7 +7,7 @@ compared with what is known from outside of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,26 +33,40 @@ class Expected:
         """Expected recipients that the repository does not name any more."""
         return sorted(self.required - set(active))
 
-    def to_write(self, active: Sequence[str]) -> list[str]:
-        """The recipients of contents, if the plan names none. Raises RecipientsChangedError if this host knows none
-        of them."""
-        if active and not self.allowed & set(active):
-            raise RecipientsChangedError(
-                f"The repository names other recipients than this host knows: {', '.join(sorted(active))}. It no "
-                f"longer names {' or '.join(sorted(self.allowed))}, who could not read what is stored from now on.",
-                hint=(
-                    "If somebody changed them on purpose on another host, run the same ",
-                    command("key", "add", "age1…"),
-                    " here, or write the recipients as `recipients` of the repository into the plan. Otherwise a "
-                    "host that writes was taken over: see docs/encryption.md.",
-                ),
-            )
-        return list(active)
+    def to_write(self, active: Sequence[str], doubted: Collection[str] = ()) -> list[str]:
+        """The recipients of contents, if the plan names none. Nobody can tell whether the `doubted` ones were retired:
+        these are taken if this host knows them. Raises RecipientsChangedError if it knows none of the active ones."""
+        if self.allowed and not self.allowed & set(active):
+            raise _none_left(sorted(active), sorted(self.allowed))
+        return [text for text in active if text not in doubted or text in self.allowed]
 
-    def to_rewrap(self, active: Sequence[str]) -> list[str]:
+    def to_rewrap(self, active: Sequence[str], doubted: Collection[str] = ()) -> list[str]:
         """The recipients for whom older contents are made readable, if the plan names none: those that this host
         knows. Raises RecipientsChangedError if it knows none of them."""
-        return [text for text in self.to_write(active) if text in self.allowed]
+        return [text for text in self.to_write(active, doubted) if text in self.allowed]
+
+
+def _none_left(active: Sequence[str], known: Sequence[str]) -> RecipientsChangedError:
+    lost = f"{' or '.join(known)}, who could not read what is stored from now on."
+    if not active:
+        return RecipientsChangedError(
+            f"The repository has no authentic document of a recipient any more. It should name {lost}",
+            hint=(
+                command("repair"),
+                " takes them from a copy; else run ",
+                command("key", "add", "age1…"),
+                ".",
+            ),
+        )
+    return RecipientsChangedError(
+        f"The repository names other recipients than this host knows: {', '.join(active)}. It no longer names {lost}",
+        hint=(
+            "If somebody changed them on purpose on another host, run the same ",
+            command("key", "add", "age1…"),
+            " here, or write the recipients as `recipients` of the repository into the plan. Otherwise a host that "
+            "writes was taken over: see docs/encryption.md.",
+        ),
+    )
 
 
 class KnownRecipients(Protocol):

@@ -127,7 +127,8 @@ def test_where_nothing_vouches_for_a_repository_what_hands_data_out_says_so(
     hosts: Hosts, tmp_path: Path
 ) -> None:
     run = hosts.verbs("restorer", identity=True)
-    assert "vouches" not in run("points", code=0).err
+    for words in (["points"], ["show", "docs@latest"], ["ls", "docs@latest"]):
+        assert "vouches" not in run(*words, code=0).err, words
     assert run("doctor").out.count("nothing vouches for this repository") == 1
     ran = run("restore", "docs@latest", "--to", str(tmp_path / "one"), "--json", code=0)
     assert hosts.info().fingerprint in ran.document["unknown_repository"][0]
@@ -135,6 +136,8 @@ def test_where_nothing_vouches_for_a_repository_what_hands_data_out_says_so(
     shutil.rmtree(tmp_path / "restorer" / "state")
     ran = run("drill", "docs@latest", code=0)
     assert ran.err.count("warning: Nothing vouches for the repository") == 1
+    shutil.rmtree(tmp_path / "restorer" / "state")
+    assert "vouches" in run("cat", "docs@latest", "one", code=0).err
     told = next(line for line in ran.err.splitlines() if "vouches" in line).replace(str(hosts.store), "STORE")
     assert max(len(sentence.split()) for sentence in told.split(". ")) <= 18, "one fact a sentence"
     assert "recovery sheet" in told

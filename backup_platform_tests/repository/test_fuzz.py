@@ -23,7 +23,7 @@ from backup_platform.actions.keys.run import cipher_of
 from backup_platform.domain.model import Proof, ProofMethod
 from backup_platform.errors import DamageError, RepositoryError
 from backup_platform.repository.encryption import age, bech32
-from backup_platform.repository.encryption.recipients import read_document, read_recipients
+from backup_platform.repository.encryption.recipients import listed_keys, read_document, readable_recipients
 from backup_platform.repository.encryption.rewrapped import RewrappedKeys
 from backup_platform.repository.encryption.sealing import Secrets, seal, unseal
 from backup_platform.repository.objects.canonical import canonical
@@ -168,7 +168,7 @@ class Scene:
         def recipients(line: bytes) -> object:
             text = line + b"\n" + cipher.hash(line).hex().encode() + b"\n"
             path.write_bytes(seal(secrets, text))
-            return read_recipients(cipher.objects)
+            return readable_recipients(cipher.objects, listed_keys(cipher.objects))
 
         def named_recipient(text: str) -> object:
             """It encrypts to the recipient that an authentic document names."""

@@ -12,10 +12,10 @@ from backup_platform.actions.keys.run import cipher_of
 from backup_platform.actions.keys.run import test_keys as prove_keys
 from backup_platform.actions.repair.run import Repair
 from backup_platform.errors import DamageError, KeyMissingError
-from backup_platform.repository.encryption import age
+from backup_platform.repository.encryption import age, bech32
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.encryption.key_objects import key_problems
-from backup_platform.repository.encryption.recipients import read_recipients
+from backup_platform.repository.encryption.key_tests import list_recipients
 from backup_platform.repository.objects.canonical import canonical
 from backup_platform.repository.objects.names import recipient_name
 from backup_platform.repository.replicas import init_replica
@@ -146,16 +146,61 @@ def test_a_wrapped_key_of_an_older_version_is_checked_by_its_form_and_by_its_ide
     assert [each.key for each in key_problems(opened(bench, writer_keys()).cipher)] == [OWN]
 
 
-def test_what_somebody_else_wrote_is_named(bench: Bench) -> None:
-    """A wrapped key of nobody's, a document without the key, a name of no format: none stops a restore."""
-    for name, data in (("0" * 64, b"x"), ("1" * 64 + ".recipient", b"x"), ("note.txt", b"x")):
+def test_what_somebody_else_wrote_is_named_and_stops_nothing(bench: Bench) -> None:
+    """A wrapped key and a document of nobody, a wrapped key of the right form, a name that the format does not have."""
+    right = (bench.root / OWN).read_bytes()
+    foreign = {
+        "0" * 64: b"x",
+        "1" * 64 + ".recipient": b"x",
+        "2" * 64: right,
+        "3" * 64 + ".retired": b"",
+        "note.txt": b"x",
+    }
+    for name, data in foreign.items():
         (bench.root / "keys" / name).write_bytes(data)
-    texts = [str(each) for each in key_problems(opened(bench, writer_keys()).cipher)]
-    for name in ("0" * 64, "0" * 64 + ".recipient", "1" * 64, "1" * 64 + ".recipient", "note.txt"):
-        assert any(text.startswith(f"keys/{name} ") for text in texts), name
-    assert all("elete it in the store" in text for text in texts)
+    repository = opened(bench, writer_keys())
+    problems = {each.key: str(each) for each in key_problems(repository.cipher)}
+    missing = f"keys/{'2' * 64}.recipient"
+    assert problems.keys() == {f"keys/{name}" for name in foreign if name != "2" * 64} | {missing}
+    assert f"delete keys/{'2' * 64} with the tools of the store" in problems[missing]
+    assert all("elete it with the tools of the store" in problems[key] for key in problems if key != missing)
+    plan = Repair(repository, {}, bench.clock).plan()
+    assert (plan.steps, plan.lost, len(plan.unexpected)) == ((), (), len(problems))
+    assert not plan.nothing_wrong
     assert restores(bench, reader_keys(0))
-    with pytest.raises(DamageError, match="The list of recipients is not known"):
+    bench.source.write(b"docs/small", b"later")
+    assert restores_newest(bench)
+
+
+def restores_newest(bench: Bench) -> bool:
+    point = bench.backup()
+    return content_of(opened(bench, reader_keys(0)), point) == bench.source.files
+
+
+LOW_ORDER = bech32.encode("age", bytes(32))
+
+
+@pytest.mark.parametrize("named", ["age1\x1b[31mEVIL", "", LOW_ORDER, recipient(2).upper()])
+def test_an_authentic_document_that_names_no_usable_key_is_one_damaged_object(
+    bench: Bench, named: str
+) -> None:
+    """A host with the repository key signs whatever it wants."""
+    objects = cipher_of(opened(bench, writer_keys())).objects
+    key = f"keys/{recipient_name(named)}"
+    bench.store.create(key, b"x")
+    objects.write_document(f"{key}.recipient", {"added_at": "2026-11-22T00:00:00+00:00", "recipient": named})
+    repository = opened(bench, writer_keys())
+    assert {each.key for each in key_problems(repository.cipher)} == {key, f"{key}.recipient"}
+    bench.source.write(b"docs/small", b"later")
+    assert restores_newest(bench)
+    assert [each.text for each in list_recipients(objects)] == [recipient(0), recipient(1)]
+    repair = Repair(repository, {}, bench.clock)
+    assert repair.run(repair.plan()).failed == ()
+
+
+def test_without_any_sound_document_nothing_is_written(bench: Bench) -> None:
+    alter(bench.root / f"{OWN}.recipient")
+    with pytest.raises(DamageError, match="No sound document names a recipient"):
         bench.backup()
 
 
@@ -167,7 +212,7 @@ def test_adding_and_retiring_write_documents_anew_that_are_damaged(bench: Bench)
     retire(bench, 1)
     repository = opened(bench, writer_keys())
     assert key_problems(repository.cipher) == []
-    assert [each.text for each in read_recipients(cipher_of(repository).objects) if each.retired_at] == [
+    assert [each.text for each in list_recipients(cipher_of(repository).objects) if each.retired_at] == [
         recipient(1)
     ]
 

@@ -20,7 +20,7 @@ from backup_platform.errors import (
 from backup_platform.repository.encryption import age, recipients
 from backup_platform.repository.encryption.key_files import Keys, Secret
 from backup_platform.repository.encryption.key_tests import list_recipients
-from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, read_recipients
+from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient
 from backup_platform.repository.objects.names import digest, recipient_name
 from backup_platform.repository.repository import Repository
 from backup_platform.stores.object_store import DirectoryStore
@@ -176,7 +176,7 @@ def test_an_addition_that_was_interrupted_is_finished_by_the_next(bench: Bench) 
     cipher = cipher_of(Repository(store, bench.clock, keys=writer_keys()))
     with pytest.raises(KeyboardInterrupt):
         add_recipient(cipher.objects, parse_recipient(recipient(1)), bench.clock.now())
-    assert [each.text for each in read_recipients(cipher.objects)] == [recipient(0)]
+    assert [each.text for each in list_recipients(cipher.objects)] == [recipient(0)]
     add(bench, 1)
     assert opened(bench, reader_keys(1)).points.all() == []
 

@@ -230,12 +230,12 @@ def _by_source(points: Sequence[RecoveryPoint]) -> dict[str, list[RecoveryPoint]
 
 
 def _sound_keys(repository: Repository, cipher: AgeCipher) -> str:
-    from backup_platform.repository.encryption.recipients import read_recipients
+    from backup_platform.repository.encryption.recipients import listed_keys, readable_recipients
 
     if problems := key_problems(repository.cipher):
         texts = "; ".join(f"{each.key} {each.what}: {each.effect}" for each in problems)
         raise RepositoryError(texts, hint=(*advice(problems[0].advice), "."))
-    known = read_recipients(cipher.objects)
+    known, _ = readable_recipients(cipher.objects, listed_keys(cipher.objects))
     active = [each for each in known if not each.retired_at]
     newest = max(known, key=lambda each: each.added_at)
     return f"{how_many(len(active), 'recipient')}, the last was added on {newest.added_at:%Y-%m-%d}: {newest.text}"

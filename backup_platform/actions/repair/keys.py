@@ -11,22 +11,27 @@ from backup_platform.repository.objects.names import ADDED, KEYS, RETIRED, REWRA
 from backup_platform.repository.repository import Repository
 
 
-def key_steps(repository: Repository, donors: Sequence[Donor]) -> tuple[list[RepairStep], list[str]]:
-    """The objects to restore, and a sentence for each object that no repository has. A recipient that only a copy
+def key_steps(
+    repository: Repository, donors: Sequence[Donor]
+) -> tuple[list[RepairStep], list[str], list[str]]:
+    """The objects to restore, a sentence for each object that no repository has, and one for each that is there and
+    that only a person can decide about. A recipient that only a copy
     has may have been added there on purpose. So it is not taken, unless this repository has lost all of its own
     recipients."""
     here = {found.key for found in repository.store.list(KEYS)}
     sound = {donor.name: _sound(donor.repository) for donor in donors}
     problems = {each.key: each for each in key_problems(repository.cipher)}
-    steps, lost = [], []
+    steps, lost, unexpected = [], [], []
     for key, problem in problems.items():
         if step := _step(problem, sound, there=key in here):
             steps.append(step)
+        elif problem.decides or problem.foreign:
+            unexpected.append(str(problem))
         else:
             lost.append(str(problem))
     taken = {key: "it is missing" for key in _wanted(here, sound) if key not in problems}
     steps += [RepairStep(Act.TAKE, key, why, _with(key, sound)) for key, why in taken.items()]
-    return sorted(steps, key=lambda step: step.key), lost
+    return sorted(steps, key=lambda step: step.key), lost, unexpected
 
 
 def _sound(repository: Repository) -> set[str]:

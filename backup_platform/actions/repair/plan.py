@@ -33,11 +33,13 @@ class RepairStep:
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
-    """Steps, in the order in which they are done. `lost` has one sentence for each thing that cannot be repaired now.
-    `notes` are other facts for people, such as a copy that does not answer."""
+    """Steps, in the order in which they are done. `lost` has one sentence for each thing that cannot be repaired now,
+    and `unexpected` for each object that only a person can decide about. `notes` are other facts for people, such as a
+    copy that does not answer."""
 
     steps: tuple[RepairStep, ...] = ()
     lost: tuple[str, ...] = ()
+    unexpected: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -47,7 +49,7 @@ class RepairPlan:
 
     @property
     def nothing_wrong(self) -> bool:
-        return not self.steps and not self.lost
+        return not self.steps and not self.lost and not self.unexpected
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Repair:
         donors, notes = open_donors(self._donors)
         points, errors = repository.points.readable(reread=True)
         manifests, lost = manifest_steps(repository, points, donors, complete=self._complete)
-        keys, lost_keys = key_steps(repository, donors)
+        keys, lost_keys, unexpected = key_steps(repository, donors)
         missing = [step.point for step in manifests if step.point is not None]
         losses = find_losses(repository, [*points, *missing], errors, complete=self._complete)
         survey = Surveyor(repository, donors, progress).survey(points, missing)
@@ -69,6 +69,7 @@ class Repair:
         return RepairPlan(
             steps=(*keys, *packs.steps, *manifests, *records),
             lost=(*lost_keys, *packs.lost, *lost, *losses.texts()),
+            unexpected=tuple(unexpected),
             notes=(*self._absent, *notes, *packs.notes, *forged),
         )
 

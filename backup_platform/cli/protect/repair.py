@@ -101,6 +101,8 @@ def _print_plan(session: CliSession, plan: RepairPlan) -> None:
         out.line(f"note: {text}")
     for text in plan.lost:
         out.line(out.paint("LOST  ", "bad") + text)
+    for text in plan.unexpected:
+        out.line(out.paint("x     ", "bad") + text)
     if plan.nothing_wrong:
         out.line("Nothing to repair: no object is known to be damaged or missing.")
         out.line(f"To search for unknown damage: `{session.command('verify')}`.")
@@ -138,6 +140,7 @@ def _plan_shape(plan: RepairPlan) -> dict[str, Json]:
         "steps": [_step_shape(step) for step in plan.steps],
         "bytes": plan.size,
         "lost": list[Json](plan.lost),
+        "unexpected": list[Json](plan.unexpected),
         "notes": list[Json](plan.notes),
     }
 

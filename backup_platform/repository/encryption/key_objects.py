@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform.advice import Advice, Hint, command, joined, written
 from backup_platform.domain.ports import Buffer, Cipher
+from backup_platform.domain.recipients import Expected
 from backup_platform.errors import DamageError, KeyMissingError, NotFoundError
 from backup_platform.repository.objects.names import (
     ADDED,
@@ -35,7 +36,8 @@ NAMED = re.compile(
 class KeyProblem:
     """`what` is wrong with an object, as in "is missing". `effect` is the consequence, and `advice` says what to do.
     `recipient` is given if this recipient's wrapped repository key can be made again; if it is empty, only a copy can
-    help. `decides` means that the object is sound, and that only a person can decide whether it is right."""
+    help. `decides` means that the object is sound, and that only a person can decide whether it is right. `foreign`
+    means that nothing here shows that a recipient ever had this object: only a person can decide to delete it."""
 
     key: str
     what: str
@@ -43,6 +45,7 @@ class KeyProblem:
     advice: Hint
     recipient: str = ""
     decides: bool = False
+    foreign: bool = False
 
     def __str__(self) -> str:
         return written(self.told)
@@ -63,51 +66,115 @@ def key_problems(cipher: Cipher) -> list[KeyProblem]:
 def _problems(cipher: AgeCipher) -> Iterator[KeyProblem]:
     from backup_platform.repository.encryption.recipients import listed_keys
 
-    listed = set(listed_keys(cipher.objects))
-    known, unexpected = _look(cipher, listed)
+    below = _BelowKeys.at(cipher, listed_keys(cipher.objects))
+    unexpected = below.unexpected()
     told = {problem.key for problem in unexpected}
-    by_name = {each.name: each for each in known}
-    texts = _here(cipher) | {each.name: each.text for each in known}
-    for key in sorted(listed):
+    by_name = {each.name: each for each in below.found}
+    damaged = set[str]()
+    for key in sorted(below.listed):
         if what := object_problem(cipher, key, by_name.get(key.removeprefix(KEYS))):
-            yield _described(key, what, texts)
-    yield from (_described(key, "is missing", texts) for key in sorted(_lacking(listed) - told))
+            damaged.add(key)
+            yield below.described(key, what)
+    yield from (below.described(key, "is missing") for key in sorted(below.lacking(damaged) - told))
     yield from unexpected
 
 
 def unexpected_recipients(cipher: Cipher) -> list[KeyProblem]:
-    """Where an encrypted repository names other recipients than the plan or this host. Nothing else is checked. After a
-    backup this needs no listing, because the listing that was made when its recipients were chosen is used."""
+    """Where an encrypted repository names other recipients than the plan or this host, and which documents of
+    recipients are not authentic. Nothing else is checked. After a backup this needs no listing, because the listing
+    that was made when its recipients were chosen is used."""
     from backup_platform.repository.encryption.age_cipher import AgeCipher
     from backup_platform.repository.encryption.recipients import listed_keys
 
     if not isinstance(cipher, AgeCipher):
         return []
-    return _look(cipher, cipher.listed or listed_keys(cipher.objects))[1]
+    below = _BelowKeys.at(cipher, cipher.listed or listed_keys(cipher.objects))
+    damaged = (below.described(key, "is damaged or forged") for key in sorted(below.damaged))
+    return [*below.unexpected(), *damaged]
 
 
-def _look(cipher: AgeCipher, listed: Collection[str]) -> tuple[list[StoredRecipient], list[KeyProblem]]:
-    """Of the objects below `keys/`: the recipients that can be read, and those that nobody here expects."""
-    from backup_platform.repository.encryption.recipients import readable_recipients
+@dataclass(frozen=True, slots=True)
+class _BelowKeys:
+    """What the `listed` objects below `keys/` say: `found` are the recipients with authentic documents, and `damaged`
+    the keys of the other documents. `expected` are the recipients that the plan and this host know, and None if nobody
+    is asked. `names` are the recipients that are known at all, by their names."""
 
-    known, damaged = readable_recipients(cipher.objects, listed)
-    return known, _unexpected(cipher, listed, known, whole=not damaged)
+    listed: frozenset[str]
+    found: Sequence[StoredRecipient]
+    damaged: Collection[str]
+    expected: Expected | None
+    names: Mapping[str, str]
 
+    @classmethod
+    def at(cls, cipher: AgeCipher, listed: Collection[str]) -> _BelowKeys:
+        from backup_platform.repository.encryption.recipients import readable_recipients
 
-def _unexpected(
-    cipher: AgeCipher, listed: Collection[str], known: Sequence[StoredRecipient], *, whole: bool
-) -> list[KeyProblem]:
-    if cipher.known_recipients is None:
-        return []
-    active = [each.text for each in known if not each.retired_at]
-    expected = cipher.known_recipients.expected(active, whole=whole)
-    retired = {each.text for each in known if each.retired_at}
-    lacking = expected.lacking(active)
-    return [
-        *(_added(text, expected.plan_key) for text in expected.unknown(active)),
-        *(_retired(text, expected.plan_key) for text in lacking if text in retired),
-        *(each for text in lacking if text not in retired for each in _lost(text, listed, expected.plan_key)),
-    ]
+        found, damaged = readable_recipients(cipher.objects, listed)
+        active = [each.text for each in found if not each.retired_at]
+        known = cipher.known_recipients
+        expected = known.expected(active, whole=not damaged) if known else None
+        expecting = expected.allowed | expected.required if expected else frozenset[str]()
+        texts = {*(each.text for each in found), *_here(cipher), *expecting}
+        return cls(
+            frozenset(listed), found, damaged, expected, {recipient_name(text): text for text in texts}
+        )
+
+    def unexpected(self) -> list[KeyProblem]:
+        if self.expected is None:
+            return []
+        active = [each.text for each in self.found if not each.retired_at]
+        retired = {each.text for each in self.found if each.retired_at}
+        lacking, plan_key = self.expected.lacking(active), self.expected.plan_key
+        return [
+            *(_added(text, plan_key) for text in self.expected.unknown(active)),
+            *(_retired(text, plan_key) for text in lacking if text in retired),
+            *(each for text in lacking if text not in retired for each in _lost(text, self.listed, plan_key)),
+        ]
+
+    def lacking(self, damaged: Collection[str]) -> set[str]:
+        """Each recipient has its wrapped key, and each sound wrapped key its recipient. What somebody else wrote lacks
+        nothing."""
+        names = {key.removesuffix(ADDED).removesuffix(RETIRED) for key in self.listed if NAMED.fullmatch(key)}
+        named = {name for name in names if WRAPPED.fullmatch(name)}
+        known = {name for name in named if self._recipient(name)}
+        sound = {name for name in named if name in self.listed and name not in damaged}
+        return (known | {name + ADDED for name in known | sound}) - self.listed
+
+    def _recipient(self, key: str) -> str:
+        """Whose object it is, if anybody here knows."""
+        return self.names.get(key.removeprefix(KEYS).removesuffix(ADDED).removesuffix(RETIRED), "")
+
+    def described(self, key: str, what: str) -> KeyProblem:
+        recipient = self._recipient(key)
+        if not NAMED.fullmatch(key):
+            return KeyProblem(key, what, "nothing reads it", _DELETE, foreign=True)
+        if key.startswith(REWRAPPED):
+            effect = "packs that were stored before a recipient was added may not open for it"
+            return KeyProblem(key, what, effect, (*_FROM_A_COPY, command("key", "rewrap"), ", and delete it"))
+        if not recipient:
+            return _foreign(key, what)
+        if key.endswith(RETIRED):
+            return self._doubted(key, what, recipient)
+        if key.endswith(ADDED):
+            return KeyProblem(key, what, self._without_document(recipient, what), _adding(recipient))
+        return _wrapped(key, what, recipient)
+
+    def _doubted(self, key: str, what: str, recipient: str) -> KeyProblem:
+        retiring = (*_FROM_A_COPY, command("key", "retire", recipient))
+        if self.expected is None or recipient in self.expected.allowed:
+            effect = f"it counts for nothing, and contents are still encrypted to {recipient}"
+            return KeyProblem(
+                key, what, effect, joined(f"If nobody retired it, {_DELETE_IT}. Else", retiring), foreign=True
+            )
+        effect = f"whether {recipient} was retired is not known, so nothing is encrypted to it"
+        return KeyProblem(key, what, effect, retiring)
+
+    def _without_document(self, recipient: str, what: str) -> str:
+        if self.expected and self.expected.plan_key and recipient in self.expected.allowed:
+            return f"contents are encrypted to {recipient} only because the plan names it"
+        if what == "is missing":
+            return f"nothing is encrypted to {recipient}, or a `key add` was interrupted"
+        return f"nothing is encrypted to {recipient} any more"
 
 
 def _added(recipient: str, plan_key: str) -> KeyProblem:
@@ -154,7 +221,7 @@ def _lost(recipient: str, listed: Collection[str], plan_key: str) -> Iterator[Ke
     if key + ADDED in listed:
         return
     if key not in listed:
-        yield _described(key, "is missing", {key.removeprefix(KEYS): recipient})
+        yield _wrapped(key, "is missing", recipient)
     effect = f"nothing is written to {recipient} any more"
     if plan_key:
         effect = f"contents are written to {recipient} because the plan names it, but the repository does not name it"
@@ -166,18 +233,11 @@ def _key_of(recipient: str) -> str:
     return KEYS + recipient_name(recipient)
 
 
-def _here(cipher: AgeCipher) -> dict[str, str]:
-    """The recipients of the identities on this host, by their names."""
+def _here(cipher: AgeCipher) -> frozenset[str]:
+    """The recipients of the identities on this host."""
     with suppress(KeyMissingError):
-        return {recipient_name(identity.recipient): identity.recipient for identity in cipher.identities}
-    return {}
-
-
-def _lacking(listed: Collection[str]) -> set[str]:
-    """Each recipient has its wrapped key, and each wrapped key and retirement its recipient."""
-    names = {key.removesuffix(ADDED).removesuffix(RETIRED) for key in listed if NAMED.fullmatch(key)}
-    named = {name for name in names if WRAPPED.fullmatch(name)}
-    return (named | {name + ADDED for name in named}) - set(listed)
+        return frozenset(identity.recipient for identity in cipher.identities)
+    return frozenset()
 
 
 def object_problem(
@@ -201,7 +261,7 @@ def object_problem(
         else:
             _check_wrapped(cipher, key, data, recipient)
     except DamageError:
-        return "is damaged or belongs elsewhere" if document else "is damaged"
+        return "is damaged or forged" if document else "is damaged"
     return ""
 
 
@@ -222,41 +282,29 @@ def _check_wrapped(cipher: AgeCipher, key: str, data: Buffer, recipient: StoredR
         raise DamageError("Its hash is not the one in its recipient's document.")
 
 
-def _described(key: str, what: str, known: Mapping[str, str]) -> KeyProblem:
-    """`known` are recipients by their names."""
-    recipient = known.get(key.removeprefix(KEYS).removesuffix(ADDED).removesuffix(RETIRED), "")
-    if not NAMED.fullmatch(key):
-        return KeyProblem(key, what, "nothing reads it", "Delete it in the store, and ask who wrote it")
-    if key.startswith(REWRAPPED):
-        effect = "packs that were stored before a recipient was added may not open for it"
-        return KeyProblem(key, what, effect, (*_FROM_A_COPY, command("key", "rewrap")))
-    if key.endswith(RETIRED):
-        effect = "whether that recipient was retired is not known, so no backup is written"
-        retiring = command("key", "retire", recipient or "age1…")
-        return KeyProblem(key, what, effect, (*_FROM_A_COPY, retiring))
-    if key.endswith(ADDED):
-        return KeyProblem(key, what, _without_document(what), _adding(recipient))
-    effect = f"the identity of {recipient or 'that recipient'} does not open the repository without the repository key"
-    if not recipient:
-        return KeyProblem(key, what, effect, _adding(recipient))
+def _wrapped(key: str, what: str, recipient: str) -> KeyProblem:
+    effect = f"the identity of {recipient} does not open the repository without the repository key"
     return KeyProblem(key, what, effect, (command("repair"), " makes it again"), recipient)
+
+
+def _foreign(key: str, what: str) -> KeyProblem:
+    """An object of a recipient that nobody here knows. Anybody who can write to the store can have written it."""
+    adding = ("Else ", *_FROM_A_COPY, command("key", "add", "age1…"), " for the recipient")
+    if what == "is missing":
+        there = key.removesuffix(ADDED)
+        effect = f"a `key add` was interrupted, or somebody without the repository key wrote {there}"
+        deleting = f"If nobody knows the recipient, delete {there} with the tools of the store."
+    else:
+        effect = "it counts for nothing. If it was the object of a recipient, nothing is encrypted to that one any more"
+        deleting = f"If nobody knows the recipient, {_DELETE_IT}."
+    return KeyProblem(key, what, effect, joined(deleting, adding), foreign=True)
 
 
 _FROM_A_COPY = (command("repair"), " takes it from a copy; else run ")
 _TAKEN_OVER = "a host that writes was taken over then (docs/encryption.md)"
+_DELETE_IT = "delete it with the tools of the store: somebody without the repository key wrote it"
+_DELETE = "Delete it with the tools of the store, and ask who wrote it"
 
 
 def _adding(recipient: str) -> Advice:
-    if recipient:
-        return (*_FROM_A_COPY, command("key", "add", recipient))
-    return (
-        *_FROM_A_COPY,
-        command("key", "add", "age1…"),
-        " for the recipient. If nobody knows this recipient, somebody else wrote the object: delete it in the store",
-    )
-
-
-def _without_document(what: str) -> str:
-    if what == "is missing":
-        return "nothing is written to that recipient, or a `key add` was interrupted"
-    return "the recipient that it names is not known, so no backup is written"
+    return (*_FROM_A_COPY, command("key", "add", recipient))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -47,6 +47,35 @@ class StoredRecipient:
         return recipient_name(self.text)
 
 
+@dataclass(frozen=True, slots=True)
+class NamedRecipients:
+    """The recipients that a repository names: `active` are those of authentic documents that are not retired. The
+    `doubted` ones among them have a note of their retirement that is not authentic. `damaged` says what is wrong with
+    documents, by their keys."""
+
+    active: list[str]
+    doubted: frozenset[str]
+    damaged: Mapping[str, DamageError]
+
+    @classmethod
+    def read(cls, objects: Objects, listed: Iterable[str]) -> NamedRecipients:
+        found, damaged = readable_recipients(objects, listed)
+        active = [each for each in found if not each.retired_at]
+        doubted = (each.text for each in active if KEYS + each.name + RETIRED in damaged)
+        return cls([each.text for each in active], frozenset(doubted), damaged)
+
+    @property
+    def whole(self) -> bool:
+        return not self.damaged
+
+    def usable(self, texts: list[str]) -> list[str]:
+        """The same texts. Raises DamageError if there are none and documents are damaged."""
+        if self.damaged and not texts:
+            error = self.damaged[min(self.damaged)]
+            raise DamageError(f"{error.message} No sound document names a recipient.", hint=MEND) from error
+        return texts
+
+
 def parse_recipient(text: str) -> age.Recipient:
     """Raises UsageError. Takes care not to show an identity that was given by mistake."""
     try:
@@ -84,26 +113,15 @@ def listed_keys(objects: Objects) -> list[str]:
     return [found.key for found in objects.store.list(KEYS)]
 
 
-def read_recipients(objects: Objects, listed: Iterable[str] | None = None) -> list[StoredRecipient]:
-    """The recipients of listed objects (those that are there now, by default), also retired ones, oldest first.
-
-    Raises DamageError for a document that is altered or from another place.
-    """
-    found, problems = readable_recipients(objects, listed_keys(objects) if listed is None else listed)
-    if problems:
-        error = problems[min(problems)]
-        raise DamageError(f"{error.message} The list of recipients is not known.", hint=MEND) from error
-    return found
-
-
 def recipients_to_write(objects: Objects, known: KnownRecipients | None, listed: Iterable[str]) -> list[str]:
     """The recipients of new contents: those of the plan, whatever the repository says, or else those of the
-    repository. Raises DamageError, and RecipientsChangedError if this host knows none of the repository's
-    recipients."""
+    repository. A document that is not authentic counts for nothing. Raises RecipientsChangedError if this host knows
+    none of the repository's recipients, and DamageError if the documents that are left are all damaged."""
     if known and known.pinned:
         return list(known.pinned)
-    active = [each.text for each in read_recipients(objects, listed) if not each.retired_at]
-    return known.expected(active, whole=True).to_write(active) if known else active
+    named = NamedRecipients.read(objects, listed)
+    expected = known.expected(named.active, whole=named.whole) if known else None
+    return named.usable(expected.to_write(named.active, named.doubted) if expected else named.active)
 
 
 def recipients_to_rewrap(
@@ -114,16 +132,16 @@ def recipients_to_rewrap(
     of them; UsageError for a named one that the plan or the repository does not name."""
     if known and known.first_use:
         known.chosen(())  # nobody has looked at what was remembered a moment ago
-    active = [each.text for each in read_recipients(objects, listed) if not each.retired_at]
+    there = NamedRecipients.read(objects, listed)
     if named:
-        return _checked(named, active, known)
+        return _checked(named, there.active, known)
     if known is None:
-        return active
+        return there.usable(there.active)
     if known.pinned:
         return list(known.pinned)
     if known.first_use:
-        raise _unknown(active)
-    return known.expected(active, whole=True).to_rewrap(active)
+        raise _unknown(there.active)
+    return known.expected(there.active, whole=there.whole).to_rewrap(there.active, there.doubted)
 
 
 def _checked(named: Sequence[str], active: Sequence[str], known: KnownRecipients | None) -> list[str]:
@@ -165,8 +183,8 @@ def meet_recipients(objects: Objects, known: KnownRecipients) -> None:
         known.expected((), whole=False)
     elif known.first_use:
         with suppress(RepositoryError):
-            found, damaged = readable_recipients(objects, listed_keys(objects))
-            known.expected([each.text for each in found if not each.retired_at], whole=not damaged)
+            named = NamedRecipients.read(objects, listed_keys(objects))
+            known.expected(named.active, whole=named.whole)
 
 
 def readable_recipients(

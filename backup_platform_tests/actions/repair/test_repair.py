@@ -11,7 +11,8 @@ import pytest
 
 from backup_platform.actions.repair.plan import Act
 from backup_platform.errors import RepositoryError
-from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient, read_recipients
+from backup_platform.repository.encryption.key_tests import list_recipients
+from backup_platform.repository.encryption.recipients import add_recipient, parse_recipient
 from backup_platform.repository.objects.names import DAMAGED, INDEXES, KEYS, MANIFESTS, META, PACKS
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform.repository.records.tombstones import write_tombstones
@@ -336,5 +337,5 @@ def test_recipients_come_back_and_none_is_added_that_only_the_copy_has(tmp_path:
     for key in known:
         (bench.root / key).unlink()
     assert clinic.run().sound
-    texts = {each.text for each in read_recipients(bench.open().objects)}
+    texts = {each.text for each in list_recipients(bench.open().objects)}
     assert texts == {recipient(number) for number in range(3)}
