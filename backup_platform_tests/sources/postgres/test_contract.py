@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from backup_platform.testing import SourceContract
+from backup_platform_tests.sources.postgres.servers import Server, embedded_18, running
 
 TABLES = """
 CREATE TABLE t (id int PRIMARY KEY, v text, tags text[]);
@@ -44,6 +45,13 @@ class Database:
 
     def leave_out(self) -> tuple[str, str]:
         return "exclude: [t]", "public.t"
+
+
+@pytest.fixture(scope="module")
+def server18() -> Iterator[Server]:
+    """Of these tests alone: the databases of other tests would be findings of coverage."""
+    with running(embedded_18()) as server:
+        yield server
 
 
 class TestPostgres(SourceContract):

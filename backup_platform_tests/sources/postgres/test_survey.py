@@ -14,9 +14,29 @@ from backup_platform.sources.postgres import survey
 from backup_platform.sources.postgres.connect.connections import connect
 from backup_platform.sources.postgres.survey import _ServerIdentity, other_database
 from backup_platform_tests.actions.coverage_support import look
-from backup_platform_tests.sources.postgres.servers import SECRET, Server, execute
+from backup_platform_tests.sources.postgres.servers import (
+    SECRET,
+    Server,
+    embedded_18,
+    execute,
+    postgres_15,
+    running,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def server15() -> Iterator[Server]:
+    """Of these tests alone: the databases of other tests would be findings."""
+    with running(postgres_15()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server18() -> Iterator[Server]:
+    with running(embedded_18()) as server:
+        yield server
 
 
 @pytest.fixture
