@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from backup_platform.app import App
 from backup_platform.clock import SystemClock
+from backup_platform.domain.incidents.policy import AlertPolicy, QuietHours
 from backup_platform.domain.keep.retention import KeepRules
 from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.plan import KeepConfig, Plan, SourceConfig
@@ -434,3 +435,15 @@ sources:
 """)
     with pytest.raises(PlanError, match="is 3, and `repositories` of the source names 2"):
         Plan.load(str(path))
+
+
+def test_alerting_becomes_the_policy_of_alerts(tmp_path: Path) -> None:
+    written = '{remind: [30min, 2d], quiet: {begin: "22:00", end: "06:00", timezone: Europe/Berlin}}'
+    plan = load(tmp_path, f"{HEAD}  a: {{files: /a, every: day}}\nalerting: {written}\n")
+    quiet = QuietHours(time(22), time(6), "Europe/Berlin")
+    assert plan.alerting.policy == AlertPolicy((timedelta(minutes=30), timedelta(days=2)), quiet=quiet)
+    assert load(tmp_path, f"{HEAD}  a: {{files: /a, every: day}}\n").alerting.policy == AlertPolicy()
+    (found,) = problems(
+        tmp_path, f"{HEAD}  a: {{files: /a, every: day}}\nalerting: {{dagster: dagster.example.org}}\n"
+    )
+    assert "alerting.dagster: not the address of a web page" in found

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from backup_platform.errors import NotFoundError, PlanError
 from backup_platform.kinds.config import STRICT
+from backup_platform.plan.alerting import AlertingConfig
 from backup_platform.plan.coverage import Places, coverage_conflicts
 from backup_platform.plan.document import Document, PlanFile
 from backup_platform.plan.references import problem_of, references, resolve
@@ -49,6 +50,7 @@ class Plan(BaseModel):
     rpo: Span | None = None
     rto: Span | None = None
     alerts: list[Alert] = []
+    alerting: AlertingConfig = AlertingConfig()
     since: Day | None = None
     state: LocalPath | None = None
     _base: str = PrivateAttr(default="")

@@ -236,6 +236,12 @@ def _alert(value: str) -> str:
     return without_secret(value)
 
 
+def _web_page(value: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#]+", value):
+        raise ValueError('not the address of a web page: write one like "https://dagster.example.org"')
+    return without_secret(value)
+
+
 def is_url(value: str) -> bool:
     return bool(_URL.match(value))
 
@@ -364,6 +370,7 @@ TagKey = Annotated[str, AfterValidator(_tag_key)]
 TagValue = Annotated[str, AfterValidator(_tag_value)]
 Day = Annotated[date, BeforeValidator(_date)]
 Alert = Annotated[str, AfterValidator(_alert)]
+WebPage = Annotated[str, AfterValidator(_web_page)]
 
 
 def _recipient(value: str) -> str:

@@ -16,7 +16,7 @@ import dagster as dg
 
 from backup_platform.alerting.couriers import Couriers
 from backup_platform.domain.incidents.book import SETTLES
-from backup_platform.domain.incidents.policy import settles_after
+from backup_platform.domain.incidents.policy import AlertPolicy, settles_after
 from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.visible import inert
 from backup_platform.domain.words import how_many
@@ -24,12 +24,12 @@ from backup_platform.orchestration.assets.checks import HINT, NOT_JUDGED
 from backup_platform.orchestration.runs import Runs
 from backup_platform.orchestration.sensors import failed_ticks as ticks
 from backup_platform.orchestration.sensors.kept import SensorState
-from backup_platform.orchestration.sensors.long_runs import tell_long_runs
+from backup_platform.orchestration.sensors.long_runs import tell_long_runs, where_of
 from backup_platform.orchestration.sensors.outbox import ALL, Desk
 from backup_platform.orchestration.sensors.sweep import send
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
-from backup_platform.orchestration.translator import MISSED_TAG, PARTITION_TAG, BackupTranslator
+from backup_platform.orchestration.translator import MISSED_TAG, BackupTranslator
 
 if TYPE_CHECKING:
     from backup_platform.app import App
@@ -56,14 +56,16 @@ class AlertsCursor:
     position: int
 
     @classmethod
-    def load(cls, context: dg.SensorEvaluationContext, subjects: Collection[str]) -> AlertsCursor:
+    def load(
+        cls, context: dg.SensorEvaluationContext, subjects: Collection[str], policy: AlertPolicy
+    ) -> AlertsCursor:
         """The first evaluation starts at now: what happened before is history, not news."""
         kept = SensorState.load(context)
         state, instance = kept.state, context.instance
         before = state.get("positions", {}).values()  # of an older version: one for each type
         known = state.get("position", min(before, default=None))
         position = max(_latest(instance, end) for end in _ENDS) if known is None else known
-        return cls(Desk(state.get("desk"), subjects), kept, position)
+        return cls(Desk(state.get("desk"), subjects, policy), kept, position)
 
     def dump(self) -> str:
         return self.kept.cursor(self.state())
@@ -86,12 +88,12 @@ def alerts(
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         app = translator.app
-        memory = AlertsCursor.load(context, ids)
+        memory = AlertsCursor.load(context, ids, app.plan.alerting.policy)
         watch = Watch(app, runs, context.instance, memory, app.clock.now())
         deadline = app.clock.monotonic() + BUDGET_S
         seen = 0
         ticks.tell_failures(context, memory.desk, watched, app.clock.now(), running=running)
-        tell_long_runs(context.instance, memory.desk, runs, subjects, app.clock.now())
+        tell_long_runs(context.instance, memory.desk, runs, subjects, app)
         for record in _ended(context.instance, memory.position):
             _judged(context, watch, record)
             seen += 1
@@ -122,7 +124,7 @@ class Watch:
     def __init__(
         self, app: App, runs: Runs, instance: dg.DagsterInstance, memory: AlertsCursor, now: datetime
     ) -> None:
-        self._windows = app.windows
+        self._windows, self._alerting = app.windows, app.plan.alerting
         self._runs = runs
         self._instance = instance
         self._memory = memory
@@ -137,8 +139,7 @@ class Watch:
             return
         details = self._instance.get_records_for_run(run.run_id, of_type=_DETAILS).records
         entries = [detail.event_log_entry for detail in details]
-        window = run.tags.get(PARTITION_TAG)
-        where = f"Window {window}, run {run.run_id}." if window else f"Run {run.run_id}."
+        where = where_of(run, self._alerting)
         for subject in self._runs.materialized(run):
             failure = self._failure(subject, end, entries)
             if failure or _worked(subject, entries):

@@ -111,7 +111,13 @@ class CopiesCursor:
         quiet = Quiet.load(app, longest, state.get("pauses", {}))
         kept = state.get("verdicts", {})
         verdicts = {name: Verdicts(**kept.get(name, {})) for name in sources}
-        return cls(Desk(state.get("desk"), subjects), saved, quiet, state.get("next", ""), verdicts)
+        return cls(
+            Desk(state.get("desk"), subjects, app.plan.alerting.policy),
+            saved,
+            quiet,
+            state.get("next", ""),
+            verdicts,
+        )
 
     def dump(self) -> str:
         verdicts = {name: asdict(each) for name, each in self.verdicts.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -14,6 +15,10 @@ from backup_platform.orchestration.sensors.outbox import Desk
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, PARTITION_TAG
 
+if TYPE_CHECKING:
+    from backup_platform.app import App
+    from backup_platform.plan.alerting import AlertingConfig
+
 SHORTEST = timedelta(minutes=15)  # nobody is woken for a run that has just begun
 TIMES_USUAL = 3
 COMPARED = 10  # earlier runs
@@ -22,13 +27,14 @@ STARTED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 def tell_long_runs(
-    instance: dg.DagsterInstance, desk: Desk, runs: Runs, subjects: Sequence[WatchedAsset], now: datetime
+    instance: dg.DagsterInstance, desk: Desk, runs: Runs, subjects: Sequence[WatchedAsset], app: App
 ) -> None:
     """One incident for each subject with a run that takes longer than its earlier ones did."""
+    now = app.clock.now()
     oldest = _at_work(instance, runs, now)
     for subject in subjects:
         record = oldest.get(subject.id)
-        problem = _problem(instance, runs, subject, record, now) if record else None
+        problem = _problem(instance, runs, subject, record, app) if record else None
         since = _begun(record) if record else None
         desk.observe(subject.id, KIND, problem, now, ("the long run has ended", ""), since=since)
 
@@ -42,23 +48,28 @@ def _at_work(instance: dg.DagsterInstance, runs: Runs, now: datetime) -> Mapping
 
 
 def _problem(
-    instance: dg.DagsterInstance, runs: Runs, subject: WatchedAsset, record: dg.RunRecord, now: datetime
+    instance: dg.DagsterInstance, runs: Runs, subject: WatchedAsset, record: dg.RunRecord, app: App
 ) -> Trouble | None:
     earlier = _durations(instance, runs, subject)
-    run, lasted = record.dagster_run, now - _begun(record)
+    run, lasted = record.dagster_run, app.clock.now() - _begun(record)
     longest = timedelta(seconds=float(subject.tags[MAX_RUNTIME_TAG]))
     limit = max(TIMES_USUAL * max(earlier), SHORTEST) if earlier else longest / 2
     if lasted < limit:
         return None
     usual = f"The last {how_many(len(earlier), 'run')} took up to {span(max(earlier))}. " if earlier else ""
-    window = run.tags.get(PARTITION_TAG)
     return Trouble(
         subject.name,
         f"{subject.work} has been at work for longer than usual",
         f"{usual}Later runs may have to wait for it. It may work until `max_runtime` ({span(longest)}). Look at its "
         "log in the Dagster UI. If it hangs, terminate it there, and launch its window again.",
-        f"Window {window}, run {run.run_id}." if window else f"Run {run.run_id}.",
+        where_of(run, app.plan.alerting),
     )
+
+
+def where_of(run: dg.DagsterRun, alerting: AlertingConfig) -> str:
+    """Which window and run, and where to look at it."""
+    window, link = run.tags.get(PARTITION_TAG), alerting.run_link(run.run_id)
+    return (f"Window {window}, run {run.run_id}." if window else f"Run {run.run_id}.") + (link and f" {link}")
 
 
 def _durations(instance: dg.DagsterInstance, runs: Runs, subject: WatchedAsset) -> list[timedelta]:

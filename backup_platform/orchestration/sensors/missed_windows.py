@@ -84,7 +84,7 @@ class WindowsCursor:
             for part in ("recorded", "known", "begun")
         )
         return cls(
-            Desk(state.get("desk"), [*sources, *watched]),
+            Desk(state.get("desk"), [*sources, *watched], app.plan.alerting.policy),
             kept,
             Quiet.load(app, LONGEST_QUIET, state.get("pauses", {})),
             state.get("next", ""),

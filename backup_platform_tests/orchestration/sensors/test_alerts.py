@@ -360,3 +360,25 @@ def test_many_sources_on_one_dead_store_are_one_message_with_a_list(unloaded: Wo
     assert body.startswith("s0, s1, s2, s3, s4.\n")
     assert body.count("does not answer") == 1
     assert f"Plan {world.app.plan_path} on host " in body
+
+
+def test_the_plan_says_when_to_remind_what_may_wait_and_where_the_run_is(unloaded: World) -> None:
+    now = unloaded.clock.time
+    unloaded.plan["alerting"] = {
+        "remind": ["30min"],
+        "quiet": {"begin": f"{now - timedelta(hours=1):%H:%M}", "end": f"{now + timedelta(hours=1):%H:%M}"},
+        "dagster": "https://dagster.example.org/",
+    }
+    world = unloaded.load()
+    world.cursor = world.sensor(NAME).cursor
+    world.app.faults = [gone()]
+    run = world.launch("uploads")
+    tick(world)
+    [(title, body)] = world.channel.sent
+    assert title == "uploads: backup failed"
+    assert f"https://dagster.example.org/runs/{run.run_id}" in body
+    world.app.faults = [gone()]
+    world.launch("uploads")
+    world.clock.time += timedelta(minutes=31)
+    tick(world)
+    assert titles(world)[1:] == ["Still failing: uploads: backup failed"]
