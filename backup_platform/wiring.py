@@ -80,8 +80,12 @@ def open_repository(
             capabilities=opened.capabilities,
         )
     repository.name = name
-    repository.known = Known(os.path.join(state_of(plan), "known", repository.info.id))
     # copies have the id of the first repository, and other points
+    repository.known = Known(
+        os.path.join(state_of(plan), "known", repository.info.id),
+        sources=tuple(plan.sources),
+        expects_points=name == next(iter(plan.repositories)),
+    )
     repository.notes = Notes(os.path.join(state_of(plan), "judged", repository.info.id, name))
     recognising.opened(repository.info)
     _expect_recipients(repository, known_recipients_of(plan, name, repository.info.fingerprint, clock))

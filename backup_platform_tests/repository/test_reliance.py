@@ -14,16 +14,17 @@ from backup_platform.actions.drill import DrillResult, drill
 from backup_platform.actions.verify.read_cycle import ReadCycle
 from backup_platform.actions.verify.run import ReadShare, VerifyResult, verify, verify_due
 from backup_platform.actions.verify.trusted import unvouched_of
-from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
+from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint, Window
 from backup_platform.domain.ports import DrillReport, PointReader, Progress, Sandbox
 from backup_platform.domain.windows.health import DrillPolicy
 from backup_platform.repository import session
 from backup_platform.repository.encryption.key_files import Keys
 from backup_platform.repository.objects.names import ObjectId
-from backup_platform.repository.packs.known import Known
+from backup_platform.repository.packs.known import Known, OwnPoint
 from backup_platform.repository.repository import Repository
 from backup_platform_tests.repository.poisoning import describe_falsely, lie
 from backup_platform_tests.support import (
+    START,
     Bench,
     QuietProgress,
     ScriptedSource,
@@ -36,6 +37,13 @@ from backup_platform_tests.support import (
 )
 
 VENDOR = noise(90_000, 7)  # a file that others have, too
+OWN = OwnPoint(
+    "ef" * 32,
+    "ab" * 16,
+    7,
+    Window("2026-11-22", START, START + timedelta(days=1)),
+    START + timedelta(hours=1),
+)
 NOTHING_OF_IT = ReadShare(1 << 31, 1)  # a share that no pack is in
 
 
@@ -294,7 +302,7 @@ def test_a_note_that_was_cut_short_or_is_no_note_costs_only_what_it_held(tmp_pat
     path = tmp_path / "deep" / "known"
     known = Known(str(path))
     known.learn({ObjectId("ab" * 32): "cd" * 16})
-    known.committed("ef" * 32)
+    known.committed(OWN)
     path.write_text("\n" + path.read_text()[:-3] + "\n" + "pack no\n")
     assert (dict(Known(str(path)).packs), set(Known(str(path)).points)) == ({"ab" * 32: "cd" * 16}, set())
     path.write_bytes(b"\xff")
@@ -307,9 +315,17 @@ def test_packs_that_are_gone_are_forgotten_once_they_are_many(tmp_path: Path) ->
     known = Known(str(path))
     packs = {ObjectId(f"{number:064x}"): "cd" * 16 for number in range(1_500)}
     known.learn(packs)
-    known.committed("ef" * 32)
+    known.committed(OWN)
     known.forget(list(packs)[:600])
     assert len(Known(str(path)).packs) == 1_500
     known.forget(list(packs)[:100])
     assert set(Known(str(path)).packs) == set(list(packs)[:100])
     assert set(Known(str(path)).points) == {"ef" * 32}
+    assert Known(str(path), expects_points=True).own_points() == [OWN]
+
+
+def test_a_point_of_which_an_older_version_noted_the_id_is_known(tmp_path: Path) -> None:
+    path = tmp_path / "known"
+    path.write_text(f"point {'ef' * 32}\npoint {'cd' * 32} x 1 no times at_all key .\n")
+    known = Known(str(path), expects_points=True)
+    assert (set(known.points), known.own_points()) == ({"ef" * 32, "cd" * 32}, [])

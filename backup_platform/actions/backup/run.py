@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from backup_platform import __version__
+from backup_platform.actions.forget.lost import newest_own_gone
 from backup_platform.actions.structure import needs_of, structure_findings
 from backup_platform.advice import Hint
 from backup_platform.domain.model import Capture, Entry, RecoveryPoint, Stat, Stats, Status, StreamRef, Window
@@ -17,8 +18,9 @@ from backup_platform.domain.trust.suspicion import Demands, suspicion
 from backup_platform.domain.windows.schedule import WindowSchedule
 from backup_platform.errors import ConflictError, RepositoryError
 from backup_platform.kinds import registry
-from backup_platform.repository.objects.names import PackKey
+from backup_platform.repository.objects.names import PackKey, source_tag
 from backup_platform.repository.packs.indexes import load_indexes
+from backup_platform.repository.packs.known import OwnPoint
 from backup_platform.repository.points.chains import effective_points
 from backup_platform.repository.points.manifests import MAX_PROBLEMS
 from backup_platform.repository.records.tombstones import doomed_packs
@@ -34,13 +36,15 @@ class BackupResult:
     """`created` is False if the window had a complete recovery point already, which was verified and kept. `packs` are
     the keys of the packs that a new point needs. `recipients` says where the repository names other recipients than the
     plan or this host expects: the point is complete, but a person has to look. `stored_again` are bytes that were
-    stored again because a final tombstone names the packs that hold them."""
+    stored again because a final tombstone names the packs that hold them. `gone` has a sentence for each point that
+    this host stored of the source and that is lost, if the newest of them is."""
 
     point: RecoveryPoint
     created: bool
     packs: frozenset[str] = frozenset()
     recipients: tuple[Hint, ...] = ()
     stored_again: int = 0
+    gone: tuple[str, ...] = ()
 
     def telling(self, recipients: Sequence[Hint]) -> BackupResult:
         return replace(self, recipients=tuple(recipients))
@@ -62,6 +66,13 @@ class BackupJob:
         now = self.clock.now()
         window = self.schedule.window(window_key) if window_key else self.schedule.window_of(now)
         points = self._points(progress)
+        gone = newest_own_gone(self.repository, self.source.name, points)
+        result = self._run(points, window, now, progress, force=force)
+        return replace(result, gone=tuple(gone))
+
+    def _run(
+        self, points: list[RecoveryPoint], window: Window, now: datetime, progress: Progress, *, force: bool
+    ) -> BackupResult:
         existing = self._existing(points, window)
         if existing and not force and self._ours(existing, points) and self._worth_keeping(existing):
             return BackupResult(existing, created=False)
@@ -117,8 +128,14 @@ class BackupJob:
             point = replace(point, unvouched=session.unvouched)
             point = self._commit(replace(point, suspect=suspicion(points, point, self.demands, watch.found)))
             session.confirm()
-            self.repository.known.committed(point.id)
+            self._note(point)
             return BackupResult(point, created=True, packs=session.needed, stored_again=session.stored_again)
+
+    def _note(self, point: RecoveryPoint) -> None:
+        tag = source_tag(point.source, self.repository.cipher.hash)
+        self.repository.known.committed(
+            OwnPoint(point.id, tag, point.sequence, point.window, point.captured_at)
+        )
 
     def _point(
         self, window: Window, lateness: timedelta, capture: Capture, inventory: StreamRef, stats: Stats

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from backup_platform import fastcdc
 from backup_platform.actions.evidence import FIND_OUT, Doubts, Evidence
+from backup_platform.actions.forget.lost import Losses, own_gone
 from backup_platform.actions.trust.fingerprints import FingerprintCheck
 from backup_platform.advice import Command, Hint, advice, command, written
 from backup_platform.domain.model import Proof, ProofMethod, RecoveryPoint
@@ -21,7 +22,7 @@ from backup_platform.domain.trust.latest import choose_latest, in_time
 from backup_platform.domain.trust.suspicion import advice as what_to_do
 from backup_platform.domain.windows.health import MissedWindows
 from backup_platform.domain.windows.runs import ending_after
-from backup_platform.domain.words import how_many, point_label, size, were
+from backup_platform.domain.words import how_many, point_label, size, were, with_others
 from backup_platform.errors import (
     BackupError,
     DamageError,
@@ -101,7 +102,7 @@ class Examination:
                 self._probe("store", self.store),
             ]
             findings += [self._probe("scratch space", self._scratch), *self._windows(), *self._proofs()]
-            findings.append(self._probe("ledger", self._ledger))
+            findings += [self._probe("stored points", self._own_points), self._probe("ledger", self._ledger)]
         findings += [self._probe(f"copy {name}", probe) for name, probe in self.copies.items()]
         findings += self.coverage()
         findings += [DoctorFinding("chunker", True, fastcdc.SLOW)] if fastcdc.is_slow() else []
@@ -183,6 +184,18 @@ class Examination:
                 yield DoctorFinding(f"proof of {source}", True, elsewhere)
                 continue
             yield _proof(source, mine, drilled, self.filled_by(source))
+
+    def _own_points(self) -> str:
+        """Also if the store went back to an older state as a whole."""
+        gone = own_gone(self.repository(), None, self.points())
+        if gone:
+            texts = Losses(gone, own=frozenset(each.point for each in gone)).texts()
+            raise DamageError(with_others(texts), hint="docs/repair.md says what to do.")
+        stored = len(self.repository().known.own_points())
+        points = how_many(stored, "point")
+        return (
+            f"none of the {points} that this host stored is lost" if stored else "this host stored none yet"
+        )
 
     def _ledger(self) -> str:
         doubts = Evidence(self.repository()).of_all()

@@ -37,22 +37,26 @@ RECORDS_READ = 32
 class Losses:
     """The lost points. `subjects` are known by proofs, and `held` are ids that are known by a hold only. `gaps` has
     a sentence for each other missing number of a chain. `untrue` says what is wrong with the records of the newest
-    numbers."""
+    numbers. `own` are the ids of those subjects that this host stored."""
 
     subjects: tuple[ProvenPoint, ...] = ()
     held: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
     untrue: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
 
     def texts(self) -> list[str]:
         """One sentence for each, and what to do."""
-        known = [(f"{name_of(each)} is lost: it was proven", each.source) for each in self.subjects]
+        known = [(f"{name_of(each)} is lost: {self._why(each)}", each.source) for each in self.subjects]
         return [
             *(f"{text}, {GONE} {_take(source)}" for text, source in known),
             *(f"{point[:12]} is lost: it is held, {GONE} {_take('')}" for point in self.held),
             *(f"{text} {_take(text.partition(':')[0])}" for text in self.gaps),
             *self.untrue,
         ]
+
+    def _why(self, subject: ProvenPoint) -> str:
+        return "this host stored it" if subject.point in self.own else "it was proven"
 
 
 GONE = "its manifest is not in the store, and no record says that it was forgotten."
@@ -86,6 +90,8 @@ def find_losses(
     with ThreadPoolExecutor(READERS) as pool:
         told = list(pool.map(lambda each: _subject(repository, each), sorted(open_ids & named)))
     known = [each for each in told if each is not None]
+    own = [each for each in own_points(repository, points) if each.point not in recorded]
+    known += [each for each in own if each.point not in {proven.point for proven in known}]
     subjects = tuple(each for each in known if _is_gone(repository, each, given_up))
     left = (open_ids & held) - {each.point for each in known} if not damaged else set()
     return Losses(
@@ -93,7 +99,49 @@ def find_losses(
         tuple(point for point in sorted(left) if _truly_held(repository, point)),
         _gaps(repository, points, subjects, places) if complete and not damaged else (),
         tuple(untrue.values()),
+        frozenset(each.point for each in own),
     )
+
+
+def own_points(repository: Repository, points: Iterable[RecoveryPoint]) -> list[ProvenPoint]:
+    """The points that this host stored in this repository and that are not among the `points`. Only its notes tell of
+    them: an older state of the store hides them together with their proofs. Points of sources without any name, which
+    are neither in the plan nor in the repository, are left out."""
+    here = list(points)
+    hashed, known = repository.cipher.hash, repository.known
+    sources = {source_tag(name, hashed): name for name in {*known.sources, *(each.source for each in here)}}
+    present = {each.id for each in here}
+    return [
+        ProvenPoint(each.id, sources[each.tag], each.sequence, each.window, each.captured_at)
+        for each in known.own_points()
+        if each.id not in present and each.tag in sources
+    ]
+
+
+def newest_own_gone(repository: Repository, source: str, points: Sequence[RecoveryPoint]) -> list[str]:
+    """A sentence for each point that this host stored of a source and that is gone, if the newest of them is not among
+    the `points`, which are all that can be read. The ledger is read only then."""
+    tag = source_tag(source, repository.cipher.hash)
+    newest = next((each for each in reversed(repository.known.own_points()) if each.tag == tag), None)
+    if newest is None or newest.id in {point.id for point in points}:
+        return []
+    gone = own_gone(repository, source, points)
+    return Losses(gone, own=frozenset(each.point for each in gone)).texts()
+
+
+def own_gone(
+    repository: Repository, source: str | None, points: Iterable[RecoveryPoint]
+) -> tuple[ProvenPoint, ...]:
+    """The points that this host stored, of a source or of all, and that are gone without a record. `points` are all
+    that can be read. It takes one listing, and only if there may be such points."""
+    own = [each for each in own_points(repository, points) if source in (None, each.source)]
+    if not own:
+        return ()
+    places = forgotten_places(repository.objects, source)
+    recorded = {place.point for place in places}
+    given_up = {(place.tag, place.sequence): place.stored_at for place in places if place.point == LOST}
+    left = [each for each in own if each.point not in recorded]
+    return sorted_subjects(each for each in left if _is_gone(repository, each, given_up))
 
 
 def sorted_subjects(subjects: Iterable[ProvenPoint]) -> tuple[ProvenPoint, ...]:

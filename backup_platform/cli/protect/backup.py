@@ -50,7 +50,7 @@ class SourceOutcome:
         if self.result is None:
             return self.error.exit_code if self.error else 1
         point = self.result.point
-        wrong = point.incomplete or point.is_suspect or self.result.recipients
+        wrong = point.incomplete or point.is_suspect or self.result.recipients or self.result.gone
         return IncompleteError.exit_code if wrong else 0
 
 
@@ -165,6 +165,8 @@ def _describe(session: CliSession, outcome: SourceOutcome) -> None:
     if point.lateness_s > 0:
         out.line(f"  captured {words.duration(point.lateness_s)} after the end of its window")
     print_problems(out, point, PROBLEMS_SHOWN)
+    for gone in outcome.result.gone:
+        out.line(f"  {out.paint('LOST', 'bad')} {gone}")
     for text in outcome.result.recipients:
         out.line(f"  {out.paint('recipients', 'bad')}: {session.written(text)}")
     if point.is_suspect:
@@ -241,5 +243,6 @@ def _shape(session: CliSession, outcome: SourceOutcome) -> dict[str, Json]:
             "problems": problems,
         },
         "recipients": list[Json]([session.written(each) for each in outcome.result.recipients]),
+        "gone": list[Json](outcome.result.gone),
         "error": None,
     }

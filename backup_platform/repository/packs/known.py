@@ -8,8 +8,10 @@ import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from backup_platform.domain.model import Window
 from backup_platform.repository.objects.names import ROWS_HASH_DIGITS, Hash, ObjectId
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from backup_platform.repository.packs.index import IndexedPack
 
-LINE = re.compile(r"(pack ([0-9a-f]{64}) ([0-9a-f]{32})|point ([0-9a-f]{64}))")
+LINE = re.compile(
+    r"(pack ([0-9a-f]{64}) ([0-9a-f]{32})|point ([0-9a-f]{64})(?: (\S+ \d{1,10} \S+ \S+ \S+ \S+) \.)?)"
+)
 COMPACTED_ABOVE = 1_000
 POINTS_KEPT = 10_000
 
@@ -29,13 +33,27 @@ def table_of(rows: NDArray[Any], hashed: Hash) -> str:
     return hashed(alone.tobytes()).hex()[:ROWS_HASH_DIGITS]
 
 
-class Known:
-    """`path` is the note's file; None: nothing is kept beyond this process. Thread-safe."""
+class OwnPoint(NamedTuple):
+    """A point that this host committed. `tag` stands for its source: the note holds no names."""
 
-    def __init__(self, path: str | None = None) -> None:
+    id: str
+    tag: str
+    sequence: int
+    window: Window
+    captured_at: datetime
+
+
+class Known:
+    """`path` is the note's file; None: nothing is kept beyond this process. `expects_points`: this host commits to this
+    repository, so that its own points are there; `sources` are the names of its sources. Thread-safe."""
+
+    def __init__(
+        self, path: str | None = None, *, sources: Collection[str] = (), expects_points: bool = False
+    ) -> None:
         self._path = path
+        self.sources, self.expects_points = sources, expects_points
         self._packs: dict[ObjectId, str] | None = None
-        self._points: dict[str, None] = {}  # in the order of their commits
+        self._points: dict[str, str] = {}  # in the order of their commits: what is noted of each
 
     @property
     def packs(self) -> Mapping[ObjectId, str]:
@@ -46,7 +64,14 @@ class Known:
     def points(self) -> Collection[str]:
         """Ids of the points that this host committed."""
         self._loaded()
-        return self._points
+        return self._points.keys()
+
+    def own_points(self) -> list[OwnPoint]:
+        """The points that this host committed here, in that order, without those of which an older version noted the
+        id only."""
+        self._loaded()
+        told = (_own_point(point, said) for point, said in self._points.items() if said)
+        return [each for each in told if each] if self.expects_points else []
 
     def remembers(self, said: IndexedPack, hashed: Hash) -> bool:
         """Whether this host wrote or decoded a pack, and it holds what indexes say."""
@@ -60,10 +85,12 @@ class Known:
         known.update(new)
         self._append(f"pack {pack} {table}" for pack, table in new.items())
 
-    def committed(self, point: str) -> None:
+    def committed(self, point: OwnPoint) -> None:
+        times = (point.window.start, point.window.end, point.captured_at)
+        said = [point.tag, str(point.sequence), *(each.isoformat() for each in times), point.window.key]
         self._loaded()
-        self._points[point] = None
-        self._append([f"point {point}"])
+        self._points[point.id] = " ".join(said)
+        self._append([_point_line(point.id, self._points[point.id])])
 
     def forget(self, packs: Collection[ObjectId]) -> None:
         """Keep of all packs those that are still there, and the newest points, once the others are many."""
@@ -73,7 +100,7 @@ class Known:
             return
         for pack in gone:
             del known[pack]
-        self._points = dict.fromkeys(list(self._points)[-POINTS_KEPT:])
+        self._points = dict(list(self._points.items())[-POINTS_KEPT:])
         self._replace()
 
     def _loaded(self) -> dict[ObjectId, str]:
@@ -81,7 +108,7 @@ class Known:
             packs: dict[ObjectId, str] = {}
             for match in map(LINE.fullmatch, self._lines()):
                 if match and match[4]:
-                    self._points[match[4]] = None
+                    self._points[match[4]] = match[5] or ""
                 elif match:
                     packs[ObjectId(match[2])] = match[3]
             self._packs = packs
@@ -103,12 +130,26 @@ class Known:
 
     def _replace(self) -> None:
         lines = [f"pack {pack} {table}\n" for pack, table in self._loaded().items()]
-        lines += [f"point {point}\n" for point in self._points]
+        lines += [f"{_point_line(point, said)}\n" for point, said in self._points.items()]
         if self._path is not None:
             with suppress(OSError):
                 with open(f"{self._path}.{os.getpid()}", "w", encoding="ascii", opener=_private) as file:
                     file.writelines(lines)
                 os.replace(f"{self._path}.{os.getpid()}", self._path)
+
+
+def _point_line(point: str, said: str) -> str:
+    return f"point {point} {said} ." if said else f"point {point}"
+
+
+def _own_point(point: str, said: str) -> OwnPoint | None:
+    """None for a line that was altered: the note is only a cache."""
+    tag, sequence, *times, key = said.split(" ")
+    try:
+        start, end, captured_at = map(datetime.fromisoformat, times)
+    except ValueError:
+        return None
+    return OwnPoint(point, tag, int(sequence), Window(key, start, end), captured_at)
 
 
 def _private(path: str, flags: int) -> int:
