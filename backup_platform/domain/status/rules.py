@@ -153,10 +153,8 @@ def slow(known: SourceEvidence, measured: SourceStatus) -> Iterator[SourceFindin
 
 
 def missed_lately(known: SourceEvidence, measured: SourceStatus) -> Iterator[SourceFinding]:
-    since = _missed_since(known, measured)
-    lately = ending_after(known.missed.missed, known.now - LATELY) if known.missed else []
-    lately = [window for window in lately if not since or window.start < since[0].start]
-    if lately:
+    lately = ending_after(known.missed.missed, known.now - LATELY) if known.missed else ()
+    if lately and not _missed_since(known, measured):  # else that is told
         text = f"{how_many(len(lately), 'window')} {were(len(lately))} missed within {LATELY.days} days: "
         text += _span_of(lately)
         yield SourceFinding(SourceState.MISSED, text, "docs/repair.md says how to find out why.")

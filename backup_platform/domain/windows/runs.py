@@ -47,13 +47,17 @@ class WindowRuns(Sequence[Window]):
             return self.runs[-1].last
         return tuple(self)[index]
 
-    def ending_after(self, instant: datetime) -> list[Window]:
+    def ending_after(self, instant: datetime) -> WindowRuns:
         late = (run for run in self.runs if run.last.end > instant)
-        return [window for run in late for window in within(run, self._schedule, instant)]
+        return WindowRuns((part for run in late for part in self._after(run, instant)), self._schedule)
+
+    def _after(self, run: WindowRun, instant: datetime) -> list[WindowRun]:
+        whole = run.first.end > instant
+        return [run] if whole else runs_of(within(run, self._schedule, instant))
 
 
-def ending_after(windows: Sequence[Window], instant: datetime) -> list[Window]:
-    """Those that end after an instant, oldest first. Runs that ended before are not looked at."""
+def ending_after(windows: Sequence[Window], instant: datetime) -> Sequence[Window]:
+    """Those that end after an instant, oldest first. Of runs only that is looked at which the instant is in."""
     if isinstance(windows, WindowRuns):
         return windows.ending_after(instant)
     return [window for window in windows if window.end > instant]

@@ -173,5 +173,5 @@ def test_windows_that_end_after_an_instant_are_those(past: Past) -> None:
     for back in (0, 2, 90, 24 * 40):
         after = past.clock.now() - timedelta(hours=back)
         expected = [window for window in found.missed if window.end > after]
-        assert ending_after(found.missed, after) == expected
-        assert ending_after(list(found.missed), after) == expected
+        assert list(ending_after(found.missed, after)) == expected
+        assert list(ending_after(list(found.missed), after)) == expected
