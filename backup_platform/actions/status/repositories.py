@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 from backup_platform.actions.verify.read_cycle import CYCLE, ReadCycle
 from backup_platform.advice import command
+from backup_platform.domain.model import Json
 from backup_platform.domain.ports import Clock
+from backup_platform.domain.status.trends import SizeAt, growth_per_day
 from backup_platform.domain.status.values import RepositoryStatus
 from backup_platform.domain.status.words import RepositoryFinding, RepositoryState
 from backup_platform.domain.words import DAY_S, are, days, how_many, size
@@ -20,10 +22,12 @@ from backup_platform.errors import (
     RepositoryChangedError,
     RepositoryMissingError,
 )
+from backup_platform.repository.points.notes import Notes
 from backup_platform.repository.repository import Repository
 
 READING = "\nreading"  # the name of its note; no source is called so
 COUNTED_AGAIN_AFTER = timedelta(days=1)  # a listing of all packs
+SIZES_KEPT = 200  # of days before, for the growth
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +65,15 @@ def _state_of(error: BackupError) -> RepositoryState:
 def _measured(
     planned: WatchedRepository, repository: Repository, status: RepositoryStatus, clock: Clock
 ) -> RepositoryStatus:
-    stored, oldest = _oldest_byte(repository, planned.cycle or CYCLE, clock)
-    findings = tuple(_found(planned, repository, oldest))
-    status = replace(status, findings=findings, stored=stored, oldest_unread_s=oldest if stored else None)
+    reading = _reading(repository, planned.cycle or CYCLE, clock)
+    oldest = (clock.now() - reading.oldest).total_seconds()
+    status = replace(
+        status,
+        findings=tuple(_found(planned, repository, oldest)),
+        stored=reading.size,
+        oldest_unread_s=oldest if reading.size else None,
+        growth=growth_per_day(reading.sizes),
+    )
     if "://" in planned.location:
         return status
     with suppress(OSError):
@@ -93,15 +103,41 @@ def with_room(status: RepositoryStatus, needed: int) -> RepositoryStatus:
     return replace(status, findings=(*status.findings, finding))
 
 
-def _oldest_byte(repository: Repository, cycle: timedelta, clock: Clock) -> tuple[int, float]:
-    """The bytes of all packs, and the age of the byte that was not read for longest. Counted once a day: in between the
-    age only grows."""
-    now, noted = clock.now(), repository.notes.read(READING)
-    with suppress(KeyError, TypeError, ValueError):
-        at, oldest = (datetime.fromisoformat(noted[name]) for name in ("at", "oldest"))
-        if timedelta(0) <= now - at < COUNTED_AGAIN_AFTER:
-            return int(noted["size"]), (now - oldest).total_seconds()
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The bytes of all packs, since when the oldest of them was not read, and sizes of days before."""
+
+    at: datetime
+    size: int
+    oldest: datetime
+    sizes: tuple[SizeAt, ...] = ()
+
+
+def _reading(repository: Repository, cycle: timedelta, clock: Clock) -> _Reading:
+    """Counted once a day: in between the age only grows."""
+    now, noted = clock.now(), _noted(repository.notes)
+    if noted is not None and timedelta(0) <= now - noted.at < COUNTED_AGAIN_AFTER:
+        return noted
     found = ReadCycle(repository, cycle, clock).status()
+    before = tuple(each for each in noted.sizes if each.at < now)[-SIZES_KEPT:] if noted else ()
     oldest = now - timedelta(seconds=found.oldest_s)
-    repository.notes.write(READING, {"at": now.isoformat(), "oldest": oldest.isoformat(), "size": found.size})
-    return found.size, found.oldest_s
+    made = _Reading(now, found.size, oldest, (*before, SizeAt(now, found.size)))
+    sizes: list[Json] = [[each.at.isoformat(), each.size] for each in made.sizes]
+    document: Json = {
+        "at": now.isoformat(),
+        "oldest": oldest.isoformat(),
+        "size": found.size,
+        "sizes": sizes,
+    }
+    repository.notes.write(READING, document)
+    return made
+
+
+def _noted(notes: Notes) -> _Reading | None:
+    noted = notes.read(READING)
+    try:
+        at, oldest = (datetime.fromisoformat(noted[name]) for name in ("at", "oldest"))
+        sizes = tuple(SizeAt(datetime.fromisoformat(day), int(size)) for day, size in noted["sizes"])
+        return _Reading(at, int(noted["size"]), oldest, sizes)
+    except (KeyError, TypeError, ValueError):
+        return None

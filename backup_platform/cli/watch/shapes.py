@@ -120,5 +120,7 @@ def _repository(session: CliSession, status: RepositoryStatus) -> Json:
         "stored_bytes": status.stored,
         "free_bytes": status.free,
         "capacity_bytes": status.capacity,
+        "growth_bytes_per_day": status.growth,
+        "days_until_full": status.days_until_full,
         "oldest_unread_s": status.oldest_unread_s,
     }

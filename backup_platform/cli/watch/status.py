@@ -42,7 +42,8 @@ REPOSITORIES = (
     TableColumn("POINTS", right=True),
     TableColumn("STORED", right=True),
     TableColumn("FREE", right=True, drop=1),
-    TableColumn("OLDEST UNREAD", right=True, drop=2),
+    TableColumn("FULL IN", right=True, drop=2),
+    TableColumn("OLDEST UNREAD", right=True, drop=3),
 )
 
 
@@ -150,13 +151,14 @@ def _source_row(status: SourceStatus, whole: PlanStatus) -> list[Cell]:
 
 
 def _repository_row(status: RepositoryStatus) -> list[Cell]:
-    oldest = status.oldest_unread_s
+    oldest, full = status.oldest_unread_s, status.days_until_full
     return [
         _state(status.state),
         Cell(status.repository),
         Cell("?" if status.points is None else count(status.points)),
         Cell("?" if status.stored is None else size(status.stored)),
         Cell("-" if status.free is None else size(status.free)),
+        Cell("-" if full is None else days(full)),
         Cell("-" if oldest is None else days(oldest / DAY_S)),
     ]
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from backup_platform.domain.keep.copies import CopiesState
 from backup_platform.domain.status.objectives import DrillRun, Objective
 from backup_platform.domain.status.outline import PointOutline
+from backup_platform.domain.status.trends import days_until_full
 from backup_platform.domain.status.words import (
     RepositoryFinding,
     RepositoryState,
@@ -77,6 +78,12 @@ class RepositoryStatus:
     free: int | None = None
     capacity: int | None = None
     oldest_unread_s: float | None = None
+    growth: float | None = None
+
+    @property
+    def days_until_full(self) -> float | None:
+        """If it goes on growing like this; None where it does not, or nobody knows."""
+        return days_until_full(self.free, self.growth)
 
     @property
     def state(self) -> RepositoryState:

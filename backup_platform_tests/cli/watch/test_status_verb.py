@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from backup_platform.app import App
 from backup_platform.cli import context
 from backup_platform.cli.watch import status
 from backup_platform_tests.cli.conftest import Verbs
+from backup_platform_tests.support import ManualClock
 
 PLAN = """\
 repositories:
@@ -200,3 +203,19 @@ class TestWatching:
     @pytest.mark.parametrize("words", [("--watch", "--json"), ("--watch", "--every", "soon")])
     def test_what_makes_no_sense_is_refused(self, run: Verbs, words: tuple[str, ...]) -> None:
         run("status", *words, code=2)
+
+
+def test_sizes_of_days_make_a_forecast(run: Verbs, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    monkeypatch.setattr(context, "app_factory", lambda plan: App.load(plan, clock=clock))
+    for day in range(5):
+        assert "growth_bytes_per_day" in state_of(run, "main")
+        pack = home / "main" / "packs" / "00" / f"00{day:062d}"
+        pack.parent.mkdir(parents=True, exist_ok=True)
+        pack.write_bytes(b"x" * 100_000)
+        clock.advance(days=1)
+    main = state_of(run, "main")
+    assert main["growth_bytes_per_day"] == pytest.approx(100_000)
+    assert main["days_until_full"] == pytest.approx(main["free_bytes"] / 100_000)  # type: ignore[operator]
+    assert state_of(run, "offsite")["days_until_full"] is None
+    assert re.search(r"FULL IN.*\n.*main .*days", run("status").out)
