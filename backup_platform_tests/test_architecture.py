@@ -200,6 +200,22 @@ def test_no_folder_has_more_modules_than_a_reader_takes_in_at_once() -> None:
     assert crowded == {}
 
 
+MAPPED_ABOVE = 12
+
+
+def test_the_map_of_a_folder_has_all_that_is_in_it() -> None:
+    """A folder with many modules says in `__init__.py` what each of them is for. Add a new module there."""
+    wrong = {}
+    for package in PACKAGE.rglob("__init__.py"):
+        folder, text = package.parent, ast.get_docstring(ast.parse(package.read_text())) or ""
+        mapped = set(re.findall(r"^ *(\w+(?:\.py|/))  +\S", text, re.MULTILINE))
+        modules = {each.name for each in folder.glob("*.py")} - {"__init__.py"}
+        there = modules | {f"{each.parent.name}/" for each in folder.glob("*/__init__.py")}
+        if (mapped or len(modules) > MAPPED_ABOVE) and folder != PACKAGE and mapped != there:
+            wrong[str(folder.relative_to(PACKAGE))] = sorted(mapped ^ there)
+    assert wrong == {}
+
+
 def test_the_name_of_a_class_means_one_thing() -> None:
     """Whoever reads it need not ask which one is meant."""
     found: dict[str, list[str]] = {}

@@ -22,12 +22,12 @@ from backup_platform.errors import (
     SourceUnreadableError,
     bounded,
 )
+from backup_platform.sources.postgres.capture.sessions import too_few_connections
 from backup_platform.sources.postgres.capture.snapshot import (
     ATTEMPTS,
     OvertakenError,
     Snapshot,
     take_snapshot,
-    too_few_connections,
 )
 from backup_platform.sources.postgres.capture.table_facts import TableFact, best_algorithm, shared_table_facts
 from backup_platform.sources.postgres.capture.tables import read_tables

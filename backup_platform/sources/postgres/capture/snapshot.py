@@ -22,23 +22,30 @@ server, a transaction runs in one session.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backup_platform.domain.ports import Clock
-from backup_platform.errors import SourceBusyError, SourceConnectionsError, SourceError, SourceFormatError
+from backup_platform.errors import SourceBusyError, SourceError
 from backup_platform.sources.postgres.capture.locks import blocked, crowded, lock, lock_statement, no_room
+from backup_platform.sources.postgres.capture.sessions import (
+    JOIN_S,
+    Sessions,
+    late_arrow,
+    open_sessions,
+    run_in,
+)
 from backup_platform.sources.postgres.catalog.relations import (
     RelationSelection,
     find,
     require_readable,
     select,
 )
-from backup_platform.sources.postgres.connect.connections import adbc_uri, connect, describe, milliseconds
-from backup_platform.sources.postgres.connect.poolers import refusal, require_safe_start
+from backup_platform.sources.postgres.connect.connections import connect, describe, milliseconds
+from backup_platform.sources.postgres.connect.poolers import refusal
 from backup_platform.sources.postgres.connect.settings import local_pins, loose_pins, pin_statement
 from backup_platform.sources.postgres.failures import postgres_errors
 from backup_platform.sources.postgres.options import PostgresOptions
@@ -49,9 +56,7 @@ if TYPE_CHECKING:
 
     from backup_platform.sources.postgres.connect.connections import Connection
 
-OLDEST = 130000
 ATTEMPTS = 5
-JOIN_S = 1.0  # how long a session waits for its locks while the main one holds them already
 RELEASE = "ROLLBACK TO SAVEPOINT one_table"
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SHAPE = """
@@ -123,7 +128,7 @@ class Snapshot:
     def release(self, arrow: ArrowConnection) -> None:
         """The locks that a connection of `open_arrow` took for what it read since. Those of all tables stay."""
         with postgres_errors(describe(self.url)):
-            _run(arrow, RELEASE)
+            run_in(arrow, RELEASE)
 
     def lock_tables(self) -> None:
         """When pg_dump is done. Raises `SourceError`, `OvertakenError`."""
@@ -180,65 +185,10 @@ def take_snapshot(url: str, options: PostgresOptions, clock: Clock) -> Iterator[
     """
     server = describe(url)
     with postgres_errors(server), ExitStack() as stack:
-        yield _taken(_opened(url, options, server, stack), options, clock)
+        yield _taken(open_sessions(url, options, server, stack), options, clock)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sessions:
-    """Those of one capture, connected before anything is locked: a connection for ADBC takes a third of a second."""
-
-    url: str
-    server: str
-    main: Connection
-    others: list[Connection]
-    arrow: list[ArrowConnection]
-
-    @property
-    def count(self) -> int:
-        """With pg_dump's."""
-        return len(self.others) + len(self.arrow) + 2
-
-    def run(self, statement: str) -> None:
-        """In all but the main one."""
-        for connection in self.others:
-            connection.execute(statement.encode())
-        for arrow in self.arrow:
-            _run(arrow, statement)
-
-
-def _opened(url: str, options: PostgresOptions, server: str, stack: ExitStack) -> _Sessions:
-    jobs = max(1, options.jobs)
-    try:
-        main = stack.enter_context(connect(url, lock_timeout=options.lock_timeout))
-        _require_version(main, server)
-        require_safe_start(main, server)
-        others = [stack.enter_context(connect(url, lock_timeout=JOIN_S)) for _ in range(jobs - 1)]
-        arrow: list[ArrowConnection] = []
-        stack.callback(_close_all, arrow)
-        # One more: the reader asks for the sizes of tables before its threads start.
-        for _ in range(jobs + 1):
-            arrow.append(_connect_arrow(url, server))  # one by one: those before one that fails are closed
-    except SourceConnectionsError as error:
-        raise too_few_connections(error, jobs) from error
-    return _Sessions(url, server, main, others, arrow)
-
-
-def too_few_connections(error: SourceError, jobs: int) -> SourceError:
-    """The error, with the number of connections that a capture needs."""
-    less = f", or lower the source's jobs: with 1 it needs {_connections(1)}" if jobs > 1 else ""
-    return SourceConnectionsError(
-        f"{error.message} A capture with jobs: {jobs} needs {_connections(jobs)} connections at once.",
-        hint=f"Allow the role so many (ALTER ROLE … CONNECTION LIMIT; max_connections){less}.",
-        retryable=True,
-    )
-
-
-def _connections(jobs: int) -> int:
-    """With pg_dump's."""
-    return 2 * jobs + 2
-
-
-def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snapshot:
+def _taken(sessions: Sessions, options: PostgresOptions, clock: Clock) -> Snapshot:
     """A migration that begins between the locks of the main session and those of the others waits for the first, and
     the others wait behind it. Then all is begun anew, so that it goes first."""
     main, server = sessions.main, sessions.server
@@ -261,7 +211,7 @@ def _taken(sessions: _Sessions, options: PostgresOptions, clock: Clock) -> Snaps
                 options,
                 process,
                 sessions.arrow,
-                partial(_late_arrow, sessions.url, join, server),
+                partial(late_arrow, sessions.url, join, server),
             )
         main.execute("ROLLBACK")
         sessions.run("ROLLBACK")
@@ -282,7 +232,7 @@ def _require_pins(main: Connection, server: str, process: int | None = None) -> 
     return int(row[0])
 
 
-def _join(sessions: _Sessions, statements: Sequence[str]) -> bool:
+def _join(sessions: Sessions, statements: Sequence[str]) -> bool:
     """False when a lock was not given in time."""
     try:
         with postgres_errors(sessions.server):
@@ -293,16 +243,8 @@ def _join(sessions: _Sessions, statements: Sequence[str]) -> bool:
     return True
 
 
-def _require_version(connection: Connection, server: str) -> None:
-    if connection.info.server_version < OLDEST:
-        raise SourceFormatError(
-            f"{server} is version {connection.info.server_version // 10000}; the oldest that is known is 13.",
-            subject=server,
-        )
-
-
 def _lock_and_look(
-    sessions: _Sessions, options: PostgresOptions, clock: Clock
+    sessions: Sessions, options: PostgresOptions, clock: Clock
 ) -> tuple[RelationSelection, datetime, bool]:
     """In the snapshot: what is selected, when it was taken, and whether the locks are still to be taken."""
     main, server = sessions.main, sessions.server
@@ -339,41 +281,6 @@ def _joining(snapshot: str, lock_tables: str) -> list[str]:
         "SAVEPOINT one_table",
     ]
     return [statement for statement in statements if statement]
-
-
-def _connect_arrow(url: str, server: str) -> ArrowConnection:
-    """Settings are pinned when it joins a snapshot."""
-    import adbc_driver_postgresql.dbapi
-
-    with postgres_errors(server):
-        connection: ArrowConnection = adbc_driver_postgresql.dbapi.connect(adbc_uri(url), autocommit=True)
-    return connection
-
-
-def _late_arrow(url: str, statements: Sequence[str], server: str) -> ArrowConnection:
-    """One that joins while tables are read."""
-    with postgres_errors(server):
-        connection = _connect_arrow(url, server)
-        try:
-            for statement in statements:
-                _run(connection, statement)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
-
-
-def _run(connection: ArrowConnection, statement: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-
-
-def _close_all(connections: list[ArrowConnection]) -> None:
-    import adbc_driver_manager
-
-    while connections:
-        with suppress(adbc_driver_manager.Error):  # the server is gone
-            connections.pop().close()
 
 
 def _one(connection: Connection, query: str) -> Any:
