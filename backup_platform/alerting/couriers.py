@@ -7,7 +7,7 @@ the end is learned later.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -55,10 +55,11 @@ class Couriers:
         self._away.add(channel)
         Thread(target=run, name=f"alert to {channel}", daemon=True).start()
 
-    def landed(self, within_s: float = 0.0) -> Iterator[Landed]:
-        """What has ended, each as soon as it has; until nothing is on its way, or the time is over."""
+    def landed(self, awaited: Collection[str] = (), within_s: float = 0.0) -> Iterator[Landed]:
+        """What has ended, each as soon as it has; until nothing is on its way to the channels `awaited`, or the time is
+        over. For channels that have not answered for longer, nobody waits."""
         deadline = time.monotonic() + within_s
-        while self._away:
+        while self._away.intersection(awaited) or not self._landed.empty():
             try:
                 found = self._landed.get(timeout=max(deadline - time.monotonic(), 0.001))
             except Empty:

@@ -96,11 +96,13 @@ class Desk:
         due = {channel: self._outbox.due(channel.name, now, held) for channel in channels}
         if any(due.values()):
             remember()
-        for channel, parcel in due.items():
-            if parcel and channel.name not in couriers.away:
+        free = {channel: parcel for channel, parcel in due.items() if channel.name not in couriers.away}
+        awaited = [channel.name for channel, parcel in free.items() if parcel]
+        for channel, parcel in free.items():
+            if parcel:
                 couriers.send(channel.name, parcel, _sending(channel, signature))
         problems = []
-        for landed in couriers.landed(SEND_WITHIN_S):
+        for landed in couriers.landed(awaited, SEND_WITHIN_S):
             problems.append(self._landed(landed.channel, landed.ids, landed.error, now))
             remember()
         for name in sorted(couriers.away & {channel.name for channel, parcel in due.items() if parcel}):

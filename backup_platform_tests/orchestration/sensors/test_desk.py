@@ -107,6 +107,19 @@ def test_a_slow_channel_delays_neither_the_others_nor_the_evaluation(monkeypatch
     assert titles(sound) == ["shop: backup failed"]
 
 
+def test_nobody_waits_twice_for_a_channel_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "SEND_WITHIN_S", 0.2)
+    slow, sound = Hook("json://slow"), Hook("json://sound")
+    slow.answer.clear()
+    desks = Desks(slow, sound)
+    desks.evaluate(SHOP)
+    monkeypatch.setattr(outbox, "SEND_WITHIN_S", 10**6)
+    desks.evaluate(None)
+    desks.evaluate(None)
+    assert titles(sound) == ["shop: backup failed", "Resolved: shop: backup failed"]
+    slow.answer.set()
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     from time import sleep
 
