@@ -114,9 +114,10 @@ class _Reading:
 
 
 def _reading(repository: Repository, cycle: timedelta, clock: Clock) -> _Reading:
-    """Counted once a day: in between the age only grows."""
+    """Counted once a day: in between the age only grows. A repository without packs is counted each time: its first
+    ones should be seen."""
     now, noted = clock.now(), _noted(repository.notes)
-    if noted is not None and timedelta(0) <= now - noted.at < COUNTED_AGAIN_AFTER:
+    if noted is not None and noted.size and timedelta(0) <= now - noted.at < COUNTED_AGAIN_AFTER:
         return noted
     found = ReadCycle(repository, cycle, clock).status()
     before = tuple(each for each in noted.sizes if each.at < now)[-SIZES_KEPT:] if noted else ()

@@ -114,13 +114,13 @@ def _look(session: CliSession) -> int:
 def _show(session: CliSession, found: PlanStatus) -> None:
     repositories = found.repositories
     below = [
-        [f"    {each.text}{_to_do(session, each.advice, one.repository)}" for each in one.findings]
+        [_told(session, each.text, each.advice, one.repository) for each in one.findings]
         for one in repositories
     ]
     print_table(session.out, REPOSITORIES, [_repository_row(each) for each in repositories], below)
     session.out.line()
     sources = found.sources
-    told = [[f"    {each.text}{_to_do(session, each.advice)}" for each in one.findings] for one in sources]
+    told = [[_told(session, each.text, each.advice) for each in one.findings] for one in sources]
     print_table(session.out, SOURCES, [_source_row(each, found) for each in sources], told)
     for each in found.unprotected:
         session.out.line(f"{session.out.paint('unprotected', 'bad')}  {each}")
@@ -128,9 +128,9 @@ def _show(session: CliSession, found: PlanStatus) -> None:
     session.out.line(_summary(session, found))
 
 
-def _to_do(session: CliSession, advice: Hint, about: str = "") -> str:
-    text = session.written(advice, about)
-    return f". {text}" if text else ""
+def _told(session: CliSession, text: str, advice: Hint, about: str = "") -> str:
+    """A finding and what to do. Findings of errors are sentences and end with a full stop already."""
+    return f"    {text.rstrip('.')}. {session.written(advice, about)}" if advice else f"    {text}"
 
 
 def _source_row(status: SourceStatus, whole: PlanStatus) -> list[Cell]:

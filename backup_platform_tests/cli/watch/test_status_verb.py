@@ -130,7 +130,15 @@ def test_a_repository_that_is_not_there_is_told_first(
     assert re.search(rf"^{state} +main", told, re.MULTILINE)
     assert told.count(f"its repository main is {state}") == 2
     assert told.index(state) < told.index("offsite")
+    assert ".. " not in told
     assert state_of(run, "docs")["state"] == "unknown"
+
+
+def test_what_the_first_backup_stored_is_seen_at_once(run: Verbs) -> None:
+    """Packs are counted once a day where there are some."""
+    assert state_of(run, "main")["stored_bytes"] == 0
+    run("backup", code=0)
+    assert state_of(run, "main")["stored_bytes"]
 
 
 def test_a_copy_that_is_away_does_not_hide_the_first(run: Verbs, home: Path) -> None:
