@@ -155,6 +155,7 @@ def test_what_somebody_else_wrote_is_named_and_stops_nothing(bench: Bench) -> No
         "2" * 64: right,
         "3" * 64 + ".retired": b"",
         "note.txt": b"x",
+        "rewrap/" + "4" * 64: b"x",
     }
     for name, data in foreign.items():
         (bench.root / "keys" / name).write_bytes(data)

@@ -150,7 +150,8 @@ class _BelowKeys:
             return KeyProblem(key, what, "nothing reads it", _DELETE, foreign=True)
         if key.startswith(REWRAPPED):
             effect = "packs that were stored before a recipient was added may not open for it"
-            return KeyProblem(key, what, effect, (*_FROM_A_COPY, command("key", "rewrap"), ", and delete it"))
+            again = (*_FROM_A_COPY, command("key", "rewrap"), ", and delete it with the tools of the store")
+            return KeyProblem(key, what, effect, again, foreign=True)
         if not recipient:
             return _foreign(key, what)
         if key.endswith(RETIRED):
@@ -292,7 +293,7 @@ def _foreign(key: str, what: str) -> KeyProblem:
     adding = ("Else ", *_FROM_A_COPY, command("key", "add", "age1…"), " for the recipient")
     if what == "is missing":
         there = key.removesuffix(ADDED)
-        effect = f"a `key add` was interrupted, or somebody without the repository key wrote {there}"
+        effect = f"a `key add` was interrupted, or somebody else wrote {there}"
         deleting = f"If nobody knows the recipient, delete {there} with the tools of the store."
     else:
         effect = "it counts for nothing. If it was the object of a recipient, nothing is encrypted to that one any more"
@@ -302,7 +303,7 @@ def _foreign(key: str, what: str) -> KeyProblem:
 
 _FROM_A_COPY = (command("repair"), " takes it from a copy; else run ")
 _TAKEN_OVER = "a host that writes was taken over then (docs/encryption.md)"
-_DELETE_IT = "delete it with the tools of the store: somebody without the repository key wrote it"
+_DELETE_IT = "delete it with the tools of the store: somebody else wrote it"
 _DELETE = "Delete it with the tools of the store, and ask who wrote it"
 
 
