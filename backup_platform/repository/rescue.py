@@ -20,21 +20,20 @@ from __future__ import annotations
 
 import argparse
 import base64
-import errno
 import glob
 import hmac
 import json
 import os
 import re
 import sqlite3
-import stat
 import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import accumulate, islice
 from typing import IO, Any
 
 try:
@@ -49,11 +48,12 @@ with suppress(ImportError):
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 SEGMENT, TAG, UNKNOWN = 65536, 16, 1 << 62
-LARGEST, LARGEST_FRAME, LARGEST_MANIFEST, MOST_ROWS = 1 << 29, 1 << 23, 1 << 26, 1 << 23  # §12
+LARGEST, LARGEST_FRAME, MOST_ROWS = 1 << 29, 1 << 23, 1 << 23  # §12
 ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-SPECIAL = {"fifo": stat.S_IFIFO, "chardev": stat.S_IFCHR, "blockdev": stat.S_IFBLK, "socket": stat.S_IFSOCK}
+SPECIAL = {"fifo": 0o010000, "chardev": 0o020000, "blockdev": 0o060000, "socket": 0o140000}  # of st_mode
 FORM = dict.fromkeys(("path", "blobs", "hardlink", "link_target"), "binary")
 FORM |= {"kind": "string", "status": "string", "problem": "string", "size": "uint64", "depth": "uint8"}
+must = partial(lambda condition, error: need(condition, error, SystemExit))
 Spans = list[tuple[int, int]]
 TROUBLES: list[str] = []
 escaped = partial(re.sub, r"[^ -~\n]|\n(?!\Z)", lambda m: m[0] if m[0].isprintable() else ascii(m[0])[1:-1])
@@ -64,20 +64,23 @@ def trouble(text: str) -> None:
     print("!!", text, file=sys.stderr)
 
 
+def need(condition: object, error: str, kind: type[BaseException] = ValueError) -> None:
+    if not condition:
+        raise kind(error)
+
+
 def decoded_key(prefix: str, line: str) -> bytes:  # the 32 bytes of a key in Bech32 (§9)
     values, residue = [ALPHABET.find(character) for character in line[len(prefix) + 1 :]], 1
     for value in [*(ord(c) >> 5 for c in prefix), 0, *(ord(c) & 31 for c in prefix), *values]:
         top, residue = residue >> 25, (residue & 0x1FFFFFF) << 5 ^ value
         for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
             residue ^= generator if top >> bit & 1 else 0
-    if residue != 1 or len(values) != 58:
-        sys.exit(f"The key {prefix.upper()}1… is mistyped or cut short: its checksum is wrong.")
+    must(residue == 1 and len(values) == 58, f"The key {prefix}1… is mistyped or cut short (checksum).")
     return (sum(value << 5 * i for i, value in enumerate(values[51::-1])) >> 4).to_bytes(32, "big")
 
 
 def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:  # §9
-    if "ChaCha20Poly1305" not in globals():
-        sys.exit("cryptography is missing: pip install cryptography")
+    must("ChaCha20Poly1305" in globals(), "cryptography is missing: pip install cryptography")
     identities, key = [], b""
     for path in paths:
         with open(path, encoding="utf-8", errors="replace") as file:
@@ -86,17 +89,35 @@ def read_keys(paths: Iterable[str]) -> tuple[list[Any], bytes]:  # §9
                     identities.append(X25519PrivateKey.from_private_bytes(decoded_key(line[:15], line)))
                 elif line.startswith("backup-platform-key-1"):
                     key = decoded_key("backup-platform-key-", line)
-    if not identities and not key:
-        sys.exit("The key files have no line AGE-SECRET-KEY-1… or BACKUP-PLATFORM-KEY-1… (encrypted?).")
+    must(identities or key, "The key files have no line AGE-SECRET-KEY-1… or BACKUP-PLATFORM-KEY-1….")
     return identities, key
+
+
+def manifest(line: bytes) -> dict[str, Any]:  # §7, within the limits of §12
+    bare = b"".join(line.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])  # without texts
+    depths = accumulate((byte in b"[{") * 2 - 1 for byte in re.sub(rb"[^][{}]", b"", bare))
+    small = len(line) < 1 << 26 and sum(map(line.count, b",[{")) <= 2_000_000
+    need(small and max(depths, default=0) <= 32 and not re.search(rb"\d{41}", bare), "it exceeds a limit")
+    point: dict[str, Any] = json.loads(line)
+    again = json.dumps(point, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    window, stats, content = point["window"], point["stats"], point["inventory"]
+    limits = [(point["sequence"] - 1, 10**10 - 1), (content["depth"], 9), (content["size"], (64 << 30) + 1)]
+    sizes = (stats[name] for name in stats if name != "duration_s")
+    limits += [(n, 1 << 63) for n in (point["problem_count"], *sizes)]
+    need(all(type(n) is int and 0 <= n < most for n, most in limits), "a number is out of range")
+    for time in (point["captured_at"], point["committed_at"], window["start"], window["end"]):
+        need((at := datetime.fromisoformat(time)).tzinfo and 1900 <= at.year <= 9998, "a time is none")
+    need(again.encode() == line and type(point["incomplete"]) is bool, "it is not canonical")
+    need(re.fullmatch(r"(?a:\w[\w+-]*(/[\w+-]+){0,3})", point["timezone"]), "its time zone is none")
+    need({type(text) for text in (point["kind"], window["key"])} == {str}, "a text is none")
+    return point
 
 
 def hkdf(key: bytes, salt: bytes, info: bytes) -> bytes:  # HKDF-SHA-256 (RFC 5869)
     return hmac.digest(hmac.digest(salt, key, "sha256"), info + b"\x01", "sha256")
 
 
-def stream_plain(key: bytes, stored: bytes) -> bytes:
-    """Of a STREAM; zeros in place of altered segments: everything that is read proves itself by a hash."""
+def stream_plain(key: bytes, stored: bytes) -> bytes:  # zeros for altered segments: hashes prove what is read
     cipher, plain, size = ChaCha20Poly1305(key), bytearray(), SEGMENT + TAG
     for number, start in enumerate(range(0, len(stored), size)):
         segment = stored[start : start + size]
@@ -139,14 +160,10 @@ class StoredRepository:
         except Exception as error:
             trouble(f"repository.json is lost: {error}. Going on without it.")
             info = {"format": 1}
-        if info["format"] != 1:
-            sys.exit(f"The repository has format {info['format']}: take the rescue.py of that format.")
-        if encryption != "none" and not key_files:
-            sys.exit("The repository is encrypted: give --key FILE with an identity (AGE-SECRET-KEY-1…).")
-        if encryption == "none" and key_files:
-            sys.exit(
-                "The repository says that it is not encrypted: was it exchanged? If not, leave --key out."
-            )
+        must(info["format"] == 1, "The repository has another format: take its rescue.py.")
+        closed = "The repository is encrypted: give --key FILE with an identity (AGE-SECRET-KEY-1…)."
+        plain = "The repository says that it is not encrypted: was it exchanged? If not, leave --key out."
+        must(bool(key_files) == (encryption != "none"), plain if key_files else closed)
         if encryption != "none":
             self.unlock(*read_keys(key_files))
         told = f"{encryption}\n{info.get('id')}\n{self.key_id}".encode()
@@ -172,11 +189,10 @@ class StoredRepository:
         wrapped = (name for name in self.keys("keys/") if not key and re.fullmatch("keys/[0-9a-f]{64}", name))
         keys = [key, *map(self.age_file, wrapped)]
         fits = {self.derived("key id", each).hex(): each for each in keys if each}
-        if not fits:
-            sys.exit("No key given opens the repository: give a recipient's identity or the repository key.")
+        must(fits, "No key given opens the repository: give an identity or the repository key.")
         self.key_id = self.key_id or next(iter(fits))
-        if not (key := fits.get(self.key_id, b"")):
-            sys.exit("The repository key is that of another repository, or altered.")
+        key = fits.get(self.key_id, b"")
+        must(key, "The repository key is that of another repository, or altered.")
         self.secret, self.blob_key = key, self.derived("blob id", key)
         self.sealing_key = self.derived("metadata", key)
         for found in map(self.age_file, self.keys("keys/rewrap/")):
@@ -199,22 +215,18 @@ class StoredRepository:
         for key in self.keys("manifests/"):
             try:
                 line, _, identity = self.plain(key, self.read(key)).partition(b"\n")
-                if len(line) > LARGEST_MANIFEST or self.hash(line).hex().encode() + b"\n" != identity:
-                    raise ValueError("it is altered, its hash does not match")  # noqa: TRY301
-                point = json.loads(line)
-                source, point["sequence"] = point["source"], int(point["sequence"])
-                if key[10:] != f"{self.hash(source.encode()).hex()[:32]}/{point['sequence']:010}":
-                    raise ValueError("it belongs elsewhere, somebody moved or copied it")  # noqa: TRY301
-                point["id"], point["incomplete"] = identity.decode().strip(), bool(point["incomplete"])
+                need(self.hash(line).hex().encode() + b"\n" == identity, "its hash does not match")
+                point = manifest(line)
+                source, point["id"] = point["source"], identity.decode().strip()
+                place = f"{self.hash(source.encode()).hex()[:32]}/{point['sequence']:010}"
+                need(key[10:] == place, "it belongs elsewhere, somebody moved or copied it")
                 doubt = "suspect" in point and not self.records(point, "accepted")
-                point["captured_at"] = str(point["captured_at"])[:19]
                 found.append({**point, "name": f"{source}@{point['window']['key']}", "suspect": doubt})
             except Exception as error:  # who may write to the store may write anything
                 trouble(f"{key} is lost: {error}.")
         return sorted(found, key=lambda point: (point["source"], point["sequence"]))
 
-    def records(self, point: dict[str, Any], kind: str) -> list[str]:
-        """§8: what the names of a point's records say that a holder of the repository key made."""
+    def records(self, point: dict[str, Any], kind: str) -> list[str]:  # §8: what a holder of the key recorded
         own = partial(blake3, key=self.derived("ledger names", self.secret + point["repository"].encode()))
         names = (name.rpartition("-") for name in self.keys(f"ledger/{kind}/{point['id']}/"))
         return [n[0] for n in names if not self.secret or n[2] == own(n[0].encode()).hexdigest(16)]
@@ -239,11 +251,9 @@ class StoredRepository:
             trouble(f"{key} {problem}: {error}.")
 
     def index_rows(self, key: str) -> Iterator[tuple[Any, ...]]:
-        if blake3(stored := self.read(key)).hexdigest() != key[-64:]:
-            raise ValueError("it is altered, its hash is not its name")
+        need(blake3(stored := self.read(key)).hexdigest() == key[-64:], "its hash is not its name")
         file = pq.ParquetFile(pa.BufferReader(self.plain(key, stored)), pre_buffer=False)
-        if file.metadata.num_rows > MOST_ROWS:
-            raise ValueError("it has too many rows")
+        need(file.metadata.num_rows <= MOST_ROWS, "it has too many rows")
         names = ("blob", "pack", "meta", "frame", "frame_stored", "frame_plain", "offset", "length")
         columns = (file.read([name], use_threads=False)[0].to_pylist() for name in names)
         for blob, pack, meta, *place in zip(*columns, strict=True):
@@ -251,8 +261,7 @@ class StoredRepository:
 
     def table_rows(self, key: str) -> Iterator[tuple[Any, ...]]:  # §4
         length, magic = struct.unpack("<I4s", (pack := self.pack(key))[-8:])
-        if magic != b"BPT1" or length > len(pack):
-            raise ValueError("it is cut short or altered")
+        need(magic == b"BPT1" and length <= len(pack), "it is cut short or altered")
         table = pack[-length:]
         frames = struct.unpack("<8sII", table[:16])[1]
         blobs, start = struct.iter_unpack("<32sI", table[16 + 12 * frames : -8]), 0
@@ -263,8 +272,7 @@ class StoredRepository:
                 at += size
             start += stored
 
-    def read_pack(self, key: str) -> bytes:
-        """Decrypted; empty when it is lost. Of a damaged one, the blobs that are whole can be used."""
+    def read_pack(self, key: str) -> bytes:  # decrypted; of a damaged one what is whole
         try:
             if blake3(stored := self.read(key)).hexdigest() != key[-64:]:
                 trouble(f"{key} is damaged: its hash is not its name.")
@@ -280,8 +288,7 @@ class StoredRepository:
                 return bytes(pa.decompress(part, plain, "zstd", asbytes=True))
         return b""
 
-    def blob(self, name: bytes) -> tuple[int, bytes | None]:
-        """Its length, where anything tells it, and its bytes, None when they are lost."""
+    def blob(self, name: bytes) -> tuple[int, bytes | None]:  # its length, if told, and its bytes
         query, length = "SELECT pack, frame, stored, plain, at, length FROM place WHERE blob = ?", UNKNOWN
         places = self.places.execute(query, (name,)).fetchall()
         places.sort(key=lambda row: row[0] not in self.stored)  # prune may have deleted it
@@ -327,19 +334,18 @@ class StoredRepository:
                 lost = self.copy({**inventory, "blobs": bytes.fromhex(inventory["blobs"])}, file)
                 for batch in sound_batches(file, lost, what):
                     nulls = {name for name in FORM if "link" not in name and batch[name].null_count}
-                    if nulls or any(str(batch[name].type) != kind for name, kind in FORM.items()):
-                        raise ValueError("it has another form")  # noqa: TRY301
+                    typed = all(str(batch[name].type) == kind for name, kind in FORM.items())
+                    need(typed and not nulls, "it has another form")
                     yield from batch.to_pylist()
         except Exception as error:
             trouble(f"{what}, or the rest of it, is lost: {error}.")
 
 
-def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
-    """Rows of a Parquet file of which bytes are lost: the row groups that have all of theirs."""
+def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:  # of row groups that are whole
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - 8))
-    if any(stop > end - 8 - int.from_bytes(file.read(4), "little") for _, stop in lost):
-        raise ValueError("its footer is")
+    footer = end - 8 - int.from_bytes(file.read(4), "little")
+    need(all(stop <= footer for _, stop in lost), "its footer is")
     parquet = pq.ParquetFile(file, pre_buffer=False)
     for number in range(parquet.num_row_groups):
         group = parquet.metadata.row_group(number)
@@ -352,8 +358,7 @@ def sound_batches(file: Any, lost: Spans, what: str) -> Iterator[Any]:
             yield from parquet.iter_batches(1024, row_groups=[number], use_threads=False)
 
 
-def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:
-    """The newest that is neither suspect nor incomplete, as far as there is one."""
+def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:  # the newest of the best
     start = spec.removesuffix("latest")
     found = [p for p in points if (p["name"] if "@" in spec else p["id"]).startswith(start)]
     names = sorted({p["name"] for p in found})
@@ -362,16 +367,13 @@ def find(points: list[dict[str, Any]], spec: str) -> dict[str, Any]:
     return max(found, key=lambda p: (not p["suspect"], not p["incomplete"], p["sequence"]))
 
 
-class Restore:
-    """Into an empty directory. Links come last: none is ever followed."""
-
+class Restore:  # into an empty directory; links come last: none is ever followed
     def __init__(self, repository: StoredRepository, target: str, paths: Iterable[str]) -> None:
         self.repository, self.root = repository, os.path.realpath(os.fsencode(target))
         self.wanted = [os.fsencode(path).strip(b"/") for path in paths]
         self.lost, self.missing, self.refused, self.failed = dict[str, Spans](), set(self.wanted), 0, 0
         os.makedirs(self.root, exist_ok=True)
-        if os.listdir(self.root):
-            sys.exit(f"{target} is not empty.")
+        must(not os.listdir(self.root), f"{target} is not empty.")
 
     def run(self, point: dict[str, Any]) -> None:
         others, folders, count = [], [], 0
@@ -403,12 +405,11 @@ class Restore:
             print(f"{self.refused:,} owners or attributes could not be set: are you root?", file=sys.stderr)
         print(f"{count:,} entries of {point['name']}: {len(self.lost):,} damaged, {self.failed:,} not made")
 
-    def inside(self, name: bytes) -> bytes:
-        """Where a name of the inventory is to be made: only in directories that are below the root."""
+    def inside(self, name: bytes) -> bytes:  # only in directories that are below the root
         path = os.path.join(self.root, name)
         folder, last = os.path.split(path)
-        if os.path.realpath(folder) != folder or not path.startswith(self.root + b"/") or last == b"..":
-            raise ValueError("the path leads outside")
+        within = path.startswith(self.root + b"/") and os.path.realpath(folder) == folder
+        need(within and last != b"..", "the path leads outside")
         return path
 
     def attempt(self, make: Callable[[dict[str, Any], bytes], None], row: dict[str, Any]) -> None:
@@ -418,8 +419,7 @@ class Restore:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             make(row, path)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                sys.exit("The disk is full.")
+            must(getattr(error, "errno", 0) != 28, "The disk is full.")
             self.failed += 1
             name, of = os.fsdecode(row["path"]), os.fsdecode(row["hardlink"] or row["link_target"] or b"")
             trouble(f"{name}: {row['kind']} {of} cannot be made: {error}.")
@@ -462,7 +462,7 @@ def show_points(repository: StoredRepository) -> None:
     for p in repository.manifests():
         proof = " ".join((repository.records(p, "proofs") or ["-no-proof"])[-1].split("-")[1:3])
         state = f"{p['kind']}, {proof}{', incomplete' * p['incomplete']}{', suspect' * p['suspect']}"
-        print(f"{p['id'][:12]}  {p['name']:<36}  {p['captured_at']}  {state}")
+        print(f"{p['id'][:12]}  {p['name']:<36}  {p['captured_at'][:19]}  {state}")
 
 
 def main() -> int:

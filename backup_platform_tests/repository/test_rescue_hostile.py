@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backup_platform.domain.model import EntryKind
+from backup_platform.repository.objects.canonical import canonical
 from backup_platform_tests.repository.hostile import HostileSource, brackets, rewrite, row
 from backup_platform_tests.repository.rescuing import Rescue
 from backup_platform_tests.support import Bench, noise
@@ -78,19 +80,84 @@ def test_hostile_manifests_hide_no_other_point(rescue: Rescue, tmp_path: Path) -
     listed = rescue.restore(made.root, "list", lost=True)
     assert good.id[:12] in listed
     assert "Traceback" not in listed
+    assert listed.count("is lost: ") == len(changes)
     rescue.restore(made.root, "restore", good.id, tmp_path / "to", lost=True)
     assert (tmp_path / "to" / "first").read_bytes() == made.source.files[b"first"]
-    others = [line.split()[0] for line in listed.splitlines() if "docs@" in line and good.id[:12] not in line]
-    assert len(others) == 4
-    for point in others:
-        assert "Traceback" not in rescue.restore(made.root, "list", point, lost=True)
+
+
+def set_to(*path: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    """The change of one value of a manifest."""
+
+    def change(document: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            document = document[name]
+        document[path[-1]] = value
+
+    return change
+
+
+def nested(document: dict[str, Any]) -> bytes:
+    """Deeper than the limit, and not too deep for Python's parser."""
+    return canonical(document).replace(b'"facts":{', b'"facts":{"a":' + b"[" * 40 + b"]" * 40 + b",", 1)
+
+
+def long_number(document: dict[str, Any]) -> bytes:
+    return canonical(document).replace(b'"facts":{', b'"facts":{"a":' + b"9" * 41 + b",", 1)
+
+
+def spaced(document: dict[str, Any]) -> bytes:
+    return canonical(document).replace(b'"facts":', b'"facts": ', 1)
+
+
+REFUSED = {
+    "deep brackets": brackets,
+    "more brackets than the limit": nested,
+    "a long number": long_number,
+    "not canonical": spaced,
+    "a path as time zone": set_to("timezone", value="../../../etc/passwd"),
+    "no time zone": set_to("timezone", value=None),
+    "the year 1": set_to("captured_at", value="0001-01-01T00:00:00+00:00"),
+    "the year 9999": set_to("window", "end", value="9999-12-31T00:00:00+00:00"),
+    "no offset": set_to("committed_at", value="2026-11-22T02:15:00"),
+    "a negative size": set_to("stats", "source_bytes", value=-3),
+    "a count above 63 bits": set_to("stats", "files", value=1 << 63),
+    "a count that is a flag": set_to("stats", "new_bytes", value=True),
+    "a deep inventory": set_to("inventory", "depth", value=9),
+    "a large inventory": set_to("inventory", "size", value=(64 << 30) + 1),
+    "a problem count as text": set_to("problem_count", value="1"),
+    "incomplete as number": set_to("incomplete", value=0),
+    "no kind": set_to("kind", value=None),
+}
+TAKEN = {
+    "brackets and quotes in a text": set_to("facts", value={"a": '[[{"' * 50 + "\\"}),
+    "as many brackets as the limit": lambda document: canonical(document).replace(
+        b'"facts":{', b'"facts":{"a":' + b"[" * 30 + b"]" * 30 + b",", 1
+    ),
+    "the largest count": set_to("stats", "files", value=(1 << 63) - 1),
+    "another zone": set_to("timezone", value="America/Argentina/Buenos_Aires"),
+}
+
+
+def test_rescue_and_the_program_refuse_the_same_documents(rescue: Rescue, tmp_path: Path) -> None:
+    made = Bench(tmp_path / "repository")
+    made.source.write(b"first", noise(5_000, 1))
+    changes = REFUSED | TAKEN
+    keys = {name: made.open().points.key(made.backup()) for name in changes}
+    for name, change in changes.items():
+        rewrite(made.root / keys[name], change)
+    points, _ = made.open().points.readable()
+    by_program = {made.open().points.key(point) for point in points}
+    said = rescue.restore(made.root, "list", lost=True)
+    by_rescue = {key for key in keys.values() if f"{key} is lost" not in said}
+    assert by_program == {keys[name] for name in TAKEN}
+    assert by_rescue == by_program
 
 
 EVIL = "\x1b[2J\r\x08\u202e\u200b\u2028\n!! forged"
 
 
 def named_evil(document: dict[str, Any]) -> None:
-    document |= {"kind": EVIL, "captured_at": EVIL}
+    document["kind"] = EVIL
     document["window"]["key"] = EVIL
 
 
