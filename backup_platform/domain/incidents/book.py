@@ -17,7 +17,7 @@ from backup_platform.domain.incidents.trouble import Trouble
 from backup_platform.domain.words import span
 from backup_platform.errors import BackupError
 
-FORMAT = 2
+FORMAT = 3
 SETTLES = timedelta(days=1)
 MOST_ASPECTS = 20
 _TIMES = ("opened_at", "failed_at", "told_at")
@@ -42,9 +42,6 @@ class Incident:
     ended_at: datetime | None = None
     end: tuple[str, str] = ("", "")
     aspects: tuple[str, ...] = ()
-    escalated: bool = False
-    acknowledged: str = ""  # why nobody need be reminded
-    acknowledged_until: datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -118,16 +115,10 @@ class IncidentBook:
                 course = f"It is not in the plan any more, and nobody looks at it. {_lasted(incident, now)}"
                 yield _message(key, Occasion.LEFT, now, incident, course, told=False)
 
-    def acknowledge(self, key: str, reason: str, until: datetime) -> None:
-        """Remind of an open incident only after `until`. Its end is told. Raises KeyError if it is not open."""
-        self._incidents[key] = replace(
-            self.incidents[key], acknowledged=reason, acknowledged_until=until, escalated=False
-        )
-
     def _ended(
         self, key: str, incident: Incident, at: datetime, over: tuple[str, str] | None
     ) -> Message | None:
-        ended = replace(incident, ended_at=max(at, incident.opened_at), end=over or ("", ""), acknowledged="")
+        ended = replace(incident, ended_at=max(at, incident.opened_at), end=over or ("", ""))
         self._incidents[key] = replace(ended, problem=replace(ended.problem, cause="", where=""))
         return _resolved(key, ended, at) if incident.episodes == 1 else None
 
@@ -139,8 +130,7 @@ class IncidentBook:
         if aspect and aspect not in new.aspects:
             new = replace(new, aspects=(*new.aspects, aspect)[-MOST_ASPECTS:])
         if occasion is not None:
-            escalated = new.escalated or occasion is Occasion.ESCALATED
-            new = replace(new, messages=new.messages + 1, told_at=now, escalated=escalated)
+            new = replace(new, messages=new.messages + 1, told_at=now)
         self._incidents[key] = new
         return _message(key, occasion, now, new, course) if occasion else None
 
@@ -157,10 +147,6 @@ class IncidentBook:
             course += f" It came and went {old.episodes + (not old.open)} times."
         if new.problem.aspect and new.problem.aspect not in old.aspects:
             return Occasion.CHANGED, course
-        if old.acknowledged_until and now < old.acknowledged_until:
-            return None, course
-        if self._policy.escalates(now - old.opened_at) and not old.escalated:
-            return Occasion.ESCALATED, course
         due = now - old.told_at >= self._policy.pause(old.messages)
         return (Occasion.REMINDER if due else None), course
 
@@ -195,8 +181,8 @@ def _incidents(content: Any) -> dict[str, Incident]:
 
 def _incident(fields: Mapping[str, Any]) -> Incident:
     times = {name: datetime.fromisoformat(fields[name]) for name in _TIMES}
-    for name in ("ended_at", "acknowledged_until"):
-        times |= {name: datetime.fromisoformat(fields[name])} if fields[name] else {}
+    if fields["ended_at"]:
+        times["ended_at"] = datetime.fromisoformat(fields["ended_at"])
     if any(time.tzinfo is None for time in times.values()):
         raise ValueError("a time has no time zone")
     known = {

@@ -14,7 +14,6 @@ class Occasion(StrEnum):
     OPENED = "opened"
     CHANGED = "changed"
     AGAIN = "again"
-    ESCALATED = "escalated"
     REMINDER = "reminder"
     RESOLVED = "resolved"
     LEFT = "left"
@@ -24,7 +23,6 @@ ENDS = frozenset({Occasion.RESOLVED, Occasion.LEFT})
 _BEFORE = {
     Occasion.CHANGED: "Also: ",
     Occasion.AGAIN: "Again: ",
-    Occasion.ESCALATED: "Still failing, nobody acknowledged it: ",
     Occasion.REMINDER: "Still failing: ",
     Occasion.RESOLVED: "Resolved: ",
     Occasion.LEFT: "Left the plan: ",

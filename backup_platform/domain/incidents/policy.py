@@ -1,4 +1,4 @@
-"""When people are reminded, whom else to tell, and what may wait until the morning."""
+"""When people are reminded, and what may wait until the morning."""
 
 from __future__ import annotations
 
@@ -35,11 +35,10 @@ class QuietHours:
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """`remind` are the pauses between messages of one incident; the last one repeats. After `escalate` other
-    channels are told as well. Raises ValueError for pauses that are none."""
+    """`remind` are the pauses between messages of one incident; the last one repeats. Raises ValueError for pauses
+    that are none."""
 
     remind: Sequence[timedelta] = REMIND
-    escalate: timedelta | None = None
     quiet: QuietHours | None = None
 
     def __post_init__(self) -> None:
@@ -49,9 +48,6 @@ class AlertPolicy:
     def pause(self, messages: int) -> timedelta:
         """The time after the last of so many messages until the next."""
         return self.remind[min(max(messages, 1), len(self.remind)) - 1]
-
-    def escalates(self, lasted: timedelta) -> bool:
-        return self.escalate is not None and lasted >= self.escalate
 
     def holds(self, warning: bool, now: datetime) -> bool:
         """Whether a message waits for the end of the quiet hours."""

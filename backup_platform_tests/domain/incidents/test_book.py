@@ -179,23 +179,6 @@ def test_what_happened_before_it_was_seen_is_told_with_its_time(watched: Watched
     assert "to 2026-11-22 02:00 UTC" in said(watched.observe(None, since=START - 15 * MINUTE))[1]
 
 
-def test_what_nobody_acknowledged_is_escalated_once() -> None:
-    watched = Watched(AlertPolicy(escalate=2 * HOUR))
-    told = [message.occasion for _ in range(40) if (message := watched.observe(FULL, 10 * MINUTE))]
-    assert told == [Occasion.OPENED, Occasion.REMINDER, Occasion.ESCALATED]
-
-
-def test_what_somebody_acknowledged_waits_until_then(watched: Watched) -> None:
-    watched.observe(FULL)
-    book = IncidentBook.from_json(watched.text)
-    book.acknowledge("shop", "the disk comes on Monday", START + 3 * DAY)
-    watched.text = book.to_json()
-    assert [n for n in range(1, 80) if watched.observe(FULL, HOUR)] == [72]
-    assert watched.observe(None)
-    with pytest.raises(KeyError):
-        IncidentBook.from_json(watched.text).acknowledge("shop", "", START)
-
-
 def test_details_are_bounded_so_that_the_book_stays_small() -> None:
     book = IncidentBook()
     message = book.observe("a", Trouble("A" * 10**6, "x" * 10**6, "x" * 10**6, "x" * 10**6), START)
@@ -223,7 +206,7 @@ def test_quiet_hours_hold_back_warnings_and_never_failures(hour: int, held: bool
 
 
 @pytest.mark.parametrize(
-    "text", ["no", "[]", "{}", '{"format": 999, "incidents": {}}', '{"format": 2, "incidents": {"a": {}}}']
+    "text", ["no", "[]", "{}", '{"format": 999, "incidents": {}}', '{"format": 3, "incidents": {"a": {}}}']
 )
 def test_a_book_that_cannot_be_read_is_an_error(text: str) -> None:
     with pytest.raises(BackupError, match="cannot be read"):
