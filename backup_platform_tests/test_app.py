@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from inspect import isfunction
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def app(tmp_path: Path) -> App:
     loaded = App.load(str(plan))
     loaded.setup.init()
     return loaded
+
+
+def test_app_has_no_verbs_of_its_own() -> None:
+    own = {name for name, member in vars(App).items() if isfunction(member) and not name.startswith("_")}
+    assert own == {"at", "channels", "listen"}
 
 
 def test_a_repository_inside_a_tree_is_left_out_of_it(app: App) -> None:

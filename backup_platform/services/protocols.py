@@ -1,4 +1,4 @@
-"""The methods of each service, for callers and for fakes in tests. Their docstrings are with the services."""
+"""What the command line asks of each service, and the fakes of tests answer. The docstrings are with the services."""
 
 from __future__ import annotations
 
@@ -250,6 +250,9 @@ class Services(Protocol):
 
     @property
     def keys(self) -> KeyService: ...
+
+    @property
+    def windows(self) -> WindowService: ...
 
     @property
     def backups(self) -> BackupService: ...

@@ -40,7 +40,7 @@ from backup_platform_tests.cli.fake_services import (
 if TYPE_CHECKING:
     from backup_platform.domain.trust.latest import Skipped
     from backup_platform.kinds.kind import AnyKind
-    from backup_platform.services.protocols import CopyService, TableService
+    from backup_platform.services.protocols import CopyService, TableService, WindowService
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -159,6 +159,10 @@ class FakeApp:
     @property
     def keys(self) -> FakeKeys:
         return FakeKeys(self.answer)
+
+    @property
+    def windows(self) -> WindowService:
+        raise NotImplementedError(REAL)
 
     @property
     def backups(self) -> FakeBackups:
