@@ -56,3 +56,8 @@ def test_a_disk_that_does_not_fill_is_never_full() -> None:
     assert days_until_full(1_000, -5.0) is None
     assert days_until_full(None, 10.0) is None
     assert days_until_full(1_000, None) is None
+
+
+def test_what_grows_in_a_week_and_is_pruned_on_sunday_does_not_count() -> None:
+    week = [each._replace(size=each.size + day % 7 * 100_000) for day, each in enumerate(sizes(11))]
+    assert growth_per_day(week) == 10
