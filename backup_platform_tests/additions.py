@@ -148,6 +148,13 @@ NUMBER = (
         '        "sequence": dg.MetadataValue.int(point.sequence),\n',
     ),
 )
+METRIC = (
+    Edit(
+        "cli/watch/series.py",
+        "SOURCES: tuple[Gauge[SourceStatus], ...] = (\n",
+        '    ("drills", "Drills that passed.", lambda s: len(s.drills)),\n',
+    ),
+)
 MESSAGE = (
     Edit(
         "errors.py",
@@ -175,5 +182,6 @@ ADDITIONS = {
     "alert channel": (),
     "store": STORE,
     "number": NUMBER,
+    "metric": METRIC,
     "message": MESSAGE,
 }

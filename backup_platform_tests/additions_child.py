@@ -35,6 +35,7 @@ LINES = (
     ("doctor", "--json"),
     ("age", "docs@latest", "--json"),
     ("retention", "--explain", "--json"),
+    ("metrics", "--json"),
     ("accept", "docs@latest", "--reason", "because"),
     ("accept", "docs@latest", "--reason", "because", "--json"),
 )

@@ -112,6 +112,13 @@ def test_a_number(seen: dict[str, Any]) -> None:
     assert seen["dagster"]["metadata"]["sequence"] == 1
 
 
+def test_a_metric(seen: dict[str, Any]) -> None:
+    code, out, _ = seen["metrics --json"]
+    assert code == 0
+    [drills] = [each for each in json.loads(out)["metrics"] if each["name"] == "backup_platform_drills"]
+    assert [(each["labels"]["source"], each["value"]) for each in drills["samples"]] == [("docs", 1)]
+
+
 def test_a_message(seen: dict[str, Any]) -> None:
     code, _, err = seen["accept docs@latest --reason because"]
     assert code == 2

@@ -10,6 +10,7 @@ VERBS = {
     "man": ("setup.manual", "man"),
     "dagster-sync": ("setup.dagster_sync", "dagster_sync"),
     "status": ("watch.status", "status"),
+    "metrics": ("watch.metrics", "metrics"),
     "backup": ("protect.backup", "backup"),
     "copy": ("protect.copy", "copy"),
     "verify": ("protect.prove", "verify"),
@@ -57,7 +58,7 @@ GROUPS = {
 PANELS = {
     "Set up": ("plan", "init", "key", "doctor", "coverage", "dagster-sync", "man"),
     "Back up": ("backup", "copy"),
-    "Watch": ("status",),
+    "Watch": ("status", "metrics"),
     "Prove": ("verify", "drill", "accept", "repair"),
     "Restore and look": ("points", "show", "ls", "diff", "restore", "cat", "tables", "query", "export"),
     "Keep and delete": ("retention", "forget", "prune", "hold", "release", "holds"),
@@ -66,6 +67,7 @@ PANELS = {
 # Verbs that only print. They stop when nobody can read their output any more.
 LISTINGS = {
     "status",
+    "metrics",
     "points",
     "show",
     "ls",

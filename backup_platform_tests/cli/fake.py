@@ -125,6 +125,7 @@ class FakeApp:
             sources=dict.fromkeys(self.captured),
             repositories={name: SimpleNamespace(path=f"/{name}") for name in self.repositories},
             path=str,
+            coverage={},
         )
 
     @property

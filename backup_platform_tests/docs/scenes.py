@@ -70,7 +70,8 @@ class Scene:
         for secret in ("run/secrets/shop", "etc/backup/s3.secret"):
             (self.root / secret).parent.mkdir(parents=True, exist_ok=True)
             (self.root / secret).write_text("secret\n")
-        for folder in ("etc/backup-platform", "media/usb-1", "media/usb-2", "tmp", "rescue"):
+        folders = ("etc/backup-platform", "media/usb-1", "media/usb-2", "tmp", "rescue")
+        for folder in (*folders, "var/lib/prometheus/node-exporter"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
 
     def make_database(self, url: str, *statements: str) -> None:

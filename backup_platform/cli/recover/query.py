@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Annotated, BinaryIO, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from backup_platform.cli.arguments import POINT
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display.output import Output
+from backup_platform.cli.display.replacing import replaced
 from backup_platform.cli.recover.rows import (
     TIME_LIMIT_HELP,
     Format,
@@ -24,7 +22,7 @@ from backup_platform.cli.recover.rows import (
     write_rows,
 )
 from backup_platform.domain import words
-from backup_platform.errors import TargetError, UsageError
+from backup_platform.errors import UsageError
 
 if TYPE_CHECKING:
     from backup_platform.actions.query.results import Form
@@ -85,7 +83,7 @@ def query(
         session.json = chosen == "json"  # of a failure, too
         _run(session, found, text, chosen, session.out, most, within)
         return 0
-    with _replaced(output) as file:
+    with replaced(output) as file:
         out = Output(io.TextIOWrapper(file, encoding="utf-8", newline=""), json=False)
         written = _run(session, found, text, chosen, out, most, within)
         out.flush()
@@ -127,20 +125,3 @@ def _run(
     values: Form = "json" if chosen == "json" else "native" if chosen == "parquet" else "text"
     with session.app.tables.query(found.id, sql, form=values, time_limit_s=within) as result:
         return write_rows(result, chosen, out, found.id, most)
-
-
-@contextmanager
-def _replaced(path: str) -> Iterator[BinaryIO]:
-    """A draft that takes the place of `path` when the block ends well."""
-    draft = f"{path}.{secrets.token_hex(4)}.draft"
-    try:
-        with open(draft, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        raise TargetError(f"{path} cannot be written: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            os.unlink(draft)
