@@ -106,10 +106,10 @@ def manifest(line: bytes) -> dict[str, Any]:  # §7, within the limits of §12
     limits += [(n, 1 << 63) for n in (point["problem_count"], *sizes)]
     need(all(type(n) is int and 0 <= n < most for n, most in limits), "a number is out of range")
     for time in (point["captured_at"], point["committed_at"], window["start"], window["end"]):
-        need((at := datetime.fromisoformat(time)).tzinfo and 1900 <= at.year <= 9998, "a time is none")
+        need((at := datetime.fromisoformat(time)).tzinfo and 1900 <= at.year <= 9998, "a time is not valid")
     need(again.encode() == line and type(point["incomplete"]) is bool, "it is not canonical")
-    need(re.fullmatch(r"(?a:\w[\w+-]*(/[\w+-]+){0,3})", point["timezone"]), "its time zone is none")
-    need({type(text) for text in (point["kind"], window["key"])} == {str}, "a text is none")
+    need(re.fullmatch(r"(?a:\w[\w+-]*(/[\w+-]+){0,3})", point["timezone"]), "its time zone is not valid")
+    need({type(text) for text in (point["kind"], window["key"])} == {str}, "a text is missing")
     return point
 
 

@@ -61,6 +61,7 @@ WORDS = {
     "repair": ["repair", "--dry-run"],
     "doctor": ["doctor"],
     "coverage": ["coverage"],
+    "status": ["status"],
     "dagster-sync": ["dagster-sync"],
     "key generate": ["key", "generate", "TO"],
     "key add": ["key", "add", EVIL],

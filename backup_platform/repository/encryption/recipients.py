@@ -101,8 +101,8 @@ def parse_recipients(texts: Sequence[str]) -> list[age.Recipient]:
                 command("key", "list"),
                 " shows all, and ",
                 command("key", "retire", "age1…"),
-                " retires one. `key add` stops at that number, so a host with the repository key may have been taken "
-                "over: see docs/encryption.md.",
+                " retires one. This program adds no more than that number. So somebody who has the repository key may "
+                "have added them with another program: see docs/encryption.md.",
             ),
         )
     return [parse_recipient(text) for text in texts]
