@@ -57,14 +57,23 @@ def look_back(
     noted = read_noted(repository.notes, source)
     listed = repository.points.stored(source) if listed is None else listed
     points, damaged = _outlines(repository, listed, noted)
-    ordered = tuple(sorted(points.values(), key=lambda point: point.sequence))
     if damaged:
-        return SourceHistory(ordered, None, tuple(damaged))
+        return SourceHistory(_ordered(points), None, tuple(damaged))
     judging = _Judging(repository, schedule, source, noted, points)
     missed = judging.missed(now, known)
     if judging.noted != noted:
         write_noted(repository.notes, source, judging.noted)
-    return SourceHistory(ordered, missed)
+    return SourceHistory(_ordered(points), missed)
+
+
+def points_of(repository: Repository, source: str, listed: Mapping[ManifestKey, datetime]) -> SourceHistory:
+    """The points alone: no window is judged, and nothing is noted."""
+    points, damaged = _outlines(repository, listed, read_noted(repository.notes, source))
+    return SourceHistory(_ordered(points), None, tuple(damaged))
+
+
+def _ordered(points: Mapping[ManifestKey, PointOutline]) -> tuple[PointOutline, ...]:
+    return tuple(sorted(points.values(), key=lambda point: point.sequence))
 
 
 def _outlines(

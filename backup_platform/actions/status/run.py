@@ -47,14 +47,14 @@ class WatchedSource:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class OpenedRepository:
     """A repository that answered, with what one listing of each kind tells."""
 
     repository: Repository
     manifests: Mapping[str, Mapping[ManifestKey, datetime]]  # by the tag of their source
 
     @classmethod
-    def of(cls, repository: Repository) -> _Opened:
+    def of(cls, repository: Repository) -> OpenedRepository:
         found = defaultdict[str, dict[ManifestKey, datetime]](dict)
         for key, at in repository.points.stored().items():
             found[key.split("/")[1]][key] = at
@@ -71,7 +71,7 @@ class PlanSurvey:
         self, sources: Sequence[WatchedSource], repositories: Sequence[WatchedRepository], clock: Clock
     ) -> None:
         self._sources, self._repositories, self._clock = sources, repositories, clock
-        self._opened: dict[str, _Opened] = {}
+        self._opened: dict[str, OpenedRepository] = {}
 
     def run(self, unprotected: Sequence[str] = ()) -> PlanStatus:
         """Never raises for what is wrong with a source or a repository: that is their state."""
@@ -86,25 +86,22 @@ class PlanSurvey:
         repository, status = look_at(planned, self._clock)
         if repository is not None:
             try:
-                self._opened[planned.name] = _Opened.of(repository)
+                self._opened[planned.name] = OpenedRepository.of(repository)
             except BackupError as error:
                 _, status = look_at(replace(planned, open=_raising(error)), self._clock)
         return status
 
     @property
-    def _first(self) -> _Opened | None:
+    def _first(self) -> OpenedRepository | None:
         return self._opened.get(self._repositories[0].name)
 
     def _histories(self, now: datetime) -> dict[str, SourceHistory]:
         if (first := self._first) is None:
             return {}
         found = {each.name: self._history(first, each, now) for each in self._sources}
-        suspect = {point.id for each in found.values() for point in each.points if point.suspect}
-        accepted = read_acceptances(first.repository.objects, suspect) if suspect else {}
-        reasons = {identity: each.reason for identity, each in accepted.items()}
-        return {name: _accepting(each, reasons) for name, each in found.items()} if reasons else found
+        return with_acceptances(first.repository, found)
 
-    def _history(self, first: _Opened, planned: WatchedSource, now: datetime) -> SourceHistory:
+    def _history(self, first: OpenedRepository, planned: WatchedSource, now: datetime) -> SourceHistory:
         listed = first.listed(planned.name)
         try:
             return look_back(first.repository, planned.schedule(), planned.name, now, listed=listed)
@@ -183,6 +180,14 @@ def _raising(error: BackupError) -> Callable[[], Repository]:
         raise error
 
     return opened
+
+
+def with_acceptances(repository: Repository, found: Mapping[str, SourceHistory]) -> dict[str, SourceHistory]:
+    """The histories, in which suspect points that somebody accepted say so."""
+    suspect = {point.id for each in found.values() for point in each.points if point.suspect}
+    accepted = read_acceptances(repository.objects, suspect) if suspect else {}
+    reasons = {identity: each.reason for identity, each in accepted.items()}
+    return {name: _accepting(each, reasons) if reasons else each for name, each in found.items()}
 
 
 def _accepting(history: SourceHistory, reasons: Mapping[str, str]) -> SourceHistory:

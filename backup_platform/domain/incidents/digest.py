@@ -11,6 +11,7 @@ from backup_platform.domain.words import at_most, first_of, how_many, more, were
 MOST_IN_FULL = 10  # groups; of the others the text has the titles
 MOST_TITLES = 40
 MOST_NAMES = 20
+MOST_SAFE = 10  # sources of one message, of which it says what is safe
 LONGEST_BODY = 8_000  # characters: a pager shows less, and a chat refuses more
 
 
@@ -59,9 +60,25 @@ def _body(group: Sequence[Message]) -> str:
         return f"{group[0].body}\n{ids}"
     names = first_of([message.name for message in group], MOST_NAMES)
     first = min(group, key=lambda message: message.at)
+    course = f"The first: {first.name}. {first.where} {first.course}"
     return "\n".join(
-        [f"{names}.", group[0].cause, f"The first: {first.name}. {first.where} {first.course}", ids]
+        [
+            f"{names}.",
+            group[0].cause,
+            course,
+            *_safe(group),
+            *([first.next_step] if first.next_step else []),
+            ids,
+        ]
     )
+
+
+def _safe(group: Sequence[Message]) -> list[str]:
+    """What is safe of each, in one line if it is the same."""
+    told = {message.name: message.safe for message in group if message.safe}
+    if len(set(told.values())) == 1 and len(told) == len(group):
+        return [*told.values()][:1]
+    return at_most([f"{name}: {safe}" for name, safe in told.items()], MOST_SAFE)
 
 
 def _bodies(groups: Sequence[Sequence[Message]], dropped: int) -> str:

@@ -44,6 +44,8 @@ class Message:
     where: str
     course: str  # since when, how often
     warning: bool = False
+    safe: str = ""  # what of the source can still be restored
+    next_step: str = ""  # what to do next
 
     @property
     def over(self) -> bool:
@@ -60,9 +62,9 @@ class Message:
 
     @property
     def body(self) -> str:
-        """Why, where, and since when."""
+        """Why, where, since when, what is safe, and what to do next."""
         detail = " ".join(part for part in (self.cause, self.where) if part)
-        return "\n".join(part for part in (detail, self.course) if part)
+        return "\n".join(part for part in (detail, self.course, self.safe, self.next_step) if part)
 
     @property
     def id(self) -> str:

@@ -12,6 +12,7 @@ copies_cursor.py   what the sensor of copies keeps between evaluations
 kept.py            what a sensor keeps: its cursor, and notes that outlive a killed evaluation
 outbox.py          incidents of a sensor, and messages that are not sent yet
 
+still_safe.py      what messages add: what can be restored, and the next command
 failed_windows.py  windows that failed and are over
 failed_ticks.py    schedules and sensors that fail
 long_runs.py       runs that take longer than usual

@@ -26,6 +26,7 @@ from backup_platform.orchestration.sensors import failed_ticks as ticks
 from backup_platform.orchestration.sensors.kept import SensorState
 from backup_platform.orchestration.sensors.long_runs import tell_long_runs, where_of
 from backup_platform.orchestration.sensors.outbox import ALL, Desk
+from backup_platform.orchestration.sensors.still_safe import StillSafe
 from backup_platform.orchestration.sensors.sweep import send
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
@@ -83,7 +84,7 @@ def alerts(
 ) -> Callable[[dg.SensorEvaluationContext], dg.SensorResult]:
     """The evaluation of the sensor. `watched` are the names of the other sensors, and of the schedules;
     `running` says whether all of them are on until somebody switches them off."""
-    runs, couriers = Runs(subjects), Couriers()
+    runs, couriers, still_safe = Runs(subjects), Couriers(), StillSafe(translator)
     ids = [*(subject.id for subject in subjects), *(ticks.subject_of(name) for name in watched)]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -99,7 +100,9 @@ def alerts(
             seen += 1
             if app.clock.monotonic() >= deadline:
                 break
-        problem = send(context, app, memory.desk, couriers, lambda: memory.kept.remember(memory.state()))
+        problem = send(
+            context, app, memory.desk, couriers, still_safe, lambda: memory.kept.remember(memory.state())
+        )
         return dg.SensorResult(
             skip_reason=inert(problem) or f"{how_many(seen, 'run')} ended", cursor=memory.dump()
         )

@@ -27,6 +27,7 @@ from backup_platform.orchestration.sensors import sweep as sweeping
 from backup_platform.orchestration.sensors.bounded_call import BoundedCall
 from backup_platform.orchestration.sensors.copies_cursor import CopiesCursor
 from backup_platform.orchestration.sensors.missed_windows import ANSWER_WITHIN_S
+from backup_platform.orchestration.sensors.still_safe import StillSafe
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import MAX_RUNTIME_TAG, BackupTranslator
@@ -53,14 +54,17 @@ def lacking_copies(
     by_source: dict[str, list[WatchedAsset]] = {}
     for subject in copies:
         by_source.setdefault(subject.source, []).append(subject)
-    app, runs, couriers = translator.app, Runs(copies), Couriers()
+    app, runs = translator.app, Runs(copies)
+    couriers, still_safe = Couriers(), StillSafe(translator)
     repositories = {name: AskedRepository(name, app.at(name)) for name in app.plan.repositories}
     known = [*by_source, *(repository.subject for repository in repositories.values())]
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = CopiesCursor.load(context, app, by_source, known, LONGEST_QUIET)
         sweep = CopiesSweep(translator, by_source, runs, repositories, context, memory)
-        return sweep.result(sweeping.sweep(context, app, by_source, memory, sweep.visit, couriers))
+        return sweep.result(
+            sweeping.sweep(context, app, by_source, memory, sweep.visit, couriers, still_safe)
+        )
 
     return evaluate
 

@@ -35,6 +35,7 @@ from backup_platform.orchestration.sensors.bounded_call import BoundedCall
 from backup_platform.orchestration.sensors.failed_windows import settle_failed
 from backup_platform.orchestration.sensors.kept import SensorState
 from backup_platform.orchestration.sensors.outbox import ALL, Desk
+from backup_platform.orchestration.sensors.still_safe import StillSafe
 from backup_platform.orchestration.sensors.sweep import Quiet, signature
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
@@ -139,14 +140,14 @@ def missed_windows(
     """The evaluation of the sensor. It also reports failures of the `watched` sensors, which report all others."""
     subjects = {subject.source: subject for subject in backups}
     runs, app, patience = Runs(backups), translator.app, BoundedCall()
-    couriers = Couriers()
+    couriers, still_safe = Couriers(), StillSafe(translator)
 
     def evaluate(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         memory = WindowsCursor.load(context, app, [ticks.subject_of(name) for name in watched])
         ticks.tell_failures(context, memory.desk, watched, app.clock.now(), running=running)
         launcher = sweeping.Launcher(context, translator, runs, claims, app.clock.now())
         sweep = WindowsSweep(translator, subjects, launcher, patience, context, memory)
-        return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit, couriers))
+        return sweep.result(sweeping.sweep(context, app, subjects, memory, sweep.visit, couriers, still_safe))
 
     return evaluate
 

@@ -76,6 +76,11 @@ class Desk:
         if message:
             self._news.append((message, besides))
 
+    def explain(self, explained: Callable[[Sequence[Message]], Sequence[Message]]) -> None:
+        """Complete the messages of what was observed; their order stays."""
+        texts = explained([message for message, _ in self._news])
+        self._news = [(text, besides) for text, (_, besides) in zip(texts, self._news, strict=True)]
+
     def deliver(
         self,
         channels: Sequence[AlertChannel],

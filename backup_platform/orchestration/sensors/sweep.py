@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
@@ -19,6 +20,7 @@ from backup_platform.orchestration.schedules import run_request
 from backup_platform.orchestration.sensors.kept import SensorState
 from backup_platform.orchestration.sensors.outbox import Desk
 from backup_platform.orchestration.sensors.outbox import signature as signature_of
+from backup_platform.orchestration.sensors.still_safe import StillSafe
 from backup_platform.orchestration.shown import log_of
 from backup_platform.orchestration.subjects import WatchedAsset
 from backup_platform.orchestration.translator import BackupTranslator
@@ -44,6 +46,7 @@ def sweep(
     cursor: Cursor,
     visit: Callable[[str], bool],
     couriers: Couriers,
+    still_safe: StillSafe,
 ) -> str:
     """Visit sources until the time is used up, or until a visit says that the others need none. Then send the
     messages; returns why that failed, or "". If a visit fails, that is an incident of its source, and the other
@@ -55,7 +58,12 @@ def sweep(
             break
     cursor.next = next(rest, "")
     return send(
-        context, app, cursor.desk, couriers, lambda: cursor.kept.remember({"desk": cursor.desk.state()})
+        context,
+        app,
+        cursor.desk,
+        couriers,
+        still_safe,
+        lambda: cursor.kept.remember({"desk": cursor.desk.state()}),
     )
 
 
@@ -64,9 +72,11 @@ def send(
     app: App,
     desk: Desk,
     couriers: Couriers,
+    still_safe: StillSafe,
     remember: Callable[[], None],
 ) -> str:
     """Send the messages of a desk; returns why that failed, or ""."""
+    desk.explain(partial(still_safe.explained, context))
     problem = desk.deliver(app.channels(), couriers, app.clock.now(), remember, signature_of(app))
     if problem:
         log_of(context).error(problem)
