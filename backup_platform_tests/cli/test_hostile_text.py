@@ -62,6 +62,7 @@ WORDS = {
     "doctor": ["doctor"],
     "coverage": ["coverage"],
     "status": ["status"],
+    "metrics": ["metrics"],
     "dagster-sync": ["dagster-sync"],
     "key generate": ["key", "generate", "TO"],
     "key add": ["key", "add", EVIL],
