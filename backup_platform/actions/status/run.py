@@ -113,10 +113,7 @@ class PlanSurvey:
     ) -> list[SourceStatus]:
         if (first := self._first) is None:
             away = f"its repository {status.repository} is {status.state}"
-            return [
-                judge_source(SourceEvidence(each.name, now, (), None, each.kind, unreadable=(away,)))
-                for each in self._sources
-            ]
+            return [_unknown(each, now, away) for each in self._sources]
         proofs = ListedProofs(first.repository)
         found = [
             judge_source(self._evidence(each, histories[each.name], proofs, now)) for each in self._sources
@@ -196,3 +193,11 @@ def _accepting(history: SourceHistory, reasons: Mapping[str, str]) -> SourceHist
         for point in history.points
     )
     return replace(history, points=points)
+
+
+def _unknown(planned: WatchedSource, now: datetime, why: str) -> SourceStatus:
+    """The state of a source whose repository cannot be used. Its objectives stand."""
+    known = SourceEvidence(
+        planned.name, now, (), None, planned.kind, unreadable=(why,), rpo=planned.rpo, rto=planned.rto
+    )
+    return judge_source(known)

@@ -35,13 +35,6 @@ def _source(session: CliSession, whole: PlanStatus, status: SourceStatus) -> Jso
         "state": status.state.value,
         "bad": status.state.is_bad,
         "findings": [_finding(session, each.state, each.text, each.advice) for each in status.findings],
-        "last_attempt": None
-        if status.attempt is None
-        else {
-            "at": moment(status.attempt.at),
-            "window": status.attempt.window,
-            "problem": status.attempt.problem or None,
-        },
         "last_point": _point(status.last),
         "last_proven_point": _point(status.proven),
         "proven_at": moment(status.proven_at) if status.proven_at else None,

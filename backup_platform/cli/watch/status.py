@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backup_platform.advice import command
 from backup_platform.cli.context import CliSession, session_of
 from backup_platform.cli.display.table import Cell, TableColumn, print_table
 from backup_platform.domain.words import DAY_S, count, days, how_many, listing, size, span
@@ -101,7 +102,7 @@ def _watch(session: CliSession, every: timedelta) -> int:
 
 
 def _look(session: CliSession) -> int:
-    found = session.app.state.look()
+    found = session.app.state.look(_unprotected(session))
     if session.json:
         from backup_platform.cli.watch.shapes import plan_shape
 
@@ -109,6 +110,12 @@ def _look(session: CliSession) -> int:
     else:
         _show(session, found)
     return 0 if found.is_fine else BAD
+
+
+def _unprotected(session: CliSession) -> list[str]:
+    """What the plan's `coverage` finds in no source, and what it cannot look at."""
+    app = session.app
+    return [each.message for each in app.setup.coverage().gaps] if app.plan.coverage else []
 
 
 def _show(session: CliSession, found: PlanStatus) -> None:
@@ -124,6 +131,9 @@ def _show(session: CliSession, found: PlanStatus) -> None:
     print_table(session.out, SOURCES, [_source_row(each, found) for each in sources], told)
     for each in found.unprotected:
         session.out.line(f"{session.out.paint('unprotected', 'bad')}  {each}")
+    if found.unprotected:
+        advice = ("Run ", command("coverage"), ": it has the lines for the plan.")
+        session.out.line(f"    {session.written(advice)}")
     session.out.line()
     session.out.line(_summary(session, found))
 
@@ -186,7 +196,7 @@ def _summary(session: CliSession, found: PlanStatus) -> str:
     text = f"{how_many(len(found.sources), 'source')}: {sources}. "
     text += f"{how_many(len(found.repositories), 'repository', 'repositories')}: {repositories}."
     if found.unprotected:
-        text += f" {how_many(len(found.unprotected), 'thing')} in no source."
+        text += f" {how_many(len(found.unprotected), 'gap')} in coverage."
     verdict = out.paint("fine", "good") if found.is_fine else out.paint("not fine", "bad")
     return f"{verdict}  {text}"
 

@@ -10,7 +10,6 @@ from backup_platform.domain.keep.copies import CopiesState
 from backup_platform.domain.model import Proof
 from backup_platform.domain.status.objectives import DrillRun
 from backup_platform.domain.status.outline import PointOutline
-from backup_platform.domain.status.values import LastAttempt
 from backup_platform.domain.trust.latest import in_time
 from backup_platform.domain.windows.health import DrillPolicy, MissedWindows
 
@@ -41,7 +40,6 @@ class SourceEvidence:
     copies: CopiesState | None = None
     repositories: Sequence[str] = ()
     can_drill: bool = True
-    attempt: LastAttempt | None = None
 
 
 def sound_points(points: Sequence[PointOutline]) -> list[PointOutline]:

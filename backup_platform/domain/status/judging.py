@@ -43,7 +43,6 @@ def measure(known: SourceEvidence) -> SourceStatus:
         drills=tuple(known.drills),
         copies=known.copies,
         growth=growth(sound),
-        attempt=known.attempt,
     )
 
 

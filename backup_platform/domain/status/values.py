@@ -22,16 +22,6 @@ from backup_platform.domain.windows.health import MissedWindows
 
 
 @dataclass(frozen=True, slots=True)
-class LastAttempt:
-    """The last time that somebody tried to back up a source, where that is known. `problem` is empty when it went
-    well."""
-
-    at: datetime
-    window: str
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class SourceStatus:
     """What is known of a source.
 
@@ -54,7 +44,6 @@ class SourceStatus:
     drills: tuple[DrillRun, ...] = ()
     copies: CopiesState | None = None
     growth: float | None = None
-    attempt: LastAttempt | None = None
 
     @property
     def state(self) -> SourceState:
@@ -92,7 +81,8 @@ class RepositoryStatus:
 
 @dataclass(frozen=True, slots=True)
 class PlanStatus:
-    """The state of everything in a plan at an instant. `unprotected` says what is in no source, one sentence each."""
+    """The state of everything in a plan at an instant. `unprotected` says what is in no source, or could not be
+    looked at, one sentence each."""
 
     at: datetime
     sources: tuple[SourceStatus, ...]

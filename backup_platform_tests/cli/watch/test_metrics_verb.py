@@ -313,7 +313,11 @@ class TestARealPlan:
         shutil.move(home / "main", home / "elsewhere")
         found = series(run("metrics", code=0).out)
         assert state_of(found, "repository_state", "main") == "away"
-        assert of(found, "docs") == {"bad": 1}
+        assert of(found, "docs") == {
+            "bad": 1,
+            "rpo_objective_seconds": 26 * 3600,
+            "rto_objective_seconds": 3600,
+        }
 
     def test_a_file_is_replaced_at_once_and_readable(self, run: Verbs, home: Path) -> None:
         out = home / "out"

@@ -227,3 +227,20 @@ def test_sizes_of_days_make_a_forecast(run: Verbs, home: Path, monkeypatch: pyte
     assert main["days_until_full"] == pytest.approx(main["free_bytes"] / 100_000)  # type: ignore[operator]
     assert state_of(run, "offsite")["days_until_full"] is None
     assert re.search(r"FULL IN.*\n.*main .*days", run("status").out)
+
+
+def test_what_is_in_no_source_is_not_fine(run: Verbs, home: Path) -> None:
+    (home / "backup.yaml").write_text(PLAN + "coverage: {data: {files: .}}\n")
+    (home / "forgotten").mkdir()
+    (home / "forgotten" / "a").write_text("a")
+    ran = run("status", "--json", code=1).document
+    assert len([each for each in ran["unprotected"] if "forgotten" in each]) == 1
+    told = run("status", code=1).out
+    assert "gap in coverage." in told or "gaps in coverage." in told
+    assert re.search(r"^unprotected  .*forgotten", told, re.MULTILINE)
+    assert "coverage`: it has the lines for the plan." in told
+
+
+def test_objectives_stand_while_the_repository_is_away(run: Verbs, home: Path) -> None:
+    shutil.move(home / "main", home / "gone")
+    assert state_of(run, "docs")["rpo"] == {"measured_s": None, "wanted_s": 26 * 3600}
