@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -236,9 +237,9 @@ def test_only_the_pruner_deletes(account: Account, roles: dict[str, dict[str, st
 
 @pytest.mark.xdist_group("policies")
 def test_an_interrupted_write_only_backup_is_repeated(
-    app_of: Callable[..., App], account: Account, roles: dict[str, dict[str, str]], tree: Path
+    app_of: Callable[..., App], account: Account, roles: dict[str, dict[str, str]], tree: Path, tmp_path: Path
 ) -> None:
-    """Its packs are there without an index, and may not be read."""
+    """Its packs are there without an index, and may not be read. It committed nothing that its host could remember."""
     with suppress(ConflictError):  # the repository of another test
         app_of("writer").setup.init()
     (tree / "more").write_bytes(b"more")
@@ -247,6 +248,7 @@ def test_an_interrupted_write_only_backup_is_repeated(
     for prefix in ("indexes/", "manifests/", "ledger/proofs/"):
         for found in admin.list(prefix):
             admin.delete(found.key)
+    shutil.rmtree(tmp_path / "state")
     assert app_of("writer").backups.run("tree").created
     assert app_of("verifier").proofs.verify().passed
 
