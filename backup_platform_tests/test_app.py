@@ -11,7 +11,7 @@ import pytest
 from backup_platform.actions.doctor.run import DoctorFinding
 from backup_platform.app import App
 from backup_platform.domain.ports import OpenedStore
-from backup_platform.errors import NotFoundError, UsageError
+from backup_platform.errors import NotFoundError, TargetError, UsageError
 from backup_platform.repository.objects.names import PROOFS
 from backup_platform.repository.records.forgotten import record_forgotten
 from backup_platform_tests.support import ClockedStore, ManualClock
@@ -36,6 +36,23 @@ def test_app_has_no_verbs_of_its_own() -> None:
 def test_a_repository_inside_a_tree_is_left_out_of_it(app: App) -> None:
     app.backups.run("tree")
     assert [entry.stat.path for entry in app.points.entries("tree@latest")] == [b".", b"a"]
+
+
+@pytest.mark.parametrize("inside", ["repository", "repository/packs/new", "state", "state/new", "link/new"])
+def test_nothing_is_restored_into_the_plan_s_own_directories(app: App, tmp_path: Path, inside: str) -> None:
+    """Files of a point can be called like objects of a repository."""
+    Path(app.plan_path).write_text(
+        "repository: {path: tree/repository}\nstate: tree/state\nsources: {tree: {files: tree, every: day}}\n"
+    )
+    app = App.load(app.plan_path)
+    app.backups.run("tree")
+    (tmp_path / "tree/state").mkdir(exist_ok=True)
+    (tmp_path / "tree/link").symlink_to("repository")
+    to = str(tmp_path / "tree" / inside)
+    with pytest.raises(TargetError, match=r"is the (repository|state of this plan)"):
+        app.restores.plan("tree@latest", to=to, overwrite=True)
+    with pytest.raises(TargetError, match=r"is the (repository|state of this plan)"):
+        app.tables.export("tree@latest", to)
 
 
 def test_a_damaged_manifest_hides_no_other_recovery_point(app: App) -> None:

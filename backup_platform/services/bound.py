@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from backup_platform.actions.trust.fingerprints import log_doubt
 from backup_platform.domain.ports import Clock, OpenedStore
 from backup_platform.domain.trust.latest import Skipped, log_skipped
+from backup_platform.errors import PlanError, TargetError
 from backup_platform.plan import Plan
 
 if TYPE_CHECKING:
@@ -91,6 +94,18 @@ class BoundRepository:
 
         return recognising_of(self.plan, self.name, self.clock, self.keys)
 
+    def refuse_own_place(self, to: str) -> None:
+        """Raises TargetError where `to` is a repository of the plan or its state directory, or is inside one: files
+        that are written there can replace what recovery points need. A URL is passed over: it is not a directory."""
+        from backup_platform.wiring import state_of
+
+        if "://" in to:
+            return
+        for name, each in self.plan.repositories.items():
+            with suppress(PlanError):  # a secret in its path is not on this host
+                _refuse(to, f"the repository {name}", self.plan.path(each.path))
+        _refuse(to, "the state of this plan", state_of(self.plan))
+
     @property
     def keys(self) -> Keys:
         """Where this host's keys are."""
@@ -104,3 +119,11 @@ class BoundRepository:
         if "repository" in vars(self) and self.repository.info.fingerprint != info.fingerprint:
             del self.repository
         self.recognising.require(info)
+
+
+def _refuse(to: str, what: str, own: str) -> None:
+    from backup_platform.filesystem.identity import enclosing, identities
+
+    if place := enclosing(to, identities([own])):
+        inside = "" if os.path.realpath(to) == place else f"inside {place}, which is "
+        raise TargetError(f"{to} is {inside}{what}.", subject=to, hint="Name a directory outside of it.")

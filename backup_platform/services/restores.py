@@ -29,6 +29,7 @@ class Restores:
         """What a restore would do. Raises NotFoundError, TargetError."""
         from backup_platform.actions.restore.run import plan_restore
 
+        self.bound.refuse_own_place(to)
         self.bound.giving.cipher.require_contents()
         point = self.points.find(spec)
         reader = self.bound.repository.reader(point)

@@ -61,10 +61,12 @@ class Tables:
         overwrite: bool = False,
         progress: Progress = SILENT,
     ) -> ExportSummary:
-        """Tables of a recovery point, all unless some are named, as Parquet files in a directory or store."""
+        """Tables of a recovery point, all unless some are named, as Parquet files in a directory or store. Raises
+        TargetError for a directory of the plan's own, and where the files cannot be written."""
         from backup_platform.actions.tables.export import export
         from backup_platform.stores.remote import open_url
 
+        self.bound.refuse_own_place(to)
         return export(
             self.of(spec),
             to,

@@ -12,8 +12,9 @@ from io import FileIO
 from backup_platform.domain.model import Capture, Entry, EntryKind, Json, RecoveryPoint, Stat
 from backup_platform.domain.ports import Buffer, Clock, DrillReport, PointReader, Progress, Recorder, Sandbox
 from backup_platform.errors import SourceError
+from backup_platform.filesystem.identity import identities
 from backup_platform.filesystem.owners import group_name, user_name
-from backup_platform.sources.places import identities, readable, refuse_inside
+from backup_platform.sources.places import readable, refuse_inside
 from backup_platform.sources.sqlite.chunking import page_chunks
 from backup_platform.sources.sqlite.drill import drill
 from backup_platform.sources.sqlite.facts import journal_mode, read_facts
