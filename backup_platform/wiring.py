@@ -137,7 +137,7 @@ def known_recipients_of(plan: Plan, name: str, fingerprint: str, clock: Clock) -
         plan.key_of(naming),
         fingerprint,
         clock,
-        first_use=note.read(fingerprint) is None,
+        first_use=note.is_new(fingerprint),
     )
 
 

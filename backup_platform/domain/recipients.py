@@ -84,7 +84,8 @@ class KnownRecipients(Protocol):
 
     def expected(self, active: Sequence[str], *, whole: bool) -> Expected:
         """The expected recipients, compared with `active`, which the repository names now. If nothing was known, the
-        active ones are remembered, unless some of their documents are damaged: then they are not the `whole` list."""
+        active ones are remembered, unless some of their documents are damaged: then they are not the `whole` list.
+        Raises RepositoryError if the plan names none, and what this host remembers cannot be read."""
         ...
 
     def added(self, recipient: str) -> None:

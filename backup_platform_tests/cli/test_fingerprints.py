@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +19,7 @@ from backup_platform.repository.objects.info import RepositoryInfo, read_info
 from backup_platform.stores.object_store import DirectoryStore
 from backup_platform_tests.cli.conftest import Verbs
 from backup_platform_tests.docs.cells import shows
+from backup_platform_tests.sources.files_support import NOBODY, PRIVILEGED, as_nobody, remove_tree
 from backup_platform_tests.support import IDENTITIES, REPOSITORY_KEY, recipient
 
 FOREIGN_KEY = bytes(range(32, 64))
@@ -74,13 +79,42 @@ class Hosts:
 
 @pytest.fixture
 def hosts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Hosts:
-    made = Hosts(tmp_path, capsys)
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "one").write_text("content")
+    return _written(Hosts(tmp_path, capsys))
+
+
+@pytest.fixture
+def open_hosts(capsys: pytest.CaptureFixture[str]) -> Iterator[Hosts]:
+    """Where every user reaches them."""
+    root = Path(tempfile.mkdtemp(prefix="backup-platform-test-"))
+    root.chmod(0o755)
+    yield _written(Hosts(root, capsys))
+    remove_tree(root)
+
+
+def _written(made: Hosts) -> Hosts:
+    (made.root / "docs").mkdir()
+    (made.root / "docs" / "one").write_text("content")
     writer = made.verbs("writer", key=REPOSITORY_KEY)
     writer("init", "--recipient", recipient(0), code=0)
     writer("backup", code=0)
     return made
+
+
+def _findings(run: Verbs) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in run("doctor", "--json").document["findings"]}
+
+
+def _make_unreadable(state: Path) -> None:
+    shutil.rmtree(state)
+    state.write_text("no directory")
+
+
+def _give_all_but(state: Path, mode: str) -> None:
+    """A service user gets everything; root ran first, and keeps its state."""
+    subprocess.run(["chmod", "-R", mode, state], check=True)
+    if PRIVILEGED:
+        subprocess.run(["chown", "-R", str(NOBODY), state.parent.parent], check=True)
+        subprocess.run(["chown", "-R", "0", state], check=True)
 
 
 def test_every_place_that_tells_the_fingerprint_tells_the_same(hosts: Hosts) -> None:
@@ -196,3 +230,76 @@ def test_a_copy_has_the_fingerprint_of_the_first_one(hosts: Hosts, tmp_path: Pat
     forger("init", "--recipient", recipient(0), code=0)
     ran = run("--repository", "offsite", "points", code=12)
     assert "is that of main" in ran.err
+
+
+def test_a_state_that_cannot_be_read_lets_no_verb_use_a_repository(hosts: Hosts) -> None:
+    run, state = hosts.verbs("writer", key=REPOSITORY_KEY, identity=True), hosts.root / "writer" / "state"
+    hosts.swap()
+    _make_unreadable(state)
+    for words in VERBS:
+        ran = run(*words, code=1)
+        assert f"cannot be read from {state}/fingerprints/" in ran.err, words
+        assert "Not a directory" in ran.err
+        assert "chown" in ran.err
+    assert not os.path.exists("taken")
+    told = _findings(run)
+    assert str(state) in told["repository"]["detail"]
+
+
+def test_a_state_of_another_user_is_not_taken_for_an_empty_one(open_hosts: Hosts) -> None:
+    run, state = open_hosts.verbs("restorer", identity=True), open_hosts.root / "restorer" / "state"
+    run("points", code=0)
+    open_hosts.swap()
+    _give_all_but(state, "0")
+    with as_nobody():
+        assert "Permission denied" in run("points", code=1).err
+    subprocess.run(["chmod", "-R", "u+rwX", state], check=True)
+    run("points", code=12)
+
+
+def test_a_pin_decides_where_the_state_cannot_be_read_and_doctor_says_it(hosts: Hosts) -> None:
+    genuine, state = hosts.info().fingerprint, hosts.root / "writer" / "state"
+    more = f", fingerprint: {genuine}, recipients: [{recipient(0)}]"
+    run = hosts.verbs("writer", key=REPOSITORY_KEY, identity=True, more=more)
+    _make_unreadable(state)
+    run("points", code=0)
+    run("backup", code=0)
+    told = _findings(run)
+    assert told["fingerprint"]["ok"]
+    assert f"cannot be read from {state}" in told["fingerprint"]["detail"]
+    assert not told["stored points"]["ok"]
+    assert f"{state}/known/" in told["stored points"]["detail"]
+    hosts.swap()
+    run("points", code=12)
+
+
+def test_recipients_that_cannot_be_looked_up_get_no_backup(hosts: Hosts) -> None:
+    more, state = f", fingerprint: {hosts.info().fingerprint}", hosts.root / "writer" / "state"
+    run = hosts.verbs("writer", key=REPOSITORY_KEY, identity=True, more=more)
+    _make_unreadable(state)
+    run("points", code=0)
+    (hosts.root / "docs" / "one").write_text("other content")
+    for words in (["backup", "--force"], ["key", "rewrap"]):
+        assert f"cannot be read from {state}/recipients/" in run(*words, code=1).err
+
+
+def test_a_state_that_can_be_read_and_not_written_still_compares(open_hosts: Hosts) -> None:
+    run, state = open_hosts.verbs("restorer", identity=True), open_hosts.root / "restorer" / "state"
+    run("points", code=0)
+    _give_all_but(state, "a+rX,a-w")
+    with as_nobody():
+        run("points", code=0)
+    open_hosts.swap()
+    _give_all_but(state, "a+rX,a-w")
+    with as_nobody():
+        assert "repository-changed" in run("points", code=12).err
+
+
+def test_where_no_state_can_be_made_nothing_is_remembered(open_hosts: Hosts) -> None:
+    run, state = open_hosts.verbs("restorer", identity=True), open_hosts.root / "restorer" / "state"
+    state.mkdir()
+    _give_all_but(state, "a+rX,a-w")
+    with as_nobody():
+        run("points", code=0)
+        assert not _findings(run)["fingerprint"]["ok"]
+    assert not list(state.iterdir())

@@ -191,7 +191,14 @@ class Examination:
         if gone:
             texts = Losses(gone, own=frozenset(each.point for each in gone)).texts()
             raise DamageError(with_others(texts), hint="docs/repair.md says what to do.")
-        stored = len(self.repository().known.own_points())
+        known = self.repository().known
+        stored = len(known.own_points())
+        if known.problem:
+            raise RepositoryError(
+                f"{known.problem}. So nothing tells whether points that this host stored are lost.",
+                hint="Give the `state` directory and all that it holds to the user who runs backups, with chown and "
+                "chmod.",
+            )
         points = how_many(stored, "point")
         return (
             f"none of the {points} that this host stored is lost" if stored else "this host stored none yet"

@@ -16,8 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from backup_platform.actions.trust.notes import read_note
 from backup_platform.domain.ports import Clock
-from backup_platform.errors import RepositoryChangedError, UsageError
+from backup_platform.errors import RepositoryChangedError, RepositoryError, UsageError
 from backup_platform.repository.objects.info import RepositoryInfo
 
 FOLDER = "fingerprints"
@@ -55,9 +56,16 @@ class KnownPlace:
         return cls(name, location, os.path.join(state, FOLDER, digest))
 
     def memory(self) -> KnownFingerprint | None:
-        """What this host remembers. None if there is nothing readable: it is only a cache."""
-        with suppress(OSError, ValueError, KeyError, TypeError), open(self.note, encoding="utf-8") as file:
-            found = json.load(file)
+        """What this host remembers. None if there is nothing readable."""
+        with suppress(RepositoryError):
+            return self.required_memory()
+        return None
+
+    def required_memory(self) -> KnownFingerprint | None:
+        """What this host remembers. Raises RepositoryError if it may remember something, and cannot read it."""
+        text = read_note(self.note)
+        with suppress(ValueError, KeyError, TypeError):
+            found = json.loads(text or b"")
             since = datetime.fromisoformat(found["since"])
             return KnownFingerprint(str(found["fingerprint"]), since, found["vouched"] is True)
         return None
@@ -91,7 +99,8 @@ class FingerprintCheck:
     clock: Clock
 
     def require(self, info: RepositoryInfo) -> None:
-        """Raises RepositoryChangedError when it is another repository than was pinned or seen before."""
+        """Raises RepositoryChangedError when it is another repository than was pinned or seen before, and
+        RepositoryError when nothing is pinned and what was seen before cannot be read."""
         expected, source = self._expected()
         if expected and expected != info.fingerprint:
             raise RepositoryChangedError(
@@ -106,10 +115,10 @@ class FingerprintCheck:
     def _expected(self) -> tuple[str, str]:
         if self.pin:
             return self.pin.fingerprint, f"is what {self.pin.key}.fingerprint of the plan says"
-        if memory := self.place.memory():
+        if memory := self.place.required_memory():
             return memory.fingerprint, f"was there when this host first used it, on {memory.since:%Y-%m-%d}"
         for other in self.others:
-            if memory := other.memory():
+            if memory := other.required_memory():
                 what = f"is that of {other.name} at {other.location}"
                 return (
                     memory.fingerprint,
@@ -174,11 +183,18 @@ class FingerprintCheck:
         """What vouches for the repository, for people."""
         memory = self.place.memory()
         if self.pin:
-            return f"pinned as {self.pin.key}.fingerprint"
+            return f"pinned as {self.pin.key}.fingerprint{self._unread()}"
         if self.has_key():
             return "not pinned in the plan; the repository key on this host fits it"
         if memory and memory.vouched:
             return f"not pinned in the plan; known to this host since {memory.since:%Y-%m-%d}"
+        return ""
+
+    def _unread(self) -> str:
+        try:
+            self.place.required_memory()
+        except RepositoryError as error:
+            return f". {error}"
         return ""
 
 

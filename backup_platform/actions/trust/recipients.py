@@ -11,8 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from backup_platform.actions.trust.notes import read_note
 from backup_platform.domain.ports import Clock
 from backup_platform.domain.recipients import Expected
+from backup_platform.errors import RepositoryError
 
 FOLDER = "recipients"
 
@@ -41,14 +43,21 @@ class RecipientNote:
         return cls(os.path.join(os.path.dirname(folder), FOLDER, name))
 
     def read(self, fingerprint: str) -> Remembered | None:
-        """None if there is no readable note, or if it is about another repository."""
-        with suppress(OSError, ValueError, KeyError, TypeError), open(self.path, encoding="utf-8") as file:
-            found = json.load(file)
+        """None if there is no note, or if it is about another repository. Raises RepositoryError."""
+        text = read_note(self.path)
+        with suppress(ValueError, KeyError, TypeError):
+            found = json.loads(text or b"")
             since = datetime.fromisoformat(found["since"])
             active, retired = (frozenset(map(str, found[name])) for name in ("active", "retired"))
             if found["fingerprint"] == fingerprint:
                 return Remembered(fingerprint, since, active, retired)
         return None
+
+    def is_new(self, fingerprint: str) -> bool:
+        """Whether nothing is noted of the repository. A note that cannot be read may hold something."""
+        with suppress(RepositoryError):
+            return self.read(fingerprint) is None
+        return False
 
     def write(self, memory: Remembered) -> None:
         draft = f"{self.path}.{os.getpid()}"
@@ -99,15 +108,15 @@ class RecipientMemory:
         return Expected(allowed, own.active - retired)
 
     def added(self, recipient: str) -> None:
-        if own := self._read():
+        if own := self._readable():
             self._write(own.active | {recipient}, own.retired - {recipient}, own.since)
 
     def retired(self, recipient: str) -> None:
-        if own := self._read():
+        if own := self._readable():
             self._write(own.active - {recipient}, own.retired | {recipient}, own.since)
 
     def chosen(self, recipients: Sequence[str]) -> None:
-        named, own = frozenset(recipients), self._read()
+        named, own = frozenset(recipients), self._readable()
         if own and not self.first_use:
             self._write(own.active | named, own.retired - named, own.since)
         elif named:
@@ -118,8 +127,13 @@ class RecipientMemory:
     def _read(self) -> Remembered | None:
         return self.note.read(self.fingerprint)
 
+    def _readable(self) -> Remembered | None:
+        with suppress(RepositoryError):
+            return self._read()
+        return None
+
     def _remember(self, recipients: Iterable[str]) -> None:
-        own, active = self._read(), frozenset(recipients)
+        own, active = self._readable(), frozenset(recipients)
         if own is None or own.active != active:
             self._write(active, (own.retired if own else frozenset()) - active, self.clock.now())
 

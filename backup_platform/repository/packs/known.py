@@ -52,6 +52,7 @@ class Known:
     ) -> None:
         self._path = path
         self.sources, self.expects_points = sources, expects_points
+        self.problem = ""  # why the note cannot be read, as text for people
         self._packs: dict[ObjectId, str] | None = None
         self._points: dict[str, str] = {}  # in the order of their commits: what is noted of each
 
@@ -116,8 +117,13 @@ class Known:
 
     def _lines(self) -> list[str]:
         if self._path is not None:
-            with suppress(OSError, UnicodeDecodeError), open(self._path, encoding="ascii") as file:
-                return file.read().splitlines()
+            try:
+                with open(self._path, encoding="ascii") as file:
+                    return file.read().splitlines()
+            except (FileNotFoundError, UnicodeDecodeError):
+                return []
+            except OSError as error:
+                self.problem = f"{self._path} cannot be read: {error.strerror}"
         return []
 
     def _append(self, lines: Iterable[str]) -> None:
