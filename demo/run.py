@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -22,6 +23,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from demo import data, ledger
@@ -202,7 +204,7 @@ def backups(instance: dg.DagsterInstance, *, force: bool = False) -> None:
 
 def command(*words: str, plan: str = "") -> int:
     """A verb of the command line, with its output, as a user would call it."""
-    console.print(f"  [cyan]$ backup-platform {' '.join(words)}[/cyan]")
+    console.print(f"  [cyan]$ backup-platform {escape(shlex.join(words))}[/cyan]")
     program = os.path.join(os.path.dirname(sys.executable), "backup-platform")
     arguments = [program, "--plan", plan or os.environ["BACKUP_PLATFORM_PLAN"], *words]
     sys.stdout.flush()
