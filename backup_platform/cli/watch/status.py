@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BAD = 1
 EVERY = "60s"
+SHORTEST_S, LONGEST_S = 1, 365 * DAY_S
 SOURCES = (
     TableColumn("STATE"),
     TableColumn("SOURCE"),
@@ -51,9 +52,7 @@ REPOSITORIES = (
 def status(
     ctx: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", help="Look again and again, until Ctrl-C.")] = False,
-    every: Annotated[
-        str, typer.Option("--every", metavar="TIME", help=f"With --watch: how often. [default: {EVERY}]")
-    ] = EVERY,
+    every: Annotated[str, typer.Option("--every", metavar="TIME", help="With --watch: how often.")] = EVERY,
 ) -> int:
     """Tell whether everything is backed up, proven, copied and in time: one line a source, the worst first.
 
@@ -66,21 +65,26 @@ def status(
       backup-platform status --json
       backup-platform status --watch --every 5min
     """
-    session = session_of(ctx)
+    session, pausing = session_of(ctx), _parsed(every)
     if not watch:
         return _look(session)
     if session.json:
         raise UsageError("--watch shows text, and no JSON.", hint="Leave out one of --watch and --json.")
-    return _watch(session, _parsed(every))
+    return _watch(session, pausing)
 
 
 def _parsed(every: str) -> timedelta:
     from backup_platform.plan.values import parse_duration
 
     try:
-        return parse_duration(every)
+        pausing = parse_duration(every)
     except ValueError as error:
         raise UsageError(f"--every {every}: {error}.") from error
+    if not SHORTEST_S <= pausing.total_seconds() <= LONGEST_S:
+        raise UsageError(
+            f"--every {every}: it must be from 1s to 365d.", hint="Write a time like --every 5min."
+        )
+    return pausing
 
 
 def pause(seconds: float) -> None:

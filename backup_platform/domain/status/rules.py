@@ -92,7 +92,7 @@ def suspect(known: SourceEvidence, measured: SourceStatus) -> Iterator[SourceFin
             "Look at the source. If it is as it should be: ",
             command("accept", point.id[:12], "--reason", "TEXT"),
             ". Otherwise correct it, and run ",
-            _backup(known),
+            command("backup", known.source, "--force"),
             ".",
         )
         yield SourceFinding(

@@ -208,9 +208,22 @@ class TestWatching:
         told = run("status", "--watch", code=1).out
         assert told.index("2 sources: 2 never.") < told.index("2 sources: 2 unknown.")
 
-    @pytest.mark.parametrize("words", [("--watch", "--json"), ("--watch", "--every", "soon")])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("--watch", "--json"),
+            ("--watch", "--every", "soon"),
+            ("--every", "soon"),
+            ("--watch", "--every", "0s"),
+            ("--watch", "--every", "0"),
+            ("--watch", "--every", "99999d"),
+        ],
+    )
     def test_what_makes_no_sense_is_refused(self, run: Verbs, words: tuple[str, ...]) -> None:
         run("status", *words, code=2)
+
+    def test_the_help_says_once_how_often(self, run: Verbs) -> None:
+        assert run("status", "--help", code=0).out.count("60s") == 1
 
 
 def test_sizes_of_days_make_a_forecast(run: Verbs, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,6 +152,7 @@ def test_an_incomplete_or_suspect_point_does_not_count_for_the_objective() -> No
     assert status.last == point(20)
     told = {each.state: written(each.advice) for each in status.findings}
     assert f"accept {points[2].id[:12]} --reason TEXT" in told[SourceState.SUSPECT]
+    assert "backup shop --force" in told[SourceState.SUSPECT]
     assert "show shop@2026-11-21" in told[SourceState.INCOMPLETE]
 
 
