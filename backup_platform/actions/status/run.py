@@ -12,7 +12,7 @@ from backup_platform.actions.status.proofs import ListedProofs
 from backup_platform.actions.status.repositories import WatchedRepository, look_at, with_room
 from backup_platform.domain.keep.copies import CopiesState, CopyRule, Holding, judge_copies
 from backup_platform.domain.ports import Clock
-from backup_platform.domain.status.evidence import SourceEvidence, sound_points
+from backup_platform.domain.status.evidence import SourceEvidence, sound_points, standing_points
 from backup_platform.domain.status.judging import judge_source
 from backup_platform.domain.status.outline import PointOutline
 from backup_platform.domain.status.values import (
@@ -137,7 +137,7 @@ class PlanSurvey:
             proofs=proofs.of,
             unreadable=[error.message for error in history.damaged],
             due_since=overdue_at(planned.schedule(), current) if current else None,
-            failed=proofs.failed(points),
+            failed=proofs.failed(standing_points(points)),
             drill=planned.drill,
             drills=proofs.drills(sound),
             rpo=planned.rpo,

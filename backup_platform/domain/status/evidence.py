@@ -48,6 +48,12 @@ def sound_points(points: Sequence[PointOutline]) -> list[PointOutline]:
     return [point for point in sound if in_time(point)] or sound
 
 
+def standing_points(points: Sequence[PointOutline]) -> list[PointOutline]:
+    """Those that no later sound point of the same window has replaced, oldest sequence first."""
+    replaced_by = {point.window.key: point.sequence for point in sound_points(points)}
+    return [point for point in points if point.sequence >= replaced_by.get(point.window.key, 0)]
+
+
 def shown_at(point: PointOutline) -> datetime:
     """The instant that its data shows; not after the store received it, whatever the writer's clock said."""
     return min(point.captured_at, point.stored_at) if point.stored_at else point.captured_at

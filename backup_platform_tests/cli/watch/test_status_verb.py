@@ -257,3 +257,19 @@ def test_what_is_in_no_source_is_not_fine(run: Verbs, home: Path) -> None:
 def test_objectives_stand_while_the_repository_is_away(run: Verbs, home: Path) -> None:
     shutil.move(home / "main", home / "gone")
     assert state_of(run, "docs")["rpo"] == {"measured_s": None, "wanted_s": 26 * 3600}
+
+
+def test_a_failed_drill_of_a_point_that_was_replaced_is_over(run: Verbs, home: Path) -> None:
+    """Somebody corrected the source and backed the window up again: nothing is left to do."""
+    (home / "backup.yaml").write_text(
+        "repositories: {main: {path: main}}\nstate: state\n"
+        "sources: {dump: {command: [cat, dump], check: [grep, -q, DONE], every: day}}\n"
+    )
+    (home / "dump").write_text("half of it")
+    run("backup", code=0)
+    run("drill", "dump@latest", code=1)
+    assert state_of(run, "dump")["state"] == "failed"
+    (home / "dump").write_text("all of it. DONE")
+    run("backup", "--force", code=0)
+    run("drill", "dump@latest", code=0)
+    assert state_of(run, "dump")["state"] == "fine"
